@@ -1,0 +1,28 @@
+"""minidl: deep learning in pure NumPy and CuPy that can be read in an evening."""
+
+from . import backends, nn, optim, plugins
+from .kernels.conv import using
+from .nn import summary
+from .op import Op
+from .random import Generator, seed
+from .tensor import Tensor, no_grad, tensor
+from .threads import get_num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Tensor",
+    "tensor",
+    "no_grad",
+    "Op",
+    "seed",
+    "Generator",
+    "using",
+    "nn",
+    "optim",
+    "summary",
+    "plugins",
+    "backends",
+    "get_num_threads",
+    "set_num_threads",
+]

@@ -1,0 +1,48 @@
+"""Backends: where arrays live and which kernels compute on them."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from .. import plugins
+from ..errors import BackendError
+from . import cupy, numpy
+from .base import Backend
+
+__all__ = ["Backend", "default", "get", "of"]
+
+default: Backend = numpy.NumPyBackend()
+_by_array_type: dict[type, Backend] = {np.ndarray: default}
+
+plugins.register("backend", "numpy")(numpy.NumPyBackend)
+plugins.register("backend", "cupy")(cupy.CuPyBackend)
+
+
+@functools.cache
+def get(name: str) -> Backend:
+    """The backend of that name, ready to use.
+
+    Raises :class:`minidl.errors.PluginError` for an unknown name and :class:`BackendError` where it cannot be used.
+
+    >>> get("numpy").name
+    'numpy'
+    """
+    if name == default.name:
+        return default
+    backend: Backend = plugins.build("backend", name)
+    _by_array_type[backend.array_type] = backend
+    return backend
+
+
+def of(array: Any) -> Backend:
+    """The backend that an array belongs to."""
+    found = _by_array_type.get(type(array))
+    if found is None:
+        if isinstance(array, np.ndarray | np.generic):
+            return default
+        if type(array).__module__.partition(".")[0] == "cupy":
+            return get("cupy")
+        known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
+        raise BackendError(f"{type(array).__name__} is not an array of a backend in use ({known})")
+    return found

@@ -1,0 +1,53 @@
+"""The NumPy backend: the reference kernels, and faster ones on all cores for what costs most."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import threads
+from ..kernels.numpy import elementwise, matmul, pool
+from ..kernels.window import Window
+from .base import Backend
+
+Array = NDArray[Any]
+
+
+class NumPyBackend(Backend):
+    """NumPy arrays, computed on the threads of :mod:`minidl.threads`."""
+
+    name = "numpy"
+    xp = np
+    array_type = np.ndarray
+    scratch_bytes = 1 << 20
+
+    def to_numpy(self, array: Array) -> Array:
+        return array
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        return threads.scratch(name, shape, dtype)
+
+    def for_each(self, function: Callable[[Any], object], items: Sequence[Any]) -> None:
+        threads.for_each(function, items)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        return matmul.matmul(a, b)
+
+    def relu(self, x: Array) -> Array:
+        return elementwise.relu(x)
+
+    def relu_backward(self, dy: Array, y: Array) -> Array:
+        return elementwise.relu_backward(dy, y)
+
+    def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
+        return pool.max_pool(x, window)
+
+    def max_pool_backward(self, dy: Array, argmax: Array, window: Window) -> Array:
+        return pool.max_pool_backward(dy, argmax, window)
+
+    def sum_to_channels(self, dy: Array) -> Array:
+        return elementwise.sum_to_channels(dy)
+
+    def for_blocks(self, formula: Callable[..., object], arrays: Iterable[Array]) -> None:
+        elementwise.for_blocks(formula, *arrays)

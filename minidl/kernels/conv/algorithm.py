@@ -1,0 +1,117 @@
+"""What a convolution algorithm is, and how one is chosen."""
+
+import contextlib
+import functools
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ... import plugins
+from ...errors import MinidlError
+from ..window import Window
+
+if TYPE_CHECKING:
+    from ...backends import Backend
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """The sizes of one convolution: ``N`` images of ``C`` channels, ``K`` filters, and the sliding window."""
+
+    N: int
+    C: int
+    K: int
+    window: Window
+    dtype: Any
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        """(N, OH, OW, K)"""
+        return self.N, self.window.OH, self.window.OW, self.K
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions of the direct convolution, bias included."""
+        window = self.window
+        return self.N * window.OH * window.OW * self.K * (2 * window.KH * window.KW * self.C + 1)
+
+
+class ConvAlgorithm(ABC):
+    """A way to compute a convolution (cross-correlation, as everywhere in deep learning) and its two gradients.
+
+    For images x (N, H, W, C), weights w (KH, KW, C, K) and bias b (K,) or None::
+
+        y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
+
+    where x is padded with zeros. dy has the shape of y. Nothing may be written to but the results.
+    """
+
+    def __init__(self, backend: "Backend") -> None:
+        self.backend = backend
+        self.xp = backend.xp
+
+    def supports(self, spec: ConvSpec) -> bool:
+        """Whether the algorithm can do this convolution on its backend."""
+        return True
+
+    @abstractmethod
+    def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, Any]:
+        """y, and whatever the gradients can use again (None is fine)."""
+
+    @abstractmethod
+    def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: Any) -> Array:
+        """dx, of the shape of x."""
+
+    @abstractmethod
+    def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: Any) -> Array:
+        """dw, of the shape of w."""
+
+
+class _Choice(threading.local):
+    name = "auto"
+
+
+_choice = _Choice()
+
+
+@contextlib.contextmanager
+def using(*, conv_algorithm: str) -> Iterator[None]:
+    """Let every convolution that says "auto" use one algorithm, in this thread.
+
+    It counts in the forward pass; the backward pass keeps the algorithm of its forward pass.
+
+    >>> with using(conv_algorithm="direct"):
+    ...     pass
+    """
+    if conv_algorithm != "auto":
+        plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
+    before, _choice.name = _choice.name, conv_algorithm
+    try:
+        yield
+    finally:
+        _choice.name = before
+
+
+def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
+    """The algorithm of that name; for "auto" the one of :func:`using`, or the backend's first that supports the sizes.
+
+    Raises :class:`MinidlError` if the algorithm that was asked for cannot do it.
+    """
+    wanted = _choice.name if name == "auto" else name
+    if wanted != "auto":
+        algorithm = _instance(wanted, backend)
+        if not algorithm.supports(spec):
+            raise MinidlError(f"the convolution algorithm '{wanted}' does not support {spec}: use algorithm='auto'")
+        return algorithm
+    candidates = (_instance(candidate, backend) for candidate in backend.convolutions)
+    return next(algorithm for algorithm in candidates if algorithm.supports(spec))
+
+
+@functools.cache
+def _instance(name: str, backend: "Backend") -> ConvAlgorithm:
+    algorithm: ConvAlgorithm = plugins.build("conv_algorithm", name, backend)
+    return algorithm

@@ -1,0 +1,41 @@
+"""The direct convolution: the definition, one kernel tap at a time."""
+
+from typing import Any
+
+from ... import plugins
+from ..window import pad
+from .algorithm import ConvAlgorithm, ConvSpec
+
+Array = Any
+
+
+@plugins.register("conv_algorithm", "direct")
+class Direct(ConvAlgorithm):
+    """Every tap (kh, kw) of the kernel multiplies the pixels that it meets; the products add up.
+
+    Slow and simple, on every backend: the other algorithms are held against it.
+    """
+
+    def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
+        window = spec.window
+        x = pad(self.xp, x, window)
+        y = self.xp.zeros(spec.output_shape, x.dtype)
+        for kh, kw in window.taps():
+            y += x[window.under_tap(kh, kw)] @ w[kh, kw]
+        return (y if b is None else y + b), None
+
+    def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
+        window = spec.window
+        dx = self.xp.zeros((spec.N, *window.padded_size, spec.C), dy.dtype)
+        for kh, kw in window.taps():
+            dx[window.under_tap(kh, kw)] += dy @ w[kh, kw].T  # += : neighbouring windows share pixels
+        return dx[window.inside]
+
+    def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
+        window = spec.window
+        x = pad(self.xp, x, window)
+        dw = self.xp.zeros((window.KH, window.KW, spec.C, spec.K), dy.dtype)
+        for kh, kw in window.taps():
+            pixels = x[window.under_tap(kh, kw)].reshape(-1, spec.C)
+            dw[kh, kw] = pixels.T @ dy.reshape(-1, spec.K)
+        return dw

@@ -1,0 +1,35 @@
+"""Matrix products on all threads, cut so that the sums do not depend on how many there are."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import threads
+
+Array = NDArray[Any]
+
+SMALL = 1 << 20
+"""Multiplications below which threads cost more than they save."""
+COLUMNS = 128
+"""Columns of the result in one piece of work: wide enough for BLAS to be at its best."""
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """``a @ b``; two large matrices are multiplied in strips of rows or columns of the result."""
+    if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] < SMALL:
+        return np.asarray(np.matmul(a, b))
+    y = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+    if a.shape[0] > b.shape[1]:
+
+        def rows(strip: slice) -> None:
+            np.matmul(a[strip], b, out=y[strip])
+
+        threads.for_each(rows, threads.chunks(a.shape[0], COLUMNS))
+        return y
+
+    def columns(strip: slice) -> None:
+        np.matmul(a, b[:, strip], out=y[:, strip])
+
+    threads.for_each(columns, threads.chunks(b.shape[1], COLUMNS))
+    return y

@@ -1,0 +1,91 @@
+"""The reference kernels: each operation as its definition says, for the array module of any backend.
+
+A backend inherits these and may replace one by something faster; tests hold the fast one against the one here.
+All arrays are NHWC, all results have the dtype of the inputs, and no input is written to.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from .window import Window, pad
+
+Array = Any
+
+
+class ReferenceKernels:
+    """The kernels in terms of ``xp``, a module with NumPy's functions."""
+
+    xp: Any
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """The matrix product of two arrays, with NumPy's rules for 1-D and stacked operands."""
+        return self.xp.matmul(a, b)
+
+    def relu(self, x: Array) -> Array:
+        """``max(x, 0)``, elementwise; NaN stays NaN."""
+        return self.xp.maximum(x, 0)
+
+    def relu_backward(self, dy: Array, y: Array) -> Array:
+        """``dy`` where the output ``y`` is positive, else 0: the derivative at 0 is 0."""
+        return self.xp.where(y > 0, dy, self.xp.zeros((), dy.dtype))
+
+    def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
+        """The maximum under each window, and which tap held it: arrays (N, OH, OW, C), the second of uint8 or int32.
+
+        Of equal values the first tap counts. The padding is minus infinity; NaN wins over every number.
+        """
+        xp = self.xp
+        x = pad(xp, x, window, -xp.inf)
+        y = x[window.under_tap(0, 0)].copy()
+        argmax = xp.zeros(y.shape, argmax_dtype(xp, window))
+        for tap, (kh, kw) in enumerate(window.taps()):
+            candidate = x[window.under_tap(kh, kw)]
+            wins = (candidate > y) | ((candidate != candidate) & (y == y))
+            y = xp.where(wins, candidate, y)
+            argmax = xp.where(wins, xp.asarray(tap, argmax.dtype), argmax)
+        return y, argmax
+
+    def max_pool_backward(self, dy: Array, argmax: Array, window: Window) -> Array:
+        """The gradient (N, H, W, C): each ``dy`` goes to the pixel that was the maximum; overlaps add up."""
+        xp = self.xp
+        dx = xp.zeros((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
+        for tap, (kh, kw) in enumerate(window.taps()):
+            dx[window.under_tap(kh, kw)] += xp.where(argmax == tap, dy, xp.zeros((), dy.dtype))
+        return dx[window.inside]
+
+    def avg_pool(self, x: Array, window: Window) -> Array:
+        """The mean under each window, of the pixels that are not padding: an array (N, OH, OW, C)."""
+        xp = self.xp
+        x = pad(xp, x, window)
+        total = xp.zeros((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
+        for kh, kw in window.taps():
+            total += x[window.under_tap(kh, kw)]
+        return total / self._pixels_in(window, x.dtype)
+
+    def avg_pool_backward(self, dy: Array, window: Window) -> Array:
+        """The gradient (N, H, W, C): every pixel under a window gets its share of that window's ``dy``."""
+        xp = self.xp
+        dx = xp.zeros((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
+        share = dy / self._pixels_in(window, dy.dtype)
+        for kh, kw in window.taps():
+            dx[window.under_tap(kh, kw)] += share
+        return dx[window.inside]
+
+    def _pixels_in(self, window: Window, dtype: Any) -> Array:
+        """How many pixels of the image each window covers: (1, OH, OW, 1). A window of padding alone counts as 1."""
+        xp = self.xp
+        image = pad(xp, xp.ones((1, window.H, window.W, 1), dtype), window)
+        return xp.maximum(sum(image[window.under_tap(kh, kw)] for kh, kw in window.taps()), 1)
+
+    def sum_to_channels(self, dy: Array) -> Array:
+        """The sum (C,) of an array (N, H, W, C) over images and pixels."""
+        return dy.sum(axis=(0, 1, 2))
+
+    def for_blocks(self, formula: Any, arrays: Iterable[Array]) -> None:
+        """``formula(*arrays)``, for an elementwise formula that works in place: a backend may cut the arrays up."""
+        formula(*arrays)
+
+
+def argmax_dtype(xp: Any, window: Window) -> Any:
+    """One byte names a tap of any usual pooling window."""
+    return xp.uint8 if window.KH * window.KW <= 256 else xp.int32

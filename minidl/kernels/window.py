@@ -1,0 +1,140 @@
+"""How a convolution or pooling window slides over an image: kernel size, stride, padding and the sizes that follow."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import ShapeError
+
+Pair = int | tuple[int, int]
+Padding = Literal["valid", "same"] | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A kernel of ``KH x KW`` sliding with strides ``SH, SW`` over an ``H x W`` image padded on its four sides.
+
+    The output is ``OH x OW`` with ``OH = floor((H + top + bottom - KH) / SH) + 1`` (Dumoulin and Visin, "A guide to
+    convolution arithmetic for deep learning", 2016, relationship 6).
+    """
+
+    H: int
+    W: int
+    KH: int
+    KW: int
+    SH: int
+    SW: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    OH: int
+    OW: int
+
+    @property
+    def padded(self) -> bool:
+        """Whether there is any padding at all."""
+        return any((self.top, self.bottom, self.left, self.right))
+
+    @property
+    def padding(self) -> tuple[tuple[int, int], ...]:
+        """The padding of an ``(N, H, W, C)`` array as ``numpy.pad`` wants it."""
+        return ((0, 0), (self.top, self.bottom), (self.left, self.right), (0, 0))
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """Height and width with the padding."""
+        return self.top + self.H + self.bottom, self.left + self.W + self.right
+
+    @property
+    def inside(self) -> tuple[slice, slice, slice]:
+        """Where the image lies in a padded batch."""
+        return slice(None), slice(self.top, self.top + self.H), slice(self.left, self.left + self.W)
+
+    def taps(self) -> Iterator[tuple[int, int]]:
+        """The positions ``(kh, kw)`` inside the kernel, row by row."""
+        return ((kh, kw) for kh in range(self.KH) for kw in range(self.KW))
+
+    def under_tap(self, kh: int, kw: int) -> tuple[slice, slice, slice]:
+        """The pixels of a padded batch that tap ``(kh, kw)`` meets: ``x[window.under_tap(kh, kw)]`` is (N, OH, OW, C).
+
+        >>> import numpy as np
+        >>> window = sliding_window(4, 4, kernel=2, stride=2, padding=0)
+        >>> np.arange(16).reshape(1, 4, 4)[window.under_tap(0, 1)]
+        array([[[ 1,  3],
+                [ 9, 11]]])
+        """
+        rows = slice(kh, kh + self.SH * (self.OH - 1) + 1, self.SH)
+        columns = slice(kw, kw + self.SW * (self.OW - 1) + 1, self.SW)
+        return slice(None), rows, columns
+
+
+def pad(xp: Any, x: Any, window: Window, value: float = 0.0) -> Any:
+    """The batch ``x`` (N, H, W, C) with ``value`` around each image; ``x`` itself where there is no padding."""
+    return xp.pad(x, window.padding, constant_values=value) if window.padded else x
+
+
+@functools.lru_cache(maxsize=1024)
+def sliding_window(H: int, W: int, kernel: Pair, stride: Pair, padding: Padding) -> Window:
+    """The :class:`Window` for an image of ``H x W``.
+
+    ``padding`` is "valid" (none), "same" (output size ``ceil(H / stride)``; an odd row or column of padding goes to
+    the bottom and right, as in Keras), a number, a pair (vertical, horizontal), or two pairs ((top, bottom), (left,
+    right)). Raises :class:`ShapeError` for sizes and strides below 1, negative padding, and an output below 1 x 1.
+
+    >>> window = sliding_window(5, 7, kernel=3, stride=2, padding="same")
+    >>> (window.OH, window.OW), window.padding[1:3]
+    ((3, 4), ((1, 1), (1, 1)))
+    """
+    KH, KW = pair(kernel, "the kernel size", least=1)
+    SH, SW = pair(stride, "the stride", least=1)
+    (top, bottom), (left, right) = _padding(padding, (H, W), (KH, KW), (SH, SW))
+    height, width = H + top + bottom, W + left + right
+    if height < KH or width < KW:
+        raise ShapeError(
+            f"a kernel of {KH}x{KW} does not fit into an image of {H}x{W} with padding "
+            f"({top}, {bottom}), ({left}, {right}): use a smaller kernel, more padding, or fewer layers before this one"
+        )
+    OH, OW = (height - KH) // SH + 1, (width - KW) // SW + 1
+    return Window(H, W, KH, KW, SH, SW, top, bottom, left, right, OH, OW)
+
+
+def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:
+    """``(value, value)`` for a number, the pair itself for a pair; both at least ``least``."""
+    first, second = _two(value, what)
+    if not (_is_size(first, least) and _is_size(second, least)):
+        raise ShapeError(f"{what} must be a whole number >= {least} or a pair of them, got {value!r}")
+    return int(first), int(second)
+
+
+def _two(value: Any, what: str) -> tuple[Any, Any]:
+    """A pair as it is, anything else twice."""
+    if not isinstance(value, tuple):
+        return value, value
+    if len(value) != 2:
+        raise ShapeError(f"{what} must be one value or a pair, got {value!r}")
+    return value
+
+
+def _is_size(value: Any, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
+
+
+def _padding(
+    padding: Padding, image: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Top and bottom, left and right."""
+    if padding == "same":
+        return _same(image[0], kernel[0], stride[0]), _same(image[1], kernel[1], stride[1])
+    if isinstance(padding, str) and padding != "valid":
+        raise ShapeError(f"padding must be 'valid', 'same', a number or pairs of numbers, got '{padding}'")
+    vertical, horizontal = (0, 0) if padding == "valid" else _two(padding, "the padding")
+    return pair(vertical, "the vertical padding"), pair(horizontal, "the horizontal padding")
+
+
+def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return missing // 2, missing - missing // 2

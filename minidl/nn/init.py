@@ -1,0 +1,84 @@
+"""Initial values of parameters. Each is a function ``(shape, rng) -> float32 array`` on the host.
+
+The fan of a weight is the number of inputs or outputs that one unit is connected to: for dense weights (in, out) these
+two, for convolution weights (KH, KW, C_in, C_out) KH KW C_in and KH KW C_out.
+"""
+
+from collections.abc import Callable
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import plugins
+from ..random import Generator
+
+Initializer = Callable[[tuple[int, ...], Generator], NDArray[np.float32]]
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(fan_in, fan_out) of weights of a shape.
+
+    >>> fans((3, 3, 16, 32))
+    (144, 288)
+    """
+    *window, inputs, outputs = shape
+    return prod(window) * inputs, prod(window) * outputs
+
+
+@plugins.register("initializer", "he_normal")
+def he_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+    """Normal with variance 2 / fan_in: keeps the size of signals through ReLU layers.
+
+    He et al., "Delving Deep into Rectifiers" (2015), equation 10.
+    """
+    return _normal(shape, rng, sqrt(2 / fans(shape)[0]))
+
+
+@plugins.register("initializer", "he_uniform")
+def he_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+    """Uniform in +-sqrt(6 / fan_in): the variance of :func:`he_normal`."""
+    return _uniform(shape, rng, sqrt(6 / fans(shape)[0]))
+
+
+@plugins.register("initializer", "glorot_normal")
+def glorot_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+    """Normal with variance 2 / (fan_in + fan_out): a compromise between the forward and the backward pass.
+
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), equation 12.
+    """
+    return _normal(shape, rng, sqrt(2 / sum(fans(shape))))
+
+
+@plugins.register("initializer", "glorot_uniform")
+def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+    """Uniform in +-sqrt(6 / (fan_in + fan_out)), as Keras does by default (same paper, equation 16)."""
+    return _uniform(shape, rng, sqrt(6 / sum(fans(shape))))
+
+
+@plugins.register("initializer", "zeros")
+def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+    """All 0, as biases start."""
+    return np.zeros(shape, np.float32)
+
+
+@plugins.register("initializer", "ones")
+def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+    """All 1."""
+    return np.ones(shape, np.float32)
+
+
+def get(initializer: str | Initializer) -> Initializer:
+    """The initializer of that name, or the function itself."""
+    found: Any = plugins.get("initializer", initializer) if isinstance(initializer, str) else initializer
+    function: Initializer = found
+    return function
+
+
+def _normal(shape: tuple[int, ...], rng: Generator, deviation: float) -> NDArray[np.float32]:
+    return rng.standard_normal(shape, np.float32) * np.float32(deviation)
+
+
+def _uniform(shape: tuple[int, ...], rng: Generator, limit: float) -> NDArray[np.float32]:
+    return (rng.random(shape, np.float32) * 2 - 1) * np.float32(limit)

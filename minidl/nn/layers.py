@@ -1,0 +1,273 @@
+"""The layers. Images are (N, H, W, C); parameters are called w and b, as in the ops."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, overload
+
+import numpy as np
+
+from .. import ops, plugins, random
+from ..errors import MinidlError, ShapeError
+from ..kernels.window import Padding, Pair, pair
+from ..random import Generator
+from ..tensor import Tensor, no_grad
+from . import functional as F
+from . import init
+from .init import Initializer
+from .module import Buffer, Module, Parameter
+
+
+@plugins.register("layer", "sequential")
+class Sequential(Module):
+    """Modules one after another, by number: ``model[0]``, ``model[:3]``.
+
+    >>> model = Sequential(Dense(4, 2), ReLU())
+    >>> [name for name, _ in model.named_parameters()]
+    ['0.w', '0.b']
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        for number, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise MinidlError(f"Sequential takes modules, got {type(module).__name__} at position {number}")
+            setattr(self, str(number), module)
+
+    def forward(self, x: Any) -> Any:
+        for module in self.children():
+            x = module(x)
+        return x
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Module]: ...
+    def __getitem__(self, index: int | slice) -> Module | list[Module]:
+        return self.children()[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.children())
+
+    def __len__(self) -> int:
+        return len(self.children())
+
+
+class _Weighted(Module):
+    """A layer with weights ``w`` and a bias ``b`` (or None)."""
+
+    w: Parameter
+    b: Parameter | None
+
+    def make(self, shape: tuple[int, ...], bias: bool, initializer: str | Initializer, rng: Generator | None) -> None:
+        if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1 for size in shape):
+            raise ShapeError(f"sizes of a layer are whole numbers >= 1, got {shape}", type(self).__name__)
+        self.w = Parameter(init.get(initializer)(shape, rng if rng is not None else random.default_rng))
+        self.b = Parameter(np.zeros(shape[-1:], np.float32)) if bias else None
+
+
+@plugins.register("layer", "dense")
+class Dense(_Weighted):
+    """y = x w + b for x (N, inputs): every output sees every input. w is (inputs, outputs), b is (outputs,).
+
+    >>> import minidl as md
+    >>> Dense(3, 2)(md.tensor([[1.0, 2.0, 3.0]])).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        bias: bool = True,
+        initializer: str | Initializer = "he_normal",
+        rng: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.make((inputs, outputs), bias, initializer, rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 2 or x.shape[-1] != self.w.shape[0]:
+            inputs, outputs = self.w.shape
+            hint = (
+                f"Put Flatten() before it and use Dense({x.size // len(x)}, {outputs})."
+                if x.ndim > 2 and len(x)
+                else f"The previous layer gives {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
+                if x.ndim == 2
+                else "One sample needs a batch axis of size 1: x.reshape(1, -1)."
+            )
+            raise ShapeError(f"expected input (N, {inputs}), got {x.shape}. {hint}")
+        return F.linear(x, self.w, self.b)
+
+    def describe(self) -> str:
+        return f"{self.w.shape[0]}, {self.w.shape[1]}"
+
+
+@plugins.register("layer", "conv2d")
+class Conv2D(_Weighted):
+    """A convolution with ``filters`` kernels; see :func:`minidl.nn.functional.conv2d`. w is (KH, KW, C_in, C_out).
+
+    >>> import numpy as np, minidl as md
+    >>> Conv2D(1, 8, kernel_size=3, padding="same")(md.tensor(np.ones((2, 5, 7, 1), np.float32))).shape
+    (2, 5, 7, 8)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        bias: bool = True,
+        algorithm: str = "auto",
+        initializer: str | Initializer = "he_normal",
+        rng: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if algorithm != "auto":
+            plugins.get("conv_algorithm", algorithm)
+        self.stride, self.padding, self.algorithm = stride, padding, algorithm
+        self.make((*pair(kernel_size, "the kernel size", least=1), channels, filters), bias, initializer, rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.w, self.b, self.stride, self.padding, self.algorithm)
+
+    def describe(self) -> str:
+        KH, KW, channels, filters = self.w.shape
+        return f"{channels}, {filters}, kernel_size=({KH}, {KW}), stride={self.stride}, padding={self.padding!r}"
+
+
+class _Pooling2D(Module):
+    def __init__(self, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> None:
+        super().__init__()
+        pair(size, "the pooling size", least=1)
+        self.size, self.stride, self.padding = size, size if stride is None else stride, padding
+
+    def describe(self) -> str:
+        return f"{self.size}, stride={self.stride}, padding={self.padding!r}"
+
+
+@plugins.register("layer", "max_pooling2d")
+class MaxPooling2D(_Pooling2D):
+    """The maximum under each window; see :func:`minidl.nn.functional.max_pool2d`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.size, self.stride, self.padding)
+
+
+@plugins.register("layer", "average_pooling2d")
+class AveragePooling2D(_Pooling2D):
+    """The mean under each window; see :func:`minidl.nn.functional.avg_pool2d`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.size, self.stride, self.padding)
+
+
+@plugins.register("layer", "global_average_pooling2d")
+class GlobalAveragePooling2D(Module):
+    """The mean of each channel over the whole image: (N, H, W, C) becomes (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ShapeError(f"expected images (N, H, W, C), got {x.shape}")
+        return x.mean(axis=(1, 2))
+
+
+class _Function(Module):
+    """A layer without parameters that applies a function."""
+
+    function: Callable[..., Tensor]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return type(self).function(x)
+
+
+@plugins.register("layer", "relu")
+class ReLU(_Function):
+    """max(x, 0)."""
+
+    function = staticmethod(F.relu)
+
+
+@plugins.register("layer", "sigmoid")
+class Sigmoid(_Function):
+    """1 / (1 + e^-x)."""
+
+    function = staticmethod(F.sigmoid)
+
+
+@plugins.register("layer", "tanh")
+class Tanh(_Function):
+    """The hyperbolic tangent."""
+
+    function = staticmethod(F.tanh)
+
+
+@plugins.register("layer", "flatten")
+class Flatten(_Function):
+    """(N, ...) becomes (N, features)."""
+
+    function = staticmethod(F.flatten)
+
+
+@plugins.register("layer", "leaky_relu")
+class LeakyReLU(Module):
+    """x where positive, else slope x."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.slope)
+
+
+@plugins.register("layer", "dropout")
+class Dropout(Module):
+    """In training, each element is 0 with probability ``rate`` and the others are scaled up; else nothing happens."""
+
+    def __init__(self, rate: float = 0.5, rng: Generator | None = None) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate}", "Dropout")
+        self.rate, self.rng = rate, rng
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.rate, self.training, self.rng)
+
+    def describe(self) -> str:
+        return f"{self.rate}"
+
+
+@plugins.register("layer", "batch_norm")
+class BatchNorm(Module):
+    """Normalises each channel (the last axis) to mean ``beta`` and deviation ``gamma``, which are learned.
+
+    In training with the statistics of the batch, else with running averages of them, of which each step keeps the
+    share ``momentum`` (Keras's meaning of the word).
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.99, eps: float = 1e-3) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.gamma = Parameter(np.ones(channels, np.float32))
+        self.beta = Parameter(np.zeros(channels, np.float32))
+        self.mean = Buffer(np.zeros(channels, np.float32))
+        self.var = Buffer(np.ones(channels, np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            op = ops.BatchNorm(self.eps)
+            y = op(x, self.gamma, self.beta)
+            self._average(self.mean, op.mean)
+            self._average(self.var, op.var)
+            return y
+        if x.shape[-1:] != self.gamma.shape:
+            raise ShapeError(f"expected input (N, ..., C={self.gamma.shape[0]}), got {x.shape}")
+        return (x - self.mean) / (self.var + self.eps).sqrt() * self.gamma + self.beta
+
+    def _average(self, running: Buffer, new: Any) -> None:
+        with no_grad():
+            running.data = running.data * self.momentum + new * (1 - self.momentum)
+
+    def describe(self) -> str:
+        return f"{self.gamma.shape[0]}"

@@ -1,0 +1,199 @@
+"""Module: a part of a model with parameters, and possibly made of other modules."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import backends
+from ..errors import MinidlError, ShapeError
+from ..tensor import Tensor, no_grad
+
+Hook = Callable[["Module", tuple[Any, ...], Any], None]
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Buffer(Tensor):
+    """A tensor that belongs to the state of a module but is not learned, such as a running mean."""
+
+
+class Module:
+    """Base of layers and models: define ``forward``, call the module itself.
+
+    Parameters, buffers and modules that are assigned to attributes (alone or in lists, tuples and dictionaries) are
+    found and named after them, in the order of assignment.
+
+    >>> import numpy as np
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = Parameter(np.ones(1, np.float32))
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> [name for name, _ in Scale().named_parameters()]
+    ['factor']
+    """
+
+    def __init__(self) -> None:
+        self.training = True
+        self.path = ""
+        self._hooks: list[Hook] = []
+
+    def forward(self, *inputs: Any) -> Any:
+        """The outputs for these inputs: tensors, or a dictionary or tuple of tensors."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *inputs: Any) -> Any:
+        try:
+            outputs = self.forward(*inputs)
+        except MinidlError as error:
+            error.locate(f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__)
+            raise
+        for hook in self._hooks:
+            hook(self, inputs, outputs)
+        return outputs
+
+    def add_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it."""
+        self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)
+
+    # The tree of modules
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_hooks" not in self.__dict__ and name not in ("training", "path", "_hooks"):
+            raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
+        super().__setattr__(name, value)
+        if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
+            self._name_descendants()
+
+    def _name_descendants(self) -> None:
+        """Tell everything below this module its dotted path from here; the outermost module does so last."""
+        for path, module in self.named_modules():
+            module.path = path
+        for path, tensor in self._named_tensors():
+            tensor.name = path
+
+    def _named_children(self) -> Iterator[tuple[str, Any]]:
+        """Modules, parameters and buffers directly below, with their names."""
+        for name, value in vars(self).items():
+            yield from _flat(name, value)
+
+    def children(self) -> "list[Module]":
+        """The modules directly below this one."""
+        return [child for _, child in self._named_children() if isinstance(child, Module)]
+
+    def named_modules(self, path: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module (with the path ``""``) and all below it with their dotted paths, each once."""
+        yield from self._walk(path, set())
+
+    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, "Module"]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield path, self
+        for name, child in self._named_children():
+            if isinstance(child, Module):
+                yield from child._walk(f"{path}.{name}" if path else name, seen)
+
+    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules():
+            for name, child in module._named_children():
+                if isinstance(child, Tensor) and id(child) not in seen:
+                    seen.add(id(child))
+                    yield f"{path}.{name}" if path else name, child
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names, each once, in the order in which they were made."""
+        return ((name, tensor) for name, tensor in self._named_tensors() if isinstance(tensor, Parameter))
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters."""
+        if any(tensor.name is None for _, tensor in self._named_tensors()):
+            self._name_descendants()  # something was put into a list after the list was assigned
+        return [parameter for _, parameter in self.named_parameters()]
+
+    # What concerns all of them
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch layers that behave differently in training (dropout, batch normalisation) to it."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch to evaluation."""
+        return self.train(False)
+
+    def to(self, backend: str) -> Self:
+        """Move all parameters and buffers to a backend; they stay the same objects. Gradients are forgotten."""
+        place = backends.get(backend)
+        for _, tensor in self._named_tensors():
+            if tensor.backend is not place:
+                tensor.data, tensor.grad = place.asarray(tensor.numpy()), None
+        return self
+
+    def astype(self, dtype: Any) -> Self:
+        """Convert all parameters and buffers to another float dtype; they stay the same objects."""
+        for _, tensor in self._named_tensors():
+            tensor.data, tensor.grad = tensor.data.astype(dtype), None
+        return self
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of all parameters and buffers as NumPy arrays, by dotted name."""
+        return {name: tensor.numpy().copy() for name, tensor in self._named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the values of a :meth:`state_dict`, all or nothing.
+
+        Raises :class:`ShapeError`, changing nothing, if names are missing or unknown or shapes differ.
+        """
+        own = dict(self._named_tensors())
+        problems = [f"missing {name}" for name in own if name not in state]
+        problems += [f"unknown {name}" for name in state if name not in own]
+        problems += [
+            f"{name} has shape {np.shape(state[name])}, expected {tensor.shape}"
+            for name, tensor in own.items()
+            if name in state and np.shape(state[name]) != tensor.shape
+        ]
+        if problems:
+            more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise ShapeError(f"these weights belong to another model: {'; '.join(problems[:5])}{more}")
+        with no_grad():
+            for name, tensor in own.items():
+                tensor.data = tensor.backend.asarray(np.array(state[name], tensor.dtype))
+
+    def __repr__(self) -> str:
+        named = [(name, child) for name, child in self._named_children() if isinstance(child, Module)]
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in named]
+        body = "".join(f"\n  {line}" for line in lines)
+        return f"{type(self).__name__}({self.describe()}{body}{chr(10) if body else ''})"
+
+    def describe(self) -> str:
+        """The layer's own options, as ``repr`` and ``summary`` show them."""
+        return ""
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Modules and tensors in an attribute: itself, or the elements of lists, tuples and dictionaries."""
+    if isinstance(value, Module | Parameter | Buffer):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for number, element in enumerate(value):
+            yield from _flat(f"{name}.{number}", element)
+    elif isinstance(value, dict):
+        for key, element in value.items():
+            yield from _flat(f"{name}.{key}", element)

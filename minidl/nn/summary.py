@@ -1,0 +1,125 @@
+"""A table of a model's layers, measured by running one sample through it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import backends
+from ..op import Op
+from ..tensor import Tensor
+from .module import Module
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer: its path and class, the shape of its output for a batch (N, ...), and what it costs for one sample."""
+
+    path: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    activation_bytes: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rows, with totals; ``str()`` and ``repr()`` are the table.
+
+    ``parameter_bytes`` is the memory of all parameters and buffers, ``activation_bytes`` that of the layers' outputs
+    for one sample, ``flops`` the floating-point operations of one sample's forward pass, a multiplication and an
+    addition counting as two.
+    """
+
+    rows: tuple[Row, ...]
+    parameters: int
+    parameter_bytes: int
+    activation_bytes: int
+    flops: int
+
+    def __str__(self) -> str:
+        head = ("layer", "", "output", "parameters", "activations", "MFLOP")
+        cells = [head]
+        for row in self.rows:
+            shape = "(" + ", ".join(["N", *map(str, row.output[1:])]) + ")"
+            memory = f"{row.activation_bytes / 1024:,.1f} KiB"
+            cells.append((row.path, row.kind, shape, f"{row.parameters:,}", memory, f"{row.flops / 1e6:,.2f}"))
+        widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+        lines = [
+            "  ".join(
+                text.ljust(w) if i < 3 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in cells
+        ]
+        rule = "-" * len(lines[0])
+        total = (
+            f"{self.parameters:,} parameters ({self.parameter_bytes / 2**20:,.2f} MiB); for each sample "
+            f"{self.activation_bytes / 2**20:,.2f} MiB of activations and {self.flops / 1e6:,.1f} MFLOP forward"
+        )
+        return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:], rule, total])
+
+    __repr__ = __str__
+
+
+def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
+    """Run one sample of ``input_shape`` (without the batch axis) through a model and report its layers.
+
+    The model is left as it was. Raises what the model raises for an input of the wrong shape.
+
+    >>> from minidl import nn
+    >>> print(summary(nn.Sequential(nn.Dense(8, 4), nn.ReLU()), (8,)))
+    layer         output  parameters  activations  MFLOP
+    ----------------------------------------------------
+    0      Dense  (N, 4)          36      0.0 KiB   0.00
+    1      ReLU   (N, 4)           0      0.0 KiB   0.00
+    ----------------------------------------------------
+    36 parameters (0.00 MiB); for each sample 0.00 MiB of activations and 0.0 MFLOP forward
+    """
+    modes = {module: module.training for _, module in model.named_modules()}
+    leaves = {module: path for path, module in model.named_modules() if not module.children()}
+    rows: list[Row] = []
+
+    def observe(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        rows.append(_row(leaves[module], module, inputs, output))
+
+    removers = [module.add_hook(observe) for module in leaves]
+    tensors = [tensor for _, tensor in model._named_tensors()]
+    place = tensors[0].backend if tensors else backends.default
+    dtype = tensors[0].dtype if tensors else np.dtype(np.float32)
+    try:
+        model.eval()
+        # With requires_grad every op is recorded, and the graph tells what each layer computes.
+        model(Tensor(place.xp.zeros((1, *input_shape), dtype), requires_grad=True))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for remove in removers:
+            remove()
+    return Summary(
+        tuple(rows),
+        sum(parameter.size for parameter in model.parameters()),
+        sum(int(tensor.data.nbytes) for tensor in tensors),
+        sum(row.activation_bytes for row in rows),
+        sum(row.flops for row in rows),
+    )
+
+
+def _row(path: str, module: Module, inputs: tuple[Any, ...], output: Tensor) -> Row:
+    parameters = sum(parameter.size for parameter in module.parameters())
+    kind = type(module).__name__
+    return Row(path, kind, output.shape, parameters, int(output.data.nbytes), _flops(output, inputs))
+
+
+def _flops(output: Tensor, inputs: tuple[Any, ...]) -> int:
+    """The operations of all ops between a layer's inputs and its output."""
+    total, seen = 0, {id(x) for x in inputs}
+    unexplored = [output]
+    while unexplored:
+        y = unexplored.pop()
+        op: Op | None = y.op
+        if op is not None and id(y) not in seen:
+            seen.add(id(y))
+            total += op.flops(y.shape)
+            unexplored += op.inputs or ()
+    return total

@@ -1,0 +1,143 @@
+"""What an op is: a forward and a backward pass over arrays. Everything that is differentiated is made of ops.
+
+An op is written for arrays; it never sees a Tensor. Its gradients may have the broadcast shape of the output: what
+broadcasting did is undone here, once for all ops.
+
+>>> import numpy as np, minidl as md
+>>> class Cube(Op):
+...     def forward(self, x):
+...         self.save(x)
+...         return x * x * x
+...     def backward(self, dy):
+...         (x,) = self.saved
+...         return (3 * x * x * dy,)
+>>> x = md.tensor([1.0, 2.0], requires_grad=True)
+>>> Cube.apply(x).sum().backward()
+>>> x.grad
+array([ 3., 12.], dtype=float32)
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .errors import DtypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    import weakref
+
+    from .backends import Backend
+    from .tensor import Tensor
+
+Array = Any
+
+
+class Op:
+    """One step of a computation and a node of the graph: it remembers its inputs and what backward needs.
+
+    A subclass defines :meth:`forward` and :meth:`backward`, and ``__init__`` if it takes options. Inside them
+    ``self.xp`` is the array module (NumPy or one like it), ``self.backend`` the kernels, and ``self.needs_grad`` says
+    for each input whether its gradient is wanted.
+    """
+
+    record: "ClassVar[Callable[[Op, Sequence[Any]], Tensor]]"
+    """Runs an op on tensors. Tensors are made of ops, not ops of tensors: so tensor.py puts its function here."""
+
+    backend: "Backend"
+    xp: Any
+    inputs: "tuple[Tensor, ...] | None" = None
+    needs_grad: tuple[bool, ...] = ()
+    number: int = 0
+    output: "weakref.ref[Tensor] | None" = None
+    _saved: tuple[Array, ...] = ()
+
+    def forward(self, *arrays: Array) -> Array:
+        """The output array; must not write to its inputs. Calls :meth:`save` for what backward needs."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, dy: Array) -> Any:
+        """The gradient of the loss for each input, a tuple, given ``dy``, its gradient for the output (the cotangent).
+
+        ``dy`` and saved arrays must not be written to. Each gradient is a new array, ``dy`` itself or a view of
+        it, or None where there is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    @classmethod
+    def apply(cls, *inputs: Any, **options: Any) -> "Tensor":
+        """Run the op on tensors (arrays and numbers count as constants); ``options`` go to ``__init__``."""
+        return cls.record(cls(**options), inputs)
+
+    def __call__(self, *inputs: Any) -> "Tensor":
+        return type(self).record(self, inputs)
+
+    def save(self, *arrays: Array) -> None:
+        """Keep arrays for the backward pass."""
+        self._saved = arrays
+
+    @property
+    def saved(self) -> tuple[Array, ...]:
+        """What forward saved."""
+        return self._saved
+
+    @property
+    def name(self) -> str:
+        """The name in error messages and pictures of the graph."""
+        return type(self).__name__
+
+    keeps_dtype: ClassVar[bool] = True
+    """Whether float inputs must give an output of the same dtype: only a conversion says no."""
+
+    def check_dtype(self, array: Array, expected: Any) -> None:
+        """Refuse an array that silently became another float dtype: NumPy promotes where nobody looks."""
+        if expected is not None and self.keeps_dtype and array.dtype.kind == "f" and array.dtype != expected:
+            raise DtypeError(f"gave {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name)
+
+    def flops(self, output: tuple[int, ...]) -> int:
+        """Floating-point operations of the forward pass that made ``output`` (a shape): one for each element."""
+        count = 1
+        for size in output:
+            count *= size
+        return count
+
+    def gradients(self, dy: Array) -> tuple[Array | None, ...]:
+        """What :meth:`backward` returns, each gradient brought to the shape of its input."""
+        inputs = self._require_inputs()
+        gradients = self.backward(dy)
+        if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
+            given = f"{len(gradients)} gradients" if isinstance(gradients, tuple) else type(gradients).__name__
+            raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}", self.name)
+        return tuple(
+            None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in zip(gradients, inputs, strict=True)
+        )
+
+    def release(self) -> None:
+        """Forget inputs and saved arrays: a graph is used once, and memory goes back as early as possible."""
+        self.inputs, self._saved = None, ()
+
+    def _require_inputs(self) -> "tuple[Tensor, ...]":
+        if self.inputs is None:
+            raise GraphError(
+                "backward() went through this part of the graph before, and it was freed then: compute the loss "
+                "again, or add several losses up and call backward() once",
+                self.name,
+            )
+        return self.inputs
+
+
+def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which an input of ``shape`` was repeated by broadcasting.
+
+    >>> import numpy as np
+    >>> unbroadcast(np.ones((2, 3)), (3,)), unbroadcast(np.ones((2, 3)), (2, 1))
+    (array([2., 2., 2.]), array([[3.],
+           [3.]]))
+    """
+    if gradient.shape == shape:
+        return gradient
+    added: int = gradient.ndim - len(shape)
+    repeated = [
+        added + axis for axis, size in enumerate(shape) if added >= 0 and size == 1 != gradient.shape[added + axis]
+    ]
+    if added < 0 or any(size not in (1, gradient.shape[added + axis]) for axis, size in enumerate(shape)):
+        raise ShapeError(f"backward gave a gradient of shape {gradient.shape} for an input of shape {shape}")
+    return gradient.sum(axis=(*range(added), *repeated)).reshape(shape)

@@ -1,0 +1,66 @@
+"""The convolution of images (N, H, W, C) with weights (KH, KW, C, K). How it is computed: minidl/kernels/conv."""
+
+from typing import Any
+
+from ..errors import ShapeError
+from ..kernels.conv import ConvSpec, choose
+from ..kernels.window import Padding, Pair, sliding_window
+from ..op import Op
+from ..plugins import register
+
+Array = Any
+
+
+@register("op", "conv2d")
+class Conv2D(Op):
+    """y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
+
+    The gradient for w correlates x with dy, the gradient for x spreads dy over the windows again, and b gets the sum.
+    """
+
+    def __init__(self, stride: Pair = 1, padding: Padding = 0, algorithm: str = "auto") -> None:
+        self.stride, self.padding, self.name_of_algorithm = stride, padding, algorithm
+
+    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        self.spec = self._spec(x, w, b)
+        self.algorithm = choose(self.name_of_algorithm, self.spec, self.backend)
+        y, kept = self.algorithm.forward(x, w, b, self.spec)
+        self.save(x, w, kept)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        x, w, kept = self.saved
+        needs_x, needs_w, *needs_b = self.needs_grad
+        dy = self.xp.ascontiguousarray(dy)
+        dx = self.algorithm.input_gradient(dy, w, self.spec, kept) if needs_x else None
+        dw = self.algorithm.weight_gradient(x, dy, self.spec, kept) if needs_w else None
+        return dx, dw, *(self.backend.sum_to_channels(dy) if need else None for need in needs_b)
+
+    def flops(self, output: tuple[int, ...]) -> int:
+        return self.spec.flops
+
+    def _spec(self, x: Array, w: Array, b: Array | None) -> ConvSpec:
+        if w.ndim != 4 or w.size == 0:
+            raise ShapeError(f"expected weights (KH, KW, C_in, C_out) without empty axes, got {w.shape}")
+        KH, KW, C, K = w.shape
+        if x.ndim != 4 or x.shape[3] != C:
+            raise ShapeError(f"expected input (N, H, W, C={C}), got {x.shape}. {_hint(x.shape, C, K)}")
+        if b is not None and b.shape != (K,):
+            raise ShapeError(f"expected a bias of shape ({K},), got {b.shape}")
+        window = sliding_window(x.shape[1], x.shape[2], (KH, KW), _frozen(self.stride), _frozen(self.padding))
+        return ConvSpec(x.shape[0], C, K, window, x.dtype)
+
+
+def _hint(shape: tuple[int, ...], C: int, K: int) -> str:
+    if len(shape) == 3:
+        return f"One image needs a batch axis of size 1: x.reshape(1, {', '.join(map(str, shape))})."
+    if len(shape) != 4:
+        return "A convolution wants images, before any Flatten."
+    if shape[1] == C:
+        return "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
+    return f"The previous layer gives {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, so that sizes can be looked up."""
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value

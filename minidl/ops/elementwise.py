@@ -1,0 +1,275 @@
+"""Ops that treat every element on its own, after NumPy's broadcasting.
+
+In each class ``dy`` is the gradient for the output y; what it returns are the gradients for the inputs, by the chain
+rule. They may have the broadcast shape: :meth:`minidl.op.Op.gradients` sums it away.
+"""
+
+from typing import Any
+
+from ..op import Op
+from ..plugins import register
+
+Array = Any
+
+
+@register("op", "add")
+class Add(Op):
+    """y = a + b"""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a + b
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return dy, dy
+
+
+@register("op", "sub")
+class Sub(Op):
+    """y = a - b"""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a - b
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return dy, -dy
+
+
+@register("op", "mul")
+class Mul(Op):
+    """y = a b"""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.save(a, b)
+        return a * b
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        a, b = self.saved
+        needs_a, needs_b = self.needs_grad
+        return dy * b if needs_a else None, dy * a if needs_b else None
+
+
+@register("op", "div")
+class Div(Op):
+    """y = a / b"""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.save(a, b)
+        return a / b
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        a, b = self.saved
+        da = dy / b
+        return da, -da * (a / b) if self.needs_grad[1] else None
+
+
+@register("op", "neg")
+class Neg(Op):
+    """y = -x"""
+
+    def forward(self, x: Array) -> Array:
+        return -x
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (-dy,)
+
+
+@register("op", "pow")
+class Pow(Op):
+    """y = x ** p. For x <= 0 there is no derivative by p: it counts as 0."""
+
+    def forward(self, x: Array, p: Array) -> Array:
+        y = x**p
+        self.save(x, p, y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        x, p, y = self.saved
+        dx = dp = None
+        if self.needs_grad[0]:
+            # x ** -1 is infinite at 0, also where p is 0 and the derivative is 0.
+            exponent = self.xp.where(p == 0, self.xp.ones_like(p), p - 1)
+            dx = dy * p * x**exponent
+        if self.needs_grad[1]:
+            positive = x > 0
+            log_x = self.xp.log(self.xp.where(positive, x, self.xp.ones_like(x)))
+            dp = dy * self.xp.where(positive, y * log_x, self.xp.zeros_like(y))
+        return dx, dp
+
+
+@register("op", "exp")
+class Exp(Op):
+    """y = e^x"""
+
+    def forward(self, x: Array) -> Array:
+        y = self.xp.exp(x)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (y,) = self.saved
+        return (dy * y,)
+
+
+@register("op", "log")
+class Log(Op):
+    """y = ln x"""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return self.xp.log(x)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (x,) = self.saved
+        return (dy / x,)
+
+
+@register("op", "sqrt")
+class Sqrt(Op):
+    """y = sqrt(x)"""
+
+    def forward(self, x: Array) -> Array:
+        y = self.xp.sqrt(x)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (y,) = self.saved
+        return (dy / (2 * y),)
+
+
+@register("op", "abs")
+class Abs(Op):
+    """y = |x|, with derivative 0 at 0"""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return self.xp.abs(x)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (x,) = self.saved
+        return (dy * self.xp.sign(x),)
+
+
+@register("op", "relu")
+class ReLU(Op):
+    """y = max(x, 0), with derivative 0 at 0"""
+
+    def forward(self, x: Array) -> Array:
+        y = self.backend.relu(x)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (y,) = self.saved
+        return (self.backend.relu_backward(dy, y),)
+
+
+@register("op", "leaky_relu")
+class LeakyReLU(Op):
+    """y = x where x > 0, else slope x, with derivative ``slope`` at 0"""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        self.save(x > 0)
+        return self.xp.where(x > 0, x, x * self.slope)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (positive,) = self.saved
+        return (self.xp.where(positive, dy, dy * self.slope),)
+
+
+@register("op", "sigmoid")
+class Sigmoid(Op):
+    """y = 1 / (1 + e^-x)"""
+
+    def forward(self, x: Array) -> Array:
+        y = sigmoid(self.xp, x)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (y,) = self.saved
+        return (dy * y * (1 - y),)
+
+
+def sigmoid(xp: Any, x: Array) -> Array:
+    """The logistic function of an array, without overflow: e^-|x| is never above 1."""
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+@register("op", "tanh")
+class Tanh(Op):
+    """y = tanh x"""
+
+    def forward(self, x: Array) -> Array:
+        y = self.xp.tanh(x)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (y,) = self.saved
+        return (dy * (1 - y * y),)
+
+
+class _Choice(Op):
+    """An op that takes every element from a where a condition holds, else from b."""
+
+    def choose(self, from_a: Array, a: Array, b: Array) -> Array:
+        self.save(from_a)
+        return self.xp.where(from_a, a, b)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (from_a,) = self.saved
+        zero = self.xp.zeros((), dy.dtype)
+        return self.xp.where(from_a, dy, zero), self.xp.where(from_a, zero, dy)
+
+
+@register("op", "maximum")
+class Maximum(_Choice):
+    """y = max(a, b); of equal values a counts, and NaN wins"""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return self.choose((a >= b) | (a != a), a, b)
+
+
+@register("op", "minimum")
+class Minimum(_Choice):
+    """y = min(a, b); of equal values a counts, and NaN wins"""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return self.choose((a <= b) | (a != a), a, b)
+
+
+@register("op", "where")
+class Where(_Choice):
+    """y = a where the condition (an array of booleans) holds, else b"""
+
+    def __init__(self, condition: Array) -> None:
+        self.condition = condition
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return self.choose(self.backend.asarray(self.condition, bool), a, b)
+
+
+@register("op", "clip")
+class Clip(Op):
+    """y = min(max(x, low), high), with derivative 1 at both ends"""
+
+    def __init__(self, low: float | None = None, high: float | None = None) -> None:
+        self.low, self.high = low, high
+
+    def forward(self, x: Array) -> Array:
+        y = x
+        if self.low is not None:
+            y = self.xp.maximum(y, self.low)
+        if self.high is not None:
+            y = self.xp.minimum(y, self.high)
+        self.save(x == y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (inside,) = self.saved
+        return (self.xp.where(inside, dy, self.xp.zeros((), dy.dtype)),)

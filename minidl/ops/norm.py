@@ -1,0 +1,48 @@
+"""Batch normalisation."""
+
+from typing import Any
+
+from ..errors import ShapeError
+from ..op import Op
+from ..plugins import register
+
+Array = Any
+
+
+@register("op", "batch_norm")
+class BatchNorm(Op):
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, with mean and var over all axes but the last
+
+    Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. After the forward pass ``mean`` and ``var`` (C,) are
+    those of this batch, for the layer's running averages.
+    """
+
+    mean: Array
+    var: Array
+
+    def __init__(self, eps: float = 1e-3) -> None:
+        self.eps = eps
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        if x.ndim < 2 or x.size == 0 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
+            raise ShapeError(f"expected input (N, ..., C={gamma.shape[0]}) with N >= 1, got {x.shape}")
+        axes = tuple(range(x.ndim - 1))
+        self.mean = x.mean(axis=axes)
+        centred = x - self.mean
+        self.var = (centred * centred).mean(axis=axes)
+        scale = 1 / self.xp.sqrt(self.var + self.eps)
+        normal = centred * scale
+        self.save(normal, scale, gamma)
+        return normal * gamma + beta
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        normal, scale, gamma = self.saved
+        axes = tuple(range(dy.ndim - 1))
+        dgamma, dbeta = (dy * normal).sum(axis=axes), dy.sum(axis=axes)
+        n = dy.size // dy.shape[-1]
+        # mean and var depend on x too: their share is what the two means below take away.
+        dx = (gamma * scale) * (dy - dbeta / n - normal * (dgamma / n))
+        return dx, dgamma, dbeta
+
+    def flops(self, output: tuple[int, ...]) -> int:
+        return 8 * super().flops(output)

@@ -1,0 +1,53 @@
+"""Pooling over the windows of an image (N, H, W, C)."""
+
+from typing import Any
+
+from ..errors import ShapeError
+from ..kernels.window import Padding, Pair, Window, sliding_window
+from ..op import Op
+from ..plugins import register
+
+Array = Any
+
+
+class _Pool2D(Op):
+    """An op with one result for each window; ``stride`` is by default the window's size."""
+
+    window: Window
+
+    def __init__(self, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> None:
+        self.size, self.stride, self.padding = size, size if stride is None else stride, padding
+
+    def slide_over(self, x: Array) -> Window:
+        if x.ndim != 4:
+            raise ShapeError(f"expected images (N, H, W, C), got {x.shape}")
+        self.window = sliding_window(x.shape[1], x.shape[2], self.size, self.stride, self.padding)
+        return self.window
+
+    def flops(self, output: tuple[int, ...]) -> int:
+        return super().flops(output) * self.window.KH * self.window.KW
+
+
+@register("op", "max_pool2d")
+class MaxPool2D(_Pool2D):
+    """y = maximum under each window; its gradient goes to that element, of equal ones to the first"""
+
+    def forward(self, x: Array) -> Array:
+        y, argmax = self.backend.max_pool(x, self.slide_over(x))
+        self.save(argmax)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (argmax,) = self.saved
+        return (self.backend.max_pool_backward(dy, argmax, self.window),)
+
+
+@register("op", "avg_pool2d")
+class AvgPool2D(_Pool2D):
+    """y = mean under each window, of the pixels that are not padding"""
+
+    def forward(self, x: Array) -> Array:
+        return self.backend.avg_pool(x, self.slide_over(x))
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (self.backend.avg_pool_backward(dy, self.window),)

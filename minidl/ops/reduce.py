@@ -1,0 +1,128 @@
+"""Ops that reduce axes: sum, mean, max, min, var."""
+
+from math import prod
+from typing import Any
+
+from ..errors import ShapeError
+from ..op import Op
+from ..plugins import register
+
+Array = Any
+Axis = int | tuple[int, ...] | None
+
+
+class _Reduction(Op):
+    """An op over one axis, several, or all (None), with NumPy's ``axis`` and ``keepdims``."""
+
+    def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
+        self.axis, self.keepdims = axis, keepdims
+
+    def axes(self, x: Array) -> tuple[int, ...]:
+        """The reduced axes, counted from 0."""
+        given = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        if any(not -x.ndim <= axis < x.ndim for axis in given):
+            raise ShapeError(f"axis {self.axis} does not exist in an array of shape {x.shape}")
+        axes = tuple(axis % x.ndim for axis in given)
+        if len(set(axes)) < len(axes):
+            raise ShapeError(f"axis {self.axis} names one axis twice for an array of shape {x.shape}")
+        return axes
+
+    def count(self, x: Array) -> int:
+        """How many elements go into one result; none is an error, as their mean or maximum would be undefined."""
+        count: int = prod(x.shape[axis] for axis in self.axes(x))
+        if count == 0:
+            raise ShapeError(f"there is nothing to reduce along axis {self.axis} of an array of shape {x.shape}")
+        return count
+
+    def kept(self, x: Array) -> tuple[int, ...]:
+        """The shape of the result with the reduced axes kept at size 1."""
+        axes = self.axes(x)
+        return tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+
+    def flops(self, output: tuple[int, ...]) -> int:
+        return int(self.inputs[0].size) if self.inputs else super().flops(output)
+
+
+@register("op", "sum")
+class Sum(_Reduction):
+    """y = sum of x over the axes"""
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape, self.kept_shape = x.shape, self.kept(x)
+        return x.sum(axis=self.axes(x), keepdims=self.keepdims)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (self.xp.broadcast_to(dy.reshape(self.kept_shape), self.x_shape),)
+
+
+@register("op", "mean")
+class Mean(_Reduction):
+    """y = mean of x over the axes"""
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape, self.kept_shape, self.n = x.shape, self.kept(x), self.count(x)
+        return x.mean(axis=self.axes(x), keepdims=self.keepdims)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (self.xp.broadcast_to(dy.reshape(self.kept_shape) / self.n, self.x_shape),)
+
+
+@register("op", "var")
+class Var(_Reduction):
+    """y = mean of (x - mean of x)^2 over the axes: the variance with ddof 0"""
+
+    def forward(self, x: Array) -> Array:
+        self.kept_shape, self.n = self.kept(x), self.count(x)
+        centred = x - x.mean(axis=self.axes(x), keepdims=True)
+        self.save(centred)
+        return (centred * centred).mean(axis=self.axes(x), keepdims=self.keepdims)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (centred,) = self.saved
+        return (dy.reshape(self.kept_shape) * centred * (2 / self.n),)
+
+
+class _Extremum(_Reduction):
+    """Max and min: the gradient goes to one element alone, of equal ones to the first."""
+
+    def find(self, lines: Array) -> Array:
+        """The position of the extremum along the last axis."""
+        raise NotImplementedError
+
+    def forward(self, x: Array) -> Array:
+        self.count(x)
+        axes, self.kept_shape = self.axes(x), self.kept(x)
+        others = [axis for axis in range(x.ndim) if axis not in axes]
+        self.order = (*others, *axes)
+        moved = x.transpose(self.order)
+        self.moved_shape = moved.shape
+        lines = moved.reshape((*moved.shape[: len(others)], -1))  # the reduced axes as one, at the end
+        position = self.find(lines)[..., None]
+        self.save(position)
+        y = self.xp.take_along_axis(lines, position, axis=-1).reshape(self.kept_shape)
+        return y if self.keepdims else y.reshape([x.shape[axis] for axis in others])
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        (position,) = self.saved
+        xp = self.xp
+        length = prod(self.moved_shape[position.ndim - 1 :])
+        here = xp.arange(length) == position
+        lines = xp.where(here, dy.reshape(position.shape), xp.zeros((), dy.dtype))
+        back = [self.order.index(axis) for axis in range(len(self.order))]
+        return (lines.reshape(self.moved_shape).transpose(back),)
+
+
+@register("op", "max")
+class Max(_Extremum):
+    """y = maximum of x over the axes"""
+
+    def find(self, lines: Array) -> Array:
+        return lines.argmax(axis=-1)
+
+
+@register("op", "min")
+class Min(_Extremum):
+    """y = minimum of x over the axes"""
+
+    def find(self, lines: Array) -> Array:
+        return lines.argmin(axis=-1)

@@ -1,0 +1,182 @@
+"""Ops that move elements without changing their values: shape, selection, joining, padding, dtype and backend."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ShapeError
+from ..op import Op, unbroadcast
+from ..plugins import register
+
+if TYPE_CHECKING:
+    from ..backends import Backend
+
+Array = Any
+
+
+class _Move(Op):
+    """An op that computes nothing."""
+
+    def flops(self, output: tuple[int, ...]) -> int:
+        return 0
+
+
+@register("op", "reshape")
+class Reshape(_Move):
+    """y = the elements of x, in order, in another shape; one size may be -1"""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        try:
+            return x.reshape(self.shape)
+        except (ValueError, TypeError) as error:
+            raise ShapeError(f"cannot reshape {x.shape} to {self.shape}: {x.size} elements must stay") from error
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (dy.reshape(self.x_shape),)
+
+
+@register("op", "transpose")
+class Transpose(_Move):
+    """y = x with its axes in another order (reversed by default)"""
+
+    def __init__(self, axes: tuple[int, ...] | None = None) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(axis % x.ndim for axis in self.axes)
+        if sorted(axes) != list(range(x.ndim)):
+            raise ShapeError(f"axes {self.axes} are not an order of the {x.ndim} axes of shape {x.shape}")
+        self.back = [axes.index(axis) for axis in range(x.ndim)]
+        return x.transpose(axes)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (dy.transpose(self.back),)
+
+
+@register("op", "getitem")
+class GetItem(_Move):
+    """y = x[index], with NumPy's indices: numbers, slices, lists, arrays, boolean masks, None and ..."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, x: Array) -> Array:
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
+        parts = tuple(part.data if hasattr(part, "requires_grad") else part for part in parts)
+        self.x_shape, self.parts = x.shape, parts
+        return x[parts]
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        dx = self.xp.zeros(self.x_shape, dy.dtype)
+        if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in self.parts):
+            dx[self.parts] = dy
+        else:
+            self.xp.add.at(dx, self.parts, dy)  # an element that was picked twice gets both gradients
+        return (dx,)
+
+
+@register("op", "concatenate")
+class Concatenate(_Move):
+    """y = the inputs one after another along an axis"""
+
+    def __init__(self, axis: int = 0) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        axis = self.axis
+        self.sizes = [x.shape[axis] if -x.ndim <= axis < x.ndim else -1 for x in xs]
+        rests = {(*x.shape[:axis], *x.shape[axis:][1:]) for x in xs}
+        if -1 in self.sizes or len(rests) > 1:
+            shapes = ", ".join(str(x.shape) for x in xs)
+            raise ShapeError(f"shapes {shapes} must agree in all axes but axis {axis}")
+        return self.xp.concatenate(xs, axis=axis)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes))]
+        before = (slice(None),) * (self.axis % dy.ndim)
+        return tuple(dy[(*before, slice(end - n, end))] for n, end in zip(self.sizes, ends, strict=True))
+
+
+@register("op", "stack")
+class Stack(_Move):
+    """y = the inputs, all of one shape, side by side along a new axis"""
+
+    def __init__(self, axis: int = 0) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        if len({x.shape for x in xs}) > 1:
+            raise ShapeError(f"only equal shapes can be stacked, got {', '.join(str(x.shape) for x in xs)}")
+        return self.xp.stack(xs, axis=self.axis)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        before = (slice(None),) * (self.axis % dy.ndim)
+        return tuple(dy[(*before, i)] for i in range(dy.shape[self.axis]))
+
+
+@register("op", "pad")
+class Pad(_Move):
+    """y = x with ``value`` around it; widths are ((before, after), ...) for each axis"""
+
+    def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
+        self.widths, self.value = widths, value
+
+    def forward(self, x: Array) -> Array:
+        if len(self.widths) != x.ndim or any(width < 0 for pair in self.widths for width in pair):
+            raise ShapeError(f"padding {self.widths} must name (before, after) >= 0 for each axis of shape {x.shape}")
+        self.inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))
+        return self.xp.pad(x, self.widths, constant_values=self.value)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (dy[self.inside],)
+
+
+@register("op", "broadcast_to")
+class BroadcastTo(_Move):
+    """y = x repeated to a shape, by NumPy's rules of broadcasting"""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        try:
+            return self.xp.broadcast_to(x, self.shape)
+        except ValueError as error:
+            raise ShapeError(f"shape {x.shape} cannot be broadcast to {self.shape}") from error
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (unbroadcast(dy, self.x_shape),)
+
+
+@register("op", "cast")
+class Cast(_Move):
+    """y = x in another dtype"""
+
+    keeps_dtype = False
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+
+    def forward(self, x: Array) -> Array:
+        self.x_dtype = x.dtype
+        return x.astype(self.dtype)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (dy.astype(self.x_dtype),)
+
+
+@register("op", "transfer")
+class Transfer(_Move):
+    """y = x on another backend"""
+
+    def __init__(self, backend: "Backend") -> None:
+        self.there = backend
+
+    def forward(self, x: Array) -> Array:
+        return self.there.asarray(self.backend.to_numpy(x))
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (self.backend.asarray(self.there.to_numpy(dy)),)

@@ -1,0 +1,291 @@
+"""Optimizers: what to do with a gradient. And learning-rate schedules, and clipping."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from math import cos, pi, sqrt
+from typing import Any
+
+import numpy as np
+
+from . import backends, plugins
+from .errors import GraphError, MinidlError
+from .tensor import Tensor
+
+Array = Any
+Schedule = Callable[[int], float]
+State = dict[str, Any]
+
+
+class Optimizer(ABC):
+    """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
+
+    ``lr`` is the learning rate, or a schedule: a function from the number of the step (from 0) to the learning rate.
+    What the optimizer remembers of a parameter is kept under the parameter's dotted name.
+
+    >>> import numpy as np
+    >>> class Sign(Optimizer):
+    ...     def update(self, param, grad, state):
+    ...         param -= self.lr * np.sign(grad)
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
+        self.parameters = list(parameters)
+        self.schedule: Schedule | None = lr if callable(lr) else None
+        self.lr: float = lr(0) if callable(lr) else lr
+        self.steps = 0
+        names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
+        self.state: dict[str, State] = {name: {} for name in names}
+        if not self.lr >= 0:
+            raise MinidlError(f"the learning rate must be >= 0, got {self.lr}")
+        if any(not isinstance(p, Tensor) or p.op is not None for p in self.parameters):
+            raise GraphError("an optimizer changes leaf tensors: pass model.parameters()")
+        if len(self.state) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise MinidlError(
+                f"two parameters are called '{twice}': pass the parameters() of one module that holds both"
+            )
+
+    @abstractmethod
+    def update(self, param: Array, grad: Array, state: State) -> None:
+        """Change the array ``param`` in place, given its gradient; ``state`` is this parameter's own dictionary.
+
+        Values put into ``state`` are arrays or numbers, so that they can be saved.
+        """
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient.
+
+        Raises :class:`GraphError` if none has.
+        """
+        if self.schedule is not None:
+            self.lr = self.schedule(self.steps)
+        changed = False
+        for param, state in zip(self.parameters, self.state.values(), strict=True):
+            if param.grad is not None:
+                self.update(param.data, param.grad, state)
+                changed = True
+        if self.parameters and not changed:
+            raise GraphError("step() found no gradient: call loss.backward() first")
+        self.steps += 1
+
+    def zero_grad(self) -> None:
+        """Forget all gradients, as they would add up otherwise."""
+        for param in self.parameters:
+            param.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of everything the optimizer remembers: arrays as NumPy arrays, by parameter name."""
+        state = {
+            name: {key: _to_host(value) for key, value in remembered.items()} for name, remembered in self.state.items()
+        }
+        return {"steps": self.steps, "lr": self.lr, "state": state}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict` of an optimizer for parameters of the same names.
+
+        Raises :class:`MinidlError`, changing nothing, if the names differ.
+        """
+        if set(saved["state"]) != set(self.state):
+            odd = sorted(set(saved["state"]) ^ set(self.state))
+            raise MinidlError(f"this optimizer state belongs to other parameters: {', '.join(odd[:5])}")
+        self.steps, self.lr = saved["steps"], saved["lr"]
+        for param, name in zip(self.parameters, self.state, strict=True):
+            remembered = saved["state"][name]
+            self.state[name] = {key: _to_device(value, param) for key, value in remembered.items()}
+
+
+@plugins.register("optimizer", "sgd")
+class SGD(Optimizer):
+    """Gradient descent: p = p - lr v with v = momentum v + g, g the gradient plus ``weight_decay`` p.
+
+    With ``nesterov`` the step is g + momentum v (Sutskever et al., "On the importance of initialization and momentum
+    in deep learning", 2013).
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr)
+        if nesterov and momentum == 0:
+            raise MinidlError("Nesterov's method needs momentum > 0")
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+
+    def update(self, param: Array, grad: Array, state: State) -> None:
+        if self.weight_decay:
+            grad = grad + self.weight_decay * param
+        if self.momentum == 0:
+            param -= self.lr * grad
+            return
+        velocity = state.setdefault("velocity", param * 0)
+        velocity *= self.momentum
+        velocity += grad
+        param -= self.lr * (grad + self.momentum * velocity if self.nesterov else velocity)
+
+
+@plugins.register("optimizer", "adam")
+class Adam(Optimizer):
+    """Adam: a step lr m / (sqrt(v) + eps), m and v running means of the gradient and its square, without their bias.
+
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
+    """
+
+    weight_decay = 0.0
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.betas, self.eps = betas, eps
+
+    def update(self, param: Array, grad: Array, state: State) -> None:
+        backend = backends.of(param)
+        xp = backend.xp
+        m = state.setdefault("m", xp.zeros_like(param))
+        v = state.setdefault("v", xp.zeros_like(param))
+        t = state["t"] = state.get("t", 0) + 1
+        beta1, beta2 = self.betas
+        size = self.lr / (1 - beta1**t)
+        unbias = 1 / sqrt(1 - beta2**t)
+        keep = 1 - self.lr * self.weight_decay
+
+        def formula(param: Array, grad: Array, m: Array, v: Array) -> None:
+            m *= beta1
+            m += (1 - beta1) * grad
+            v *= beta2
+            v += (1 - beta2) * grad * grad
+            if keep != 1:
+                param *= keep
+            scale = xp.sqrt(v)
+            scale *= unbias
+            scale += self.eps
+            param -= size * m / scale
+
+        backend.for_blocks(formula, (param, grad, m, v))
+
+
+@plugins.register("optimizer", "adamw")
+class AdamW(Adam):
+    """Adam with decoupled weight decay: before each step p = p - lr weight_decay p.
+
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps)
+        self.weight_decay = weight_decay
+
+
+# Schedules: functions of the step, so that nothing has to be saved
+
+
+@plugins.register("schedule", "constant")
+def constant(lr: float) -> Schedule:
+    """Always ``lr``."""
+    return lambda step: lr
+
+
+@plugins.register("schedule", "step")
+def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
+    """``lr``, multiplied by ``factor`` after every ``every`` steps.
+
+    >>> schedule = step(1.0, every=10, factor=0.5)
+    >>> schedule(9), schedule(10), schedule(20)
+    (1.0, 0.5, 0.25)
+    """
+    _check_steps(every)
+    return lambda step: lr * factor ** (step // every)
+
+
+@plugins.register("schedule", "cosine")
+def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
+    """Up to ``lr`` in ``warmup`` steps, then down to ``final`` along half a cosine until step ``steps``.
+
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5.
+
+    >>> schedule = cosine(1.0, steps=10)
+    >>> schedule(0), round(schedule(5), 3), schedule(10)
+    (1.0, 0.5, 0.0)
+    """
+    _check_steps(steps - warmup)
+
+    def schedule(step: int) -> float:
+        if step < warmup:
+            return lr * (step + 1) / warmup
+        return _half_cosine(lr, final, (step - warmup) / (steps - warmup))
+
+    return schedule
+
+
+@plugins.register("schedule", "one_cycle")
+def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
+    """From ``start`` x ``lr`` up to ``lr`` in the share ``rise`` of the steps, then down to ``final`` x ``lr``.
+
+    Smith and Topin, "Super-Convergence" (2018), with half cosines for both parts.
+
+    >>> schedule = one_cycle(1.0, steps=100)
+    >>> schedule(0), schedule(30), schedule(100)
+    (0.04, 1.0, 0.0001)
+    """
+    _check_steps(steps)
+    top = max(1, round(rise * steps))
+
+    def schedule(step: int) -> float:
+        if step < top:
+            return _half_cosine(start * lr, lr, step / top)
+        return _half_cosine(lr, final * lr, (step - top) / max(1, steps - top))
+
+    return schedule
+
+
+def _half_cosine(first: float, last: float, progress: float) -> float:
+    """From ``first`` at progress 0 to ``last`` at 1 and beyond."""
+    share = (1 - cos(pi * min(progress, 1.0))) / 2
+    return first * (1 - share) + last * share
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise MinidlError(f"a schedule needs at least one step, got {steps}")
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
+    """Scale all gradients by one factor so that their common Euclidean norm is at most ``max_norm``.
+
+    Returns the norm before (a 0-d array, still on the device). Pascanu et al., "On the difficulty of training
+    recurrent neural networks" (2013), algorithm 1.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        raise GraphError("there is no gradient to clip: call loss.backward() first")
+    xp = backends.of(gradients[0]).xp
+    norm = xp.sqrt(sum((g * g).sum() for g in gradients))
+    factor = max_norm / xp.maximum(norm, max_norm)
+    for gradient in gradients:
+        gradient *= factor
+    return norm
+
+
+def _to_host(value: Any) -> Any:
+    if isinstance(value, int | float | bool | str) or value is None:
+        return value
+    return np.array(backends.of(value).to_numpy(value))
+
+
+def _to_device(value: Any, param: Tensor) -> Any:
+    return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value

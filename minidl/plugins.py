@@ -1,0 +1,173 @@
+"""The registry: everything that can be exchanged by name, built in or brought by a stranger's package.
+
+Eleven kinds of things have names: backends, ops, convolution algorithms, layers, losses, optimizers, initializers,
+schedules, callbacks, data sets and models. minidl's own are registered with the same decorator as anybody's:
+
+>>> import numpy as np
+>>> from minidl import plugins
+>>> @plugins.register("initializer", "sevens")
+... def sevens(shape, rng):
+...     return np.full(shape, 7, np.float32)
+>>> plugins.get("initializer", "sevens") is sevens
+True
+
+A package that is merely installed announces its plugins as entry points of the group named after the kind
+(``minidl.optimizers`` for optimizers and so on; https://packaging.python.org/specifications/entry-points). They are
+imported when they are first asked for, so a broken one can never break ``import minidl``.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any, TypeVar
+
+from .errors import PluginError, suggestion
+
+KINDS = (
+    "backend",
+    "op",
+    "conv_algorithm",
+    "layer",
+    "loss",
+    "optimizer",
+    "initializer",
+    "schedule",
+    "callback",
+    "dataset",
+    "model",
+)
+
+_Plugin = TypeVar("_Plugin")
+_registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """One row of ``python -m minidl plugins``: ``status`` is "loaded", "installed" (not yet imported) or "failed"."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    status: str
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """The row as plain strings, for JSON."""
+        return asdict(self)
+
+
+def group(kind: str) -> str:
+    """The entry-point group of a kind: ``group("loss")`` is ``"minidl.losses"``."""
+    _check_kind(kind)
+    return f"minidl.{kind}es" if kind.endswith("s") else f"minidl.{kind}s"
+
+
+def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
+    """A decorator that registers a class or function as plugin ``name`` of ``kind``.
+
+    Raises :class:`PluginError` if another object has that name already.
+    """
+    _check_kind(kind)
+
+    def decorate(plugin: _Plugin) -> _Plugin:
+        known = _registered[kind].setdefault(name, plugin)
+        if known is not plugin and _origin(known) != _origin(plugin):
+            raise PluginError(
+                f"the {kind} '{name}' exists already ({'.'.join(_origin(known))}): register yours under another name"
+            )
+        _registered[kind][name] = plugin
+        return plugin
+
+    return decorate
+
+
+def names(kind: str) -> list[str]:
+    """The names of all plugins of a kind, sorted: the registered ones and those that installed packages announce."""
+    _check_kind(kind)
+    return sorted({*_registered[kind], *_announced(kind)})
+
+
+def get(kind: str, name: str) -> Any:
+    """The plugin ``name`` of ``kind``, imported now if an installed package announces it.
+
+    Raises :class:`PluginError` for an unknown name (with what there is, and the closest match) and for a plugin whose
+    import fails (with its package and the reason).
+    """
+    _check_kind(kind)
+    if name not in _registered[kind]:
+        if name not in _announced(kind):
+            known = names(kind)
+            raise PluginError(
+                f"there is no {kind} '{name}'.{suggestion(name, known)} Known: {', '.join(known) or 'none'}."
+            )
+        _registered[kind].setdefault(name, _load(kind, _announced(kind)[name]))
+    return _registered[kind][name]
+
+
+def build(kind: str, name: str, *args: Any, **options: Any) -> Any:
+    """``get(kind, name)(*args, **options)``: an instance of a plugin.
+
+    >>> build("optimizer", "sgd", [], lr=0.1).lr
+    0.1
+    """
+    return get(kind, name)(*args, **options)
+
+
+def describe() -> list[PluginInfo]:
+    """Every plugin of every kind, loading those that are only announced; failures are rows, not errors."""
+    return [_describe(kind, name) for kind in KINDS for name in names(kind)]
+
+
+def _describe(kind: str, name: str) -> PluginInfo:
+    point = _announced(kind).get(name)
+    try:
+        module = getattr(get(kind, name), "__module__", None) or ""
+    except PluginError as error:
+        assert point is not None, "only an announced plugin can fail to load"
+        return PluginInfo(kind, name, *_distribution_of(point), "failed", str(error))
+    if point is not None and point.dist is not None:
+        return PluginInfo(kind, name, *_distribution_of(point), "loaded")
+    package = module.partition(".")[0]
+    distributions = metadata.packages_distributions().get(package, [])
+    distribution = distributions[0] if distributions else package
+    version = metadata.version(distribution) if distributions else "not installed"
+    return PluginInfo(kind, name, distribution, version, "loaded")
+
+
+def _distribution_of(point: metadata.EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist is not None else ("unknown", "unknown")
+
+
+@functools.cache
+def _announced(kind: str) -> dict[str, metadata.EntryPoint]:
+    """The entry points of a kind by name; where two packages announce one name the first found counts."""
+    points: dict[str, metadata.EntryPoint] = {}
+    for point in metadata.entry_points(group=group(kind)):
+        points.setdefault(point.name, point)
+    return points
+
+
+def _load(kind: str, point: metadata.EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # a stranger's module may raise anything
+        distribution, version = _distribution_of(point)
+        raise PluginError(
+            f"the {kind} '{point.name}' of the package {distribution} {version} cannot be imported "
+            f"({type(error).__name__}: {error}): repair or uninstall that package"
+        ) from error
+
+
+def _origin(plugin: Any) -> tuple[str, str]:
+    """Where a plugin was defined: the same place twice is a module that was reloaded, not a clash."""
+    module = getattr(plugin, "__module__", "?")
+    name = getattr(plugin, "__qualname__", repr(plugin))
+    return (module, name) if module in sys.modules else ("?", repr(plugin))
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise PluginError(f"there is no kind of plugin '{kind}'.{suggestion(kind, KINDS)} Kinds: {', '.join(KINDS)}.")

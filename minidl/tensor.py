@@ -1,0 +1,310 @@
+"""Tensor: an array that knows how it was computed, and the backward pass that uses the knowledge.
+
+Every :class:`~minidl.op.Op` that is applied to a tensor with ``requires_grad`` is a node of a graph: the output tensor
+points to the op, the op to its inputs. :meth:`Tensor.backward` walks this graph from the loss back to the leaves, each
+op after all that used its output, and applies the chain rule (reverse-mode differentiation: Griewank and Walther,
+"Evaluating Derivatives", 2nd ed., 2008, chapter 3).
+"""
+
+import contextlib
+import itertools
+import operator
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import backends
+from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
+from .op import Op
+from .operators import Operators
+
+Array = Any
+
+
+class Tensor(Operators):
+    """An array and, once :meth:`backward` was called on something made from it, its gradient.
+
+    >>> x = tensor([3.0], requires_grad=True)
+    >>> y = x * x + 2 * x
+    >>> y.backward()
+    >>> x.grad
+    array([8.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "name", "op", "requires_grad")
+
+    def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        self.data = data
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+        self.op: Op | None = None
+        self.name: str | None = None
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.data.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(self.data.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
+
+    @property
+    def backend(self) -> backends.Backend:
+        """Where the data live."""
+        return backends.of(self.data)
+
+    def numpy(self) -> NDArray[Any]:
+        """The data as a NumPy array: the same memory on the NumPy backend, a copy from elsewhere."""
+        return self.backend.to_numpy(self.data)
+
+    def item(self) -> float:
+        """The value of a tensor with one element, as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"item() needs a tensor with one element, got shape {self.shape}: sum() or index it first")
+        value: float = self.numpy().item()
+        return value
+
+    __float__ = item
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
+        notes = [f"dtype={self.dtype}"] * (self.dtype != np.float32) + ["requires_grad=True"] * self.requires_grad
+        notes += [f"backend='{self.backend.name}'"] * (self.backend is not backends.default)
+        return f"tensor({', '.join([values, *notes])})"
+
+    # The graph
+
+    def backward(self, grad: Any = None) -> None:
+        """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor.
+
+        ``grad`` is the gradient for this tensor itself (the seed, of the same shape); a tensor with one element needs
+        none, it is 1. The graph is freed on the way. Raises :class:`GraphError` if there is nothing to differentiate,
+        if the graph was freed before, or if the seed is missing.
+        """
+        if not self.requires_grad:
+            raise GraphError(
+                "backward() found nothing to differentiate: no tensor that this one was computed from has "
+                "requires_grad=True, or it was computed inside no_grad()"
+            )
+        pending: dict[Op, Array] = {}
+        _deliver(self, self._seed(grad), pending)
+        if self.op is None:
+            return
+        for op in _newest_first(self.op):
+            dy = pending.pop(op, None)
+            if dy is not None:
+                _keep_if_retained(op, dy)
+                for x, dx in zip(op.inputs or (), op.gradients(dy), strict=True):
+                    if dx is not None and x.requires_grad:
+                        # A leaf must own its gradient: optimizers and clipping write into it.
+                        shared = dx is dy or dx.base is not None
+                        _deliver(x, dx.copy() if shared and x.op is None else dx, pending)
+            op.release()
+
+    def _seed(self, grad: Any) -> Array:
+        if grad is None:
+            if self.size != 1:
+                raise GraphError(
+                    f"backward() without a gradient needs a tensor with one element, got shape {self.shape}: "
+                    "take the mean() or sum() first, or pass the gradient"
+                )
+            return self.backend.xp.ones_like(self.data)
+        given = grad.data if isinstance(grad, Tensor) else grad
+        seed = self.backend.asarray(given, self.dtype)
+        if seed.shape != self.shape:
+            raise ShapeError(f"backward() needs a gradient of shape {self.shape}, got {seed.shape}")
+        return seed.copy() if self.op is None else seed
+
+    def zero_grad(self) -> None:
+        """Forget the gradient. Without this, the next backward pass adds to it."""
+        self.grad = None
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate tensor, for looking inside: ``backward()`` will set ``grad``."""
+        if self.op is not None:
+            self.op.output = weakref.ref(self)
+
+    def detach(self) -> "Tensor":
+        """A tensor with the same data that the graph knows nothing of."""
+        return Tensor(self.data)
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise GraphError(
+            "a Tensor cannot be changed in place, as the backward pass may still need its values: build a new one "
+            "(F.where, F.concatenate), or change x.data[...] of a leaf inside no_grad()"
+        )
+
+    # Comparisons: boolean tensors, which have no gradient
+
+    def _compare(self, compare: Callable[[Array, Array], Array], other: Any) -> "Tensor":
+        backend = self.backend
+        value = other.data if isinstance(other, Tensor) else backend.asarray(other)
+        return Tensor(backend.asarray(compare(self.data, value)))
+
+    def __lt__(self, other: Any) -> "Tensor":
+        return self._compare(operator.lt, other)
+
+    def __le__(self, other: Any) -> "Tensor":
+        return self._compare(operator.le, other)
+
+    def __gt__(self, other: Any) -> "Tensor":
+        return self._compare(operator.gt, other)
+
+    def __ge__(self, other: Any) -> "Tensor":
+        return self._compare(operator.ge, other)
+
+    def __eq__(self, other: object) -> "Tensor":  # type: ignore[override]
+        return self._compare(operator.eq, other)
+
+    def __ne__(self, other: object) -> "Tensor":  # type: ignore[override]
+        return self._compare(operator.ne, other)
+
+    __hash__ = object.__hash__
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
+    """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
+
+    Raises :class:`DtypeError` for anything that is not numbers, and for a gradient of whole numbers.
+
+    >>> tensor([1, 2.5])
+    tensor([1. , 2.5])
+    """
+    if isinstance(data, Tensor):
+        data = data.data
+    place = backends.get(backend) if backend else backends.of(data) if hasattr(data, "dtype") else backends.default
+    if not hasattr(data, "dtype"):
+        data = np.array(data)
+        data = data.astype(np.float32) if data.dtype == np.float64 else data
+    if data.dtype.kind not in "fiub":
+        raise DtypeError(f"a tensor holds numbers or booleans, got {data.dtype}")
+    array = place.asarray(data, dtype)
+    if requires_grad and array.dtype.kind != "f":
+        raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
+    return Tensor(array.copy(), requires_grad)
+
+
+def record(op: Op, inputs: Sequence[Any]) -> Tensor:
+    """Run ``op.forward`` on the inputs; if one of them wants a gradient, the output remembers the op."""
+    backend, dtype = _common(op, inputs)
+    operands = tuple([_operand(x, backend, dtype) for x in inputs])
+    op.backend, op.xp = backend, backend.xp
+    op.needs_grad = tuple([x.requires_grad and _mode.grad for x in operands])
+    try:
+        data = op.forward(*[x.data for x in operands])
+    except MinidlError as error:
+        error.where = error.where or op.name
+        raise
+    output = Tensor(data if isinstance(data, backend.array_type) else backend.asarray(data))
+    op.check_dtype(output.data, dtype)
+    if True in op.needs_grad:
+        output.requires_grad, output.op = True, op
+        op.inputs, op.number = operands, next(_numbers)
+    return output
+
+
+Op.record = staticmethod(record)
+
+
+def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
+    """The one backend and the one float dtype (None if there is none) of the tensors, or else of the arrays."""
+    arrays = [x.data for x in inputs if isinstance(x, Tensor)]
+    arrays = arrays or [x for x in inputs if hasattr(x, "dtype")]
+    found = {type(array): backends.of(array) for array in arrays}
+    dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
+    if len(set(found.values())) > 1:
+        names = " and ".join(sorted(backend.name for backend in found.values()))
+        raise BackendError(
+            f"the inputs live on different backends ({names}): bring them together with x.to(...)", op.name
+        )
+    if len(dtypes) > 1:
+        names = " and ".join(sorted(map(str, dtypes)))
+        raise DtypeError(f"the inputs have different dtypes ({names}): convert one with x.astype(...)", op.name)
+    return next(iter(found.values()), backends.default), dtypes.pop() if dtypes else None
+
+
+def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
+    """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
+    if isinstance(x, Tensor):
+        return x if dtype is None or x.data.dtype == dtype else Tensor(x.data.astype(dtype))
+    given = getattr(x, "dtype", None)
+    if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
+        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
+    return Tensor(backend.asarray(x, dtype)) if given is not None or dtype is not None else tensor(x)
+
+
+def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
+    """Add a gradient to what has come for ``x`` so far: in ``grad`` of a leaf, else in ``pending``."""
+    if x.op is None:
+        x.grad = dx if x.grad is None else x.grad + dx
+    else:
+        pending[x.op] = pending[x.op] + dx if x.op in pending else dx
+
+
+def _newest_first(last: Op) -> list[Op]:
+    """All ops that led to ``last``, newest first: a topological order, as an op is always newer than its inputs'."""
+    seen, unexplored = {last}, [last]
+    while unexplored:
+        for x in unexplored.pop()._require_inputs():
+            if x.op is not None and x.op not in seen:
+                seen.add(x.op)
+                unexplored.append(x.op)
+    return sorted(seen, key=lambda op: op.number, reverse=True)
+
+
+def _keep_if_retained(op: Op, dy: Array) -> None:
+    output = op.output() if op.output is not None else None
+    if output is not None:
+        output.grad = dy.copy()
+
+
+class _Mode(threading.local):
+    """Whether the running thread records graphs."""
+
+    grad = True
+
+
+_mode = _Mode()
+_numbers = itertools.count(1)
+
+
+class no_grad(contextlib.ContextDecorator):  # noqa: N801 - named as everybody knows it
+    """Compute without recording a graph, as a context or a decorator; may be nested.
+
+    >>> x = tensor(1.0, requires_grad=True)
+    >>> with no_grad():
+    ...     (2 * x).requires_grad
+    False
+    """
+
+    def __enter__(self) -> None:
+        self._before = [*getattr(self, "_before", []), _mode.grad]
+        _mode.grad = False
+
+    def __exit__(self, *error: object) -> None:
+        _mode.grad = self._before.pop()
