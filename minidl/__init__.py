@@ -1,12 +1,14 @@
 """minidl: deep learning in pure NumPy and CuPy that can be read in an evening."""
 
-from . import backends, nn, optim, plugins
+from . import backends, callbacks, data, nn, optim, plugins
+from .checkpoint import load, save
 from .kernels.conv import using
 from .nn import summary
 from .op import Op
 from .random import Generator, seed
 from .tensor import Tensor, no_grad, tensor
 from .threads import get_num_threads, set_num_threads
+from .train import Callback, Trainer
 
 __version__ = "0.1.0"
 
@@ -20,6 +22,12 @@ __all__ = [
     "using",
     "nn",
     "optim",
+    "data",
+    "Trainer",
+    "Callback",
+    "callbacks",
+    "save",
+    "load",
     "summary",
     "plugins",
     "backends",

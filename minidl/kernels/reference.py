@@ -32,7 +32,8 @@ class ReferenceKernels:
     def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
         """The maximum under each window, and which tap held it: arrays (N, OH, OW, C), the second of uint8 or int32.
 
-        Of equal values the first tap counts. The padding is minus infinity; NaN wins over every number.
+        Of equal values the first tap counts. The padding is minus infinity. NaN wins over every number; which tap is then
+        reported is open.
         """
         xp = self.xp
         x = pad(xp, x, window, -xp.inf)
@@ -40,8 +41,8 @@ class ReferenceKernels:
         argmax = xp.zeros(y.shape, argmax_dtype(xp, window))
         for tap, (kh, kw) in enumerate(window.taps()):
             candidate = x[window.under_tap(kh, kw)]
-            wins = (candidate > y) | ((candidate != candidate) & (y == y))
-            y = xp.where(wins, candidate, y)
+            wins = candidate > y
+            y = xp.maximum(candidate, y)
             argmax = xp.where(wins, xp.asarray(tap, argmax.dtype), argmax)
         return y, argmax
 

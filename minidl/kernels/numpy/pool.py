@@ -1,4 +1,4 @@
-"""Max pooling, a few images at a time on all threads: the taps of a window are strided views, nothing is copied."""
+"""Max pooling on all threads, a few rows at a time: the taps of a window are strided views that stay in cache."""
 
 from typing import Any
 
@@ -8,8 +8,12 @@ from numpy.typing import NDArray
 from ... import threads
 from ..reference import argmax_dtype
 from ..window import Window, pad
+from .elementwise import keep_where
 
 Array = NDArray[Any]
+
+STRIP_BYTES = 1 << 17
+"""Memory of the output rows that are made at a time: with the input under them they fit into a second-level cache."""
 
 
 def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
@@ -17,32 +21,43 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
     y = np.empty((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
     argmax = np.empty(y.shape, argmax_dtype(np, window))
 
-    def image(n: int) -> None:
-        _max_of_taps(pad(np, x[n : n + 1], window, -np.inf), window, y[n : n + 1], argmax[n : n + 1])
+    def pool(n: int) -> None:
+        image = pad(np, x[n : n + 1], window, -np.inf)
+        taps = [image[window.under_tap(kh, kw)][0] for kh, kw in window.taps()]
+        for rows in _strips(y[n]):
+            _max_of([tap[rows] for tap in taps], y[n, rows], argmax[n, rows])
 
-    threads.for_each(image, range(len(x)))
+    threads.for_each(pool, range(len(x)))
     return y, argmax
 
 
-def _max_of_taps(x: Array, window: Window, y: Array, argmax: Array) -> None:
-    taps = [x[window.under_tap(kh, kw)] for kh, kw in window.taps()]
+def _max_of(taps: list[Array], y: Array, argmax: Array) -> None:
     y[...] = taps[0]
     for tap in taps[1:]:
         np.maximum(y, tap, out=y)
-    for number in reversed(range(len(taps))):  # of equal taps the first is written last
-        tap = taps[number]
-        np.copyto(argmax, np.asarray(number, argmax.dtype), where=(tap == y) | (tap != tap))
+    argmax[...] = 0
+    missing = np.not_equal(taps[0], y)  # where the maximum is none of the taps so far
+    for tap in taps[1:]:
+        # Counting how long the maximum is missing gives the number of the first tap that holds it.
+        argmax += missing
+        missing &= np.not_equal(tap, y)
 
 
 def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
     """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
     dx = np.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
 
-    def image(n: int) -> None:
+    def unpool(n: int) -> None:
         dx[n] = 0
-        for tap, (kh, kw) in enumerate(window.taps()):
-            pixels = dx[n : n + 1][window.under_tap(kh, kw)]
-            pixels += dy[n : n + 1] * (argmax[n : n + 1] == tap)
+        for rows in _strips(dy[n]):
+            for tap, (kh, kw) in enumerate(window.taps()):
+                pixels = dx[n : n + 1][window.under_tap(kh, kw)][0, rows]
+                pixels += keep_where(argmax[n, rows] == tap, dy[n, rows])
 
-    threads.for_each(image, range(len(dy)))
+    threads.for_each(unpool, range(len(dy)))
     return dx[window.inside]
+
+
+def _strips(image: Array) -> list[slice]:
+    """The rows of an image (H, W, C) in strips of about ``STRIP_BYTES``."""
+    return threads.chunks(len(image), max(1, STRIP_BYTES // max(1, image[0].nbytes)))

@@ -1,0 +1,78 @@
+"""Command lines made from a dataclass: each field is an option, its metadata the help."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, field, fields
+from types import NoneType, UnionType
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
+
+from minidl.errors import MinidlError, suggestion
+
+from .errors import DataError
+
+_Options = TypeVar("_Options")
+
+
+class UsageError(ValueError):
+    """A command line that cannot be followed."""
+
+
+def option(default: Any, help: str, **arguments: Any) -> Any:
+    """A field that becomes an option; ``arguments`` are those of ``argparse``'s add_argument."""
+    return field(default=default, metadata={"help": help, "arguments": arguments})
+
+
+def parse(program: str, description: str, options: type[_Options], arguments: Sequence[str] | None) -> _Options:
+    """The options given on a command line (by default the process's), the defaults for the others.
+
+    Unknown options, with the closest known one, and values of the wrong type end in :class:`UsageError`.
+    """
+    return options(**parse_given(program, description, options, arguments))
+
+
+def parse_given(program: str, description: str, options: type[Any], arguments: Sequence[str] | None) -> dict[str, Any]:
+    """Only the options that were really given, by field name."""
+    parser = _Parser(prog=program, description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    hints = get_type_hints(options)
+    for declared in fields(options):
+        parser.add_argument(_flag(declared.name), **_arguments(declared, hints[declared.name]))
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flags = [_flag(declared.name) for declared in fields(options)]
+        raise UsageError(f"unknown option {unknown[0]}.{suggestion(unknown[0], flags)} See --help.")
+    return vars(namespace)
+
+
+def run(command: Callable[[], int]) -> NoReturn:
+    """Run a command and exit: bad input is one line on stderr and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        code = command()
+    except (UsageError, DataError, MinidlError, OSError) as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        code = 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = 130
+    sys.exit(code)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. See --help.")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _arguments(declared: Field[Any], hint: Any) -> dict[str, Any]:
+    """What argparse wants to know of an option: its type from the annotation, its default in the help."""
+    given = dict(declared.metadata["arguments"])
+    default = declared.default if declared.default is not MISSING else None
+    note = "" if default in (None, False) else f" (default: {default})"
+    arguments: dict[str, Any] = {"help": declared.metadata["help"] + note}
+    if hint is bool:
+        return arguments | {"action": "store_true"}
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType] if isinstance(hint, UnionType) else [hint]
+    return arguments | {"type": kinds[0], "metavar": kinds[0].__name__.upper()} | given

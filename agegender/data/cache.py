@@ -1,0 +1,186 @@
+"""Decoded data sets on disk: decode once, then open as a memory map.
+
+Every data set has a folder of its own, ``<cache>/faces/<key>/``, with the pixels in ``images.npy`` and everything else
+in ``faces.json``. It may be deleted at any time. ``<cache>`` is ``$MINIDL_CACHE``, or ``minidl`` in the user's cache
+folder. A data set is built under another name and then renamed, so a folder that bears its key is whole.
+"""
+
+import atexit
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .faces import IMAGE_SIZE, Faces, Images, Kind, Record
+
+FORMAT_VERSION = 1
+_ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
+_BUILDING = ".building-"
+_ABANDONED_SECONDS = 3600.0
+
+
+def cached(
+    identity: str, build: Callable[[Path], None], *, source: str, kind: Kind, cache: Path | None = None
+) -> Faces:
+    """The data set with this identity, built only if no earlier call has left it in the cache.
+
+    ``build(folder)`` writes ``images.npy`` and ``faces.json``, with ``ImageFile`` and ``write_records``. Two processes
+    may build at once: the first one's result counts for both.
+    """
+    name = f"v{FORMAT_VERSION}|{IMAGE_SIZE}|{kind}|{identity}"
+    key = f"{kind}-{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}"
+    root = _writable_root(cache, key)
+    faces = _load(root / key, source, kind)
+    if faces is None:
+        _clean(root)
+        _build(root / key, build, source, kind)
+        faces = _load(root / key, source, kind)
+    if faces is None:
+        raise DataError(f"the cache in {root} is not readable: set MINIDL_CACHE to another folder")
+    return faces
+
+
+class ImageFile:
+    """``images.npy`` while it is written, row by row in any order; no more than a row is held in memory.
+
+    It is written to rather than mapped, because a full disk is an error to the one and kills the other.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._file = (folder / "images.npy").open("w+b")
+        self._write_header(count)
+        self._start = self._file.tell()
+        self._count = count
+
+    def __enter__(self) -> "ImageFile":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def write(self, row: int, pixels: Images) -> None:
+        """Write the image uint8 ``(128, 128)`` number ``row``."""
+        self._file.seek(self._start + row * _ROW_BYTES)
+        self._file.write(pixels.tobytes())
+
+    def finish(self, kept: Sequence[int]) -> None:
+        """Close the gaps: keep the rows ``kept``, in ascending order, and no others."""
+        for new, old in enumerate(kept):
+            if new != old:
+                self._file.seek(self._start + old * _ROW_BYTES)
+                pixels = self._file.read(_ROW_BYTES)
+                self._file.seek(self._start + new * _ROW_BYTES)
+                self._file.write(pixels)
+        self._file.truncate(self._start + len(kept) * _ROW_BYTES)
+        self._file.seek(0)
+        self._write_header(len(kept))  # as long as the first one: NumPy leaves room for the count to grow
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _write_header(self, count: int) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, IMAGE_SIZE, IMAGE_SIZE)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def write_records(folder: Path, records: Iterable[Record], skipped: Iterable[tuple[str, str]]) -> None:
+    """Write ``faces.json``: a row for each image, in their order, and what was left out."""
+    content = {"columns": Record._fields, "records": list(records), "skipped": list(skipped)}
+    with (folder / "faces.json").open("w", encoding="ascii") as file:
+        file.write(json.dumps(content))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _load(folder: Path, source: str, kind: Kind) -> Faces | None:
+    """The data set in ``folder``; None if there is none, or a damaged one."""
+    try:
+        content: dict[str, Any] = json.loads((folder / "faces.json").read_text(encoding="ascii"))
+        return Faces.from_records(
+            np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
+            [Record(*row) for row in content["records"]],
+            source=source,
+            kind=kind,
+            skipped=[(name, reason) for name, reason in content["skipped"]],
+        )
+    except (OSError, EOFError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _build(target: Path, build: Callable[[Path], None], source: str, kind: Kind) -> None:
+    folder = _new_folder(target.parent)
+    try:
+        build(folder)
+        try:
+            folder.rename(target)
+        except OSError:
+            if _load(target, source, kind) is None:  # not another process's, but a damaged one
+                _remove(target)
+                folder.rename(target)
+    except OSError as error:
+        if _load(target, source, kind) is None:
+            raise DataError(
+                f"cannot write the decoded pictures to {target.parent}: {error.strerror}; "
+                "make room there or set MINIDL_CACHE to another folder"
+            ) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(root: Path) -> Path:
+    folder = root / f"{_BUILDING}{uuid.uuid4().hex}"
+    folder.mkdir()
+    return folder
+
+
+def _remove(folder: Path) -> None:
+    """Move the folder out of the way, which takes no time, and then delete it."""
+    away = _new_folder(folder.parent)
+    folder.rename(away / folder.name)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def _clean(root: Path) -> None:
+    """Delete what killed builds have left: a living one writes all the time."""
+    for folder in root.glob(f"{_BUILDING}*"):
+        try:
+            latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        except OSError:  # gone meanwhile
+            continue
+        if time.time() - latest > _ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _writable_root(cache: Path | None, key: str) -> Path:
+    """The folder of all data sets; a temporary one if it can neither be written nor holds ``key`` already."""
+    try:
+        root = (cache or _user_cache()) / "faces"
+        if not (root / key).is_dir():
+            root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=root).close()
+        return root
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
+        temporary = Path(tempfile.mkdtemp(prefix="minidl-faces-"))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        warnings.warn(
+            f"the cache folder cannot be used ({error}): the pictures are decoded again each time. "
+            "Set MINIDL_CACHE to a folder that can be written.",
+            stacklevel=2,
+        )
+        return temporary
+
+
+def _user_cache() -> Path:
+    if named := os.environ.get("MINIDL_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidl"

@@ -1,0 +1,157 @@
+"""Faces: pictures with their labels in memory or in a memory map, and views of a part of them."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minidl.data import Dataset
+
+from .files import write_text
+
+IMAGE_SIZE = 128
+Images: TypeAlias = NDArray[np.uint8]
+Batch: TypeAlias = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]
+Kind: TypeAlias = Literal["utkface", "drawn"]
+
+
+class Record(NamedTuple):
+    """One face but for its pixels. ``digest`` is the hash of its encoded file."""
+
+    name: str
+    age: int
+    gender: int
+    ethnicity: int
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Faces(Dataset):
+    """A data set of faces, sorted by name.
+
+    ``images`` is uint8 ``(N, 128, 128)``, grey, possibly a read-only memory map; ``ages`` int16 in years; ``genders``
+    uint8 (0 male, 1 female); ``ethnicities`` int8 (-1: unknown); ``digests`` the hash of each encoded file;
+    ``skipped`` the name and the reason of every file left out.
+
+    An item is ``(image, {"gender": ..., "age": ...})`` as the models expect them, a batch the same with a leading
+    axis:
+
+    >>> pixels = np.zeros((3, 128, 128), np.uint8)
+    >>> records = [Record(f"{age}.jpg", age, 1, -1, digest=str(age)) for age in (20, 30, 40)]
+    >>> faces = Faces.from_records(pixels, records, source="nowhere")
+    >>> image, target = faces[1]
+    >>> image.shape, target["age"], target["gender"]
+    ((128, 128, 1), array([30.], dtype=float32), array([1.], dtype=float32))
+    >>> images, targets = faces.batch(np.array([2, 0]))
+    >>> images.shape, targets["age"].tolist()
+    ((2, 128, 128, 1), [[40.0], [20.0]])
+    """
+
+    images: Images
+    ages: NDArray[np.int16]
+    genders: NDArray[np.uint8]
+    ethnicities: NDArray[np.int8]
+    names: list[str]
+    digests: list[str]
+    source: str
+    kind: Kind = "utkface"
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def from_records(
+        cls,
+        images: Images,
+        records: Sequence[Record],
+        *,
+        source: str,
+        kind: Kind = "utkface",
+        skipped: Sequence[tuple[str, str]] = (),
+    ) -> "Faces":
+        """The faces whose labels stand in ``records``, one for each image; raises ``ValueError`` if they don't fit."""
+        if images.dtype != np.uint8 or images.shape != (len(records), IMAGE_SIZE, IMAGE_SIZE):
+            raise ValueError(
+                f"expected uint8 images ({len(records)}, {IMAGE_SIZE}, {IMAGE_SIZE}), one for each record, "
+                f"got {images.dtype} {images.shape}"
+            )
+        names, ages, genders, ethnicities, digests = zip(*records, strict=True) if records else ((),) * 5
+        return cls(
+            images=images,
+            ages=np.array(ages, np.int16),
+            genders=np.array(genders, np.uint8),
+            ethnicities=np.array(ethnicities, np.int8),
+            names=list(names),
+            digests=list(digests),
+            source=source,
+            kind=kind,
+            skipped=list(skipped),
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Any:
+        images, targets = self.batch(np.array([index]))
+        return images[0], {name: values[0] for name, values in targets.items()}
+
+    def batch(self, indices: NDArray[np.integer[Any]]) -> Batch:
+        """Images float32 ``(B, 128, 128, 1)`` in [0, 1]; targets ``gender`` and ``age`` float32 ``(B, 1)``."""
+        images = np.divide(self.images[indices, ..., np.newaxis], np.float32(255), dtype=np.float32)
+        targets = {"gender": self.genders[indices], "age": self.ages[indices]}
+        return images, {name: values.astype(np.float32)[:, np.newaxis] for name, values in targets.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits that identify the content (names, labels, encoded files), wherever it was read from."""
+        content = hashlib.blake2b(digest_size=16)
+        rows = zip(self.names, self.ages.tolist(), self.genders.tolist(), self.digests, strict=True)
+        for row in rows:
+            content.update(repr(row).encode())
+        return content.hexdigest()
+
+    def subset(self, indices: NDArray[np.integer[Any]]) -> "Subset":
+        """A view of the faces at ``indices``, such as the training part of a split."""
+        return Subset(self, indices)
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> "Faces":
+        """The faces at ``indices`` as a data set of its own; copies their pixels into memory."""
+        return replace(
+            self,
+            images=self.images[indices],
+            ages=self.ages[indices],
+            genders=self.genders[indices],
+            ethnicities=self.ethnicities[indices],
+            names=[self.names[i] for i in indices],
+            digests=[self.digests[i] for i in indices],
+        )
+
+
+class Subset(Dataset):
+    """A part of a data set, in the order of ``indices``; copies nothing."""
+
+    def __init__(self, dataset: Dataset, indices: NDArray[np.integer[Any]]) -> None:
+        self.dataset = dataset
+        self.indices = np.asarray(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[int(self.indices[index])]
+
+    def batch(self, indices: NDArray[np.integer[Any]]) -> Any:
+        """The batch of the whole data set for this part's ``indices``."""
+        return self.dataset.batch(self.indices[indices])
+
+
+def write_skipped(faces: Faces, path: str | Path) -> None:
+    """Write a CSV file of every file left out, with the columns ``name`` and ``reason``."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("name", "reason"), *faces.skipped])
+    write_text(Path(path), table.getvalue())

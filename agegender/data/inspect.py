@@ -1,0 +1,83 @@
+"""What is in a data set: ``python -m agegender.data.inspect PATH``."""
+
+import argparse
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from . import open
+from .faces import Faces
+
+_QUANTILES = {"minimum": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "maximum": 1.0}
+
+
+def inspect(faces: Faces) -> dict[str, Any]:
+    """The numbers of a data set, as plain values: counts, quantiles of age in years, duplicates, what was skipped.
+
+    ``duplicates`` counts the groups of byte-identical files, the files in them, and the groups whose files disagree
+    in age or gender.
+    """
+    groups: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for digest, age, gender in zip(faces.digests, faces.ages.tolist(), faces.genders.tolist(), strict=True):
+        groups[digest].append((age, gender))
+    repeated = [labels for labels in groups.values() if len(labels) > 1]
+    ethnicities = Counter(faces.ethnicities.tolist())
+    return {
+        "source": faces.source,
+        "kind": faces.kind,
+        "fingerprint": faces.fingerprint,
+        "faces": len(faces),
+        "age": {name: float(np.quantile(faces.ages, q)) for name, q in _QUANTILES.items()},
+        "gender": {
+            "0 (male)": int(np.sum(faces.genders == 0)),
+            "1 (female)": int(np.sum(faces.genders == 1)),
+        },
+        "ethnicity": {"unknown" if code < 0 else str(code): count for code, count in sorted(ethnicities.items())},
+        "duplicates": {
+            "groups": len(repeated),
+            "files": sum(len(labels) for labels in repeated),
+            "groups with conflicting labels": sum(len(set(labels)) > 1 for labels in repeated),
+        },
+        "skipped": dict(Counter(reason for _, reason in faces.skipped)),
+    }
+
+
+def table(numbers: dict[str, Any]) -> str:
+    """The numbers as lines of text, groups indented.
+
+    >>> print(table({"faces": 2, "age": {"median": 31.0}}))
+    faces   2
+    age
+      median   31
+    """
+    lines = []
+    for name, value in numbers.items():
+        rows = value if isinstance(value, dict) else {}
+        lines.append(name if isinstance(value, dict) else f"{name}   {value}")
+        width = max(map(len, rows), default=0)
+        lines += [f"  {key:<{width}}   {count:g}" for key, count in rows.items()]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the numbers of the data set named on the command line; the exit code is 2 if it cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m agegender.data.inspect", description="Numbers of a data set.")
+    parser.add_argument("data", help="folder or archive of UTKFace, or 'drawn'")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+    try:
+        numbers = inspect(open(options.data))
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(numbers) if options.json else table(numbers))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

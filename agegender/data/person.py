@@ -1,0 +1,187 @@
+"""Who is drawn: the traits of an invented person, sampled from an age and a gender.
+
+The traits are those of a cartoon, not a statement about people. Each one leans with age or gender and then
+varies a good deal on its own, so that no trait decides alone and every group overlaps with its neighbours.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+HairStyle = Literal["tuft", "short", "curly", "bald", "bob", "long", "bun", "pigtails"]
+Beard = Literal["none", "stubble", "moustache", "goatee", "full"]
+
+# How likely each hair style is, in the order of HairStyle, by (gender, stage of life).
+_STYLES = {
+    (0, "toddler"): (0.42, 0.50, 0.06, 0.00, 0.02, 0.00, 0.00, 0.00),
+    (0, "child"): (0.00, 0.86, 0.10, 0.00, 0.03, 0.01, 0.00, 0.00),
+    (0, "adult"): (0.00, 0.83, 0.10, 0.00, 0.03, 0.03, 0.01, 0.00),
+    (0, "senior"): (0.00, 0.88, 0.08, 0.00, 0.02, 0.02, 0.00, 0.00),
+    (1, "toddler"): (0.05, 0.05, 0.06, 0.00, 0.33, 0.06, 0.03, 0.42),
+    (1, "child"): (0.00, 0.04, 0.07, 0.00, 0.25, 0.35, 0.06, 0.23),
+    (1, "adult"): (0.00, 0.05, 0.09, 0.00, 0.28, 0.44, 0.13, 0.01),
+    (1, "senior"): (0.00, 0.09, 0.16, 0.00, 0.40, 0.17, 0.18, 0.00),
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """The traits of one face.
+
+    Lengths are in half head heights: the head reaches from y = -1 (top of the skull) to y = 1 (chin), with x
+    to the right and y downwards. Tones are grey levels, 0 black to 255 white. Strengths lie between 0 and 1.
+    """
+
+    age: int  # years
+    gender: int  # 0 male, 1 female
+
+    width: float  # half the width of the head
+    jaw: float  # below 1 square, above 1 pointed
+    neck: float  # half the width of the neck
+    shoulders: float  # half their width
+
+    eye: float  # half the width of an eye
+    eye_y: float  # height of the eyes: low in babies
+    openness: float  # height of an eye over its width
+    iris: float  # tone
+    lashes: float  # length
+    lid: float  # how far the upper lid droops, strength
+    brow: float  # thickness
+    brow_lift: float  # distance above the eye
+    arch: float  # how much the brow is bent
+
+    nose: float  # half its width
+    nose_y: float  # height of its tip
+    mouth: float  # half its width
+    mouth_y: float  # height of the mouth
+    lips: float  # fullness: height of one lip
+    lip_tone: float  # tone relative to the skin
+    smile: float  # how much the mouth is bent
+
+    forehead: float  # strength of the forehead lines
+    crow_feet: float  # strength of the lines beside the eyes
+    folds: float  # strength of the nasolabial folds
+    bags: float  # strength of the bags below the eyes
+
+    style: HairStyle
+    hair: float  # tone
+    volume: float  # thickness of the hair on the skull
+    hairline: float  # height of the hairline in the middle
+    recession: float  # how far the hairline has gone back at the temples
+    parting: float  # slope of the hairline: which way the hair is combed
+    length: float  # height at which long hair ends
+    wave: float  # waviness of long hair
+    beard: Beard
+    beard_tone: float
+
+    skin: float  # tone
+    glasses: bool
+    earrings: bool
+
+
+def sample_age(rng: np.random.Generator) -> int:
+    """Draw an age of 1 to 90 years: some small children, many from 20 to 40, a long tail.
+
+    >>> ages = [sample_age(np.random.default_rng(i)) for i in range(100)]
+    >>> 1 <= min(ages) <= max(ages) <= 90
+    True
+    """
+    group = rng.choice(4, p=[0.12, 0.12, 0.44, 0.32])
+    low, high = ((1, 5), (6, 19), (20, 39), (40, 90))[group]
+    if group == 3:  # fewer and fewer the older they are
+        return int(rng.triangular(low, low, high + 1))
+    return int(rng.integers(low, high + 1))
+
+
+def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
+    """Draw the traits of a person of this age (years) and gender (0 male, 1 female).
+
+    >>> baby, adult = (sample_person(age, 1, np.random.default_rng(0)) for age in (1, 40))
+    >>> baby.eye > adult.eye and baby.eye_y > adult.eye_y
+    True
+    """
+    grown = 1 - np.exp(-age * rng.lognormal(0, 0.12) / 7)  # 0.1 at one year, 0.9 at 18
+    sex = (2 * gender - 1) * (0.6 + 0.4 * grown)
+
+    def vary(mean: float, sd: float, low: float = 0.0, high: float = np.inf) -> float:
+        return float(np.clip(rng.normal(mean, sd), low, high))
+
+    def female(mean: float, effect: float, sd: float, low: float = 0.0) -> float:
+        """Return a trait that is larger in women by twice `effect` (smaller, if negative)."""
+        return vary(mean + effect * sex, sd, low)
+
+    def worn(onset: float, span: float) -> float:
+        """Return a sign of ageing that goes from 0 at the age of `onset` to 1 after `span` more years."""
+        return float(np.clip((age * rng.lognormal(0, 0.10) - onset) / span, 0, 1))
+
+    style = _sample_style(age, gender, rng)
+    skin = rng.uniform(125, 215)
+    tone = _sample_hair_tone(age, gender, skin, rng)
+    beard = _sample_beard(age, gender, rng)
+    eye_y = vary(0.24 - 0.30 * grown, 0.02, -np.inf)
+    return Person(
+        age=age,
+        gender=gender,
+        width=vary(0.98 - 0.22 * grown - 0.02 * sex, 0.03),
+        jaw=female(0.82 - 0.06 * grown, 0.13 * grown, 0.05),
+        neck=female(0.30 + 0.12 * grown, -0.07 * grown, 0.03),
+        shoulders=female(0.85 + 0.45 * grown, -0.17 * grown, 0.08),
+        eye=vary(0.235 - 0.085 * grown + 0.008 * sex, 0.010),
+        eye_y=eye_y,
+        openness=vary(0.80 - 0.14 * grown - 0.10 * worn(40, 40), 0.05, 0.40),
+        iris=rng.uniform(25, 110),
+        lashes=female(0.035, 0.035, 0.014),
+        lid=worn(35, 45),
+        brow=female(0.040 + 0.025 * grown, -0.022, 0.010, 0.012),
+        brow_lift=female(0.12, 0.015, 0.015),
+        arch=female(0.05, 0.025, 0.015),
+        nose=female(0.10 + 0.05 * grown + 0.02 * worn(45, 40), -0.015, 0.012),
+        nose_y=vary(0.48 - 0.10 * grown + 0.04 * worn(45, 40), 0.02),
+        mouth=vary(0.22 + 0.09 * grown, 0.025),
+        mouth_y=vary(0.70 - 0.04 * grown, 0.02),
+        lips=female(0.065 - 0.028 * worn(35, 45), 0.022, 0.010, 0.015),
+        lip_tone=female(0.74, -0.13, 0.06),
+        smile=vary(0.11, 0.035, 0.0),
+        forehead=worn(25, 45),
+        crow_feet=worn(28, 42),
+        folds=worn(22, 45),
+        bags=worn(30, 45),
+        style=style,
+        hair=tone,
+        volume=vary(0.10 if style == "short" else 0.15, 0.03, 0.05),
+        hairline=vary(-0.52 if rng.random() < 0.7 - 0.15 * gender else -0.30, 0.05, -np.inf),
+        recession=0.0 if gender else 0.45 * worn(25, 45) * rng.uniform(0.3, 1.0),
+        parting=rng.normal(0, 0.22),
+        length=vary(0.75 if style == "bob" else 1.5, 0.12),
+        wave=rng.uniform(0, 0.07),
+        beard=beard,
+        beard_tone=float(np.clip(tone + rng.normal(0, 12), 10, 240)),
+        skin=skin,
+        glasses=bool(rng.random() < 0.08 + 0.22 * worn(30, 50)),
+        earrings=bool(rng.random() < (0.35 * gender + 0.04) * grown),
+    )
+
+
+def _sample_style(age: int, gender: int, rng: np.random.Generator) -> HairStyle:
+    if gender == 0 and age > 24 and rng.random() < 0.55 * (age - 24) / 50:
+        return "bald"
+    stage = "toddler" if age <= 3 else "child" if age <= 12 else "adult" if age <= 59 else "senior"
+    styles: tuple[HairStyle, ...] = get_args(HairStyle)
+    return styles[rng.choice(len(styles), p=_STYLES[gender, stage])]
+
+
+def _sample_hair_tone(age: int, gender: int, skin: float, rng: np.random.Generator) -> float:
+    """Draw a natural tone, darker than the skin, and let it turn grey; some people dye it."""
+    natural = skin * (rng.uniform(0.10, 0.40) if rng.random() < 0.75 else rng.uniform(0.40, 0.65))
+    dyed = rng.random() < 0.06 + 0.12 * gender
+    grey = 0.0 if dyed else np.clip((age - rng.normal(38, 6)) / 32, 0, 1)
+    return float(natural + grey * (rng.uniform(222, 250) - natural))
+
+
+def _sample_beard(age: int, gender: int, rng: np.random.Generator) -> Beard:
+    if gender == 1 or rng.random() > 0.6 * np.clip((age - 15) / 8, 0, 1):
+        return "none"
+    beards: NDArray[np.str_] = np.array(get_args(Beard)[1:])
+    return get_args(Beard)[1 + int(rng.choice(len(beards), p=[0.3, 0.2, 0.18, 0.32]))]  # type: ignore[no-any-return]

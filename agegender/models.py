@@ -1,0 +1,55 @@
+"""The models of agegender: grey faces in, a gender logit and an age out."""
+
+from typing import Any
+
+from minidl import Generator, Tensor, nn, plugins
+
+IMAGE_SIZE = 128
+
+
+def build(name: str = "documented", **options: Any) -> nn.Module:
+    """A model by its registered name. Input (N, 128, 128, 1) in [0, 1]; output {"gender": logits, "age": years}.
+
+    >>> sum(parameter.size for parameter in build("documented").parameters())
+    5107458
+    """
+    model: nn.Module = plugins.build("model", name, **options)
+    return model
+
+
+@plugins.register("model", "documented")
+class Documented(nn.Module):
+    """Four blocks of convolution, ReLU and max pooling, then one head for each question.
+
+    The blocks have 32, 64, 128 and 256 filters of 3x3 and leave 6x6x256 = 9,216 numbers of a face. Each head is a dense
+    layer of 256 units with ReLU and one output: a logit for gender (positive: label 1), years for age.
+    """
+
+    def __init__(self, rng: Generator | None = None) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2D(1, 32, 3, rng=rng),
+            nn.ReLU(),
+            nn.MaxPooling2D(2),
+            nn.Conv2D(32, 64, 3, rng=rng),
+            nn.ReLU(),
+            nn.MaxPooling2D(2),
+            nn.Conv2D(64, 128, 3, rng=rng),
+            nn.ReLU(),
+            nn.MaxPooling2D(2),
+            nn.Conv2D(128, 256, 3, rng=rng),
+            nn.ReLU(),
+            nn.MaxPooling2D(2),
+            nn.Flatten(),
+        )
+        self.gender = head(9216, rng)
+        self.age = head(9216, rng)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.features(x)
+        return {"gender": self.gender(features), "age": self.age(features)}
+
+
+def head(features: int, rng: Generator | None) -> nn.Sequential:
+    """From features (N, features) to one number (N, 1)."""
+    return nn.Sequential(nn.Dense(features, 256, rng=rng), nn.ReLU(), nn.Dense(256, 1, rng=rng))

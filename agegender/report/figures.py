@@ -1,0 +1,67 @@
+"""Pictures of a run: its learning curves, and faces with what the model says of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CURVES = (("loss", "loss"), ("gender_accuracy", "gender accuracy"), ("age_mae", "age error (years)"))
+
+
+def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, float], path: Path) -> None:
+    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines; a PNG at ``path``."""
+    figure = _figure(12, 3.6)
+    epochs = [row["epoch"] for row in history]
+    for position, (name, label) in enumerate(CURVES, start=1):
+        axes = figure.add_subplot(1, 3, position)
+        for part, prefix in (("training", ""), ("validation", "val_")):
+            axes.plot(epochs, [row[prefix + name] for row in history], marker="o", markersize=3, label=part)
+        if name in baselines:
+            axes.axhline(baselines[name], color="grey", linestyle=":", label="always guessing the same")
+        axes.set_xlabel("epoch")
+        axes.set_title(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str, Any], path: Path) -> None:
+    """Faces (N, 128, 128, 1) with label and prediction below each; wrong genders in red. A PNG at ``path``.
+
+    ``truth`` and ``predicted`` hold "gender" (0 or 1; predicted: a probability of 1) and "age" in years, (N, 1) each.
+    """
+    columns = 6
+    rows = -(-len(images) // columns)
+    figure = _figure(1.75 * columns, 2.3 * rows)
+    for number, image in enumerate(images):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[], frame_on=False)
+        guess = float(predicted["gender"][number, 0])
+        wrong = (guess > 0.5) != (truth["gender"][number, 0] > 0.5)
+        text = (
+            f"is {_sex(truth['gender'][number, 0])}, {truth['age'][number, 0]:.0f}\n"
+            f"says {_sex(guess)} ({max(guess, 1 - guess):.0%}), {predicted['age'][number, 0]:.0f}"
+        )
+        axes.set_xlabel(text, fontsize=8, color="crimson" if wrong else "black")
+    figure.savefig(path, dpi=110)
+
+
+def _sex(value: float) -> str:
+    return "female" if value > 0.5 else "male"
+
+
+def _figure(width: float, height: float) -> Any:
+    # Without pyplot there is no window, no global state, and nothing to close.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities of label 1 from logits."""
+    chances: NDArray[Any] = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+    return chances

@@ -1,0 +1,45 @@
+"""What the models are trained for: the loss, the metrics, and what one gets without looking at the pictures."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minidl import Tensor, nn
+
+Outputs = dict[str, Any]
+Labels = tuple[NDArray[Any], NDArray[Any]]
+"""Genders and ages of some faces."""
+
+
+def loss(outputs: dict[str, Tensor], targets: Outputs) -> Tensor:
+    """Binary cross-entropy of the gender logit plus mean absolute error of the age in years, weighted 1:1."""
+    gender = nn.functional.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
+    return gender + nn.functional.l1_loss(outputs["age"], targets["age"])
+
+
+def gender_accuracy(outputs: Outputs, targets: Outputs) -> Any:
+    """The share of faces whose logit is on the right side of 0."""
+    return ((outputs["gender"] > 0) == (targets["gender"] > 0.5)).mean()
+
+
+def age_mae(outputs: Outputs, targets: Outputs) -> Any:
+    """The mean absolute error of the age, in years."""
+    return abs(outputs["age"] - targets["age"]).mean()
+
+
+METRICS = {"gender_accuracy": gender_accuracy, "age_mae": age_mae}
+
+
+def baselines(train: Labels, validation: Labels) -> dict[str, float]:
+    """The metrics of always guessing the commonest gender and the median age of the training part.
+
+    >>> part = np.array([1, 1, 0, 1]), np.array([20, 30, 40, 90])
+    >>> baselines(part, part)
+    {'gender_accuracy': 0.75, 'age_mae': 20.0}
+    """
+    commonest = np.round(train[0].mean())
+    return {
+        "gender_accuracy": float((validation[0] == commonest).mean()),
+        "age_mae": float(np.abs(validation[1] - np.median(train[1])).mean()),
+    }

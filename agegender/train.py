@@ -1,0 +1,302 @@
+"""``python -m agegender.train``: train a model on UTKFace, or on drawn faces where there is none."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minidl as md
+from minidl import checkpoint, plugins
+from minidl.callbacks import Checkpoint, CSVLog, Progress, StopOnSignal, best_row, duration, epoch_line
+from minidl.data import DataLoader, Dataset
+from minidl.errors import BackendError
+
+from . import cli, data, models, runs, tasks
+from .cli import UsageError, option
+from .data import Faces
+from .report import figures
+
+EPOCHS = {"utkface": 30, "drawn": 4}
+Labels = tasks.Labels
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line; also what ``config.json`` holds, once all open choices are made."""
+
+    data: str | None = option(
+        None, "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn'. By default $UTKFACE, ./data, Kaggle's input, drawn"
+    )
+    model: str = option("documented", "the model, by its registered name")
+    optimizer: str = option("adam", "the optimizer, by its registered name")
+    epochs: int | None = option(None, "passes over the training part (default: 30 for UTKFace, 4 for drawn faces)")
+    batch_size: int = option(32, "faces in a step")
+    lr: float = option(1e-3, "the learning rate")
+    seed: int = option(0, "decides the split, the initial weights and the order of the faces")
+    val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
+    limit: int | None = option(None, "use only so many faces, drawn at random before the split")
+    val: str | None = option(None, "a data set of its own for validation, instead of a split")
+    device: str = option("auto", "where to compute", choices=("auto", "numpy", "cupy"), metavar="auto|numpy|cupy")
+    resume: str | None = option(None, "go on with a run (a folder or name; the latest without)", nargs="?", const="")
+    config: str | None = option(None, "take the options from a config.json; others given here win")
+    out: str = option("runs", "the folder for the run folders")
+    name: str | None = option(None, "the name of the run folder (default: the time and the model)")
+    json: bool = option(False, "print the summary as JSON in the last line")
+    quiet: bool = option(False, "print only the result")
+    dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")
+
+
+NOT_CONFIGURED = ("resume", "config", "out", "name", "json", "quiet", "dry_run")
+"""Options of one call, which say nothing about the training itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    started = time.monotonic()
+    given = cli.parse_given("python -m agegender.train", __doc__ or "", Options, arguments)
+    options, folder = _options(given)
+    say = Speaker(options)
+    device = _device(options.device, say)
+    parts = open_data(options, say)
+    options = replace(options, data=parts.faces.source, epochs=options.epochs or EPOCHS[parts.faces.kind])
+    training = build(options, device, parts)
+    if options.dry_run:
+        say(json.dumps(_config(options), indent=2))
+        say(str(md.summary(training.model, (128, 128, 1))))
+        return 0
+    if folder is None:
+        folder = runs.create(Path(options.out), options.name, options.model)
+        parts.save(folder, options, device)
+    else:
+        resume(training, parts, folder)
+    return run(training, options, parts, folder, say, started)
+
+
+def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
+    """The options of this call, and the run folder if it resumes one."""
+    folder = runs.find(Path(given.get("out", "runs")), given["resume"]) if "resume" in given else None
+    source = folder / "config.json" if folder is not None else Path(given["config"]) if "config" in given else None
+    config = runs.read_json(source) if source is not None else {}
+    known = {declared.name for declared in fields(Options)} - {*NOT_CONFIGURED}
+    if set(config) - known:
+        raise UsageError(f"{source} has options that do not exist: {', '.join(sorted(set(config) - known))}")
+    if folder is not None:
+        fixed = set(given) & known - {"epochs", "device"}
+        if fixed:
+            raise UsageError(f"a resumed run keeps its options: leave out {', '.join(sorted(fixed))}")
+    options = Options(**config | given)
+    for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0), ("lr", 0)):
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    plugins.get("model", options.model)
+    plugins.get("optimizer", options.optimizer)
+    return options, folder
+
+
+def _config(options: Options) -> dict[str, Any]:
+    return {name: value for name, value in asdict(options).items() if name not in NOT_CONFIGURED}
+
+
+def _device(wanted: str, say: "Speaker") -> str:
+    """The backend to compute on; "auto" takes the GPU if there is one that works."""
+    if wanted != "auto":
+        return md.backends.get(wanted).name
+    try:
+        return md.backends.get("cupy").name
+    except BackendError:
+        return "numpy"
+
+
+class Speaker:
+    """Says things to the user, and to log.txt once there is a run folder."""
+
+    def __init__(self, options: Options) -> None:
+        self.stream = sys.stderr if options.json else sys.stdout
+        self.quiet = options.quiet
+        self.log: Path | None = None
+
+    def __call__(self, text: str, always: bool = False) -> None:
+        if always or not self.quiet:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The faces and their two parts."""
+
+    faces: Faces
+    split: data.Split | None
+    train: Dataset
+    validation: Dataset
+    labels: tuple[Labels, Labels]
+    """Of the training and of the validation part."""
+
+    def save(self, folder: Path, options: Options, device: str) -> None:
+        """Write what the run was started with."""
+        fingerprint = {"source": self.faces.source, "faces": len(self.faces), "fingerprint": self.faces.fingerprint}
+        runs.write_json(folder / "config.json", _config(options))
+        runs.write_json(folder / "env.json", runs.environment(device, fingerprint))
+        data.write_skipped(self.faces, folder / "skipped.csv")
+        if self.split is not None:
+            self.split.save(folder / "split.csv")
+
+
+def open_data(options: Options, say: "Speaker") -> Parts:
+    """Open the data, draw the sample and the split."""
+    faces = _open(options.data, say)
+    if options.limit is not None:
+        faces = data.sample(faces, options.limit, options.seed)
+    if faces.kind == "drawn":
+        say(
+            "These faces are drawings, made from a seed. For real ones get UTKFace (https://susanqq.github.io/UTKFace, "
+            "for non-commercial research) and name it: --data UTKFace.tar.gz"
+        )
+    if options.val is not None:
+        other = _open(options.val, say)
+        return Parts(faces, None, faces, other, ((faces.genders, faces.ages), (other.genders, other.ages)))
+    split = data.split(faces, options.val_fraction, options.seed)
+    train, validation = split.train, split.validation
+    labels = (faces.genders[train], faces.ages[train]), (faces.genders[validation], faces.ages[validation])
+    return Parts(faces, split, faces.subset(train), faces.subset(validation), labels)
+
+
+def _open(source: str | None, say: "Speaker") -> Faces:
+    progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
+    faces = data.open(source, progress=progress)
+    left_out = f", {len(faces.skipped)} files skipped" if faces.skipped else ""
+    say(f"{len(faces):,} faces from {faces.source}{left_out}")
+    return faces
+
+
+def _show_decoding(say: "Speaker", done: int, total: int) -> None:
+    say.stream.write(f"\r\x1b[2Kdecoding {done:,} of {total:,}" if done < total else "\r\x1b[2K")
+    say.stream.flush()
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trainer with its loaders."""
+
+    trainer: md.Trainer
+    train: DataLoader
+    validation: DataLoader
+
+    @property
+    def model(self) -> md.nn.Module:
+        return self.trainer.model
+
+
+def build(options: Options, device: str, parts: Parts) -> Training:
+    """The model, optimizer, loaders and trainer, all of them from the seed."""
+    md.seed(options.seed)
+    model = models.build(options.model, rng=md.Generator(options.seed)).to(device)
+    optimizer = plugins.build("optimizer", options.optimizer, model.parameters(), lr=options.lr)
+    trainer = md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
+    train = DataLoader(parts.train, options.batch_size, shuffle=True, seed=options.seed)
+    return Training(trainer, train, DataLoader(parts.validation, batch_size=64))
+
+
+def resume(training: Training, parts: Parts, folder: Path) -> None:
+    """Bring a training to where the run in ``folder`` stopped; raises if its data are not the same."""
+    before = runs.read_json(folder / "env.json")["data"]
+    if before["fingerprint"] != parts.faces.fingerprint:
+        raise UsageError(f"{parts.faces.source} is not the data set that {folder} was trained on ({before['source']})")
+    training.trainer.load_state_dict(checkpoint.load_state(folder / runs.STATE), training.train)
+
+
+def run(training: Training, options: Options, parts: Parts, folder: Path, say: Speaker, started: float) -> int:
+    """Train, report, and say where everything is."""
+    say.log = folder / "log.txt"
+    trainer = training.trainer
+    baselines = tasks.baselines(*parts.labels)
+    say(f"training '{options.model}' on {len(parts.train):,} faces, validating on {len(parts.validation):,}: {folder}")
+    stop = StopOnSignal()
+    trainer.callbacks += [Checkpoint(folder), CSVLog(folder / "metrics.csv"), stop]
+    trainer.callbacks += [] if options.quiet else [Progress(say.stream)]
+    trainer.callbacks += [Report(say, folder, baselines)]
+    trainer.fit(training.train, training.validation, options.epochs or 0)
+    if stop.received is not None:
+        say(f"stopped. Go on with: python -m agegender.train --resume {folder}", always=True)
+        return 130
+    summary = summarize(trainer, parts, baselines, folder, time.monotonic() - started)
+    runs.write_json(folder / "summary.json", summary)
+    show_examples(training, parts, folder)
+    say(result(summary), always=True)
+    if options.json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+    return 0
+
+
+class Report(md.Callback):
+    """Logs every epoch and draws the curves anew."""
+
+    def __init__(self, say: Speaker, folder: Path, baselines: dict[str, float]) -> None:
+        self.say, self.folder, self.baselines = say, folder, baselines
+
+    def on_epoch_end(self, trainer: md.Trainer) -> None:
+        figures.learning_curves(trainer.history, self.baselines, self.folder / "plots" / "curves.png")
+        if self.say.log is not None:
+            with self.say.log.open("a", encoding="utf-8") as file:
+                file.write(epoch_line(trainer) + "\n")
+
+
+def summarize(
+    trainer: md.Trainer, parts: Parts, baselines: dict[str, float], folder: Path, seconds: float
+) -> dict[str, Any]:
+    """The results of a run: at the epoch with the lowest validation loss, and at the last one."""
+    best, last = best_row(trainer.history), trainer.history[-1]
+    return {
+        "epochs": trainer.epoch,
+        "train_images": len(parts.train),
+        "val_images": len(parts.validation),
+        "gender_accuracy": best["val_gender_accuracy"],
+        "age_mae": best["val_age_mae"],
+        "best_epoch": int(best["epoch"]),
+        "last_gender_accuracy": last["val_gender_accuracy"],
+        "last_age_mae": last["val_age_mae"],
+        "baseline_gender_accuracy": baselines["gender_accuracy"],
+        "baseline_age_mae": baselines["age_mae"],
+        "seconds": round(seconds, 1),
+        "images_per_second": round(trainer.images / trainer.seconds, 1),
+        "run": str(folder),
+    }
+
+
+def result(summary: dict[str, Any]) -> str:
+    """The results in words."""
+    return (
+        f"gender accuracy {summary['gender_accuracy']:.3f} (always the commonest: "
+        f"{summary['baseline_gender_accuracy']:.3f}), age error {summary['age_mae']:.2f} years (always the median: "
+        f"{summary['baseline_age_mae']:.2f}), both at epoch {summary['best_epoch']} of {summary['epochs']}; "
+        f"{summary['images_per_second']:.0f} images/s, {duration(summary['seconds'])} in all. "
+        f"Everything is in {summary['run']}/"
+    )
+
+
+def show_examples(training: Training, parts: Parts, folder: Path, count: int = 18) -> None:
+    """Draw some validation faces with the predictions of the best weights."""
+    model = training.model
+    model.load_state_dict(md.load(folder / "best.safetensors"))
+    chosen = np.linspace(0, len(parts.validation) - 1, min(count, len(parts.validation))).astype(np.intp)
+    images, truth = parts.validation.batch(chosen)
+    model.eval()
+    with md.no_grad():
+        outputs = model(md.tensor(images).to(model.parameters()[0].backend.name))
+    predicted = {name: y.numpy() for name, y in outputs.items()}
+    predicted["gender"] = figures.probabilities(predicted["gender"])
+    figures.predictions(images, truth, predicted, folder / "plots" / "examples.png")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,176 @@
+"""Callbacks: progress, checkpoints, logs, early stopping and an orderly end on Ctrl-C."""
+
+import csv
+import io
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from . import checkpoint, plugins
+from .train import Callback, Row, Trainer
+
+
+def best_row(history: Sequence[Row], monitor: str = "val_loss") -> Row:
+    """The row with the lowest ``monitor``, the first of equal ones; ``loss`` counts where there is no validation.
+
+    >>> best_row([{"epoch": 1, "val_loss": 2.0}, {"epoch": 2, "val_loss": 1.0}])["epoch"]
+    2
+    """
+    return min(history, key=lambda row: row[monitor] if monitor in row else row["loss"])
+
+
+@plugins.register("callback", "checkpoint")
+class Checkpoint(Callback):
+    """Keeps in a folder, after every epoch and when training is stopped:
+
+    - ``best.safetensors``: the weights of the epoch with the lowest ``monitor``;
+    - ``last.safetensors``: the weights of the last epoch;
+    - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename.
+    """
+
+    def __init__(self, folder: str | Path, monitor: str = "val_loss") -> None:
+        self.folder, self.monitor = Path(folder), monitor
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        weights = trainer.model.state_dict()
+        row = trainer.history[-1]
+        note = {"epoch": str(trainer.epoch)}
+        if best_row(trainer.history, self.monitor) is row:
+            checkpoint.save(self.folder / "best.safetensors", weights, note)
+        checkpoint.save(self.folder / "last.safetensors", weights, note)
+        self._save_state(trainer)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        if trainer.stopping:
+            self._save_state(trainer)
+
+    def _save_state(self, trainer: Trainer) -> None:
+        checkpoint.save_state(self.folder / "last.state.safetensors", trainer.state_dict())
+
+
+@plugins.register("callback", "csv_log")
+class CSVLog(Callback):
+    """Writes the history to a CSV file, a row an epoch."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(trainer.history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(trainer.history)
+        with checkpoint.atomic_write(self.path) as file:
+            file.write(text.getvalue().encode())
+
+
+@plugins.register("callback", "early_stopping")
+class EarlyStopping(Callback):
+    """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs."""
+
+    def __init__(self, patience: int = 5, monitor: str = "val_loss") -> None:
+        self.patience, self.monitor = patience, monitor
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        best = best_row(trainer.history, self.monitor)["epoch"]
+        trainer.stopping |= trainer.epoch - best >= self.patience
+
+
+@plugins.register("callback", "progress")
+class Progress(Callback):
+    """One line that shows how far training is, its speed, the time left and the metrics so far; a line an epoch.
+
+    On a terminal the line is rewritten in place; elsewhere only the lines of the epochs are written.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = sys.stderr if stream is None else stream
+        self.shown = 0.0
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        now = time.monotonic()
+        if self.stream.isatty() and now - self.shown > 0.2:
+            self.shown = now
+            self._rewrite(progress_line(trainer))
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self._clear()
+        self.stream.write(epoch_line(trainer) + "\n")
+        self.stream.flush()
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self._clear()
+
+    def _rewrite(self, line: str) -> None:
+        self.stream.write(f"\r\x1b[2K{line}")
+        self.stream.flush()
+
+    def _clear(self) -> None:
+        if self.stream.isatty():
+            self._rewrite("")
+
+
+def progress_line(trainer: Trainer) -> str:
+    """How far the epoch at hand is: steps, images/s, the time left for all epochs, metrics so far."""
+    assert trainer.train_loader is not None, "there is progress only inside fit"
+    steps = len(trainer.train_loader)
+    done = trainer.train_loader.state_dict()["position"]
+    left = (trainer.epochs - trainer.epoch) * steps - done
+    per_step = trainer.seconds / max(1, trainer.optimizer.steps)
+    speed = trainer.images / trainer.seconds if trainer.seconds else 0.0
+    return (
+        f"epoch {trainer.epoch + 1}/{trainer.epochs}  step {done}/{steps}  {speed:.0f} images/s  "
+        f"{duration(left * per_step)} left  {_metrics(trainer.totals.means())}"
+    )
+
+
+def epoch_line(trainer: Trainer) -> str:
+    """The last complete epoch: its metrics and the speed so far."""
+    row = {name: value for name, value in trainer.history[-1].items() if name not in ("epoch", "lr")}
+    speed = trainer.images / trainer.seconds if trainer.seconds else 0.0
+    return f"epoch {trainer.epoch}/{trainer.epochs}  {speed:.0f} images/s  {_metrics(row)}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people write it.
+
+    >>> duration(75), duration(7322)
+    ('1:15', '2:02:02')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _metrics(row: Row) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in row.items())
+
+
+@plugins.register("callback", "stop_on_signal")
+class StopOnSignal(Callback):
+    """The first Ctrl-C (SIGINT) or SIGTERM ends training after the step at hand; the second ends it at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.received, trainer.stopping = number, True
+            self._restore()
+            sys.stderr.write("\nstopping after this step; once more to stop at once\n")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, stop)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

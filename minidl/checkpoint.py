@@ -1,0 +1,244 @@
+"""Weights and training states on disk: safetensors files, written and read in plain NumPy.
+
+A file is an 8-byte little-endian number, a JSON header of that length, and the bytes of the arrays
+(https://github.com/huggingface/safetensors describes the format). Reading one never runs or imports anything that the
+file names. Files are replaced as a whole: after a crash there is the old one or the new one.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import MinidlError
+
+Arrays = dict[str, NDArray[Any]]
+
+DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
+    "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
+LONGEST_HEADER = 100_000_000
+CHECKSUM = "minidl.sha256"
+
+
+class CheckpointError(MinidlError, ValueError):
+    """A file that is no safetensors file, or a damaged one."""
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under its name only when it is complete and on the disk.
+
+    On an error the temporary file is removed, and a file that was there before stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+    """Write arrays (or tensors, on any backend) by name; ``metadata`` are texts that go along.
+
+    Raises TypeError for a dtype that the format lacks, and OSError, leaving an earlier file whole.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/w.safetensors", {"w": np.ones((2, 2), np.float32)})
+    ...     load(f"{folder}/w.safetensors")["w"].sum()
+    np.float32(4.0)
+    """
+    arrays = {name: _to_array(name, value) for name, value in tensors.items()}
+    # The widest dtypes first, so that every array lies at a multiple of its item size.
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    entries: dict[str, Any] = {}
+    end = 0
+    for name in order:
+        begin, end = end, end + arrays[name].nbytes
+        shape = list(arrays[name].shape)
+        entries[name] = {"dtype": CODES[arrays[name].dtype], "shape": shape, "data_offsets": [begin, end]}
+    notes = dict(metadata or {})
+    notes[CHECKSUM] = _checksum(entries, notes, [arrays[name].data for name in order])
+    header = json.dumps({"__metadata__": notes, **entries}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with atomic_write(path) as file:
+        file.write(len(header).to_bytes(8, "little"))
+        file.write(header)
+        for name in order:
+            file.write(arrays[name].data)
+
+
+def load(path: str | Path) -> Arrays:
+    """The arrays of a file by name, each writable and with memory of its own.
+
+    Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or of another format.
+    """
+    return load_with_metadata(path)[0]
+
+
+def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
+    """The arrays and the texts that were saved with them."""
+    content = Path(path).read_bytes()
+    try:
+        return _parse(content)
+    except _Damaged as error:
+        raise CheckpointError(
+            f"{path} cannot be loaded: {error}. Use an earlier checkpoint or copy it again."
+        ) from None
+
+
+class _Damaged(ValueError):  # noqa: N818 - a reason, which becomes part of an error
+    """What is wrong with a file."""
+
+
+def _parse(content: bytes) -> tuple[Arrays, dict[str, str]]:
+    if len(content) < 8:
+        raise _Damaged(f"it has {len(content)} bytes and is no safetensors file")
+    length = int.from_bytes(content[:8], "little")
+    if length > min(LONGEST_HEADER, len(content) - 8):
+        raise _Damaged("it was cut off, or is no safetensors file")
+    try:
+        header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise _Damaged(f"its header is no JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise _Damaged("its header is no JSON object")
+    notes = header.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise _Damaged("its metadata are not texts")
+    data = memoryview(content)[8 + length :]
+    arrays = {name: _read(name, entry, data) for name, entry in header.items()}
+    _check_layout(header, len(data))
+    if CHECKSUM in notes and notes[CHECKSUM] != _checksum(header, notes, [data]):
+        raise _Damaged("its checksum is wrong: some bytes have changed")
+    return arrays, {key: note for key, note in notes.items() if key != CHECKSUM}
+
+
+def _read(name: str, entry: Any, data: memoryview) -> NDArray[Any]:
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        sizes = [*shape, begin, end]
+    except (KeyError, TypeError, ValueError):
+        raise _Damaged(f"the entry of '{name}' is incomplete") from None
+    if dtype not in DTYPES:
+        raise _Damaged(f"'{name}' has the dtype {dtype}, which NumPy lacks: convert it to F32 first")
+    if any(type(size) is not int or size < 0 for size in sizes) or end > len(data):
+        raise _Damaged(f"'{name}' has the shape {shape} at bytes {begin} to {end} of {len(data)}")
+    if end - begin != prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+        raise _Damaged(f"'{name}' has {end - begin} bytes, which do not fit {dtype} {shape}")
+    return np.frombuffer(data[begin:end], DTYPES[dtype]).reshape(shape).copy()
+
+
+def _check_layout(entries: Mapping[str, Any], size: int) -> None:
+    """The arrays must lie end to end: holes and overlaps can hide things."""
+    position = 0
+    for begin, end in sorted(entry["data_offsets"] for entry in entries.values()):
+        if begin != position:
+            raise _Damaged(f"its arrays overlap or leave a hole at byte {position}")
+        position = end
+    if position != size:
+        raise _Damaged(f"it has {size - position} bytes that belong to no array")
+
+
+def _checksum(entries: Mapping[str, Any], notes: Mapping[str, str], parts: list[Any]) -> str:
+    """SHA-256 of everything but the checksum itself."""
+    others = {key: note for key, note in notes.items() if key != CHECKSUM}
+    digest = hashlib.sha256(json.dumps([others, entries], sort_keys=True).encode())
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise ValueError("a name appears twice")
+    return entries
+
+
+def _to_array(name: str, value: Any) -> NDArray[Any]:
+    """A contiguous little-endian NumPy array."""
+    if not isinstance(name, str) or name == "__metadata__":
+        raise TypeError(f"names of arrays are texts other than '__metadata__', got {name!r}")
+    host = (
+        value.numpy()
+        if hasattr(value, "numpy")
+        else value.get()
+        if hasattr(value, "__cuda_array_interface__")
+        else value
+    )
+    array = np.asarray(host)
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
+    if array.dtype not in CODES:
+        raise TypeError(
+            f"'{name}' has the dtype {array.dtype}, which safetensors lacks: {', '.join(DTYPES)} are possible"
+        )
+    return array
+
+
+# Nested states: arrays as arrays, the rest as JSON
+
+
+def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
+
+    Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists.
+    """
+    arrays: dict[str, Any] = {}
+    outline = _outline(state, "", arrays)
+    save(path, arrays, {"state": json.dumps(outline)})
+
+
+def load_state(path: str | Path) -> Any:
+    """What :func:`save_state` wrote. Raises :class:`CheckpointError` for any other file."""
+    arrays, notes = load_with_metadata(path)
+    if "state" not in notes:
+        raise CheckpointError(f"{path} holds weights but no training state: resume from a file *.state.safetensors")
+    return _filled(json.loads(notes["state"]), arrays)
+
+
+def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
+    """``value`` as JSON, with ``{"array": name}`` in place of arrays and dictionaries one level deeper."""
+    if isinstance(value, Mapping):
+        return {"dict": {key: _outline(item, f"{path}/{key}" if path else key, arrays) for key, item in value.items()}}
+    if isinstance(value, list | tuple):
+        return [_outline(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    arrays[path] = value
+    return {"array": path}
+
+
+def _filled(outline: Any, arrays: Arrays) -> Any:
+    if isinstance(outline, list):
+        return [_filled(item, arrays) for item in outline]
+    if not isinstance(outline, dict):
+        return outline
+    if "array" in outline:
+        return arrays[outline["array"]]
+    return {key: _filled(item, arrays) for key, item in outline["dict"].items()}

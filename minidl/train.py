@@ -1,0 +1,232 @@
+"""The training loop, and callbacks that look on and step in.
+
+>>> import numpy as np, minidl as md
+>>> from minidl import nn, optim
+>>> from minidl.data import ArrayDataset, DataLoader
+>>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(-1, 1)
+>>> loader = DataLoader(ArrayDataset(x, 3 * x), batch_size=16, shuffle=True)
+>>> model = nn.Dense(1, 1, rng=md.Generator(0))
+>>> trainer = Trainer(model, nn.functional.mse_loss, optim.SGD(model.parameters(), lr=0.5))
+>>> history = trainer.fit(loader, epochs=10)
+>>> round(model.w.item(), 2)
+3.0
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import random
+from .data import DataLoader
+from .errors import MinidlError
+from .nn import Module
+from .optim import Optimizer
+from .tensor import Tensor, no_grad
+
+Loss = Callable[[Any, Any], Tensor]
+Metric = Callable[[Any, Any], Any]
+Row = dict[str, float]
+
+
+class TrainingError(MinidlError, ArithmeticError):
+    """Training that cannot go on, because the loss is no number any more."""
+
+
+class Callback:
+    """Looks on while a :class:`Trainer` works: override what is of interest."""
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        """Before the first step of a call of ``fit``."""
+
+    def on_step_end(self, trainer: "Trainer") -> None:
+        """After every training step."""
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        """After validation; ``trainer.history[-1]`` is the row of this epoch."""
+
+    def on_train_end(self, trainer: "Trainer") -> None:
+        """After the last step, also when training was stopped early; not after an error."""
+
+
+class Trainer:
+    """Trains a model on batches ``(inputs, targets)``.
+
+    ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
+    mean over the batch. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
+    after the step at hand; :meth:`state_dict` then holds all that is needed to go on exactly there.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: Mapping[str, Metric] | None = None,
+        callbacks: Iterable[Callback] = (),
+    ) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.metrics = dict(metrics or {})
+        self.callbacks = list(callbacks)
+        self.epoch = 0
+        """Epochs that are complete."""
+        self.history: list[Row] = []
+        self.totals = Totals()
+        """What the epoch at hand has summed up so far."""
+        self.seconds = 0.0
+        """Time spent in training steps, waiting for data included."""
+        self.images = 0
+        """Samples trained on in these seconds."""
+        self.stopping = False
+        self.epochs = 0
+        self.train_loader: DataLoader | None = None
+
+    def fit(self, train: DataLoader, validation: DataLoader | None = None, epochs: int = 1) -> list[Row]:
+        """Train until ``epochs`` epochs are complete, counting those before; returns the history, a row an epoch.
+
+        Raises :class:`TrainingError` if the loss of an epoch is infinite or no number.
+        """
+        self.train_loader, self.epochs, self.stopping = train, epochs, False
+        self._tell("on_train_begin")
+        while self.epoch < epochs and not self.stopping:
+            self._train_epoch(train)
+            if self.stopping:
+                break
+            validated = self.evaluate(validation) if validation is not None else {}
+            if self.stopping:  # the half-done validation is repeated after resuming
+                break
+            self._finish_epoch(validated)
+            self._tell("on_epoch_end")
+        self._tell("on_train_end")
+        return self.history
+
+    def _train_epoch(self, loader: DataLoader) -> None:
+        self.model.train()
+        started = time.perf_counter()
+        for inputs, targets in loader:
+            self.train_step(inputs, targets)
+            now = time.perf_counter()
+            self.seconds, started = self.seconds + now - started, now
+            self._tell("on_step_end")
+            started = time.perf_counter()
+            if self.stopping:
+                return
+
+    def train_step(self, inputs: Any, targets: Any) -> None:
+        """One step: forward, backward, update."""
+        inputs, targets = self._on_device(inputs), self._on_device(targets)
+        outputs = self.model(_as_tensors(inputs))
+        loss = self.loss(outputs, targets)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        size = _batch_size(inputs)
+        self.images += size
+        self.totals.add(self._measure(loss, outputs, targets), size)
+
+    def evaluate(self, loader: DataLoader) -> Row:
+        """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to."""
+        totals = Totals()
+        self.model.eval()
+        with no_grad():
+            for inputs, targets in loader:
+                inputs, targets = self._on_device(inputs), self._on_device(targets)
+                outputs = self.model(_as_tensors(inputs))
+                totals.add(self._measure(self.loss(outputs, targets), outputs, targets), _batch_size(inputs))
+                if self.stopping:
+                    break
+        self.model.train()
+        return totals.means()
+
+    def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> dict[str, Any]:
+        arrays = _map(outputs, lambda y: y.data)
+        return {"loss": loss.data, **{name: metric(arrays, targets) for name, metric in self.metrics.items()}}
+
+    def _finish_epoch(self, validated: Row) -> None:
+        row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.lr, **self.totals.means()}
+        row |= {f"val_{name}": value for name, value in validated.items()}
+        bad = [name for name in ("loss", "val_loss") if not math.isfinite(row.get(name, 0.0))]
+        if bad:
+            raise TrainingError(
+                f"the {bad[0]} became {row[bad[0]]} in epoch {self.epoch + 1}: try a smaller learning rate "
+                f"(it was {self.optimizer.lr:g}) or look for bad values in the data"
+            )
+        self.history.append(row)
+        self.epoch += 1
+        self.totals = Totals()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides how training goes on, as NumPy arrays and plain values."""
+        return {
+            "epoch": self.epoch,
+            "history": self.history,
+            "totals": self.totals.state_dict(),
+            "seconds": self.seconds,
+            "images": self.images,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loader": self.train_loader.state_dict() if self.train_loader is not None else None,
+            "random": random.default_rng.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], train: DataLoader) -> None:
+        """Go on from a :meth:`state_dict` with a loader of the same data."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        train.load_state_dict(state["loader"])
+        random.default_rng.state = state["random"]
+        self.epoch, self.history = state["epoch"], list(state["history"])
+        self.seconds, self.images = state["seconds"], state["images"]
+        self.totals = Totals(**state["totals"])
+
+    def _on_device(self, batch: Any) -> Any:
+        backend = self.model.parameters()[0].backend
+        return _map(batch, lambda array: backend.asarray(array.data if isinstance(array, Tensor) else array))
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+
+class Totals:
+    """Sums of losses and metrics weighted by batch size; read only when asked, as reading waits for the device."""
+
+    def __init__(self, sums: Mapping[str, Any] | None = None, count: int = 0) -> None:
+        self.sums: dict[str, Any] = dict(sums or {})
+        self.count = count
+
+    def add(self, values: Mapping[str, Any], size: int) -> None:
+        """Add the means over a batch of ``size`` samples."""
+        self.count += size
+        for name, value in values.items():
+            # float64, as a long float32 sum loses the small contributions of the last batches
+            self.sums[name] = self.sums.get(name, 0.0) + value.astype(np.float64) * size
+
+    def means(self) -> Row:
+        """The means so far, as Python floats."""
+        return {name: float(total) / self.count for name, total in self.sums.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums as Python floats, and the number of samples."""
+        return {"sums": {name: float(total) for name, total in self.sums.items()}, "count": self.count}
+
+
+def _map(nested: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to the leaves of tuples, lists and dictionaries."""
+    if isinstance(nested, dict):
+        return {key: _map(value, function) for key, value in nested.items()}
+    if isinstance(nested, tuple | list):
+        return type(nested)(_map(value, function) for value in nested)
+    return function(nested)
+
+
+def _as_tensors(arrays: Any) -> Any:
+    return _map(arrays, Tensor)
+
+
+def _batch_size(inputs: Any) -> int:
+    while isinstance(inputs, dict | tuple | list):
+        inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
+    return len(inputs)

@@ -1,0 +1,324 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import files, write_folder, write_tar
+
+import agegender
+from agegender import data
+from agegender.data import DataError, cache, decode, utkface
+from agegender.data.cache import ImageFile, cached, write_records
+from agegender.data.faces import Faces, Record
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of the test."""
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "faces"
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one element with each decoded picture."""
+    calls: list[int] = []
+
+    def counting(stream: utkface.Iterator) -> utkface.Iterator:
+        for number, result in decode.decode_all(stream):
+            calls.append(number)
+            yield number, result
+
+    monkeypatch.setattr(utkface, "decode_all", counting)
+    return calls
+
+
+def builder(value: int, count: int = 2) -> Callable[[Path], None]:
+    """Builds ``count`` images whose pixels are all ``value``."""
+
+    def build(folder: Path) -> None:
+        with ImageFile(folder, count) as images:
+            for row in range(count):
+                images.write(row, np.full((128, 128), value, np.uint8))
+            images.finish(range(count))
+        write_records(folder, [Record(str(row), 30, 1, -1, str(value)) for row in range(count)], [])
+
+    return build
+
+
+def open_value(value: int, **options: Path) -> Faces:
+    return cached("same", builder(value), source="test", kind="utkface", **options)
+
+
+def test_the_second_start_decodes_nothing(tmp_path: Path, decoded: list[int]) -> None:
+    path = write_tar(tmp_path / "faces.tar.gz", files(12) | {"UTKFace/bad.jpg": b""})
+    first = data.open(path)
+    assert len(decoded) == 12
+    second = data.open(path)
+    assert len(decoded) == 12
+    assert second.fingerprint == first.fingerprint
+    assert second.names == first.names
+    assert second.skipped == first.skipped == [("UTKFace/bad.jpg", "name is not age_gender_ethnicity_date")]
+    assert second.ages.dtype == np.int16
+    assert second.genders.dtype == np.uint8
+    assert second.ethnicities.dtype == np.int8
+    assert np.array_equal(second.images, first.images)
+
+
+def test_pixels_are_a_read_only_memory_map(tmp_path: Path) -> None:
+    faces = data.open(write_folder(tmp_path / "faces", files(3)))
+    assert isinstance(faces.images, np.memmap)
+    assert not faces.images.flags.writeable
+    assert type(faces.batch(np.array([0]))[0]) is np.ndarray
+
+
+def test_an_archive_may_move_but_not_change(tmp_path: Path, decoded: list[int]) -> None:
+    path = write_tar(tmp_path / "faces.tar", files(12))
+    data.open(path)
+    (tmp_path / "elsewhere").mkdir()
+    moved = path.rename(tmp_path / "elsewhere" / "faces.tar")
+    assert data.open(moved).source == str(moved)
+    assert len(decoded) == 12
+    when = moved.stat().st_mtime_ns
+    write_tar(moved, files(12, "UTKFacE/"))  # as long as before
+    os.utime(moved, ns=(when, when))
+    data.open(moved)
+    assert len(decoded) == 24
+    os.utime(moved, ns=(when, when + 10**9))
+    data.open(moved)
+    assert len(decoded) == 36
+
+
+def test_a_changed_folder_is_read_again(tmp_path: Path, decoded: list[int]) -> None:
+    folder = write_folder(tmp_path / "faces", files(12, ""))
+    data.open(folder)
+    next(folder.iterdir()).unlink()
+    assert len(data.open(folder)) == 11
+    assert len(decoded) == 23
+    one = next(folder.iterdir())
+    os.utime(one, ns=(0, one.stat().st_mtime_ns + 10**9))
+    data.open(folder)
+    assert len(decoded) == 34
+
+
+def test_a_folder_is_known_wherever_it_lies_and_however_it_was_filled(tmp_path: Path, decoded: list[int]) -> None:
+    content = files(30, "")
+    for name, names in [("one", sorted(content)), ("two", sorted(content, reverse=True))]:
+        folder = write_folder(tmp_path / name, {each: content[each] for each in names})
+        for path in folder.iterdir():
+            os.utime(path, (1e9, 1e9))
+        data.open(folder)
+    assert len(decoded) == 30
+
+
+def damage_pixels(folder: Path) -> None:
+    with (folder / "images.npy").open("r+b") as file:
+        file.truncate(20_000)
+
+
+def damage_header(folder: Path) -> None:
+    np.save(folder / "images.npy", np.zeros((2, 128, 128), np.float32))
+
+
+def damage_count(folder: Path) -> None:
+    np.save(folder / "images.npy", np.zeros((1, 128, 128), np.uint8))
+
+
+def damage_records(folder: Path) -> None:
+    path = folder / "faces.json"
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def damage_columns(folder: Path) -> None:
+    (folder / "faces.json").write_text(json.dumps({"records": [["a", 1], ["b", 2]], "skipped": []}))
+
+
+def damage_everything(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+
+
+def damage_by_deleting(folder: Path) -> None:
+    (folder / "images.npy").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_pixels,
+        damage_header,
+        damage_count,
+        damage_records,
+        damage_columns,
+        damage_everything,
+        damage_by_deleting,
+    ],
+)
+def test_a_damaged_cache_is_built_again(root: Path, damage: Callable[[Path], None]) -> None:
+    open_value(1)
+    (folder,) = root.iterdir()
+    damage(folder)
+    again = open_value(2)
+    assert again.digests == ["2", "2"]
+    assert np.all(again.images == 2)
+    assert list(root.iterdir()) == [folder]
+
+
+def test_the_slower_of_two_builders_uses_the_result_of_the_faster(root: Path) -> None:
+    def slow(folder: Path) -> None:
+        builder(1)(folder)
+        assert open_value(2).digests == ["2", "2"]  # another process is done meanwhile
+
+    faces = cached("same", slow, source="test", kind="utkface")
+    assert faces.digests == ["2", "2"]
+    assert len(list(root.iterdir())) == 1
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from agegender import data
+print("ready", flush=True)
+sys.stdin.readline()
+faces = data.open(sys.argv[1])
+print(len(faces), faces.fingerprint, int(faces.images.sum()))
+"""
+
+
+def test_two_processes_may_start_at_once(tmp_path: Path, root: Path) -> None:
+    path = write_tar(tmp_path / "faces.tar.gz", files(60))
+    environment = os.environ | {"PYTHONPATH": str(Path(agegender.__path__[0]).parent)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:  # both are loaded: let them go
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert answers[0] == answers[1]
+    assert answers[0].startswith("60 ")
+    (folder,) = root.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["faces.json", "images.npy"]
+
+
+def test_what_a_killed_build_left_is_deleted_and_a_living_one_is_not(root: Path) -> None:
+    dead, alive = root / ".building-dead", root / ".building-alive"
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+        (folder / "images.npy").write_bytes(b"unfinished")
+        for path in (folder / "images.npy", folder):
+            os.utime(path, (1e9, 1e9))
+    os.utime(alive / "images.npy")
+    open_value(1)
+    assert not dead.exists()
+    assert alive.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("no face"), OSError(errno.ENOSPC, "disk full")])
+def test_a_failed_build_leaves_nothing(root: Path, error: BaseException) -> None:
+    def build(folder: Path) -> None:
+        builder(1)(folder)
+        raise error
+
+    expected = DataError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected, match="disk full; make room" if isinstance(error, OSError) else None):
+        cached("same", build, source="test", kind="utkface")
+    assert list(root.iterdir()) == []
+
+
+def test_without_a_writable_cache_a_temporary_one_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
+    with pytest.warns(UserWarning, match="MINIDL_CACHE"):
+        faces = open_value(3)
+    assert np.all(faces.images == 3)
+    assert Path(str(faces.images.filename)).is_relative_to(tmp_path)  # type: ignore[attr-defined]
+
+
+def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def place(faces: Faces) -> Path:
+        assert isinstance(faces.images, np.memmap)
+        return Path(str(faces.images.filename)).parent.parent
+
+    assert place(open_value(1)) == tmp_path / "cache" / "faces"
+    assert place(open_value(1, cache=tmp_path / "own")) == tmp_path / "own" / "faces"
+    monkeypatch.delenv("MINIDL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert place(open_value(1)) == tmp_path / "xdg" / "minidl" / "faces"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert place(open_value(1)) == tmp_path / "home" / ".cache" / "minidl" / "faces"
+
+
+def test_gaps_are_closed(tmp_path: Path) -> None:
+    with ImageFile(tmp_path, 5000) as file:
+        for row in (4999, 7, 0, 300):
+            file.write(row, np.full((128, 128), row % 251, np.uint8))
+        file.finish([0, 7, 300, 4999])
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert images.shape == (4, 128, 128)
+    assert images.dtype == np.uint8
+    assert [int(image.min()) for image in images] == [0, 7, 300 % 251, 4999 % 251]
+    assert np.array_equal(images.min(axis=(1, 2)), images.max(axis=(1, 2)))
+    assert (tmp_path / "images.npy").stat().st_size == 128 + 4 * 128 * 128
+
+
+def test_drawn_faces_are_cached_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+
+    def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        calls.append((count, seed))
+        rng = np.random.default_rng(seed)
+        images = rng.integers(0, 256, (count, 128, 128), dtype=np.uint8)
+        return images, np.arange(count, dtype=np.int16), np.arange(count, dtype=np.uint8) % 2
+
+    monkeypatch.setattr("agegender.data._artist.draw", draw)
+    faces = data.drawn(12, seed=5)
+    assert faces.kind == faces.source == "drawn"
+    assert faces.names[11] == "drawn-00011"
+    assert faces.ages.tolist() == list(range(12))
+    assert faces.genders.tolist() == [0, 1] * 6
+    assert set(faces.ethnicities.tolist()) == {-1}
+    assert np.array_equal(faces.images, draw(12, 5)[0])
+    assert len(set(faces.digests)) == 12
+    calls.clear()
+    assert data.drawn(12, seed=5).fingerprint == faces.fingerprint
+    assert calls == []
+    assert data.drawn(12, seed=6).fingerprint != faces.fingerprint
+    monkeypatch.setattr("agegender.data._artist.VERSION", "other")
+    data.drawn(12, seed=5)
+    assert calls == [(12, 6), (12, 5)]
+    with pytest.raises(DataError, match="at least 2"):
+        data.drawn(1)
+
+
+def test_drawn_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UTKFACE", raising=False)
+    monkeypatch.setattr(utkface, "KAGGLE_INPUT", tmp_path / "no-kaggle")
+    monkeypatch.chdir(tmp_path)
+
+    def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.zeros((count, 128, 128), np.uint8), np.full(count, 20, np.int16), np.zeros(count, np.uint8)
+
+    monkeypatch.setattr("agegender.data._artist.draw", draw)
+    assert data.open().kind == "drawn"
+    assert data.open("drawn").kind == "drawn"
+    assert len(data.open(cache=tmp_path / "own")) == 2000

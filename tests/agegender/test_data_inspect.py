@@ -1,0 +1,46 @@
+import json
+from pathlib import Path
+
+import pytest
+from pictures import faces, files, write_tar
+
+from agegender.data.inspect import inspect, main
+
+
+def test_numbers() -> None:
+    data = faces(["a", "a", "b", "b", "b", "c"], [10, 10, 20, 20, 20, 60])  # genders 0 1 0 1 0 1
+    data.skipped.extend([("x.jpg", "empty file"), ("y.jpg", "empty file"), ("z.txt", "not a picture's name")])
+    numbers = inspect(data)
+    assert numbers["faces"] == 6
+    assert numbers["age"]["minimum"] == 10
+    assert numbers["age"]["median"] == 20
+    assert numbers["age"]["maximum"] == 60
+    assert numbers["gender"] == {"0 (male)": 3, "1 (female)": 3}
+    assert numbers["ethnicity"] == {"unknown": 2, "0": 2, "1": 2}
+    assert numbers["duplicates"] == {"groups": 2, "files": 5, "groups with conflicting labels": 2}
+    assert numbers["skipped"] == {"empty file": 2, "not a picture's name": 1}
+
+
+def test_identical_pictures_with_one_label_do_not_conflict() -> None:
+    data = faces(["a", "b", "a"])  # genders 0 1 0
+    assert inspect(data)["duplicates"] == {"groups": 1, "files": 2, "groups with conflicting labels": 0}
+
+
+def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
+    path = write_tar(tmp_path / "faces.tar.gz", files(12) | {"notes.txt": b""})
+    assert main([str(path)]) == 0
+    table = capsys.readouterr().out
+    assert "faces   12\n" in table
+    assert "0 (male)     6\n" in table
+    assert "not a picture's name   1" in table
+    assert main([str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["age"]["maximum"] == 31
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "missing")]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert "does not exist" in output.err
