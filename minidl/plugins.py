@@ -20,10 +20,12 @@ import functools
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import PluginError, suggestion
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 KINDS = (
     "backend",
@@ -130,6 +132,8 @@ def _describe(kind: str, name: str) -> PluginInfo:
         return PluginInfo(kind, name, *_distribution_of(point), "failed", str(error))
     if point is not None and point.dist is not None:
         return PluginInfo(kind, name, *_distribution_of(point), "loaded")
+    from importlib import metadata
+
     package = module.partition(".")[0]
     distributions = metadata.packages_distributions().get(package, [])
     distribution = distributions[0] if distributions else package
@@ -137,20 +141,22 @@ def _describe(kind: str, name: str) -> PluginInfo:
     return PluginInfo(kind, name, distribution, version, "loaded")
 
 
-def _distribution_of(point: metadata.EntryPoint) -> tuple[str, str]:
+def _distribution_of(point: "EntryPoint") -> tuple[str, str]:
     return (point.dist.name, point.dist.version) if point.dist is not None else ("unknown", "unknown")
 
 
 @functools.cache
-def _announced(kind: str) -> dict[str, metadata.EntryPoint]:
+def _announced(kind: str) -> "dict[str, EntryPoint]":
     """The entry points of a kind by name; where two packages announce one name the first found counts."""
-    points: dict[str, metadata.EntryPoint] = {}
+    from importlib import metadata  # slow to import, and seldom needed
+
+    points: dict[str, EntryPoint] = {}
     for point in metadata.entry_points(group=group(kind)):
         points.setdefault(point.name, point)
     return points
 
 
-def _load(kind: str, point: metadata.EntryPoint) -> Any:
+def _load(kind: str, point: "EntryPoint") -> Any:
     try:
         return point.load()
     except Exception as error:  # a stranger's module may raise anything

@@ -15,13 +15,15 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from math import prod
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .errors import MinidlError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _Item = TypeVar("_Item")
 
@@ -30,7 +32,7 @@ class _Settings:
     """What the process has decided: the number of threads and the pool, made when first needed."""
 
     num_threads: int | None = None
-    pool: ThreadPoolExecutor | None = None
+    pool: "ThreadPoolExecutor | None" = None
 
 
 class _Here(threading.local):
@@ -122,8 +124,10 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _pool() -> ThreadPoolExecutor:
+def _pool() -> "ThreadPoolExecutor":
     if _Settings.pool is None:
+        from concurrent.futures import ThreadPoolExecutor  # slow to import
+
         _Settings.pool = ThreadPoolExecutor(max(get_num_threads() - 1, 1), thread_name_prefix="minidl")
     return _Settings.pool
 

@@ -32,8 +32,8 @@ class ReferenceKernels:
     def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
         """The maximum under each window, and which tap held it: arrays (N, OH, OW, C), the second of uint8 or int32.
 
-        Of equal values the first tap counts. The padding is minus infinity. NaN wins over every number; which tap is then
-        reported is open.
+        Of equal values the first tap counts. The padding is minus infinity. NaN wins over every number, whichever tap
+        is then reported.
         """
         xp = self.xp
         x = pad(xp, x, window, -xp.inf)
