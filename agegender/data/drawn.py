@@ -133,7 +133,8 @@ def _outline(person: Person, angle: NDArray[np.float64]) -> Points:
     """Return points on the edge of the head; `angle` in radians, clockwise from the right."""
     x, y = np.cos(angle), np.sin(angle)
     jaw = np.where(y > 0, person.jaw, 1.0)
-    return person.width * np.sign(x) * np.abs(x) ** jaw + 1j * y
+    points: Points = person.width * np.sign(x) * np.abs(x) ** jaw + 1j * y
+    return points
 
 
 def _backdrop(pen: Pen, rng: np.random.Generator) -> None:
