@@ -19,10 +19,8 @@ class Backend(ReferenceKernels):
     name: ClassVar[str]
     xp: Any
     array_type: type
-    convolutions: ClassVar[tuple[str, ...]] = ("im2col", "direct")
+    convolutions: ClassVar[tuple[str, ...]] = ("direct",)
     """The convolution algorithms that "auto" tries, best first."""
-    scratch_bytes: ClassVar[int] = 256 << 20
-    """How much a kernel should unfold at a time (im2col): what fits into a fast memory of the machine."""
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
         """``value`` as an array of this backend, itself if it is one of the right dtype."""
@@ -31,19 +29,6 @@ class Backend(ReferenceKernels):
     def to_numpy(self, array: Any) -> NDArray[Any]:
         """An array of this backend as a NumPy array; waits until it is computed."""
         raise NotImplementedError
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A new array whose values nobody has set."""
-        return self.xp.empty(shape, dtype)
-
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Memory for use inside one kernel call; it never becomes a result."""
-        return self.xp.empty(shape, dtype)
-
-    def for_each(self, function: Any, items: Any) -> None:
-        """Call ``function`` on every item, in any order and on as many threads as the backend likes."""
-        for item in items:
-            function(item)
 
     def synchronize(self) -> None:
         """Wait for everything asked for so far: before reading a clock, for example."""

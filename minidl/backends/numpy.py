@@ -1,13 +1,13 @@
 """The NumPy backend: the reference kernels, and faster ones on all cores for what costs most."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import threads
 from ..kernels.numpy import elementwise, matmul, pool
+from ..kernels.numpy.conv import im2col  # noqa: F401 - registers the algorithm
 from ..kernels.window import Window
 from .base import Backend
 
@@ -20,16 +20,10 @@ class NumPyBackend(Backend):
     name = "numpy"
     xp = np
     array_type = np.ndarray
-    scratch_bytes = 1 << 20
+    convolutions = ("im2col", "direct")
 
     def to_numpy(self, array: Array) -> Array:
         return array
-
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        return threads.scratch(name, shape, dtype)
-
-    def for_each(self, function: Callable[[Any], object], items: Sequence[Any]) -> None:
-        threads.for_each(function, items)
 
     def matmul(self, a: Array, b: Array) -> Array:
         return matmul.matmul(a, b)

@@ -12,12 +12,12 @@ from .layers import (
     LeakyReLU,
     MaxPooling2D,
     ReLU,
-    Sequential,
     Sigmoid,
     Tanh,
 )
 from .losses import BinaryCrossEntropyWithLogits, HuberLoss, L1Loss, MSELoss, SoftmaxCrossEntropy
 from .module import Buffer, Module, Parameter
+from .sequential import Sequential
 from .summary import Summary, summary
 
 __all__ = [

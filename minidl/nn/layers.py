@@ -1,7 +1,7 @@
 """The layers. Images are (N, H, W, C); parameters are called w and b, as in the ops."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, overload
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,41 +14,6 @@ from . import functional as F
 from . import init
 from .init import Initializer
 from .module import Buffer, Module, Parameter
-
-
-@plugins.register("layer", "sequential")
-class Sequential(Module):
-    """Modules one after another, by number: ``model[0]``, ``model[:3]``.
-
-    >>> model = Sequential(Dense(4, 2), ReLU())
-    >>> [name for name, _ in model.named_parameters()]
-    ['0.w', '0.b']
-    """
-
-    def __init__(self, *modules: Module) -> None:
-        super().__init__()
-        for number, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise MinidlError(f"Sequential takes modules, got {type(module).__name__} at position {number}")
-            setattr(self, str(number), module)
-
-    def forward(self, x: Any) -> Any:
-        for module in self.children():
-            x = module(x)
-        return x
-
-    @overload
-    def __getitem__(self, index: int) -> Module: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Module]: ...
-    def __getitem__(self, index: int | slice) -> Module | list[Module]:
-        return self.children()[index]
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.children())
-
-    def __len__(self) -> int:
-        return len(self.children())
 
 
 class _Weighted(Module):

@@ -65,6 +65,11 @@ class Module:
         self._hooks.append(hook)
         return lambda: self._hooks.remove(hook)
 
+    @property
+    def has_hooks(self) -> bool:
+        """Whether somebody looks at the outputs."""
+        return bool(self._hooks)
+
     # The tree of modules
 
     def __setattr__(self, name: str, value: Any) -> None:

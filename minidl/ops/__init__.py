@@ -22,6 +22,7 @@ from .elementwise import (
     Tanh,
     Where,
 )
+from .fused import Conv2DReLUMaxPool2D
 from .loss import (
     BinaryCrossEntropyWithLogits,
     HuberLoss,
@@ -72,6 +73,7 @@ __all__ = [
     "Transfer",
     "MatMul",
     "Conv2D",
+    "Conv2DReLUMaxPool2D",
     "MaxPool2D",
     "AvgPool2D",
     "Softmax",

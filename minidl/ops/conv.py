@@ -22,7 +22,7 @@ class Conv2D(Op):
         self.stride, self.padding, self.name_of_algorithm = stride, padding, algorithm
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        self.spec = self._spec(x, w, b)
+        self.spec = conv_spec(x, w, b, self.stride, self.padding)
         self.algorithm = choose(self.name_of_algorithm, self.spec, self.backend)
         y, kept = self.algorithm.forward(x, w, b, self.spec)
         self.save(x, w, kept)
@@ -39,16 +39,18 @@ class Conv2D(Op):
     def flops(self, output: tuple[int, ...]) -> int:
         return self.spec.flops
 
-    def _spec(self, x: Array, w: Array, b: Array | None) -> ConvSpec:
-        if w.ndim != 4 or w.size == 0:
-            raise ShapeError(f"expected weights (KH, KW, C_in, C_out) without empty axes, got {w.shape}")
-        KH, KW, C, K = w.shape
-        if x.ndim != 4 or x.shape[3] != C:
-            raise ShapeError(f"expected input (N, H, W, C={C}), got {x.shape}. {_hint(x.shape, C, K)}")
-        if b is not None and b.shape != (K,):
-            raise ShapeError(f"expected a bias of shape ({K},), got {b.shape}")
-        window = sliding_window(x.shape[1], x.shape[2], (KH, KW), _frozen(self.stride), _frozen(self.padding))
-        return ConvSpec(x.shape[0], C, K, window, x.dtype)
+
+def conv_spec(x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding) -> ConvSpec:
+    """The sizes of a convolution; raises :class:`ShapeError` if the arrays do not fit each other."""
+    if w.ndim != 4 or w.size == 0:
+        raise ShapeError(f"expected weights (KH, KW, C_in, C_out) without empty axes, got {w.shape}")
+    KH, KW, C, K = w.shape
+    if x.ndim != 4 or x.shape[3] != C:
+        raise ShapeError(f"expected input (N, H, W, C={C}), got {x.shape}. {_hint(x.shape, C, K)}")
+    if b is not None and b.shape != (K,):
+        raise ShapeError(f"expected a bias of shape ({K},), got {b.shape}")
+    window = sliding_window(x.shape[1], x.shape[2], (KH, KW), _frozen(stride), _frozen(padding))
+    return ConvSpec(x.shape[0], C, K, window, x.dtype)
 
 
 def _hint(shape: tuple[int, ...], C: int, K: int) -> str:

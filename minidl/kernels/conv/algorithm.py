@@ -58,6 +58,10 @@ class ConvAlgorithm(ABC):
         """Whether the algorithm can do this convolution on its backend."""
         return True
 
+    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
+        """Whether it has ``forward_pooled`` and ``backward_pooled``, which do bias, ReLU and max pooling as well."""
+        return False
+
     @abstractmethod
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, Any]:
         """y, and whatever the gradients can use again (None is fine)."""
@@ -72,28 +76,39 @@ class ConvAlgorithm(ABC):
 
 
 class _Choice(threading.local):
-    name = "auto"
+    algorithm = "auto"
+    fusion = True
 
 
 _choice = _Choice()
 
 
 @contextlib.contextmanager
-def using(*, conv_algorithm: str) -> Iterator[None]:
-    """Let every convolution that says "auto" use one algorithm, in this thread.
+def using(*, conv_algorithm: str | None = None, fusion: bool | None = None) -> Iterator[None]:
+    """Decide, for this thread, how convolutions are computed.
 
-    It counts in the forward pass; the backward pass keeps the algorithm of its forward pass.
+    ``conv_algorithm`` is what convolutions that say "auto" use; ``fusion=False`` keeps ``Sequential`` from computing
+    convolution, ReLU and max pooling in one pass. Both count in the forward pass, the backward pass follows it.
 
     >>> with using(conv_algorithm="direct"):
     ...     pass
     """
-    if conv_algorithm != "auto":
+    if conv_algorithm is not None and conv_algorithm != "auto":
         plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
-    before, _choice.name = _choice.name, conv_algorithm
+    before = _choice.algorithm, _choice.fusion
+    if conv_algorithm is not None:
+        _choice.algorithm = conv_algorithm
+    if fusion is not None:
+        _choice.fusion = fusion
     try:
         yield
     finally:
-        _choice.name = before
+        _choice.algorithm, _choice.fusion = before
+
+
+def fusion_allowed() -> bool:
+    """Whether several layers may be computed in one pass."""
+    return _choice.fusion
 
 
 def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
@@ -101,7 +116,7 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
 
     Raises :class:`MinidlError` if the algorithm that was asked for cannot do it.
     """
-    wanted = _choice.name if name == "auto" else name
+    wanted = _choice.algorithm if name == "auto" else name
     if wanted != "auto":
         algorithm = _instance(wanted, backend)
         if not algorithm.supports(spec):

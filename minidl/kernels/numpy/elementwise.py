@@ -70,5 +70,15 @@ def keep_where(mask: Array, values: Array, out: Array | None = None) -> Array:
 def sum_to_channels(dy: Array) -> Array:
     """The sum (C,) over images and pixels, image by image."""
     sums = np.empty((len(dy), dy.shape[-1]), dy.dtype)
-    threads.for_each(lambda n: np.sum(dy[n], axis=(0, 1), out=sums[n]), range(len(dy)))
+
+    def one(n: int) -> None:
+        sums[n] = sum_rows(dy[n])
+
+    threads.for_each(one, range(len(dy)))
     return np.asarray(sums.sum(axis=0))
+
+
+def sum_rows(image: Array) -> Array:
+    """The sum (C,) over the pixels of an image (H, W, C): a product with ones, which BLAS does at full speed."""
+    rows = image.reshape(-1, image.shape[-1])
+    return np.ones(len(rows), rows.dtype) @ rows

@@ -21,14 +21,25 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
     y = np.empty((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
     argmax = np.empty(y.shape, argmax_dtype(np, window))
 
-    def pool(n: int) -> None:
-        image = pad(np, x[n : n + 1], window, -np.inf)
-        taps = [image[window.under_tap(kh, kw)][0] for kh, kw in window.taps()]
-        for rows in _strips(y[n]):
-            _max_of([tap[rows] for tap in taps], y[n, rows], argmax[n, rows])
+    def one(n: int) -> None:
+        pool_image(pad(np, x[n : n + 1], window, -np.inf)[0], window, y[n], argmax[n])
 
-    threads.for_each(pool, range(len(x)))
+    threads.for_each(one, range(len(x)))
     return y, argmax
+
+
+def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
+    """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
+    dx = np.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
+    threads.for_each(lambda n: unpool_image(dy[n], argmax[n], window, dx[n]), range(len(dy)))
+    return dx[window.inside]
+
+
+def pool_image(x: Array, window: Window, y: Array, argmax: Array) -> None:
+    """Write the maxima of one padded image (H, W, C) to y (OH, OW, C), and the taps that held them to ``argmax``."""
+    taps = [x[window.under_tap(kh, kw)[1:]] for kh, kw in window.taps()]
+    for rows in _strips(y):
+        _max_of([tap[rows] for tap in taps], y[rows], argmax[rows])
 
 
 def _max_of(taps: list[Array], y: Array, argmax: Array) -> None:
@@ -43,19 +54,18 @@ def _max_of(taps: list[Array], y: Array, argmax: Array) -> None:
         missing &= np.not_equal(tap, y)
 
 
-def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
-    """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
-    dx = np.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
-
-    def unpool(n: int) -> None:
-        dx[n] = 0
-        for rows in _strips(dy[n]):
-            for tap, (kh, kw) in enumerate(window.taps()):
-                pixels = dx[n : n + 1][window.under_tap(kh, kw)][0, rows]
-                pixels += keep_where(argmax[n, rows] == tap, dy[n, rows])
-
-    threads.for_each(unpool, range(len(dy)))
-    return dx[window.inside]
+def unpool_image(dy: Array, argmax: Array, window: Window, dx: Array) -> None:
+    """Write the gradient of one image to dx (H, W, C): each dy at the tap that was the maximum, 0 elsewhere."""
+    overlap = window.SH < window.KH or window.SW < window.KW
+    dx[...] = 0
+    for rows in _strips(dy):
+        for tap, (kh, kw) in enumerate(window.taps()):
+            pixels = dx[window.under_tap(kh, kw)[1:]][rows]
+            here = argmax[rows] == tap
+            if overlap:
+                pixels += keep_where(here, dy[rows])
+            else:
+                keep_where(here, dy[rows], out=pixels)
 
 
 def _strips(image: Array) -> list[slice]:

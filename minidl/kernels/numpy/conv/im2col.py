@@ -1,0 +1,87 @@
+"""Convolution as one matrix product: im2col.
+
+Every window of the image is written out as one row of KH KW C numbers; the convolution is then the product of this
+matrix of "columns" with the weights as a (KH KW C, K) matrix, which BLAS does at full speed (Chellapilla, Puri and
+Simard, "High Performance Convolutional Neural Networks for Document Processing", 2006).
+
+The matrix has KH KW times the size of the image. It never exists as a whole: it is made for a few output rows at a
+time, in scratch memory that stays in cache.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from .... import plugins, threads
+from ...conv.algorithm import ConvSpec
+from .per_image import PerImage
+
+Array = NDArray[Any]
+
+COLUMNS_BYTES = 1 << 20
+"""Memory of the columns that are made at a time."""
+
+
+@plugins.register("conv_algorithm", "im2col")
+class Im2col(PerImage):
+    """Rows of windows times a matrix of weights."""
+
+    def convolve(self, x: Array, w: Array, spec: ConvSpec, y: Array) -> None:
+        filters = w.reshape(-1, spec.K)
+        windows = _windows(x, spec)
+        for rows in _strips(spec):
+            np.matmul(_columns(windows[rows], spec), filters, out=y[rows].reshape(-1, spec.K))
+
+    def spread(self, dy: Array, w: Array, spec: ConvSpec, dx: Array) -> None:
+        window = spec.window
+        filters = w.reshape(-1, spec.K).T
+        dx[...] = 0
+        for rows in _strips(spec):
+            height = rows.stop - rows.start
+            columns = threads.scratch("columns", (height * window.OW, filters.shape[1]), dy.dtype)
+            np.matmul(dy[rows].reshape(-1, spec.K), filters, out=columns)
+            taps = columns.reshape(height, window.OW, window.KH, window.KW, spec.C)
+            for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
+                _, down, across = window.under_tap(kh, kw)
+                dx[down, across][rows] += taps[:, :, kh, kw]
+
+    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array) -> None:
+        windows = _windows(x, spec)
+        total = dw.reshape(-1, spec.K)
+        product = threads.scratch("product", total.shape, dw.dtype)
+        for rows in _strips(spec):
+            np.matmul(_columns(windows[rows], spec).T, dy[rows].reshape(-1, spec.K), out=product)
+            total += product
+
+
+def _windows(x: Array, spec: ConvSpec) -> Array:
+    """All windows of an image as a view (OH, OW, KH, KW, C): no number is copied."""
+    window = spec.window
+    view = sliding_window_view(x, (window.KH, window.KW), axis=(0, 1))
+    return view[:: window.SH, :: window.SW].transpose(0, 1, 3, 4, 2)
+
+
+def _columns(windows: Array, spec: ConvSpec) -> Array:
+    """Windows (rows, OW, KH, KW, C) copied into a matrix (rows OW, KH KW C).
+
+    With one channel the copy goes tap by tap: shifted planes, the transpose of the matrix, are long runs of
+    neighbouring pixels, where a row of the matrix would be gathered from runs of KW numbers.
+    """
+    if spec.C == 1:
+        planes = windows[..., 0].transpose(2, 3, 0, 1)
+        copied = threads.scratch("columns", planes.shape, windows.dtype)
+        copied[...] = planes
+        return copied.reshape(spec.window.KH * spec.window.KW, -1).T
+    copied = threads.scratch("columns", windows.shape, windows.dtype)
+    copied[...] = windows
+    return copied.reshape(-1, spec.window.KH * spec.window.KW * spec.C)
+
+
+def _strips(spec: ConvSpec) -> list[slice]:
+    """The output rows in strips of about one height whose columns fit into ``COLUMNS_BYTES``."""
+    window = spec.window
+    row = window.OW * window.KH * window.KW * spec.C * spec.dtype.itemsize
+    count = -(-window.OH * row // COLUMNS_BYTES)
+    return threads.chunks(window.OH, -(-window.OH // min(count, window.OH)))

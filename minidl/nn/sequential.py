@@ -1,0 +1,45 @@
+"""Sequential: layers one after another."""
+
+from collections.abc import Iterator
+from typing import Any, overload
+
+from .. import plugins
+from ..errors import MinidlError
+from . import fusion
+from .module import Module
+
+
+@plugins.register("layer", "sequential")
+class Sequential(Module):
+    """Modules one after another, by number: ``model[0]``, ``model[:3]``.
+
+    Convolution, ReLU and max pooling in a row are computed in one pass (see :mod:`minidl.nn.fusion`).
+
+    >>> from minidl.nn import Dense, ReLU
+    >>> model = Sequential(Dense(4, 2), ReLU())
+    >>> [name for name, _ in model.named_parameters()]
+    ['0.w', '0.b']
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        for number, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise MinidlError(f"Sequential takes modules, got {type(module).__name__} at position {number}")
+            setattr(self, str(number), module)
+
+    def forward(self, x: Any) -> Any:
+        return fusion.run(self.children(), x)
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Module]: ...
+    def __getitem__(self, index: int | slice) -> Module | list[Module]:
+        return self.children()[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.children())
+
+    def __len__(self) -> int:
+        return len(self.children())
