@@ -220,7 +220,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     except MinidlError as error:
         error.where = error.where or op.name
         raise
-    output = Tensor(data if isinstance(data, backend.array_type) else backend.asarray(data))
+    output = Tensor(data if backends.is_array(data) else backend.asarray(data))
     op.check_dtype(output.data, dtype)
     if True in op.needs_grad:
         output.requires_grad, output.op = True, op

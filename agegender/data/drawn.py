@@ -82,9 +82,9 @@ class Pen:
     def __init__(self, rng: np.random.Generator) -> None:
         self.image = Image.new("L", (SIZE * ZOOM, SIZE * ZOOM))
         self._draw = ImageDraw.Draw(self.image)
-        self._scale = ZOOM * rng.uniform(42, 46)  # pixels per half head height
-        self._turn = self._scale * np.exp(1j * rng.normal(0, 0.05))
-        self._centre = ZOOM * (SIZE / 2 + rng.uniform(-4, 4) + 1j * (SIZE / 2 + rng.uniform(-1, 6)))
+        self._scale = ZOOM * rng.uniform(43, 46)  # pixels per half head height
+        self._turn = self._scale * np.exp(1j * rng.normal(0, 0.04))
+        self._centre = ZOOM * (SIZE / 2 + rng.uniform(-3, 3) + 1j * (SIZE / 2 + rng.uniform(0, 6)))
 
     def fill(self, points: Points, tone: float) -> None:
         """Fill the polygon with these corners."""
@@ -138,7 +138,7 @@ def _outline(person: Person, angle: NDArray[np.float64]) -> Points:
 
 
 def _backdrop(pen: Pen, rng: np.random.Generator) -> None:
-    tone = rng.uniform(125, 235)
+    tone = rng.uniform(145, 245)
     pen.oval(0, 9, 9, tone)
     for _ in range(4):
         place = rng.uniform(-1.6, 1.6) + 1j * rng.uniform(-1.6, 1.6)
@@ -158,10 +158,10 @@ def _body(pen: Pen, person: Person, rng: np.random.Generator) -> None:
 def _ears(pen: Pen, person: Person) -> None:
     for side in (-1, 1):
         ear = side * (person.width + 0.03) + (person.eye_y + 0.16) * 1j
-        pen.shape(_oval(ear, 0.12, 0.19), person.skin * 0.86)
-        pen.oval(ear, 0.06, 0.11, person.skin * 0.72)
+        pen.shape(_oval(ear, 0.63 * person.ear, person.ear), person.skin * 0.86)
+        pen.oval(ear, 0.33 * person.ear, 0.6 * person.ear, person.skin * 0.72)
         if person.earrings:
-            pen.oval(ear + 0.24j, 0.055, 0.055, 245)
+            pen.oval(ear + (person.ear + 0.05) * 1j, 0.055, 0.055, 245)
 
 
 def _head(pen: Pen, person: Person, rng: np.random.Generator) -> None:
@@ -235,7 +235,7 @@ def _wrinkles(pen: Pen, person: Person) -> None:
     """Draw lines that are deeper, and more of them, the stronger the trait is."""
 
     def crease(points: Points, strength: float) -> None:
-        pen.stroke(points, person.skin * (0.88 - 0.38 * strength), 0.025 + 0.02 * strength)
+        pen.stroke(points, person.skin * (0.86 - 0.36 * strength), 0.03 + 0.025 * strength)
 
     top = person.eye_y - person.eye - person.brow_lift - 0.12
     for k in range(round(4 * person.forehead)):
@@ -247,6 +247,9 @@ def _wrinkles(pen: Pen, person: Person) -> None:
         for slope in np.linspace(-0.6, 0.6, round(4 * person.crow_feet)):
             ray = side + slope * 1j
             crease(_arc(corner + 0.05 * ray, corner + 0.20 * ray, 0.01), person.crow_feet)
+        if person.hollows > 0.1:
+            bone, chin = side * 0.93 * person.width + (person.eye_y + 0.3) * 1j, side * 0.5 * person.width + 0.75j
+            pen.stroke(_arc(bone, chin, -0.04), person.skin * (0.92 - 0.16 * person.hollows), 0.15)
         if person.folds > 0.1:
             start = side * (person.nose + 0.05) + (person.nose_y - 0.02) * 1j
             crease(_arc(start, side * (person.mouth + 0.08) + (person.mouth_y + 0.06) * 1j, -0.03), person.folds)

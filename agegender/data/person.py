@@ -42,6 +42,7 @@ class Person:
     neck: float  # half the width of the neck
     shoulders: float  # half their width
 
+    ear: float  # half the height of an ear
     eye: float  # half the width of an eye
     eye_y: float  # height of the eyes: low in babies
     openness: float  # height of an eye over its width
@@ -64,6 +65,7 @@ class Person:
     crow_feet: float  # strength of the lines beside the eyes
     folds: float  # strength of the nasolabial folds
     bags: float  # strength of the bags below the eyes
+    hollows: float  # strength of the shade below the cheekbones
 
     style: HairStyle
     hair: float  # tone
@@ -117,18 +119,19 @@ def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
         return float(np.clip((age * rng.lognormal(0, 0.10) - onset) / span, 0, 1))
 
     style = _sample_style(age, gender, rng)
-    skin = rng.uniform(125, 215)
+    skin = rng.uniform(130, 225)
     tone = _sample_hair_tone(age, gender, skin, rng)
     beard = _sample_beard(age, gender, rng)
-    eye_y = vary(0.24 - 0.30 * grown, 0.02, -np.inf)
+    eye_y = vary(0.26 - 0.34 * grown, 0.02, -np.inf)
     return Person(
         age=age,
         gender=gender,
-        width=vary(0.98 - 0.22 * grown - 0.02 * sex, 0.03),
+        width=vary(1.02 - 0.28 * grown - 0.02 * sex, 0.03),
         jaw=female(0.82 - 0.06 * grown, 0.13 * grown, 0.05),
-        neck=female(0.30 + 0.12 * grown, -0.07 * grown, 0.03),
-        shoulders=female(0.85 + 0.45 * grown, -0.17 * grown, 0.08),
-        eye=vary(0.235 - 0.085 * grown + 0.008 * sex, 0.010),
+        neck=female(0.26 + 0.17 * grown, -0.07 * grown, 0.03),
+        shoulders=female(0.75 + 0.58 * grown, -0.17 * grown, 0.08),
+        ear=vary(0.18 + 0.08 * worn(30, 50), 0.015),
+        eye=vary(0.245 - 0.098 * grown + 0.008 * sex - 0.030 * worn(35, 50), 0.008),
         eye_y=eye_y,
         openness=vary(0.80 - 0.14 * grown - 0.10 * worn(40, 40), 0.05, 0.40),
         iris=rng.uniform(25, 110),
@@ -148,9 +151,10 @@ def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
         crow_feet=worn(28, 42),
         folds=worn(22, 45),
         bags=worn(30, 45),
+        hollows=worn(30, 50),
         style=style,
         hair=tone,
-        volume=vary(0.10 if style == "short" else 0.15, 0.03, 0.05),
+        volume=vary((0.10 if style == "short" else 0.16) - 0.06 * worn(35, 50), 0.02, 0.04),
         hairline=vary(-0.52 if rng.random() < 0.7 - 0.15 * gender else -0.30, 0.05, -np.inf),
         recession=0.0 if gender else 0.45 * worn(25, 45) * rng.uniform(0.3, 1.0),
         parting=rng.normal(0, 0.22),
@@ -165,7 +169,7 @@ def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
 
 
 def _sample_style(age: int, gender: int, rng: np.random.Generator) -> HairStyle:
-    if gender == 0 and age > 24 and rng.random() < 0.55 * (age - 24) / 50:
+    if gender == 0 and age > 24 and rng.random() < 0.42 * (age - 24) / 50:
         return "bald"
     stage = "toddler" if age <= 3 else "child" if age <= 12 else "adult" if age <= 59 else "senior"
     styles: tuple[HairStyle, ...] = get_args(HairStyle)
@@ -175,9 +179,9 @@ def _sample_style(age: int, gender: int, rng: np.random.Generator) -> HairStyle:
 def _sample_hair_tone(age: int, gender: int, skin: float, rng: np.random.Generator) -> float:
     """Draw a natural tone, darker than the skin, and let it turn grey; some people dye it."""
     natural = skin * (rng.uniform(0.10, 0.40) if rng.random() < 0.75 else rng.uniform(0.40, 0.65))
-    dyed = rng.random() < 0.06 + 0.12 * gender
-    grey = 0.0 if dyed else np.clip((age - rng.normal(38, 6)) / 32, 0, 1)
-    return float(natural + grey * (rng.uniform(222, 250) - natural))
+    dyed = rng.random() < 0.04 + 0.08 * gender
+    grey = 0.0 if dyed else np.clip((age - rng.normal(36, 5)) / 30, 0, 1)
+    return float(natural + grey * (rng.uniform(230, 254) - natural))
 
 
 def _sample_beard(age: int, gender: int, rng: np.random.Generator) -> Beard:

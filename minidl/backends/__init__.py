@@ -10,7 +10,7 @@ from ..errors import BackendError
 from . import cupy, numpy
 from .base import Backend
 
-__all__ = ["Backend", "default", "get", "of"]
+__all__ = ["Backend", "default", "get", "is_array", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
@@ -33,6 +33,11 @@ def get(name: str) -> Backend:
     backend: Backend = plugins.build("backend", name)
     _by_array_type[backend.array_type] = backend
     return backend
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array of a backend in use."""
+    return type(value) in _by_array_type
 
 
 def of(array: Any) -> Backend:

@@ -43,7 +43,7 @@ class ReferenceKernels:
             candidate = x[window.under_tap(kh, kw)]
             wins = candidate > y
             y = xp.maximum(candidate, y)
-            argmax = xp.where(wins, xp.asarray(tap, argmax.dtype), argmax)
+            argmax = xp.where(wins, xp.full((), tap, argmax.dtype), argmax)
         return y, argmax
 
     def max_pool_backward(self, dy: Array, argmax: Array, window: Window) -> Array:

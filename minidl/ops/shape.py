@@ -64,17 +64,22 @@ class GetItem(_Move):
 
     def forward(self, x: Array) -> Array:
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        parts = tuple(part.data if hasattr(part, "requires_grad") else part for part in parts)
-        self.x_shape, self.parts = x.shape, parts
-        return x[parts]
+        self.x_shape, self.parts = x.shape, tuple(map(self._on_backend, parts))
+        return x[self.parts]
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         dx = self.xp.zeros(self.x_shape, dy.dtype)
-        if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in self.parts):
+        if not any(hasattr(part, "dtype") for part in self.parts):
             dx[self.parts] = dy
         else:
             self.xp.add.at(dx, self.parts, dy)  # an element that was picked twice gets both gradients
         return (dx,)
+
+    def _on_backend(self, part: Any) -> Any:
+        """A part of the index; arrays, tensors and lists become arrays of the backend."""
+        if part is None or part is Ellipsis or isinstance(part, int | slice):
+            return part
+        return self.backend.asarray(part.data if hasattr(part, "requires_grad") else part)
 
 
 @register("op", "concatenate")

@@ -1,0 +1,213 @@
+"""A stand-in for CuPy on a machine without a GPU: NumPy arrays behind CuPy's fences.
+
+What slips through on NumPy and fails (or silently waits for the device) on a GPU fails here:
+
+- an implicit conversion to a NumPy array or a number: ``np.asarray(x)``, ``float(x)``, ``bool(x)``, ``x.item()``;
+- an operation that mixes these arrays with NumPy's, or a NumPy function on them;
+- a function that CuPy does not have.
+
+Copies between host and device are allowed through the backend alone, which counts them.
+
+>>> import numpy as np, minidl as md
+>>> md.plugins.register("backend", "strict")(StrictBackend) is StrictBackend
+True
+>>> x = md.tensor([1.0, 2.0]).to("strict")
+>>> (x * x).numpy()
+array([1., 4.], dtype=float32)
+>>> np.asarray(x.data)
+Traceback (most recent call last):
+TypeError: implicit conversion of a device array to a NumPy array: use backend.to_numpy(x)
+"""
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import Backend
+
+FUNCTIONS = (
+    "abs", "add", "arange", "argmax", "argmin", "ascontiguousarray", "broadcast_to", "clip", "concatenate",
+    "cos", "divide", "empty", "empty_like", "equal", "exp", "expand_dims", "eye", "flip", "full", "full_like",
+    "greater", "isfinite", "isnan", "less", "linspace", "log", "log1p", "logical_and", "logical_not",
+    "logical_or", "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative",
+    "not_equal", "ones", "ones_like", "pad", "power", "prod", "ravel", "repeat", "reshape", "sign", "sin",
+    "sqrt", "square", "squeeze", "stack", "subtract", "sum", "swapaxes", "take_along_axis", "tanh",
+    "tensordot", "transpose", "var", "where", "zeros", "zeros_like",
+)  # fmt: skip
+"""Functions of NumPy that CuPy has with the same meaning."""
+
+CONSTANTS = (
+    "inf", "nan", "pi", "newaxis", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
+    "uint8", "uint16", "uint32", "uint64", "bool_",
+)  # fmt: skip
+
+OPERATORS = (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift",
+    "rshift", "lt", "le", "gt", "ge", "eq", "ne",
+)  # fmt: skip
+
+
+class StrictArray:
+    """A device array: knows its shape and dtype, and gives its values to nobody."""
+
+    __array_ufunc__ = None
+    __hash__ = object.__hash__
+
+    def __init__(self, host: NDArray[Any]) -> None:
+        self._host = host
+
+    shape = property(lambda self: self._host.shape)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    flags = property(lambda self: self._host.flags)
+
+    @property
+    def base(self) -> "StrictArray | None":
+        return None if self._host.base is None else StrictArray(self._host.base)
+
+    @property
+    def T(self) -> "StrictArray":
+        return StrictArray(self._host.T)
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _wrap(self._host[_index(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._host[_index(index)] = _operand(value)
+
+    def __neg__(self) -> Any:
+        return _wrap(-self._host)
+
+    def __abs__(self) -> Any:
+        return _wrap(abs(self._host))
+
+    def __invert__(self) -> Any:
+        return _wrap(~self._host)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in METHODS:
+            raise AttributeError(f"a device array has no '{name}', or minidl does not know that CuPy's has")
+
+        def method(*args: Any, **options: Any) -> Any:
+            return _wrap(getattr(self._host, name)(*map(_operand, args), **_operands(options)))
+
+        return method
+
+    def __array__(self, *args: Any, **options: Any) -> NDArray[Any]:
+        raise TypeError("implicit conversion of a device array to a NumPy array: use backend.to_numpy(x)")
+
+    def _refuse(self, *args: Any) -> Any:
+        raise TypeError(
+            "reading a value of a device array waits for the device: keep it there, or use backend.to_numpy(x)"
+        )
+
+    __float__ = __int__ = __bool__ = __index__ = item = tolist = _refuse
+
+    def __iter__(self) -> Iterator["StrictArray"]:
+        self._refuse()
+        return iter(())
+
+
+METHODS = (
+    "all", "any", "argmax", "argmin", "astype", "clip", "copy", "cumsum", "dot", "fill", "max", "mean", "min",
+    "prod", "ravel", "repeat", "reshape", "squeeze", "std", "sum", "swapaxes", "take", "transpose", "var",
+    "view",
+)  # fmt: skip
+
+
+def _operator(name: str) -> Callable[[StrictArray, Any], Any]:
+    def operate(self: StrictArray, other: Any) -> Any:
+        return _wrap(getattr(self._host, name)(_operand(other)))
+
+    return operate
+
+
+for _name in OPERATORS:
+    for _prefix in ("", "r", "i") if _name not in ("lt", "le", "gt", "ge", "eq", "ne") else ("",):
+        setattr(StrictArray, f"__{_prefix}{_name}__", _operator(f"__{_prefix}{_name}__"))
+
+
+def _wrap(value: Any) -> Any:
+    """Every array that comes out is a device array, results without axes too."""
+    return StrictArray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _operand(value: Any) -> Any:
+    """What goes in: device arrays, Python numbers and NumPy scalars, as in CuPy; but no NumPy arrays."""
+    if isinstance(value, StrictArray):
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError("a NumPy array meets a device array: copy it to the device first (backend.asarray)")
+    if isinstance(value, tuple | list):
+        return type(value)(_operand(part) for part in value)
+    return value
+
+
+def _operands(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: _operand(value) for key, value in options.items()}
+
+
+def _index(index: Any) -> Any:
+    """Indices may be numbers, slices, lists and device arrays."""
+    return tuple(map(_operand, index)) if isinstance(index, tuple) else _operand(index)
+
+
+class _Module:
+    """The array module: NumPy's functions on device arrays, as far as CuPy has them."""
+
+    ndarray = StrictArray
+    add: Any
+
+    def __init__(self) -> None:
+        for name in FUNCTIONS:
+            setattr(self, name, _function(getattr(np, name)))
+        for name in CONSTANTS:
+            setattr(self, name, getattr(np, name))
+        self.add.at = _function(np.add.at)
+        view = _function(np.lib.stride_tricks.sliding_window_view)
+        self.lib = SimpleNamespace(stride_tricks=SimpleNamespace(sliding_window_view=view))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"minidl does not know that CuPy has '{name}': if it does, add it to FUNCTIONS in strict.py"
+        )
+
+
+def _function(function: Callable[..., Any]) -> Any:
+    def call(*args: Any, **options: Any) -> Any:
+        out = options.get("out")
+        result = function(*map(_operand, args), **_operands(options))
+        return out if out is not None else _wrap(result)
+
+    return call
+
+
+class StrictBackend(Backend):
+    """The backend of the stand-in; ``to_device`` and ``to_host`` count the copies across."""
+
+    name = "strict"
+    xp = _Module()
+    array_type = StrictArray
+
+    def __init__(self) -> None:
+        self.to_device = 0
+        self.to_host = 0
+
+    def asarray(self, value: Any, dtype: Any = None) -> StrictArray:
+        if isinstance(value, StrictArray):
+            return value if dtype is None or value.dtype == dtype else StrictArray(value._host.astype(dtype))
+        self.to_device += isinstance(value, np.ndarray | list)  # numbers travel with the call that uses them
+        return StrictArray(np.array(value, dtype))
+
+    def to_numpy(self, array: StrictArray) -> NDArray[Any]:
+        self.to_host += 1
+        return array._host.copy()

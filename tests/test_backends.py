@@ -1,0 +1,231 @@
+"""The same ops on other backends: on the strict stand-in for CuPy everywhere, on CuPy itself where there is a GPU."""
+
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import nn, optim
+from minidl.errors import BackendError
+from minidl.testing.strict import StrictArray, StrictBackend
+
+from .cases import ALL, Case, numbers
+
+F = nn.functional
+
+
+def gpu_problem() -> str | None:
+    try:
+        md.backends.get("cupy")
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+GPU = pytest.param(
+    "cupy", marks=[pytest.mark.gpu, pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))]
+)
+ON_NUMPY_ONLY = ("conv2d_relu_max_pool2d",)
+PORTABLE = [case for case in ALL if case.op not in ON_NUMPY_ONLY and "im2col" not in case.label]
+
+
+def run(case: Case, backend: str, dtype: Any) -> list[np.ndarray[Any, Any]]:
+    """The output of a case and the gradients for its inputs, as NumPy arrays."""
+    inputs = [md.tensor(x, dtype=dtype, requires_grad=True, backend=backend) for x in case.inputs]
+    y = case.call(*inputs)
+    cotangent = numbers(*y.shape, seed=9).astype(dtype)
+    y.backward(y.backend.asarray(cotangent))
+    assert y.backend.name == backend
+    assert all(x.grad is not None and type(x.grad) is type(x.data) for x in inputs)
+    return [y.numpy(), *(y.backend.to_numpy(x.grad) for x in inputs)]
+
+
+@pytest.mark.parametrize("backend", ["strict", GPU])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", PORTABLE, ids=str)
+def test_op(case: Case, backend: str, dtype: Any) -> None:
+    tolerance = 2e-5 if dtype == np.float32 else 1e-12
+    for ours, numpys in zip(run(case, backend, dtype), run(case, "numpy", dtype), strict=True):
+        assert ours.dtype == numpys.dtype == dtype
+        np.testing.assert_allclose(ours, numpys, rtol=tolerance, atol=tolerance)
+
+
+def test_every_op_is_portable_or_named_as_not() -> None:
+    assert {case.op for case in PORTABLE} | {*ON_NUMPY_ONLY} == set(md.plugins.names("op"))
+
+
+def small_network() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2D(1, 4, 3, rng=md.Generator(0)),
+        nn.ReLU(),
+        nn.MaxPooling2D(2),
+        nn.BatchNorm(4),
+        nn.Flatten(),
+        nn.Dense(3 * 4 * 4, 5, rng=md.Generator(1)),
+        nn.Tanh(),
+        nn.Dense(5, 2, rng=md.Generator(2)),
+    )
+
+
+def steps(backend: str, make: Callable[[Any], optim.Optimizer], count: int = 3) -> tuple[dict[str, Any], list[float]]:
+    """A few training steps; the weights afterwards and the losses."""
+    model = small_network().to(backend)
+    optimizer = make(model.parameters())
+    x = md.tensor(numbers(5, 8, 10, 1), dtype=np.float32, backend=backend)
+    gender = md.tensor((numbers(5, 1) > 0), dtype=np.float32, backend=backend)
+    age = md.tensor(numbers(5, 1, low=1, high=90), dtype=np.float32, backend=backend)
+    place: Any = md.backends.get(backend)
+    losses = []
+    before = (place.to_device, place.to_host) if isinstance(place, StrictBackend) else None
+    for _ in range(count):
+        y = model(x)
+        loss = F.binary_cross_entropy_with_logits(y[:, :1], gender) + F.l1_loss(y[:, 1:], age)
+        optimizer.zero_grad()
+        loss.backward()
+        optim.clip_grad_norm(model.parameters(), 5.0)
+        optimizer.step()
+        losses.append(loss)
+    if before is not None:
+        assert (place.to_device, place.to_host) == before, "a step must not copy between host and device"
+    return model.state_dict(), [loss.item() for loss in losses]
+
+
+OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
+    "sgd": lambda p: optim.SGD(p, 0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adam": lambda p: optim.Adam(p, 0.01),
+    "adamw": lambda p: optim.AdamW(p, optim.cosine(0.01, 5)),
+}
+
+
+@pytest.mark.parametrize("backend", ["strict", GPU])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_steps_equal_numpys_without_hidden_copies(name: str, backend: str) -> None:
+    weights, losses = steps(backend, OPTIMIZERS[name])
+    expected, expected_losses = steps("numpy", OPTIMIZERS[name])
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+    for key, value in weights.items():
+        np.testing.assert_allclose(value, expected[key], rtol=2e-4, atol=2e-6, err_msg=key)
+
+
+def test_every_optimizer_is_checked() -> None:
+    assert set(md.plugins.names("optimizer")) == {*OPTIMIZERS}
+
+
+def test_class_labels_on_the_device_are_not_read(strict: StrictBackend) -> None:
+    logits = md.tensor(numbers(4, 3), backend="strict", requires_grad=True)
+    labels = strict.asarray(np.array([0, 2, 1, 1]))
+    copies = strict.to_device, strict.to_host
+    F.softmax_cross_entropy(logits, labels).backward()
+    assert (strict.to_device, strict.to_host) == copies
+
+
+def test_model_and_optimizer_move_and_stay_themselves() -> None:
+    model = small_network()
+    parameters = model.parameters()
+    before = model.state_dict()
+    model.to("strict")
+    assert all(isinstance(p.data, StrictArray) for p in parameters)
+    assert model.parameters() == parameters or [id(p) for p in model.parameters()] == [id(p) for p in parameters]
+    after = model.state_dict()
+    assert all(type(value) is np.ndarray and np.array_equal(value, before[key]) for key, value in after.items())
+    model.load_state_dict(before)
+    assert model.parameters()[0].backend.name == "strict"
+    model.to("numpy")
+    assert all(type(p.data) is np.ndarray for p in parameters)
+
+
+def test_optimizer_state_goes_to_the_device_of_its_parameter() -> None:
+    def adam(backend: str) -> optim.Adam:
+        w = nn.Parameter(md.backends.get(backend).asarray(np.ones(3, np.float32)))
+        w.name = "w"
+        w.grad = w.backend.asarray(np.ones(3, np.float32))
+        return optim.Adam([w])
+
+    source, target = adam("numpy"), adam("strict")
+    source.step()
+    target.load_state_dict(source.state_dict())
+    assert isinstance(target.state["w"]["m"], StrictArray)
+    assert target.steps == 1
+
+
+def test_gradients_travel_back() -> None:
+    x = md.tensor([1.0, 2.0], requires_grad=True)
+    (x.to("strict") * 3).sum().to("numpy").backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 3.0])
+
+
+def test_mixed_backends_are_an_error_that_names_them() -> None:
+    with pytest.raises(BackendError, match=r"Add: the inputs live on different backends \(numpy and strict\).*x.to"):
+        md.tensor([1.0]) + md.tensor([1.0], backend="strict")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: np.asarray(x),
+        lambda x: np.exp(x),
+        lambda x: x + np.ones(2),
+        lambda x: np.ones(2) + x,
+        lambda x: float(x[0]),
+        lambda x: bool(x[0] > 0),
+        lambda x: list(x),
+        lambda x: StrictBackend.xp.exp(np.ones(2)),
+        lambda x: x.item(),
+    ],
+)
+def test_the_stand_in_refuses_what_cupy_refuses_or_waits_for(use: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError):
+        use(md.tensor([1.0, 2.0], backend="strict").data)
+
+
+def test_the_stand_in_has_only_what_cupy_has() -> None:
+    with pytest.raises(AttributeError, match="CuPy has 'nditer'"):
+        StrictBackend.xp.nditer  # noqa: B018
+
+
+class FakeRuntimeError(RuntimeError):
+    pass
+
+
+def fake_cupy(devices: Any, total: Any = 3) -> types.ModuleType:
+    """A module like cupy as far as the backend looks at it."""
+
+    def count() -> int:
+        if isinstance(devices, Exception):
+            raise devices
+        return int(devices)
+
+    class Zeros:
+        def sum(self) -> Any:
+            if isinstance(total, Exception):
+                raise total
+            return total
+
+    module: Any = types.ModuleType("cupy")
+    runtime = types.SimpleNamespace(getDeviceCount=count, CUDARuntimeError=FakeRuntimeError)
+    module.cuda = types.SimpleNamespace(runtime=runtime)
+    module.__version__ = "14.0"
+    module.__spec__ = types.SimpleNamespace()
+    module.arange = lambda *args, **options: Zeros()
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (None, r"not installed: pip install 'minidl\[gpu\]'"),
+        (fake_cupy(FakeRuntimeError("no driver")), "no usable NVIDIA driver .*nvidia-smi"),
+        (fake_cupy(0), "no NVIDIA card.*CUDA_VISIBLE_DEVICES"),
+        (fake_cupy(1, RuntimeError("no kernel image")), "cannot compute on the card.*cupy-cuda12x or cupy-cuda13x"),
+    ],
+)
+def test_cupy_says_what_is_missing(module: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    if module is None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BackendError, match=message):
+        md.plugins.build("backend", "cupy")
