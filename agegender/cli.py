@@ -70,7 +70,7 @@ def _arguments(declared: Field[Any], hint: Any) -> dict[str, Any]:
     """What argparse wants to know of an option: its type from the annotation, its default in the help."""
     given = dict(declared.metadata["arguments"])
     default = declared.default if declared.default is not MISSING else None
-    note = "" if default in (None, False) else f" (default: {default})"
+    note = "" if default is None or default is False else f" (default: {default})"
     arguments: dict[str, Any] = {"help": declared.metadata["help"] + note}
     if hint is bool:
         return arguments | {"action": "store_true"}

@@ -22,7 +22,8 @@ from .cli import UsageError, option
 from .data import Faces
 from .report import figures
 
-EPOCHS = {"utkface": 30, "drawn": 4}
+DESCRIPTION = "Train a model on UTKFace, or on drawn faces where there is none, and leave all about it in a run folder."
+EPOCHS = {"utkface": 30, "drawn": 7}
 Labels = tasks.Labels
 
 
@@ -31,22 +32,26 @@ class Options:
     """The command line; also what ``config.json`` holds, once all open choices are made."""
 
     data: str | None = option(
-        None, "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn'. By default $UTKFACE, ./data, Kaggle's input, drawn"
+        None,
+        "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn'. By default $UTKFACE, ./data, Kaggle's input, drawn",
+        metavar="PATH|drawn",
     )
-    model: str = option("documented", "the model, by its registered name")
-    optimizer: str = option("adam", "the optimizer, by its registered name")
-    epochs: int | None = option(None, "passes over the training part (default: 30 for UTKFace, 4 for drawn faces)")
+    model: str = option("documented", "the model, by its registered name", metavar="NAME")
+    optimizer: str = option("adam", "the optimizer, by its registered name", metavar="NAME")
+    epochs: int | None = option(None, "passes over the training part (default: 30 for UTKFace, 7 for drawn faces)")
     batch_size: int = option(32, "faces in a step")
     lr: float = option(1e-3, "the learning rate")
     seed: int = option(0, "decides the split, the initial weights and the order of the faces")
     val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
     limit: int | None = option(None, "use only so many faces, drawn at random before the split")
-    val: str | None = option(None, "a data set of its own for validation, instead of a split")
+    val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
     device: str = option("auto", "where to compute", choices=("auto", "numpy", "cupy"), metavar="auto|numpy|cupy")
-    resume: str | None = option(None, "go on with a run (a folder or name; the latest without)", nargs="?", const="")
-    config: str | None = option(None, "take the options from a config.json; others given here win")
-    out: str = option("runs", "the folder for the run folders")
-    name: str | None = option(None, "the name of the run folder (default: the time and the model)")
+    resume: str | None = option(
+        None, "go on with a run (a folder or name; the latest without)", nargs="?", const="", metavar="RUN"
+    )
+    config: str | None = option(None, "take the options from a config.json; others given here win", metavar="FILE")
+    out: str = option("runs", "the folder for the run folders", metavar="DIR")
+    name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
     json: bool = option(False, "print the summary as JSON in the last line")
     quiet: bool = option(False, "print only the result")
     dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")
@@ -59,7 +64,7 @@ NOT_CONFIGURED = ("resume", "config", "out", "name", "json", "quiet", "dry_run")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     started = time.monotonic()
-    given = cli.parse_given("python -m agegender.train", __doc__ or "", Options, arguments)
+    given = cli.parse_given("python -m agegender.train", DESCRIPTION, Options, arguments)
     options, folder = _options(given)
     say = Speaker(options)
     device = _device(options.device, say)

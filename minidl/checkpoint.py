@@ -223,15 +223,24 @@ def load_state(path: str | Path) -> Any:
 
 
 def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
-    """``value`` as JSON, with ``{"array": name}`` in place of arrays and dictionaries one level deeper."""
+    """``value`` as JSON, with ``{"array": name}`` in place of arrays and dictionaries one level deeper.
+
+    The names are JSON pointers (RFC 6901), such as ``/optimizer/state``.
+    """
     if isinstance(value, Mapping):
-        return {"dict": {key: _outline(item, f"{path}/{key}" if path else key, arrays) for key, item in value.items()}}
+        return {"dict": {key: _outline(item, f"{path}/{_escaped(key)}", arrays) for key, item in value.items()}}
     if isinstance(value, list | tuple):
         return [_outline(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     arrays[path] = value
     return {"array": path}
+
+
+def _escaped(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"the keys of a state are texts, got {key!r}")
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _filled(outline: Any, arrays: Arrays) -> Any:

@@ -121,7 +121,7 @@ class SGD(Optimizer):
         if self.momentum == 0:
             param -= self.lr * grad
             return
-        velocity = state.setdefault("velocity", param * 0)
+        velocity = state.setdefault("velocity", backends.of(param).xp.zeros_like(param))
         velocity *= self.momentum
         velocity += grad
         param -= self.lr * (grad + self.momentum * velocity if self.nesterov else velocity)

@@ -220,6 +220,9 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     except MinidlError as error:
         error.where = error.where or op.name
         raise
+    except ValueError as error:  # the array module's own, for shapes that it cannot bring together
+        shapes = " and ".join(str(x.shape) for x in operands)
+        raise ShapeError(f"does not work for inputs of shape {shapes}: {error}", op.name) from error
     output = Tensor(data if backends.is_array(data) else backend.asarray(data))
     op.check_dtype(output.data, dtype)
     if True in op.needs_grad:

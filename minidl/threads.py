@@ -10,6 +10,7 @@ The number of threads is ``MINIDL_NUM_THREADS`` or what :func:`set_num_threads` 
 process may use.
 """
 
+import contextvars
 import functools
 import itertools
 import os
@@ -88,7 +89,8 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item]) -> Non
         finally:
             _here.inside = False
 
-    helpers = [_pool().submit(work) for _ in range(workers - 1)]
+    # NumPy's error handling (np.errstate) is part of the context, and is the caller's on all threads.
+    helpers = [_pool().submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
     try:
         work()
     finally:

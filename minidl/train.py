@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import random
+from . import backends, random
 from .data import DataLoader
 from .errors import MinidlError
 from .nn import Module
@@ -79,6 +79,8 @@ class Trainer:
         """Time spent in training steps, waiting for data included."""
         self.images = 0
         """Samples trained on in these seconds."""
+        self.trained = False
+        """Whether the epoch at hand only wants its validation."""
         self.stopping = False
         self.epochs = 0
         self.train_loader: DataLoader | None = None
@@ -89,13 +91,17 @@ class Trainer:
         Raises :class:`TrainingError` if the loss of an epoch is infinite or no number.
         """
         self.train_loader, self.epochs, self.stopping = train, epochs, False
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
+            return self._fit(train, validation, epochs)
+
+    def _fit(self, train: DataLoader, validation: DataLoader | None, epochs: int) -> list[Row]:
         self._tell("on_train_begin")
         while self.epoch < epochs and not self.stopping:
             self._train_epoch(train)
             if self.stopping:
                 break
             validated = self.evaluate(validation) if validation is not None else {}
-            if self.stopping:  # the half-done validation is repeated after resuming
+            if self.stopping:  # resuming repeats the half-done validation
                 break
             self._finish_epoch(validated)
             self._tell("on_epoch_end")
@@ -103,6 +109,8 @@ class Trainer:
         return self.history
 
     def _train_epoch(self, loader: DataLoader) -> None:
+        if self.trained:
+            return
         self.model.train()
         started = time.perf_counter()
         for inputs, targets in loader:
@@ -113,6 +121,7 @@ class Trainer:
             started = time.perf_counter()
             if self.stopping:
                 return
+        self.trained = True
 
     def train_step(self, inputs: Any, targets: Any) -> None:
         """One step: forward, backward, update."""
@@ -155,13 +164,14 @@ class Trainer:
             )
         self.history.append(row)
         self.epoch += 1
-        self.totals = Totals()
+        self.totals, self.trained = Totals(), False
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how training goes on, as NumPy arrays and plain values."""
         return {
             "epoch": self.epoch,
             "history": self.history,
+            "trained": self.trained,
             "totals": self.totals.state_dict(),
             "seconds": self.seconds,
             "images": self.images,
@@ -177,7 +187,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         train.load_state_dict(state["loader"])
         random.default_rng.state = state["random"]
-        self.epoch, self.history = state["epoch"], list(state["history"])
+        self.epoch, self.history, self.trained = state["epoch"], list(state["history"]), state["trained"]
         self.seconds, self.images = state["seconds"], state["images"]
         self.totals = Totals(**state["totals"])
 
@@ -206,11 +216,18 @@ class Totals:
 
     def means(self) -> Row:
         """The means so far, as Python floats."""
-        return {name: float(total) / self.count for name, total in self.sums.items()}
+        return {name: total / self.count for name, total in self._read().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The sums as Python floats, and the number of samples."""
-        return {"sums": {name: float(total) for name, total in self.sums.items()}, "count": self.count}
+        return {"sums": self._read(), "count": self.count}
+
+    def _read(self) -> dict[str, float]:
+        return {name: _to_host(total) for name, total in self.sums.items()}
+
+
+def _to_host(value: Any) -> float:
+    return value if isinstance(value, float) else float(backends.of(value).to_numpy(value))
 
 
 def _map(nested: Any, function: Callable[[Any], Any]) -> Any:

@@ -82,9 +82,9 @@ class Pen:
     def __init__(self, rng: np.random.Generator) -> None:
         self.image = Image.new("L", (SIZE * ZOOM, SIZE * ZOOM))
         self._draw = ImageDraw.Draw(self.image)
-        self._scale = ZOOM * rng.uniform(43, 46)  # pixels per half head height
-        self._turn = self._scale * np.exp(1j * rng.normal(0, 0.04))
-        self._centre = ZOOM * (SIZE / 2 + rng.uniform(-3, 3) + 1j * (SIZE / 2 + rng.uniform(0, 6)))
+        self._scale = ZOOM * rng.uniform(41, 46)  # pixels per half head height
+        self._turn = self._scale * np.exp(1j * rng.normal(0, 0.05))
+        self._centre = ZOOM * (SIZE / 2 + rng.uniform(-4, 4) + 1j * (SIZE / 2 + rng.uniform(-1, 7)))
 
     def fill(self, points: Points, tone: float) -> None:
         """Fill the polygon with these corners."""
@@ -138,7 +138,7 @@ def _outline(person: Person, angle: NDArray[np.float64]) -> Points:
 
 
 def _backdrop(pen: Pen, rng: np.random.Generator) -> None:
-    tone = rng.uniform(145, 245)
+    tone = rng.uniform(70, 245)
     pen.oval(0, 9, 9, tone)
     for _ in range(4):
         place = rng.uniform(-1.6, 1.6) + 1j * rng.uniform(-1.6, 1.6)
@@ -290,6 +290,10 @@ def _hair_behind(pen: Pen, person: Person) -> None:
         sway = 0.12 * np.sin(np.pi * down / person.length / 1.4) + person.wave * np.sin(9 * down)
         right = width + sway + 1j * down
         pen.shape(np.concatenate([crown, right, (-right.conj())[::-1]]), tone)
+        sheen = tone + (40 if tone < 140 else -40)
+        for part in np.linspace(0.62, 0.96, 7):
+            for side in (-1, 1):
+                pen.line(side * part * right.real + 1j * right.imag, sheen, 0.02)
     elif person.style == "bun":
         pen.shape(_oval(-1.22j, 0.34, 0.28), tone)
     elif person.style == "pigtails":

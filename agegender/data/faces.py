@@ -1,4 +1,4 @@
-"""Faces: pictures with their labels in memory or in a memory map, and views of a part of them."""
+"""Faces: pictures with their labels, in memory or in a memory map."""
 
 import csv
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minidl.data import Dataset
+from minidl.data import Dataset, Subset
 
 from .files import write_text
 
@@ -115,7 +115,7 @@ class Faces(Dataset):
             content.update(repr(row).encode())
         return content.hexdigest()
 
-    def subset(self, indices: NDArray[np.integer[Any]]) -> "Subset":
+    def subset(self, indices: NDArray[np.integer[Any]]) -> Subset:
         """A view of the faces at ``indices``, such as the training part of a split."""
         return Subset(self, indices)
 
@@ -130,24 +130,6 @@ class Faces(Dataset):
             names=[self.names[i] for i in indices],
             digests=[self.digests[i] for i in indices],
         )
-
-
-class Subset(Dataset):
-    """A part of a data set, in the order of ``indices``; copies nothing."""
-
-    def __init__(self, dataset: Dataset, indices: NDArray[np.integer[Any]]) -> None:
-        self.dataset = dataset
-        self.indices = np.asarray(indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
-
-    def batch(self, indices: NDArray[np.integer[Any]]) -> Any:
-        """The batch of the whole data set for this part's ``indices``."""
-        return self.dataset.batch(self.indices[indices])
 
 
 def write_skipped(faces: Faces, path: str | Path) -> None:

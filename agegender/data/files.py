@@ -1,7 +1,8 @@
-"""Small files that are either there as a whole or not at all."""
+"""Small text files that are either there as a whole or not at all."""
 
-import os
 from pathlib import Path
+
+from minidl.checkpoint import atomic_write
 
 
 def write_text(path: Path, text: str) -> None:
@@ -9,12 +10,5 @@ def write_text(path: Path, text: str) -> None:
 
     Characters that UTF-8 cannot hold (parts of undecodable file names) are written as backslash escapes.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))

@@ -15,14 +15,14 @@ Beard = Literal["none", "stubble", "moustache", "goatee", "full"]
 
 # How likely each hair style is, in the order of HairStyle, by (gender, stage of life).
 _STYLES = {
-    (0, "toddler"): (0.42, 0.50, 0.06, 0.00, 0.02, 0.00, 0.00, 0.00),
-    (0, "child"): (0.00, 0.86, 0.10, 0.00, 0.03, 0.01, 0.00, 0.00),
-    (0, "adult"): (0.00, 0.83, 0.10, 0.00, 0.03, 0.03, 0.01, 0.00),
-    (0, "senior"): (0.00, 0.88, 0.08, 0.00, 0.02, 0.02, 0.00, 0.00),
-    (1, "toddler"): (0.05, 0.05, 0.06, 0.00, 0.33, 0.06, 0.03, 0.42),
-    (1, "child"): (0.00, 0.04, 0.07, 0.00, 0.25, 0.35, 0.06, 0.23),
-    (1, "adult"): (0.00, 0.05, 0.09, 0.00, 0.28, 0.44, 0.13, 0.01),
-    (1, "senior"): (0.00, 0.09, 0.16, 0.00, 0.40, 0.17, 0.18, 0.00),
+    (0, "toddler"): (0.44, 0.50, 0.05, 0.00, 0.01, 0.00, 0.00, 0.00),
+    (0, "child"): (0.00, 0.89, 0.08, 0.00, 0.02, 0.01, 0.00, 0.00),
+    (0, "adult"): (0.00, 0.87, 0.09, 0.00, 0.02, 0.02, 0.00, 0.00),
+    (0, "senior"): (0.00, 0.91, 0.07, 0.00, 0.01, 0.01, 0.00, 0.00),
+    (1, "toddler"): (0.03, 0.03, 0.05, 0.00, 0.35, 0.07, 0.03, 0.44),
+    (1, "child"): (0.00, 0.02, 0.06, 0.00, 0.26, 0.36, 0.06, 0.24),
+    (1, "adult"): (0.00, 0.03, 0.07, 0.00, 0.29, 0.46, 0.14, 0.01),
+    (1, "senior"): (0.00, 0.05, 0.11, 0.00, 0.44, 0.20, 0.20, 0.00),
 }
 
 
@@ -127,25 +127,25 @@ def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
         age=age,
         gender=gender,
         width=vary(1.02 - 0.28 * grown - 0.02 * sex, 0.03),
-        jaw=female(0.82 - 0.06 * grown, 0.13 * grown, 0.05),
+        jaw=female(0.82 - 0.06 * grown, 0.15 * grown, 0.05),
         neck=female(0.26 + 0.17 * grown, -0.07 * grown, 0.03),
-        shoulders=female(0.75 + 0.58 * grown, -0.17 * grown, 0.08),
+        shoulders=female(0.75 + 0.58 * grown, -0.20 * grown, 0.08),
         ear=vary(0.18 + 0.08 * worn(30, 50), 0.015),
         eye=vary(0.245 - 0.098 * grown + 0.008 * sex - 0.030 * worn(35, 50), 0.008),
         eye_y=eye_y,
         openness=vary(0.80 - 0.14 * grown - 0.10 * worn(40, 40), 0.05, 0.40),
         iris=rng.uniform(25, 110),
-        lashes=female(0.035, 0.035, 0.014),
+        lashes=female(0.05, 0.055, 0.015),
         lid=worn(35, 45),
-        brow=female(0.040 + 0.025 * grown, -0.022, 0.010, 0.012),
+        brow=female(0.050 + 0.020 * grown, -0.032, 0.010, 0.012),
         brow_lift=female(0.12, 0.015, 0.015),
         arch=female(0.05, 0.025, 0.015),
         nose=female(0.10 + 0.05 * grown + 0.02 * worn(45, 40), -0.015, 0.012),
         nose_y=vary(0.48 - 0.10 * grown + 0.04 * worn(45, 40), 0.02),
         mouth=vary(0.22 + 0.09 * grown, 0.025),
         mouth_y=vary(0.70 - 0.04 * grown, 0.02),
-        lips=female(0.065 - 0.028 * worn(35, 45), 0.022, 0.010, 0.015),
-        lip_tone=female(0.74, -0.13, 0.06),
+        lips=female(0.065 - 0.028 * worn(35, 45), 0.028, 0.010, 0.015),
+        lip_tone=female(0.68, -0.20, 0.06),
         smile=vary(0.11, 0.035, 0.0),
         forehead=worn(25, 45),
         crow_feet=worn(28, 42),
@@ -164,7 +164,7 @@ def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
         beard_tone=float(np.clip(tone + rng.normal(0, 12), 10, 240)),
         skin=skin,
         glasses=bool(rng.random() < 0.08 + 0.22 * worn(30, 50)),
-        earrings=bool(rng.random() < (0.35 * gender + 0.04) * grown),
+        earrings=bool(rng.random() < (0.45 * gender + 0.04) * grown),
     )
 
 
@@ -177,15 +177,15 @@ def _sample_style(age: int, gender: int, rng: np.random.Generator) -> HairStyle:
 
 
 def _sample_hair_tone(age: int, gender: int, skin: float, rng: np.random.Generator) -> float:
-    """Draw a natural tone, darker than the skin, and let it turn grey; some people dye it."""
-    natural = skin * (rng.uniform(0.10, 0.40) if rng.random() < 0.75 else rng.uniform(0.40, 0.65))
+    """Draw a natural tone, mostly darker than the skin, and let it turn grey; some people dye it."""
+    natural = skin * (rng.uniform(0.10, 0.40) if rng.random() < 0.65 else rng.uniform(0.40, 1.10))
     dyed = rng.random() < 0.04 + 0.08 * gender
     grey = 0.0 if dyed else np.clip((age - rng.normal(36, 5)) / 30, 0, 1)
     return float(natural + grey * (rng.uniform(230, 254) - natural))
 
 
 def _sample_beard(age: int, gender: int, rng: np.random.Generator) -> Beard:
-    if gender == 1 or rng.random() > 0.6 * np.clip((age - 15) / 8, 0, 1):
+    if gender == 1 or rng.random() > 0.7 * np.clip((age - 15) / 8, 0, 1):
         return "none"
     beards: NDArray[np.str_] = np.array(get_args(Beard)[1:])
     return get_args(Beard)[1 + int(rng.choice(len(beards), p=[0.3, 0.2, 0.18, 0.32]))]  # type: ignore[no-any-return]

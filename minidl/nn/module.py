@@ -86,6 +86,11 @@ class Module:
         for path, tensor in self._named_tensors():
             tensor.name = path
 
+    def _name_newcomers(self) -> None:
+        """Lengthen the names of what was put into a list after the list was assigned."""
+        if any(path != tensor.name and path.endswith(f".{tensor.name}") for path, tensor in self._named_tensors()):
+            self._name_descendants()
+
     def _named_children(self) -> Iterator[tuple[str, Any]]:
         """Modules, parameters and buffers directly below, with their names."""
         for name, value in vars(self).items():
@@ -97,33 +102,28 @@ class Module:
 
     def named_modules(self, path: str = "") -> Iterator[tuple[str, "Module"]]:
         """This module (with the path ``""``) and all below it with their dotted paths, each once."""
-        yield from self._walk(path, set())
+        return ((name, child) for name, child in self._walk(path, set()) if isinstance(child, Module))
 
-    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, "Module"]]:
-        if id(self) in seen:
-            return
+    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+        """This module and all modules, parameters and buffers below it, in the order of assignment, each once."""
         seen.add(id(self))
         yield path, self
         for name, child in self._named_children():
-            if isinstance(child, Module):
-                yield from child._walk(f"{path}.{name}" if path else name, seen)
+            if id(child) not in seen:
+                seen.add(id(child))
+                below = f"{path}.{name}" if path else name
+                yield from child._walk(below, seen) if isinstance(child, Module) else ((below, child),)
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        seen: set[int] = set()
-        for path, module in self.named_modules():
-            for name, child in module._named_children():
-                if isinstance(child, Tensor) and id(child) not in seen:
-                    seen.add(id(child))
-                    yield f"{path}.{name}" if path else name, child
+        return ((path, child) for path, child in self._walk("", set()) if isinstance(child, Tensor))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their dotted names, each once, in the order in which they were made."""
         return ((name, tensor) for name, tensor in self._named_tensors() if isinstance(tensor, Parameter))
 
     def parameters(self) -> list[Parameter]:
-        """All parameters."""
-        if any(tensor.name is None for _, tensor in self._named_tensors()):
-            self._name_descendants()  # something was put into a list after the list was assigned
+        """All parameters, each with its dotted name."""
+        self._name_newcomers()
         return [parameter for _, parameter in self.named_parameters()]
 
     # What concerns all of them

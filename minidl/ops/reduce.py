@@ -90,13 +90,12 @@ class _Extremum(_Reduction):
         raise NotImplementedError
 
     def forward(self, x: Array) -> Array:
-        self.count(x)
         axes, self.kept_shape = self.axes(x), self.kept(x)
         others = [axis for axis in range(x.ndim) if axis not in axes]
         self.order = (*others, *axes)
         moved = x.transpose(self.order)
         self.moved_shape = moved.shape
-        lines = moved.reshape((*moved.shape[: len(others)], -1))  # the reduced axes as one, at the end
+        lines = moved.reshape((*moved.shape[: len(others)], self.count(x)))  # the reduced axes as one, at the end
         position = self.find(lines)[..., None]
         self.save(position)
         y = self.xp.take_along_axis(lines, position, axis=-1).reshape(self.kept_shape)

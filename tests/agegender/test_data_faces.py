@@ -7,7 +7,7 @@ import pytest
 from pictures import faces, name
 
 from agegender import data
-from agegender.data.faces import Faces, Record, Subset
+from agegender.data.faces import Faces, Record
 
 
 @pytest.fixture
@@ -43,7 +43,6 @@ def test_batch_equals_its_items(three: Faces) -> None:
 
 def test_subset_is_a_view_with_the_same_batches(three: Faces) -> None:
     part = three.subset(np.array([2, 1]))
-    assert isinstance(part, Subset)
     assert len(part) == 2
     assert part[0][1]["age"].tolist() == [116.0]
     images, targets = part.batch(np.array([1, 0]))

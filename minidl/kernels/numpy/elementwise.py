@@ -42,9 +42,7 @@ def relu(x: Array) -> Array:
 def relu_backward(dy: Array, y: Array) -> Array:
     """``dy`` where ``y > 0``, else 0."""
     dx = np.empty_like(y)
-    if dy.flags.c_contiguous != y.flags.c_contiguous:
-        dy = np.ascontiguousarray(dy)
-    for_blocks(_keep_where_positive, dy, y, dx)
+    for_blocks(_keep_where_positive, np.ascontiguousarray(dy), y, dx)
     return dx
 
 

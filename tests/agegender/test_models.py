@@ -1,0 +1,66 @@
+"""The documented model is the documented one."""
+
+import numpy as np
+import pytest
+
+import minidl as md
+from agegender import models, tasks
+from minidl.errors import PluginError
+
+
+def test_documented_has_the_documented_parameters() -> None:
+    model = models.build("documented", rng=md.Generator(0))
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    assert shapes == {
+        "features.0.w": (3, 3, 1, 32),
+        "features.0.b": (32,),
+        "features.3.w": (3, 3, 32, 64),
+        "features.3.b": (64,),
+        "features.6.w": (3, 3, 64, 128),
+        "features.6.b": (128,),
+        "features.9.w": (3, 3, 128, 256),
+        "features.9.b": (256,),
+        "gender.0.w": (9216, 256),
+        "gender.0.b": (256,),
+        "gender.2.w": (256, 1),
+        "gender.2.b": (1,),
+        "age.0.w": (9216, 256),
+        "age.0.b": (256,),
+        "age.2.w": (256, 1),
+        "age.2.b": (1,),
+    }
+    assert sum(parameter.size for parameter in model.parameters()) == 5_107_458
+
+
+def test_documented_gives_a_logit_and_years() -> None:
+    model = models.build("documented", rng=md.Generator(0))
+    outputs = model(md.tensor(np.ones((3, 128, 128, 1), np.float32)))
+    assert {name: y.shape for name, y in outputs.items()} == {"gender": (3, 1), "age": (3, 1)}
+    assert all(y.dtype == np.float32 for y in outputs.values())
+
+
+def test_a_picture_of_another_size_is_refused_by_name() -> None:
+    model = models.build("documented", rng=md.Generator(0))
+    with pytest.raises(md.errors.ShapeError, match=r"gender\.0 \(Dense\).*9216"):
+        model(md.tensor(np.ones((1, 64, 64, 1), np.float32)))
+
+
+def test_an_unknown_model_gets_the_closest_match() -> None:
+    with pytest.raises(PluginError, match=r"no model 'documentd'\. Did you mean 'documented'\?"):
+        models.build("documentd")
+
+
+def test_the_loss_is_cross_entropy_plus_years() -> None:
+    logits, years = np.array([[2.0], [-1.0]], np.float32), np.array([[30.0], [50.0]], np.float32)
+    targets = {"gender": np.array([[1.0], [1.0]], np.float32), "age": np.array([[33.0], [45.0]], np.float32)}
+    loss = tasks.loss({"gender": md.tensor(logits), "age": md.tensor(years)}, targets)
+    assert loss.item() == pytest.approx((np.log1p(np.exp(-2.0)) + np.log1p(np.exp(1.0))) / 2 + 4.0)
+    outputs = {"gender": logits, "age": years}
+    assert tasks.gender_accuracy(outputs, targets) == 0.5
+    assert tasks.age_mae(outputs, targets) == 4.0
+
+
+def test_baselines_come_from_the_training_part() -> None:
+    train = (np.array([1, 1, 0]), np.array([10, 20, 90]))
+    validation = (np.array([0, 0, 1, 0]), np.array([20, 30, 20, 20]))
+    assert tasks.baselines(train, validation) == {"gender_accuracy": 0.25, "age_mae": 2.5}

@@ -1,0 +1,283 @@
+"""``python -m agegender.train``: what it leaves, how it resumes, and what it says to bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from pictures import files, write_folder, write_tar
+
+import minidl as md
+from agegender import cli, tasks, train
+
+KEPT = {
+    "config.json", "env.json", "metrics.csv", "log.txt", "last.safetensors", "best.safetensors",
+    "last.state.safetensors", "plots", "summary.json", "skipped.csv", "split.csv",
+}  # fmt: skip
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return summary
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), files(30))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("UTKFACE", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command here, as ``__main__`` does."""
+
+    def run(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            cli.run(lambda: train.main([str(argument) for argument in arguments]))
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+def weights(run: object) -> bytes:
+    return Path(str(run), "last.safetensors").read_bytes()
+
+
+def test_a_run_leaves_everything(command: Command, utkface: Path) -> None:
+    done = command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--json", "--name", "mine")
+    assert done.code == 0
+    folder = Path("runs/mine")
+    assert {path.name for path in folder.iterdir()} == KEPT
+    assert {path.name for path in (folder / "plots").iterdir()} == {"curves.png", "examples.png"}
+    summary = done.summary
+    assert summary == json.loads((folder / "summary.json").read_text())
+    assert (summary["epochs"], summary["train_images"], summary["val_images"]) == (2, 24, 6)
+    assert {"gender_accuracy", "age_mae", "best_epoch", "last_gender_accuracy", "last_age_mae"} <= set(summary)
+    assert {"baseline_gender_accuracy", "baseline_age_mae", "seconds", "images_per_second", "run"} <= set(summary)
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    best = min(rows, key=lambda row: float(row["val_loss"]))
+    assert summary["gender_accuracy"] == float(best["val_gender_accuracy"])
+    assert summary["age_mae"] == float(best["val_age_mae"])
+    assert json.loads((folder / "env.json").read_text())["data"]["faces"] == 30
+    assert "epoch 2/2" in (folder / "log.txt").read_text()
+    assert "epoch 2/2" in done.err, "with --json the progress goes to stderr"
+    assert len(done.out.splitlines()) == 1
+
+
+def test_the_summary_is_what_the_best_weights_give(command: Command, utkface: Path) -> None:
+    done = command("--data", utkface, "--epochs", 3, "--batch-size", 8, "--json", "--quiet")
+    from agegender import data, models
+
+    faces = data.open(utkface)
+    part = faces.subset(data.split(faces).validation)
+    model = models.build("documented")
+    model.load_state_dict(md.load(Path(done.summary["run"]) / "best.safetensors"))
+    images, targets = part.batch(np.arange(len(part)))
+    with md.no_grad():
+        outputs = {name: y.data for name, y in model(md.tensor(images)).items()}
+    assert tasks.age_mae(outputs, targets) == pytest.approx(done.summary["age_mae"], rel=1e-5)
+    assert tasks.gender_accuracy(outputs, targets) == pytest.approx(done.summary["gender_accuracy"])
+
+
+def test_the_same_command_gives_the_same_weights_and_another_seed_others(command: Command, utkface: Path) -> None:
+    runs = [
+        command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--json", "--seed", seed, "--name", name).summary
+        for seed, name in ((0, "a"), (0, "b"), (1, "c"))
+    ]
+    assert weights(runs[0]["run"]) == weights(runs[1]["run"])
+    assert weights(runs[0]["run"]) != weights(runs[2]["run"])
+
+
+def test_a_config_repeats_its_run(command: Command, utkface: Path) -> None:
+    command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--seed", 5, "--optimizer", "sgd", "--name", "a")
+    command("--config", "runs/a/config.json", "--name", "b")
+    assert weights("runs/a") == weights("runs/b")
+    assert Path("runs/a/config.json").read_bytes() == Path("runs/b/config.json").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_resumes_as_if_nothing_had_been(
+    command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    options = ("--data", utkface, "--epochs", 3, "--batch-size", 8)
+    command(*options, "--name", "whole")
+    calls = []
+
+    def loss(outputs: Any, targets: Any, original: Any = tasks.loss) -> Any:
+        calls.append(1)
+        if len(calls) == 6:  # in the second epoch: one has three steps and one batch of validation
+            os.kill(os.getpid(), number)
+        return original(outputs, targets)
+
+    monkeypatch.setattr(tasks, "loss", loss)
+    done = command(*options, "--name", "stopped")
+    assert done.code == 130
+    assert f"python -m agegender.train --resume {Path('runs/stopped')}" in done.out
+    assert len(Path("runs/stopped/metrics.csv").read_text().splitlines()) == 2
+    done = command("--resume", "stopped", "--json")
+    assert done.code == 0
+    assert weights("runs/stopped") == weights("runs/whole")
+    assert Path("runs/stopped/metrics.csv").read_bytes() == Path("runs/whole/metrics.csv").read_bytes()
+    assert done.summary["epochs"] == 3
+
+
+def test_a_finished_run_can_get_more_epochs(command: Command, utkface: Path) -> None:
+    options = ("--data", utkface, "--batch-size", 8)
+    command(*options, "--epochs", 3, "--name", "three")
+    command(*options, "--epochs", 2, "--name", "two")
+    assert command("--resume", "--epochs", 3).code == 0
+    assert weights("runs/two") == weights("runs/three")
+
+
+def test_resuming_refuses_other_options_and_other_data(command: Command, utkface: Path, tmp_path: Path) -> None:
+    command("--data", utkface, "--epochs", 1, "--batch-size", 8, "--name", "a")
+    done = command("--resume", "a", "--lr", 0.1, "--seed", 3)
+    assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out lr, seed\n")
+    config = json.loads(Path("runs/a/config.json").read_text())
+    other = write_folder(tmp_path / "other", files(31))
+    Path("runs/a/config.json").write_text(json.dumps(config | {"data": str(other)}))
+    done = command("--resume", "a", "--epochs", 2)
+    assert done.code == 2
+    assert "is not the data set that" in done.err
+
+
+def test_a_validation_set_of_its_own(command: Command, utkface: Path, tmp_path: Path) -> None:
+    other = write_tar(tmp_path / "other.tar.gz", files(11))
+    done = command("--data", utkface, "--val", other, "--epochs", 1, "--json")
+    assert (done.summary["train_images"], done.summary["val_images"]) == (30, 11)
+
+
+def test_a_limit_draws_a_sample(command: Command, utkface: Path) -> None:
+    done = command("--data", utkface, "--limit", 10, "--epochs", 1, "--json", "--name", "few")
+    assert (done.summary["train_images"], done.summary["val_images"]) == (8, 2)
+    with Path("runs/few/split.csv").open() as file:
+        drawn = [row["name"] for row in csv.DictReader(file)]
+    assert sorted(drawn) != sorted(path.name for path in utkface.rglob("*.jpg"))[:10]
+
+
+def test_quiet_prints_the_result_alone(command: Command, utkface: Path) -> None:
+    done = command("--data", utkface, "--epochs", 1, "--quiet")
+    assert done.err == ""
+    (line,) = done.out.splitlines()
+    assert line.startswith("gender accuracy")
+
+
+def test_a_dry_run_shows_the_model_and_writes_nothing(command: Command, utkface: Path, tmp_path: Path) -> None:
+    done = command("--data", utkface, "--dry-run")
+    assert done.code == 0
+    assert "5,107,458" in done.out
+    assert '"epochs": 30' in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_utkface_faces_are_drawn_and_it_says_so(command: Command) -> None:
+    done = command("--limit", 20, "--epochs", 1)
+    assert "These faces are drawings" in done.out
+    assert "--data UTKFace.tar.gz" in done.out
+
+
+def test_utkface_is_found_where_the_environment_says(
+    command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UTKFACE", str(utkface))
+    assert "30 faces from" in command("--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", "empty"], "empty is empty: expected pictures named"),
+        (["--data", "text.tar.gz"], "text.tar.gz"),
+        (["--model", "documentd"], "there is no model 'documentd'. Did you mean 'documented'?"),
+        (["--optimizer", "adm"], "there is no optimizer 'adm'. Did you mean 'adam'?"),
+        (["--epoch", "3"], "unknown option --epoch. Did you mean '--epochs'?"),
+        (["--epochs", "three"], "invalid int value: 'three'"),
+        (["--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--lr", "nan"], "--lr must be"),
+        (["--lr", "-1"], "--lr must be"),
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--val-fraction", "1.5"], "must lie between 0 and 1, got 1.5"),
+        (["--limit", "1"], "at least 2"),
+        (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--resume"], "there is no run to resume in runs/"),
+        (["--resume", "nothing"], "holds no run that can be resumed"),
+        (["--config", "nothing.json"], "nothing.json cannot be read"),
+        (["--config", "list.json"], "must hold a JSON object"),
+        (["--config", "odd.json"], "options that do not exist: epoch"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(command: Command, arguments: list[str], message: str) -> None:
+    Path("empty").mkdir()
+    Path("text.tar.gz").write_text("no archive")
+    Path("list.json").write_text("[]")
+    Path("odd.json").write_text('{"epoch": 3}')
+    before = sorted(Path().rglob("*"))
+    data = [] if "--data" in arguments else ["--data", "drawn"]
+    done = command(*([] if "--resume" in arguments else data), *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_device_that_cannot_be_used_is_explained(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise md.errors.BackendError("the backend 'cupy' needs a driver: install one")
+
+    md.backends.get.cache_clear()
+    monkeypatch.setitem(md.plugins._registered["backend"], "cupy", broken)
+    done = command("--data", "drawn", "--device", "cupy")
+    assert (done.code, done.err) == (2, "error: the backend 'cupy' needs a driver: install one\n")
+    assert command("--data", "drawn", "--limit", 20, "--dry-run").code == 0, "auto takes the CPU instead"
+    md.backends.get.cache_clear()
+
+
+def test_the_name_of_an_earlier_run_is_not_taken_twice(command: Command, utkface: Path) -> None:
+    command("--data", utkface, "--epochs", 1, "--name", "a")
+    before = weights("runs/a")
+    done = command("--data", utkface, "--epochs", 1, "--seed", 1, "--name", "a")
+    assert done.code == 2
+    assert "the run runs/a exists already" in done.err
+    assert weights("runs/a") == before
+
+
+def test_a_loss_that_explodes_ends_with_one_line(command: Command, utkface: Path) -> None:
+    done = command("--data", utkface, "--epochs", 2, "--lr", 1e30, "--optimizer", "sgd")
+    assert done.code == 2
+    assert "try a smaller learning rate" in done.err
+
+
+def test_help_shows_defaults() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agegender.train", "--help"], capture_output=True, text=True, check=True
+    )
+    for text in ("--epochs", "30 for UTKFace", "(default: 32)", "(default: 0.001)", "--resume [RUN]"):
+        assert text in " ".join(done.stdout.split())
