@@ -11,9 +11,11 @@ import pytest
 import minidl as md
 from minidl import nn, optim
 from minidl.errors import BackendError
+from minidl.testing import check_backend
+from minidl.testing.check_ops import leaves
+from minidl.testing.examples import OPS
+from minidl.testing.kit import numbers
 from minidl.testing.strict import StrictArray, StrictBackend
-
-from .cases import ALL, Case, numbers
 
 F = nn.functional
 
@@ -29,33 +31,27 @@ def gpu_problem() -> str | None:
 GPU = pytest.param(
     "cupy", marks=[pytest.mark.gpu, pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))]
 )
-ON_NUMPY_ONLY = ("conv2d_relu_max_pool2d",)
-PORTABLE = [case for case in ALL if case.op not in ON_NUMPY_ONLY and "im2col" not in case.label]
-
-
-def run(case: Case, backend: str, dtype: Any) -> list[np.ndarray[Any, Any]]:
-    """The output of a case and the gradients for its inputs, as NumPy arrays."""
-    inputs = [md.tensor(x, dtype=dtype, requires_grad=True, backend=backend) for x in case.inputs]
-    y = case.call(*inputs)
-    cotangent = numbers(*y.shape, seed=9).astype(dtype)
-    y.backward(y.backend.asarray(cotangent))
-    assert y.backend.name == backend
-    assert all(x.grad is not None and type(x.grad) is type(x.data) for x in inputs)
-    return [y.numpy(), *(y.backend.to_numpy(x.grad) for x in inputs)]
+PORTABLE = {name for name, examples in OPS.items() if any(example.portable for example in examples)}
 
 
 @pytest.mark.parametrize("backend", ["strict", GPU])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("case", PORTABLE, ids=str)
-def test_op(case: Case, backend: str, dtype: Any) -> None:
-    tolerance = 2e-5 if dtype == np.float32 else 1e-12
-    for ours, numpys in zip(run(case, backend, dtype), run(case, "numpy", dtype), strict=True):
-        assert ours.dtype == numpys.dtype == dtype
-        np.testing.assert_allclose(ours, numpys, rtol=tolerance, atol=tolerance)
+def test_the_backend_keeps_its_promises(backend: str) -> None:
+    check_backend(backend)
 
 
-def test_every_op_is_portable_or_named_as_not() -> None:
-    assert {case.op for case in PORTABLE} | {*ON_NUMPY_ONLY} == set(md.plugins.names("op"))
+@pytest.mark.parametrize("backend", ["strict", GPU])
+def test_results_and_gradients_stay_on_the_device(backend: str) -> None:
+    for name in sorted(PORTABLE):
+        example = OPS[name][0]
+        inputs = leaves(example.inputs, np.float32, backend)
+        y = example.call(*inputs)
+        y.sum().backward()
+        assert y.backend.name == backend, name
+        assert all(type(x.grad) is type(x.data) for x in inputs), name
+
+
+def test_every_op_is_portable_but_for_the_fused_one() -> None:
+    assert set(md.plugins.names("op")) - PORTABLE == {"conv2d_relu_max_pool2d"}
 
 
 def small_network() -> nn.Sequential:
@@ -115,12 +111,12 @@ def test_every_optimizer_is_checked() -> None:
     assert set(md.plugins.names("optimizer")) == {*OPTIMIZERS}
 
 
-def test_class_labels_on_the_device_are_not_read(strict: StrictBackend) -> None:
+def test_class_labels_on_the_device_are_not_read(strict_backend: StrictBackend) -> None:
     logits = md.tensor(numbers(4, 3), backend="strict", requires_grad=True)
-    labels = strict.asarray(np.array([0, 2, 1, 1]))
-    copies = strict.to_device, strict.to_host
+    labels = strict_backend.asarray(np.array([0, 2, 1, 1]))
+    copies = strict_backend.to_device, strict_backend.to_host
     F.softmax_cross_entropy(logits, labels).backward()
-    assert (strict.to_device, strict.to_host) == copies
+    assert (strict_backend.to_device, strict_backend.to_host) == copies
 
 
 def test_model_and_optimizer_move_and_stay_themselves() -> None:

@@ -1,15 +1,20 @@
 """Gradient checks: the backward pass against numerical differentiation.
 
 For a function with outputs y and random cotangents c, the backward pass gives the gradient of <c, y>. The same number
-comes from differences of the forward pass: with a step h along a direction v,
+comes from differences of the forward pass: with f(t) = <c, y(x + t v)> along a direction v,
 
-    D(h) = (<c, y(x + h v)> - <c, y(x - h v)>) / 2 h
+    D(h) = (f(h) - f(-h)) / 2 h
 
-is the directional derivative up to an error of order h^2; Richardson's extrapolation (4 D(h/2) - D(h)) / 3 takes that
-error off and leaves one of order h^4 (Press et al., "Numerical Recipes", 3rd ed., section 5.7). Everything is computed
-in float64.
+is the derivative f'(0) up to an error of order h^2; Richardson's extrapolation (4 D(h/2) - D(h)) / 3 takes that error
+off and leaves one of order h^4 (Press et al., "Numerical Recipes", 3rd ed., section 5.7). Everything is computed in
+float64.
+
+Where f has a kink (ReLU at 0, a tie in max) there is no derivative to compare with. A kink betrays itself: two
+extrapolations from different steps disagree, of the first derivative if the kink is near, of the second,
+S(h) = (f(h) - 2 f(0) + f(-h)) / h^2, if it is at 0 itself, where the differences D agree by luck.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MinidlError
+from ..errors import MinidlError, ShapeError
 from ..nn import Module
 from ..tensor import Tensor, no_grad
 
@@ -35,10 +40,14 @@ class GradientError(MinidlError, AssertionError):
 
 @dataclass(frozen=True)
 class GradcheckResult:
-    """The worst error, relative to the largest derivative of its input, and the number of derivatives compared."""
+    """What was compared: the worst error relative to the largest derivative of its input, and how many derivatives.
+
+    ``kinks`` counts those that do not exist, and with which nothing was compared.
+    """
 
     worst: float
     compared: int
+    kinks: int = 0
 
 
 def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, seed: int = 0) -> GradcheckResult:
@@ -47,11 +56,14 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
     ``fn`` takes tensors and gives a tensor, or a tuple, list or dictionary of them; it must give the same every time.
     Float inputs are taken as float64 constants to differentiate by, others are passed on as they are; a module must be
     float64 (``module.astype(np.float64)``). Cotangents are random: constant ones would miss every error that cancels in
-    a sum. Raises :class:`GradientError` naming the op, the input, the worst index and both numbers.
+    a sum. Raises :class:`GradientError` naming the op, the input, the worst index, both numbers and, where it can be
+    recognised, the cause; and where most derivatives do not exist, so that the check would mean nothing.
 
     >>> import minidl as md
     >>> gradcheck(lambda x: x * x, np.array([1.0, 2.0])).compared
     2
+    >>> gradcheck(md.nn.functional.relu, np.array([-1.0, 0.0, 2.0])).kinks
+    1
     """
     rng = np.random.default_rng(seed)
     arguments = [_argument(x) for x in inputs]
@@ -70,9 +82,16 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
 
     for x in wanted.values():
         x.grad = None
-    _backward(outputs, cotangents)
+    try:
+        _backward(outputs, cotangents)
+    except ShapeError as error:
+        raise GradientError(f"backward failed: {error}", name) from error
     checks = [_check(name, which, x, value, rng, tolerance) for which, x in wanted.items() if x.size]
-    return GradcheckResult(max((check.worst for check in checks), default=0.0), sum(check.compared for check in checks))
+    return GradcheckResult(
+        max((check.worst for check in checks), default=0.0),
+        sum(check.compared for check in checks),
+        sum(check.kinks for check in checks),
+    )
 
 
 def _argument(x: Any) -> Any:
@@ -103,32 +122,81 @@ def _check(
         raise GradientError(f"the gradient of {which} has shape {gradient.shape}, expected {x.shape}", name)
     by_element = x.size <= EVERY_ELEMENT
     directions = np.eye(x.size) if by_element else rng.standard_normal((DIRECTIONS, x.size)) / np.sqrt(x.size)
-    expected = np.array([_derivative(x, direction.reshape(x.shape), value) for direction in directions])
+    expected, doubt = np.array([_derivative(x, direction.reshape(x.shape), value) for direction in directions]).T
     got = directions @ gradient.reshape(-1)
     scale = max(np.abs(expected).max(), np.abs(got).max(), 1e-3)
-    errors = np.abs(expected - got) / scale
+    smooth = ~(doubt > tolerance * scale)
+    if 2 * smooth.sum() < len(smooth):
+        raise GradientError(
+            f"nothing to compare for {which} {x.shape}: {(~smooth).sum()} of {len(smooth)} derivatives do not exist "
+            "(kinks such as ReLU at 0, or ties in max): move the inputs away from them",
+            name,
+        )
+    errors = np.where(smooth, np.abs(expected - got) / scale, 0)
     worst = int(errors.argmax()) if np.isfinite(errors).all() else int(np.argmin(np.isfinite(errors)))
     if not errors[worst] <= tolerance:
         place = f"at {tuple(map(int, np.unravel_index(worst, x.shape)))}" if by_element else f"in direction {worst}"
+        cause = _cause(expected.reshape(x.shape), gradient, smooth.all()) if by_element else ""
         raise GradientError(
             f"wrong gradient of {which} {x.shape} {place}: expected {expected[worst]:.10g} (numerically), "
-            f"got {got[worst]:.10g} from backward; relative error {errors[worst]:.2g}",
+            f"got {got[worst]:.10g} from backward; relative error {errors[worst]:.2g}{cause}",
             name,
         )
-    return GradcheckResult(float(errors[worst]), len(errors))
+    return GradcheckResult(float(errors[worst]), int(smooth.sum()), int((~smooth).sum()))
 
 
-def _derivative(x: Tensor, direction: Array, value: Callable[[], float]) -> float:
-    """The derivative of ``value`` along a direction of x, extrapolated from two step sizes."""
+def _derivative(x: Tensor, direction: Array, value: Callable[[], float]) -> tuple[float, float]:
+    """The derivative of ``value`` along a direction of x, and how far the extrapolations disagree."""
     data = x.data
 
-    def difference(step: float) -> float:
+    def at(step: float) -> float:
         try:
             x.data = data + step * direction
-            above = value()
-            x.data = data - step * direction
-            return (above - value()) / (2 * step)
+            return value()
         finally:
             x.data = data
 
-    return (4 * difference(STEP / 2) - difference(STEP)) / 3
+    middle = value()
+    steps = (STEP, STEP / 2, STEP / 4)
+    sides = [(at(step), at(-step)) for step in steps]
+    first = [(above - below) / (2 * step) for step, (above, below) in zip(steps, sides, strict=True)]
+    second = [(above - 2 * middle + below) / step**2 for step, (above, below) in zip(steps, sides, strict=True)]
+    coarse, fine = _extrapolated(first)
+    bend = _extrapolated(second)
+    return fine, max(abs(fine - coarse), STEP * abs(bend[1] - bend[0]))
+
+
+def _extrapolated(values: Sequence[float]) -> tuple[float, float]:
+    """Richardson's extrapolation of values with errors of order h^2, each from a step half the one before."""
+    one, two = ((4 * half - whole) / 3 for whole, half in itertools.pairwise(values))
+    return one, two
+
+
+def _cause(expected: Array, got: Array, smooth: bool) -> str:
+    """What a wrong gradient looks like, as far as it can be told from the numbers."""
+
+    def same(a: Array, b: Array) -> bool:
+        return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-6, atol=1e-6 * np.abs(expected).max()))
+
+    if not smooth or not np.isfinite(got).all():
+        return ""
+    if not got.any():
+        return ". It is 0 everywhere: does backward return None for it?"
+    factor = float((got * expected).sum() / (expected * expected).sum()) if expected.any() else 0.0
+    if same(got, -expected):
+        return ". The sign is wrong everywhere"
+    if factor and same(got, factor * expected):
+        return f". Everywhere it is {factor:.6g} times what it should be"
+    if expected.ndim > 1:
+        orders = itertools.permutations(range(expected.ndim))
+        if any(same(got, expected.transpose(order).reshape(got.shape)) for order in [*orders][1:]):
+            return ". It is right but for the order of its axes: something is transposed"
+    if same(got, np.broadcast_to(got.reshape(-1)[:1], got.shape)) and not same(expected, got):
+        return ". It is the same everywhere: a sum too many, or a cotangent that is not used?"
+    right = int(np.isclose(got, expected, rtol=1e-6, atol=1e-9).sum())
+    if 0 < right < got.size:
+        return (
+            f". {right} of {got.size} elements are right: are contributions lost where elements are used more than "
+            "once (= instead of +=), or borders missed?"
+        )
+    return ""

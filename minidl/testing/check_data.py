@@ -1,0 +1,131 @@
+"""What a data set owes: a length, samples that repeat, and batches that belong to whoever asked for them."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import plugins
+from ..data import DataLoader, Dataset, collate
+from ..errors import MinidlError
+from .kit import NotApplicable, Report, Subject, require, same_bits
+
+SAMPLES = 16
+"""So many samples, spread over the data set, are looked at."""
+
+
+class DatasetSubject(Subject):
+    """A data set; its one example is the data set itself."""
+
+    kind: ClassVar[str] = "dataset"
+
+    def __init__(self, name: str, dataset: Dataset) -> None:
+        super().__init__(name, [dataset])
+
+    def check_length(self, dataset: Dataset) -> None:
+        """It has a length, and at least one sample."""
+        require(len(dataset) > 0, "it is empty")
+
+    def check_repeats(self, dataset: Dataset) -> None:
+        """A sample is the same every time, whatever was read in between."""
+        for index in _some(dataset):
+            one = _arrays(dataset[index])
+            kept = [array.copy() for array in one]
+            _ = dataset[len(dataset) - 1 - index]
+            require(
+                same_bits(one, kept),
+                f"sample {index} changes when another one is read: give every sample its own array",
+            )
+            require(same_bits(_arrays(dataset[index]), one), f"sample {index} differs the second time")
+
+    def check_batch(self, dataset: Dataset) -> None:
+        """A batch is what its samples give, stacked in the order that was asked for."""
+        indices = np.array(_some(dataset)[::-1])
+        expected = collate([dataset[int(index)] for index in indices])
+        got = dataset.batch(indices)
+        is_, should_be = _structure(got), _structure(expected)
+        require(is_ == should_be, f"a batch is {is_}, expected {should_be}")
+        require(same_bits(_arrays(got), _arrays(expected)), "a batch is not what its samples are")
+
+    def check_batches_are_copies(self, dataset: Dataset) -> None:
+        """Writing to a batch does not change the data set."""
+        indices = np.array(_some(dataset))
+        expected = [array.copy() for array in _arrays(dataset.batch(indices))]
+        for array in _arrays(dataset.batch(indices)):
+            array[...] = 0
+        require(same_bits(_arrays(dataset.batch(indices)), expected), "writing to a batch changes the data set")
+
+    def check_dtype(self, dataset: Dataset) -> None:
+        """Numbers with a fraction are float32: no model takes float64 by default."""
+        for array in _arrays(dataset.batch(np.array(_some(dataset)))):
+            require(array.dtype.kind != "f" or array.dtype == np.float32, f"a batch holds {array.dtype}: use float32")
+            require(array.dtype.kind in "fiub", f"a batch holds {array.dtype}: use numbers")
+
+    def check_shapes(self, dataset: Dataset) -> None:
+        """All samples have one structure and shape, so that they can form a batch."""
+        samples = [_arrays(dataset[index]) for index in _some(dataset)]
+        shapes = {", ".join(f"{array.dtype} {array.shape}" for array in sample) for sample in samples}
+        require(len(shapes) == 1, f"samples differ in shape or dtype: {'; '.join(sorted(shapes))}")
+
+    def check_end(self, dataset: Dataset) -> None:
+        """A sample behind the last is an IndexError, which ends a for loop."""
+        try:
+            dataset[len(dataset)]
+        except IndexError:
+            return
+        except Exception as error:
+            require(False, f"dataset[{len(dataset)}] raises {type(error).__name__}, expected IndexError")
+        require(False, f"there are {len(dataset)} samples, yet it gives a sample {len(dataset)}")
+
+    def check_threads(self, dataset: Dataset) -> None:
+        """Samples can be read from several threads at once."""
+        indices = _some(dataset) * 4
+        expected = [_arrays(dataset[index]) for index in indices]
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda index: _arrays(dataset[index]), indices))
+        for index, one, other in zip(indices, got, expected, strict=True):
+            require(same_bits(one, other), f"sample {index} differs when several threads read")
+
+    def check_loader(self, dataset: Dataset) -> None:
+        """A DataLoader gives every sample once in an epoch."""
+        if len(dataset) > 10_000:
+            raise NotApplicable("too many samples to read them all")
+        loader = DataLoader(dataset, batch_size=max(1, len(dataset) // 3), shuffle=True)
+        count = sum(len(_arrays(batch)[0]) for batch in loader)
+        require(count == len(dataset), f"an epoch has {count} samples, the data set {len(dataset)}")
+
+
+def _some(dataset: Dataset) -> list[int]:
+    """Numbers of up to ``SAMPLES`` samples, the first and the last among them."""
+    return sorted({round(index) for index in np.linspace(0, len(dataset) - 1, SAMPLES)})
+
+
+def _arrays(sample: Any) -> list[Any]:
+    """The arrays in a sample or batch."""
+    if isinstance(sample, dict | tuple | list):
+        return [array for part in (sample.values() if isinstance(sample, dict) else sample) for array in _arrays(part)]
+    return [np.asarray(sample)]
+
+
+def _structure(sample: Any) -> Any:
+    """The same with a dash in place of every array."""
+    if isinstance(sample, dict):
+        return {key: _structure(part) for key, part in sample.items()}
+    return type(sample)(map(_structure, sample)) if isinstance(sample, tuple | list) else "-"
+
+
+def check_dataset(dataset: Dataset | str, *, skip: Mapping[str, str] | None = None, **options: Any) -> Report:
+    """Run all checks of a data set, or of what a registered name gives when it is called with ``options``.
+
+    Raises :class:`CheckError` that lists what failed.
+
+    >>> from minidl.data import ArrayDataset
+    >>> check_dataset(ArrayDataset(np.arange(5), np.ones((5, 2), np.float32))).count("failed")
+    0
+    """
+    if isinstance(dataset, str):
+        return DatasetSubject(dataset, plugins.build("dataset", dataset, **options)).run(skip)
+    if options:
+        raise MinidlError(f"options ({', '.join(options)}) are for a registered name: this data set is made already")
+    return DatasetSubject(type(dataset).__name__, dataset).run(skip)

@@ -1,0 +1,278 @@
+"""What a layer owes: right gradients in training and evaluation, a state that can be saved, and nothing shared."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import checkpoint, plugins, random
+from ..errors import MinidlError
+from ..nn import Module
+from ..tensor import Tensor, no_grad, tensor
+from .gradcheck import GradcheckResult, gradcheck
+from .kit import (
+    ARRANGEMENTS,
+    NotApplicable,
+    Report,
+    Subject,
+    backward_all,
+    furthest,
+    numbers,
+    other_backends,
+    require,
+    same_bits,
+    tensors_in,
+)
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class LayerExample:
+    """A function that makes a new layer, and a batch x (N, ...) for it."""
+
+    make: Callable[[], Module]
+    x: Any
+    label: str = ""
+
+    def __str__(self) -> str:
+        return self.label
+
+    def layer(self, dtype: Any = np.float32) -> Module:
+        """A new layer, always the same one, whose parameters are all different from 0."""
+        random.seed(0)
+        layer = self.make().astype(dtype)
+        for number, parameter in enumerate(layer.parameters()):  # a bias of 0 would hide a wrong gradient
+            shift = numbers(*parameter.shape, low=-0.3, high=0.3, seed=number).astype(dtype)
+            parameter.data = parameter.data + shift
+        return layer
+
+    def batch(self, dtype: Any = np.float32) -> Array:
+        """x in that dtype."""
+        return np.asarray(self.x).astype(dtype)
+
+
+class LayerSubject(Subject):
+    """A layer with examples of its use."""
+
+    kind: ClassVar[str] = "layer"
+
+    def __init__(self, name: str, examples: Iterable[LayerExample]) -> None:
+        super().__init__(name, examples)
+
+    def gradients(self) -> list[GradcheckResult]:
+        """Two gradient checks for each example, in training and in evaluation."""
+        return [_gradcheck(example, mode) for example in self.examples for mode in (True, False)]
+
+    def check_gradient(self, example: LayerExample) -> None:
+        """The gradients for input and parameters agree with numerical differentiation, in both modes."""
+        for mode in (True, False):
+            _gradcheck(example, mode)
+
+    def check_dtype(self, example: LayerExample) -> None:
+        """float32 in gives float32 out, outputs and gradients; float64 the same after astype."""
+        for dtype in (np.float32, np.float64):
+            for mode in (True, False):
+                layer = example.layer(dtype).train(mode)
+                for array in _run(layer, example.batch(dtype)):
+                    require(array.dtype == dtype, f"{np.dtype(dtype)} inputs gave {array.dtype}")
+
+    def check_inputs_unchanged(self, example: LayerExample) -> None:
+        """The layer does not write to its input, and a forward and backward pass leave the parameters alone."""
+        layer, x = example.layer(), example.batch()
+        before, parameters = x.copy(), {p.name: p.numpy().copy() for p in layer.parameters()}
+        x.flags.writeable = False
+        try:
+            _run(layer, x, copy=False)
+        except ValueError as error:
+            require("read-only" not in str(error), f"it writes to its input ({error})")
+            raise
+        require(same_bits([x], [before]), "it changes its input")
+        for parameter in layer.parameters():
+            require(same_bits([parameter.numpy()], [parameters[parameter.name]]), f"it changes {parameter.name}")
+
+    def check_memory_order(self, example: LayerExample) -> None:
+        """Transposed, strided and reversed batches give what contiguous ones give."""
+        expected = _run(example.layer(np.float64).eval(), example.batch(np.float64))
+        for arrange in ARRANGEMENTS:
+            got = _run(example.layer(np.float64).eval(), arrange(example.batch(np.float64)), copy=False)
+            error = furthest(got, expected)
+            require(error < 1e-11, f"a batch in {arrange.__name__} memory order gives something else ({error:.2g})")
+
+    def check_batches(self, example: LayerExample) -> None:
+        """In evaluation every sample is treated on its own: a batch gives what its samples give one by one."""
+        layer, x = example.layer(np.float64).eval(), example.batch(np.float64)
+        with no_grad():
+            whole = tensors_in(layer(Tensor(x)))
+            single = [tensors_in(layer(Tensor(x[n : n + 1]))) for n in range(len(x))]
+        for place, y in enumerate(whole):
+            one_by_one = np.concatenate([outputs[place].numpy() for outputs in single])
+            error = furthest([y.numpy()], [one_by_one])
+            require(error < 1e-10, f"a sample's output depends on the others of its batch ({error:.2g})")
+
+    def check_empty(self, example: LayerExample) -> None:
+        """An empty batch gives an empty result, or an error of minidl's that says why it cannot."""
+        layer = example.layer().eval()
+        try:
+            outputs = tensors_in(layer(tensor(example.batch()[:0])))
+        except MinidlError as error:
+            require(len(str(error)) > 15, f"the error for an empty batch does not say what is wrong: {error}")
+        else:
+            require(all(len(y) == 0 for y in outputs), f"no samples give {[y.shape for y in outputs]}")
+
+    def check_repeats(self, example: LayerExample) -> None:
+        """The same seed gives the same parameters, outputs and gradients, bit for bit."""
+        one, other = (_run(example.layer(), example.batch()) for _ in range(2))
+        require(same_bits(one, other), "two layers made from the same seed differ: draw from minidl's generator")
+
+    def check_instances(self, example: LayerExample) -> None:
+        """Two layers share nothing: what is done to one leaves the other alone."""
+        if _random(example):
+            raise NotApplicable("random in training")
+        expected = _run(example.layer(), example.batch())
+        layer, other = example.layer(), example.make()
+        for parameter in other.parameters():
+            parameter.data = parameter.data + np.ones_like(parameter.data)
+        outputs = tensors_in(layer(x := tensor(example.batch(), requires_grad=True)))
+        backward_all(tensors_in(other(tensor(0.5 * example.batch(), requires_grad=True))))
+        backward_all(outputs)
+        got = [*(y.numpy() for y in outputs), x.grad]
+        require(same_bits(got, expected[: len(got)]), "another layer of this class changes what this one gives")
+
+    def check_parameters(self, example: LayerExample) -> None:
+        """Every parameter has a name of its own and gets a gradient."""
+        layer = example.layer()
+        names = [parameter.name for parameter in layer.parameters()]
+        require(len(set(names)) == len(names) and all(names), f"the parameters are named {names}")
+        _run(layer, example.batch())
+        without = [parameter.name for parameter in layer.parameters() if parameter.grad is None]
+        require(not without, f"no gradient arrives at {', '.join(map(str, without))}")
+
+    def check_state(self, example: LayerExample) -> None:
+        """The state, saved to a file and loaded into a new layer, gives the same layer."""
+        layer, x = example.layer(), example.batch()
+        _run(layer, x)  # running averages move
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint.save(f"{folder}/layer.safetensors", layer.state_dict())
+            state = checkpoint.load(f"{folder}/layer.safetensors")
+        random.seed(1)
+        other = example.make()
+        other.load_state_dict(state)
+        one, two = ([y.numpy() for y in tensors_in(each.eval()(tensor(x)))] for each in (layer, other))
+        require(
+            same_bits(one, two), "a layer that was saved and loaded gives something else: keep its state in Buffers"
+        )
+
+    def check_evaluation(self, example: LayerExample) -> None:
+        """In evaluation nothing is random, and nothing changes."""
+        layer, x = example.layer().eval(), tensor(example.batch())
+        state = layer.state_dict()
+        one, two = ([y.numpy() for y in tensors_in(layer(x))] for _ in range(2))
+        require(same_bits(one, two), "two calls in evaluation differ: look at self.training")
+        after = layer.state_dict()
+        require(same_bits(state.values(), after.values()), "a call in evaluation changes the state of the layer")
+
+    def check_wrong_channels(self, example: LayerExample) -> None:
+        """An input with another number of channels is an error that names the layer and the shape that came."""
+        layer, x = example.layer(), example.batch()
+        if not layer.parameters():
+            raise NotApplicable("a layer without parameters takes any number of channels")
+        wrong = np.concatenate([x, x[..., :1]], axis=-1)
+        try:
+            layer(tensor(wrong))
+        except MinidlError as error:
+            text = str(error)
+            require(type(layer).__name__ in text or error.where, f"the error does not name the layer: {text}")
+            require("got (" in text, f"the error does not say which shape came: {text}")
+        else:
+            require(False, f"it expects {x.shape} and accepts {wrong.shape}")
+
+    def check_backends(self, example: LayerExample) -> None:
+        """The other backends, the stand-in for CuPy among them, give what NumPy gives."""
+        for backend in other_backends():
+            for mode in (True, False):
+                expected = _run(example.layer(np.float64).train(mode), example.batch(np.float64))
+                got = _run(example.layer(np.float64).train(mode).to(backend), example.batch(np.float64), backend)
+                error = furthest(got, expected)
+                require(error < 1e-10, f"'{backend}' differs by {error:.2g}")
+
+
+def _gradcheck(example: LayerExample, mode: bool) -> GradcheckResult:
+    return gradcheck(_Repeated(example.layer(np.float64).train(mode)), example.batch(np.float64))
+
+
+class _Repeated(Module):
+    """A layer that draws the same random numbers every time."""
+
+    def __init__(self, layer: Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Any:
+        with _rewound(self.layer):
+            return self.layer(x)
+
+
+@contextmanager
+def _rewound(layer: Module) -> Iterator[None]:
+    """Put all random generators back to where they were."""
+    generators = [random.default_rng]
+    for _, module in layer.named_modules():
+        generators += [value for value in vars(module).values() if isinstance(value, random.Generator)]
+    states = [generator.state for generator in generators]
+    yield
+    for generator, state in zip(generators, states, strict=True):
+        generator.state = state
+
+
+def _random(example: LayerExample) -> bool:
+    """Whether two calls in training differ."""
+    layer, x = example.layer(), tensor(example.batch())
+    one, two = ([y.numpy() for y in tensors_in(layer(x))] for _ in range(2))
+    return not same_bits(one, two)
+
+
+def _run(layer: Module, x: Array, backend: str = "numpy", copy: bool = True) -> list[Array]:
+    """The outputs of a layer, and the gradients for its input and its parameters, as NumPy arrays."""
+    leaf = tensor(x, backend=backend, requires_grad=True) if copy else Tensor(x, requires_grad=True)
+    outputs = tensors_in(layer(leaf))
+    require(outputs and all(y.requires_grad for y in outputs), "an output does not depend on the input")
+    backward_all(outputs)
+    wanted = [leaf, *layer.parameters()]
+    gradients = [p.backend.to_numpy(p.grad) for p in wanted if p.grad is not None]
+    return [*(y.numpy() for y in outputs), *gradients]
+
+
+def check_layer(
+    layer: Callable[[], Module] | Module | str, x: Any = None, *, skip: Mapping[str, str] | None = None
+) -> Report:
+    """Run all checks of a layer on a batch x.
+
+    ``layer`` is a function that makes one (a class without arguments, ``lambda: nn.Dense(3, 2)``), or a registered
+    name, which is tried on its examples. The checks need several, so a layer alone is taken as the pattern to copy.
+    Raises :class:`CheckError` that lists what failed.
+
+    >>> from minidl import nn
+    >>> check_layer(lambda: nn.Dense(3, 2), np.ones((4, 3))).count("failed")
+    0
+    """
+    if isinstance(layer, str):
+        from .subjects import subject
+
+        if x is None:
+            return subject("layer", layer).run(skip)
+    if x is None:
+        raise MinidlError("check_layer needs a batch to try the layer on: check_layer(make, x)")
+    given: Any = plugins.get("layer", layer) if isinstance(layer, str) else layer
+    make = _copies_of(given) if isinstance(given, Module) else given
+    return LayerSubject(type(make()).__name__, [LayerExample(make, x)]).run(skip)
+
+
+def _copies_of(layer: Module) -> Callable[[], Module]:
+    import copy
+
+    pattern = copy.deepcopy(layer)
+    return lambda: copy.deepcopy(pattern)

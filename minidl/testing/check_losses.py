@@ -1,0 +1,124 @@
+"""What a loss owes: what an op owes, one number, no overflow, and the mean over the batch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from .. import plugins
+from ..errors import MinidlError
+from ..tensor import Tensor, tensor
+from .check_ops import OpExample, OpSubject
+from .kit import Report, distance, numbers, require
+
+Loss = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossExample(OpExample):
+    """A loss, with outputs of a network and targets to try it on; ``call`` and ``inputs`` are the loss of the outputs.
+
+    >>> from minidl.nn import functional as F
+    >>> LossExample.of(F.mse_loss, [[0.5, 2.0]], [[1.0, 2.0]]).inputs
+    (array([[0.5, 2. ]]),)
+    """
+
+    loss: Loss
+    targets: Any
+
+    @classmethod
+    def of(cls, loss: Loss, outputs: Any, targets: Any, label: str = "") -> Self:
+        """An example from its parts."""
+        outputs, targets = np.asarray(outputs, np.float64), np.asarray(targets)
+        return cls(lambda y: loss(y, targets), (outputs,), label, loss=loss, targets=targets)
+
+
+class LossSubject(OpSubject):
+    """A loss ``loss(outputs, targets)`` with examples of both."""
+
+    kind: ClassVar[str] = "loss"
+
+    def __init__(self, name: str, examples: Iterable[LossExample]) -> None:
+        super().__init__(name, examples)
+
+    def check_scalar(self, example: LossExample) -> None:
+        """It gives one number, as backward wants it."""
+        shape = example.loss(tensor(example.inputs[0]), example.targets).shape
+        require(shape == (), f"it gives the shape {shape}, expected one number: take the mean")
+
+    def check_mean(self, example: LossExample) -> None:
+        """It is the mean over the batch: the same batch twice over gives the same loss."""
+        outputs, targets = example.inputs[0], example.targets
+        once = example.loss(tensor(outputs), targets).item()
+        twice = example.loss(tensor(np.concatenate([outputs] * 2)), np.concatenate([targets] * 2)).item()
+        require(abs(twice - once) <= 1e-12 * abs(once), f"a batch gives {once:.6g}, the same twice {twice:.6g}")
+
+    def check_extremes(self, example: LossExample) -> None:
+        """Outputs of +-1e4 give finite losses and gradients, in float32 too."""
+        for dtype in (np.float32, np.float64):
+            for size in (1e4, -1e4):
+                y = tensor(np.copysign(size, example.inputs[0]).astype(dtype), requires_grad=True)
+                loss = example.loss(y, example.targets)
+                loss.backward()
+                require(np.isfinite(loss.item()), f"outputs of {size:g} give {loss.item()} in {np.dtype(dtype)}")
+                require(np.isfinite(np.asarray(y.grad)).all(), f"outputs of {size:g} give infinite gradients")
+
+    def check_targets(self, example: LossExample) -> None:
+        """Targets as arrays, tensors or lists of any number type give the same, in the dtype of the outputs."""
+        outputs, targets = tensor(example.inputs[0], dtype=np.float32), example.targets
+        expected = example.loss(outputs, targets)
+        other = np.int32 if targets.dtype.kind in "iu" else np.float32
+        for form in (targets.tolist(), tensor(targets), targets.astype(other)):
+            got = example.loss(outputs, form)
+            require(got.dtype == np.float32, f"outputs of float32 give {got.dtype}")
+            error = distance(got.numpy(), expected.numpy())
+            require(error < 1e-6, f"targets as {type(form).__name__} give another loss ({error:.2g})")
+
+    def check_wrong_shape(self, example: LossExample) -> None:
+        """Targets of another batch size are an error that names both sizes."""
+        count = len(example.targets)
+        longer = np.concatenate([example.targets] * 2)[: count + 1]
+        try:
+            example.loss(tensor(example.inputs[0]), longer)
+        except MinidlError as error:
+            clear = str(count) in str(error) and str(count + 1) in str(error)
+            require(clear, f"the error for {count + 1} targets and {count} outputs names no sizes: {error}")
+        else:
+            require(False, f"{count + 1} targets for {count} outputs are accepted")
+
+
+def check_loss(
+    loss: Loss | str, outputs: Any = None, targets: Any = None, *, skip: Mapping[str, str] | None = None
+) -> Report:
+    """Run all checks of a loss: a function or module of outputs and targets, its class, or a registered name.
+
+    Without ``outputs`` and ``targets`` a registered loss is tried on its examples; any other on outputs (4, 3) and
+    targets of the same shape between 0 and 1 or, if it refuses these, whole-number labels (4,). Raises
+    :class:`CheckError` that lists what failed.
+
+    >>> from minidl import nn
+    >>> check_loss(nn.functional.mse_loss).count("failed")
+    0
+    """
+    if isinstance(loss, str) and outputs is None:
+        from .subjects import subject
+
+        return subject("loss", loss).run(skip)
+    made: Any = plugins.get("loss", loss) if isinstance(loss, str) else loss
+    name = loss if isinstance(loss, str) else getattr(made, "__name__", type(made).__name__)
+    made = made() if isinstance(made, type) else made
+    example = default_example(made) if outputs is None else LossExample.of(made, outputs, targets)
+    return LossSubject(name, [example]).run(skip)
+
+
+def default_example(loss: Loss) -> LossExample:
+    """Outputs, and the first kind of targets that a loss accepts."""
+    outputs, reasons = numbers(4, 3), []
+    for targets in (numbers(4, 3, low=0.0, high=1.0, seed=1), np.array([2, 0, 1, 1])):
+        try:
+            loss(tensor(outputs), targets)
+            return LossExample.of(loss, outputs, targets)
+        except (MinidlError, ValueError, TypeError) as error:
+            reasons.append(str(error))
+    raise MinidlError(f"give outputs and targets to try the loss on; it refused: {'; '.join(reasons)}")

@@ -1,0 +1,265 @@
+"""What an op owes: right gradients, kept dtypes, inputs left alone, the same answer whatever happens around it."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import backends, plugins
+from ..errors import MinidlError
+from ..op import Op
+from ..tensor import Tensor, no_grad
+from .gradcheck import GradcheckResult, gradcheck
+from .kit import (
+    ARRANGEMENTS,
+    NotApplicable,
+    Report,
+    Subject,
+    backward_all,
+    furthest,
+    numbers,
+    other_backends,
+    require,
+    same_bits,
+    tensors_in,
+)
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class OpExample:
+    """A function of tensors, and arrays to try it on; ``portable`` is False for what runs on NumPy alone."""
+
+    call: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    label: str = ""
+    portable: bool = True
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def float_positions(self) -> list[int]:
+        """Which inputs can have a gradient."""
+        return [position for position, x in enumerate(self.inputs) if np.asarray(x).dtype.kind == "f"]
+
+
+class OpSubject(Subject):
+    """An op with examples of its use."""
+
+    kind: ClassVar[str] = "op"
+
+    def __init__(self, name: str, examples: Iterable[OpExample]) -> None:
+        super().__init__(name, examples)
+
+    def gradients(self) -> list[GradcheckResult]:
+        """One gradient check for each example."""
+        return [gradcheck(example.call, *example.inputs) for example in self.examples]
+
+    def check_gradient(self, example: OpExample) -> None:
+        """The gradients agree with numerical differentiation to 1e-8, in float64."""
+        gradcheck(example.call, *example.inputs)
+
+    def check_dtype(self, example: OpExample) -> None:
+        """float32 in gives float32 out, outputs and gradients; float64 the same."""
+        for dtype in (np.float32, np.float64):
+            for array in evaluate(example, dtype=dtype):
+                require(
+                    array.dtype.kind != "f" or array.dtype == dtype,
+                    f"{np.dtype(dtype)} inputs gave {array.dtype}: keep the dtype of the inputs",
+                )
+
+    def check_single_precision(self, example: OpExample) -> None:
+        """float32 gives what float64 gives, to its precision."""
+        rounded = [np.asarray(x, np.float32) if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
+        single = [y.astype(np.float64) for y in evaluate(example, rounded, np.float32)]
+        error = furthest(single, evaluate(example, rounded))
+        require(error < 1e-4, f"float32 differs from float64 by {error:.2g} relative")
+
+    def check_finite(self, example: OpExample) -> None:
+        """Outputs and gradients are finite numbers, also where there is no derivative: there they follow a rule."""
+        for array in evaluate(example):
+            require(array.dtype.kind != "f" or np.isfinite(array).all(), "an output or a gradient is not finite")
+
+    def check_inputs_unchanged(self, example: OpExample) -> None:
+        """Neither pass writes to its inputs, to the cotangent or to the output that the user holds."""
+        given = leaves(example.inputs)
+        arrays = [x.data if isinstance(x, Tensor) else np.asarray(x) for x in given]
+        before = [array.copy() for array in arrays]
+        for array in arrays:
+            array.flags.writeable = False
+        try:
+            (y, *_) = tensors_in(example.call(*given))
+            cotangent = numbers(*y.shape)
+            kept, seed = y.numpy().copy(), cotangent.copy()
+            cotangent.flags.writeable = False
+            y.backward(cotangent)
+        except ValueError as error:
+            require("read-only" not in str(error), f"it writes to its inputs or to the cotangent ({error})")
+            raise
+        require(same_bits(arrays, before), "it changes its inputs")
+        require(np.array_equal(cotangent, seed), "backward changes the cotangent")
+        require(same_bits([y.numpy()], [kept]), "backward changes the output, which the user may hold")
+
+    def check_memory_order(self, example: OpExample) -> None:
+        """Transposed, strided and reversed arrays give what contiguous ones give."""
+        expected = evaluate(example)
+        for arrange in ARRANGEMENTS:
+            arranged = [arrange(np.asarray(x)) if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
+            error = furthest(evaluate(example, arranged), expected)
+            require(error < 1e-12, f"arrays in {arrange.__name__} memory order give something else ({error:.2g})")
+
+    def check_repeats(self, example: OpExample) -> None:
+        """The same inputs give the same result, bit for bit."""
+        require(same_bits(evaluate(example), evaluate(example)), "two calls give different results")
+
+    def check_independence(self, example: OpExample) -> None:
+        """Two uses that overlap in time do not disturb each other: nothing is shared between calls."""
+        others = [x * 0.5 if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
+        try:
+            expected = [evaluate(example), evaluate(example, others)]
+        except MinidlError as error:
+            raise NotApplicable(f"half of the inputs is no input: {error}") from error
+        given = [leaves(example.inputs), leaves(others)]
+        outputs = [tensors_in(example.call(*one)) for one in given]
+        got = [outputs_and_gradients(one, y) for one, y in zip(given, outputs, strict=True)]
+        require(
+            all(same_bits(a, b) for a, b in zip(got, expected, strict=True)),
+            "a second call between forward and backward changes the result of the first",
+        )
+
+    def check_accumulation(self, example: OpExample) -> None:
+        """Gradients add up: of two backward passes at a leaf, of two uses at what is computed on the way."""
+        expected = [2 * gradient for gradient in evaluate(example)[-len(example.float_positions) :]]
+        for between in (False, True):
+            given = leaves(example.inputs)
+            inputs = [x * 1.0 if between and isinstance(x, Tensor) else x for x in given]
+            outputs = [tensors_in(example.call(*inputs)) for _ in range(2)]
+            if between:
+                backward_all([one + other for one, other in zip(*outputs, strict=True)])
+            else:
+                for one in outputs:
+                    backward_all(one)
+            error = furthest([x.grad for x in given if isinstance(x, Tensor)], expected)
+            require(error < 1e-12, f"an input that is used twice does not get the sum of the gradients ({error:.2g})")
+
+    def check_gradients_of_their_own(self, example: OpExample) -> None:
+        """A gradient belongs to its leaf: writing to it changes no other gradient, and not the cotangent."""
+        inputs = leaves(example.inputs)
+        (y, *_) = tensors_in(example.call(*inputs))
+        given = [x for x in inputs if isinstance(x, Tensor)]
+        cotangent = numbers(*y.shape)
+        y.backward(cotangent)
+        arrays = [cotangent, y.data, *(x.data for x in given), *(x.grad for x in given)]
+        for one, other in itertools.combinations([array for array in arrays if array is not None], 2):
+            shared = np.shares_memory(one, other) and any(x.grad is one or x.grad is other for x in given)
+            require(not shared, "a gradient shares its memory with another array")
+        require(all(x.grad is None or x.grad.flags.writeable for x in given), "a gradient cannot be written to")
+
+    def check_partial(self, example: OpExample) -> None:
+        """An input that alone wants a gradient gets the same one."""
+        positions = example.float_positions
+        full = evaluate(example)[-len(positions) :]
+        for expected, position in zip(full, positions, strict=True):
+            given = leaves(example.inputs)
+            for other in positions:
+                given[other].requires_grad = other == position
+            *_, gradient = outputs_and_gradients(given, tensors_in(example.call(*given)))
+            require(furthest([gradient], [expected]) < 1e-12, f"input {position} alone gets another gradient")
+            others = [given[other].grad for other in positions if other != position]
+            require(all(other is None for other in others), "an input that wants no gradient gets one")
+
+    def check_no_grad(self, example: OpExample) -> None:
+        """Under no_grad the result is the same and nothing is recorded."""
+        given = leaves(example.inputs)
+        with no_grad():
+            without = tensors_in(example.call(*given))
+        recorded = tensors_in(example.call(*given))
+        require(same_bits([y.numpy() for y in without], [y.numpy() for y in recorded]), "no_grad changes the result")
+        require(not any(y.requires_grad for y in without), "no_grad records the op all the same")
+
+    def check_empty(self, example: OpExample) -> None:
+        """An empty batch gives an empty result, or an error of minidl's that says why it cannot."""
+        arrays = [np.asarray(x) for x in example.inputs]
+        if len({len(x) for x in arrays if x.ndim > 1}) != 1:
+            raise NotApplicable("the inputs have no common batch axis")
+        try:
+            evaluate(example, [x[:0] if x.ndim > 1 else x for x in arrays])
+        except (MinidlError, IndexError) as error:
+            require(len(str(error)) > 15, f"the error for an empty batch does not say what is wrong: {error}")
+
+    def check_backends(self, example: OpExample) -> None:
+        """The other backends, the stand-in for CuPy among them, give what NumPy gives."""
+        if not example.portable:
+            raise NotApplicable("for NumPy only")
+        for backend in other_backends():
+            for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 1e-4)):
+                error = furthest(evaluate(example, dtype=dtype, backend=backend), evaluate(example, dtype=dtype))
+                require(error < tolerance, f"'{backend}' differs by {error:.2g} in {np.dtype(dtype)}")
+
+
+def evaluate(
+    example: OpExample, inputs: Iterable[Any] | None = None, dtype: Any = np.float64, backend: str = "numpy"
+) -> list[Array]:
+    """The outputs and the gradients for all float inputs, with random cotangents, as NumPy arrays."""
+    given = leaves(example.inputs if inputs is None else inputs, dtype, backend)
+    return outputs_and_gradients(given, tensors_in(example.call(*given)))
+
+
+def outputs_and_gradients(given: Iterable[Any], outputs: list[Tensor]) -> list[Array]:
+    """Go backward from the outputs; they, and the gradients of the leaves, as NumPy arrays of their own."""
+    backward_all(outputs)
+    wanted = [x for x in given if isinstance(x, Tensor) and x.requires_grad]
+    require(all(x.grad is not None for x in wanted), "an input gets no gradient")
+    return [y.numpy().copy() for y in outputs] + [x.backend.to_numpy(x.grad).copy() for x in wanted]
+
+
+def leaves(inputs: Iterable[Any], dtype: Any = np.float64, backend: str = "numpy") -> list[Any]:
+    """Arrays as leaf tensors to differentiate by, in their memory order; what holds no floats stays an array."""
+    place = backends.get(backend)
+    made = []
+    for x in map(np.asarray, inputs):
+        if x.dtype.kind != "f":
+            made.append(place.asarray(x))
+            continue
+        view = x.base is not None and not x.flags.c_contiguous and x.dtype == dtype
+        array = x if view else x.astype(dtype, order="K")
+        made.append(Tensor(place.asarray(array), requires_grad=True))
+    return made
+
+
+def check_op(
+    op: type[Op] | Callable[..., Any] | str, *inputs: Any, skip: Mapping[str, str] | None = None, **options: Any
+) -> Report:
+    """Run all checks of an op on some inputs; ``options`` go to it.
+
+    ``op`` is a class, a function of tensors, or a registered name. Without inputs a registered op is tried on its
+    examples, any other on (2, 3) arrays, one for each argument of its forward pass. ``skip`` maps names of checks to
+    reasons. Raises :class:`CheckError` that lists what failed.
+
+    >>> from minidl import ops
+    >>> check_op(ops.Exp, np.array([[0.5, -1.0]])).count("failed")
+    0
+    """
+    if isinstance(op, str) and not inputs:
+        from .subjects import subject
+
+        return subject("op", op).run(skip)
+    made: Any = plugins.get("op", op) if isinstance(op, str) else op
+    call = getattr(made, "apply", made)
+    example = OpExample(lambda *tensors: call(*tensors, **options), inputs or default_inputs(made))
+    return OpSubject(op if isinstance(op, str) else getattr(made, "__name__", "op"), [example]).run(skip)
+
+
+def default_inputs(op: Any) -> tuple[Array, ...]:
+    """One (2, 3) array of positive numbers for each argument of an op's forward pass, or of a function."""
+    function: Any = getattr(op, "forward", op)
+    parameters = list(inspect.signature(function).parameters.values())[isinstance(op, type) :]
+    count = sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    if count == 0:
+        raise MinidlError(f"{op.__name__} takes any number of inputs: give some arrays to try it on")
+    return tuple(numbers(2, 3, low=0.3, seed=number) for number in range(count))

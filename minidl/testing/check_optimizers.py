@@ -1,0 +1,189 @@
+"""What an optimizer owes: parameters changed in place, a state for each that can be saved, and a loss that falls."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import checkpoint, plugins
+from ..errors import MinidlError
+from ..nn import Module, Parameter
+from ..optim import Optimizer
+from .kit import Report, Subject, furthest, numbers, other_backends, require, same_bits
+
+Array = Any
+SHAPES = ((3, 4), (4,), (1, 1), ())
+LR = 0.01
+
+
+@dataclass(frozen=True)
+class OptimizerExample:
+    """A function that makes an optimizer of parameters and a learning rate (or schedule)."""
+
+    make: Callable[..., Optimizer]
+    label: str = ""
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class _Weights(Module):
+    """Parameters of several shapes, and targets that they are drawn to."""
+
+    def __init__(self, dtype: Any = np.float32, count: int = len(SHAPES)) -> None:
+        super().__init__()
+        self.p = [Parameter(numbers(*shape, seed=i).astype(dtype)) for i, shape in enumerate(SHAPES[:count])]
+
+    def loss(self) -> Any:
+        """Half the squared distance from 1, which gives the gradient p - 1."""
+        total: Any = 0.0
+        for p in self.parameters():
+            total = total + ((p - 1.0) ** 2).sum() / 2
+        return total
+
+    def arrays(self) -> list[Array]:
+        """Copies of all parameters."""
+        return list(self.state_dict().values())
+
+
+class OptimizerSubject(Subject):
+    """An optimizer with ways to make it."""
+
+    kind: ClassVar[str] = "optimizer"
+
+    def __init__(self, name: str, examples: Iterable[OptimizerExample]) -> None:
+        super().__init__(name, examples)
+
+    def check_in_place(self, example: OptimizerExample) -> None:
+        """A step changes every parameter in place and keeps its dtype."""
+        for dtype in (np.float32, np.float64):
+            weights = _Weights(dtype)
+            arrays, before = [p.data for p in weights.parameters()], weights.arrays()
+            _train(example.make(weights.parameters(), lr=LR), weights, steps=1)
+            for p, array, old in zip(weights.parameters(), arrays, before, strict=True):
+                require(p.data is array, f"{p.name} is another array after the step: change param in place")
+                require(p.dtype == dtype, f"{p.name} became {p.dtype}, it was {np.dtype(dtype)}")
+                require(not np.array_equal(array, old), f"{p.name} has not moved: change param in place")
+
+    def check_gradients_unchanged(self, example: OptimizerExample) -> None:
+        """The gradients are still there after the step, as they were."""
+        weights = _Weights()
+        optimizer = example.make(weights.parameters(), lr=LR)
+        for _ in range(2):
+            optimizer.zero_grad()
+            weights.loss().backward()
+            before = [np.array(p.grad) for p in weights.parameters()]
+            optimizer.step()
+            require(same_bits([p.grad for p in weights.parameters()], before), "a step changes the gradients")
+
+    def check_state_of_its_own(self, example: OptimizerExample) -> None:
+        """What is remembered of one parameter has no influence on another."""
+        together, alone = _Weights(), _Weights(count=1)
+        for weights in (together, alone):
+            _train(example.make(weights.parameters(), lr=LR), weights, steps=4)
+        require(
+            same_bits(together.arrays()[:1], alone.arrays()),
+            "a parameter moves differently when others are there: keep what you remember in `state`",
+        )
+
+    def check_state(self, example: OptimizerExample) -> None:
+        """A training that is saved to a file and resumed goes on as if it had not stopped, bit for bit."""
+        whole, resumed = _Weights(), _Weights()
+        _train(example.make(whole.parameters(), lr=LR), whole, steps=6)
+        first = example.make(resumed.parameters(), lr=LR)
+        _train(first, resumed, steps=3)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                checkpoint.save_state(f"{folder}/state.safetensors", first.state_dict())
+            except TypeError as error:
+                require(False, f"the state cannot be saved ({error}): put arrays and numbers into it, nothing else")
+            state = checkpoint.load_state(f"{folder}/state.safetensors")
+        second = example.make(resumed.parameters(), lr=LR)
+        second.load_state_dict(state)
+        _train(second, resumed, steps=3)
+        require(
+            same_bits(whole.arrays(), resumed.arrays()),
+            "a resumed training goes another way: keep everything that you remember in `state`",
+        )
+
+    def check_missing_gradients(self, example: OptimizerExample) -> None:
+        """A parameter without a gradient stays as it is."""
+        weights = _Weights()
+        optimizer = example.make(weights.parameters(), lr=LR)
+        weights.loss().backward()
+        idle = weights.parameters()[0]
+        idle.grad, before = None, idle.numpy().copy()
+        optimizer.step()
+        require(same_bits([idle.numpy()], [before]), f"{idle.name} moved though it has no gradient")
+
+    def check_learning_rate(self, example: OptimizerExample) -> None:
+        """The learning rate of a schedule is used: at 0 nothing moves, after that it does."""
+        weights = _Weights()
+        optimizer = example.make(weights.parameters(), lr=lambda step: 0.0 if step < 2 else LR)
+        before = weights.arrays()
+        _train(optimizer, weights, steps=2)
+        require(same_bits(weights.arrays(), before), "parameters move at a learning rate of 0: use self.lr")
+        _train(optimizer, weights, steps=1)
+        require(not same_bits(weights.arrays(), before), "nothing moves though the schedule says so: use self.lr")
+
+    def check_descent(self, example: OptimizerExample) -> None:
+        """The loss of a simple problem falls: at the first step, and to a half in 300."""
+        weights = _Weights(np.float64)
+        optimizer = example.make(weights.parameters(), lr=LR)
+        start = weights.loss().item()
+        _train(optimizer, weights, steps=1)
+        require(weights.loss().item() < start, f"the first step leads from {start:.6g} to {weights.loss().item():.6g}")
+        _train(optimizer, weights, steps=299)
+        end = weights.loss().item()
+        require(end < start / 2, f"300 steps lead from a loss of {start:.4g} to {end:.4g} only")
+
+    def check_repeats(self, example: OptimizerExample) -> None:
+        """The same training twice gives the same weights, bit for bit."""
+        results = []
+        for _ in range(2):
+            weights = _Weights()
+            _train(example.make(weights.parameters(), lr=LR), weights, steps=4)
+            results.append(weights.arrays())
+        require(same_bits(*results), "the same training gives other weights the second time")
+
+    def check_backends(self, example: OptimizerExample) -> None:
+        """The other backends, the stand-in for CuPy among them, give what NumPy gives."""
+        expected = _Weights(np.float64)
+        _train(example.make(expected.parameters(), lr=LR), expected, steps=4)
+        for backend in other_backends():
+            weights = _Weights(np.float64).to(backend)
+            _train(example.make(weights.parameters(), lr=LR), weights, steps=4)
+            error = furthest(weights.arrays(), expected.arrays())
+            require(error < 1e-10, f"'{backend}' differs by {error:.2g}")
+
+
+def _train(optimizer: Optimizer, weights: _Weights, steps: int) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        weights.loss().backward()
+        optimizer.step()
+
+
+def check_optimizer(
+    optimizer: Callable[..., Optimizer] | str, *, skip: Mapping[str, str] | None = None, **options: Any
+) -> Report:
+    """Run all checks of an optimizer: its class, or a registered name; ``options`` go to it.
+
+    Raises :class:`CheckError` that lists what failed.
+
+    >>> from minidl import optim
+    >>> check_optimizer(optim.SGD, momentum=0.9).count("failed")
+    0
+    """
+    if isinstance(optimizer, str) and not options:
+        from .subjects import subject
+
+        return subject("optimizer", optimizer).run(skip)
+    cls: Any = plugins.get("optimizer", optimizer) if isinstance(optimizer, str) else optimizer
+    if not callable(cls):
+        raise MinidlError(f"check_optimizer wants a class or a registered name, got {type(cls).__name__}")
+    name = optimizer if isinstance(optimizer, str) else getattr(cls, "__name__", "optimizer")
+    example = OptimizerExample(lambda parameters, lr: cls(parameters, lr=lr, **options))
+    return OptimizerSubject(name, [example]).run(skip)

@@ -1,0 +1,259 @@
+"""The conformance kit: what every plugin of a kind owes its users, as checks that can be listed, run and skipped.
+
+A :class:`Subject` is a plugin with examples of its use. Each of its methods named ``check_...`` is one check, made on
+one example; the first line of its docstring says what is owed. :func:`minidl.testing.check_op` and its sisters run all
+of them at once; :func:`parametrize_with_checks` makes each a test of its own under pytest.
+"""
+
+from abc import ABC
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import backends, plugins
+from ..errors import BackendError, MinidlError, suggestion
+from ..tensor import Tensor
+from .gradcheck import GradcheckResult
+from .strict import StrictBackend
+
+PREFIX = "check_"
+COTANGENTS = 1000
+"""Seeds from here on are for cotangents, which must have nothing to do with the inputs."""
+
+
+class CheckError(MinidlError, AssertionError):
+    """A plugin that does not keep what its kind promises."""
+
+
+class NotApplicable(Exception):  # noqa: N818 - a reason to skip, no error
+    """Raised by a check that has nothing to check on an example; says why."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a check: ``status`` is "passed", "failed" or "skipped"; ``reason`` says why not passed."""
+
+    check: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcomes of all checks of one plugin."""
+
+    kind: str
+    name: str
+    outcomes: tuple[Outcome, ...]
+
+    def count(self, status: str) -> int:
+        """How many checks ended so."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    def __str__(self) -> str:
+        width = max(len(outcome.check) for outcome in self.outcomes)
+        lines = [f"{self.kind} '{self.name}': {self.count('passed')} of {len(self.outcomes)} checks passed"]
+        for outcome in self.outcomes:
+            lines.append(f"  {outcome.check:<{width}}  {outcome.status}  {outcome.reason}".rstrip())
+        return "\n".join(lines)
+
+
+class Subject(ABC):
+    """A plugin under examination: subclasses, one for each kind, hold the checks."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, examples: Iterable[Any]) -> None:
+        self.name, self.examples = name, list(examples)
+        if not self.examples:
+            raise MinidlError(f"{self.kind} '{name}': at least one example is needed to check it on")
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """The names of all checks of this kind, and what each asks for."""
+        methods = {attribute: getattr(cls, attribute) for attribute in dir(cls) if attribute.startswith(PREFIX)}
+        return {
+            name.removeprefix(PREFIX): (method.__doc__ or "").strip().splitlines()[0]
+            for name, method in methods.items()
+        }
+
+    def checks(self) -> dict[str, Callable[[], None]]:
+        """All checks by name, each a function; see :meth:`run_check`."""
+        return {name: partial(self.run_check, name) for name in self.descriptions()}
+
+    def run_check(self, name: str) -> None:
+        """Make one check on all examples.
+
+        Raises an error of minidl's, mostly :class:`CheckError`, that names the plugin and the example, and
+        :class:`NotApplicable` if there is nothing to check on any of them.
+        """
+        reasons = []
+        for example in self.examples:
+            label = f" ({example})" if str(example) else ""
+            try:
+                getattr(self, PREFIX + name)(example)
+            except NotApplicable as reason:
+                reasons.append(reason)
+            except CheckError as error:
+                error.locate(f"{self.kind} '{self.name}'{label}")
+                raise
+            except Exception as error:  # a stranger's plugin may raise anything
+                message = str(error) if isinstance(error, MinidlError) else f"{type(error).__name__}: {error}"
+                raise CheckError(message, f"{self.kind} '{self.name}'{label}") from error
+        if len(reasons) == len(self.examples):
+            raise reasons[0]
+
+    def gradients(self) -> list[GradcheckResult]:
+        """The results of all gradient checks, none for kinds without gradients; raises GradientError."""
+        return []
+
+    def run(self, skip: Mapping[str, str] | None = None) -> Report:
+        """Run all checks but those to ``skip``, a dictionary of check names and reasons.
+
+        Raises :class:`CheckError` with everything that failed.
+        """
+        skip = skip or {}
+        for name, reason in skip.items():
+            if name not in self.descriptions() or not reason:
+                known = ", ".join(self.descriptions())
+                why = "is skipped without a reason" if name in self.descriptions() else "does not exist"
+                raise MinidlError(f"the check '{name}' {why}.{suggestion(name, self.descriptions())} Checks: {known}.")
+        outcomes = [
+            Outcome(name, "skipped", skip[name]) if name in skip else _outcome(name, check)
+            for name, check in self.checks().items()
+        ]
+        report = Report(self.kind, self.name, tuple(outcomes))
+        if report.count("failed"):
+            raise CheckError(str(report))
+        return report
+
+
+def _outcome(name: str, check: Callable[[], None]) -> Outcome:
+    try:
+        check()
+    except NotApplicable as reason:
+        return Outcome(name, "skipped", str(reason))
+    except CheckError as error:
+        return Outcome(name, "failed", str(error))
+    return Outcome(name, "passed")
+
+
+def parametrize_with_checks(subjects: Iterable[Subject]) -> Any:
+    """A pytest decorator: the test function is run once for every check of every subject, its argument ``check``.
+
+    >>> from minidl.testing import subject
+    >>> @parametrize_with_checks([subject("op", "exp"), subject("layer", "dense")])
+    ... def test_my_plugins(check):
+    ...     check()
+    """
+    import pytest
+
+    made = [
+        pytest.param(partial(_under_pytest, check), id=f"{subject.kind}-{subject.name}-{name}")
+        for subject in subjects
+        for name, check in subject.checks().items()
+    ]
+    return pytest.mark.parametrize("check", made)
+
+
+def _under_pytest(check: Callable[[], None]) -> None:
+    import pytest
+
+    try:
+        check()
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+
+
+# What the checks of several kinds use
+
+
+def require(condition: Any, message: str) -> None:
+    """Raise :class:`CheckError` with a message unless a condition holds."""
+    if not condition:
+        raise CheckError(message)
+
+
+def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) -> NDArray[np.float64]:
+    """Random float64 numbers, no two of them closer to each other than the steps of a gradient check.
+
+    >>> numbers(2, 2).shape
+    (2, 2)
+    """
+    rng = np.random.default_rng([seed, *shape])
+    count = int(np.prod(shape))
+    return (low + (high - low) * (rng.permutation(count) + 0.25) / max(count, 1)).reshape(shape)
+
+
+def tensors_in(nested: Any) -> list[Tensor]:
+    """The tensors in a tensor, or in tuples, lists and dictionaries of them."""
+    if isinstance(nested, Tensor):
+        return [nested]
+    return [y for part in (nested.values() if isinstance(nested, dict) else nested) for y in tensors_in(part)]
+
+
+def backward_all(outputs: Iterable[Tensor]) -> None:
+    """One backward pass for several outputs, each with a random cotangent of its own."""
+    total: Any = 0.0
+    for number, y in enumerate(outputs):
+        cotangent = y.backend.asarray(numbers(*y.shape, seed=COTANGENTS + number).astype(y.dtype))
+        total = total + (y * Tensor(cotangent)).sum()
+    total.backward()
+
+
+def same_bits(one: Iterable[Any], other: Iterable[Any]) -> bool:
+    """Whether two lists of arrays are equal to the last bit (NaN equals itself)."""
+    pairs = list(zip(one, other, strict=True))
+    return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+def distance(one: Any, other: Any) -> float:
+    """The largest difference of two arrays relative to the largest value of the other; infinite for NaN."""
+    if one.shape != other.shape:
+        return float("inf")
+    if not one.size:
+        return 0.0
+    worst = float(np.max(np.abs(one - other)) / max(float(np.max(np.abs(other))), 1e-30))
+    return worst if worst == worst else float("inf")
+
+
+def furthest(some: Iterable[Any], others: Iterable[Any]) -> float:
+    """The largest :func:`distance` of arrays to their counterparts."""
+    return max((distance(one, other) for one, other in zip(some, others, strict=True)), default=0.0)
+
+
+def fortran(x: Any) -> Any:
+    """The same values, the first axis the fastest in memory."""
+    return np.asfortranarray(x)
+
+
+def strided(x: Any) -> Any:
+    """The same values with gaps in memory."""
+    wide = np.full([2 * size for size in x.shape], np.nan, x.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in x.shape)]
+    view[...] = x
+    return view
+
+
+def reversed_order(x: Any) -> Any:
+    """The same values, stored from the last to the first."""
+    flip = tuple(slice(None, None, -1) for _ in x.shape)
+    return x[flip].copy()[flip]
+
+
+ARRANGEMENTS: tuple[Callable[[Any], Any], ...] = (fortran, strided, reversed_order)
+
+
+def other_backends() -> list[str]:
+    """The backends to compare NumPy's results with: the strict stand-in, and CuPy where it works."""
+    plugins.register("backend", "strict")(StrictBackend)
+    found = ["strict"]
+    try:
+        backends.get("cupy")
+    except BackendError:
+        return found
+    return [*found, "cupy"]

@@ -1,0 +1,30 @@
+"""Everything that is registered keeps what its kind promises: every check of the kit on every plugin."""
+
+from collections.abc import Callable
+
+import pytest
+
+import minidl as md
+from minidl.testing import gradcheck, parametrize_with_checks, subjects
+from minidl.testing.examples import OPS
+from minidl.testing.gradcheck import DIRECTIONS, EVERY_ELEMENT
+
+KINDS = ("op", "layer", "loss", "optimizer", "conv_algorithm")
+
+
+@parametrize_with_checks([subject for kind in KINDS for subject in subjects(kind)])
+def test_plugin(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_gradients_are_right_to_1e8_and_all_were_compared(name: str) -> None:
+    for example in OPS[name]:
+        result = gradcheck(example.call, *example.inputs)
+        assert result.worst <= 1e-8
+        directions = sum(x.size if x.size <= EVERY_ELEMENT else DIRECTIONS for x in example.inputs)
+        assert (result.compared, result.kinks) == ((directions - 1, 1) if example.label == "kink" else (directions, 0))
+
+
+def test_every_op_of_the_examples_is_registered() -> None:
+    assert set(OPS) == set(md.plugins.names("op"))
