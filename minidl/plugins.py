@@ -18,7 +18,7 @@ imported when they are first asked for, so a broken one can never break ``import
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -120,10 +120,13 @@ def build(kind: str, name: str, *args: Any, **options: Any) -> Any:
 
 def describe() -> list[PluginInfo]:
     """Every plugin of every kind, loading those that are only announced; failures are rows, not errors."""
-    return [_describe(kind, name) for kind in KINDS for name in names(kind)]
+    from importlib import metadata
+
+    packages = metadata.packages_distributions()
+    return [_describe(kind, name, packages) for kind in KINDS for name in names(kind)]
 
 
-def _describe(kind: str, name: str) -> PluginInfo:
+def _describe(kind: str, name: str, packages: Mapping[str, list[str]]) -> PluginInfo:
     point = _announced(kind).get(name)
     try:
         module = getattr(get(kind, name), "__module__", None) or ""
@@ -135,9 +138,8 @@ def _describe(kind: str, name: str) -> PluginInfo:
     from importlib import metadata
 
     package = module.partition(".")[0]
-    distributions = metadata.packages_distributions().get(package, [])
-    distribution = distributions[0] if distributions else package
-    version = metadata.version(distribution) if distributions else "not installed"
+    distribution = packages.get(package, [package])[0]
+    version = metadata.version(distribution) if package in packages else "not installed"
     return PluginInfo(kind, name, distribution, version, "loaded")
 
 

@@ -1,0 +1,128 @@
+"""The registry: names, errors, and packages of strangers found through their entry points."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from minidl import nn, optim, plugins
+from minidl.errors import PluginError
+
+
+@pytest.fixture(autouse=True)
+def _clean_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(plugins, "_registered", {kind: dict(known) for kind, known in plugins._registered.items()})
+    plugins._announced.cache_clear()
+    yield
+    plugins._announced.cache_clear()
+
+
+def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, points: str) -> None:
+    """Put a module and the metadata of an installed distribution on the path."""
+    (folder / f"{name}.py").write_text(module)
+    info = folder / f"{name}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    plugins._announced.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "thing"),
+    [
+        ("layer", "dense", nn.Dense),
+        ("optimizer", "adam", optim.Adam),
+        ("optimizer", "sgd", optim.SGD),
+        ("schedule", "cosine", optim.cosine),
+        ("initializer", "he_normal", nn.init.he_normal),
+    ],
+)
+def test_the_built_in_ones_are_registered_like_any_other(kind: str, name: str, thing: object) -> None:
+    assert plugins.get(kind, name) is thing
+
+
+def test_every_built_in_kind_has_members() -> None:
+    for kind in plugins.KINDS:
+        assert plugins.names(kind), kind
+
+
+def test_group_names_are_plurals() -> None:
+    assert [plugins.group(kind) for kind in ("op", "loss", "conv_algorithm", "dataset")] == [
+        "minidl.ops",
+        "minidl.losses",
+        "minidl.conv_algorithms",
+        "minidl.datasets",
+    ]
+
+
+def test_an_unknown_name_gets_the_closest_match_and_the_list() -> None:
+    with pytest.raises(PluginError, match=r"there is no optimizer 'adm'\. Did you mean 'adam'\?.*Known: .*adamw.*sgd"):
+        plugins.get("optimizer", "adm")
+
+
+def test_an_unknown_kind_gets_the_closest_match() -> None:
+    for call in (lambda: plugins.names("optimiser"), lambda: plugins.register("optimiser", "x")):
+        with pytest.raises(PluginError, match=r"no kind of plugin 'optimiser'\. Did you mean 'optimizer'"):
+            call()
+
+
+def test_two_things_of_one_name_clash() -> None:
+    @plugins.register("layer", "mine")
+    class Mine:
+        pass
+
+    plugins.register("layer", "mine")(Mine)  # the same thing again is no clash
+    with pytest.raises(PluginError, match=r"the layer 'mine' exists already .*Mine.*register yours under another name"):
+        plugins.register("layer", "mine")(type("Other", (), {}))
+    assert plugins.get("layer", "mine") is Mine
+
+
+def test_a_reloaded_class_replaces_itself() -> None:
+    first, second = (type("Mine", (), {"__module__": __name__}) for _ in range(2))
+    plugins.register("layer", "mine")(first)
+    plugins.register("layer", "mine")(second)
+    assert plugins.get("layer", "mine") is second
+
+
+def test_an_installed_package_is_found_and_imported_only_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "import minidl\nclass Lion(minidl.optim.SGD): pass\n"
+    _install(tmp_path, monkeypatch, "minidl_lion", module, "[minidl.optimizers]\nlion = minidl_lion:Lion\n")
+    assert "lion" in plugins.names("optimizer")
+    assert "minidl_lion" not in sys.modules
+    lion = plugins.build("optimizer", "lion", [], lr=0.5)
+    assert (type(lion).__name__, lion.lr) == ("Lion", 0.5)
+    (row,) = [row for row in plugins.describe() if row.name == "lion"]
+    assert (row.distribution, row.version, row.status) == ("minidl_lion", "1.2", "loaded")
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"), [("raise RuntimeError('no licence')\n", "RuntimeError: no licence"), ("", "AttributeError")]
+)
+def test_a_broken_package_is_named_and_breaks_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, reason: str
+) -> None:
+    _install(tmp_path, monkeypatch, "minidl_bad", module, "[minidl.layers]\nbad = minidl_bad:Bad\n")
+    assert plugins.get("layer", "dense") is nn.Dense
+    with pytest.raises(PluginError, match=f"layer 'bad' of the package minidl_bad 1.2 cannot be imported .{reason}"):
+        plugins.get("layer", "bad")
+    rows = {row.name: row for row in plugins.describe() if row.kind == "layer"}
+    assert (rows["bad"].status, rows["dense"].status) == ("failed", "loaded")
+    assert reason in rows["bad"].reason
+
+
+def test_importing_minidl_imports_numpy_and_threadpoolctl_at_most() -> None:
+    code = """
+import sys, numpy
+before = set(sys.modules)
+import minidl, minidl.data, minidl.train, minidl.callbacks, minidl.checkpoint
+files = [getattr(sys.modules[name], "__file__", None) or "" for name in set(sys.modules) - before]
+print(*{file.split("site-packages")[1].split("/")[1] for file in files if "site-packages" in file})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"minidl", "numpy", "threadpoolctl.py"}
