@@ -1,0 +1,165 @@
+"""What is mutated: all code of minidl that runs in a backward pass, and which checks run it."""
+
+import importlib
+import inspect
+import itertools
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+import minidl
+from minidl import kernels, ops
+from minidl.kernels.numpy import elementwise, matmul, pool
+from minidl.kernels.numpy.conv import im2col
+from minidl.testing import NotApplicable, Subject, subjects
+from tests import test_ops, test_tensor
+
+KINDS = ("op", "conv_algorithm")
+UNIT_TESTS = (test_tensor, test_ops)
+"""What the kit cannot know of the graph and the ops, such as what an average is."""
+SMALL = {
+    (elementwise, "BLOCK"): 4,
+    (matmul, "SMALL"): 8,
+    (matmul, "COLUMNS"): 2,
+    (pool, "STRIP_BYTES"): 64,
+    (im2col, "COLUMNS_BYTES"): 512,
+}
+"""Sizes of the pieces that kernels work in, so small that small examples fall into several."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """An example of a subject that runs a function in its backward pass."""
+
+    subject: Subject
+    example: Any
+
+    def checks(self) -> list[str]:
+        """The names of the checks to run, those that find most first."""
+        names = list(self.subject.descriptions())
+        return sorted(names, key=lambda name: ("gradient" not in name and name != "pooled", name == "backends"))
+
+    def run(self, check: str) -> None:
+        """Make one check on this example alone."""
+        try:
+            getattr(self.subject, f"check_{check}")(self.example)
+        except NotApplicable:
+            return
+
+
+@dataclass(frozen=True)
+class UnitTest:
+    """A test function with the values of its parameters, in place of a check."""
+
+    function: Any
+    arguments: Mapping[str, Any]
+
+    def checks(self) -> list[str]:
+        """One."""
+        return ["unit test"]
+
+    def run(self, check: str) -> None:
+        """Call it."""
+        self.function(**self.arguments)
+
+
+def unit_tests() -> Iterator[UnitTest]:
+    """The tests that need no fixture."""
+    for module in UNIT_TESTS:
+        for name, function in vars(module).items():
+            if name.startswith("test_") and not hasattr(function, "hypothesis"):
+                marks = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "parametrize"]
+                for values in itertools.product(*(_parameters(*mark.args) for mark in marks)):
+                    arguments = {key: value for part in values for key, value in part.items()}
+                    if set(arguments) == set(inspect.signature(function).parameters):
+                        yield UnitTest(function, arguments)
+
+
+def _parameters(names: str | Sequence[str], values: Iterable[Any]) -> list[dict[str, Any]]:
+    """The arguments that a mark gives."""
+    several = not isinstance(names, str)
+    return [dict(zip(names, value, strict=True)) if several else {names: value} for value in values]
+
+
+def make_pieces_small() -> None:
+    """Set the sizes of :data:`SMALL`, and compute on one thread."""
+    for (module, name), value in SMALL.items():
+        setattr(module, name, value)
+    minidl.set_num_threads(1)
+
+
+def targets() -> dict[FunctionType, list[Use | UnitTest]]:
+    """Every function that runs in a backward pass, with the examples that run it."""
+    functions = {_name_of(function.__code__): function for function in _functions()}
+    found: dict[FunctionType, list[Use | UnitTest]] = {}
+    uses = [Use(one, example) for kind in KINDS for one in subjects(kind) for example in one.examples]
+    for use in uses:
+        for name in sorted(_calls(use, backward=True)):
+            if name in functions:
+                found.setdefault(functions[name], []).append(use)
+    for test in unit_tests():
+        for name in sorted(_calls(test, backward=False)):
+            if functions.get(name) in found:
+                found[functions[name]].append(test)
+    return found
+
+
+def _functions() -> Iterator[FunctionType]:
+    """All functions and methods of the ops, the kernels and the graph."""
+    modules = [minidl.op, sys.modules["minidl.tensor"]]
+    for package in (ops, kernels):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            modules.append(importlib.import_module(info.name))
+    for module in modules:
+        for value in vars(module).values():
+            if getattr(value, "__module__", None) == module.__name__:
+                yield from _functions_in(value)
+
+
+def _functions_in(value: Any) -> Iterator[FunctionType]:
+    if inspect.isclass(value):
+        for member in vars(value).values():
+            member = getattr(member, "fget", None) or getattr(member, "__func__", None) or member
+            if inspect.isfunction(member):
+                yield member
+    elif inspect.isfunction(value):
+        yield value
+
+
+def _name_of(code: CodeType) -> tuple[str, str]:
+    """File and qualified name of the function that a piece of code belongs to."""
+    return code.co_filename, code.co_qualname.partition(".<locals>")[0]
+
+
+def _calls(use: Use | UnitTest, backward: bool) -> set[tuple[str, str]]:
+    """The names of everything that runs in the checks, or only in their backward passes."""
+    called: set[tuple[str, str]] = set()
+    depth = 0 if backward else 1
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal depth
+        if event not in ("call", "return"):
+            return
+        root = _starts_backward(frame.f_code)
+        depth += root and event == "call"
+        if depth > 0 and event == "call":
+            called.add(_name_of(frame.f_code))
+        depth -= root and event == "return"
+
+    sys.setprofile(watch)
+    try:
+        for check in use.checks():
+            use.run(check)
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+def _starts_backward(code: CodeType) -> bool:
+    return "minidl" in code.co_filename and (
+        code.co_qualname == "Tensor.backward"
+        or (code.co_name.endswith(("_gradient", "_backward", "backward_pooled")) and "testing" not in code.co_filename)
+    )

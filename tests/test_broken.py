@@ -1,0 +1,62 @@
+"""The kit is tested too: plugins with one mistake each are caught by the check that should catch them."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minidl.errors import MinidlError
+from minidl.kernels.reference import ReferenceKernels
+from minidl.testing import CheckError, Subject, check_backend, check_op
+from minidl.testing.strict import StrictBackend
+
+from .broken import layers, ops, others
+
+BROKEN = ops.BROKEN + layers.BROKEN + others.BROKEN
+RIGHT = [*ops.RIGHT, *layers.RIGHT, *others.RIGHT]
+
+
+@pytest.mark.parametrize(("subject", "check"), BROKEN, ids=[f"{subject.name}-{check}" for subject, check in BROKEN])
+def test_caught(subject: Subject, check: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # overflow is what one of them is about
+        with pytest.raises(CheckError) as caught:
+            subject.run_check(check)
+    assert f"'{subject.name}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("subject", RIGHT, ids=lambda subject: subject.name)
+def test_their_twins_without_a_mistake_pass(subject: Subject) -> None:
+    assert subject.run().count("failed") == 0
+
+
+def test_a_backend_with_other_ties_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def last_tie(self: Any, x: Any, window: Any) -> Any:
+        y, argmax = ReferenceKernels.max_pool(self, x, window)
+        return y, argmax * 0 + (window.KH * window.KW - 1)
+
+    monkeypatch.setattr(StrictBackend, "max_pool", last_tie)
+    with pytest.raises(CheckError, match="ties do not go to the first"):
+        check_backend("strict")
+
+
+def test_a_backend_that_rounds_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StrictBackend, "to_numpy", lambda self, array: array._host.astype(np.float32))
+    with pytest.raises(CheckError, match="comes back different"):
+        check_backend("strict")
+
+
+def test_a_failed_check_names_itself_and_can_be_skipped_with_a_reason() -> None:
+    with pytest.raises(CheckError, match=r"dtype +failed +op 'Float64Gradient': float32 inputs gave float64"):
+        check_op(ops.Float64Gradient)
+    report = check_op(ops.Float64Gradient, skip={"dtype": "known", "accumulation": "known"})
+    assert [outcome.check for outcome in report.outcomes if outcome.reason == "known"] == ["accumulation", "dtype"]
+    with pytest.raises(MinidlError, match=r"'dtyp' does not exist\. Did you mean 'dtype'\?"):
+        check_op(ops.Square, skip={"dtyp": "why"})
+    with pytest.raises(MinidlError, match="without a reason"):
+        check_op(ops.Square, skip={"dtype": ""})
+
+
+def test_there_are_many_of_them() -> None:
+    assert len(BROKEN) >= 60
