@@ -1,0 +1,254 @@
+"""Files of weights: the same bytes for the safetensors package, and nothing damaged is ever loaded."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+import minidl as md
+from minidl import checkpoint, nn
+from minidl.checkpoint import CheckpointError
+
+SAVED_DTYPES = sorted(checkpoint.DTYPES.values())
+array = arrays_of.arrays(
+    st.sampled_from([np.dtype(dtype) for dtype in SAVED_DTYPES]), arrays_of.array_shapes(min_dims=0, min_side=0)
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "w.safetensors"
+
+
+@pytest.fixture
+def some() -> dict[str, np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    return {
+        "conv.w": rng.normal(size=(3, 3, 1, 2)).astype(np.float32),
+        "flags": np.array([True, False, True]),
+        "double": rng.normal(size=3),
+        "empty": np.zeros((0, 4), np.float32),
+        "scalar": np.array(5, np.int64),
+    }
+
+
+def same(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def test_what_is_saved_comes_back(path: Path, some: dict[str, Any]) -> None:
+    md.save(path, some)
+    loaded = md.load(path)
+    assert set(loaded) == set(some)
+    assert all(same(loaded[name], some[name]) for name in some)
+    loaded["conv.w"][0] = 1  # writable
+
+
+@pytest.mark.parametrize("dtype", SAVED_DTYPES)
+def test_the_safetensors_package_reads_what_is_written(path: Path, dtype: str) -> None:
+    value = np.arange(6).reshape(2, 3).astype(dtype)
+    md.save(path, {"a": value, "b": np.ones(3, np.uint8)}, {"epoch": "3"})
+    loaded = safetensors.numpy.load_file(path)
+    assert same(loaded["a"], value)
+    with safetensors.safe_open(path, "numpy") as file:
+        assert file.metadata()["epoch"] == "3"
+
+
+@pytest.mark.parametrize("dtype", SAVED_DTYPES)
+def test_what_the_safetensors_package_writes_is_read(path: Path, dtype: str) -> None:
+    value = np.arange(6).reshape(2, 3).astype(dtype)
+    safetensors.numpy.save_file({"a": value, "b": np.ones(3, np.uint8)}, path, {"epoch": "3"})
+    loaded, notes = checkpoint.load_with_metadata(path)
+    assert same(loaded["a"], value)
+    assert notes == {"epoch": "3"}
+
+
+def test_the_data_start_at_a_multiple_of_eight_and_arrays_of_their_item_size(path: Path, some: dict[str, Any]) -> None:
+    md.save(path, some)
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    assert length % 8 == 0
+    header = json.loads(content[8 : 8 + length])
+    for name, value in some.items():
+        assert header[name]["data_offsets"][0] % value.itemsize == 0
+
+
+def test_no_changed_byte_changes_what_is_loaded(path: Path) -> None:
+    tensors = {"w": np.arange(4, dtype=np.float32), "n": np.arange(3, dtype=np.uint8)}
+    md.save(path, tensors, {"epoch": "3"})
+    content = path.read_bytes()
+    name_of_checksum = content.index(checkpoint.CHECKSUM.encode())
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        path.write_bytes(damaged)
+        if 0 <= position - name_of_checksum < len(checkpoint.CHECKSUM):  # a file without checksum, but not a wrong one
+            assert all(same(loaded, tensors[name]) for name, loaded in md.load(path).items())
+        else:
+            with pytest.raises(CheckpointError, match=r"w\.safetensors cannot be loaded"):
+                md.load(path)
+
+
+def test_every_truncation_is_noticed(path: Path, some: dict[str, Any]) -> None:
+    md.save(path, some)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError):
+            md.load(path)
+    path.write_bytes(content + b"\0")
+    with pytest.raises(CheckpointError, match="1 bytes that belong to no array"):
+        md.load(path)
+
+
+def handmade(entries: dict[str, Any], data: bytes = bytes(8)) -> bytes:
+    header = json.dumps(entries).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | changes
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "0 bytes and is no safetensors file"),
+        (b"\x80\x04not a pickle loader", "no safetensors file"),
+        (handmade({"w": entry(dtype="BF16", shape=[4])}), "'w' has the dtype BF16, which NumPy lacks"),
+        (handmade({"w": entry(shape=[3])}), "8 bytes, which do not fit F32"),
+        (handmade({"w": entry(shape=[-2])}), "has the shape"),
+        (handmade({"w": entry(shape=[2.0])}), "has the shape"),
+        (handmade({"w": entry(shape=[True, 2])}), "has the shape"),
+        (handmade({"w": entry(data_offsets=[8, 16])}), "at bytes 8 to 16 of 8"),
+        (handmade({"w": entry(shape=[1], data_offsets=[4, 8])}), "leave a hole at byte 0"),
+        (handmade({"a": entry(), "b": entry()}), "overlap"),
+        (handmade({"w": {}}), "the entry of 'w' is incomplete"),
+        (handmade({"w": [1, 2]}), "the entry of 'w' is incomplete"),
+        (handmade({"__metadata__": {"a": 1}}, b""), "metadata are not texts"),
+        (b'\x02\0\0\0\0\0\0\0[]', "no JSON object"),
+        (b"\x08\0\0\0\0\0\0\0" + b"[" * 8, "no JSON"),
+        (b'\x10\0\0\0\0\0\0\0{"a":{}, "a":{}}', "a name appears twice"),
+    ],
+)  # fmt: skip
+def test_bad_files_say_what_is_wrong(path: Path, content: bytes, reason: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=reason):
+        md.load(path)
+
+
+def test_a_missing_file_is_a_missing_file(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        md.load(path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        ({"z": np.ones(2, complex)}, "'z' has the dtype complex128, which safetensors lacks"),
+        ({"o": np.array([object()])}, "'o' has the dtype object"),
+        ({"__metadata__": np.ones(2)}, "texts other than '__metadata__'"),
+        ({1: np.ones(2)}, "texts other than"),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_before_anything_is_written(
+    path: Path, tensors: dict[Any, Any], reason: str
+) -> None:
+    path.write_bytes(b"earlier")
+    with pytest.raises(TypeError, match=reason):
+        md.save(path, tensors)
+    assert path.read_bytes() == b"earlier"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_earlier_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    md.save(path, {"w": np.ones(3, np.float32)})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        md.save(path, {"w": np.zeros(3, np.float32)})
+    assert md.load(path)["w"].tolist() == [1, 1, 1]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_non_contiguous_and_big_endian_arrays_and_tensors(path: Path) -> None:
+    transposed = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    big = np.arange(3, dtype=">f8")
+    md.save(path, {"t": transposed, "b": big, "tensor": md.tensor(transposed)})
+    loaded = md.load(path)
+    assert loaded["t"].tolist() == loaded["tensor"].tolist() == transposed.tolist()
+    assert loaded["b"].tolist() == [0, 1, 2]
+
+
+def test_loading_never_unpickles(path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, ("exit 1",)
+
+    import pickle
+
+    path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(CheckpointError):
+        md.load(path)
+
+
+def test_a_model_comes_back(path: Path) -> None:
+    one, two = (nn.Sequential(nn.Conv2D(1, 2, 3), nn.BatchNorm(2), nn.Flatten(), nn.Dense(8, 2)) for _ in range(2))
+    md.save(path, one.state_dict())
+    two.load_state_dict(md.load(path))
+    assert all(same(two.state_dict()[name], value) for name, value in one.state_dict().items())
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | array
+state = st.dictionaries(
+    st.text(), st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+)
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and same(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return type(one) is type(other) and one == other
+
+
+@given(state)
+def test_any_nested_state_comes_back(tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]) -> None:
+    path = tmp_path_factory.mktemp("state") / "s.safetensors"
+    checkpoint.save_state(path, value)
+    assert equal(checkpoint.load_state(path), value)
+
+
+def test_weights_are_no_state(path: Path) -> None:
+    md.save(path, {"w": np.ones(2)})
+    with pytest.raises(CheckpointError, match=r"resume from a file \*\.state\.safetensors"):
+        checkpoint.load_state(path)
+
+
+def test_names_with_slashes_do_not_clash(path: Path) -> None:
+    value = {
+        "a": {"b/c": np.zeros(1), "b": {"c": np.ones(1)}},
+        "a/b~1c": np.full(1, 2.0),
+        "__metadata__": np.full(1, 3.0),
+    }
+    checkpoint.save_state(path, value)
+    assert equal(checkpoint.load_state(path), value)
+
+
+def test_keys_must_be_texts(path: Path) -> None:
+    with pytest.raises(TypeError, match="the keys of a state are texts, got 3"):
+        checkpoint.save_state(path, {"a": {3: 4}})

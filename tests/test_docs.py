@@ -1,0 +1,45 @@
+"""The documents say what is so: README's code runs, and the page of results is the one that its figures give."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def results() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results", ROOT / "docs" / "results.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 2
+    assert "Conv2D" in capsys.readouterr().out
+    assert names["x"].grad.tolist() == [2.0, 4.0, 6.0]  # type: ignore[attr-defined]
+
+
+def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
+    assert (ROOT / "docs" / "results.md").read_text() == results.page()
+    assert (ROOT / "README.md").read_text() == results.readme()
+
+
+def test_nothing_but_drawn_faces_is_recorded_as_a_picture(results: ModuleType, tmp_path: Path) -> None:
+    assert {path.name for path in (ROOT / "docs" / "images").iterdir()} <= {"drawn-examples.png", "drawn-curves.png"}
+
+
+def test_links_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"

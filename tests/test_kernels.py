@@ -1,0 +1,189 @@
+"""Fast kernels against their readable twins, and the sizes of windows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minidl as md
+from minidl import backends
+from minidl.errors import ShapeError
+from minidl.kernels.conv import ConvSpec, choose
+from minidl.kernels.numpy.elementwise import keep_where
+from minidl.kernels.reference import ReferenceKernels
+from minidl.kernels.window import sliding_window
+
+FAST: Any = backends.default
+
+
+class Reference(ReferenceKernels):
+    xp = np
+
+
+SLOW = Reference()
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0], np.float32)
+
+
+def values(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "x", [SPECIAL, values(3, 70_001), values(300, 500)[:, ::2], values(0, 3), values(90, 70, 80).T]
+)
+def test_relu(x: Any) -> None:
+    y = FAST.relu(x)
+    np.testing.assert_array_equal(y, SLOW.relu(x))
+    dy = values(*x.shape, seed=1)
+    np.testing.assert_array_equal(FAST.relu_backward(dy, y), SLOW.relu_backward(dy, y))
+    odd = np.asfortranarray(dy)
+    np.testing.assert_array_equal(FAST.relu_backward(odd, y), SLOW.relu_backward(odd, y))
+
+
+def test_masked_infinities_become_zero() -> None:
+    values = np.array([np.inf, -np.inf, np.nan, 2.0])
+    np.testing.assert_array_equal(keep_where(np.array([False, False, False, True]), values), [0, 0, 0, 2])
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ((200, 300), (300, 700)),
+        ((900, 200), (200, 40)),
+        ((3, 4), (4, 5)),
+        ((2, 3, 4), (4, 5)),
+        ((4,), (4, 5)),
+        ((0, 4), (4, 2)),
+    ],
+)
+def test_matmul(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    x, y = values(*a), values(*b, seed=1)
+    np.testing.assert_allclose(FAST.matmul(x, y), SLOW.matmul(x, y), rtol=1e-4, atol=1e-4)
+    transposed = np.ascontiguousarray(y.T).T
+    np.testing.assert_allclose(FAST.matmul(x, transposed), SLOW.matmul(x, y), rtol=1e-4, atol=1e-4)
+
+
+WINDOWS = [
+    (8, 6, 2, 2, 0),
+    (7, 9, 2, 2, 0),
+    (7, 7, 3, 2, 1),
+    (6, 5, (2, 3), 1, "same"),
+    (9, 9, 2, 3, 0),
+    (5, 5, 1, 1, 0),
+    (40, 120, 2, 2, 0),
+]
+
+
+@pytest.mark.parametrize("sizes", WINDOWS)
+@pytest.mark.parametrize("kind", ["ordinary", "ties", "infinities"])
+def test_max_pool(sizes: Any, kind: str) -> None:
+    H, W, kernel, stride, padding = sizes
+    window = sliding_window(H, W, kernel, stride, padding)
+    x = values(3, H, W, 17)
+    if kind == "ties":
+        x = np.round(x)
+    if kind == "infinities":
+        x[np.random.default_rng(1).random(x.shape) < 0.3] = -np.inf
+    y, argmax = FAST.max_pool(x, window)
+    expected, taps = SLOW.max_pool(x, window)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(argmax, taps)
+    dy = values(*y.shape, seed=2)
+    np.testing.assert_allclose(
+        FAST.max_pool_backward(dy, argmax, window), SLOW.max_pool_backward(dy, argmax, window), rtol=1e-6
+    )
+
+
+def test_max_pool_passes_nan_on() -> None:
+    window = sliding_window(2, 2, 2, 2, 0)
+    for place in range(4):
+        x = np.zeros((1, 2, 2, 1), np.float32)
+        x.reshape(-1)[place] = np.nan
+        assert np.isnan(FAST.max_pool(x, window)[0]).all()
+        assert np.isnan(SLOW.max_pool(x, window)[0]).all()
+        assert FAST.max_pool(x, window)[1].max() < 4
+
+
+def test_sum_to_channels() -> None:
+    dy = values(5, 9, 8, 3)
+    np.testing.assert_allclose(FAST.sum_to_channels(dy), SLOW.sum_to_channels(dy), rtol=1e-5)
+    assert FAST.sum_to_channels(dy[:0]).tolist() == [0, 0, 0]
+
+
+CONVOLUTIONS = [
+    (1, 9, 8, 1, 4, 3, 1, 0),
+    (17, 6, 7, 3, 5, 3, 1, 0),
+    (3, 12, 13, 8, 16, (2, 5), 1, "same"),
+    (2, 11, 9, 4, 3, 3, (2, 3), ((0, 2), (1, 0))),
+    (2, 70, 66, 40, 8, 3, 1, 0),  # the columns of one image are made in several strips
+    (2, 130, 128, 1, 32, 3, 1, 0),
+    (1, 5, 5, 2, 2, 5, 1, 2),
+]
+
+
+@pytest.mark.parametrize("sizes", CONVOLUTIONS)
+@pytest.mark.parametrize("name", sorted({*md.plugins.names("conv_algorithm")} - {"direct"}))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_conv_algorithms_against_direct(name: str, sizes: Any, dtype: Any, tolerance: float) -> None:
+    N, H, W, C, K, kernel, stride, padding = sizes
+    window = sliding_window(H, W, kernel, stride, padding)
+    spec = ConvSpec(N, C, K, window, np.dtype(dtype))
+    x, b = values(N, H, W, C).astype(dtype), values(K).astype(dtype)
+    w, dy = values(window.KH, window.KW, C, K, seed=1).astype(dtype), values(*spec.output_shape, seed=2).astype(dtype)
+    fast, slow = choose(name, spec, FAST), choose("direct", spec, FAST)
+    y, saved = fast.forward(x, w, b, spec)
+    pairs = [
+        (y, slow.forward(x, w, b, spec)[0]),
+        (fast.forward(x, w, None, spec)[0], slow.forward(x, w, None, spec)[0]),
+        (fast.input_gradient(dy, w, spec, saved), slow.input_gradient(dy, w, spec, None)),
+        (fast.weight_gradient(x, dy, spec, saved), slow.weight_gradient(x, dy, spec, None)),
+    ]
+    for ours, expected in pairs:
+        assert ours.dtype == dtype
+        assert ours.shape == expected.shape
+        assert np.abs(ours - expected).max() <= tolerance * max(1, np.abs(expected).max())
+
+
+def test_an_empty_batch_goes_through() -> None:
+    x = md.tensor(np.zeros((0, 6, 6, 1), np.float32), requires_grad=True)
+    layer = md.nn.Sequential(md.nn.Conv2D(1, 2, 3), md.nn.ReLU(), md.nn.MaxPooling2D(2))
+    for fusion in (True, False):
+        with md.using(fusion=fusion):
+            y = layer(x)
+        assert y.shape == (0, 2, 2, 2)
+        y.sum().backward()
+        assert not layer[0].w.grad.any()
+
+
+@given(
+    size=st.integers(1, 12),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 4),
+    before=st.integers(0, 3),
+    after=st.integers(0, 3),
+)
+@settings(max_examples=200, deadline=None)
+def test_window_sizes_by_counting(size: int, kernel: int, stride: int, before: int, after: int) -> None:
+    padded = before + size + after
+    starts = [start for start in range(0, padded, stride) if start + kernel <= padded]
+    padding = ((before, after), (before, after))
+    if not starts:
+        with pytest.raises(ShapeError, match="does not fit"):
+            sliding_window(size, size, kernel, stride, padding)
+        return
+    window = sliding_window(size, size, kernel, stride, padding)
+    assert (len(starts), len(starts)) == (window.OH, window.OW)
+    line = np.arange(padded)[None, :, None, None]
+    for tap in range(kernel):
+        _, rows, _ = window.under_tap(tap, 0)
+        assert line[:, rows].ravel().tolist() == [start + tap for start in starts]
+
+
+@given(size=st.integers(1, 30), kernel=st.integers(1, 7), stride=st.integers(1, 5))
+@settings(max_examples=200, deadline=None)
+def test_same_padding_gives_the_size_divided_by_the_stride(size: int, kernel: int, stride: int) -> None:
+    window = sliding_window(size, size, kernel, stride, "same")
+    assert -(-size // stride) == window.OH
+    assert 0 <= window.bottom - window.top <= 1

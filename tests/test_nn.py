@@ -1,0 +1,274 @@
+"""Modules, layers, initial values and the summary."""
+
+import copy
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from agegender import models
+from minidl import nn
+from minidl.errors import MinidlError, ShapeError
+from minidl.testing.kit import numbers
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2D(1, 2, 3), nn.ReLU(), nn.Conv2D(2, 3, 3))
+        self.scale = nn.Parameter(np.ones(1, np.float32))
+        self.heads = {"a": nn.Dense(3, 1), "b": nn.Dense(3, 2, bias=False)}
+        self.rest = [nn.Dense(2, 2), (nn.BatchNorm(2),)]
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return self.features(x)
+
+
+NAMES = [
+    "features.0.w", "features.0.b", "features.2.w", "features.2.b", "scale", "heads.a.w", "heads.a.b", "heads.b.w",
+    "rest.0.w", "rest.0.b", "rest.1.0.gamma", "rest.1.0.beta",
+]  # fmt: skip
+
+
+def test_names_are_dotted_and_in_the_order_of_assignment() -> None:
+    model = Nested()
+    assert [name for name, _ in model.named_parameters()] == NAMES
+    assert [p.name for p in model.parameters()] == NAMES
+    assert list(model.state_dict()) == [*NAMES, "rest.1.0.mean", "rest.1.0.var"]
+    outer = nn.Sequential(model)
+    assert [p.name for p in outer.parameters()] == [f"0.{name}" for name in NAMES]
+
+
+def test_what_is_put_into_a_list_later_is_found() -> None:
+    model = Nested()
+    model.rest.append(nn.Dense(1, 1))
+    assert [p.name for p in model.parameters()][-2:] == ["rest.2.w", "rest.2.b"]
+
+
+def test_a_shared_layer_counts_once() -> None:
+    shared = nn.Dense(2, 2)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    assert [name for name, _ in model.named_parameters()] == ["0.w", "0.b"]
+    x = md.tensor(numbers(1, 2), dtype=np.float32)
+    model(x).sum().backward()
+    assert shared.w.grad is not None
+
+
+def test_a_module_without_init_says_what_is_missing() -> None:
+    class Forgetful(nn.Module):
+        def __init__(self) -> None:
+            self.layer = nn.Dense(1, 1)
+
+    with pytest.raises(MinidlError, match=r"call super\(\).__init__\(\) in Forgetful before setting 'layer'"):
+        Forgetful()
+
+
+def test_state_dict_is_a_copy_and_comes_back() -> None:
+    model, other = Nested(), Nested()
+    state = model.state_dict()
+    other.load_state_dict(state)
+    for name, value in other.state_dict().items():
+        np.testing.assert_array_equal(value, state[name])
+    state["scale"][...] = 5
+    assert model.scale.item() == 1
+    other.scale.data[...] = 3
+    assert state["scale"] == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("scale"), "missing scale"),
+        (lambda s: s.update(extra=np.ones(1)), "unknown extra"),
+        (lambda s: s.update(scale=np.ones(2)), r"scale has shape \(2,\), expected \(1,\)"),
+    ],
+)
+def test_loading_is_all_or_nothing(change: Any, message: str) -> None:
+    model = Nested()
+    before = model.state_dict()
+    state = {name: value + 1 for name, value in before.items()}
+    change(state)
+    with pytest.raises(ShapeError, match=message):
+        model.load_state_dict(state)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_parameters_keep_their_identity() -> None:
+    model = Nested()
+    before = model.parameters()
+    model.astype(np.float64).to("strict").to("numpy")
+    model.load_state_dict(model.state_dict())
+    assert all(a is b for a, b in zip(before, model.parameters(), strict=True))
+    assert {p.dtype for p in before} == {np.dtype(np.float64)}
+
+
+def test_deepcopy_is_independent() -> None:
+    model = Nested()
+    twin = copy.deepcopy(model)
+    twin.scale.data[...] = 9
+    assert model.scale.item() == 1
+    assert [p.name for p in twin.parameters()] == NAMES
+
+
+def test_train_and_eval_reach_every_module() -> None:
+    model = Nested()
+    assert not any(module.training for _, module in model.eval().named_modules())
+    assert all(module.training for _, module in model.train().named_modules())
+
+
+def test_errors_name_the_layer() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2D(1, 64, 3), nn.ReLU(), nn.Conv2D(32, 8, 3))
+
+        def forward(self, x: md.Tensor) -> md.Tensor:
+            return self.features(x)
+
+    message = (
+        "features.2 (Conv2D): expected input (N, H, W, C=32), got (8, 61, 61, 64). "
+        "The previous layer gives 64 channels: use Conv2D(64, 8, ...)."
+    )
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        Model()(md.tensor(np.zeros((8, 63, 63, 1), np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            (2, 3, 4),
+            r"Dense: expected input \(N, 5\), got \(2, 3, 4\). Put Flatten\(\) before it and use Dense\(12, 7\)",
+        ),
+        ((2, 4), r"The previous layer gives 4 features: use Dense\(4, 7\)"),
+        ((5,), "batch axis"),
+    ],
+)
+def test_dense_hints(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        nn.Dense(5, 7)(md.tensor(np.zeros(shape, np.float32)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Dense(0, 1),
+        lambda: nn.Dense(2, True),
+        lambda: nn.Conv2D(1, 1, 0),
+        lambda: nn.MaxPooling2D(0),
+        lambda: nn.Dropout(1.0),
+        lambda: nn.Sequential(nn.ReLU),
+        lambda: nn.Conv2D(1, 1, 3, algorithm="winogard"),
+        lambda: nn.Dense(1, 1, initializer="he"),
+    ],
+)
+def test_layers_refuse_nonsense_when_they_are_made(make: Any) -> None:
+    with pytest.raises(MinidlError):
+        make()
+
+
+def test_sequential_is_a_sequence() -> None:
+    layers = [nn.Dense(2, 2), nn.ReLU(), nn.Dense(2, 1)]
+    model = nn.Sequential(*layers)
+    assert len(model) == 3
+    assert list(model) == layers
+    assert model[-1] is layers[2]
+    assert model[:2] == layers[:2]
+    assert repr(model) == "Sequential(\n  (0): Dense(2, 2)\n  (1): ReLU()\n  (2): Dense(2, 1)\n)"
+
+
+def test_dropout_layer_follows_the_mode_and_its_generator() -> None:
+    x = md.tensor(np.ones((4, 50), np.float32))
+    layer = nn.Dropout(0.5, rng=md.Generator(3))
+    first = layer(x).numpy()
+    assert (first == 0).any()
+    assert not np.array_equal(layer(x).numpy(), first)
+    np.testing.assert_array_equal(nn.Dropout(0.5, rng=md.Generator(3))(x).numpy(), first)
+    assert layer.eval()(x) is x
+
+
+def test_batch_norm_keeps_running_averages() -> None:
+    layer = nn.BatchNorm(2, momentum=0.9)
+    x = numbers(4, 3, 3, 2).astype(np.float32)
+    y = layer(md.tensor(x)).numpy()
+    np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(y.var(axis=(0, 1, 2)), 1, rtol=5e-3)
+    np.testing.assert_allclose(layer.mean.numpy(), 0.1 * x.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(layer.var.numpy(), 0.9 + 0.1 * x.var(axis=(0, 1, 2)), rtol=1e-5)
+    before = layer.mean.numpy().copy()
+    ours = layer.eval()(md.tensor(x)).numpy()
+    np.testing.assert_allclose(ours, (x - layer.mean.numpy()) / np.sqrt(layer.var.numpy() + 1e-3), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(layer.mean.numpy(), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [
+        ("he_normal", 2 / 144),
+        ("he_uniform", 2 / 144),
+        ("glorot_normal", 2 / (144 + 576)),
+        ("glorot_uniform", 2 / (144 + 576)),
+        ("zeros", 0),
+        ("ones", 0),
+    ],
+)
+def test_initializers_have_their_variance(name: str, variance: float) -> None:
+    values = nn.init.get(name)((3, 3, 16, 64), md.Generator(0))
+    assert values.dtype == np.float32
+    assert abs(values.mean() - (name == "ones")) < 4 * np.sqrt(variance / values.size) + 1e-9
+    assert values.var() == pytest.approx(variance, rel=0.05, abs=1e-12)
+    if "uniform" in name:
+        assert np.abs(values).max() <= np.sqrt(3 * variance)
+
+
+def test_every_initializer_is_tested() -> None:
+    assert len(md.plugins.names("initializer")) == 6
+
+
+def test_parameters_repeat_from_the_seed() -> None:
+    md.seed(5)
+    first = nn.Dense(3, 3).state_dict()
+    md.seed(5)
+    second = nn.Dense(3, 3).state_dict()
+    np.testing.assert_array_equal(first["w"], second["w"])
+    np.testing.assert_array_equal(nn.Dense(3, 3, rng=md.Generator(5)).state_dict()["w"], first["w"])
+
+
+def test_summary_agrees_with_the_real_arrays() -> None:
+    model = models.build("documented")
+    model.train()
+    outputs: dict[str, Any] = {}
+    removers = [
+        module.add_hook(lambda m, x, y: outputs.update({m.path: y.data}))
+        for _, module in model.named_modules()
+        if not module.children()
+    ]
+    model(md.tensor(np.zeros((1, 128, 128, 1), np.float32)))
+    for remove in removers:
+        remove()
+    summary = md.summary(model, (128, 128, 1))
+    assert {row.path: row.output for row in summary.rows} == {path: y.shape for path, y in outputs.items()}
+    assert {row.path: row.activation_bytes for row in summary.rows} == {path: y.nbytes for path, y in outputs.items()}
+    assert summary.parameters == 5_107_458 == sum(p.size for p in model.parameters())
+    assert summary.parameter_bytes == 4 * 5_107_458
+    flops = {row.path: row.flops for row in summary.rows}
+    assert flops["features.0"] == 126 * 126 * 32 * (2 * 9 + 1)
+    assert flops["features.3"] == 61 * 61 * 64 * (2 * 9 * 32 + 1)
+    assert flops["gender.0"] == 2 * 9216 * 256 + 256
+    assert flops["features.1"] == 126 * 126 * 32
+    assert flops["features.2"] == 63 * 63 * 32 * 4
+    assert flops["features.12"] == 0
+    assert model.training
+    assert not any(module.has_hooks for _, module in model.named_modules())
+    assert "5,107,458 parameters" in str(summary)
+
+
+def test_summary_passes_errors_on_and_cleans_up() -> None:
+    model = nn.Sequential(nn.Dense(3, 2))
+    with pytest.raises(ShapeError, match=r"0 \(Dense\)"):
+        md.summary(model, (4,))
+    assert model.training
+    assert not model[0].has_hooks

@@ -1,0 +1,165 @@
+"""Optimizers against the formulas of their papers; schedules; clipping."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import nn, optim
+from minidl.errors import GraphError, MinidlError
+from minidl.testing.kit import numbers
+
+P0 = numbers(3, 4)
+GRADIENTS = [numbers(3, 4, seed=seed) for seed in range(1, 6)]
+
+
+def sgd(lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Iterator[Any]:
+    p, v = P0.copy(), np.zeros_like(P0)
+    for g in GRADIENTS:
+        g = g + weight_decay * p
+        v = momentum * v + g
+        p = p - lr * (g + momentum * v if nesterov else v)
+        yield p
+
+
+def adam(lr: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Iterator[Any]:
+    p, m, v = P0.copy(), np.zeros_like(P0), np.zeros_like(P0)
+    for t, g in enumerate(GRADIENTS, start=1):
+        p = p - lr * weight_decay * p
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        p = p - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+        yield p
+
+
+@pytest.mark.parametrize(
+    ("make", "formula"),
+    [
+        (lambda p: optim.SGD(p, 0.1), sgd(0.1)),
+        (lambda p: optim.SGD(p, 0.1, momentum=0.9), sgd(0.1, 0.9)),
+        (lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True), sgd(0.1, 0.9, True)),
+        (lambda p: optim.SGD(p, 0.1, momentum=0.5, weight_decay=0.2), sgd(0.1, 0.5, False, 0.2)),
+        (lambda p: optim.Adam(p, 0.1), adam(0.1)),
+        (lambda p: optim.Adam(p, 0.1, betas=(0.8, 0.9), eps=0.1), adam(0.1, 0.8, 0.9, 0.1)),
+        (lambda p: optim.AdamW(p, 0.1, weight_decay=0.3), adam(0.1, weight_decay=0.3)),
+    ],
+)
+def test_steps_follow_the_formula(make: Any, formula: Iterator[Any]) -> None:
+    p = nn.Parameter(P0.copy())
+    data = p.data
+    optimizer = make([p])
+    for gradient, expected in zip(GRADIENTS, formula, strict=True):
+        p.grad = gradient.copy()
+        optimizer.step()
+        np.testing.assert_allclose(p.data, expected, rtol=1e-12)
+        np.testing.assert_array_equal(p.grad, gradient)
+    assert p.data is data, "parameters change in place"
+
+
+def small_model() -> nn.Sequential:
+    return nn.Sequential(nn.Dense(3, 4, rng=md.Generator(0)), nn.Tanh(), nn.Dense(4, 1, rng=md.Generator(1)))
+
+
+def train(model: nn.Module, optimizer: optim.Optimizer, steps: range) -> None:
+    for step in steps:
+        x = md.tensor(numbers(5, 3, seed=step), dtype=np.float32)
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(x), np.ones((5, 1))).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: optim.SGD(p, 0.1, momentum=0.9),
+        lambda p: optim.Adam(p, optim.one_cycle(0.1, 10)),
+        lambda p: optim.AdamW(p),
+    ],
+)
+def test_a_saved_optimizer_goes_on_bit_for_bit(make: Any) -> None:
+    model, half, other = small_model(), small_model(), small_model()
+    train(model, make(model.parameters()), range(8))
+    optimizer = make(half.parameters())
+    train(half, optimizer, range(4))
+    state, weights = optimizer.state_dict(), half.state_dict()
+    train(half, optimizer, range(4, 6))  # the state is a copy: this must not change it
+    second = make(other.parameters())
+    other.load_state_dict(weights)
+    second.load_state_dict(state)
+    train(other, second, range(4, 8))
+    for name, value in other.state_dict().items():
+        np.testing.assert_array_equal(value, model.state_dict()[name])
+
+
+def test_state_is_kept_by_parameter_name() -> None:
+    model = small_model()
+    optimizer = optim.Adam(model.parameters())
+    train(model, optimizer, range(1))
+    assert list(optimizer.state) == ["0.w", "0.b", "2.w", "2.b"]
+    assert set(optimizer.state["0.w"]) == {"m", "v", "t"}
+
+
+def test_a_large_parameter_is_updated_like_a_small_one() -> None:
+    values, gradient = numbers(300, 301).astype(np.float32), numbers(300, 301, seed=1).astype(np.float32)
+    whole = nn.Parameter(values.copy())
+    whole.grad = gradient
+    optim.Adam([whole], 0.01).step()
+    parts = [nn.Parameter(row.copy()) for row in values]
+    for part, row in zip(parts, gradient, strict=True):
+        part.grad = row
+    optim.Adam(parts, 0.01).step()
+    np.testing.assert_array_equal(whole.data, np.stack([part.data for part in parts]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: optim.Adam(m.parameters()).step(), r"no gradient: call loss.backward\(\) first"),
+        (lambda m: optim.clip_grad_norm(m.parameters(), 1.0), "no gradient to clip"),
+        (lambda m: optim.SGD(m.parameters(), lr=-1), "learning rate must be >= 0, got -1"),
+        (lambda m: optim.SGD(m.parameters(), nesterov=True), "Nesterov's method needs momentum"),
+        (lambda m: optim.SGD([m(md.tensor(np.ones((1, 3), np.float32)))]), "leaf tensors"),
+        (lambda m: optim.SGD(m[0].parameters() + small_model()[0].parameters()), "two parameters are called '0.w'"),
+        (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "other parameters: 0.b, 0.w"),
+        (lambda m: optim.cosine(1.0, steps=0), "at least one step"),
+    ],
+)
+def test_mistakes(call: Any, message: str) -> None:
+    with pytest.raises((GraphError, MinidlError), match=message):
+        call(small_model())
+
+
+def test_schedules() -> None:
+    assert [optim.constant(0.5)(step) for step in (0, 99)] == [0.5, 0.5]
+    assert [optim.step(1.0, 3)(step) for step in (2, 3, 6)] == pytest.approx([1, 0.1, 0.01])
+    cosine = optim.cosine(1.0, steps=110, warmup=10, final=0.1)
+    assert [cosine(step) for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.55, 0.1, 0.1])
+    cycle = optim.one_cycle(2.0, steps=100, rise=0.2)
+    assert [cycle(step) for step in (0, 10, 20, 60, 100)] == pytest.approx([0.08, 1.04, 2, 1.0001, 2e-4])
+    assert max(range(101), key=cycle) == 20
+    assert len(md.plugins.names("schedule")) == 4
+
+
+def test_a_schedule_drives_the_optimizer() -> None:
+    p = nn.Parameter(np.zeros(1))
+    optimizer = optim.SGD([p], lr=optim.step(1.0, every=2, factor=0.5))
+    seen = []
+    for _ in range(4):
+        p.grad = np.ones(1)
+        optimizer.step()
+        seen.append(optimizer.lr)
+    assert seen == [1, 1, 0.5, 0.5]
+    assert p.data == [-3]
+
+
+def test_clipping_scales_all_gradients_together() -> None:
+    a, b = nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(1))
+    a.grad, b.grad = np.array([3.0, 0.0]), np.array([4.0])
+    assert optim.clip_grad_norm([a, b], 10.0) == 5
+    np.testing.assert_array_equal(a.grad, [3, 0])
+    assert optim.clip_grad_norm([a, b], 1.0) == 5
+    np.testing.assert_allclose([*a.grad, *b.grad], [0.6, 0, 0.8])
+    assert math.isclose(optim.clip_grad_norm([a, b], 1.0), 1)

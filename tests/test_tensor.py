@@ -1,0 +1,283 @@
+"""Tensors, the graph and the backward pass."""
+
+import operator
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl.errors import DtypeError, GraphError, ShapeError
+from minidl.op import Op
+from minidl.testing.kit import numbers
+
+
+def leaf(*values: float) -> md.Tensor:
+    return md.tensor(list(values), requires_grad=True)
+
+
+def test_gradients_add_up_until_zero_grad() -> None:
+    x = leaf(1.0, 2.0)
+    for expected in ([2.0, 4.0], [4.0, 8.0]):
+        (x * x).sum().backward()
+        np.testing.assert_array_equal(x.grad, expected)
+    x.zero_grad()
+    assert x.grad is None
+
+
+def test_a_tensor_that_is_used_several_times() -> None:
+    x = leaf(3.0)
+    y = x * x
+    (y * x + y + x).backward()  # x^3 + x^2 + x
+    np.testing.assert_array_equal(x.grad, [3 * 9 + 6 + 1])
+
+
+def test_a_graph_of_diamonds_is_walked_once() -> None:
+    x = leaf(1.0)
+    y = x
+    for _ in range(60):  # 2^60 paths
+        y = y * 0.5 + y * 0.5
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [1.0])
+
+
+def test_100_000_nodes() -> None:
+    x = leaf(1.0)
+    y = x
+    for _ in range(100_000):
+        y = y + 1e-5
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [1.0])
+
+
+def test_a_long_graph_can_be_dropped_without_a_backward_pass() -> None:
+    code = """
+import minidl as md
+y = md.tensor([1.0], requires_grad=True)
+for _ in range(100_000):
+    y = y + 1.0
+del y
+print("dropped")
+"""
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "dropped\n"
+    )
+
+
+def test_leaves_own_their_gradients() -> None:
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    (a + b).backward(np.ones(2, np.float32))
+    a.grad *= 10
+    np.testing.assert_array_equal(b.grad, [1, 1])
+    seed = np.ones(2, np.float32)
+    a.zero_grad()
+    a.backward(seed)
+    a.grad += 5
+    np.testing.assert_array_equal(seed, [1, 1])
+    a.zero_grad()
+    a.reshape(2, 1).sum().backward()
+    a.grad[0] = 7  # not a read-only view of the broadcast seed
+    np.testing.assert_array_equal(a.grad, [7, 1])
+
+
+def test_backward_frees_the_graph_and_a_second_one_says_so() -> None:
+    x = leaf(2.0)
+    y = x * x
+    z = y * 3.0
+    z.backward()
+    with pytest.raises(GraphError, match="freed then: compute the loss again"):
+        z.backward()
+    with pytest.raises(GraphError, match="freed"):
+        (y + 1.0).backward()
+
+
+def test_backward_needs_a_scalar_or_a_seed() -> None:
+    x = leaf(1.0, 2.0)
+    with pytest.raises(GraphError, match=r"one element, got shape \(2,\).*mean\(\) or sum\(\)"):
+        (x * 2).backward()
+    with pytest.raises(ShapeError, match=r"gradient of shape \(2,\), got \(3,\)"):
+        (x * 2).backward(np.ones(3))
+    (x * 2).backward(md.tensor([1.0, 10.0]))
+    np.testing.assert_array_equal(x.grad, [2, 20])
+    there = x.detach().to("strict")
+    there.requires_grad = True
+    seed = md.tensor([1.0, 10.0], backend="strict")
+    copies: int = there.backend.to_host  # type: ignore[attr-defined]
+    (there * 2).backward(seed)
+    assert there.backend.to_host == copies  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(there.backend.to_numpy(there.grad), [2, 20])
+
+
+def test_nothing_to_differentiate() -> None:
+    with pytest.raises(GraphError, match="no tensor that this one was computed from has requires_grad=True"):
+        md.tensor([1.0]).sum().backward()
+
+
+def test_no_grad_nests_and_comes_back_after_errors() -> None:
+    x = leaf(1.0)
+    with md.no_grad():
+        with md.no_grad():
+            assert not (x * 2).requires_grad
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+    with pytest.raises(ZeroDivisionError), md.no_grad():
+        1 / 0  # noqa: B018
+    assert (x * 2).requires_grad
+
+    @md.no_grad()
+    def double(depth: int) -> md.Tensor:
+        return double(depth - 1) if depth else x * 2
+
+    assert not double(3).requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_retain_grad_looks_inside() -> None:
+    x = leaf(3.0)
+    y = x * x
+    y.retain_grad()
+    (y * 5.0).backward()
+    np.testing.assert_array_equal(y.grad, [5.0])
+
+
+def test_detach_cuts_the_graph() -> None:
+    x = leaf(3.0)
+    ((x * x).detach() * x).backward()
+    np.testing.assert_array_equal(x.grad, [9.0])
+
+
+def test_tensor_copies_and_keeps_the_dtype() -> None:
+    array = np.ones(2)
+    x = md.tensor(array)
+    array[0] = 7
+    assert x.dtype == np.float64
+    np.testing.assert_array_equal(x.numpy(), [1, 1])
+    assert md.tensor([1.0]).dtype == np.float32
+    assert md.tensor(2.0).dtype == np.float32
+    assert md.tensor([1, 2]).dtype == np.int64
+    assert md.tensor(np.ones(2), dtype=np.float32).dtype == np.float32
+    y = md.tensor(x)
+    y.data[0] = 9
+    assert x.data[0] == 1
+
+
+@pytest.mark.parametrize("bad", ["text", ["a"], [1j], [None]])
+def test_only_numbers_make_tensors(bad: Any) -> None:
+    with pytest.raises(DtypeError, match="numbers or booleans"):
+        md.tensor(bad)
+
+
+def test_whole_numbers_have_no_gradient() -> None:
+    with pytest.raises(DtypeError, match="only floating-point tensors have gradients, got int64"):
+        md.tensor([1, 2], requires_grad=True)
+
+
+@pytest.mark.parametrize("operate", [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow])
+@pytest.mark.parametrize("other", [2, 2.5, np.float64(2.5), np.float32(2.5), np.int64(2), True])
+def test_numbers_take_the_dtype_of_the_tensor(operate: Any, other: Any) -> None:
+    x = leaf(1.5, 2.0)
+    for y, expected in ((operate(x, other), operate(x.data, other)), (operate(other, x), operate(other, x.data))):
+        assert isinstance(y, md.Tensor)
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y.numpy(), np.asarray(expected, np.float32), rtol=1e-6)
+
+
+def test_arrays_beside_tensors() -> None:
+    x = leaf(1.0, 2.0)
+    y = np.ones(2, np.float32) + x
+    assert isinstance(y, md.Tensor)
+    assert (x * np.array([1, 2])).dtype == np.float32
+    assert (x * np.array([True, False])).dtype == np.float32
+    assert (x * md.tensor([3, 4])).dtype == np.float32
+    with pytest.raises(DtypeError, match=re.escape("float64 meets tensors of float32: convert it with .astype")):
+        x * np.ones(2)
+    with pytest.raises(DtypeError, match=r"different dtypes.*float32 and float64.*astype"):
+        x * md.tensor(np.ones(2))
+
+
+def test_astype_takes_the_gradient_back() -> None:
+    x = leaf(1.0, 2.0)
+    y = x.astype(np.float64)
+    assert y.dtype == np.float64
+    (y * y).sum().backward()
+    assert x.grad.dtype == np.float32
+    np.testing.assert_array_equal(x.grad, [2, 4])
+
+
+def test_conversions_and_looks() -> None:
+    x = md.tensor([[1.0, 2.0]])
+    assert (x.shape, x.ndim, x.size, len(x), x.backend.name) == ((1, 2), 2, 2, 1, "numpy")
+    assert repr(leaf(1.0)) == "tensor([1.], requires_grad=True)"
+    assert repr(md.tensor(np.ones(1))) == "tensor([1.], dtype=float64)"
+    assert float(md.tensor(3.0)) == md.tensor([[3.0]]).item() == 3.0
+    assert bool(md.tensor(1.0) > 0)
+    with pytest.raises(ShapeError, match="one element"):
+        bool(x)
+    assert [row.shape for row in x] == [(2,)]
+    np.testing.assert_array_equal((x == md.tensor([[1.0, 5.0]])).numpy(), [[True, False]])
+    np.testing.assert_array_equal((x != 1).numpy(), [[False, True]])
+    np.testing.assert_array_equal((x > 1).numpy(), [[False, True]])
+    assert len({x, x}) == 1
+    np.testing.assert_array_equal(x.T.numpy(), [[1], [2]])
+
+
+def test_assignment_to_elements_is_refused() -> None:
+    with pytest.raises(GraphError, match="cannot be changed in place"):
+        leaf(1.0)[0] = 2.0
+
+
+def test_a_name_that_is_rebound_is_no_change_in_place() -> None:
+    x = leaf(1.0)
+    y = x
+    y += 1.0
+    assert y is not x
+    np.testing.assert_array_equal(x.numpy(), [1.0])
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda dy: dy, "must return a tuple of 1 gradients, got ndarray"),
+        (lambda dy: (dy, dy), "tuple of 1 gradients, got 2 gradients"),
+        (lambda dy: (np.ones((2, 2, 2)),), r"gradient of shape \(2, 2, 2\) for an input of shape \(3,\)"),
+    ],
+)
+def test_a_backward_pass_that_returns_nonsense(returned: Any, message: str) -> None:
+    class Odd(Op):
+        def forward(self, x: Any) -> Any:
+            return x + 1
+
+        def backward(self, dy: Any) -> Any:
+            return returned(dy)
+
+    with pytest.raises((GraphError, ShapeError), match=message):
+        Odd.apply(leaf(1.0, 2.0, 3.0)).sum().backward()
+
+
+def test_the_order_of_the_backward_pass_does_not_depend_on_hashes() -> None:
+    code = """
+import numpy as np, minidl as md
+rng = np.random.default_rng(0)
+xs = [md.tensor(rng.standard_normal(50).astype(np.float32), requires_grad=True) for _ in range(5)]
+y = xs[0]
+for i in range(200):
+    y = y * xs[i % 5] + xs[(i * 3) % 5].exp() * 0.1
+    y = y / (1.0 + abs(y))
+y.sum().backward()
+print(b"".join(x.grad.tobytes() for x in xs).hex())
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(found) == 1
+
+
+def test_op_instances_can_be_called() -> None:
+    op = md.nn.functional.ops.Clip(low=0.0)
+    np.testing.assert_array_equal(op(md.tensor(numbers(3) * 0 - 1)).numpy(), [0, 0, 0])

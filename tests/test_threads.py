@@ -1,0 +1,169 @@
+"""Threads: the same results for any number of them, errors that surface, BLAS limited only when minidl computes."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import nn, threads
+from minidl.errors import MinidlError
+from minidl.nn import functional as F
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    before = md.get_num_threads()
+    yield
+    md.set_num_threads(before)
+
+
+def _run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+
+
+def _training_step() -> list[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.Conv2D(1, 6, 3, rng=md.Generator(1)),
+        nn.ReLU(),
+        nn.MaxPooling2D(2),
+        nn.Conv2D(6, 5, 3, rng=md.Generator(2)),
+        nn.Flatten(),
+        nn.Dense(5 * 5 * 5, 3, rng=md.Generator(3)),
+    )
+    x = md.tensor(rng.normal(size=(37, 16, 16, 1)).astype(np.float32), requires_grad=True)
+    loss = F.softmax_cross_entropy(model(x), rng.integers(0, 3, 37))
+    loss.backward()
+    assert x.grad is not None
+    return [loss.numpy(), x.grad, *(parameter.grad for parameter in model.parameters())]  # type: ignore[list-item]
+
+
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    md.set_num_threads(1)
+    expected = _training_step()
+    for count in (2, 3, 5):
+        md.set_num_threads(count)
+        for one, many in zip(expected, _training_step(), strict=True):
+            assert np.array_equal(one, many)
+
+
+def test_every_item_is_done_once_and_by_several_threads() -> None:
+    md.set_num_threads(3)
+    both_there = threading.Barrier(3, timeout=10)  # nobody passes unless three threads really run at once
+    done: list[int] = []
+
+    def work(item: int) -> None:
+        if item < 3:
+            both_there.wait()
+        done.append(item)
+
+    threads.for_each(work, range(20))
+    assert sorted(done) == list(range(20))
+
+
+@pytest.mark.parametrize("bad", [0, 7, 19])
+def test_an_error_on_any_thread_is_raised(bad: int) -> None:
+    md.set_num_threads(2)
+
+    def work(item: int) -> None:
+        if item == bad:
+            raise ValueError(f"item {item}")
+
+    with pytest.raises(ValueError, match=f"item {bad}"):
+        threads.for_each(work, range(20))
+    done: list[int] = []
+    threads.for_each(done.append, range(20))
+    assert sorted(done) == list(range(20)), "the pool still works"
+
+
+def test_nested_calls_run_on_the_thread_they_are_on() -> None:
+    md.set_num_threads(2)
+    where: dict[int, set[int]] = {}
+
+    def outer(item: int) -> None:
+        threads.for_each(lambda _: where.setdefault(item, set()).add(threading.get_ident()), range(5))
+
+    threads.for_each(outer, range(4))
+    assert all(len(idents) == 1 for idents in where.values())
+
+
+def test_the_error_handling_of_numpy_is_the_callers_on_all_threads() -> None:
+    md.set_num_threads(2)
+    both_there = threading.Barrier(2, timeout=10)
+
+    def overflow(item: int) -> None:
+        both_there.wait()
+        np.array([1e30], np.float32) * np.float32(1e30)
+
+    with np.errstate(over="ignore"):
+        threads.for_each(overflow, range(2))
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        threads.for_each(overflow, range(2))
+
+
+def test_scratch_is_kept_by_thread_and_name() -> None:
+    first = threads.scratch("a", (3, 4), np.float32)
+    assert np.shares_memory(first, threads.scratch("a", (2, 2), np.float64))
+    assert not np.shares_memory(first, threads.scratch("b", (3, 4), np.float32))
+    other: list[np.ndarray[Any, Any]] = []
+    thread = threading.Thread(target=lambda: other.append(threads.scratch("a", (3, 4), np.float32)))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(first, other[0])
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_a_bad_number_in_the_environment_is_named(value: str) -> None:
+    done = _run("import minidl; minidl.get_num_threads()", MINIDL_NUM_THREADS=value)
+    assert done.returncode != 0
+    assert f"MINIDL_NUM_THREADS must be a whole number >= 1, got '{value}'" in done.stderr
+
+
+def test_the_environment_decides() -> None:
+    done = _run("import minidl; print(minidl.get_num_threads())", MINIDL_NUM_THREADS="3")
+    assert done.stdout.strip() == "3"
+
+
+def test_fewer_than_one_thread_is_an_error() -> None:
+    with pytest.raises(MinidlError, match="must be >= 1, got 0"):
+        md.set_num_threads(0)
+
+
+def test_blas_is_limited_when_minidl_computes_and_not_before() -> None:
+    code = """
+import numpy as np, threadpoolctl, minidl as md
+from minidl.nn import functional as F
+blas = lambda: {info["num_threads"] for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"}
+before = blas()
+x = md.tensor(np.ones((2, 8, 8, 1), np.float32)); w = md.tensor(np.ones((3, 3, 1, 1), np.float32))
+imported = blas()
+F.conv2d(x, w)
+print(before == imported, blas())
+"""
+    done = _run(code, OPENBLAS_NUM_THREADS="4")
+    assert done.stdout.split(maxsplit=1) == ["True", "{1}\n"], done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_makes_its_own_pool() -> None:
+    code = """
+import os, minidl as md
+from minidl import threads
+md.set_num_threads(2)
+threads.for_each(str, range(10))
+if os.fork() == 0:
+    done = []
+    threads.for_each(done.append, range(10))
+    os._exit(0 if sorted(done) == list(range(10)) else 1)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "0", done.stderr

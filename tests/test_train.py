@@ -1,0 +1,254 @@
+"""The training loop: it learns, stops and resumes anywhere bit for bit, and its callbacks see what happens."""
+
+import csv
+import io
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import checkpoint, nn, optim
+from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, Progress, StopOnSignal, best_row
+from minidl.data import ArrayDataset, DataLoader
+from minidl.nn import functional as F
+from minidl.train import Callback, Trainer, TrainingError
+
+
+def accuracy(outputs: Any, labels: Any) -> Any:
+    return (outputs.argmax(1) == labels).mean()
+
+
+def two_classes(count: int = 50) -> ArrayDataset:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, count)
+    return ArrayDataset((rng.normal(size=(count, 4)) + labels[:, None]).astype(np.float32), labels)
+
+
+def make(callbacks: Any = ()) -> tuple[Trainer, DataLoader, DataLoader]:
+    """A trainer with everything that has a state: dropout, batch norm, shuffling, Adam and a schedule."""
+    md.seed(5)
+    rng = md.Generator(1)
+    model = nn.Sequential(nn.Dense(4, 8, rng=rng), nn.BatchNorm(8), nn.ReLU(), nn.Dropout(0.3), nn.Dense(8, 2, rng=rng))
+    optimizer = optim.Adam(model.parameters(), lr=optim.cosine(0.01, 15))
+    trainer = Trainer(model, F.softmax_cross_entropy, optimizer, {"accuracy": accuracy}, callbacks)
+    data = two_classes()
+    return trainer, DataLoader(data, 16, shuffle=True, seed=2), DataLoader(data, 20)
+
+
+class StopAfter(Callback):
+    """Asks to stop after some steps, as Ctrl-C would."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        trainer.stopping |= trainer.optimizer.steps == self.steps
+
+
+def final(trainer: Trainer) -> dict[str, Any]:
+    """All that a training leaves, without the clock."""
+    return {**trainer.model.state_dict(), **{f"row{i}": list(row.items()) for i, row in enumerate(trainer.history)}}
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert np.array_equal(value, other[name]), name
+
+
+def test_training_learns_and_records_every_epoch() -> None:
+    trainer, train, validation = make()
+    history = trainer.fit(train, validation, epochs=8)
+    assert [row["epoch"] for row in history] == list(range(1, 9))
+    assert set(history[0]) == {"epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy"}
+    assert history[-1]["val_loss"] < 0.8 * history[0]["val_loss"]
+    assert trainer.images == 8 * 50
+    assert trainer.evaluate(validation)["accuracy"] == history[-1]["val_accuracy"]
+
+
+def test_metrics_are_means_over_samples_not_over_batches() -> None:
+    trainer, _, _ = make()
+    data = two_classes()
+    whole = trainer.evaluate(DataLoader(data, 50))
+    assert trainer.evaluate(DataLoader(data, 7)) == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", range(1, 13))
+def test_stopping_after_any_step_and_resuming_changes_nothing(steps: int, tmp_path: Path) -> None:
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=3)
+    stopped, train, validation = make([StopAfter(steps), Checkpoint(tmp_path)])
+    stopped.fit(train, validation, epochs=3)
+    assert stopped.optimizer.steps == steps
+    resumed, train, validation = make()
+    resumed.model[0].w.data[...] = 99  # whatever it was
+    md.seed(99)
+    resumed.load_state_dict(checkpoint.load_state(tmp_path / "last.state.safetensors"), train)
+    resumed.fit(train, validation, epochs=3)
+    assert_same(final(resumed), final(whole))
+
+
+def test_stopping_during_validation_repeats_the_validation(tmp_path: Path) -> None:
+    class StopInValidation(ArrayDataset):
+        trainer: Trainer
+
+        def batch(self, indices: Any) -> Any:
+            self.trainer.stopping = True
+            return super().batch(indices)
+
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=2)
+    stopped, train, _ = make([Checkpoint(tmp_path)])
+    data = StopInValidation(*two_classes().arrays)
+    data.trainer = stopped
+    stopped.fit(train, DataLoader(data, 20, prefetch=0), epochs=2)
+    assert stopped.history == []
+    resumed, train, validation = make()
+    resumed.load_state_dict(checkpoint.load_state(tmp_path / "last.state.safetensors"), train)
+    resumed.fit(train, validation, epochs=2)
+    assert_same(final(resumed), final(whole))
+
+
+def test_more_epochs_continue_where_the_last_fit_ended() -> None:
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=4)
+    parts, train, validation = make()
+    parts.fit(train, validation, epochs=2)
+    parts.fit(train, validation, epochs=4)
+    assert_same(final(parts), final(whole))
+
+
+def test_a_loss_that_is_no_number_is_an_error_that_keeps_the_checkpoints(tmp_path: Path) -> None:
+    trainer, train, validation = make([Checkpoint(tmp_path)])
+    trainer.fit(train, validation, epochs=1)
+    before = (tmp_path / "last.state.safetensors").read_bytes()
+    trainer.model[0].w.data[...] = np.nan
+    with pytest.raises(TrainingError, match="the loss became nan in epoch 2: try a smaller learning rate"):
+        trainer.fit(train, validation, epochs=2)
+    assert (tmp_path / "last.state.safetensors").read_bytes() == before
+
+
+def test_best_and_last_weights_are_kept(tmp_path: Path) -> None:
+    class Spoil(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            if trainer.epoch == 2:
+                trainer.model[0].w.data[...] = 50
+
+    trainer, train, validation = make([Spoil(), Checkpoint(tmp_path)])
+    history = trainer.fit(train, validation, epochs=3)
+    assert best_row(history)["epoch"] == 2
+    best, notes = checkpoint.load_with_metadata(tmp_path / "best.safetensors")
+    assert notes == {"epoch": "2"}
+    assert_same(dict(md.load(tmp_path / "last.safetensors")), trainer.model.state_dict())
+    trainer.model.load_state_dict(best)
+    assert trainer.evaluate(validation)["loss"] == history[1]["val_loss"]
+
+
+def test_early_stopping_waits_for_its_patience() -> None:
+    trainer, train, validation = make([EarlyStopping(patience=2)])
+    losses = iter([3.0, 2.0, 2.5, 2.0, 1.0])
+    trainer.evaluate = lambda loader: {"loss": next(losses)}  # type: ignore[method-assign]
+    history = trainer.fit(train, validation, epochs=5)
+    assert [row["val_loss"] for row in history] == [3.0, 2.0, 2.5, 2.0]
+
+
+def test_the_log_has_a_row_an_epoch_and_is_whole_after_resuming(tmp_path: Path) -> None:
+    trainer, train, validation = make([CSVLog(tmp_path / "metrics.csv")])
+    trainer.fit(train, validation, epochs=3)
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == trainer.history
+
+
+def test_callbacks_are_called_in_order() -> None:
+    seen: list[str] = []
+
+    class Record(Callback):
+        def on_train_begin(self, trainer: Trainer) -> None:
+            seen.append("begin")
+
+        def on_step_end(self, trainer: Trainer) -> None:
+            seen.append("step")
+
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            seen.append(f"epoch {trainer.epoch} {trainer.history[-1]['epoch']}")
+
+        def on_train_end(self, trainer: Trainer) -> None:
+            seen.append("end")
+
+    trainer, train, validation = make([Record()])
+    trainer.fit(train, validation, epochs=2)
+    assert seen == ["begin", *["step"] * 4, "epoch 1 1", *["step"] * 4, "epoch 2 2", "end"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_step_and_gives_the_handler_back(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Kill(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            if trainer.optimizer.steps == 3:
+                os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    stop = StopOnSignal()
+    trainer, train, validation = make([stop, Kill()])
+    trainer.fit(train, validation, epochs=3)
+    assert (stop.received, trainer.optimizer.steps) == (number, 3)
+    assert signal.getsignal(number) is before
+    assert "stopping after this step" in capsys.readouterr().err
+
+
+def test_progress_on_a_terminal_rewrites_one_line_and_elsewhere_writes_epochs_only() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream in (Terminal(), io.StringIO()):
+        progress = Progress(stream)
+        progress.shown = -1.0
+        trainer, train, validation = make([progress])
+        trainer.fit(train, validation, epochs=2)
+        text = stream.getvalue()
+        assert text.count("\n") == 2
+        assert "epoch 2/2" in text
+        assert "val_accuracy" in text
+        assert ("step 1/4" in text and "left" in text and "\x1b[2K" in text) == stream.isatty()
+
+
+def test_batches_may_be_structures() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Dense(4, 2, rng=md.Generator(0))
+
+        def forward(self, inputs: dict[str, Any]) -> dict[str, Any]:
+            return {"y": self.dense(inputs["a"] + inputs["b"])}
+
+    class Pairs(ArrayDataset):
+        def batch(self, indices: Any) -> Any:
+            x, labels = super().batch(indices)
+            return {"a": x, "b": x}, {"y": labels}
+
+    model = Two()
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        return F.softmax_cross_entropy(outputs["y"], targets["y"])
+
+    trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1))
+    history = trainer.fit(DataLoader(Pairs(*two_classes().arrays), 16), epochs=3)
+    assert history[2]["loss"] < history[0]["loss"]
+
+
+def test_training_runs_on_the_strict_stand_in() -> None:
+    """No array of the host slips into the step: the stand-in for a GPU would refuse it."""
+    trainer, train, validation = make()
+    trainer.model.to("strict")
+    trainer.fit(train, validation, epochs=2)
+    host, train, validation = make()
+    host.fit(train, validation, epochs=2)
+    assert trainer.history[-1] == pytest.approx(host.history[-1], rel=1e-4)
