@@ -1,11 +1,15 @@
 """What a backend is: an array module, a way in and out of it, and kernels."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.reference import ReferenceKernels
+
+if TYPE_CHECKING:
+    from ..kernels.conv import ConvSpec
 
 
 class Backend(ReferenceKernels):
@@ -19,8 +23,10 @@ class Backend(ReferenceKernels):
     name: ClassVar[str]
     xp: Any
     array_type: type
-    convolutions: ClassVar[tuple[str, ...]] = ("direct",)
-    """The convolution algorithms that "auto" tries, best first."""
+
+    def convolutions(self, spec: "ConvSpec") -> Sequence[str]:
+        """The convolution algorithms that "auto" tries for these sizes, best first; the last can do anything."""
+        return ("direct",)
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
         """``value`` as an array of this backend, itself if it is one of the right dtype."""

@@ -1,13 +1,14 @@
 """The NumPy backend: the reference kernels, and faster ones on all cores for what costs most."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.conv import ConvSpec
 from ..kernels.numpy import elementwise, matmul, pool
-from ..kernels.numpy.conv import im2col  # noqa: F401 - registers the algorithm
+from ..kernels.numpy.conv import im2col, measured, shifted, winograd  # noqa: F401 - registers the algorithms
 from ..kernels.window import Window
 from .base import Backend
 
@@ -20,10 +21,12 @@ class NumPyBackend(Backend):
     name = "numpy"
     xp = np
     array_type = np.ndarray
-    convolutions = ("im2col", "direct")
 
     def to_numpy(self, array: Array) -> Array:
         return array
+
+    def convolutions(self, spec: ConvSpec) -> Sequence[str]:
+        return measured.ranking(spec)
 
     def matmul(self, a: Array, b: Array) -> Array:
         return matmul.matmul(a, b)

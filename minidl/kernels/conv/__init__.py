@@ -2,5 +2,7 @@
 
 from .algorithm import ConvAlgorithm, ConvSpec, choose, fusion_allowed, using
 from .direct import Direct
+from .fft import FFT
+from .winograd2d import Winograd2D
 
-__all__ = ["ConvAlgorithm", "ConvSpec", "Direct", "choose", "fusion_allowed", "using"]
+__all__ = ["FFT", "ConvAlgorithm", "ConvSpec", "Direct", "Winograd2D", "choose", "fusion_allowed", "using"]

@@ -28,6 +28,13 @@ class ConvSpec:
     window: Window
     dtype: Any
 
+    def __str__(self) -> str:
+        window = self.window
+        return (
+            f"{window.H}x{window.W} pixels in {self.C} channels with {self.K} filters of {window.KH}x{window.KW}, "
+            f"stride ({window.SH}, {window.SW}), {self.dtype}"
+        )
+
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
         """(N, OH, OW, K)"""
@@ -120,9 +127,9 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     if wanted != "auto":
         algorithm = _instance(wanted, backend)
         if not algorithm.supports(spec):
-            raise MinidlError(f"the convolution algorithm '{wanted}' does not support {spec}: use algorithm='auto'")
+            raise MinidlError(f"the algorithm '{wanted}' cannot do this convolution of {spec}: use algorithm='auto'")
         return algorithm
-    candidates = (_instance(candidate, backend) for candidate in backend.convolutions)
+    candidates = (_instance(candidate, backend) for candidate in backend.convolutions(spec))
     return next(algorithm for algorithm in candidates if algorithm.supports(spec))
 
 

@@ -28,20 +28,22 @@ COLUMNS_BYTES = 1 << 20
 class Im2col(PerImage):
     """Rows of windows times a matrix of weights."""
 
-    def convolve(self, x: Array, w: Array, spec: ConvSpec, y: Array) -> None:
-        filters = w.reshape(-1, spec.K)
+    def filters(self, w: Array, spec: ConvSpec) -> Array:
+        """The weights as a matrix (KH KW C, K)."""
+        return w.reshape(-1, spec.K)
+
+    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array) -> None:
         windows = _windows(x, spec)
         for rows in _strips(spec):
             np.matmul(_columns(windows[rows], spec), filters, out=y[rows].reshape(-1, spec.K))
 
-    def spread(self, dy: Array, w: Array, spec: ConvSpec, dx: Array) -> None:
+    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
         window = spec.window
-        filters = w.reshape(-1, spec.K).T
         dx[...] = 0
         for rows in _strips(spec):
             height = rows.stop - rows.start
-            columns = threads.scratch("columns", (height * window.OW, filters.shape[1]), dy.dtype)
-            np.matmul(dy[rows].reshape(-1, spec.K), filters, out=columns)
+            columns = threads.scratch("columns", (height * window.OW, len(filters)), dy.dtype)
+            np.matmul(dy[rows].reshape(-1, spec.K), filters.T, out=columns)
             taps = columns.reshape(height, window.OW, window.KH, window.KW, spec.C)
             for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
                 _, down, across = window.under_tap(kh, kw)

@@ -34,11 +34,15 @@ class PerImage(ConvAlgorithm):
         return not pool.padded and pool.KH * pool.KW <= 256
 
     @abstractmethod
-    def convolve(self, x: Array, w: Array, spec: ConvSpec, y: Array) -> None:
+    def filters(self, w: Array, spec: ConvSpec) -> Array:
+        """The weights as :meth:`convolve` and :meth:`spread` want them: made once, for all images."""
+
+    @abstractmethod
+    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array) -> None:
         """Write the convolution of one image to y (OH, OW, K), without bias."""
 
     @abstractmethod
-    def spread(self, dy: Array, w: Array, spec: ConvSpec, dx: Array) -> None:
+    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
         """Write the gradient for one image to dx, of the shape of the padded image."""
 
     @abstractmethod
@@ -47,9 +51,10 @@ class PerImage(ConvAlgorithm):
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         y = np.empty(spec.output_shape, x.dtype)
+        filters = self.filters(w, spec)
 
         def one(n: int) -> None:
-            self.convolve(_padded(x, n, spec), w, spec, y[n])
+            self.convolve(_padded(x, n, spec), filters, spec, y[n])
             if b is not None:
                 y[n] += b
 
@@ -57,8 +62,8 @@ class PerImage(ConvAlgorithm):
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
-        dx = _empty_padded(spec)
-        threads.for_each(lambda n: self.spread(dy[n], w, spec, dx[n]), range(spec.N))
+        dx, filters = _empty_padded(spec), self.filters(w, spec)
+        threads.for_each(lambda n: self.spread(dy[n], filters, spec, dx[n]), range(spec.N))
         return dx[spec.window.inside]
 
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
@@ -75,10 +80,11 @@ class PerImage(ConvAlgorithm):
         """relu(max pool(convolution) + b), an array (N, POH, POW, K), and the tap that held each maximum."""
         y = np.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
         argmax = np.empty(y.shape, np.uint8)
+        filters = self.filters(w, spec)
 
         def one(n: int) -> None:
             whole = threads.scratch("convolved", spec.output_shape[1:], x.dtype)
-            self.convolve(_padded(x, n, spec), w, spec, whole)
+            self.convolve(_padded(x, n, spec), filters, spec, whole)
             pool_image(whole, pool, y[n], argmax[n])
             y[n] += b
             np.maximum(y[n], 0, out=y[n])
@@ -92,7 +98,7 @@ class PerImage(ConvAlgorithm):
         """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
         sums = _partial_sums(spec)
         bias_sums = np.zeros((len(sums), spec.K), dy.dtype)
-        dx = _empty_padded(spec) if needs_dx else None
+        dx, filters = (_empty_padded(spec), self.filters(w, spec)) if needs_dx else (None, None)
 
         def add_up(part: int) -> None:
             whole = threads.scratch("convolved", spec.output_shape[1:], dy.dtype)
@@ -101,8 +107,8 @@ class PerImage(ConvAlgorithm):
                 bias_sums[part] += sum_rows(through_relu)
                 unpool_image(through_relu, argmax[n], pool, whole)
                 self.correlate(_padded(x, n, spec), whole, spec, sums[part])
-                if dx is not None:
-                    self.spread(whole, w, spec, dx[n])
+                if dx is not None and filters is not None:
+                    self.spread(whole, filters, spec, dx[n])
 
         threads.for_each(add_up, range(len(sums)))
         return (None if dx is None else dx[spec.window.inside]), sums.sum(axis=0), bias_sums.sum(axis=0)

@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m minidl bench``. What counts is how times compare, as everything is asked in turn."""

@@ -1,0 +1,69 @@
+"""Convolution by the convolution theorem: a product at every frequency.
+
+With X, W and Y the discrete Fourier transforms over the pixels of the padded images, the weights (padded with zeros to
+the same size) and the outputs::
+
+    Y = sum over c of X conj(W)      dX = sum over k of dY W      dW = sum over n of X conj(dY)
+
+The conjugate makes a correlation of the convolution. The transform is periodic: outputs whose windows would reach
+round the border are thrown away, which leaves just those of the definition; and gradients are padded with zeros before
+they are transformed. A stride keeps some of the outputs of stride 1.
+
+The number of operations does not depend on the size of the kernel, so this is for large kernels: for 3 x 3 the products
+are complex numbers at every pixel, and cost more than the nine real ones. Mathieu, Henaff and LeCun, "Fast Training of
+Convolutional Networks through FFTs" (2014).
+"""
+
+from typing import Any
+
+from ... import plugins
+from ..window import Window, pad
+from .algorithm import ConvAlgorithm, ConvSpec
+
+Array = Any
+
+
+@plugins.register("conv_algorithm", "fft")
+class FFT(ConvAlgorithm):
+    """Fourier transforms of images and weights, and one complex matrix product for every frequency."""
+
+    def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
+        window = spec.window
+        X, W = self._of_images(pad(self.xp, x, window), spec), self._of_weights(w, spec)
+        y = self._back(X @ W.conj(), spec)[_starts(window)]
+        y = self.xp.ascontiguousarray(y)
+        return (y if b is None else y + b), None
+
+    def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
+        dY, W = self._of_images(self._unstrided(dy, spec), spec), self._of_weights(w, spec)
+        return self._back(dY @ W.swapaxes(2, 3), spec)[spec.window.inside]
+
+    def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
+        window = spec.window
+        X = self._of_images(pad(self.xp, x, window), spec)
+        dY = self._of_images(self._unstrided(dy, spec), spec)
+        dw = self._back(X.swapaxes(2, 3) @ dY.conj(), spec)[:, : window.KH, : window.KW]
+        return self.xp.ascontiguousarray(dw.transpose(1, 2, 0, 3))
+
+    def _of_images(self, x: Array, spec: ConvSpec) -> Array:
+        """The transform (H, W // 2 + 1, N, C) of real images (N, H, W, C)."""
+        return self.xp.fft.rfft2(x, spec.window.padded_size, axes=(1, 2)).transpose(1, 2, 0, 3)
+
+    def _of_weights(self, w: Array, spec: ConvSpec) -> Array:
+        """The transform (H, W // 2 + 1, C, K) of weights (KH, KW, C, K)."""
+        return self.xp.fft.rfft2(w, spec.window.padded_size, axes=(0, 1))
+
+    def _back(self, transformed: Array, spec: ConvSpec) -> Array:
+        """The real (P, H, W, Q) of a transform (H, W // 2 + 1, P, Q)."""
+        return self.xp.fft.irfft2(transformed.transpose(2, 0, 1, 3), spec.window.padded_size, axes=(1, 2))
+
+    def _unstrided(self, dy: Array, spec: ConvSpec) -> Array:
+        """dy where its windows start, in an array of the size of the padded images; 0 elsewhere."""
+        whole = self.xp.zeros((spec.N, *spec.window.padded_size, spec.K), spec.dtype)
+        whole[_starts(spec.window)] = dy
+        return whole
+
+
+def _starts(window: Window) -> tuple[slice, slice, slice]:
+    """The pixels at which windows start."""
+    return window.under_tap(0, 0)

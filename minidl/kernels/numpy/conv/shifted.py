@@ -1,0 +1,83 @@
+"""Convolution without columns: matrix products on shifted views of the image.
+
+With stride 1, the pixels that a tap (kh, kw) meets lie at one distance from the output pixels: kh rows and kw columns,
+which are kh W + kw pixels in the flat image (H W, C). So each tap is one matrix product of a slice of the flat image
+with that tap's weights (C, K), and nothing is copied. The slices are as wide as the image, not as the output: the last
+KW - 1 products of every row belong to no window, and are left out or multiplied by 0.
+
+The sum over the taps is what it costs: a matrix product cannot add to its output in NumPy, so every product is written
+and added. The idea is that of Vasudevan, Anderson and Gregg ("Parallel Multi Channel Convolution using General Matrix
+Multiplication", 2017), who call it kn2row.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .... import plugins, threads
+from ...conv.algorithm import ConvSpec
+from .per_image import PerImage
+
+Array = NDArray[Any]
+
+
+@plugins.register("conv_algorithm", "shifted")
+class Shifted(PerImage):
+    """One matrix product for each tap, on a slice of the flat image; for stride 1."""
+
+    def supports(self, spec: ConvSpec) -> bool:
+        return super().supports(spec) and (spec.window.SH, spec.window.SW) == (1, 1)
+
+    def filters(self, w: Array, spec: ConvSpec) -> Array:
+        """The weights as they are."""
+        return w
+
+    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array) -> None:
+        total, wide = _wide("sum", spec)
+        product, _ = _wide("product", spec)
+        total[...] = 0
+        for tap, pixels in _taps(x, spec):
+            np.matmul(pixels, filters[tap], out=product)
+            total += product
+        y[...] = wide[:, : spec.window.OW]
+
+    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
+        gradient = _widened(dy, spec)
+        product = threads.scratch("shifted dx", (len(gradient), spec.C), spec.dtype)
+        dx[...] = 0
+        for tap, pixels in _taps(dx, spec):
+            np.matmul(gradient, filters[tap].T, out=product)
+            pixels += product
+
+    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array) -> None:
+        gradient = _widened(dy, spec)
+        for tap, pixels in _taps(x, spec):
+            dw[tap] += pixels.T @ gradient
+
+
+def _taps(image: Array, spec: ConvSpec) -> Iterator[tuple[tuple[int, int], Array]]:
+    """Every tap with the slice (OH W - KW + 1, C) of the flat image that it meets."""
+    width = image.shape[1]
+    flat = image.reshape(-1, spec.C)
+    length = spec.window.OH * width - spec.window.KW + 1
+    for kh, kw in spec.window.taps():
+        start = kh * width + kw
+        yield (kh, kw), flat[start : start + length]
+
+
+def _wide(name: str, spec: ConvSpec) -> tuple[Array, Array]:
+    """Scratch memory for output rows as wide as the image: flat, without the end that no slice reaches, and as rows."""
+    window = spec.window
+    rows = threads.scratch(f"shifted {name}", (window.OH, window.padded_size[1], spec.K), spec.dtype)
+    flat = rows.reshape(-1, spec.K)
+    return flat[: len(flat) - window.KW + 1], rows
+
+
+def _widened(dy: Array, spec: ConvSpec) -> Array:
+    """dy in rows as wide as the image, flat; 0 where there is no window."""
+    flat, rows = _wide("gradient", spec)
+    rows[:, : spec.window.OW] = dy
+    rows[:, spec.window.OW :] = 0
+    return flat
