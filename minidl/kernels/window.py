@@ -54,6 +54,16 @@ class Window:
         """Where the image lies in a padded batch."""
         return slice(None), slice(self.top, self.top + self.H), slice(self.left, self.left + self.W)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether neighbouring windows share pixels."""
+        return self.SH < self.KH or self.SW < self.KW
+
+    @property
+    def covers_once(self) -> bool:
+        """Whether every pixel, padding included, is under one window and no more."""
+        return (self.KH, self.KW) == (self.SH, self.SW) and self.padded_size == (self.OH * self.KH, self.OW * self.KW)
+
     def taps(self) -> Iterator[tuple[int, int]]:
         """The positions ``(kh, kw)`` inside the kernel, row by row."""
         return ((kh, kw) for kh in range(self.KH) for kw in range(self.KW))

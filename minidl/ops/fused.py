@@ -22,7 +22,7 @@ class Conv2DReLUMaxPool2D(Op):
         self.spec, self.pool = spec, pool
 
     def forward(self, x: Array, w: Array, b: Array) -> Array:
-        y, argmax = self.algorithm.forward_pooled(x, w, b, self.spec, self.pool)
+        y, argmax = self.algorithm.forward_pooled(x, w, b, self.spec, self.pool, any(self.needs_grad))
         self.save(x, w, y, argmax)
         return y
 

@@ -60,7 +60,7 @@ def keep_where(mask: Array, values: Array, out: Array | None = None) -> Array:
     array([1.5, 0. ])
     """
     bits = np.dtype(f"i{values.itemsize}")
-    pattern = np.negative(mask.view(np.int8), dtype=bits)
+    pattern = np.negative(mask.view(np.int8)).astype(bits)
     kept: Array = np.bitwise_and(values.view(bits), pattern, out=pattern if out is None else out.view(bits))
     return kept.view(values.dtype)
 

@@ -1,5 +1,6 @@
 """Max pooling on all threads, a few rows at a time: the taps of a window are strided views that stay in cache."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
     argmax = np.empty(y.shape, argmax_dtype(np, window))
 
     def one(n: int) -> None:
-        pool_image(pad(np, x[n : n + 1], window, -np.inf)[0], window, y[n], argmax[n])
+        pool_taps(_taps(pad(np, x[n : n + 1], window, -np.inf)[0], window), y[n], argmax[n])
 
     threads.for_each(one, range(len(x)))
     return y, argmax
@@ -31,41 +32,57 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
 def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
     """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
     dx = np.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
-    threads.for_each(lambda n: unpool_image(dy[n], argmax[n], window, dx[n]), range(len(dy)))
+
+    def one(n: int) -> None:
+        if not window.covers_once:
+            dx[n] = 0
+        unpool_taps(dy[n], argmax[n], _taps(dx[n], window), window.overlaps)
+
+    threads.for_each(one, range(len(dy)))
     return dx[window.inside]
 
 
-def pool_image(x: Array, window: Window, y: Array, argmax: Array) -> None:
-    """Write the maxima of one padded image (H, W, C) to y (OH, OW, C), and the taps that held them to ``argmax``."""
-    taps = [x[window.under_tap(kh, kw)[1:]] for kh, kw in window.taps()]
+def pool_taps(taps: Sequence[Array], y: Array, argmax: Array | None) -> None:
+    """Write the largest of the taps (OH, OW, C each) to y, and which it was to ``argmax`` if that is wanted."""
     for rows in _strips(y):
-        _max_of([tap[rows] for tap in taps], y[rows], argmax[rows])
+        strip = [tap[rows] for tap in taps]
+        _max_of(strip, y[rows])
+        if argmax is not None:
+            _first_equal(strip, y[rows], argmax[rows])
 
 
-def _max_of(taps: list[Array], y: Array, argmax: Array) -> None:
-    y[...] = taps[0]
-    for tap in taps[1:]:
+def _max_of(taps: Sequence[Array], y: Array) -> None:
+    if len(taps) == 1:
+        y[...] = taps[0]
+        return
+    np.maximum(taps[0], taps[1], out=y)
+    for tap in taps[2:]:
         np.maximum(y, tap, out=y)
-    argmax[...] = 0
-    missing = np.not_equal(taps[0], y)  # where the maximum is none of the taps so far
-    for tap in taps[1:]:
-        # Counting how long the maximum is missing gives the number of the first tap that holds it.
-        argmax += missing
+
+
+def _first_equal(taps: Sequence[Array], y: Array, number: Array) -> None:
+    """Write the number of the first tap that equals y: it counts how long the maximum is none of the taps so far."""
+    number[...] = 0
+    missing = np.ones(y.shape, np.bool_)
+    for tap in taps[:-1]:  # what is none of these is the last
         missing &= np.not_equal(tap, y)
+        number += missing
 
 
-def unpool_image(dy: Array, argmax: Array, window: Window, dx: Array) -> None:
-    """Write the gradient of one image to dx (H, W, C): each dy at the tap that was the maximum, 0 elsewhere."""
-    overlap = window.SH < window.KH or window.SW < window.KW
-    dx[...] = 0
+def unpool_taps(dy: Array, argmax: Array, taps: Sequence[Array], overlap: bool) -> None:
+    """Write dy (OH, OW, C) to the tap that was the maximum and 0 to the others; add it, if the taps share pixels."""
     for rows in _strips(dy):
-        for tap, (kh, kw) in enumerate(window.taps()):
-            pixels = dx[window.under_tap(kh, kw)[1:]][rows]
-            here = argmax[rows] == tap
+        for number, tap in enumerate(taps):
+            here = argmax[rows] == number
             if overlap:
-                pixels += keep_where(here, dy[rows])
+                tap[rows] += keep_where(here, dy[rows])
             else:
-                keep_where(here, dy[rows], out=pixels)
+                keep_where(here, dy[rows], out=tap[rows])
+
+
+def _taps(image: Array, window: Window) -> list[Array]:
+    """For every tap the pixels of a padded image (H, W, C) that it meets, a view (OH, OW, C)."""
+    return [image[window.under_tap(kh, kw)[1:]] for kh, kw in window.taps()]
 
 
 def _strips(image: Array) -> list[slice]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .... import plugins, threads
 from ...conv.algorithm import ConvSpec
-from .per_image import PerImage
+from .per_image import Columns, PerImage
 
 Array = NDArray[Any]
 
@@ -32,29 +32,31 @@ class Im2col(PerImage):
         """The weights as a matrix (KH KW C, K)."""
         return w.reshape(-1, spec.K)
 
-    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array) -> None:
+    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         windows = _windows(x, spec)
         for rows in _strips(spec):
-            np.matmul(_columns(windows[rows], spec), filters, out=y[rows].reshape(-1, spec.K))
+            np.matmul(_matrix(windows[rows], spec, columns), filters, out=y[rows].reshape(-1, spec.K))
 
-    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
+    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
         window = spec.window
         dx[...] = 0
         for rows in _strips(spec):
             height = rows.stop - rows.start
-            columns = threads.scratch("columns", (height * window.OW, len(filters)), dy.dtype)
-            np.matmul(dy[rows].reshape(-1, spec.K), filters.T, out=columns)
-            taps = columns.reshape(height, window.OW, window.KH, window.KW, spec.C)
+            matrix = threads.scratch("columns", (height * window.OW, len(filters)), dy.dtype)
+            np.matmul(dy[rows].reshape(-1, spec.K), filters.T, out=matrix)
+            taps = matrix.reshape(height, window.OW, window.KH, window.KW, spec.C)
             for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
                 _, down, across = window.under_tap(kh, kw)
-                dx[down, across][rows] += taps[:, :, kh, kw]
+                pixels = dx[down, across][rows]
+                for stored, column in columns:
+                    pixels[:, column] += taps[:, stored, kh, kw]
 
-    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array) -> None:
+    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
         windows = _windows(x, spec)
         total = dw.reshape(-1, spec.K)
         product = threads.scratch("product", total.shape, dw.dtype)
         for rows in _strips(spec):
-            np.matmul(_columns(windows[rows], spec).T, dy[rows].reshape(-1, spec.K), out=product)
+            np.matmul(_matrix(windows[rows], spec, columns).T, dy[rows].reshape(-1, spec.K), out=product)
             total += product
 
 
@@ -65,8 +67,8 @@ def _windows(x: Array, spec: ConvSpec) -> Array:
     return view[:: window.SH, :: window.SW].transpose(0, 1, 3, 4, 2)
 
 
-def _columns(windows: Array, spec: ConvSpec) -> Array:
-    """Windows (rows, OW, KH, KW, C) copied into a matrix (rows OW, KH KW C).
+def _matrix(windows: Array, spec: ConvSpec, columns: Columns) -> Array:
+    """Windows (rows, OW, KH, KW, C) copied into a matrix (rows OW, KH KW C), in the order of ``columns``.
 
     With one channel the copy goes tap by tap: shifted planes, the transpose of the matrix, are long runs of
     neighbouring pixels, where a row of the matrix would be gathered from runs of KW numbers.
@@ -74,10 +76,12 @@ def _columns(windows: Array, spec: ConvSpec) -> Array:
     if spec.C == 1:
         planes = windows[..., 0].transpose(2, 3, 0, 1)
         copied = threads.scratch("columns", planes.shape, windows.dtype)
-        copied[...] = planes
+        for stored, column in columns:
+            copied[..., stored] = planes[..., column]
         return copied.reshape(spec.window.KH * spec.window.KW, -1).T
     copied = threads.scratch("columns", windows.shape, windows.dtype)
-    copied[...] = windows
+    for stored, column in columns:
+        copied[:, stored] = windows[:, column]
     return copied.reshape(-1, spec.window.KH * spec.window.KW * spec.C)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .... import plugins, threads
 from ...conv.algorithm import ConvSpec
-from .per_image import PerImage
+from .per_image import Columns, PerImage
 
 Array = NDArray[Any]
 
@@ -34,25 +34,26 @@ class Shifted(PerImage):
         """The weights as they are."""
         return w
 
-    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array) -> None:
+    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         total, wide = _wide("sum", spec)
         product, _ = _wide("product", spec)
         total[...] = 0
         for tap, pixels in _taps(x, spec):
             np.matmul(pixels, filters[tap], out=product)
             total += product
-        y[...] = wide[:, : spec.window.OW]
+        for stored, column in columns:
+            y[:, stored] = wide[:, column]
 
-    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
-        gradient = _widened(dy, spec)
+    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
+        gradient = _widened(dy, spec, columns)
         product = threads.scratch("shifted dx", (len(gradient), spec.C), spec.dtype)
         dx[...] = 0
         for tap, pixels in _taps(dx, spec):
             np.matmul(gradient, filters[tap].T, out=product)
             pixels += product
 
-    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array) -> None:
-        gradient = _widened(dy, spec)
+    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
+        gradient = _widened(dy, spec, columns)
         for tap, pixels in _taps(x, spec):
             dw[tap] += pixels.T @ gradient
 
@@ -75,9 +76,10 @@ def _wide(name: str, spec: ConvSpec) -> tuple[Array, Array]:
     return flat[: len(flat) - window.KW + 1], rows
 
 
-def _widened(dy: Array, spec: ConvSpec) -> Array:
+def _widened(dy: Array, spec: ConvSpec, columns: Columns) -> Array:
     """dy in rows as wide as the image, flat; 0 where there is no window."""
     flat, rows = _wide("gradient", spec)
-    rows[:, : spec.window.OW] = dy
+    for stored, column in columns:
+        rows[:, column] = dy[:, stored]
     rows[:, spec.window.OW :] = 0
     return flat

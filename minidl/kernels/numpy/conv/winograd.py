@@ -20,6 +20,7 @@ Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast 
 Networks" (2016). The price is a few more rounding errors: about twice those of im2col.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from .... import plugins, threads
 from ...conv.algorithm import ConvSpec
 from ...conv.cook_toom import transforms
-from .per_image import PerImage
+from .per_image import Columns, PerImage
 
 Array = NDArray[Any]
 
@@ -53,15 +54,15 @@ class Winograd(PerImage):
         _, G, _ = transforms(OUTPUTS, TAPS, spec.dtype)
         return (G @ w.reshape(TAPS, -1)).reshape(POINTS, -1, spec.K)
 
-    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array) -> None:
+    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         A_T, _, _ = transforms(OUTPUTS, TAPS, spec.dtype)
         for strip in _strips(spec):
             M = _rows("winograd products", spec, strip, spec.K)
-            np.matmul(_transformed_taps(x, spec, strip), filters, out=M)
+            np.matmul(_transformed_taps(x, spec, strip, columns), filters, out=M)
             for products, rows in _tiles(M, spec, strip, OUTPUTS, spec.window.OH):
                 np.matmul(A_T[: len(y[rows])], products, out=y[rows].reshape(-1, products.shape[1]))
 
-    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
+    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
         window = spec.window
         width = window.padded_size[1]
         _, _, B_T = transforms(OUTPUTS, TAPS, spec.dtype)
@@ -71,22 +72,24 @@ class Winograd(PerImage):
             np.matmul(_transformed_gradient(dy, spec, strip), filters.transpose(0, 2, 1), out=taps)
             dV = threads.scratch("winograd input", (POINTS, len(strip), width, spec.C), spec.dtype)
             dV[...] = 0
-            for kw in range(window.KW):  # every number goes back to the pixel that it came from
-                dV[:, :, kw : kw + window.OW] += taps.reshape(*dV.shape[:2], window.OW, window.KW, -1)[:, :, :, kw]
+            parts = taps.reshape(*dV.shape[:2], window.OW, window.KW, spec.C)
+            for kw, (stored, column) in itertools.product(range(window.KW), columns):
+                # every number goes back to the pixel that it came from
+                dV[:, :, kw : kw + window.OW][:, :, column] += parts[:, :, stored, kw]
             for sums, rows in _tiles(dV, spec, strip, POINTS, len(dx)):
                 height = len(dx[rows])
                 dx[rows] += (B_T[:, :height].T @ sums).reshape(height, width, -1)  # += : tiles share two rows
 
-    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array) -> None:
+    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
         _, G, _ = transforms(OUTPUTS, TAPS, spec.dtype)
         dU = threads.scratch("winograd weights", (POINTS, spec.window.KW * spec.C, spec.K), spec.dtype)
         for strip in _strips(spec):
-            V, D = _transformed_taps(x, spec, strip), _transformed_gradient(dy, spec, strip)
+            V, D = _transformed_taps(x, spec, strip, columns), _transformed_gradient(dy, spec, strip)
             np.matmul(V.transpose(0, 2, 1), D, out=dU)
             dw += (G.T @ dU.reshape(POINTS, -1)).reshape(dw.shape)
 
 
-def _transformed_taps(x: Array, spec: ConvSpec, strip: range) -> Array:
+def _transformed_taps(x: Array, spec: ConvSpec, strip: range, columns: Columns) -> Array:
     """V = B^T x of the tiles of a strip, horizontal taps side by side: (6, tiles OW, KW C)."""
     window = spec.window
     width = x.shape[1]
@@ -96,7 +99,8 @@ def _transformed_taps(x: Array, spec: ConvSpec, strip: range) -> Array:
         np.matmul(B_T[:, : len(x[rows])], x[rows].reshape(-1, width * spec.C), out=sums)
     side_by_side = _rows("winograd taps", spec, strip, window.KW * spec.C)
     windows = sliding_window_view(V, window.KW, axis=2).swapaxes(3, 4)
-    side_by_side.reshape(windows.shape)[...] = windows
+    for stored, column in columns:
+        side_by_side.reshape(windows.shape)[:, :, stored] = windows[:, :, column]
     return side_by_side
 
 
