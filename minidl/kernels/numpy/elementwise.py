@@ -76,7 +76,7 @@ def sum_to_channels(dy: Array) -> Array:
     return np.asarray(sums.sum(axis=0))
 
 
-def sum_rows(image: Array) -> Array:
-    """The sum (C,) over the pixels of an image (H, W, C): a product with ones, which BLAS does at full speed."""
-    rows = image.reshape(-1, image.shape[-1])
+def sum_rows(images: Array) -> Array:
+    """The sum (C,) over the pixels of images (..., C): a product with ones, which BLAS does at full speed."""
+    rows = images.reshape(-1, images.shape[-1])
     return np.ones(len(rows), rows.dtype) @ rows

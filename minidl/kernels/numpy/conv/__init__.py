@@ -1,1 +1,1 @@
-"""Convolution algorithms in NumPy: each treats one image, :mod:`per_image` spreads the images over the threads."""
+"""Convolution algorithms in NumPy: each treats a few images, :mod:`per_chunk` spreads the images over the threads."""

@@ -11,12 +11,12 @@ time, in scratch memory that stays in cache.
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .... import plugins, threads
 from ...conv.algorithm import ConvSpec
-from .per_image import Columns, PerImage
+from .per_chunk import Columns, PerChunk
 
 Array = NDArray[Any]
 
@@ -25,7 +25,7 @@ COLUMNS_BYTES = 1 << 20
 
 
 @plugins.register("conv_algorithm", "im2col")
-class Im2col(PerImage):
+class Im2col(PerChunk):
     """Rows of windows times a matrix of weights."""
 
     def filters(self, w: Array, spec: ConvSpec) -> Array:
@@ -33,38 +33,43 @@ class Im2col(PerImage):
         return w.reshape(-1, spec.K)
 
     def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
-        windows = _windows(x, spec)
-        for rows in _strips(spec):
-            np.matmul(_matrix(windows[rows], spec, columns), filters, out=y[rows].reshape(-1, spec.K))
+        for image, result in zip(x, y, strict=True):
+            windows = _windows(image, spec)
+            for rows in _strips(spec):
+                np.matmul(_matrix(windows[rows], spec, columns), filters, out=result[rows].reshape(-1, spec.K))
 
     def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
         window = spec.window
         dx[...] = 0
-        for rows in _strips(spec):
-            height = rows.stop - rows.start
-            matrix = threads.scratch("columns", (height * window.OW, len(filters)), dy.dtype)
-            np.matmul(dy[rows].reshape(-1, spec.K), filters.T, out=matrix)
-            taps = matrix.reshape(height, window.OW, window.KH, window.KW, spec.C)
-            for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
-                _, down, across = window.under_tap(kh, kw)
-                pixels = dx[down, across][rows]
-                for stored, column in columns:
-                    pixels[:, column] += taps[:, stored, kh, kw]
+        for gradient, image in zip(dy, dx, strict=True):
+            for rows in _strips(spec):
+                height = rows.stop - rows.start
+                matrix = threads.scratch("columns", (height * window.OW, len(filters)), dy.dtype)
+                np.matmul(gradient[rows].reshape(-1, spec.K), filters.T, out=matrix)
+                taps = matrix.reshape(height, window.OW, window.KH, window.KW, spec.C)
+                for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
+                    _, down, across = window.under_tap(kh, kw)
+                    pixels = image[down, across][rows]
+                    for stored, column in columns:
+                        pixels[:, column] += taps[:, stored, kh, kw]
 
     def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
-        windows = _windows(x, spec)
         total = dw.reshape(-1, spec.K)
         product = threads.scratch("product", total.shape, dw.dtype)
-        for rows in _strips(spec):
-            np.matmul(_matrix(windows[rows], spec, columns).T, dy[rows].reshape(-1, spec.K), out=product)
-            total += product
+        for image, gradient in zip(x, dy, strict=True):
+            windows = _windows(image, spec)
+            for rows in _strips(spec):
+                matrix = _matrix(windows[rows], spec, columns)
+                np.matmul(matrix.T, gradient[rows].reshape(-1, spec.K), out=product)
+                total += product
 
 
-def _windows(x: Array, spec: ConvSpec) -> Array:
+def _windows(image: Array, spec: ConvSpec) -> Array:
     """All windows of an image as a view (OH, OW, KH, KW, C): no number is copied."""
     window = spec.window
-    view = sliding_window_view(x, (window.KH, window.KW), axis=(0, 1))
-    return view[:: window.SH, :: window.SW].transpose(0, 1, 3, 4, 2)
+    down, across, channel = image.strides
+    shape = (window.OH, window.OW, window.KH, window.KW, spec.C)
+    return as_strided(image, shape, (window.SH * down, window.SW * across, down, across, channel), writeable=False)
 
 
 def _matrix(windows: Array, spec: ConvSpec, columns: Columns) -> Array:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from .... import plugins, threads
 from ...conv.algorithm import ConvSpec
-from .per_image import Columns, PerImage
+from .per_chunk import Columns, PerChunk
 
 Array = NDArray[Any]
 
 
 @plugins.register("conv_algorithm", "shifted")
-class Shifted(PerImage):
+class Shifted(PerChunk):
     """One matrix product for each tap, on a slice of the flat image; for stride 1."""
 
     def supports(self, spec: ConvSpec) -> bool:
@@ -37,25 +37,28 @@ class Shifted(PerImage):
     def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         total, wide = _wide("sum", spec)
         product, _ = _wide("product", spec)
-        total[...] = 0
-        for tap, pixels in _taps(x, spec):
-            np.matmul(pixels, filters[tap], out=product)
-            total += product
-        for stored, column in columns:
-            y[:, stored] = wide[:, column]
+        for image, result in zip(x, y, strict=True):
+            total[...] = 0
+            for tap, pixels in _taps(image, spec):
+                np.matmul(pixels, filters[tap], out=product)
+                total += product
+            for stored, column in columns:
+                result[:, stored] = wide[:, column]
 
     def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
-        gradient = _widened(dy, spec, columns)
-        product = threads.scratch("shifted dx", (len(gradient), spec.C), spec.dtype)
         dx[...] = 0
-        for tap, pixels in _taps(dx, spec):
-            np.matmul(gradient, filters[tap].T, out=product)
-            pixels += product
+        for gradient, image in zip(dy, dx, strict=True):
+            wide = _widened(gradient, spec, columns)
+            product = threads.scratch("shifted dx", (len(wide), spec.C), spec.dtype)
+            for tap, pixels in _taps(image, spec):
+                np.matmul(wide, filters[tap].T, out=product)
+                pixels += product
 
     def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
-        gradient = _widened(dy, spec, columns)
-        for tap, pixels in _taps(x, spec):
-            dw[tap] += pixels.T @ gradient
+        for image, gradient in zip(x, dy, strict=True):
+            wide = _widened(gradient, spec, columns)
+            for tap, pixels in _taps(image, spec):
+                dw[tap] += pixels.T @ wide
 
 
 def _taps(image: Array, spec: ConvSpec) -> Iterator[tuple[tuple[int, int], Array]]:

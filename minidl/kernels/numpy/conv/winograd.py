@@ -25,13 +25,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .... import plugins, threads
 from ...conv.algorithm import ConvSpec
 from ...conv.cook_toom import transforms
-from .per_image import Columns, PerImage
+from .per_chunk import Columns, PerChunk
 
 Array = NDArray[Any]
 
@@ -42,7 +42,7 @@ STRIP_BYTES = 1 << 22
 
 
 @plugins.register("conv_algorithm", "winograd")
-class Winograd(PerImage):
+class Winograd(PerChunk):
     """F(4, 3) down the rows, for kernels of three rows and stride 1."""
 
     def supports(self, spec: ConvSpec) -> bool:
@@ -57,76 +57,93 @@ class Winograd(PerImage):
     def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         A_T, _, _ = transforms(OUTPUTS, TAPS, spec.dtype)
         for strip in _strips(spec):
-            M = _rows("winograd products", spec, strip, spec.K)
-            np.matmul(_transformed_taps(x, spec, strip, columns), filters, out=M)
-            for products, rows in _tiles(M, spec, strip, OUTPUTS, spec.window.OH):
-                np.matmul(A_T[: len(y[rows])], products, out=y[rows].reshape(-1, products.shape[1]))
+            V = _transformed_taps(x, spec, strip, columns)
+            M = _at_points("winograd products", spec, len(x), strip, spec.K)
+            np.matmul(_matrices(V), filters, out=_matrices(M))
+            for tiles, rows in _runs(y, strip, OUTPUTS):
+                np.matmul(A_T[: rows.shape[2]], _tilewise(M)[:, tiles], out=rows)
 
     def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
-        window = spec.window
-        width = window.padded_size[1]
+        window, width = spec.window, spec.window.padded_size[1]
         _, _, B_T = transforms(OUTPUTS, TAPS, spec.dtype)
         dx[...] = 0
         for strip in _strips(spec):
-            taps = _rows("winograd taps", spec, strip, window.KW * spec.C)
-            np.matmul(_transformed_gradient(dy, spec, strip), filters.transpose(0, 2, 1), out=taps)
-            dV = threads.scratch("winograd input", (POINTS, len(strip), width, spec.C), spec.dtype)
+            D = _transformed_gradient(dy, spec, strip)
+            taps = _at_points("winograd taps", spec, len(dy), strip, window.KW * spec.C)
+            np.matmul(_matrices(D), filters.transpose(0, 2, 1), out=_matrices(taps))
+            dV = threads.scratch("winograd input", (*taps.shape[:3], width, spec.C), spec.dtype)
             dV[...] = 0
-            parts = taps.reshape(*dV.shape[:2], window.OW, window.KW, spec.C)
+            parts = taps.reshape(*taps.shape[:4], window.KW, spec.C)
             for kw, (stored, column) in itertools.product(range(window.KW), columns):
                 # every number goes back to the pixel that it came from
-                dV[:, :, kw : kw + window.OW][:, :, column] += parts[:, :, stored, kw]
-            for sums, rows in _tiles(dV, spec, strip, POINTS, len(dx)):
-                height = len(dx[rows])
-                dx[rows] += (B_T[:, :height].T @ sums).reshape(height, width, -1)  # += : tiles share two rows
+                dV[:, :, :, kw : kw + window.OW][:, :, :, column] += parts[:, :, :, stored, kw]
+            for tiles, rows in _runs(dx, strip, POINTS):
+                sums = B_T[:, : rows.shape[2]].T @ _tilewise(dV)[:, tiles]
+                for tile in range(rows.shape[1]):
+                    rows[:, tile] += sums[:, tile]  # one after the other: neighbouring tiles share two rows
 
     def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
         _, G, _ = transforms(OUTPUTS, TAPS, spec.dtype)
         dU = threads.scratch("winograd weights", (POINTS, spec.window.KW * spec.C, spec.K), spec.dtype)
         for strip in _strips(spec):
             V, D = _transformed_taps(x, spec, strip, columns), _transformed_gradient(dy, spec, strip)
-            np.matmul(V.transpose(0, 2, 1), D, out=dU)
+            np.matmul(_matrices(V).transpose(0, 2, 1), _matrices(D), out=dU)
             dw += (G.T @ dU.reshape(POINTS, -1)).reshape(dw.shape)
 
 
 def _transformed_taps(x: Array, spec: ConvSpec, strip: range, columns: Columns) -> Array:
-    """V = B^T x of the tiles of a strip, horizontal taps side by side: (6, tiles OW, KW C)."""
+    """V = B^T x of the tiles of a strip, horizontal taps side by side: (6, n, tiles, OW, KW C)."""
     window = spec.window
-    width = x.shape[1]
     _, _, B_T = transforms(OUTPUTS, TAPS, spec.dtype)
-    V = threads.scratch("winograd input", (POINTS, len(strip), width, spec.C), spec.dtype)
-    for sums, rows in _tiles(V, spec, strip, POINTS, len(x)):
-        np.matmul(B_T[:, : len(x[rows])], x[rows].reshape(-1, width * spec.C), out=sums)
-    side_by_side = _rows("winograd taps", spec, strip, window.KW * spec.C)
-    windows = sliding_window_view(V, window.KW, axis=2).swapaxes(3, 4)
+    V = threads.scratch("winograd input", (POINTS, len(x), len(strip), *x.shape[2:]), spec.dtype)
+    for tiles, rows in _runs(x, strip, POINTS):
+        np.matmul(B_T[:, : rows.shape[2]], rows, out=_tilewise(V)[:, tiles])
+    side_by_side = _at_points("winograd taps", spec, len(x), strip, window.KW * spec.C)
+    windows = as_strided(V, side_by_side.shape, V.strides, writeable=False)
     for stored, column in columns:
-        side_by_side.reshape(windows.shape)[:, :, stored] = windows[:, :, column]
+        side_by_side[:, :, :, stored] = windows[:, :, :, column]
     return side_by_side
 
 
 def _transformed_gradient(dy: Array, spec: ConvSpec, strip: range) -> Array:
-    """D = A dy of the tiles of a strip: (6, tiles OW, K)."""
+    """D = A dy of the tiles of a strip: (6, n, tiles, OW, K)."""
     A_T, _, _ = transforms(OUTPUTS, TAPS, spec.dtype)
-    D = _rows("winograd products", spec, strip, spec.K)
-    for sums, rows in _tiles(D, spec, strip, OUTPUTS, spec.window.OH):
-        np.matmul(A_T[: len(dy[rows])].T, dy[rows].reshape(-1, sums.shape[1]), out=sums)
+    D = _at_points("winograd products", spec, len(dy), strip, spec.K)
+    for tiles, rows in _runs(dy, strip, OUTPUTS):
+        np.matmul(A_T[: rows.shape[2]].T, rows, out=_tilewise(D)[:, tiles])
     return D
 
 
-def _rows(name: str, spec: ConvSpec, strip: range, length: int) -> Array:
-    """Scratch memory for a row of ``length`` numbers at every point, tile and output column."""
-    return threads.scratch(name, (POINTS, len(strip) * spec.window.OW, length), spec.dtype)
+def _at_points(name: str, spec: ConvSpec, images: int, strip: range, length: int) -> Array:
+    """Scratch memory for ``length`` numbers at every point, image, tile and output column."""
+    return threads.scratch(name, (POINTS, images, len(strip), spec.window.OW, length), spec.dtype)
 
 
-def _tiles(transformed: Array, spec: ConvSpec, strip: range, height: int, stop: int) -> Iterator[tuple[Array, slice]]:
-    """For every tile of a strip: its part (6, numbers) of a transformed array, and the rows of the image it is about.
+def _matrices(transformed: Array) -> Array:
+    """A transformed array as six matrices, with a row for every column of every tile."""
+    return transformed.reshape(POINTS, -1, transformed.shape[-1])
 
-    The last tile may reach beyond the image; its rows are cut off at ``stop``.
+
+def _tilewise(transformed: Array) -> Array:
+    """A transformed array as a small matrix for every image and tile: (n, tiles, 6, numbers in a row)."""
+    return transformed.reshape(*transformed.shape[:3], -1).transpose(1, 2, 0, 3)
+
+
+def _runs(images: Array, strip: range, height: int) -> Iterator[tuple[slice, Array]]:
+    """The rows of images that each tile of a strip is about: (n, tiles, height, numbers in a row), a view.
+
+    Where the last tile reaches beyond the images it comes alone, with the rows that there are.
     """
-    parts = transformed.reshape(POINTS, len(strip), -1)
-    for i, tile in enumerate(strip):
-        first = tile * OUTPUTS
-        yield parts[:, i], slice(first, min(first + height, stop))
+    rows = images.reshape(*images.shape[:2], -1)
+    image, row, number = rows.strides
+    tiles = np.array(strip)
+    whole = int(np.count_nonzero(tiles * OUTPUTS + height <= rows.shape[1]))
+    for part in (slice(0, whole), slice(whole, len(strip))):
+        count = part.stop - part.start
+        if count:
+            first = strip[part.start] * OUTPUTS
+            shape = (len(rows), count, min(height, rows.shape[1] - first), rows.shape[2])
+            yield part, as_strided(rows[:, first:], shape, (image, OUTPUTS * row, row, number))
 
 
 def _strips(spec: ConvSpec) -> list[range]:

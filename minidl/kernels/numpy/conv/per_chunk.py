@@ -1,9 +1,9 @@
 """What convolution algorithms in NumPy share: images on threads, partial sums in a fixed order, and fused pooling.
 
-An algorithm says how to convolve one image and how to go back; everything else is here, once. The fused passes do
-convolution, bias, ReLU and max pooling image by image, so that what lies between them stays in cache and is never
-written to memory as a whole. Bias and ReLU come after the pooling, as they keep the order of the values under a window:
-max(relu(y + b)) = relu(max(y) + b), on a quarter of the values.
+An algorithm says how to convolve a few images and how to go back; everything else is here, once. The fused passes do
+convolution, bias, ReLU and max pooling a few images at a time, so that what lies between them stays in cache and is
+never written to memory as a whole. Bias and ReLU come after the pooling, as they keep the order of the values under a
+window: max(relu(y + b)) = relu(max(y) + b), on a quarter of the values.
 
 Pooling reads every second column, say, which is slow where a pixel has few channels: the processor would rather go
 straight on. As a convolution can write its columns in any order, it writes them phase by phase (first the even ones,
@@ -12,6 +12,7 @@ then the odd ones), and what pooling reads together lies together.
 
 import itertools
 from abc import abstractmethod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,17 @@ from ..elementwise import keep_where, sum_rows
 from ..pool import pool_taps, unpool_taps
 
 Array = NDArray[Any]
-
 Columns = list[tuple[slice, slice]]
 """An order of the output columns: pairs of where columns are in memory, and which they are."""
 
 PARTIAL_SUMS = 8
 """The weight gradient is summed up in so many parts at most, each over some of the images, then over the parts."""
+CHUNK_BYTES = 1 << 20
+"""Memory of the output that is made at a time: several small images, or one."""
 
 
-class PerImage(ConvAlgorithm):
-    """A convolution algorithm that is defined by what it does with one image x (H, W, C), padded already."""
+class PerChunk(ConvAlgorithm):
+    """A convolution algorithm that is defined by what it does with a few images x (n, H, W, C), padded already."""
 
     def supports(self, spec: ConvSpec) -> bool:
         return self.xp is np
@@ -47,41 +49,46 @@ class PerImage(ConvAlgorithm):
 
     @abstractmethod
     def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
-        """Write the convolution of one image to y (OH, OW, K), without bias, in the order of ``columns``."""
+        """Write the convolution of a few images to y (n, OH, OW, K), without bias, in the order of ``columns``."""
 
     @abstractmethod
     def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
-        """Write the gradient for one image to dx, of the padded image's shape; dy is in the order of ``columns``."""
+        """Write the gradient for a few images, with their padding, to dx; dy is in the order of ``columns``."""
 
     @abstractmethod
     def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
-        """Add the gradient for the weights from one image to dw (KH, KW, C, K); dy is in the order of ``columns``."""
+        """Add the gradient for the weights from a few images to dw; dy is in the order of ``columns``."""
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         y = np.empty(spec.output_shape, x.dtype)
         filters, columns = self.filters(w, spec), by_phase(spec.window.OW, 1)
 
-        def one(n: int) -> None:
-            self.convolve(_padded(x, n, spec), filters, spec, y[n], columns)
+        def one(chunk: slice) -> None:
+            self.convolve(pad(np, x[chunk], spec.window), filters, spec, y[chunk], columns)
             if b is not None:
-                y[n] += b
+                y[chunk] += b
 
-        threads.for_each(one, range(spec.N))
+        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
         dx, filters, columns = _empty_padded(spec), self.filters(w, spec), by_phase(spec.window.OW, 1)
-        threads.for_each(lambda n: self.spread(dy[n], filters, spec, dx[n], columns), range(spec.N))
+
+        def one(chunk: slice) -> None:
+            self.spread(dy[chunk], filters, spec, dx[chunk], columns)
+
+        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
         return dx[spec.window.inside]
 
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
-        sums, columns = _partial_sums(spec), by_phase(spec.window.OW, 1)
+        parts, columns = _parts(spec), by_phase(spec.window.OW, 1)
+        sums = np.zeros((len(parts), *_weights(spec)), dy.dtype)
 
         def add_up(part: int) -> None:
-            for n in range(part, spec.N, len(sums)):
-                self.correlate(_padded(x, n, spec), dy[n], spec, sums[part], columns)
+            for chunk in parts[part]:
+                self.correlate(pad(np, x[chunk], spec.window), dy[chunk], spec, sums[part], columns)
 
-        threads.for_each(add_up, range(len(sums)))
+        threads.for_each(add_up, range(len(parts)))
         return np.asarray(sums.sum(axis=0))
 
     def forward_pooled(
@@ -92,38 +99,41 @@ class PerImage(ConvAlgorithm):
         argmax = np.empty(y.shape, np.uint8) if needs_argmax else None
         filters, columns = self.filters(w, spec), by_phase(spec.window.OW, pool.SW)
 
-        def one(n: int) -> None:
-            whole = threads.scratch("convolved", spec.output_shape[1:], x.dtype)
-            self.convolve(_padded(x, n, spec), filters, spec, whole, columns)
-            pool_taps(_taps(whole, pool, columns), y[n], None if argmax is None else argmax[n])
-            y[n] += b
-            np.maximum(y[n], 0, out=y[n])
+        def one(chunk: slice) -> None:
+            images = x[chunk]
+            whole = threads.scratch("convolved", (len(images), *spec.output_shape[1:]), x.dtype)
+            self.convolve(pad(np, images, spec.window), filters, spec, whole, columns)
+            for n, image in enumerate(whole, start=chunk.start):
+                pool_taps(_taps(image, pool, columns), y[n], None if argmax is None else argmax[n])
+            y[chunk] += b
+            np.maximum(y[chunk], 0, out=y[chunk])
 
-        threads.for_each(one, range(spec.N))
+        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
         return y, argmax
 
     def backward_pooled(
         self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
     ) -> tuple[Array | None, Array, Array]:
         """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
-        sums, columns = _partial_sums(spec), by_phase(spec.window.OW, pool.SW)
-        bias_sums = np.zeros((len(sums), spec.K), dy.dtype)
+        parts, columns = _parts(spec), by_phase(spec.window.OW, pool.SW)
+        sums, bias_sums = (np.zeros((len(parts), *shape), dy.dtype) for shape in (_weights(spec), (spec.K,)))
         dx = _empty_padded(spec) if needs_dx else None
         filters = self.filters(w, spec)
 
         def add_up(part: int) -> None:
-            whole = threads.scratch("convolved", spec.output_shape[1:], dy.dtype)
-            for n in range(part, spec.N, len(sums)):
-                through_relu = keep_where(y[n] > 0, dy[n])
+            for chunk in parts[part]:
+                through_relu = keep_where(y[chunk] > 0, dy[chunk])
                 bias_sums[part] += sum_rows(through_relu)
+                whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
                 if not pool.covers_once:
                     whole[...] = 0
-                unpool_taps(through_relu, argmax[n], _taps(whole, pool, columns), pool.overlaps)
-                self.correlate(_padded(x, n, spec), whole, spec, sums[part], columns)
+                for image, gradient, held in zip(whole, through_relu, argmax[chunk], strict=True):
+                    unpool_taps(gradient, held, _taps(image, pool, columns), pool.overlaps)
+                self.correlate(pad(np, x[chunk], spec.window), whole, spec, sums[part], columns)
                 if dx is not None:
-                    self.spread(whole, filters, spec, dx[n], columns)
+                    self.spread(whole, filters, spec, dx[chunk], columns)
 
-        threads.for_each(add_up, range(len(sums)))
+        threads.for_each(add_up, range(len(parts)))
         return (None if dx is None else dx[spec.window.inside]), sums.sum(axis=0), bias_sums.sum(axis=0)
 
 
@@ -147,16 +157,22 @@ def _taps(image: Array, pool: Window, columns: Columns) -> list[Array]:
     return taps
 
 
-def _padded(x: Array, n: int, spec: ConvSpec) -> Array:
-    """Image n with its padding."""
-    image: Array = pad(np, x[n : n + 1], spec.window)[0]
-    return image
-
-
 def _empty_padded(spec: ConvSpec) -> Array:
     return np.empty((spec.N, *spec.window.padded_size, spec.C), spec.dtype)
 
 
-def _partial_sums(spec: ConvSpec) -> Array:
-    window = spec.window
-    return np.zeros((min(spec.N, PARTIAL_SUMS), window.KH, window.KW, spec.C, spec.K), spec.dtype)
+def _weights(spec: ConvSpec) -> tuple[int, int, int, int]:
+    return spec.window.KH, spec.window.KW, spec.C, spec.K
+
+
+def _parts(spec: ConvSpec) -> list[list[slice]]:
+    """The images in at most ``PARTIAL_SUMS`` parts of neighbours, each in chunks of about ``CHUNK_BYTES`` of output."""
+    image = prod(spec.output_shape[1:]) * spec.dtype.itemsize
+    size = max(1, CHUNK_BYTES // image)
+    return [
+        [
+            slice(part.start + chunk.start, part.start + chunk.stop)
+            for chunk in threads.chunks(part.stop - part.start, size)
+        ]
+        for part in threads.chunks(spec.N, -(-max(spec.N, 1) // PARTIAL_SUMS))
+    ]
