@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import threads
+from . import memory
 
 Array = NDArray[Any]
 
@@ -34,14 +35,19 @@ def for_blocks(formula: Callable[..., object], *arrays: Array) -> None:
 
 def relu(x: Array) -> Array:
     """``max(x, 0)``."""
-    y = np.empty_like(x)
+    y = _empty_like(x)
     for_blocks(lambda x, y: np.maximum(x, 0, out=y), x, y)
     return y
 
 
+def _empty_like(x: Array) -> Array:
+    """``numpy.empty_like``, which keeps the order of the axes in memory."""
+    return memory.empty(x.shape, x.dtype) if x.flags.c_contiguous else np.empty_like(x)
+
+
 def relu_backward(dy: Array, y: Array) -> Array:
     """``dy`` where ``y > 0``, else 0."""
-    dx = np.empty_like(y)
+    dx = _empty_like(y)
     for_blocks(_keep_where_positive, np.ascontiguousarray(dy), y, dx)
     return dx
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import threads
+from . import memory
 
 Array = NDArray[Any]
 
@@ -19,7 +20,7 @@ def matmul(a: Array, b: Array) -> Array:
     """``a @ b``; two large matrices are multiplied in strips of rows or columns of the result."""
     if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] < SMALL:
         return np.asarray(np.matmul(a, b))
-    y = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+    y = memory.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
     if a.shape[0] > b.shape[1]:
 
         def rows(strip: slice) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ... import threads
 from ..reference import argmax_dtype
 from ..window import Window, pad
+from . import memory
 from .elementwise import keep_where
 
 Array = NDArray[Any]
@@ -19,8 +20,8 @@ STRIP_BYTES = 1 << 17
 
 def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
     """The maximum under each window and the tap that held it, as :meth:`ReferenceKernels.max_pool` defines them."""
-    y = np.empty((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
-    argmax = np.empty(y.shape, argmax_dtype(np, window))
+    y = memory.empty((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
+    argmax = memory.empty(y.shape, argmax_dtype(np, window))
 
     def one(n: int) -> None:
         pool_taps(_taps(pad(np, x[n : n + 1], window, -np.inf)[0], window), y[n], argmax[n])
@@ -31,7 +32,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
 
 def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
     """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
-    dx = np.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
+    dx = memory.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
 
     def one(n: int) -> None:
         if not window.covers_once:

@@ -38,14 +38,14 @@ class Im2col(PerChunk):
             for rows in _strips(spec):
                 np.matmul(_matrix(windows[rows], spec, columns), filters, out=result[rows].reshape(-1, spec.K))
 
-    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
+    def spread(self, gradient: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
         window = spec.window
         dx[...] = 0
-        for gradient, image in zip(dy, dx, strict=True):
+        for dy, image in zip(gradient, dx, strict=True):
             for rows in _strips(spec):
                 height = rows.stop - rows.start
                 matrix = threads.scratch("columns", (height * window.OW, len(filters)), dy.dtype)
-                np.matmul(gradient[rows].reshape(-1, spec.K), filters.T, out=matrix)
+                np.matmul(dy[rows].reshape(-1, spec.K), filters.T, out=matrix)
                 taps = matrix.reshape(height, window.OW, window.KH, window.KW, spec.C)
                 for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
                     _, down, across = window.under_tap(kh, kw)
@@ -53,14 +53,14 @@ class Im2col(PerChunk):
                     for stored, column in columns:
                         pixels[:, column] += taps[:, stored, kh, kw]
 
-    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
+    def correlate(self, x: Array, gradient: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
         total = dw.reshape(-1, spec.K)
         product = threads.scratch("product", total.shape, dw.dtype)
-        for image, gradient in zip(x, dy, strict=True):
+        for image, dy in zip(x, gradient, strict=True):
             windows = _windows(image, spec)
             for rows in _strips(spec):
                 matrix = _matrix(windows[rows], spec, columns)
-                np.matmul(matrix.T, gradient[rows].reshape(-1, spec.K), out=product)
+                np.matmul(matrix.T, dy[rows].reshape(-1, spec.K), out=product)
                 total += product
 
 

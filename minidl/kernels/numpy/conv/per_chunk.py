@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .... import threads
 from ...conv.algorithm import ConvAlgorithm, ConvSpec
 from ...window import Window, pad
+from .. import memory
 from ..elementwise import keep_where, sum_rows
 from ..pool import pool_taps, unpool_taps
 
@@ -47,20 +48,24 @@ class PerChunk(ConvAlgorithm):
     def filters(self, w: Array, spec: ConvSpec) -> Array:
         """The weights as :meth:`convolve` and :meth:`spread` want them: made once, for all images."""
 
+    def gradient(self, dy: Array, spec: ConvSpec) -> Array:
+        """dy of a few images as :meth:`spread` and :meth:`correlate` want it: made once for both. Here dy itself."""
+        return dy
+
     @abstractmethod
     def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         """Write the convolution of a few images to y (n, OH, OW, K), without bias, in the order of ``columns``."""
 
     @abstractmethod
-    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
-        """Write the gradient for a few images, with their padding, to dx; dy is in the order of ``columns``."""
+    def spread(self, gradient: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
+        """Write the gradient for a few images, with their padding, to dx."""
 
     @abstractmethod
-    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
-        """Add the gradient for the weights from a few images to dw; dy is in the order of ``columns``."""
+    def correlate(self, x: Array, gradient: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
+        """Add the gradient for the weights from a few images to dw."""
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
-        y = np.empty(spec.output_shape, x.dtype)
+        y = memory.empty(spec.output_shape, x.dtype)
         filters, columns = self.filters(w, spec), by_phase(spec.window.OW, 1)
 
         def one(chunk: slice) -> None:
@@ -75,18 +80,19 @@ class PerChunk(ConvAlgorithm):
         dx, filters, columns = _empty_padded(spec), self.filters(w, spec), by_phase(spec.window.OW, 1)
 
         def one(chunk: slice) -> None:
-            self.spread(dy[chunk], filters, spec, dx[chunk], columns)
+            self.spread(self.gradient(dy[chunk], spec), filters, spec, dx[chunk], columns)
 
         threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
         return dx[spec.window.inside]
 
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
         parts, columns = _parts(spec), by_phase(spec.window.OW, 1)
-        sums = np.zeros((len(parts), *_weights(spec)), dy.dtype)
+        sums = memory.zeros((len(parts), *_weights(spec)), dy.dtype)
 
         def add_up(part: int) -> None:
             for chunk in parts[part]:
-                self.correlate(pad(np, x[chunk], spec.window), dy[chunk], spec, sums[part], columns)
+                gradient = self.gradient(dy[chunk], spec)
+                self.correlate(pad(np, x[chunk], spec.window), gradient, spec, sums[part], columns)
 
         threads.for_each(add_up, range(len(parts)))
         return np.asarray(sums.sum(axis=0))
@@ -95,9 +101,10 @@ class PerChunk(ConvAlgorithm):
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
     ) -> tuple[Array, Array | None]:
         """relu(max pool(convolution) + b), an array (N, POH, POW, K), and the tap that held each maximum, if wanted."""
-        y = np.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
-        argmax = np.empty(y.shape, np.uint8) if needs_argmax else None
+        y = memory.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
+        argmax = memory.empty(y.shape, np.uint8) if needs_argmax else None
         filters, columns = self.filters(w, spec), by_phase(spec.window.OW, pool.SW)
+        bias = np.tile(b, pool.OW)  # for a whole row: fewer, longer loops
 
         def one(chunk: slice) -> None:
             images = x[chunk]
@@ -105,8 +112,9 @@ class PerChunk(ConvAlgorithm):
             self.convolve(pad(np, images, spec.window), filters, spec, whole, columns)
             for n, image in enumerate(whole, start=chunk.start):
                 pool_taps(_taps(image, pool, columns), y[n], None if argmax is None else argmax[n])
-            y[chunk] += b
-            np.maximum(y[chunk], 0, out=y[chunk])
+            rows = y[chunk].reshape(-1, len(bias))
+            rows += bias
+            np.maximum(rows, 0, out=rows)
 
         threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
         return y, argmax
@@ -116,7 +124,7 @@ class PerChunk(ConvAlgorithm):
     ) -> tuple[Array | None, Array, Array]:
         """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
         parts, columns = _parts(spec), by_phase(spec.window.OW, pool.SW)
-        sums, bias_sums = (np.zeros((len(parts), *shape), dy.dtype) for shape in (_weights(spec), (spec.K,)))
+        sums, bias_sums = (memory.zeros((len(parts), *shape), dy.dtype) for shape in (_weights(spec), (spec.K,)))
         dx = _empty_padded(spec) if needs_dx else None
         filters = self.filters(w, spec)
 
@@ -127,11 +135,12 @@ class PerChunk(ConvAlgorithm):
                 whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
                 if not pool.covers_once:
                     whole[...] = 0
-                for image, gradient, held in zip(whole, through_relu, argmax[chunk], strict=True):
-                    unpool_taps(gradient, held, _taps(image, pool, columns), pool.overlaps)
-                self.correlate(pad(np, x[chunk], spec.window), whole, spec, sums[part], columns)
+                for image, pooled, held in zip(whole, through_relu, argmax[chunk], strict=True):
+                    unpool_taps(pooled, held, _taps(image, pool, columns), pool.overlaps)
+                gradient = self.gradient(whole, spec)
+                self.correlate(pad(np, x[chunk], spec.window), gradient, spec, sums[part], columns)
                 if dx is not None:
-                    self.spread(whole, filters, spec, dx[chunk], columns)
+                    self.spread(gradient, filters, spec, dx[chunk], columns)
 
         threads.for_each(add_up, range(len(parts)))
         return (None if dx is None else dx[spec.window.inside]), sums.sum(axis=0), bias_sums.sum(axis=0)
@@ -158,7 +167,7 @@ def _taps(image: Array, pool: Window, columns: Columns) -> list[Array]:
 
 
 def _empty_padded(spec: ConvSpec) -> Array:
-    return np.empty((spec.N, *spec.window.padded_size, spec.C), spec.dtype)
+    return memory.empty((spec.N, *spec.window.padded_size, spec.C), spec.dtype)
 
 
 def _weights(spec: ConvSpec) -> tuple[int, int, int, int]:

@@ -45,18 +45,18 @@ class Shifted(PerChunk):
             for stored, column in columns:
                 result[:, stored] = wide[:, column]
 
-    def spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
+    def spread(self, gradient: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
         dx[...] = 0
-        for gradient, image in zip(dy, dx, strict=True):
-            wide = _widened(gradient, spec, columns)
+        for dy, image in zip(gradient, dx, strict=True):
+            wide = _widened(dy, spec, columns)
             product = threads.scratch("shifted dx", (len(wide), spec.C), spec.dtype)
             for tap, pixels in _taps(image, spec):
                 np.matmul(wide, filters[tap].T, out=product)
                 pixels += product
 
-    def correlate(self, x: Array, dy: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
-        for image, gradient in zip(x, dy, strict=True):
-            wide = _widened(gradient, spec, columns)
+    def correlate(self, x: Array, gradient: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
+        for image, dy in zip(x, gradient, strict=True):
+            wide = _widened(dy, spec, columns)
             for tap, pixels in _taps(image, spec):
                 dw[tap] += pixels.T @ wide
 
