@@ -13,7 +13,7 @@ import numpy as np
 
 import minidl as md
 from minidl import checkpoint, plugins
-from minidl.callbacks import Checkpoint, CSVLog, Progress, StopOnSignal, best_row, duration, epoch_line
+from minidl.callbacks import Checkpoint, CSVLog, ProfileSteps, Progress, StopOnSignal, best_row, duration, epoch_line
 from minidl.data import DataLoader, Dataset
 from minidl.errors import BackendError
 
@@ -54,10 +54,11 @@ class Options:
     name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
     json: bool = option(False, "print the summary as JSON in the last line")
     quiet: bool = option(False, "print only the result")
+    profile: bool = option(False, "measure 20 steps; leaves profile.txt, profile.png and trace.json")
     dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")
 
 
-NOT_CONFIGURED = ("resume", "config", "out", "name", "json", "quiet", "dry_run")
+NOT_CONFIGURED = ("resume", "config", "out", "name", "json", "quiet", "profile", "dry_run")
 """Options of one call, which say nothing about the training itself."""
 
 
@@ -230,6 +231,7 @@ def run(training: Training, options: Options, parts: Parts, folder: Path, say: S
     trainer.callbacks += [Checkpoint(folder), CSVLog(folder / "metrics.csv"), stop]
     trainer.callbacks += [] if options.quiet else [Progress(say.stream)]
     trainer.callbacks += [Report(say, folder, baselines)]
+    trainer.callbacks += [ProfileSteps(folder)] if options.profile else []
     trainer.fit(training.train, training.validation, options.epochs or 0)
     if stop.received is not None:
         say(f"stopped. Go on with: python -m agegender.train --resume {folder}", always=True)

@@ -5,6 +5,7 @@ from .checkpoint import load, save
 from .kernels.conv import using
 from .nn import summary
 from .op import Op
+from .profiler import Profiler, profile
 from .random import Generator, seed
 from .tensor import Tensor, no_grad, tensor
 from .threads import get_num_threads, set_num_threads
@@ -29,6 +30,8 @@ __all__ = [
     "save",
     "load",
     "summary",
+    "profile",
+    "Profiler",
     "plugins",
     "backends",
     "get_num_threads",

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from . import checkpoint, plugins
+from .profiler import Profiler
 from .train import Callback, Row, Trainer
 
 
@@ -148,6 +149,46 @@ def duration(seconds: float) -> str:
 
 def _metrics(row: Row) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in row.items())
+
+
+@plugins.register("callback", "profile_steps")
+class ProfileSteps(Callback):
+    """Measures ``steps`` training steps after the first few, and writes to a folder what took how long:
+
+    ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
+    """
+
+    def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
+        self.folder, self.steps, self.warm_up = Path(folder), steps, warm_up
+        self.profiler: Profiler | None = None
+        self.done = 0
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.profiler, self.done = Profiler(), 0
+        if trainer.train_loader is not None:  # not beyond the epoch: validation is no training step
+            self.steps = max(1, min(self.steps, len(trainer.train_loader) - self.warm_up))
+        self.profiler.__enter__()
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self.done += 1
+        if self.profiler is not None and self.done == self.warm_up:
+            self.profiler.restart()
+        if self.done == self.warm_up + self.steps:
+            self._write()
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        if self.profiler is None:
+            return
+        self.profiler.__exit__()
+        self.profiler.steps = max(1, self.done - self.warm_up)
+        with checkpoint.atomic_write(self.folder / "profile.txt") as file:
+            file.write((self.profiler.table() + "\n").encode())
+        self.profiler.plot(self.folder / "profile.png")
+        self.profiler.trace(self.folder / "trace.json")
+        self.profiler = None
 
 
 @plugins.register("callback", "stop_on_signal")

@@ -57,6 +57,9 @@ class ConvAlgorithm(ABC):
     where x is padded with zeros. dy has the shape of y. Nothing may be written to but the results.
     """
 
+    name = ""
+    """The name that it was chosen by."""
+
     def __init__(self, backend: "Backend") -> None:
         self.backend = backend
         self.xp = backend.xp
@@ -136,4 +139,5 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
 @functools.cache
 def _instance(name: str, backend: "Backend") -> ConvAlgorithm:
     algorithm: ConvAlgorithm = plugins.build("conv_algorithm", name, backend)
+    algorithm.name = name
     return algorithm

@@ -1,0 +1,308 @@
+"""Where the time of a training step goes: by op and by layer, as a table, a picture and a trace.
+
+>>> import numpy as np
+>>> from minidl import nn
+>>> model = nn.Sequential(nn.Conv2D(1, 4, 3), nn.ReLU(), nn.MaxPooling2D(2), nn.Flatten(), nn.Dense(36, 2))
+>>> print(profile(model, np.ones((2, 8, 8, 1), np.float32)).table())
+layer  op                   algorithm  calls  forward ms ...
+0      Conv2DReLUMaxPool2D  im2col         1 ...
+
+While a :class:`Profiler` is active, the few places that everything passes through (running an op, its gradients, the
+optimizer's step, the loader's next batch) are wrapped in clocks; otherwise nothing is measured and nothing is slower.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .data import DataLoader
+from .nn.module import Buffer, Module, Parameter
+from .op import Op
+from .optim import Optimizer
+from .random import default_rng
+from .tensor import Tensor, tensor
+
+STEPS = 5
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that took time: ``part`` is "forward", "backward", "update" or "data"; times in seconds."""
+
+    layer: str
+    op: str
+    algorithm: str
+    part: str
+    start: float
+    seconds: float
+    flops: float
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """An op in a layer: its calls in one step, their time in ms, their operations and bytes."""
+
+    layer: str
+    op: str
+    algorithm: str
+    calls: float
+    forward: float
+    backward: float
+    other: float
+    flops: float
+    nbytes: float
+
+    @property
+    def total(self) -> float:
+        """All of its time, in ms."""
+        return self.forward + self.backward + self.other
+
+    @property
+    def rate(self) -> float:
+        """Floating-point operations in GFLOP/s."""
+        return self.flops / self.total / 1e6 if self.total else 0.0
+
+
+class Profiler:
+    """Records all that minidl does inside a ``with`` block, on the thread that opened it.
+
+    ``seconds`` is how long the block took. Not to be nested.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.steps = 1
+        """The number of training steps that rows are averaged over."""
+        self.seconds = 0.0
+        self._started = 0.0
+        self._layers: list[str] = []
+        self._layer_of: dict[Op, tuple[str, str, float, int]] = {}
+        self._wrapped: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self) -> "Profiler":
+        self._wrap(Op, "record", lambda run: staticmethod(self._timed_op(run)))
+        self._wrap(Op, "gradients", self._timed_gradients)
+        self._wrap(Module, "__call__", self._inside_layer)
+        self._wrap(Optimizer, "step", self._timed_update)
+        self._wrap(DataLoader, "__iter__", self._timed_batches)
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds = time.perf_counter() - self._started
+        for owner, name, original in self._wrapped:
+            setattr(owner, name, original)
+        self._wrapped.clear()
+        self._layer_of.clear()
+
+    def restart(self) -> None:
+        """Forget what was recorded so far, a warm-up for example."""
+        self.events.clear()
+        self._started = time.perf_counter()
+
+    def _wrap(self, owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
+        original = vars(owner)[name]
+        self._wrapped.append((owner, name, original))
+        setattr(owner, name, wrapper(getattr(owner, name)))
+
+    # The clocks
+
+    def _add(self, key: tuple[str, str, str], part: str, start: float, flops: float = 0.0, nbytes: int = 0) -> None:
+        self.events.append(Event(*key, part, start, time.perf_counter() - start, flops, nbytes))
+
+    def _timed_op(self, run: Callable[[Op, Sequence[Any]], Tensor]) -> Callable[[Op, Sequence[Any]], Tensor]:
+        def record(op: Op, inputs: Sequence[Any]) -> Tensor:
+            start = time.perf_counter()
+            output = run(op, inputs)
+            output.backend.synchronize()
+            flops = float(op.flops(output.shape))
+            nbytes = output.data.nbytes + sum(x.data.nbytes for x in inputs if isinstance(x, Tensor))
+            layer, algorithm = self._layer(inputs), getattr(getattr(op, "algorithm", None), "name", "")
+            self._add((layer, op.name, algorithm), "forward", start, flops, nbytes)
+            if output.op is not None:
+                self._layer_of[op] = layer, algorithm, flops, nbytes
+            return output
+
+        return record
+
+    def _timed_gradients(self, run: Callable[[Op, Any], Any]) -> Callable[[Op, Any], Any]:
+        def gradients(op: Op, dy: Any) -> Any:
+            layer, algorithm, flops, nbytes = self._layer_of.pop(op, ("", "", 0.0, 0))
+            wanted = sum(op.needs_grad[:2])  # a product costs as much again for each factor that wants a gradient
+            start = time.perf_counter()
+            found = run(op, dy)
+            op.backend.synchronize()
+            self._add((layer, op.name, algorithm), "backward", start, flops * wanted, nbytes)
+            return found
+
+        return gradients
+
+    def _inside_layer(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        def call(module: Module, *inputs: Any) -> Any:
+            self._layers.append(module.path)
+            try:
+                return run(module, *inputs)
+            finally:
+                self._layers.pop()
+
+        return call
+
+    def _layer(self, inputs: Sequence[Any]) -> str:
+        """The layer whose parameters an op uses, or the innermost one that is running."""
+        owners = [x.name.rpartition(".")[0] for x in inputs if isinstance(x, Parameter) and x.name]
+        return owners[0] if owners else self._layers[-1] if self._layers else ""
+
+    def _timed_update(self, run: Callable[[Optimizer], None]) -> Callable[[Optimizer], None]:
+        def step(optimizer: Optimizer) -> None:
+            start = time.perf_counter()
+            run(optimizer)
+            for parameter in optimizer.parameters[:1]:
+                parameter.backend.synchronize()
+            self._add(("", type(optimizer).__name__, ""), "update", start)
+
+        return step
+
+    def _timed_batches(self, run: Callable[[DataLoader], Iterator[Any]]) -> Callable[[DataLoader], Iterator[Any]]:
+        def batches(loader: DataLoader) -> Iterator[Any]:
+            iterator, end = run(loader), object()
+            while True:
+                start = time.perf_counter()
+                batch = next(iterator, end)
+                self._add(("", "waiting for data", ""), "data", start)
+                if batch is end:
+                    return
+                yield batch
+
+        return batches
+
+    # What came of it
+
+    def rows(self, by: str = "layer") -> list[Row]:
+        """The sums for one step, in order of first use: by layer and op, or with ``by="op"`` by op alone.
+
+        The last row is what lies between the recorded events: Python, and the graph.
+        """
+        found: dict[tuple[str, str, str], Row] = {}
+        for event in self.events:
+            key = (event.layer if by == "layer" else "", event.op, event.algorithm if by == "layer" else "")
+            found[key] = _plus(found.get(key, Row(*key, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)), event, self.steps)
+        between = 1e3 * (self.seconds - sum(event.seconds for event in self.events)) / self.steps
+        return [*found.values(), Row("", "everything between", "", 0.0, 0.0, 0.0, between, 0.0, 0.0)]
+
+    def table(self, by: str = "layer") -> str:
+        """The rows as text, with the share of each in the step."""
+        head = ("layer", "op", "algorithm", "calls", "forward ms", "backward ms", "other ms", "GFLOP/s", "MB", "share")
+        rows = self.rows(by)
+        whole = sum(row.total for row in rows) or 1.0
+        cells = [head] + [
+            (
+                row.layer, row.op, row.algorithm, f"{row.calls:.3g}" if row.calls else "",
+                *(f"{value:.2f}" if value else "" for value in (row.forward, row.backward, row.other)),
+                f"{row.rate:.1f}" if row.flops > 1e6 else "", f"{row.nbytes / 1e6:.1f}" if row.nbytes else "",
+                f"{row.total / whole:.1%}",
+            )
+            for row in rows
+        ]  # fmt: skip
+        widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+        lines = [
+            "  ".join(
+                text.ljust(w) if i < 3 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in cells
+        ]
+        return "\n".join([*(line.rstrip() for line in lines), f"one step of {self.steps}: {whole:.2f} ms"])
+
+    def plot(self, path: str | Path, by: str = "layer") -> None:
+        """Draw the rows as bars, forward and backward: a PNG at ``path``."""
+        from matplotlib.figure import Figure
+
+        rows = [row for row in self.rows(by) if row.total > 0][::-1]
+        figure = Figure(figsize=(9, 0.32 * len(rows) + 1.2), layout="constrained")
+        axes = figure.add_subplot()
+        names = [" ".join(filter(None, (row.layer, row.op, row.algorithm))) for row in rows]
+        left = [0.0] * len(rows)
+        for part in ("forward", "backward", "other"):
+            values = [getattr(row, part) for row in rows]
+            axes.barh(range(len(rows)), values, left=left, label=part)
+            left = [a + b for a, b in zip(left, values, strict=True)]
+        axes.set_yticks(range(len(rows)), names, fontsize=8)
+        axes.set_xlabel("ms in a step")
+        axes.legend(fontsize=8)
+        figure.savefig(path, dpi=110)
+
+    def trace(self, path: str | Path) -> None:
+        """Write every event for a trace viewer: open the file in https://ui.perfetto.dev or chrome://tracing.
+
+        The format is Google's "Trace Event Format", complete events with microseconds.
+        """
+        import json
+
+        events = [
+            {
+                "name": " ".join(filter(None, (event.layer, event.op))),
+                "cat": event.part,
+                "ph": "X",
+                "ts": 1e6 * (event.start - self._started),
+                "dur": 1e6 * event.seconds,
+                "pid": 1,
+                "tid": 1,
+                "args": {"algorithm": event.algorithm, "flops": event.flops, "bytes": event.nbytes},
+            }
+            for event in self.events
+        ]
+        Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
+
+
+def _plus(row: Row, event: Event, steps: int) -> Row:
+    """A row with one more event."""
+    part = event.part if event.part in ("forward", "backward") else "other"
+    return replace(
+        row,
+        calls=row.calls + (event.part != "backward") / steps,
+        flops=row.flops + event.flops / steps,
+        nbytes=row.nbytes + event.nbytes / steps,
+        **{part: getattr(row, part) + 1e3 * event.seconds / steps},
+    )
+
+
+def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
+    """Run a model forward and backward on a batch ``x``, ``steps`` times after a warm-up, and say what took how long.
+
+    What is differentiated is the sum of all outputs. Parameters, their gradients, buffers and the random numbers are
+    afterwards what they were.
+    """
+    kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in _tensors(model)]
+    random_state = default_rng.state
+    place = model.parameters()[0].backend.name if model.parameters() else None
+    inputs = x if isinstance(x, Tensor) else tensor(x, backend=place)
+    try:
+        with Profiler() as profiler:
+            for step in range(steps + 1):
+                if step == 1:
+                    profiler.restart()
+                model.zero_grad()
+                _sum(model(inputs)).backward()
+        profiler.steps = steps
+    finally:
+        default_rng.state = random_state
+        for held, data, grad in kept:
+            held.data, held.grad = data, grad
+    return profiler
+
+
+def _tensors(model: Module) -> list[Tensor]:
+    return [held for _, module in model.named_modules() for held in vars(module).values() if isinstance(held, Tensor)]
+
+
+def _sum(outputs: Any) -> Tensor:
+    """The sum of all numbers in tensors, or in tuples, lists and dictionaries of them."""
+    if isinstance(outputs, Tensor):
+        return outputs.sum()
+    parts = [_sum(part) for part in (outputs.values() if isinstance(outputs, dict) else outputs)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

@@ -1,0 +1,95 @@
+"""The cost table: everything is counted once, and what was profiled is left as it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import nn, optim
+from minidl.callbacks import ProfileSteps
+from minidl.data import ArrayDataset, DataLoader
+from minidl.op import Op
+
+IMAGES = np.random.default_rng(0).random((8, 20, 20, 8), np.float32)
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2D(8, 16, 3, algorithm="winograd"), nn.ReLU(), nn.MaxPooling2D(2), nn.BatchNorm(16), nn.Dropout(0.5), nn.Flatten(),
+        nn.Dense(9 * 9 * 16, 3),
+    )  # fmt: skip
+
+
+def test_rows_name_layer_op_and_algorithm() -> None:
+    rows = {(row.layer, row.op): row for row in md.profile(network(), IMAGES).rows()}
+    conv = rows["0", "Conv2DReLUMaxPool2D"]
+    assert conv.algorithm == "winograd"
+    assert conv.calls == 1
+    assert min(conv.forward, conv.backward) > 0
+    dense = rows["6", "MatMul"]
+    # forward, and as much again for the gradients of both factors
+    assert dense.flops == 3 * 2 * 8 * (9 * 9 * 16) * 3
+    assert dense.nbytes == 4 * (8 * 1296 + 1296 * 3 + 8 * 3)
+
+
+def test_the_sums_are_the_time_that_passed() -> None:
+    profiler = md.profile(network(), IMAGES, steps=3)
+    assert sum(row.total for row in profiler.rows()) * 3 == pytest.approx(1e3 * profiler.seconds)
+    assert sum(row.total for row in profiler.rows("op")) * 3 == pytest.approx(1e3 * profiler.seconds)
+    recorded = sum(event.seconds for event in profiler.events)
+    assert 0 < recorded <= profiler.seconds
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model, before = network(), Op.record
+    model(md.tensor(IMAGES)).sum().backward()
+    state, gradients = model.state_dict(), [p.grad.copy() for p in model.parameters()]
+    random_state = md.random.default_rng.state
+    md.profile(model, IMAGES)
+    assert all(np.array_equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(np.array_equal(p.grad, kept) for p, kept in zip(model.parameters(), gradients, strict=True))
+    assert md.random.default_rng.state == random_state
+    assert Op.record is before
+
+
+def test_clocks_are_taken_off_after_an_error() -> None:
+    before = Op.record
+    with pytest.raises(md.errors.ShapeError):
+        md.profile(network(), IMAGES[..., :5])
+    assert Op.record is before
+
+
+def test_an_own_loop_with_data_and_updates() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Dense(3200, 3))
+    optimizer = optim.Adam(model.parameters())
+    with md.Profiler() as profiler:
+        for (images,) in DataLoader(ArrayDataset(IMAGES), batch_size=4):
+            optimizer.zero_grad()
+            model(md.tensor(images)).mean().backward()
+            optimizer.step()
+    profiler.steps = 2
+    rows = {row.op: row for row in profiler.rows("op")}
+    assert rows["Adam"].calls == 1
+    assert rows["Adam"].other > 0
+    assert rows["waiting for data"].calls == 1.5  # the end of the data is waited for as well
+    assert rows["MatMul"].calls == 1
+
+
+def test_the_files_of_a_training(tmp_path: Path) -> None:
+    model = network()
+    loader = DataLoader(ArrayDataset(np.tile(IMAGES, (10, 1, 1, 1)), np.zeros(80, np.int64)), batch_size=8)
+    trainer = md.Trainer(
+        model, nn.functional.softmax_cross_entropy, optim.SGD(model.parameters()), callbacks=[ProfileSteps(tmp_path)]
+    )
+    trainer.fit(loader, loader, epochs=1)
+    lines = (tmp_path / "profile.txt").read_text().splitlines()
+    assert lines[0].split()[:3] == ["layer", "op", "algorithm"]
+    assert any(line.split()[:3] == ["0", "Conv2DReLUMaxPool2D", "winograd"] for line in lines)
+    assert lines[-1].startswith("one step of 7:")  # ten steps in the epoch, the first three are for warming up
+    events: list[dict[str, Any]] = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert {event["cat"] for event in events} == {"forward", "backward", "update", "data"}
+    assert all(event["ph"] == "X" and event["ts"] >= 0 and event["dur"] >= 0 for event in events)
+    assert (tmp_path / "profile.png").read_bytes().startswith(b"\x89PNG")
