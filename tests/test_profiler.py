@@ -31,8 +31,8 @@ def test_rows_name_layer_op_and_algorithm() -> None:
     assert min(conv.forward, conv.backward) > 0
     dense = rows["6", "MatMul"]
     # forward, and as much again for the gradients of both factors
-    assert dense.flops == 3 * 2 * 8 * (9 * 9 * 16) * 3
-    assert dense.nbytes == 4 * (8 * 1296 + 1296 * 3 + 8 * 3)
+    assert dense.flops == pytest.approx(3 * 2 * 8 * (9 * 9 * 16) * 3)
+    assert dense.nbytes == pytest.approx(4 * (8 * 1296 + 1296 * 3 + 8 * 3))
 
 
 def test_the_sums_are_the_time_that_passed() -> None:
