@@ -41,6 +41,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     On an error the temporary file is removed, and a file that was there before stays as it was.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: create it first")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -73,6 +75,8 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
     ...     load(f"{folder}/w.safetensors")["w"].sum()
     np.float32(4.0)
     """
+    if not isinstance(tensors, Mapping):
+        raise TypeError(f"expected arrays by name, got {type(tensors).__name__}: save model.state_dict()")
     arrays = {name: _to_array(name, value) for name, value in tensors.items()}
     # The widest dtypes first, so that every array lies at a multiple of its item size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))

@@ -53,7 +53,9 @@ def collate(samples: list[Any]) -> Any:
     arrays = [np.asarray(sample) for sample in samples]
     if len({array.shape for array in arrays}) > 1:
         shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
-        raise ShapeError(f"samples of different shapes cannot form a batch: {shapes}")
+        raise ShapeError(
+            f"samples of different shapes cannot form a batch: {shapes}. Bring them to one shape in the data set."
+        )
     return np.stack(arrays)
 
 
@@ -62,8 +64,9 @@ class ArrayDataset(Dataset):
 
     def __init__(self, *arrays: Any) -> None:
         self.arrays = [np.asarray(array) for array in arrays]
-        if not arrays or len({len(array) for array in self.arrays}) > 1:
-            raise ShapeError(f"expected arrays of one length, got lengths {[len(array) for array in self.arrays]}")
+        if len({array.shape[:1] for array in self.arrays} | {()}) != 2:
+            shapes = ", ".join(str(array.shape) for array in self.arrays) or "none"
+            raise ShapeError(f"expected arrays of one length, that of their first axis, got shapes {shapes}")
 
     def __len__(self) -> int:
         return len(self.arrays[0])
@@ -115,8 +118,16 @@ class DataLoader:
     ) -> None:
         if batch_size < 1 or prefetch < 0:
             raise MinidlError(f"expected batch_size >= 1 and prefetch >= 0, got {batch_size} and {prefetch}")
+        if not hasattr(dataset, "batch"):
+            raise MinidlError(
+                f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
+                "of your own from minidl.data.Dataset"
+            )
         if len(dataset) < (batch_size if drop_last else 1):
-            raise MinidlError(f"a data set of {len(dataset)} samples gives no batch of {batch_size}")
+            raise MinidlError(
+                f"a data set of {len(dataset)} samples gives no batch of {batch_size}: take more samples"
+                + (", a smaller batch_size or drop_last=False" if len(dataset) else "")
+            )
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
         self.drop_last, self.prefetch = drop_last, prefetch
         self.epoch = 0

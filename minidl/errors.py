@@ -46,11 +46,16 @@ class PluginError(MinidlError, LookupError):
     """A plugin name that nobody registered, or a plugin that cannot be loaded."""
 
 
+ELSEWHERE = {"cuda": "cupy", "gpu": "cupy", "cpu": "numpy"}
+"""What other frameworks call it."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or nothing.
 
     >>> suggestion("adm", ["sgd", "adam"])
     " Did you mean 'adam'?"
     """
-    close = difflib.get_close_matches(name.lower(), list(known), n=1)
+    name = name.lower()
+    close = difflib.get_close_matches(ELSEWHERE.get(name, name), list(known), n=1)
     return f" Did you mean '{close[0]}'?" if close else ""

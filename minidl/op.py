@@ -52,7 +52,7 @@ class Op:
 
     def forward(self, *arrays: Array) -> Array:
         """The output array; must not write to its inputs. Calls :meth:`save` for what backward needs."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+        raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x) in it")
 
     def backward(self, dy: Array) -> Any:
         """The gradient of the loss for each input, a tuple, given ``dy``, its gradient for the output (the cotangent).
@@ -60,7 +60,7 @@ class Op:
         ``dy`` and saved arrays must not be written to. Each gradient is a new array, ``dy`` itself or a view of
         it, or None where there is none.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no backward")
+        raise NotImplementedError(f"{type(self).__name__} has no backward: define backward(self, dy) in it")
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> "Tensor":
@@ -90,7 +90,9 @@ class Op:
     def check_dtype(self, array: Array, expected: Any) -> None:
         """Refuse an array that silently became another float dtype: NumPy promotes where nobody looks."""
         if expected is not None and self.keeps_dtype and array.dtype.kind == "f" and array.dtype != expected:
-            raise DtypeError(f"gave {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name)
+            raise DtypeError(
+                f"forward gave {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name
+            )
 
     def flops(self, output: tuple[int, ...]) -> int:
         """Floating-point operations of the forward pass that made ``output`` (a shape): one for each element."""
@@ -105,10 +107,15 @@ class Op:
         gradients = self.backward(dy)
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
             given = f"{len(gradients)} gradients" if isinstance(gradients, tuple) else type(gradients).__name__
-            raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}", self.name)
-        return tuple(
-            None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in zip(gradients, inputs, strict=True)
-        )
+            hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None where there is none"
+            raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
+        try:
+            return tuple(
+                None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in zip(gradients, inputs, strict=True)
+            )
+        except ShapeError as error:
+            error.where = self.name
+            raise
 
     def release(self) -> None:
         """Forget inputs and saved arrays: a graph is used once, and memory goes back as early as possible."""
@@ -121,6 +128,13 @@ class Op:
                 "again, or add several losses up and call backward() once",
                 self.name,
             )
+        for x in self.inputs:
+            if x.changed > self.number:
+                raise GraphError(
+                    f"{x.name or f'an input of shape {x.shape}'} was changed, by optimizer.step() perhaps, after this "
+                    "was computed from it: call backward() before step(), or compute the loss again",
+                    self.name,
+                )
         return self.inputs
 
 
@@ -139,5 +153,8 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
         added + axis for axis, size in enumerate(shape) if added >= 0 and size == 1 != gradient.shape[added + axis]
     ]
     if added < 0 or any(size not in (1, gradient.shape[added + axis]) for axis, size in enumerate(shape)):
-        raise ShapeError(f"backward gave a gradient of shape {gradient.shape} for an input of shape {shape}")
+        raise ShapeError(
+            f"backward gave a gradient of shape {gradient.shape} for an input of shape {shape}: they must be equal, or "
+            "the input's shape broadcast"
+        )
     return gradient.sum(axis=(*range(added), *repeated)).reshape(shape)

@@ -1,10 +1,11 @@
 """What can be written with tensors: NumPy's operators and methods, each the application of an op."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from . import backends, ops
+from .errors import GraphError
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -56,6 +57,27 @@ class Operators:
     def __rmatmul__(self, other: Any) -> "Tensor":
         return ops.MatMul.apply(other, self)
 
+    def __iadd__(self, other: Any) -> "Tensor":
+        return self._in_place("+", self + other)
+
+    def __isub__(self, other: Any) -> "Tensor":
+        return self._in_place("-", self - other)
+
+    def __imul__(self, other: Any) -> "Tensor":
+        return self._in_place("*", self * other)
+
+    def __itruediv__(self, other: Any) -> "Tensor":
+        return self._in_place("/", self / other)
+
+    def _in_place(self: Any, sign: str, result: "Tensor") -> "Tensor":
+        """The new tensor that ``x += 1`` names x from now on; not for a leaf, which would never hear of it."""
+        if self.requires_grad and self.op is None:
+            raise GraphError(
+                f"{sign}= would leave this tensor, which wants a gradient, as it is and make a new one: "
+                f"write x.data {sign}= ... to change it after backward(), or y = x {sign} ... to compute from it"
+            )
+        return result
+
     def __neg__(self) -> "Tensor":
         return ops.Neg.apply(self)
 
@@ -104,6 +126,20 @@ class Operators:
 
     def __getitem__(self, index: Any) -> "Tensor":
         return ops.GetItem.apply(self, index=index)
+
+    # NumPy
+
+    def __array_function__(self, function: Any, *call: Any) -> NoReturn:
+        raise GraphError(
+            f"np.{function.__name__} does not know tensors and would leave the graph: use a method of the tensor or a "
+            "function of minidl.nn.functional, or x.numpy() where no gradient is wanted"
+        )
+
+    def __array__(self, *options: Any, **more: Any) -> NoReturn:
+        raise GraphError(
+            "a tensor does not become a NumPy array unasked, as that would leave the graph: use x.numpy() where no "
+            "gradient is wanted, F.stack to make a tensor of several"
+        )
 
     # Conversions
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from math import cos, pi, sqrt
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,14 @@ class Optimizer(ABC):
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
-        self.parameters = list(parameters)
+        self.parameters = _checked(parameters)
         self.schedule: Schedule | None = lr if callable(lr) else None
         self.lr: float = lr(0) if callable(lr) else lr
         self.steps = 0
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
-        if not self.lr >= 0:
-            raise MinidlError(f"the learning rate must be >= 0, got {self.lr}")
-        if any(not isinstance(p, Tensor) or p.op is not None for p in self.parameters):
-            raise GraphError("an optimizer changes leaf tensors: pass model.parameters()")
+        if not isinstance(self.lr, Real) or not self.lr >= 0:
+            raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {self.lr!r}")
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -63,9 +62,10 @@ class Optimizer(ABC):
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
                 self.update(param.data, param.grad, state)
+                param.mark_changed()
                 changed = True
-        if self.parameters and not changed:
-            raise GraphError("step() found no gradient: call loss.backward() first")
+        if not changed:
+            raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         self.steps += 1
 
     def zero_grad(self) -> None:
@@ -87,11 +87,35 @@ class Optimizer(ABC):
         """
         if set(saved["state"]) != set(self.state):
             odd = sorted(set(saved["state"]) ^ set(self.state))
-            raise MinidlError(f"this optimizer state belongs to other parameters: {', '.join(odd[:5])}")
+            raise MinidlError(
+                f"this optimizer state belongs to other parameters, {', '.join(odd[:5])} on one side only: build the "
+                "model that it was saved with"
+            )
         self.steps, self.lr = saved["steps"], saved["lr"]
         for param, name in zip(self.parameters, self.state, strict=True):
             remembered = saved["state"][name]
             self.state[name] = {key: _to_device(value, param) for key, value in remembered.items()}
+
+
+def _checked(parameters: Any) -> list[Tensor]:
+    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
+    if not isinstance(parameters, Iterable) or isinstance(parameters, Tensor):
+        raise MinidlError(
+            f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
+        )
+    found = list(parameters)
+    for p in found:
+        if not isinstance(p, Tensor):
+            raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")
+        if p.op is not None:
+            raise GraphError(
+                f"an optimizer changes leaf tensors, got the result of {p.op.name}: pass model.parameters()"
+            )
+    if not found:
+        raise MinidlError(
+            "expected parameters, got none: the model has no layer with weights, or an iterator is used up"
+        )
+    return found
 
 
 @plugins.register("optimizer", "sgd")
@@ -112,7 +136,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, lr)
         if nesterov and momentum == 0:
-            raise MinidlError("Nesterov's method needs momentum > 0")
+            raise MinidlError("Nesterov's method needs momentum > 0, got 0: use momentum=0.9")
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def update(self, param: Array, grad: Array, state: State) -> None:

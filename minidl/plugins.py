@@ -112,7 +112,7 @@ def get(kind: str, name: str) -> Any:
 def build(kind: str, name: str, *args: Any, **options: Any) -> Any:
     """``get(kind, name)(*args, **options)``: an instance of a plugin.
 
-    >>> build("optimizer", "sgd", [], lr=0.1).lr
+    >>> build("layer", "dropout", rate=0.1).rate
     0.1
     """
     return get(kind, name)(*args, **options)

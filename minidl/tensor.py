@@ -35,7 +35,7 @@ class Tensor(Operators):
     array([8.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "name", "op", "requires_grad")
+    __slots__ = ("__weakref__", "changed", "data", "grad", "name", "op", "requires_grad")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.data = data
@@ -43,6 +43,8 @@ class Tensor(Operators):
         self.requires_grad = requires_grad
         self.op: Op | None = None
         self.name: str | None = None
+        self.changed = 0
+        """When the data were last changed in place, counted like the ops."""
 
     # What it is
 
@@ -82,7 +84,18 @@ class Tensor(Operators):
 
     __float__ = item
 
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                f"a tensor of shape {self.shape} is neither true nor false: "
+                "ask for x.numpy().all() or x.numpy().any(), of a comparison too"
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -153,10 +166,14 @@ class Tensor(Operators):
         """A tensor with the same data that the graph knows nothing of."""
         return Tensor(self.data)
 
+    def mark_changed(self) -> None:
+        """Say that the data were changed in place: ``backward()`` then refuses what was computed from them before."""
+        self.changed = next(_numbers)
+
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise GraphError(
             "a Tensor cannot be changed in place, as the backward pass may still need its values: build a new one "
-            "(F.where, F.concatenate), or change x.data[...] of a leaf inside no_grad()"
+            "(F.where, F.concatenate), or change x.data[...] of a leaf before anything is computed from it"
         )
 
     # Comparisons: boolean tensors, which have no gradient
@@ -190,39 +207,53 @@ class Tensor(Operators):
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
 
-    Raises :class:`DtypeError` for anything that is not numbers, and for a gradient of whole numbers.
+    Raises :class:`DtypeError` for anything that is not numbers, and for a gradient of whole numbers, and
+    :class:`ShapeError` for nested lists of different lengths.
 
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
     """
     if isinstance(data, Tensor):
         data = data.data
-    place = backends.get(backend) if backend else backends.of(data) if hasattr(data, "dtype") else backends.default
-    if not hasattr(data, "dtype"):
-        data = np.array(data)
-        data = data.astype(np.float32) if data.dtype == np.float64 else data
-    if data.dtype.kind not in "fiub":
-        raise DtypeError(f"a tensor holds numbers or booleans, got {data.dtype}")
-    array = place.asarray(data, dtype)
+    array = _numbers_in(data)
+    if array is not data and dtype is None and array.dtype == np.float64:
+        array = array.astype(np.float32)
+    place = backends.get(backend) if backend else backends.of(array)
+    array = place.asarray(array, dtype)
     if requires_grad and array.dtype.kind != "f":
         raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
     return Tensor(array.copy(), requires_grad)
 
 
+def _numbers_in(data: Any) -> Array:
+    """``data`` itself if it is an array, else an array of it; an error unless it holds numbers or booleans."""
+    try:
+        array = data if hasattr(data, "dtype") else np.array(data)
+    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+        raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
+    if array.dtype.kind not in "fiub":
+        kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
+        raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
+    return array
+
+
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     """Run ``op.forward`` on the inputs; if one of them wants a gradient, the output remembers the op."""
-    backend, dtype = _common(op, inputs)
-    operands = tuple([_operand(x, backend, dtype) for x in inputs])
-    op.backend, op.xp = backend, backend.xp
-    op.needs_grad = tuple([x.requires_grad and _mode.grad for x in operands])
     try:
+        backend, dtype = _common(inputs)
+        operands = tuple([_operand(x, backend, dtype) for x in inputs])
+        op.backend, op.xp = backend, backend.xp
+        op.needs_grad = tuple([x.requires_grad and _mode.grad for x in operands])
         data = op.forward(*[x.data for x in operands])
     except MinidlError as error:
         error.where = error.where or op.name
         raise
     except ValueError as error:  # the array module's own, for shapes that it cannot bring together
         shapes = " and ".join(str(x.shape) for x in operands)
-        raise ShapeError(f"does not work for inputs of shape {shapes}: {error}", op.name) from error
+        reason = "sizes must be equal or 1, counted from the last axis" if "broadcast" in str(error) else str(error)
+        raise ShapeError(
+            f"does not work for inputs of shape {shapes}: {reason}. Reshape or transpose one of them.", op.name
+        ) from error
     output = Tensor(data if backends.is_array(data) else backend.asarray(data))
     op.check_dtype(output.data, dtype)
     if True in op.needs_grad:
@@ -234,20 +265,18 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
 Op.record = staticmethod(record)
 
 
-def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
+def _common(inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend and the one float dtype (None if there is none) of the tensors, or else of the arrays."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)]
     arrays = arrays or [x for x in inputs if hasattr(x, "dtype")]
     found = {type(array): backends.of(array) for array in arrays}
     dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
     if len(set(found.values())) > 1:
-        names = " and ".join(sorted(backend.name for backend in found.values()))
-        raise BackendError(
-            f"the inputs live on different backends ({names}): bring them together with x.to(...)", op.name
-        )
+        names = " and ".join(f"{found[type(array)].name} {array.shape}" for array in arrays)
+        raise BackendError(f"the inputs live on different backends, {names}: bring them together with x.to(...)")
     if len(dtypes) > 1:
-        names = " and ".join(sorted(map(str, dtypes)))
-        raise DtypeError(f"the inputs have different dtypes ({names}): convert one with x.astype(...)", op.name)
+        names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
+        raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
     return next(iter(found.values()), backends.default), dtypes.pop() if dtypes else None
 
 
@@ -255,10 +284,11 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
     if isinstance(x, Tensor):
         return x if dtype is None or x.data.dtype == dtype else Tensor(x.data.astype(dtype))
+    array = x if isinstance(x, int | float) else _numbers_in(x)
     given = getattr(x, "dtype", None)
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
-    return Tensor(backend.asarray(x, dtype)) if given is not None or dtype is not None else tensor(x)
+    return Tensor(backend.asarray(array, dtype)) if given is not None or dtype is not None else tensor(x)
 
 
 def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import backends, random
-from .data import DataLoader
+from .data import DataLoader, Dataset
 from .errors import MinidlError
 from .nn import Module
 from .optim import Optimizer
@@ -67,9 +67,14 @@ class Trainer:
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
+        if isinstance(loss, type) or not callable(loss):
+            raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = dict(metrics or {})
         self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
         self.epoch = 0
         """Epochs that are complete."""
         self.history: list[Row] = []
@@ -90,6 +95,11 @@ class Trainer:
 
         Raises :class:`TrainingError` if the loss of an epoch is infinite or no number.
         """
+        for loader in (train, validation):
+            if isinstance(loader, Dataset):
+                raise MinidlError(
+                    f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)"
+                )
         self.train_loader, self.epochs, self.stopping = train, epochs, False
         with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
             return self._fit(train, validation, epochs)
@@ -113,8 +123,8 @@ class Trainer:
             return
         self.model.train()
         started = time.perf_counter()
-        for inputs, targets in loader:
-            self.train_step(inputs, targets)
+        for batch in loader:
+            self.train_step(*_inputs_and_targets(batch))
             now = time.perf_counter()
             self.seconds, started = self.seconds + now - started, now
             self._tell("on_step_end")
@@ -140,8 +150,8 @@ class Trainer:
         totals = Totals()
         self.model.eval()
         with no_grad():
-            for inputs, targets in loader:
-                inputs, targets = self._on_device(inputs), self._on_device(targets)
+            for batch in loader:
+                inputs, targets = map(self._on_device, _inputs_and_targets(batch))
                 outputs = self.model(_as_tensors(inputs))
                 totals.add(self._measure(self.loss(outputs, targets), outputs, targets), _batch_size(inputs))
                 if self.stopping:
@@ -237,6 +247,13 @@ def _map(nested: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(nested, tuple | list):
         return type(nested)(_map(value, function) for value in nested)
     return function(nested)
+
+
+def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise MinidlError(f"expected batches of two parts, inputs and targets, got {given}: use ArrayDataset(x, y)")
+    return batch[0], batch[1]
 
 
 def _as_tensors(arrays: Any) -> Any:

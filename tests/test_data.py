@@ -125,7 +125,7 @@ def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
     [
         ({"batch_size": 0}, "batch_size >= 1"),
         ({"prefetch": -1}, "prefetch >= 0"),
-        ({"length": 0}, "0 samples gives no batch"),
+        ({"length": 0}, r"0 samples gives no batch of 32: take more samples$"),
         ({"length": 3, "batch_size": 4, "drop_last": True}, "3 samples gives no batch of 4"),
     ],
 )
@@ -147,8 +147,12 @@ def test_samples_of_different_shapes_are_an_error() -> None:
 
 
 def test_array_data_sets_need_equal_lengths() -> None:
-    with pytest.raises(ShapeError, match=r"arrays of one length, got lengths \[3, 4\]"):
+    with pytest.raises(ShapeError, match=r"arrays of one length.*got shapes \(3,\), \(4,\)"):
         ArrayDataset(np.ones(3), np.ones(4))
+    with pytest.raises(ShapeError, match=r"got shapes \(\), \(\)"):
+        ArrayDataset(1, 2)
+    with pytest.raises(ShapeError, match="got shapes none"):
+        ArrayDataset()
 
 
 def test_a_subset_is_a_view_in_its_own_order() -> None:

@@ -138,15 +138,26 @@ def test_dropout_keeps_the_mean_and_repeats_from_its_seed() -> None:
         (lambda x: F.conv2d(x, np.ones((7, 3, 3, 8))), "kernel of 7x3 does not fit into an image of 5x6"),
         (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), stride=0), "stride must be a whole number >= 1"),
         (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), padding="full"), "'valid', 'same'"),
-        (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), np.ones(7)), r"bias of shape \(8,\), got \(7,\)"),
+        (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), np.ones(7)), r"bias of shape \(8,\).*, got \(7,\)"),
         (lambda x: F.max_pool2d(x, 6), "does not fit"),
         (lambda x: F.max_pool2d(x, 2, padding=-1), "padding must be a whole number >= 0"),
-        (lambda x: x @ np.ones((4, 2)), "last axis .* 3 elements .* 4 rows"),
+        (lambda x: F.max_pool2d(x, (2, 3), padding=(2, 0)), r"smaller than its window of 2x3, got \(2, 0\)"),
+        (lambda x: F.avg_pool2d(x, (3, 2), padding=((0, 0), (0, 2))), "smaller than its window of 3x2"),
+        (lambda x: x @ np.ones((4, 2)), "last axis .* 3 elements .* 4 rows .*: reshape or transpose"),
         (lambda x: x.reshape(7, -1), r"cannot reshape \(2, 5, 6, 3\) to \(7, -1\)"),
         (lambda x: x.sum(axis=4), "axis 4 does not exist"),
         (lambda x: x.mean(axis=(1, -3)), "names one axis twice"),
         (lambda x: x[:0].max(), "nothing to reduce"),
         (lambda x: x.transpose(0, 1, 1, 2), "not an order"),
+        (lambda x: x.sum().mean(axis=0), "in a single number: leave axis out"),
+        (lambda x: F.conv2d(x[0, 0, 0], np.ones((3, 3, 3, 8))), "four axes: put this before any Flatten"),
+        (lambda x: F.max_pool2d(x[0], 2), r"batch axis.*reshape\(1, 5, 6, 3\)"),
+        (lambda x: F.batch_norm(x.transpose(0, 3, 1, 2), np.ones(3), np.ones(3)), r"NHWC.*transpose\(0, 2, 3, 1\)"),
+        (lambda x: F.batch_norm(x[0, 0, 0], np.ones(3), np.ones(3)), "first axis is that of the samples"),
+        (lambda x: F.batch_norm(x, np.ones(4), np.ones(4)), r"C=4\) .* got \(2, 5, 6, 3\).*BatchNorm\(3\)"),
+        (lambda x: F.softmax_cross_entropy(x[0, 0, 0], [1]), "the model wants a batch"),
+        (lambda x: F.softmax_cross_entropy(x[:, 0, 0], [-1, 0]), "got -1 ... 0: correct them"),
+        (lambda x: F.binary_cross_entropy_with_logits(x[:, 0, 0], np.full((2, 3), np.nan)), "0 ... 1, got nan ... nan"),
         (lambda x: F.concatenate([x, x[:, :2]]), "must agree in all axes but axis 0"),
         (lambda x: F.stack([x, x[:, :2]]), "only equal shapes"),
         (
@@ -174,7 +185,7 @@ def test_an_op_that_promotes_is_caught() -> None:
         def forward(self, x: Any) -> Any:
             return x * np.float64(2)
 
-    with pytest.raises(DtypeError, match="Promotes: gave float64 for inputs of float32"):
+    with pytest.raises(DtypeError, match="Promotes: forward gave float64 for inputs of float32"):
         Promotes.apply(md.tensor([1.0]))
 
 

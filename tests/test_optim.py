@@ -117,13 +117,16 @@ def test_a_large_parameter_is_updated_like_a_small_one() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: optim.Adam(m.parameters()).step(), r"no gradient: call loss.backward\(\) first"),
+        (lambda m: optim.Adam(m.parameters()).step(), r"no gradient: call backward\(\) first"),
         (lambda m: optim.clip_grad_norm(m.parameters(), 1.0), "no gradient to clip"),
-        (lambda m: optim.SGD(m.parameters(), lr=-1), "learning rate must be >= 0, got -1"),
+        (lambda m: optim.SGD(m.parameters(), lr=-1), "learning rate must be a number >= 0 or a schedule, got -1"),
         (lambda m: optim.SGD(m.parameters(), nesterov=True), "Nesterov's method needs momentum"),
-        (lambda m: optim.SGD([m(md.tensor(np.ones((1, 3), np.float32)))]), "leaf tensors"),
+        (lambda m: optim.SGD([m(md.tensor(np.ones((1, 3), np.float32)))]), "leaf tensors, got the result of Add"),
+        (lambda m: optim.SGD(m[0].w), "parameters of a model, got Parameter: pass"),
+        (lambda m: optim.SGD(m.parameters(), lr=None), "or a schedule, got None"),
+        (lambda m: optim.SGD(m.state_dict()), "tensors to change, got str: pass"),
         (lambda m: optim.SGD(m[0].parameters() + small_model()[0].parameters()), "two parameters are called '0.w'"),
-        (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "other parameters: 0.b, 0.w"),
+        (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "other parameters, 0.b, 0.w"),
         (lambda m: optim.cosine(1.0, steps=0), "at least one step"),
     ],
 )

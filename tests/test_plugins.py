@@ -95,7 +95,7 @@ def test_an_installed_package_is_found_and_imported_only_when_asked_for(
     _install(tmp_path, monkeypatch, "minidl_lion", module, "[minidl.optimizers]\nlion = minidl_lion:Lion\n")
     assert "lion" in plugins.names("optimizer")
     assert "minidl_lion" not in sys.modules
-    lion = plugins.build("optimizer", "lion", [], lr=0.5)
+    lion = plugins.build("optimizer", "lion", nn.Dense(1, 1).parameters(), lr=0.5)
     assert (type(lion).__name__, lion.lr) == ("Lion", 0.5)
     (row,) = [row for row in plugins.describe() if row.name == "lion"]
     assert (row.distribution, row.version, row.status) == ("minidl_lion", "1.2", "loaded")

@@ -168,6 +168,10 @@ def test_tensor_copies_and_keeps_the_dtype() -> None:
 def test_only_numbers_make_tensors(bad: Any) -> None:
     with pytest.raises(DtypeError, match="numbers or booleans"):
         md.tensor(bad)
+    with pytest.raises(DtypeError, match=r"^Add: expected numbers or booleans"):
+        leaf(1.0) + bad
+    with pytest.raises(DtypeError, match=r"^ReLU: expected numbers or booleans"):
+        md.nn.functional.relu(bad)
 
 
 def test_whole_numbers_have_no_gradient() -> None:
@@ -194,7 +198,7 @@ def test_arrays_beside_tensors() -> None:
     assert (x * md.tensor([3, 4])).dtype == np.float32
     with pytest.raises(DtypeError, match=re.escape("float64 meets tensors of float32: convert it with .astype")):
         x * np.ones(2)
-    with pytest.raises(DtypeError, match=r"different dtypes.*float32 and float64.*astype"):
+    with pytest.raises(DtypeError, match=r"different dtypes, float32 \(2,\) and float64 \(2,\): .*astype"):
         x * md.tensor(np.ones(2))
 
 
@@ -214,7 +218,9 @@ def test_conversions_and_looks() -> None:
     assert repr(md.tensor(np.ones(1))) == "tensor([1.], dtype=float64)"
     assert float(md.tensor(3.0)) == md.tensor([[3.0]]).item() == 3.0
     assert bool(md.tensor(1.0) > 0)
-    with pytest.raises(ShapeError, match="one element"):
+    assert (f"{md.tensor([2.0]):.2f}", f"{x}", int(md.tensor(3))) == ("2.00", "tensor([[1., 2.]])", 3)
+    assert md.tensor([0.1], dtype=np.float64).item() == 0.1
+    with pytest.raises(ShapeError, match=r"of shape \(1, 2\) is neither true nor false"):
         bool(x)
     assert [row.shape for row in x] == [(2,)]
     np.testing.assert_array_equal((x == md.tensor([[1.0, 5.0]])).numpy(), [[True, False]])
@@ -230,17 +236,35 @@ def test_assignment_to_elements_is_refused() -> None:
 
 
 def test_a_name_that_is_rebound_is_no_change_in_place() -> None:
-    x = leaf(1.0)
-    y = x
+    x = leaf(8.0)
+    h = y = x * 1
     y += 1.0
-    assert y is not x
-    np.testing.assert_array_equal(x.numpy(), [1.0])
+    y *= 4.0
+    y -= 1.0
+    y /= 5.0
+    assert y is not h
+    np.testing.assert_array_equal(h.numpy(), [8.0])
+    np.testing.assert_array_equal(y.numpy(), [7.0])
+    y.backward()
+    np.testing.assert_allclose(x.grad, [0.8])
+
+
+def test_what_was_changed_in_place_has_no_backward_pass() -> None:
+    x, b = leaf(2.0), leaf(1.0)
+    before = x * x + b
+    x.mark_changed()
+    after = x * x + b
+    with pytest.raises(GraphError, match=r"^Mul: an input of shape \(1,\) was changed"):
+        before.backward()
+    assert x.grad is b.grad is None  # nothing was added before the error
+    after.backward()
+    np.testing.assert_array_equal(x.grad, [4.0])
 
 
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (lambda dy: dy, "must return a tuple of 1 gradients, got ndarray"),
+        (lambda dy: dy, r"must return a tuple of 1 gradients, got ndarray: end it with `return \(dx,\)`"),
         (lambda dy: (dy, dy), "tuple of 1 gradients, got 2 gradients"),
         (lambda dy: (np.ones((2, 2, 2)),), r"gradient of shape \(2, 2, 2\) for an input of shape \(3,\)"),
     ],

@@ -23,13 +23,16 @@ plugins.register("backend", "cupy")(cupy.CuPyBackend)
 def get(name: str) -> Backend:
     """The backend of that name, ready to use.
 
-    Raises :class:`minidl.errors.PluginError` for an unknown name and :class:`BackendError` where it cannot be used.
+    Raises :class:`minidl.errors.PluginError` for an unknown name, and :class:`BackendError` where it cannot be used
+    and for anything that is no name.
 
     >>> get("numpy").name
     'numpy'
     """
     if name == default.name:
         return default
+    if not isinstance(name, str):
+        raise BackendError(f"expected the name of a backend, such as 'numpy', got {name!r}: astype() converts a dtype")
     backend: Backend = plugins.build("backend", name)
     _by_array_type[backend.array_type] = backend
     return backend

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ShapeError, suggestion
 
 Pair = int | tuple[int, int]
 Padding = Literal["valid", "same"] | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
@@ -99,24 +99,51 @@ def sliding_window(H: int, W: int, kernel: Pair, stride: Pair, padding: Padding)
     >>> (window.OH, window.OW), window.padding[1:3]
     ((3, 4), ((1, 1), (1, 1)))
     """
-    KH, KW = pair(kernel, "the kernel size", least=1)
+    KH, KW = pair(kernel, "the size of the kernel", least=1)
     SH, SW = pair(stride, "the stride", least=1)
     (top, bottom), (left, right) = _padding(padding, (H, W), (KH, KW), (SH, SW))
     height, width = H + top + bottom, W + left + right
     if height < KH or width < KW:
         raise ShapeError(
             f"a kernel of {KH}x{KW} does not fit into an image of {H}x{W} with padding "
-            f"({top}, {bottom}), ({left}, {right}): use a smaller kernel, more padding, or fewer layers before this one"
+            f"({top}, {bottom}), ({left}, {right}): use a smaller kernel, padding='same', or fewer layers before it"
         )
     OH, OW = (height - KH) // SH + 1, (width - KW) // SW + 1
     return Window(H, W, KH, KW, SH, SW, top, bottom, left, right, OH, OW)
+
+
+def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -> Window:
+    """The :class:`Window` of a pooling, for which each must meet at least one pixel: so the padding is smaller."""
+    window = sliding_window(H, W, size, stride, padding)
+    if max(window.top, window.bottom) >= window.KH or max(window.left, window.right) >= window.KW:
+        raise ShapeError(
+            f"the padding of a pooling must be smaller than its window of {window.KH}x{window.KW}, got {padding!r}: "
+            "a window of nothing but padding has no result"
+        )
+    return window
+
+
+def require_images(shape: tuple[int, ...]) -> None:
+    """Raise :class:`ShapeError` unless a shape is that of images (N, H, W, C)."""
+    if len(shape) != 4:
+        raise ShapeError(f"expected images (N, H, W, C), got {shape}. {missing_axes(shape)}")
+
+
+def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
+    """What to do with a shape that has not the four axes of images, where so many ``channels`` are expected."""
+    if len(shape) != 3:
+        return "Images have four axes: put this before any Flatten, or use x.reshape(N, H, W, C)."
+    sizes = ", ".join(map(str, shape))
+    if channels == 1 != shape[2]:
+        return f"Grey images need an axis for their one channel: x.reshape({sizes}, 1)."
+    return f"One image needs a batch axis of size 1: x.reshape(1, {sizes})."
 
 
 def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:
     """``(value, value)`` for a number, the pair itself for a pair; both at least ``least``."""
     first, second = _two(value, what)
     if not (_is_size(first, least) and _is_size(second, least)):
-        raise ShapeError(f"{what} must be a whole number >= {least} or a pair of them, got {value!r}")
+        raise ShapeError(f"{what} must be a whole number >= {least} or a tuple of two, got {value!r}")
     return int(first), int(second)
 
 
@@ -125,7 +152,7 @@ def _two(value: Any, what: str) -> tuple[Any, Any]:
     if not isinstance(value, tuple):
         return value, value
     if len(value) != 2:
-        raise ShapeError(f"{what} must be one value or a pair, got {value!r}")
+        raise ShapeError(f"{what} must be one value or a tuple of two, got {value!r}")
     return value
 
 
@@ -140,7 +167,8 @@ def _padding(
     if padding == "same":
         return _same(image[0], kernel[0], stride[0]), _same(image[1], kernel[1], stride[1])
     if isinstance(padding, str) and padding != "valid":
-        raise ShapeError(f"padding must be 'valid', 'same', a number or pairs of numbers, got '{padding}'")
+        close = suggestion(padding, ("valid", "same"))
+        raise ShapeError(f"the padding must be 'valid', 'same', a number or pairs of numbers, got '{padding}'.{close}")
     vertical, horizontal = (0, 0) if padding == "valid" else _two(padding, "the padding")
     return pair(vertical, "the vertical padding"), pair(horizontal, "the horizontal padding")
 

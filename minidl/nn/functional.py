@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops, random
-from ..errors import MinidlError
+from ..errors import DtypeError, MinidlError
 from ..kernels.window import Padding, Pair
 from ..random import Generator
-from ..tensor import Tensor
+from ..tensor import Tensor, tensor
 
 # Elementwise
 
@@ -100,6 +100,7 @@ def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def flatten(x: Tensor) -> Tensor:
     """All axes but the first as one: (N, ...) becomes (N, features)."""
+    require_tensor(x)
     return x.reshape(x.shape[0], x.size // x.shape[0] if x.shape[0] else -1)
 
 
@@ -140,11 +141,16 @@ def avg_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Paddi
 
 def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator | None = None) -> Tensor:
     """x with each element set to 0 with probability ``rate``, the others scaled up; x itself when not training."""
-    if not 0 <= rate < 1:
-        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate}")
+    check_rate(rate)
     if not training or rate == 0:
         return x
     return ops.Dropout.apply(x, rate=rate, rng=random.default_rng if rng is None else rng)
+
+
+def check_rate(rate: float) -> None:
+    """Raise :class:`MinidlError` unless ``rate`` is a rate of dropout."""
+    if not 0 <= rate < 1:
+        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate}: 0.5 drops one half", "Dropout")
 
 
 def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:
@@ -177,7 +183,7 @@ def softmax_cross_entropy(logits: Tensor, labels: Any) -> Tensor:
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
     """The mean of -t log s(x) - (1 - t) log(1 - s(x)) for logits x and targets t of one shape, 0 <= t <= 1."""
-    return ops.BinaryCrossEntropyWithLogits.apply(logits, targets=_data(targets))
+    return ops.BinaryCrossEntropyWithLogits.apply(logits, targets=_data(_target(targets, logits)))
 
 
 def l1_loss(a: Any, b: Any) -> Tensor:
@@ -204,4 +210,21 @@ def _target(b: Any, a: Any) -> Any:
     """Targets that want no gradient, in the dtype of the predictions."""
     if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad):
         return b
-    return a.backend.asarray(_data(b), a.dtype)
+    return a.backend.asarray(tensor(b, a.dtype).data)
+
+
+def require_tensor(x: Any) -> None:
+    """Raise :class:`MinidlError` for what is neither a tensor nor an array, such as a whole batch."""
+    if not hasattr(x, "dtype"):
+        raise MinidlError(
+            f"expected a tensor, got {type(x).__name__}: use md.tensor(...), and take the inputs out of a batch first"
+        )
+
+
+def require_floats(x: Any) -> None:
+    """Raise unless a layer with weights can compute from ``x``: from a tensor or an array, but not from raw pixels."""
+    require_tensor(x)
+    if x.dtype.kind == "u":
+        raise DtypeError(
+            f"expected floats of about 1, got {x.dtype}: bring pixels to 0 ... 1 with x.astype(np.float32) / 255"
+        )

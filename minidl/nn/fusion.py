@@ -2,7 +2,7 @@
 
 Convolution, ReLU and max pooling in a row become one op, if the convolution's algorithm offers it. The result is that
 of the three layers. Anything unusual is left alone: subclasses (they may do something else), layers with hooks (their
-outputs would never exist), and sizes that do not fit (the layer itself says so best).
+outputs would never exist), and sizes, dtypes or backends that do not fit (the layer itself says so best).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from .. import ops
 from ..errors import ShapeError
 from ..kernels.conv import choose, fusion_allowed
-from ..kernels.window import sliding_window
+from ..kernels.window import pooling_window
 from ..ops.conv import conv_spec
 from ..tensor import Tensor
 from .layers import Conv2D, MaxPooling2D, ReLU
@@ -48,11 +48,11 @@ def _groups(modules: Sequence[Module]) -> Iterator[Sequence[Module]]:
 def _fused(group: Sequence[Any], x: Any) -> Tensor | None:
     """The output of the group in one pass, or None if that is not possible."""
     conv, _, pool = group
-    if not isinstance(x, Tensor) or conv.b is None:
+    if not isinstance(x, Tensor) or conv.b is None or x.dtype != conv.w.dtype or x.backend is not conv.w.backend:
         return None
     try:
         spec = conv_spec(x.data, conv.w.data, conv.b.data, conv.stride, conv.padding)
-        window = sliding_window(spec.window.OH, spec.window.OW, pool.size, pool.stride, pool.padding)
+        window = pooling_window(spec.window.OH, spec.window.OW, pool.size, pool.stride, pool.padding)
     except ShapeError:
         return None
     algorithm = choose(conv.algorithm, spec, x.backend)

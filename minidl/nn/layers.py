@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from .. import ops, plugins, random
-from ..errors import MinidlError, ShapeError
-from ..kernels.window import Padding, Pair, pair
+from ..errors import ShapeError
+from ..kernels.window import Padding, Pair, pair, pooling_window, require_images, sliding_window
+from ..ops.conv import frozen
+from ..ops.norm import check_channels
 from ..random import Generator
 from ..tensor import Tensor, no_grad
 from . import functional as F
@@ -50,6 +52,7 @@ class Dense(_Weighted):
         self.make((inputs, outputs), bias, initializer, rng)
 
     def forward(self, x: Tensor) -> Tensor:
+        F.require_floats(x)
         if x.ndim < 2 or x.shape[-1] != self.w.shape[0]:
             inputs, outputs = self.w.shape
             hint = (
@@ -91,9 +94,13 @@ class Conv2D(_Weighted):
         if algorithm != "auto":
             plugins.get("conv_algorithm", algorithm)
         self.stride, self.padding, self.algorithm = stride, padding, algorithm
-        self.make((*pair(kernel_size, "the kernel size", least=1), channels, filters), bias, initializer, rng)
+        KH, KW = pair(kernel_size, "the size of the kernel", least=1)
+        # An image of the kernel's own size always fits: this refuses wrong strides and paddings, at once.
+        sliding_window(KH, KW, (KH, KW), frozen(stride), frozen(padding))
+        self.make((KH, KW, channels, filters), bias, initializer, rng)
 
     def forward(self, x: Tensor) -> Tensor:
+        F.require_floats(x)
         return F.conv2d(x, self.w, self.b, self.stride, self.padding, self.algorithm)
 
     def describe(self) -> str:
@@ -104,8 +111,10 @@ class Conv2D(_Weighted):
 class _Pooling2D(Module):
     def __init__(self, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> None:
         super().__init__()
-        pair(size, "the pooling size", least=1)
         self.size, self.stride, self.padding = size, size if stride is None else stride, padding
+        KH, KW = pair(size, "the size of the window", least=1)
+        # An image of the window's own size always fits: this refuses wrong strides and paddings, at once.
+        pooling_window(KH, KW, (KH, KW), self.stride, padding)
 
     def describe(self) -> str:
         return f"{self.size}, stride={self.stride}, padding={self.padding!r}"
@@ -132,8 +141,7 @@ class GlobalAveragePooling2D(Module):
     """The mean of each channel over the whole image: (N, H, W, C) becomes (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4:
-            raise ShapeError(f"expected images (N, H, W, C), got {x.shape}")
+        require_images(x.shape)
         return x.mean(axis=(1, 2))
 
 
@@ -192,8 +200,7 @@ class Dropout(Module):
 
     def __init__(self, rate: float = 0.5, rng: Generator | None = None) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate}", "Dropout")
+        F.check_rate(rate)
         self.rate, self.rng = rate, rng
 
     def forward(self, x: Tensor) -> Tensor:
@@ -220,14 +227,18 @@ class BatchNorm(Module):
         self.var = Buffer(np.ones(channels, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_channels(x, self.gamma, self.beta)
         if self.training:
+            if x.size == x.shape[-1]:
+                raise ShapeError(
+                    f"expected more than one value per channel in training, got {x.shape}: a single one has no "
+                    "variance. Use model.eval() to predict, DataLoader(..., drop_last=True) to train."
+                )
             op = ops.BatchNorm(self.eps)
             y = op(x, self.gamma, self.beta)
             self._average(self.mean, op.mean)
             self._average(self.var, op.var)
             return y
-        if x.shape[-1:] != self.gamma.shape:
-            raise ShapeError(f"expected input (N, ..., C={self.gamma.shape[0]}), got {x.shape}")
         return (x - self.mean) / (self.var + self.eps).sqrt() * self.gamma + self.beta
 
     def _average(self, running: Buffer, new: Any) -> None:

@@ -48,11 +48,13 @@ class Module:
 
     def forward(self, *inputs: Any) -> Any:
         """The outputs for these inputs: tensors, or a dictionary or tuple of tensors."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+        raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x) in it")
 
     def __call__(self, *inputs: Any) -> Any:
         try:
             outputs = self.forward(*inputs)
+            if outputs is None:
+                raise MinidlError("forward gave nothing: end it with `return y`")
         except MinidlError as error:
             error.locate(f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__)
             raise
@@ -75,9 +77,21 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if "_hooks" not in self.__dict__ and name not in ("training", "path", "_hooks"):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
+        if isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer):
+            self._require_no_tensor(name)
         super().__setattr__(name, value)
         if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
             self._name_descendants()
+
+    def _require_no_tensor(self, name: str) -> None:
+        """A plain tensor in the place of a parameter would be learned no more, and nobody would notice."""
+        known = self.__dict__.get(name)
+        if isinstance(known, Parameter | Buffer):
+            kind = type(known).__name__
+            raise MinidlError(
+                f"'{name}' of {type(self).__name__} is a {kind}, and a tensor cannot take its place: "
+                f"write .{name}.data[...] = ... to change it, or set a new nn.{kind}(...)"
+            )
 
     def _name_descendants(self) -> None:
         """Tell everything below this module its dotted path from here; the outermost module does so last."""
@@ -166,6 +180,8 @@ class Module:
 
         Raises :class:`ShapeError`, changing nothing, if names are missing or unknown or shapes differ.
         """
+        if not isinstance(state, Mapping):
+            raise MinidlError(f"expected arrays by name, got {type(state).__name__}: use md.load('...') for a file")
         own = dict(self._named_tensors())
         problems = [f"missing {name}" for name in own if name not in state]
         problems += [f"unknown {name}" for name in state if name not in own]
@@ -176,7 +192,10 @@ class Module:
         ]
         if problems:
             more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-            raise ShapeError(f"these weights belong to another model: {'; '.join(problems[:5])}{more}")
+            raise ShapeError(
+                f"these weights belong to another model: {'; '.join(problems[:5])}{more}. "
+                "Build the model that they were saved from."
+            )
         with no_grad():
             for name, tensor in own.items():
                 tensor.data = tensor.backend.asarray(np.array(state[name], tensor.dtype))

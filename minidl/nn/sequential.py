@@ -25,7 +25,10 @@ class Sequential(Module):
         super().__init__()
         for number, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise MinidlError(f"Sequential takes modules, got {type(module).__name__} at position {number}")
+                hint = _hint(module)
+                raise MinidlError(
+                    f"expected modules, got {type(module).__name__} at position {number}: {hint}", "Sequential"
+                )
             setattr(self, str(number), module)
 
     def forward(self, x: Any) -> Any:
@@ -43,3 +46,12 @@ class Sequential(Module):
 
     def __len__(self) -> int:
         return len(self.children())
+
+
+def _hint(given: Any) -> str:
+    """What to write instead of something that is no module."""
+    if isinstance(given, type):
+        return f"write {given.__name__}(...), with brackets"
+    if isinstance(given, list | tuple):
+        return "write Sequential(*layers), with a star"
+    return "use the layer for it, such as nn.ReLU() for F.relu, or a Module of your own"

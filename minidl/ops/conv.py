@@ -4,7 +4,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..kernels.conv import ConvSpec, choose
-from ..kernels.window import Padding, Pair, sliding_window
+from ..kernels.window import Padding, Pair, missing_axes, sliding_window
 from ..op import Op
 from ..plugins import register
 
@@ -48,21 +48,19 @@ def conv_spec(x: Array, w: Array, b: Array | None, stride: Pair, padding: Paddin
     if x.ndim != 4 or x.shape[3] != C:
         raise ShapeError(f"expected input (N, H, W, C={C}), got {x.shape}. {_hint(x.shape, C, K)}")
     if b is not None and b.shape != (K,):
-        raise ShapeError(f"expected a bias of shape ({K},), got {b.shape}")
-    window = sliding_window(x.shape[1], x.shape[2], (KH, KW), _frozen(stride), _frozen(padding))
+        raise ShapeError(f"expected a bias of shape ({K},), one number for each filter, got {b.shape}")
+    window = sliding_window(x.shape[1], x.shape[2], (KH, KW), frozen(stride), frozen(padding))
     return ConvSpec(x.shape[0], C, K, window, x.dtype)
 
 
 def _hint(shape: tuple[int, ...], C: int, K: int) -> str:
-    if len(shape) == 3:
-        return f"One image needs a batch axis of size 1: x.reshape(1, {', '.join(map(str, shape))})."
     if len(shape) != 4:
-        return "A convolution wants images, before any Flatten."
+        return missing_axes(shape, C)
     if shape[1] == C:
         return "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
     return f"The previous layer gives {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """Lists as tuples, so that sizes can be looked up."""
-    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
+    return tuple(frozen(part) for part in value) if isinstance(value, list) else value

@@ -76,20 +76,52 @@ class SoftmaxCrossEntropy(Op):
 
     def _checked(self, logits: Array) -> Array:
         labels = self.labels if hasattr(self.labels, "dtype") else np.asarray(self.labels)
-        if logits.ndim != 2 or 0 in logits.shape:
-            raise ShapeError(f"expected logits (N, classes) with N >= 1, got {logits.shape}")
-        if labels.dtype.kind not in "iu":
-            raise DtypeError(f"expected whole-number class labels, got {labels.dtype}: use labels.astype(np.int64)")
+        if logits.ndim != 2 or logits.shape[0] < 1 or logits.shape[1] < 2:
+            raise ShapeError(
+                f"expected logits (N, classes) with N >= 1 and classes >= 2, got {logits.shape}. "
+                f"{_logits_hint(logits.shape, labels.shape)}"
+            )
         if labels.shape != logits.shape[:1]:
-            hint = ": turn one-hot labels into numbers with labels.argmax(axis=1)" if labels.ndim == 2 else ""
-            raise ShapeError(f"expected labels of shape {logits.shape[:1]}, got {labels.shape}{hint}")
+            raise ShapeError(
+                f"expected labels of shape {logits.shape[:1]}, got {labels.shape}: "
+                f"{_labels_hint(labels.shape, logits.shape)}"
+            )
+        if labels.dtype.kind not in "iu":
+            hint = (
+                "labels.astype(np.int64)" if labels.dtype.kind in "fb" else "np.unique(labels, return_inverse=True)[1]"
+            )
+            raise DtypeError(f"expected whole-number class labels, got {labels.dtype}: use {hint}")
         # On a GPU, reading the labels would make every step wait: there they are trusted.
         if isinstance(labels, np.ndarray) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+            low, high = int(labels.min()), int(labels.max())
+            from_one = (low, high) == (1, logits.shape[1])
             raise ShapeError(
-                f"labels must lie in 0 ... {logits.shape[1] - 1} for {logits.shape[1]} classes, "
-                f"got {labels.min()} ... {labels.max()}"
+                f"labels must lie in 0 ... {logits.shape[1] - 1} for {logits.shape[1]} classes, got {low} ... {high}: "
+                + (
+                    "count them from 0, labels - 1"
+                    if from_one
+                    else "correct them, or let the last layer give more logits"
+                )
             )
         return self.backend.asarray(labels)
+
+
+def _logits_hint(logits: tuple[int, ...], labels: tuple[int, ...]) -> str:
+    if len(logits) > 2:
+        return "Put Flatten() before the last Dense."
+    if len(logits) == 2 and logits[1] == 1:
+        return "For one logit a sample use binary_cross_entropy_with_logits."
+    if len(labels) == 2:
+        return "The logits come first, then the labels."
+    return "Each row is one sample: the model wants a batch."
+
+
+def _labels_hint(labels: tuple[int, ...], logits: tuple[int, ...]) -> str:
+    if labels == logits:
+        return "turn one-hot labels into numbers with labels.argmax(axis=1)"
+    if labels == (logits[0], 1):
+        return "use labels.reshape(-1)"
+    return "one label for each row of the logits"
 
 
 @register("op", "binary_cross_entropy_with_logits")
@@ -106,6 +138,12 @@ class BinaryCrossEntropyWithLogits(Op):
         xp = self.xp
         targets = self.backend.asarray(self.targets, logits.dtype)
         check_same_shape(logits, targets, "logits", "targets")
+        # On a GPU, reading the targets would make every step wait: there they are trusted.
+        if isinstance(targets, np.ndarray) and not 0 <= targets.min() <= targets.max() <= 1:
+            raise ShapeError(
+                f"targets must lie in 0 ... 1, got {targets.min():g} ... {targets.max():g}: "
+                "scale them, or use softmax_cross_entropy for more than two classes"
+            )
         self.save(logits, targets)
         return (xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).mean()
 
@@ -179,7 +217,7 @@ class HuberLoss(_Distance):
 def check_same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:
     """Raise if two arrays differ in shape (broadcasting would quietly compare all with all) or are empty."""
     if a.shape != b.shape:
-        hint = f": use {b_name}.reshape{a.shape}" if a.size == b.size else ""
+        hint = f": use {b_name}.reshape{a.shape}" if a.size == b.size else f": one value for each of the {a_name}"
         raise ShapeError(f"expected {b_name} of the shape of the {a_name}, {a.shape}, got {b.shape}{hint}")
     if a.size == 0:
         raise ShapeError(f"expected at least one element, got {a_name} of shape {a.shape}")

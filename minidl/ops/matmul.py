@@ -24,8 +24,10 @@ class MatMul(Op):
             )
         rows = b.shape[0 if b.ndim == 1 else -2]
         if a.shape[-1] != rows:
+            fits = b.ndim == 2 and a.shape[-1] == b.shape[1]
             raise ShapeError(
-                f"the last axis of {a.shape} has {a.shape[-1]} elements and must match the {rows} rows of {b.shape}"
+                f"the last axis of {a.shape} has {a.shape[-1]} elements and must match the {rows} rows of {b.shape}: "
+                f"{'use b.T' if fits else 'reshape or transpose one of them'}"
             )
         self.save(a, b)
         return self.backend.matmul(a, b)

@@ -24,8 +24,7 @@ class BatchNorm(Op):
         self.eps = eps
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        if x.ndim < 2 or x.size == 0 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
-            raise ShapeError(f"expected input (N, ..., C={gamma.shape[0]}) with N >= 1, got {x.shape}")
+        check_channels(x, gamma, beta)
         axes = tuple(range(x.ndim - 1))
         self.mean = x.mean(axis=axes)
         centred = x - self.mean
@@ -46,3 +45,17 @@ class BatchNorm(Op):
 
     def flops(self, output: tuple[int, ...]) -> int:
         return 8 * super().flops(output)
+
+
+def check_channels(x: Array, gamma: Array, beta: Array) -> None:
+    """Raise :class:`ShapeError` unless the last axis of ``x`` has as many channels as there are parameters."""
+    if x.ndim < 2 or x.size == 0 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
+        C = gamma.shape[0]
+        hint = (
+            "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
+            if x.ndim == 4 and x.shape[1] == C
+            else f"Use as many channels as the previous layer gives: BatchNorm({x.shape[-1]})."
+            if x.ndim >= 2 and x.size
+            else "The first axis is that of the samples."
+        )
+        raise ShapeError(f"expected input (N, ..., C={C}) with N >= 1, got {x.shape}. {hint}")

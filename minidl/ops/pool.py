@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from ..errors import ShapeError
-from ..kernels.window import Padding, Pair, Window, sliding_window
+from ..kernels.window import Padding, Pair, Window, pooling_window, require_images
 from ..op import Op
 from ..plugins import register
 
@@ -19,9 +18,8 @@ class _Pool2D(Op):
         self.size, self.stride, self.padding = size, size if stride is None else stride, padding
 
     def slide_over(self, x: Array) -> Window:
-        if x.ndim != 4:
-            raise ShapeError(f"expected images (N, H, W, C), got {x.shape}")
-        self.window = sliding_window(x.shape[1], x.shape[2], self.size, self.stride, self.padding)
+        require_images(x.shape)
+        self.window = pooling_window(x.shape[1], x.shape[2], self.size, self.stride, self.padding)
         return self.window
 
     def flops(self, output: tuple[int, ...]) -> int:

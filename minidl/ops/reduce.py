@@ -21,7 +21,11 @@ class _Reduction(Op):
         """The reduced axes, counted from 0."""
         given = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
         if any(not -x.ndim <= axis < x.ndim for axis in given):
-            raise ShapeError(f"axis {self.axis} does not exist in an array of shape {x.shape}")
+            raise ShapeError(
+                f"axis {self.axis} does not exist in an array of shape {x.shape}: its axes are 0 ... {x.ndim - 1}"
+                if x.ndim
+                else f"axis {self.axis} does not exist in a single number: leave axis out"
+            )
         axes = tuple(axis % x.ndim for axis in given)
         if len(set(axes)) < len(axes):
             raise ShapeError(f"axis {self.axis} names one axis twice for an array of shape {x.shape}")

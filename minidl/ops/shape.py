@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from ..op import Op, unbroadcast
 from ..plugins import register
 
@@ -30,8 +30,12 @@ class Reshape(_Move):
         self.x_shape = x.shape
         try:
             return x.reshape(self.shape)
-        except (ValueError, TypeError) as error:
-            raise ShapeError(f"cannot reshape {x.shape} to {self.shape}: {x.size} elements must stay") from error
+        except TypeError as error:
+            raise ShapeError(f"the sizes of a shape are whole numbers, got {self.shape}: divide with //") from error
+        except ValueError as error:
+            raise ShapeError(
+                f"cannot reshape {x.shape} to {self.shape}: {x.size} elements must stay (one size may be -1: the rest)"
+            ) from error
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (dy.reshape(self.x_shape),)
@@ -47,7 +51,9 @@ class Transpose(_Move):
     def forward(self, x: Array) -> Array:
         axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(axis % x.ndim for axis in self.axes)
         if sorted(axes) != list(range(x.ndim)):
-            raise ShapeError(f"axes {self.axes} are not an order of the {x.ndim} axes of shape {x.shape}")
+            raise ShapeError(
+                f"axes {self.axes} are not an order of the {x.ndim} axes of shape {x.shape}: name each of them once"
+            )
         self.back = [axes.index(axis) for axis in range(x.ndim)]
         return x.transpose(axes)
 
@@ -79,7 +85,13 @@ class GetItem(_Move):
         """A part of the index; arrays, tensors and lists become arrays of the backend."""
         if part is None or part is Ellipsis or isinstance(part, int | slice):
             return part
-        return self.backend.asarray(part.data if hasattr(part, "requires_grad") else part)
+        array = self.backend.asarray(part.data if hasattr(part, "requires_grad") else part)
+        if array.dtype.kind not in "iub":
+            raise DtypeError(
+                f"an index is a whole number, a slice, or an array of whole numbers or booleans, got {part!r}: "
+                "use int(...) or .astype(np.int64)"
+            )
+        return array
 
 
 @register("op", "concatenate")
