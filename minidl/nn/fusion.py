@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import ShapeError
-from ..kernels.conv import choose, fusion_allowed
+from ..kernels.conv import choose_pooled, fusion_allowed
 from ..kernels.window import pooling_window
 from ..ops.conv import conv_spec
 from ..tensor import Tensor
@@ -55,7 +55,7 @@ def _fused(group: Sequence[Any], x: Any) -> Tensor | None:
         window = pooling_window(spec.window.OH, spec.window.OW, pool.size, pool.stride, pool.padding)
     except ShapeError:
         return None
-    algorithm = choose(conv.algorithm, spec, x.backend)
-    if not algorithm.supports_pooled(spec, window):
+    algorithm = choose_pooled(conv.algorithm, spec, window, x.backend)
+    if algorithm is None:
         return None
     return ops.Conv2DReLUMaxPool2D.apply(x, conv.w, conv.b, algorithm=algorithm, spec=spec, pool=window)

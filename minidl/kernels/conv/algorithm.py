@@ -126,14 +126,25 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
 
     Raises :class:`MinidlError` if the algorithm that was asked for cannot do it.
     """
+    algorithms = _candidates(name, spec, backend)
+    algorithm = next((algorithm for algorithm in algorithms if algorithm.supports(spec)), None)
+    if algorithm is None:
+        raise MinidlError(
+            f"the algorithm '{algorithms[0].name}' cannot do this convolution of {spec}: use algorithm='auto'"
+        )
+    return algorithm
+
+
+def choose_pooled(name: str, spec: ConvSpec, pool: Window, backend: "Backend") -> ConvAlgorithm | None:
+    """Like :func:`choose`, among those that do ReLU and this max pooling as well; None if there are none."""
+    algorithms = _candidates(name, spec, backend)
+    able = (algorithm for algorithm in algorithms if algorithm.supports(spec) and algorithm.supports_pooled(spec, pool))
+    return next(able, None)
+
+
+def _candidates(name: str, spec: ConvSpec, backend: "Backend") -> list[ConvAlgorithm]:
     wanted = _choice.algorithm if name == "auto" else name
-    if wanted != "auto":
-        algorithm = _instance(wanted, backend)
-        if not algorithm.supports(spec):
-            raise MinidlError(f"the algorithm '{wanted}' cannot do this convolution of {spec}: use algorithm='auto'")
-        return algorithm
-    candidates = (_instance(candidate, backend) for candidate in backend.convolutions(spec))
-    return next(algorithm for algorithm in candidates if algorithm.supports(spec))
+    return [_instance(one, backend) for one in (backend.convolutions(spec) if wanted == "auto" else [wanted])]
 
 
 @functools.cache
