@@ -35,6 +35,7 @@ def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
     assert (ROOT / "docs" / "results.md").read_text() == results.page()
     assert (ROOT / "README.md").read_text() == results.readme()
+    assert (ROOT / "docs" / "gradients.md").read_text() == results.gradients()
 
 
 def test_every_op_optimizer_and_schedule_stands_beside_pytorch() -> None:
