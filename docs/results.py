@@ -285,10 +285,8 @@ def gradients() -> str:
         [f"worst relative error of {checked['compared']:,} derivatives, in float64", f"{checked['worst']:.1e}"],
         ["ONNX test vectors passed", f"{vectors['passed']} of {vectors['total']}"],
         ["broken plugins caught", f"{broken['caught']} of {broken['total']}"],
-        [
-            f"mutants of {mutants['functions']} functions caught",
-            f"{mutants['caught']} of {mutants['total']}; missed: {mutants['missed']}, equivalent: {mutants['equivalent']}",
-        ],
+        ["mutants caught", f"{mutants['caught']} of {mutants['total']}"],
+        ["mutants that survive", f"{mutants['equivalent']} that are equivalent, {mutants['missed']} others"],
     ]
     return filled(GRADIENTS, f"\n{table(['', ''], rows)}\n\nMeasured: {machine('proof')}.\n")
 
