@@ -1,7 +1,7 @@
-"""Writes docs/results.md, and the tables and pictures of README.md, from what was measured.
+"""Writes docs/results.md, and the tables of README.md and docs/gradients.md, from what was measured.
 
     python docs/results.py record utkface runs/a runs/b    condense runs of one command into docs/measured/utkface.json
-    python docs/results.py page                            write the page and README's part from docs/measured/
+    python docs/results.py page                            write the page and the tables from docs/measured/
 
 The other files of docs/measured/ are the output of the benchmarks; the page names the command of each.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).resolve().parent
-README = DOCS.parent / "README.md"
+README, GRADIENTS = DOCS.parent / "README.md", DOCS / "gradients.md"
 BEGIN, END = "<!-- begin: written by docs/results.py -->", "<!-- end -->"
 PEERS = {
     "minidl": "minidl",
@@ -261,8 +261,6 @@ Measured: PyTorch {parity["torch"]}, numpy {parity["numpy"]}.
 def readme() -> str:
     """README.md with its figures of now."""
     commands = measured("readme")
-    text = README.read_text()
-    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     part = f"""
 {accuracy()}
 
@@ -273,7 +271,30 @@ Training on two CPU cores, batches of 32, beside PyTorch on the same machine, as
 The two commands above took {minutes(commands["train"])} and {minutes(commands["test"])} there, from a bare clone in a
 new environment. How each figure was measured: [docs/results.md](docs/results.md).
 """
-    return before + part + after
+    return filled(README, part)
+
+
+def gradients() -> str:
+    """docs/gradients.md with its figures of now."""
+    proof = measured("proof")
+    checked, vectors, broken, mutants = (
+        proof[part] for part in ("gradients", "onnx_vectors", "broken_plugins", "mutants")
+    )
+    rows = [
+        ["ops, layers and losses checked", f"{checked['op']} + {checked['layer']} + {checked['loss']}"],
+        [f"worst relative error of {checked['compared']:,} derivatives, in float64", f"{checked['worst']:.1e}"],
+        ["ONNX test vectors passed", f"{vectors['passed']} of {vectors['total']}"],
+        ["broken plugins caught", f"{broken['caught']} of {broken['total']}"],
+        ["mutants caught", f"{mutants['caught']} of {mutants['total']}"],
+        ["mutants that survive", f"{mutants['equivalent']} that are equivalent, {mutants['missed']} others"],
+    ]
+    return filled(GRADIENTS, f"\n{table(['', ''], rows)}\n\nMeasured: {machine('proof')}.\n")
+
+
+def filled(path: Path, part: str) -> str:
+    """A document with another text between its two marks."""
+    text = path.read_text()
+    return text[: text.index(BEGIN) + len(BEGIN)] + part + text[text.index(END) :]
 
 
 def main() -> None:
@@ -284,6 +305,7 @@ def main() -> None:
         case ["page"]:
             (DOCS / "results.md").write_text(page())
             README.write_text(readme())
+            GRADIENTS.write_text(gradients())
         case _:
             sys.exit(__doc__)
 

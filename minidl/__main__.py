@@ -6,9 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from . import plugins
-from .errors import MinidlError, PluginError, suggestion
-
-CHECKED_KINDS = ("op", "layer", "loss")
+from .errors import MinidlError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.set_defaults(run=show_plugins)
     command = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
     command.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
-    command.set_defaults(run=check_gradients)
+    command.set_defaults(run=show_gradients)
     given = parser.parse_args(arguments)
     try:
         status: int = given.run(given)
@@ -58,33 +56,24 @@ def show_plugins(given: argparse.Namespace) -> int:
     return 0
 
 
-def check_gradients(given: argparse.Namespace) -> int:
+def show_gradients(given: argparse.Namespace) -> int:
     """Check gradients and print the worst error of each; 1 if one is wrong."""
-    from .testing import GradientError, subject
+    from .testing import check_gradients
 
-    wanted = [(kind, name) for kind in CHECKED_KINDS for name in plugins.names(kind)]
-    known = {name for _, name in wanted}
-    for name in given.names:
-        if name not in known:
-            raise PluginError(f"there is no op, layer or loss '{name}'.{suggestion(name, known)}")
     rows: list[tuple[str, ...]] = []
-    wrong = []
-    for kind, name in wanted:
-        if given.names and name not in given.names:
-            continue
-        try:
-            results = subject(kind, name).gradients()
-        except GradientError as error:
-            wrong.append(f"{kind} {error}")
-            rows.append((kind, name, "", "", "", "wrong"))
+    errors = []
+    for subject, results, wrong in check_gradients(given.names):
+        if wrong:
+            errors.append(wrong)
+            rows.append((subject.kind, subject.name, "", "", "", "wrong"))
             continue
         sums = (sum(result.compared for result in results), sum(result.kinks for result in results))
         worst = f"{max(result.worst for result in results):.1e}"
-        rows.append((kind, name, str(len(results)), *map(str, sums), worst))
+        rows.append((subject.kind, subject.name, str(len(results)), *map(str, sums), worst))
     _print_table(("kind", "name", "checks", "derivatives", "kinks", "worst relative error"), rows)
-    for message in wrong:
+    for message in errors:
         print(f"\n{message}")
-    return 1 if wrong else 0
+    return 1 if errors else 0
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from minidl import plugins
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -33,6 +35,14 @@ def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
     assert (ROOT / "docs" / "results.md").read_text() == results.page()
     assert (ROOT / "README.md").read_text() == results.readme()
+    assert (ROOT / "docs" / "gradients.md").read_text() == results.gradients()
+
+
+def test_every_op_optimizer_and_schedule_stands_beside_pytorch() -> None:
+    page = (ROOT / "docs" / "parity.md").read_text()
+    for kind in ("op", "optimizer", "schedule"):
+        for name in plugins.names(kind):
+            assert re.search(rf"^(\| |- )`{name}` ", page, re.MULTILINE), f"run: python -m tests.parity.ops ({name})"
 
 
 def test_nothing_but_drawn_faces_is_recorded_as_a_picture(results: ModuleType, tmp_path: Path) -> None:

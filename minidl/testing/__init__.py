@@ -9,7 +9,7 @@ from .check_ops import OpExample, OpSubject, check_op
 from .check_optimizers import OptimizerExample, OptimizerSubject, check_optimizer
 from .gradcheck import GradcheckResult, GradientError, gradcheck
 from .kit import CheckError, NotApplicable, Report, Subject, parametrize_with_checks
-from .subjects import list_checks, subject, subjects
+from .subjects import check_gradients, list_checks, subject, subjects
 
 __all__ = [
     "gradcheck",
@@ -38,6 +38,7 @@ __all__ = [
     "ConvAlgorithmSubject",
     "BackendSubject",
     "DatasetSubject",
+    "check_gradients",
     "list_checks",
     "parametrize_with_checks",
     "subject",

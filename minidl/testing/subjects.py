@@ -1,10 +1,10 @@
 """From the registry to the checks: the subject of every plugin that has a name, and which ones nobody can check."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from .. import plugins
-from ..errors import MinidlError, PluginError
+from ..errors import MinidlError, PluginError, suggestion
 from ..nn import Module
 from . import examples as built_in
 from .check_backends import BackendSubject
@@ -14,6 +14,7 @@ from .check_layers import LayerExample, LayerSubject
 from .check_losses import LossExample, LossSubject, default_example
 from .check_ops import OpExample, OpSubject, default_inputs
 from .check_optimizers import OptimizerExample, OptimizerSubject
+from .gradcheck import GradcheckResult, GradientError
 from .kit import Subject, numbers
 
 KINDS: dict[str, type[Subject]] = {
@@ -29,6 +30,8 @@ KINDS: dict[str, type[Subject]] = {
     )
 }
 """The kinds of plugins that there are checks for."""
+DIFFERENTIATED = ("op", "layer", "loss")
+"""The kinds that have gradients."""
 
 
 def subject(kind: str, name: str) -> Subject:
@@ -53,6 +56,30 @@ def subjects(kind: str) -> list[Subject]:
     Raises :class:`PluginError` if one has no examples: what is registered must be checked.
     """
     return [subject(kind, name) for name in plugins.names(kind)]
+
+
+def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[Subject, list[GradcheckResult], str]]:
+    """Check the gradients of every op, layer and loss, or only of those named: the results, or what is wrong.
+
+    Raises :class:`PluginError` for a name that there is not.
+
+    >>> [(one.kind, len(results), wrong) for one, results, wrong in check_gradients(["exp", "mse"])]
+    [('op', 1, ''), ('loss', 1, '')]
+    """
+    wanted = [(kind, name) for kind in DIFFERENTIATED for name in plugins.names(kind)]
+    known = {name for _, name in wanted}
+    for name in only:
+        if name not in known:
+            raise PluginError(f"there is no op, layer or loss '{name}'.{suggestion(name, known)}")
+    for kind, name in wanted:
+        if not only or name in only:
+            one = subject(kind, name)
+            results, wrong = [], ""
+            try:
+                results = one.gradients()
+            except GradientError as error:
+                wrong = f"{kind} {error}"
+            yield one, results, wrong
 
 
 def list_checks(kind: str) -> dict[str, str]:

@@ -1,0 +1,21 @@
+"""Plugins with one mistake each, the check that must find it, and their twins without a mistake."""
+
+import warnings
+
+from minidl.testing import CheckError, Subject
+
+from . import layers, ops, others
+
+BROKEN: list[tuple[Subject, str]] = ops.BROKEN + layers.BROKEN + others.BROKEN
+RIGHT: list[Subject] = [*ops.RIGHT, *layers.RIGHT, *others.RIGHT]
+
+
+def caught(subject: Subject, check: str) -> str:
+    """What the check says against the plugin; nothing if it finds nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # overflow is what one of them is about
+        try:
+            subject.run_check(check)
+        except CheckError as error:
+            return str(error)
+    return ""

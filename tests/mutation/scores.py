@@ -1,0 +1,145 @@
+"""Judging the mutants: which ones a check notices, and whether those that none notices are equivalent."""
+
+import multiprocessing
+import re
+import signal
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, FunctionType
+
+import numpy as np
+import pytest
+
+from minidl import plugins
+
+from .mutants import Mutant, mutants
+from .targets import UnitTest, Use, make_pieces_small, targets, turn
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "gradients.md"
+SECONDS = 20
+"""A check of one example that takes longer has noticed: the mutant does not come to an end."""
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The mutants of a function: how many, and the keys of those that no check noticed."""
+
+    total: int
+    survivors: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of all mutants.
+
+    ``missed`` survive without being equivalent; ``wrong`` are listed as equivalent, but a check catches them.
+    """
+
+    functions: int
+    total: int
+    equivalent: int
+    missed: tuple[Key, ...]
+    wrong: tuple[Key, ...]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """How many of each."""
+        return {
+            "functions": self.functions,
+            "total": self.total,
+            "caught": self.total - self.equivalent - len(self.missed),
+            "equivalent": self.equivalent,
+            "missed": len(self.missed),
+        }
+
+    @property
+    def problems(self) -> list[str]:
+        """One paragraph for each mutant that is not as it should be."""
+        found = {"MISSED": self.missed, "CAUGHT, though listed as equivalent:": self.wrong}
+        return [
+            f"{what} {function}\n    {before}\n    {after}"
+            for what, keys in found.items()
+            for function, before, after in keys
+        ]
+
+
+_work: list[tuple[FunctionType, list[Use | UnitTest]]] = []
+"""All functions with their uses, put here before the processes are forked: functions cannot be sent to them."""
+
+
+def judge(number: int) -> Score:
+    """Try all mutants of a function."""
+    function, uses = _work[number]
+    made = list(mutants(function))
+    return Score(len(made), tuple(mutant.key for mutant in made if not caught(mutant, function, uses)))
+
+
+def caught(mutant: Mutant, function: FunctionType, uses: list[Use | UnitTest]) -> bool:
+    """Whether any check of the examples that use the function fails with the mutant in its place."""
+    original = function.__code__
+    checks = sorted({name for use in uses for name in use.checks()}, key=lambda name: (turn(name), name))
+    signal.signal(signal.SIGALRM, _too_long)
+    try:
+        function.__code__ = mutant.code
+        for check in checks:
+            for use in uses:
+                if check in use.checks():
+                    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+                    use.run(check)
+    except (Exception, pytest.fail.Exception):  # whatever it is, somebody would notice
+        return True
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        function.__code__ = original
+    return False
+
+
+def _too_long(number: int, frame: FrameType | None) -> None:
+    raise TimeoutError
+
+
+def equivalents() -> set[Key]:
+    """The mutants that docs/gradients.md shows to be equivalent: the rows of its table."""
+    rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \| `(.+?)` \| .+ \|$", DOCUMENT.read_text(), re.MULTILINE)
+    return {_plain((f"minidl.{function}", before, after)) for function, before, after in rows}
+
+
+def _plain(key: Key) -> Key:
+    """A key without what Python's versions write differently, and without what Markdown needs."""
+    function, before, after = (re.sub(r"[\s()\\]", "", part) for part in key)
+    return function, before, after
+
+
+def _require_every_op() -> None:
+    mutated = {function for function, _ in _work}
+    for name in plugins.names("op"):
+        if plugins.get("op", name).backward not in mutated:
+            raise SystemExit(f"the backward pass of the op '{name}' is not run by any example")
+
+
+def run(names: Sequence[str] = ()) -> Outcome:
+    """Judge all functions, or those whose names contain one of ``names``. Leaves the process with small pieces."""
+    make_pieces_small()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for function, uses in targets().items():
+            if not names or any(name in f"{function.__module__}.{function.__qualname__}" for name in names):
+                _work.append((function, uses))
+        if not names:
+            _require_every_op()
+        with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+            scores = list(pool.map(judge, range(len(_work))))
+    survivors = [_plain(key) for score in scores for key in score.survivors]
+    known = equivalents()
+    return Outcome(
+        functions=len(_work),
+        total=sum(score.total for score in scores),
+        equivalent=sum(key in known for key in survivors),
+        missed=tuple(key for key in survivors if key not in known),
+        wrong=() if names else tuple(sorted(known - set(survivors))),
+    )

@@ -1,0 +1,264 @@
+"""``python -m tests.parity.ops``: every op, optimizer and schedule beside PyTorch's; writes docs/parity.md.
+
+The cases are the examples of the conformance kit, each with its own inputs and with random ones of the same shapes and
+ranges, and some larger ones, so that sums are long and kernels work in pieces.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import minidl as md
+from minidl import nn, plugins
+from minidl.testing import OpExample, subject
+from minidl.testing.check_ops import leaves
+from minidl.testing.kit import COTANGENTS, furthest, numbers
+from tests.benchmarks import machine
+from tests.parity.twins import LR, OPTIMIZERS, SCHEDULES, TWINS, WITHOUT, replay
+
+F = nn.functional
+Arrays = list[NDArray[Any]]
+Both = tuple[Arrays, Arrays]
+"""minidl's arrays and PyTorch's."""
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "parity.md"
+BOUNDS = {"float64": 1e-13, "float32": 5e-6}
+ERRORS = ("float64", "float32", "minidl from exact", "PyTorch from exact")
+PASSES = ("float64 forward", "float64 backward", "float32 forward", "float32 backward", *ERRORS[2:])
+DRAWS = 3
+STEPS = 10
+TABLE, IMAGES = (50, 1000), (4, 30, 27, 24)
+CLASSES = np.arange(50) * 7 % 1000
+LARGE: dict[str, OpExample] = {
+    "sum": OpExample(lambda x: x.sum(axis=0), (numbers(3000, 7),)),
+    "mean": OpExample(lambda x: x.mean(axis=(0, 2)), (numbers(60, 5, 70),)),
+    "var": OpExample(lambda x: x.var(axis=(0, 2)), (numbers(60, 5, 70),)),
+    "exp": OpExample(F.exp, (numbers(*TABLE),)),
+    "tanh": OpExample(F.tanh, (numbers(*TABLE),)),
+    "matmul": OpExample(lambda a, b: a @ b, (numbers(130, 517), numbers(517, 65))),
+    "conv2d": OpExample(
+        lambda x, w, b: F.conv2d(x, w, b, padding="same"), (numbers(*IMAGES), numbers(3, 3, 24, 40), numbers(40))
+    ),
+    "max_pool2d": OpExample(lambda x: F.max_pool2d(x, 3, 2), (numbers(*IMAGES),)),
+    "avg_pool2d": OpExample(lambda x: F.avg_pool2d(x, 3, 2, "same"), (numbers(*IMAGES),)),
+    "softmax": OpExample(F.softmax, (numbers(*TABLE),)),
+    "log_softmax": OpExample(F.log_softmax, (numbers(*TABLE),)),
+    "softmax_cross_entropy": OpExample(lambda x: F.softmax_cross_entropy(x, CLASSES), (numbers(*TABLE),)),
+    "mse_loss": OpExample(F.mse_loss, (numbers(*TABLE), numbers(*TABLE, seed=1))),
+    "batch_norm": OpExample(F.batch_norm, (numbers(*IMAGES), numbers(24), numbers(24, seed=1))),
+}
+KINKS: dict[str, OpExample] = {
+    "abs": OpExample(F.abs, ([0.0],)),
+    "relu": OpExample(F.relu, ([0.0],)),
+    "leaky_relu": OpExample(lambda x: F.leaky_relu(x, 0.1), ([0.0],)),
+    "clip": OpExample(lambda x: F.clip(x, -1, 1), ([-1.0, 1.0],)),
+    "l1_loss": OpExample(F.l1_loss, ([1.0], [1.0])),
+    "maximum": OpExample(F.maximum, ([1.0], [1.0])),
+    "minimum": OpExample(F.minimum, ([1.0], [1.0])),
+    "max": OpExample(lambda x: x.max(axis=0), ([1.0, 1.0],)),
+    "min": OpExample(lambda x: x.min(axis=0), ([1.0, 1.0],)),
+    "max_pool2d": OpExample(lambda x: F.max_pool2d(x.reshape(1, 1, 2, 1), (1, 2)), ([1.0, 1.0],)),
+    "pow": OpExample(lambda x, p: x**p, ([-2.0, 0.0, 0.0], [2.0, 2.0, 0.0])),
+}
+"""Where there is no derivative, and frameworks choose one."""
+
+
+class Errors(NamedTuple):
+    """The largest distances: of minidl's results from PyTorch's in both precisions, of each in float32 from float64."""
+
+    double: float
+    single: float
+    minidl: float
+    pytorch: float
+
+    @classmethod
+    def of(cls, double: Both, single: Both) -> "Errors":
+        """From the results in float64, PyTorch's of which count as exact, and in float32."""
+        exact = double[1]
+        return cls(furthest(*double), furthest(*single), furthest(single[0], exact), furthest(single[1], exact))
+
+    @classmethod
+    def worst(cls, errors: Iterable["Errors"]) -> "Errors":
+        """The largest of each."""
+        return cls(*map(max, zip(*errors, strict=True)))
+
+
+@dataclass(frozen=True)
+class Row:
+    """An op with its errors over all cases."""
+
+    name: str
+    cases: int
+    forward: Errors
+    backward: Errors
+
+
+def run(example: OpExample, inputs: Iterable[Any], dtype: Any, seed: float | None = None) -> Both:
+    """The output and the gradients of all inputs; from the cotangent ``seed``, or a random one."""
+    given = leaves(inputs, dtype)
+    y = example.call(*given)
+    twins = [torch.tensor(x.numpy(), requires_grad=True) for x in given]
+    theirs = replay(y, {id(x): twin for x, twin in zip(given, twins, strict=True)})
+    dy = numbers(*y.shape, seed=COTANGENTS).astype(np.float32) if seed is None else np.full(y.shape, seed)
+    output = y.numpy().copy()
+    y.backward(dy.astype(dtype))
+    gradients = torch.autograd.grad(theirs, twins, torch.tensor(dy, dtype=theirs.dtype))
+    return [output, *(x.grad for x in given)], [theirs.detach().numpy(), *(dx.numpy() for dx in gradients)]
+
+
+def draws(example: OpExample) -> Iterator[Arrays]:
+    """An example's own inputs, and random ones of the same shapes between the same limits; exact in float32."""
+    yield [x.astype(np.float32) for x in example.inputs]
+    for seed in range(DRAWS):
+        rng = np.random.default_rng(seed)
+        yield [rng.uniform(x.min(), x.max(), x.shape).astype(np.float32) for x in example.inputs]
+
+
+def compare(name: str) -> Row:
+    """All cases of an op."""
+    examples = [*subject("op", name).examples, *([LARGE[name]] if name in LARGE else [])]
+    forward, backward = [], []
+    for example in examples:
+        for inputs in draws(example):
+            double, single = (run(example, inputs, dtype) for dtype in (np.float64, np.float32))
+            forward.append(Errors.of(*(([ours[0]], [theirs[0]]) for ours, theirs in (double, single))))
+            backward.append(Errors.of(*((ours[1:], theirs[1:]) for ours, theirs in (double, single))))
+    return Row(name, len(forward), Errors.worst(forward), Errors.worst(backward))
+
+
+def compare_optimizer(name: str, options: dict[str, Any]) -> Errors:
+    """The parameter after some steps with random gradients."""
+    return Errors.of(*(_steps(name, options, dtype) for dtype in (np.float64, np.float32)))
+
+
+def _steps(name: str, options: dict[str, Any], dtype: Any) -> Both:
+    ours = md.tensor(numbers(5, 3), dtype, requires_grad=True)
+    theirs = torch.tensor(ours.numpy(), requires_grad=True)
+    ours_optimizer = plugins.build("optimizer", name, [ours], lr=0.1, **options)
+    theirs_optimizer = OPTIMIZERS[name][0]([theirs], lr=0.1, **options)  # type: ignore[call-arg]
+    for seed in range(STEPS):
+        ours.grad = numbers(5, 3, seed=seed + 1).astype(np.float32).astype(dtype)
+        theirs.grad = torch.tensor(ours.grad)
+        ours_optimizer.step()
+        theirs_optimizer.step()
+    return [ours.numpy()], [theirs.detach().numpy()]
+
+
+def compare_schedule(name: str) -> float:
+    """The learning rates of the first 20 steps: the largest difference, relative to the largest."""
+    options, make = SCHEDULES[name]
+    schedule = plugins.build("schedule", name, LR, **options)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=LR)
+    twin = make(optimizer)
+    theirs = []
+    for _ in range(20):
+        theirs += twin.get_last_lr()
+        optimizer.step()
+        twin.step()
+    return furthest([np.array([schedule(step) for step in range(20)])], [np.array(theirs)])
+
+
+def conventions() -> str:
+    """The table of derivatives where there is none."""
+    rows = []
+    for name, example in KINKS.items():
+        ours, theirs = run(example, example.inputs, np.float64, seed=1.0)
+        inputs = " and ".join(str(x) for x in example.inputs)
+        # + 0 turns -0 into 0
+        gradients = (", ".join(str((dx + 0).tolist()) for dx in side[1:]) for side in (ours, theirs))
+        rows.append([f"`{name}`", inputs, *gradients])
+    return _table(["op", "inputs", "gradients in minidl", "in PyTorch"], rows)
+
+
+def page(rows: Iterable[Row]) -> str:
+    """docs/parity.md."""
+    ops = [
+        [
+            f"`{row.name}`",
+            str(row.cases),
+            _figure(row.forward.double),
+            _figure(row.backward.double),
+            _figure(row.forward.single),
+            _figure(row.backward.single),
+            _figure(max(row.forward.minidl, row.backward.minidl)),
+            _figure(max(row.forward.pytorch, row.backward.pytorch)),
+        ]
+        for row in rows
+    ]
+    missing = "\n".join(f"- `{name}` has no twin: it {reason}." for name, reason in WITHOUT.items())
+    optimizers = [
+        [f"`{name}`", ", ".join(f"{key} {value}" for key, value in options.items()) or "defaults"]
+        + [_figure(error) for error in compare_optimizer(name, options)]
+        for name, (_, several) in OPTIMIZERS.items()
+        for options in several
+    ]
+    schedules = [[f"`{name}`", _figure(compare_schedule(name))] for name in SCHEDULES]
+    return f"""# Beside PyTorch, op by op
+
+```sh
+python -m tests.parity.ops
+```
+
+computes every op in minidl and in PyTorch, forward and backward, on the examples of the conformance kit and some larger
+ones, each with its own inputs and {DRAWS} random draws, and wrote this page.
+[`tests/parity/twins.py`](../tests/parity/twins.py) says what the twin of each op is;
+[`tests/parity/test_ops.py`](../tests/parity/test_ops.py) checks the bounds. 100 training steps side by side:
+[results.md](results.md).
+
+Each figure is the largest error of any case. The error of an array is the largest difference of an element divided by
+the largest element, max |ours - theirs| / max |theirs|; that of a backward pass is the largest over the gradients of
+all inputs, from random cotangents. In float64 the two must agree to {BOUNDS["float64"]}. In float32 rounding sets
+any two implementations apart, so the last two columns say how far each is, forward or backward, from PyTorch's result
+in float64 for the same inputs; minidl must stay below {BOUNDS["float32"]}. Long sums over a leading axis are its
+least accurate: NumPy adds their rows one after another, PyTorch in a tree.
+
+{_table(["op", "cases", *PASSES], ops)}
+
+{missing}
+
+## Optimizers and schedules
+
+A parameter after {STEPS} steps with the same random gradients:
+
+{_table(["optimizer", "settings", *ERRORS], optimizers)}
+
+The learning rates of 20 steps:
+
+{_table(["schedule", "float64"], schedules)}
+
+## Where conventions could differ
+
+At a kink there is no derivative, and every framework chooses one. minidl gives the gradient of a tie to the first
+element, where PyTorch mostly shares it out. The cases above avoid these points, but for `abs` at 0.
+
+{conventions()}
+
+Other defaults, which the twins take into account:
+
+- Images are NHWC in minidl, NCHW in PyTorch; weights (KH, KW, C, K) instead of (K, C, KH, KW).
+- Padding "same" puts an odd row or column at the bottom and right, at any stride; PyTorch knows "same" at stride 1
+  alone, so the twin pads first.
+- Average pooling does not count the padding; PyTorch does unless told otherwise.
+- The variance has ddof 0, PyTorch's 1. Batch normalisation has eps 1e-3 and a momentum that is the share of the old
+  average; PyTorch 1e-5 and the share of the new.
+- Dropout is compared with minidl's mask: the two draw from different generators.
+
+Measured: {machine.line(machine.describe())}.
+"""
+
+
+def _figure(error: float) -> str:
+    return f"{error:.1e}" if error else "0"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page([compare(name) for name in TWINS]))
