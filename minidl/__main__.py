@@ -74,8 +74,8 @@ def check_gradients(given: argparse.Namespace) -> int:
             continue
         try:
             results = subject(kind, name).gradients()
-        except GradientError as error:
-            wrong.append(f"{kind} {error}")
+        except (GradientError, PluginError) as error:
+            wrong.append(f"{kind} {error}" if isinstance(error, GradientError) else str(error))
             rows.append((kind, name, "", "", "", "wrong"))
             continue
         sums = (sum(result.compared for result in results), sum(result.kinks for result in results))
