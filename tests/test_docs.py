@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from minidl import plugins
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -37,6 +39,12 @@ def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
 
 def test_nothing_but_drawn_faces_is_recorded_as_a_picture(results: ModuleType, tmp_path: Path) -> None:
     assert {path.name for path in (ROOT / "docs" / "images").iterdir()} <= {"drawn-examples.png", "drawn-curves.png"}
+
+
+def test_the_page_on_plugins_lists_every_kind() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", text, re.MULTILINE)
+    assert sorted(rows) == sorted((kind, plugins.group(kind)) for kind in plugins.KINDS)
 
 
 def test_links_lead_somewhere() -> None:
