@@ -33,12 +33,13 @@ class Options:
 
     data: str | None = option(
         None,
-        "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn'. By default $UTKFACE, ./data, Kaggle's input, drawn",
-        metavar="PATH|drawn",
+        "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
+        "Kaggle's input, drawn",
+        metavar="PATH|NAME",
     )
     model: str = option("documented", "the model, by its registered name", metavar="NAME")
     optimizer: str = option("adam", "the optimizer, by its registered name", metavar="NAME")
-    epochs: int | None = option(None, "passes over the training part (default: 30 for UTKFace, 7 for drawn faces)")
+    epochs: int | None = option(None, "passes over the training part (default: 30, but 7 for drawn faces)")
     batch_size: int = option(32, "faces in a step")
     lr: float = option(1e-3, "the learning rate")
     seed: int = option(0, "decides the split, the initial weights and the order of the faces")
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say = Speaker(options)
     device = _device(options.device, say)
     parts = open_data(options, say)
-    options = replace(options, data=parts.faces.source, epochs=options.epochs or EPOCHS[parts.faces.kind])
+    epochs = options.epochs or EPOCHS.get(parts.faces.kind, EPOCHS["utkface"])
+    options = replace(options, data=parts.faces.source, epochs=epochs)
     training = build(options, device, parts)
     if options.dry_run:
         say(json.dumps(_config(options), indent=2))

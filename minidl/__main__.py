@@ -62,14 +62,14 @@ def show_gradients(given: argparse.Namespace) -> int:
 
     rows: list[tuple[str, ...]] = []
     errors = []
-    for subject, results, wrong in check_gradients(given.names):
+    for kind, name, results, wrong in check_gradients(given.names):
         if wrong:
             errors.append(wrong)
-            rows.append((subject.kind, subject.name, "", "", "", "wrong"))
+            rows.append((kind, name, "", "", "", "wrong"))
             continue
         sums = (sum(result.compared for result in results), sum(result.kinks for result in results))
         worst = f"{max(result.worst for result in results):.1e}"
-        rows.append((subject.kind, subject.name, str(len(results)), *map(str, sums), worst))
+        rows.append((kind, name, str(len(results)), *map(str, sums), worst))
     _print_table(("kind", "name", "checks", "derivatives", "kinks", "worst relative error"), rows)
     for message in errors:
         print(f"\n{message}")

@@ -105,7 +105,7 @@ def get(kind: str, name: str) -> Any:
             raise PluginError(
                 f"there is no {kind} '{name}'.{suggestion(name, known)} Known: {', '.join(known) or 'none'}."
             )
-        _registered[kind].setdefault(name, _load(kind, _announced(kind)[name]))
+        _registered[kind].setdefault(name, _load(kind, _announced(kind)[name][0]))
     return _registered[kind][name]
 
 
@@ -119,25 +119,42 @@ def build(kind: str, name: str, *args: Any, **options: Any) -> Any:
 
 
 def describe() -> list[PluginInfo]:
-    """Every plugin of every kind, loading those that are only announced; failures are rows, not errors."""
+    """Every plugin of every kind, loading those that are only announced; failures are rows, not errors.
+
+    A name that is taken already has a further row, "failed", for each package that announces it too.
+    """
     from importlib import metadata
 
     packages = metadata.packages_distributions()
-    return [_describe(kind, name, packages) for kind in KINDS for name in names(kind)]
+    return [row for kind in KINDS for name in names(kind) for row in _describe(kind, name, packages)]
 
 
-def _describe(kind: str, name: str, packages: Mapping[str, list[str]]) -> PluginInfo:
-    point = _announced(kind).get(name)
+def _describe(kind: str, name: str, packages: Mapping[str, list[str]]) -> list[PluginInfo]:
+    rows = [_describe_announced(kind, point) for point in _announced(kind).get(name, [])]
+    if all(row.status == "failed" for row in rows) and name in _registered[kind]:
+        rows.insert(0, _describe_registered(kind, name, packages))
+    return rows
+
+
+def _describe_announced(kind: str, point: "EntryPoint") -> PluginInfo:
+    distribution, version = _distribution_of(point)
     try:
-        module = getattr(get(kind, name), "__module__", None) or ""
+        plugin, used = _load(kind, point), get(kind, point.name)
     except PluginError as error:
-        assert point is not None, "only an announced plugin can fail to load"
-        return PluginInfo(kind, name, *_distribution_of(point), "failed", str(error))
-    if point is not None and point.dist is not None:
-        return PluginInfo(kind, name, *_distribution_of(point), "loaded")
+        return PluginInfo(kind, point.name, distribution, version, "failed", str(error))
+    if _origin(used) == _origin(plugin):
+        return PluginInfo(kind, point.name, distribution, version, "loaded")
+    reason = (
+        f"the {kind} '{point.name}' exists already ({'.'.join(_origin(used))}), which is used instead: "
+        f"give yours another name in the entry points of {distribution}"
+    )
+    return PluginInfo(kind, point.name, distribution, version, "failed", reason)
+
+
+def _describe_registered(kind: str, name: str, packages: Mapping[str, list[str]]) -> PluginInfo:
     from importlib import metadata
 
-    package = module.partition(".")[0]
+    package = (getattr(get(kind, name), "__module__", None) or "").partition(".")[0]
     distribution = packages.get(package, [package])[0]
     version = metadata.version(distribution) if package in packages else "not installed"
     return PluginInfo(kind, name, distribution, version, "loaded")
@@ -148,25 +165,34 @@ def _distribution_of(point: "EntryPoint") -> tuple[str, str]:
 
 
 @functools.cache
-def _announced(kind: str) -> "dict[str, EntryPoint]":
-    """The entry points of a kind by name; where two packages announce one name the first found counts."""
+def _announced(kind: str) -> "dict[str, list[EntryPoint]]":
+    """The entry points of a kind by name; where several packages announce one name the first counts."""
     from importlib import metadata  # slow to import, and seldom needed
 
-    points: dict[str, EntryPoint] = {}
-    for point in metadata.entry_points(group=group(kind)):
-        points.setdefault(point.name, point)
+    points: dict[str, list[EntryPoint]] = {}
+    for point in sorted(metadata.entry_points(group=group(kind)), key=_precedence):
+        points.setdefault(point.name, []).append(point)
     return points
 
 
+def _precedence(point: "EntryPoint") -> tuple[bool, str]:
+    """minidl's own plugins come first, the others in an order that does not change from machine to machine."""
+    distribution, _ = _distribution_of(point)
+    return distribution != "minidl", distribution
+
+
 def _load(kind: str, point: "EntryPoint") -> Any:
+    distribution, version = _distribution_of(point)
+    described = f"the {kind} '{point.name}' of the package {distribution} {version}"
     try:
-        return point.load()
+        plugin = point.load()
     except Exception as error:  # a stranger's module may raise anything
-        distribution, version = _distribution_of(point)
         raise PluginError(
-            f"the {kind} '{point.name}' of the package {distribution} {version} cannot be imported "
-            f"({type(error).__name__}: {error}): repair or uninstall that package"
+            f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
         ) from error
+    if not callable(plugin):
+        raise PluginError(f"{described} is of type {type(plugin).__name__}, expected a class or a function")
+    return plugin
 
 
 def _origin(plugin: Any) -> tuple[str, str]:

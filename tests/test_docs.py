@@ -49,6 +49,12 @@ def test_nothing_but_drawn_faces_is_recorded_as_a_picture(results: ModuleType, t
     assert {path.name for path in (ROOT / "docs" / "images").iterdir()} <= {"drawn-examples.png", "drawn-curves.png"}
 
 
+def test_the_page_on_plugins_lists_every_kind() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", text, re.MULTILINE)
+    assert sorted(rows) == sorted((kind, plugins.group(kind)) for kind in plugins.KINDS)
+
+
 def test_links_lead_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):

@@ -1,5 +1,6 @@
 """The registry: names, errors, and packages of strangers found through their entry points."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,46 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(
     rows = {row.name: row for row in plugins.describe() if row.kind == "layer"}
     assert (rows["bad"].status, rows["dense"].status) == ("failed", "loaded")
     assert reason in rows["bad"].reason
+
+
+def test_of_two_packages_that_announce_one_name_the_first_counts_and_both_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("minidl_b", "minidl_a"):
+        module = "import minidl\nclass Lion(minidl.optim.SGD): pass\n"
+        _install(tmp_path, monkeypatch, name, module, f"[minidl.optimizers]\nlion = {name}:Lion\n")
+    assert plugins.get("optimizer", "lion").__module__ == "minidl_a"
+    first, second = (row for row in plugins.describe() if row.name == "lion")
+    assert (first.distribution, first.status, first.reason) == ("minidl_a", "loaded", "")
+    assert (second.distribution, second.status) == ("minidl_b", "failed")
+    assert re.search(r"'lion' already \(minidl_a\.Lion\).* another name .* of minidl_b", second.reason)
+
+
+def test_an_announced_name_that_is_built_in_is_listed_and_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "import minidl\nclass Adam(minidl.optim.SGD): pass\n"
+    _install(tmp_path, monkeypatch, "a_minidl", module, "[minidl.optimizers]\nadam = a_minidl:Adam\n")
+    assert plugins.get("optimizer", "adam") is optim.Adam
+    built_in, other = (row for row in plugins.describe() if row.name == "adam")
+    assert (built_in.distribution, built_in.status) == ("minidl", "loaded")
+    assert (other.distribution, other.status) == ("a_minidl", "failed")
+
+
+def test_minidl_s_own_announcements_come_before_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(
+        tmp_path, monkeypatch, "a_minidl", "Documented = dict", "[minidl.models]\ndocumented = a_minidl:Documented\n"
+    )
+    monkeypatch.delitem(plugins._registered["model"], "documented", raising=False)  # as before agegender is imported
+    assert plugins.get("model", "documented").__module__ == "agegender.models"
+
+
+def test_a_plugin_that_is_neither_class_nor_function_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(tmp_path, monkeypatch, "minidl_bad", "rate = 0.1", "[minidl.optimizers]\nbad = minidl_bad:rate\n")
+    with pytest.raises(PluginError, match=r"optimizer 'bad' of the package minidl_bad 1\.2 is of type float, expected"):
+        plugins.get("optimizer", "bad")
 
 
 def test_importing_minidl_imports_numpy_and_threadpoolctl_at_most() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from .files import write_text
 IMAGE_SIZE = 128
 Images: TypeAlias = NDArray[np.uint8]
 Batch: TypeAlias = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]
-Kind: TypeAlias = Literal["utkface", "drawn"]
+Kind: TypeAlias = str
+"""What sort of faces these are: "utkface", "drawn", or whatever a plugin calls its own."""
 
 
 class Record(NamedTuple):

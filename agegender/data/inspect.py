@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl.errors import MinidlError
+
 from ..errors import DataError
 from . import open
 from .faces import Faces
@@ -67,12 +69,12 @@ def table(numbers: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the numbers of the data set named on the command line; the exit code is 2 if it cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m agegender.data.inspect", description="Numbers of a data set.")
-    parser.add_argument("data", help="folder or archive of UTKFace, or 'drawn'")
+    parser.add_argument("data", help="folder or archive of UTKFace, 'drawn', or an installed data set")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
     try:
         numbers = inspect(open(options.data))
-    except DataError as error:
+    except (DataError, MinidlError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(json.dumps(numbers) if options.json else table(numbers))

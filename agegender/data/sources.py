@@ -20,6 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from minidl import plugins
+from minidl.errors import suggestion
+
 from ..errors import DataError, Unusable
 from .names import is_picture
 
@@ -262,7 +265,14 @@ def _similar(path: Path) -> str:
     close = difflib.get_close_matches(path.name.lower(), names, n=3)
     if close:
         return f"In {path.parent} there is " + " and ".join(repr(names[name]) for name in close) + "."
-    return "Name the folder or the archive of UTKFace, or 'drawn' for the built-in drawings."
+    known = data_sets()
+    close_name = suggestion(path.name, known)
+    return f"Name the folder or the archive of UTKFace, or a data set: {', '.join(known)}.{close_name}"
+
+
+def data_sets() -> list[str]:
+    """The names of the data sets that need no path: the drawings, and what other packages bring."""
+    return [name for name in plugins.names("dataset") if name != "utkface"]
 
 
 def _problem(kind: str, size: int) -> str:

@@ -58,13 +58,13 @@ def subjects(kind: str) -> list[Subject]:
     return [subject(kind, name) for name in plugins.names(kind)]
 
 
-def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[Subject, list[GradcheckResult], str]]:
-    """Check the gradients of every op, layer and loss, or only of those named: the results, or what is wrong.
+def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[str, str, list[GradcheckResult], str]]:
+    """Check the gradients of every op, layer and loss, or only of those named: kind, name, results, and what is wrong.
 
     Raises :class:`PluginError` for a name that there is not.
 
-    >>> [(one.kind, len(results), wrong) for one, results, wrong in check_gradients(["exp", "mse"])]
-    [('op', 1, ''), ('loss', 1, '')]
+    >>> [(kind, name, len(results), wrong) for kind, name, results, wrong in check_gradients(["exp", "mse"])]
+    [('op', 'exp', 1, ''), ('loss', 'mse', 1, '')]
     """
     wanted = [(kind, name) for kind in DIFFERENTIATED for name in plugins.names(kind)]
     known = {name for _, name in wanted}
@@ -73,13 +73,12 @@ def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[Subject, list[
             raise PluginError(f"there is no op, layer or loss '{name}'.{suggestion(name, known)}")
     for kind, name in wanted:
         if not only or name in only:
-            one = subject(kind, name)
             results, wrong = [], ""
             try:
-                results = one.gradients()
-            except GradientError as error:
-                wrong = f"{kind} {error}"
-            yield one, results, wrong
+                results = subject(kind, name).gradients()
+            except (GradientError, PluginError) as error:  # a plugin may be wrong, or fail to be imported
+                wrong = f"{kind} {error}" if isinstance(error, GradientError) else str(error)
+            yield kind, name, results, wrong
 
 
 def list_checks(kind: str) -> dict[str, str]:

@@ -14,6 +14,8 @@ from pictures import encode, files, name, picture, write_folder, write_tar, writ
 
 from agegender import data
 from agegender.data import DataError, decode, sources, utkface
+from minidl import plugins
+from minidl.data import ArrayDataset
 
 
 @pytest.fixture(autouse=True)
@@ -284,6 +286,22 @@ def test_a_missing_path_names_what_is_similar(tmp_path: Path) -> None:
         data.open(tmp_path / "nowhere" / "at" / "all")
     with pytest.raises(DataError, match="does not exist"):
         data.open(tmp_path / "UTKFace.tar.gz" / "UTKFace")
+
+
+def test_a_data_set_of_another_package_is_opened_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins._registered["dataset"], "mine", lambda: data.drawn(3))
+    opened = data.open("mine")
+    assert (len(opened), opened.source) == (3, "mine")
+    with pytest.raises(DataError, match=r"myne does not exist\..* data set: .*mine.*Did you mean 'mine'\?"):
+        data.open("myne")
+    write_folder(tmp_path / "mine", files(2))
+    assert len(data.open("mine")) == 2
+
+
+def test_a_data_set_of_anything_but_faces_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins._registered["dataset"], "digits", lambda: ArrayDataset(np.ones(3)))
+    with pytest.raises(DataError, match=r"'digits' gives ArrayDataset, expected agegender\.data\.Faces"):
+        data.open("digits")
 
 
 def test_other_files_are_no_data_sets(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Plugins whose names are taken: those that are announced, and those that are registered."""
