@@ -30,8 +30,8 @@ class Part:
 def gradients() -> Part:
     """Every op, layer and loss against numerical differentiation, which allows 1e-8."""
     kinds, worst, compared, problems = Counter[str](), 0.0, 0, []
-    for subject, results, wrong in check_gradients():
-        kinds[subject.kind] += 1
+    for kind, _, results, wrong in check_gradients():
+        kinds[kind] += 1
         worst = max([worst, *(result.worst for result in results)])
         compared += sum(result.compared for result in results)
         problems += [wrong] * bool(wrong)

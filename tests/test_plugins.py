@@ -127,7 +127,7 @@ def test_of_two_packages_that_announce_one_name_the_first_counts_and_both_are_li
     first, second = (row for row in plugins.describe() if row.name == "lion")
     assert (first.distribution, first.status, first.reason) == ("minidl_a", "loaded", "")
     assert (second.distribution, second.status) == ("minidl_b", "failed")
-    assert re.search(r"'lion' already \(minidl_a\.Lion\).* another name .* of minidl_b", second.reason)
+    assert re.search(r"'lion' exists already \(minidl_a\.Lion\).* another name .* of minidl_b", second.reason)
 
 
 def test_an_announced_name_that_is_built_in_is_listed_and_ignored(

@@ -18,8 +18,8 @@ IMAGES = np.random.default_rng(0).random((8, 20, 20, 8), np.float32)
 
 def network() -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2D(8, 16, 3, algorithm="winograd"), nn.ReLU(), nn.MaxPooling2D(2), nn.BatchNorm(16), nn.Dropout(0.5), nn.Flatten(),
-        nn.Dense(9 * 9 * 16, 3),
+        nn.Conv2D(8, 16, 3, algorithm="winograd"), nn.ReLU(), nn.MaxPooling2D(2),
+        nn.BatchNorm(16), nn.Dropout(0.5), nn.Flatten(), nn.Dense(9 * 9 * 16, 3),
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def test_a_broken_plugin_that_passes_is_a_problem(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_wrong_gradient_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "check_gradients", lambda: [(broken.RIGHT[0], [], "op Square: wrong gradient")])
+    monkeypatch.setattr(proof, "check_gradients", lambda: [("op", "square", [], "op Square: wrong gradient")])
     assert proof.gradients().problems == ["op Square: wrong gradient"]
 
 

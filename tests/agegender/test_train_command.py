@@ -279,5 +279,5 @@ def test_help_shows_defaults() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "agegender.train", "--help"], capture_output=True, text=True, check=True
     )
-    for text in ("--epochs", "30 for UTKFace", "(default: 32)", "(default: 0.001)", "--resume [RUN]"):
+    for text in ("--epochs", "30, but 7 for drawn faces", "(default: 32)", "(default: 0.001)", "--resume [RUN]"):
         assert text in " ".join(done.stdout.split())
