@@ -28,11 +28,12 @@ def naive_convolution(x: Any, w: Any, b: Any, stride: int, pad: int) -> Any:
     return y
 
 
-@pytest.mark.parametrize("algorithm", ["auto", *md.plugins.names("conv_algorithm")])
-@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (1, 1), (2, 1), (3, 2)])
+CONVOLUTIONS = [(name, 1, pad) for name in ("auto", *md.plugins.names("conv_algorithm")) for pad in (0, 1)]
+CONVOLUTIONS += [(name, stride, stride - 1) for name in ("auto", "direct", "im2col", "fft") for stride in (2, 3)]
+
+
+@pytest.mark.parametrize(("algorithm", "stride", "pad"), CONVOLUTIONS)
 def test_conv2d_is_the_sum_of_its_definition(algorithm: str, stride: int, pad: int) -> None:
-    if stride > 1 and algorithm in ("shifted", "winograd", "winograd2d"):
-        pytest.skip("for stride 1 only")
     x, w, b = numbers(2, 7, 6, 2), numbers(3, 3, 2, 3), numbers(3)
     y = F.conv2d(md.tensor(x), w, b, stride=stride, padding=pad, algorithm=algorithm)
     np.testing.assert_allclose(y.numpy(), naive_convolution(x, w, b, stride, pad), rtol=1e-12)

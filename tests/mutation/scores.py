@@ -16,7 +16,7 @@ import pytest
 from minidl import plugins
 
 from .mutants import Mutant, mutants
-from .targets import UnitTest, Use, make_pieces_small, targets, turn
+from .targets import UnitTest, Use, forget_caches, make_pieces_small, targets, turn
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "gradients.md"
 SECONDS = 20
@@ -86,6 +86,7 @@ def caught(mutant: Mutant, function: FunctionType, uses: list[Use | UnitTest]) -
     signal.signal(signal.SIGALRM, _too_long)
     try:
         function.__code__ = mutant.code
+        forget_caches()
         for check in checks:
             for use in uses:
                 if check in use.checks():
@@ -96,6 +97,7 @@ def caught(mutant: Mutant, function: FunctionType, uses: list[Use | UnitTest]) -
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         function.__code__ = original
+        forget_caches()
     return False
 
 

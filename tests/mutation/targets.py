@@ -1,5 +1,6 @@
 """What is mutated: all code of minidl that runs in a backward pass, and which checks run it."""
 
+import functools
 import importlib
 import inspect
 import itertools
@@ -7,13 +8,13 @@ import pkgutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import minidl
 from minidl import kernels, ops
-from minidl.kernels.numpy import elementwise, matmul, pool
-from minidl.kernels.numpy.conv import im2col
+from minidl.kernels.numpy import elementwise, matmul, memory, pool
+from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.testing import NotApplicable, Subject, subjects
 from tests import test_ops, test_tensor
 
@@ -26,6 +27,8 @@ SMALL = {
     (matmul, "COLUMNS"): 2,
     (pool, "STRIP_BYTES"): 64,
     (im2col, "COLUMNS_BYTES"): 512,
+    (per_chunk, "CHUNK_BYTES"): 1024,
+    (memory, "SMALL"): 64,
 }
 """Sizes of the pieces that kernels work in, so small that small examples fall into several."""
 
@@ -113,23 +116,38 @@ def targets() -> dict[FunctionType, list[Use | UnitTest]]:
     return found
 
 
-def _functions() -> Iterator[FunctionType]:
-    """All functions and methods of the ops, the kernels and the graph."""
+@functools.cache
+def _modules() -> tuple[ModuleType, ...]:
+    """The modules of the ops, the kernels and the graph."""
     modules = [minidl.op, sys.modules["minidl.tensor"]]
     for package in (ops, kernels):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             modules.append(importlib.import_module(info.name))
-    for module in modules:
+    return tuple(modules)
+
+
+def _functions() -> Iterator[FunctionType]:
+    """All functions and methods of the ops, the kernels and the graph."""
+    for module in _modules():
         for value in vars(module).values():
             if getattr(value, "__module__", None) == module.__name__:
                 yield from _functions_in(value)
 
 
+def forget_caches() -> None:
+    """Let functions of the kernels that remember their results compute them anew."""
+    for module in _modules():
+        for value in vars(module).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+
 def _functions_in(value: Any) -> Iterator[FunctionType]:
+    value = getattr(value, "__wrapped__", value)
     if inspect.isclass(value):
         for member in vars(value).values():
             member = getattr(member, "fget", None) or getattr(member, "__func__", None) or member
-            if inspect.isfunction(member):
+            if inspect.isfunction(member) and member.__code__.co_filename != "<string>":  # made by dataclass
                 yield member
     elif inspect.isfunction(value):
         yield value
@@ -155,6 +173,7 @@ def _calls(use: Use | UnitTest, backward: bool) -> set[tuple[str, str]]:
             called.add(_name_of(frame.f_code))
         depth -= root and event == "return"
 
+    forget_caches()
     sys.setprofile(watch)
     try:
         for check in use.checks():
