@@ -16,7 +16,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -71,9 +71,16 @@ def set_num_threads(count: int) -> None:
     _forget_pool()
 
 
-def for_each(function: Callable[[_Item], object], items: Sequence[_Item]) -> None:
-    """Call ``function`` on every item, on all threads; returns when all are done, raises the first error."""
-    workers = min(get_num_threads(), len(items))
+SMALL = 1 << 20
+"""Operations below which waking other threads costs more than they save."""
+
+
+def for_each(function: Callable[[_Item], object], items: Sequence[_Item], work: float = inf) -> None:
+    """Call ``function`` on every item, on all threads; returns when all are done, raises the first error.
+
+    ``work`` is about how many operations that takes in all: a little is done by the calling thread alone.
+    """
+    workers = min(get_num_threads(), len(items)) if work >= SMALL else 1
     _single_threaded_blas()
     if workers <= 1 or _here.inside:
         for item in items:

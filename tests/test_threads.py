@@ -46,13 +46,21 @@ def _training_step() -> list[np.ndarray[Any, Any]]:
     return [loss.numpy(), x.grad, *(parameter.grad for parameter in model.parameters())]  # type: ignore[list-item]
 
 
-def test_any_number_of_threads_gives_the_same_bits() -> None:
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "SMALL", 0)
     md.set_num_threads(1)
     expected = _training_step()
     for count in (2, 3, 5):
         md.set_num_threads(count)
         for one, many in zip(expected, _training_step(), strict=True):
             assert np.array_equal(one, many)
+
+
+def test_a_little_work_stays_on_the_calling_thread() -> None:
+    md.set_num_threads(3)
+    where: set[int] = set()
+    threads.for_each(lambda _: where.add(threading.get_ident()), range(20), work=threads.SMALL - 1)
+    assert where == {threading.get_ident()}
 
 
 def test_every_item_is_done_once_and_by_several_threads() -> None:

@@ -12,7 +12,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import minidl
-from minidl import kernels, ops
+from minidl import kernels, ops, threads
 from minidl.kernels.numpy import elementwise, matmul, memory, pool
 from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.testing import NotApplicable, Subject, subjects
@@ -23,7 +23,7 @@ UNIT_TESTS = (test_tensor, test_ops)
 """What the kit cannot know of the graph and the ops, such as what an average is."""
 SMALL = {
     (elementwise, "BLOCK"): 4,
-    (matmul, "SMALL"): 8,
+    (threads, "SMALL"): 8,
     (matmul, "COLUMNS"): 2,
     (pool, "STRIP_BYTES"): 64,
     (im2col, "COLUMNS_BYTES"): 512,

@@ -78,7 +78,7 @@ def sum_to_channels(dy: Array) -> Array:
     def one(n: int) -> None:
         sums[n] = sum_rows(dy[n])
 
-    threads.for_each(one, range(len(dy)))
+    threads.for_each(one, range(len(dy)), dy.size)
     return np.asarray(sums.sum(axis=0))
 
 

@@ -10,15 +10,13 @@ from . import memory
 
 Array = NDArray[Any]
 
-SMALL = 1 << 20
-"""Multiplications below which threads cost more than they save."""
 COLUMNS = 128
 """Columns of the result in one piece of work: wide enough for BLAS to be at its best."""
 
 
 def matmul(a: Array, b: Array) -> Array:
     """``a @ b``; two large matrices are multiplied in strips of rows or columns of the result."""
-    if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] < SMALL:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] < threads.SMALL:
         return np.asarray(np.matmul(a, b))
     y = memory.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
     if a.shape[0] > b.shape[1]:

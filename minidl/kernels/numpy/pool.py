@@ -26,7 +26,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
     def one(n: int) -> None:
         pool_taps(_taps(pad(np, x[n : n + 1], window, -np.inf)[0], window), y[n], argmax[n])
 
-    threads.for_each(one, range(len(x)))
+    threads.for_each(one, range(len(x)), y.size * window.KH * window.KW)
     return y, argmax
 
 
@@ -39,7 +39,7 @@ def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
             dx[n] = 0
         unpool_taps(dy[n], argmax[n], _taps(dx[n], window), window.overlaps)
 
-    threads.for_each(one, range(len(dy)))
+    threads.for_each(one, range(len(dy)), dy.size * window.KH * window.KW)
     return dx[window.inside]
 
 

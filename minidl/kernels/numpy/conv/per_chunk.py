@@ -73,7 +73,7 @@ class PerChunk(ConvAlgorithm):
             if b is not None:
                 y[chunk] += b
 
-        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
+        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part], spec.flops)
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
@@ -82,7 +82,7 @@ class PerChunk(ConvAlgorithm):
         def one(chunk: slice) -> None:
             self.spread(self.gradient(dy[chunk], spec), filters, spec, dx[chunk], columns)
 
-        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
+        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part], spec.flops)
         return dx[spec.window.inside]
 
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
@@ -94,7 +94,7 @@ class PerChunk(ConvAlgorithm):
                 gradient = self.gradient(dy[chunk], spec)
                 self.correlate(pad(np, x[chunk], spec.window), gradient, spec, sums[part], columns)
 
-        threads.for_each(add_up, range(len(parts)))
+        threads.for_each(add_up, range(len(parts)), spec.flops)
         return np.asarray(sums.sum(axis=0))
 
     def forward_pooled(
@@ -116,7 +116,7 @@ class PerChunk(ConvAlgorithm):
             rows += bias
             np.maximum(rows, 0, out=rows)
 
-        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part])
+        threads.for_each(one, [chunk for part in _parts(spec) for chunk in part], spec.flops)
         return y, argmax
 
     def backward_pooled(
@@ -142,7 +142,7 @@ class PerChunk(ConvAlgorithm):
                 if dx is not None:
                     self.spread(gradient, filters, spec, dx[chunk], columns)
 
-        threads.for_each(add_up, range(len(parts)))
+        threads.for_each(add_up, range(len(parts)), spec.flops)
         return (None if dx is None else dx[spec.window.inside]), sums.sum(axis=0), bias_sums.sum(axis=0)
 
 
