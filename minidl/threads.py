@@ -75,12 +75,12 @@ SMALL = 1 << 20
 """Operations below which waking other threads costs more than they save."""
 
 
-def for_each(function: Callable[[_Item], object], items: Sequence[_Item], work: float = inf) -> None:
+def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operations: float = inf) -> None:
     """Call ``function`` on every item, on all threads; returns when all are done, raises the first error.
 
-    ``work`` is about how many operations that takes in all: a little is done by the calling thread alone.
+    ``operations`` is about how many that takes in all: a little is done by the calling thread alone.
     """
-    workers = min(get_num_threads(), len(items)) if work >= SMALL else 1
+    workers = min(get_num_threads(), len(items)) if operations >= SMALL else 1
     _single_threaded_blas()
     if workers <= 1 or _here.inside:
         for item in items:

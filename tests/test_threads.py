@@ -59,7 +59,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPat
 def test_a_little_work_stays_on_the_calling_thread() -> None:
     md.set_num_threads(3)
     where: set[int] = set()
-    threads.for_each(lambda _: where.add(threading.get_ident()), range(20), work=threads.SMALL - 1)
+    threads.for_each(lambda _: where.add(threading.get_ident()), range(20), operations=threads.SMALL - 1)
     assert where == {threading.get_ident()}
 
 
