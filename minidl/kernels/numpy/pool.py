@@ -1,4 +1,7 @@
-"""Max pooling on all threads, a few rows at a time: the taps of a window are strided views that stay in cache."""
+"""Max pooling on all threads, an image at a time: every tap of the windows is a strided view of the image.
+
+The fewer and the longer the calls, the better: between two calls of NumPy only one thread can run.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +16,6 @@ from . import memory
 from .elementwise import keep_where
 
 Array = NDArray[Any]
-
-STRIP_BYTES = 1 << 17
-"""Memory of the output rows that are made at a time: with the input under them they fit into a second-level cache."""
 
 
 def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
@@ -44,21 +44,12 @@ def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
 
 
 def pool_taps(taps: Sequence[Array], y: Array, argmax: Array | None) -> None:
-    """Write the largest of the taps (OH, OW, C each) to y, and which it was to ``argmax`` if that is wanted."""
-    for rows in _strips(y):
-        strip = [tap[rows] for tap in taps]
-        _max_of(strip, y[rows])
-        if argmax is not None:
-            _first_equal(strip, y[rows], argmax[rows])
-
-
-def _max_of(taps: Sequence[Array], y: Array) -> None:
-    if len(taps) == 1:
-        y[...] = taps[0]
-        return
-    np.maximum(taps[0], taps[1], out=y)
-    for tap in taps[2:]:
+    """Write the largest of the taps, arrays like y, to y, and which it was to ``argmax`` if that is wanted."""
+    np.maximum(taps[0], taps[-1], out=y)
+    for tap in taps[1:-1]:
         np.maximum(y, tap, out=y)
+    if argmax is not None:
+        _first_equal(taps, y, argmax)
 
 
 def _first_equal(taps: Sequence[Array], y: Array, number: Array) -> None:
@@ -71,21 +62,15 @@ def _first_equal(taps: Sequence[Array], y: Array, number: Array) -> None:
 
 
 def unpool_taps(dy: Array, argmax: Array, taps: Sequence[Array], overlap: bool) -> None:
-    """Write dy (OH, OW, C) to the tap that was the maximum and 0 to the others; add it, if the taps share pixels."""
-    for rows in _strips(dy):
-        for number, tap in enumerate(taps):
-            here = argmax[rows] == number
-            if overlap:
-                tap[rows] += keep_where(here, dy[rows])
-            else:
-                keep_where(here, dy[rows], out=tap[rows])
+    """Write dy to the tap that was the maximum and 0 to the others; add it, if the taps share pixels."""
+    for number, tap in enumerate(taps):
+        here = argmax == number
+        if overlap:
+            tap += keep_where(here, dy)
+        else:
+            keep_where(here, dy, out=tap)
 
 
 def _taps(image: Array, window: Window) -> list[Array]:
     """For every tap the pixels of a padded image (H, W, C) that it meets, a view (OH, OW, C)."""
     return [image[window.under_tap(kh, kw)[1:]] for kh, kw in window.taps()]
-
-
-def _strips(image: Array) -> list[slice]:
-    """The rows of an image (H, W, C) in strips of about ``STRIP_BYTES``."""
-    return threads.chunks(len(image), max(1, STRIP_BYTES // max(1, image[0].nbytes)))

@@ -60,7 +60,8 @@ class Im2col(PerChunk):
             windows = _windows(image, spec)
             for rows in _strips(spec):
                 matrix = _matrix(windows[rows], spec, columns)
-                np.matmul(matrix.T, dy[rows].reshape(-1, spec.K), out=product)
+                # Not matmul, which keeps other threads waiting where the result is small.
+                np.dot(matrix.T, dy[rows].reshape(-1, spec.K), out=product)
                 total += product
 
 

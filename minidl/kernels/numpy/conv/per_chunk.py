@@ -110,8 +110,7 @@ class PerChunk(ConvAlgorithm):
             images = x[chunk]
             whole = threads.scratch("convolved", (len(images), *spec.output_shape[1:]), x.dtype)
             self.convolve(pad(np, images, spec.window), filters, spec, whole, columns)
-            for n, image in enumerate(whole, start=chunk.start):
-                pool_taps(_taps(image, pool, columns), y[n], None if argmax is None else argmax[n])
+            pool_taps(_taps(whole, pool, columns), y[chunk], None if argmax is None else argmax[chunk])
             rows = y[chunk].reshape(-1, len(bias))
             rows += bias
             np.maximum(rows, 0, out=rows)
@@ -135,8 +134,7 @@ class PerChunk(ConvAlgorithm):
                 whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
                 if not pool.covers_once:
                     whole[...] = 0
-                for image, pooled, held in zip(whole, through_relu, argmax[chunk], strict=True):
-                    unpool_taps(pooled, held, _taps(image, pool, columns), pool.overlaps)
+                unpool_taps(through_relu, argmax[chunk], _taps(whole, pool, columns), pool.overlaps)
                 gradient = self.gradient(whole, spec)
                 self.correlate(pad(np, x[chunk], spec.window), gradient, spec, sums[part], columns)
                 if dx is not None:
@@ -157,12 +155,12 @@ def by_phase(length: int, stride: int) -> Columns:
     return [(slice(start, end), columns) for start, end, columns in zip([0, *ends[:-1]], ends, which, strict=True)]
 
 
-def _taps(image: Array, pool: Window, columns: Columns) -> list[Array]:
-    """For every tap of the pooling the pixels (POH, POW, K) that it meets, in an image whose columns lie by phase."""
+def _taps(images: Array, pool: Window, columns: Columns) -> list[Array]:
+    """For every tap of the pooling the pixels (n, POH, POW, K) that it meets, in images whose columns lie by phase."""
     taps = []
     for kh, kw in pool.taps():
         first = columns[kw % pool.SW][0].start + kw // pool.SW
-        taps.append(image[pool.under_tap(kh, kw)[1], first : first + pool.OW])
+        taps.append(images[:, pool.under_tap(kh, kw)[1], first : first + pool.OW])
     return taps
 
 

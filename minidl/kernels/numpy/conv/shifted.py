@@ -58,7 +58,7 @@ class Shifted(PerChunk):
         for image, dy in zip(x, gradient, strict=True):
             wide = _widened(dy, spec, columns)
             for tap, pixels in _taps(image, spec):
-                dw[tap] += pixels.T @ wide
+                dw[tap] += np.dot(pixels.T, wide)  # not @, which keeps other threads waiting where the result is small
 
 
 def _taps(image: Array, spec: ConvSpec) -> Iterator[tuple[tuple[int, int], Array]]:
