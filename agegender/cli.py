@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
@@ -42,6 +42,31 @@ def parse_given(program: str, description: str, options: type[Any], arguments: S
         flags = [_flag(declared.name) for declared in fields(options)]
         raise UsageError(f"unknown option {unknown[0]}.{suggestion(unknown[0], flags)} See --help.")
     return vars(namespace)
+
+
+def checked(source: object, options: type[Any], config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The options that were read from a file: ``config``, if its names are ``known`` and its values of the right types.
+
+    Raises :class:`UsageError` that names the file, ``source``, and what is wrong in it.
+
+    >>> class Options:
+    ...     lr: float
+    >>> checked("config.json", Options, {"lr": 1}, {"lr"})
+    {'lr': 1.0}
+    """
+    hints = get_type_hints(options)
+    found = {}
+    for name, value in config.items():
+        if name not in known:
+            raise UsageError(f"{source} has an option that does not exist, '{name}'.{suggestion(name, known)}")
+        kinds = get_args(hints[name]) or (hints[name],)
+        if float in kinds and type(value) is int:
+            value = float(value)
+        if type(value) not in kinds:
+            wanted = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
+            raise UsageError(f"{source}: '{name}' must be {wanted}, got {value!r}")
+        found[name] = value
+    return found
 
 
 def run(command: Callable[[], int]) -> NoReturn:

@@ -58,7 +58,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; anything else ends in :class:`UsageError`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} must hold a JSON object")

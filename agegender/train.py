@@ -1,6 +1,7 @@
 """``python -m agegender.train``: train a model on UTKFace, or on drawn faces where there is none."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -92,8 +93,7 @@ def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
     source = folder / "config.json" if folder is not None else Path(given["config"]) if "config" in given else None
     config = runs.read_json(source) if source is not None else {}
     known = {declared.name for declared in fields(Options)} - {*NOT_CONFIGURED}
-    if set(config) - known:
-        raise UsageError(f"{source} has options that do not exist: {', '.join(sorted(set(config) - known))}")
+    config = cli.checked(source, Options, config, known)
     if folder is not None:
         fixed = set(given) & known - {"epochs", "device"}
         if fixed:
@@ -103,6 +103,11 @@ def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
         value = getattr(options, name)
         if value is not None and not value >= least:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    if options.lr == math.inf:
+        raise UsageError("--lr must be a finite number, got inf")
+    for name in ("data", "val", "out", "name"):  # "" would be the current folder, when a shell variable is not set
+        if getattr(options, name) == "":
+            raise UsageError(f"--{name} is empty: name something, or leave it out")
     plugins.get("model", options.model)
     plugins.get("optimizer", options.optimizer)
     return options, folder

@@ -37,9 +37,10 @@ def test_curves_show_both_parts_and_the_baselines(tmp_path: Path, drawn: list[An
     assert [panel.get("always guessing the same") for panel in lines] == [None, [0.5, 0.5], [15.0, 15.0]]
 
 
-def test_a_single_epoch_can_be_drawn(tmp_path: Path) -> None:
+def test_a_single_epoch_can_be_drawn_and_is_epoch_1(tmp_path: Path, drawn: list[Any]) -> None:
     figures.learning_curves(HISTORY[:1], {}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").is_file()
+    assert [tick for tick in drawn[0].axes[0].get_xticks() if 0.5 <= tick <= 1.5] == [1]
 
 
 def test_predictions_are_written_below_their_faces_and_wrong_ones_are_red(tmp_path: Path, drawn: list[Any]) -> None:

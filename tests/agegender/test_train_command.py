@@ -230,7 +230,12 @@ def test_utkface_is_found_where_the_environment_says(
         (["--resume", "nothing"], "holds no run that can be resumed"),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
         (["--config", "list.json"], "must hold a JSON object"),
-        (["--config", "odd.json"], "options that do not exist: epoch"),
+        (["--config", "odd.json"], "has an option that does not exist, 'epoch'. Did you mean 'epochs'?"),
+        (["--config", "text.json"], "text.json: 'epochs' must be int or null, got 'many'"),
+        (["--config", "number.json"], "number.json: 'model' must be str, got 5"),
+        (["--config", "fraction.json"], "fraction.json: 'batch_size' must be int, got 8.5"),
+        (["--lr", "inf"], "--lr must be a finite number, got inf"),
+        (["--data", ""], "--data is empty"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(command: Command, arguments: list[str], message: str) -> None:
@@ -238,6 +243,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(command: Command, arguments: l
     Path("text.tar.gz").write_text("no archive")
     Path("list.json").write_text("[]")
     Path("odd.json").write_text('{"epoch": 3}')
+    Path("text.json").write_text('{"epochs": "many"}')
+    Path("number.json").write_text('{"model": 5}')
+    Path("fraction.json").write_text('{"batch_size": 8.5}')
     before = sorted(Path().rglob("*"))
     data = [] if "--data" in arguments else ["--data", "drawn"]
     done = command(*([] if "--resume" in arguments else data), *arguments)
