@@ -31,7 +31,8 @@ def values(*shape: int, seed: int = 0) -> Any:
 
 
 @pytest.mark.parametrize(
-    "x", [SPECIAL, values(3, 70_001), values(300, 500)[:, ::2], values(0, 3), values(90, 70, 80).T]
+    "x",
+    [SPECIAL, values(3, 70_001), values(300, 500)[:, ::2], values(0, 3), values(90, 70, 80).T, np.ones((), np.float32)],
 )
 def test_relu(x: Any) -> None:
     y = FAST.relu(x)

@@ -48,7 +48,8 @@ def _empty_like(x: Array) -> Array:
 def relu_backward(dy: Array, y: Array) -> Array:
     """``dy`` where ``y > 0``, else 0."""
     dx = _empty_like(y)
-    for_blocks(_keep_where_positive, np.ascontiguousarray(dy), y, dx)
+    # reshape: of a single number, ascontiguousarray makes an array with an axis
+    for_blocks(_keep_where_positive, np.ascontiguousarray(dy).reshape(y.shape), y, dx)
     return dx
 
 

@@ -1,0 +1,38 @@
+"""Checkers for the exercises of the notebooks: hints instead of tracebacks.
+
+>>> from minidl.testing import exercises
+>>> def relu_slope(x):
+...     return 1.0
+>>> relu_slope = exercises.check_relu_slope(relu_slope)
+relu_slope: not right yet, for x=-2.0.
+    Hint: below 0 the output does not move at all, whatever x does: the slope there is 0.
+    The notebook goes on with minidl's own version.
+>>> relu_slope(-2.0)
+0.0
+
+Every checker is an :class:`Exercise`, called with the reader's function. It gives that function back if it is right,
+and else one that is, so that whatever follows works.
+"""
+
+from .autograd import check_gradients, check_topological_order, check_unbroadcast
+from .convolution import check_conv2d, check_im2col, check_output_size, check_winograd
+from .exercise import Exercise, NotSolved
+from .neurons import check_hat, check_layer, check_neuron, check_product_slopes, check_relu_slope, check_step
+
+__all__ = [
+    "Exercise",
+    "NotSolved",
+    "check_neuron",
+    "check_hat",
+    "check_layer",
+    "check_product_slopes",
+    "check_relu_slope",
+    "check_step",
+    "check_topological_order",
+    "check_gradients",
+    "check_unbroadcast",
+    "check_output_size",
+    "check_conv2d",
+    "check_im2col",
+    "check_winograd",
+]

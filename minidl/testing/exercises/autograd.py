@@ -1,0 +1,194 @@
+"""The exercises of ``02_autograd``."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...op import unbroadcast as _unbroadcast
+from .exercise import Exercise
+
+Array = NDArray[Any]
+
+
+class Node:
+    """A number in a graph: ``inputs`` are the nodes that it was computed from, ``slopes`` its derivatives by them."""
+
+    def __init__(self, number: int, inputs: Sequence["Node"] = (), slopes: Sequence[float] = ()) -> None:
+        self.number, self.inputs, self.slopes = number, tuple(inputs), tuple(slopes)
+
+
+def _graph(*edges: Sequence[tuple[int, float]]) -> list[Node]:
+    """Nodes numbered from 0; node i has the inputs and slopes in ``edges[i]``, numbers below i."""
+    nodes: list[Node] = []
+    for number, inputs in enumerate(edges):
+        nodes.append(Node(number, [nodes[i] for i, _ in inputs], [slope for _, slope in inputs]))
+    return nodes
+
+
+# In each of these every node is computed from the one before, so that there is only one right order.
+CHAIN = _graph((), [(0, 2.0)], [(1, 3.0)])
+SKIP = _graph((), [(0, 2.0)], [(0, 5.0), (1, 3.0)])
+LONG_FIRST = _graph((), [(0, 2.0)], [(1, 4.0)], [(2, 3.0), (0, 5.0)])
+TWICE = _graph((), [(0, 2.0), (0, 4.0)])
+LADDER = _graph((), [(0, 2.0)], [(0, 0.5), (1, 3.0)], [(2, -1.0), (1, 4.0)], [(3, 2.0), (0, 7.0), (2, 1.0)])
+
+
+def topological_order(last: Any) -> list[Any]:
+    """All nodes that ``last`` was computed from, each after everything that was computed from it."""
+    done: list[Any] = []
+    unexplored = [(last, False)]
+    while unexplored:
+        node, left = unexplored.pop()
+        if left:
+            done.append(node)
+        elif node not in done and (node, True) not in unexplored:
+            unexplored += [(node, True), *((x, False) for x in node.inputs)]
+    return done[::-1]
+
+
+def _preorder(last: Any) -> list[Any]:
+    """Each node as soon as it is met, in depth first."""
+    found: list[Any] = []
+
+    def visit(node: Any) -> None:
+        if node not in found:
+            found.append(node)
+            for x in node.inputs:
+                visit(x)
+
+    visit(last)
+    return found
+
+
+def _by_distance(last: Any) -> list[Any]:
+    """Each node as soon as it is met, the nearest first."""
+    found = [last]
+    for node in found:
+        found += [x for x in dict.fromkeys(node.inputs) if x not in found]
+    return found
+
+
+def _repeated(last: Any) -> list[Any]:
+    """Each node as often as there are ways to it."""
+    return [last, *(node for x in last.inputs for node in _repeated(x))]
+
+
+check_topological_order = Exercise(
+    topological_order,
+    examples=[(nodes[-1],) for nodes in (CHAIN, TWICE, LONG_FIRST, SKIP, LADDER)],
+    mistakes={
+        "this is the order of the forward pass, the inputs first. Backward starts at the loss: reverse it.": (
+            lambda last: topological_order(last)[::-1]
+        ),
+        "a node that is used twice comes twice: remember which nodes you have met.": _repeated,
+        "a node is listed as soon as it is met, but something that was computed from it may come later. List it only "
+        "after all its inputs were visited, and reverse the list at the end.": _preorder,
+        "the nearest nodes come first, but a short way and a long way may lead to the same node: it must wait for the "
+        "long one. List a node only after all its inputs were visited, and reverse the list at the end.": _by_distance,
+        "the last node itself is missing: it is the first in the order.": lambda last: topological_order(last)[1:],
+    },
+    numbers=lambda order, last: [node.number for node in order],
+)
+
+
+def gradients(order: Sequence[Any]) -> dict[Any, float]:
+    """The derivative of ``order[0]`` by every node, for nodes in topological order."""
+    found = dict.fromkeys(order, 0.0)
+    found[order[0]] = 1.0
+    for node in order:
+        for x, slope in zip(node.inputs, node.slopes, strict=True):
+            found[x] += slope * found[node]
+    return found
+
+
+def _wrong_gradients(
+    rule: Callable[[float, float, float], float], start: float = 1.0
+) -> Callable[[Sequence[Any]], dict[Any, float]]:
+    """Gradients by another rule: from the sum so far, the slope and the gradient of the output."""
+
+    def wrong(order: Sequence[Any]) -> dict[Any, float]:
+        found = dict.fromkeys(order, 0.0)
+        found[order[0]] = start
+        for node in order:
+            for x, slope in zip(node.inputs, node.slopes, strict=True):
+                found[x] = rule(found[x], slope, found[node])
+        return found
+
+    return wrong
+
+
+check_gradients = Exercise(
+    gradients,
+    examples=[(nodes[::-1],) for nodes in (CHAIN, TWICE, SKIP, LADDER)],
+    mistakes={
+        "everything is 0: the gradient of the last node for itself is 1, and all others start from there.": (
+            _wrong_gradients(lambda so_far, slope, dy: so_far + slope * dy, start=0.0)
+        ),
+        "the gradient that arrived at the node is not passed on: multiply each slope by it (the chain rule).": (
+            _wrong_gradients(lambda so_far, slope, dy: so_far + slope)
+        ),
+        "a node that is used more than once keeps only the last contribution: add them up, += instead of =.": (
+            _wrong_gradients(lambda so_far, slope, dy: slope * dy)
+        ),
+        "slopes are added to gradients: along a path they multiply.": (
+            _wrong_gradients(lambda so_far, slope, dy: so_far + slope + dy)
+        ),
+        "the first contribution is kept and later ones are dropped: add all of them up.": (
+            _wrong_gradients(lambda so_far, slope, dy: so_far or slope * dy)
+        ),
+    },
+    numbers=lambda found, order: [found[node] for node in order],
+)
+
+
+def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
+    """The gradient of an input of ``shape`` that broadcasting repeated to the shape of dy."""
+    result: Array = _unbroadcast(dy, shape)
+    return result
+
+
+def _leading(dy: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(range(dy.ndim - len(shape)))
+
+
+def _repeated_axes(dy: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
+    leading = _leading(dy, shape)
+    return (*leading, *(len(leading) + axis for axis, size in enumerate(shape) if size < dy.shape[len(leading) + axis]))
+
+
+_DY = np.random.default_rng(2).normal(size=(4, 2, 3))
+
+check_unbroadcast = Exercise(
+    unbroadcast,
+    examples=[
+        (_DY[0], (2, 3)),
+        (_DY[0], (3,)),
+        (_DY, (3,)),
+        (_DY[0], (2, 1)),
+        (_DY, (2, 1)),
+        (_DY, (4, 1, 3)),
+        (_DY[0], ()),
+    ],
+    mistakes={
+        "this averages: every copy of the input has its effect on the loss, and effects add up.": (
+            lambda dy, shape: dy.mean(axis=_repeated_axes(dy, shape)).reshape(shape)
+        ),
+        "this takes one of the copies: every copy of the input has its effect on the loss, so sum over them.": (
+            lambda dy, shape: dy[tuple(0 if i in _repeated_axes(dy, shape) else slice(None) for i in range(dy.ndim))]
+        ),
+        "the axes that broadcasting added in front are summed, but those of size 1 were repeated as well.": (
+            lambda dy, shape: dy.sum(axis=_leading(dy, shape))
+        ),
+        "the sum is right, but an axis of size 1 is lost: keepdims=True, or reshape to the shape at the end.": (
+            lambda dy, shape: dy.sum(axis=_repeated_axes(dy, shape))
+        ),
+        "this sums over everything: only the axes that were repeated may go.": lambda dy, shape: np.broadcast_to(
+            dy.sum(), shape
+        ),
+        "only one of the axes that broadcasting added in front is summed: there may be several.": (
+            lambda dy, shape: dy.sum(axis=0)
+        ),
+    },
+)

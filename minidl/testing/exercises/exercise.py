@@ -1,0 +1,135 @@
+"""What an exercise is, and how an answer is judged.
+
+Wrong answers are recognised by making them: an exercise lists the usual mistakes, each a hint with a function that
+makes that mistake. Where the reader's function gives the same numbers as one of these, or stops with the same error,
+its hint is the right one.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...tensor import Tensor
+
+Array = NDArray[Any]
+Function = Callable[..., Any]
+
+TOLERANCE = 1e-4
+
+
+class NotSolved(Exception):  # noqa: N818 - no error, a blank
+    """Raised by a blank that is not filled in yet; returning None, or ``...``, means the same."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function that a reader is to write, called with the reader's attempt.
+
+    ``solution`` is minidl's own version. ``examples`` are tuples of arguments, the easy ones first, each adding one
+    difficulty: the first that fails says what is wrong. ``mistakes`` are the usual wrong answers by their hints.
+    ``numbers`` makes an array of what the function returns, where it isn't one.
+    """
+
+    solution: Function
+    examples: Sequence[tuple[Any, ...]]
+    mistakes: Mapping[str, Function] = field(default_factory=dict)
+    numbers: Callable[..., Any] = lambda answer, *example: answer
+
+    @property
+    def name(self) -> str:
+        """What the reader's function is called."""
+        return self.solution.__name__
+
+    def __call__(self, attempt: Function) -> Function:
+        """The attempt if it is right, else the solution; says which, with a hint."""
+        try:
+            problem = next(filter(None, (self._problem(attempt, example) for example in self.examples)), "")
+        except NotSolved:
+            print(f"{self.name}: not solved yet. The notebook goes on with minidl's own version.")
+            return self.solution
+        if problem:
+            print(f"{self.name}: not right yet, {problem}\n    The notebook goes on with minidl's own version.")
+            return self.solution
+        print(f"{self.name}: right.")
+        return attempt
+
+    def _problem(self, attempt: Function, example: tuple[Any, ...]) -> str:
+        """Where the attempt fails on an example, and a hint; nothing if it is right."""
+        given = copy.deepcopy(example)
+        got, expected = self._outcome(attempt, given), self._outcome(self.solution, example)
+        if any(isinstance(old, np.ndarray) and (old != new).any() for old, new in zip(example, given, strict=True)):
+            hint = "it changes the arrays that it gets. Work on a copy, or build a new array."
+        elif _alike(got, expected):
+            return ""
+        else:
+            known = (hint for hint, wrong in self.mistakes.items() if _alike(got, self._outcome(wrong, example)))
+            hint = next(known, "") or (got if isinstance(got, str) else difference(got, np.asarray(expected)))
+        parameters = inspect.signature(self.solution).parameters
+        call = ", ".join(f"{name}{_shown(value)}" for name, value in zip(parameters, example, strict=True))
+        return f"for {call}.\n    Hint: {hint}"
+
+    def _outcome(self, function: Function, example: tuple[Any, ...]) -> Array | str:
+        """The numbers that a function gives, or what comes instead, in words."""
+        try:
+            answer = function(*example)
+        except NotSolved:
+            raise
+        except Exception as error:  # a reader's function may raise anything
+            return f"it stops with {type(error).__name__}: {error}"
+        if answer is None or answer is ...:
+            raise NotSolved
+        try:
+            return _array(self.numbers(answer, *example))
+        except Exception:  # and return anything
+            return f"it returns {type(answer).__name__}, which cannot be read as the answer."
+
+
+def _alike(one: Array | str, other: Array | str) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return isinstance(one, str) and isinstance(other, str) and one == other
+    return same(one, other)
+
+
+def same(one: Array, other: Array) -> bool:
+    """Whether two arrays have one shape and, but for rounding, the same numbers."""
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
+
+
+def difference(got: Array, expected: Array) -> str:
+    """What can be said of a wrong answer by its numbers alone.
+
+    >>> difference(np.array([2.0, 4.0]), np.array([1.0, 2.0]))
+    'all numbers are 2 times what they should be.'
+    """
+    if got.shape != expected.shape:
+        if any(same(got, expected.transpose(order)) for order in permutations(range(expected.ndim))):
+            return f"the numbers are right, but their axes are in the wrong order: expected shape {expected.shape}."
+        if got.size == expected.size and same(got.reshape(expected.shape), expected):
+            return f"the numbers are right, but their shape is {got.shape}: expected {expected.shape}."
+        return f"the answer has shape {got.shape}: expected {expected.shape}."
+    if not np.isfinite(got).all():
+        return "the answer contains NaN or infinity: is something divided by 0?"
+    if same(got, -expected):
+        return "the sign is wrong everywhere."
+    factor = float((got * expected).sum() / max((expected * expected).sum(), 1e-30))
+    if factor and same(got, factor * expected):
+        return f"all numbers are {factor:.4g} times what they should be."
+    worst = tuple(int(i) for i in np.unravel_index(np.abs(got - expected).argmax(), got.shape))
+    place = f" at index {worst}" if worst else ""
+    return f"expected {expected[worst]:.6g}{place}, got {got[worst]:.6g}."
+
+
+def _array(answer: Any) -> Array:
+    return np.asarray(answer.numpy() if isinstance(answer, Tensor) else answer, np.float64)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.size > 4:
+        return f" of shape {value.shape}"
+    return f"={value.tolist() if isinstance(value, np.ndarray) else value}"

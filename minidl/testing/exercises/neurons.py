@@ -1,0 +1,164 @@
+"""The exercises of ``01_neurons_and_tensors``."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .exercise import Exercise
+
+Array = NDArray[Any]
+
+
+def neuron(x: Array, w: Array, b: float) -> Any:
+    """One neuron's output max(w x + b, 0), for inputs x and weights w (inputs,) and a bias b."""
+    return np.maximum(x @ w + b, 0)
+
+
+check_neuron = Exercise(
+    neuron,
+    examples=[
+        (np.array([2.0]), np.array([3.0]), 0.0),
+        (np.array([2.0, -1.0, 0.5]), np.array([1.0, -0.5, 2.0]), 0.0),
+        (np.array([2.0, -1.0, 0.5]), np.array([1.0, -0.5, 2.0]), -1.25),
+        (np.array([2.0, -1.0]), np.array([-1.0, 0.5]), 0.5),
+    ],
+    mistakes={
+        "the products are not added up yet: a neuron has one output, the sum over all its inputs.": lambda x, w, b: (
+            np.maximum(x * w + b, 0)
+        ),
+        "the bias is missing: add b to the sum.": lambda x, w, b: np.maximum(x @ w, 0),
+        "the bias comes in once for every input: add it to the sum, not to the products.": lambda x, w, b: np.maximum(
+            (x * w + b).sum(), 0
+        ),
+        "the activation is missing: a negative sum gives 0, max(sum, 0).": lambda x, w, b: x @ w + b,
+        "ReLU comes before the bias: max(sum + b, 0), not max(sum, 0) + b.": lambda x, w, b: np.maximum(x @ w, 0) + b,
+        "ReLU keeps what is positive, max(sum, 0): this keeps the negative.": lambda x, w, b: np.minimum(x @ w + b, 0),
+    },
+)
+
+
+def hat(x: Array, centre: float, width: float) -> Array:
+    """A triangle of height 1 made of three ReLUs, 0 outside of centre - width ... centre + width."""
+
+    def relu(z: Array) -> Array:
+        return np.maximum(z, 0)
+
+    y: Array = (relu(x - centre + width) - 2 * relu(x - centre) + relu(x - centre - width)) / width
+    return y
+
+
+_X = np.linspace(-3, 3, 13)
+
+check_hat = Exercise(
+    hat,
+    examples=[(_X, 0.0, 1.0), (_X, 0.5, 1.0), (_X, 0.5, 2.0)],
+    mistakes={
+        "it climbs and then stays at the top: the second ReLU must take twice the slope off, to climb down.": (
+            lambda x, centre, width: (np.maximum(x - centre + width, 0) - np.maximum(x - centre, 0)) / width
+        ),
+        "it climbs down and never stops: a third ReLU, starting at centre + width, must end the slope.": (
+            lambda x, centre, width: (np.maximum(x - centre + width, 0) - 2 * np.maximum(x - centre, 0)) / width
+        ),
+        "the third ReLU bends it the wrong way: it takes the falling slope back to 0, with a plus.": (
+            lambda x, centre, width: hat(x, centre, width) - 2 * np.maximum(x - centre - width, 0) / width
+        ),
+        "its top is as high as it is wide: the slopes must be 1 / width.": (
+            lambda x, centre, width: hat(x, centre, width) * width
+        ),
+        "it sits on the wrong side of 0: a ReLU that bends at c is max(x - c, 0).": (
+            lambda x, centre, width: hat(x, -centre, width)
+        ),
+    },
+)
+
+
+def layer(x: Array, w: Array, b: Array) -> Array:
+    """A layer of neurons, max(x w + b, 0), for inputs x (N, inputs), weights w (inputs, outputs) and b (outputs,)."""
+    y: Array = np.maximum(x @ w + b, 0)
+    return y
+
+
+_RNG = np.random.default_rng(1)
+_W, _SQUARE = _RNG.normal(size=(3, 2)), _RNG.normal(size=(3, 3))
+_SAMPLES = _RNG.normal(size=(4, 3))
+
+check_layer = Exercise(
+    layer,
+    examples=[
+        (_SAMPLES[:3], _SQUARE, np.zeros(3)),
+        (_SAMPLES[:3], _SQUARE, np.array([0.5, 0.0, -0.5])),
+        (_SAMPLES, _W, np.array([0.5, -0.5])),
+    ],
+    mistakes={
+        "ReLU is missing: max(x w + b, 0), element by element.": lambda x, w, b: x @ w + b,
+        "the bias is missing.": lambda x, w, b: np.maximum(x @ w, 0),
+        "w is transposed: its rows belong to the inputs, its columns to the neurons, so it is x @ w.": (
+            lambda x, w, b: np.maximum(x @ w.T + b, 0)
+        ),
+        "the factors are exchanged: a row of x meets a column of w in x @ w.": lambda x, w, b: np.maximum(w @ x + b, 0),
+        "each neuron has one bias, for all samples: b belongs to the columns of x @ w.": (
+            lambda x, w, b: np.maximum(x @ w + b[:, None], 0)
+        ),
+        "the result is transposed: one row for each sample, one column for each neuron.": (
+            lambda x, w, b: layer(x, w, b).T
+        ),
+        "ReLU comes last: max(x w + b, 0), not max(x w, 0) + b.": lambda x, w, b: np.maximum(x @ w, 0) + b,
+    },
+)
+
+
+def product_slopes(a: float, b: float) -> tuple[float, float]:
+    """The derivatives of a b, by a and by b."""
+    return b, a
+
+
+check_product_slopes = Exercise(
+    product_slopes,
+    examples=[(2.0, 5.0), (-3.0, 0.5)],
+    mistakes={
+        "the two are exchanged: if a grows by 1, then a b grows by b.": lambda a, b: (a, b),
+        "these are the slopes of a sum: if a grows by 1, how much does a b grow?": lambda a, b: (1.0, 1.0),
+        "this is the product itself, not its slopes.": lambda a, b: a * b,
+        "one slope is missing: a function of two inputs has one for each, (by a, by b).": lambda a, b: b,
+        "both at once: a function of two inputs has a slope for each, (by a, by b).": lambda a, b: a + b,
+    },
+)
+
+
+def relu_slope(x: float) -> float:
+    """The derivative of max(x, 0), taken as 0 at 0."""
+    return 1.0 if x > 0 else 0.0
+
+
+check_relu_slope = Exercise(
+    relu_slope,
+    examples=[(3.0,), (-2.0,), (0.0,)],
+    mistakes={
+        "this is ReLU itself: its slope says how much the output grows if x grows by 1.": lambda x: max(x, 0.0),
+        "at 0 itself there is a kink and no derivative. As in minidl, let it be 0 there.": lambda x: 1.0 * (x >= 0),
+        "below 0 the output does not move at all, whatever x does: the slope there is 0.": lambda x: 1.0,
+        "below 0 ReLU is flat, not falling: the slope there is 0.": np.sign,
+        "it is the other way round: above 0 ReLU climbs as x does.": lambda x: 1.0 * (x <= 0),
+    },
+)
+
+
+def step(w: Array, dw: Array, lr: float) -> Array:
+    """One step of gradient descent: the weights a little further down the slope."""
+    return w - lr * dw
+
+
+check_step = Exercise(
+    step,
+    examples=[(np.array([1.0, -2.0, 0.5]), np.array([4.0, 2.0, -1.0]), 0.1)],
+    mistakes={
+        "it climbs: the gradient points uphill, so go the other way, minus.": lambda w, dw, lr: w + lr * dw,
+        "the step is as long as the gradient: scale it with the learning rate lr.": lambda w, dw, lr: w - dw,
+        "this is the step alone: start from w.": lambda w, dw, lr: -lr * dw,
+        "the step does not depend on the gradient: it is -lr times dw.": lambda w, dw, lr: w - lr,
+        "the learning rate shrinks the weights as well: only the gradient is scaled by it.": (
+            lambda w, dw, lr: lr * (w - dw)
+        ),
+    },
+)
