@@ -1,17 +1,23 @@
-"""The command line: ``python -m minidl doctor | plugins | gradcheck``."""
+"""The command line: ``python -m minidl doctor | plugins | gradcheck | bench``."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from . import plugins
+from .bench import conv
 from .errors import MinidlError
+from .table import table
+
+BENCHES = {"conv": conv}
+"""The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 where something is wrong, 2 for what cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m minidl", description="Tools around minidl.")
+    parser = _Parser(prog="python -m minidl", description="Tools around minidl.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("doctor", help="what this machine has, what is missing, and how to mend it")
     command.set_defaults(run=doctor)
@@ -21,8 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
     command.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
     command.set_defaults(run=show_gradients)
-    given = parser.parse_args(arguments)
+    command = commands.add_parser("bench", help="measure something on this machine")
+    benches = command.add_subparsers(required=True, metavar="WHAT")
+    for name, module in BENCHES.items():
+        summary = (module.__doc__ or "").partition("\n")[0]
+        command = benches.add_parser(name, help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     try:
+        given = parser.parse_args(arguments)
         status: int = given.run(given)
     except MinidlError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -49,7 +62,7 @@ def show_plugins(given: argparse.Namespace) -> int:
         print(json.dumps([info.as_dict() for info in found], indent=1))
         return 0
     rows = [(info.kind, info.name, f"{info.distribution} {info.version}", info.status) for info in found]
-    _print_table(("kind", "name", "from", "status"), rows)
+    print(table([("kind", "name", "from", "status"), *rows], left=4))
     for info in found:
         if info.reason:
             print(f"\n{info.kind} '{info.name}': {info.reason}")
@@ -70,16 +83,17 @@ def show_gradients(given: argparse.Namespace) -> int:
         sums = (sum(result.compared for result in results), sum(result.kinks for result in results))
         worst = f"{max(result.worst for result in results):.1e}"
         rows.append((kind, name, str(len(results)), *map(str, sums), worst))
-    _print_table(("kind", "name", "checks", "derivatives", "kinks", "worst relative error"), rows)
+    print(table([("kind", "name", "checks", "derivatives", "kinks", "worst relative error"), *rows], left=2))
     for message in errors:
         print(f"\n{message}")
     return 1 if errors else 0
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+class _Parser(argparse.ArgumentParser):
+    """A command line that is wrong is one line and exit status 2, like anything else that cannot be done."""
+
+    def error(self, message: str) -> NoReturn:
+        raise MinidlError(f"{message}. See --help.")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from .nn.module import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
 from .random import default_rng
+from .table import table
 from .tensor import Tensor, tensor
 
 STEPS = 5
@@ -206,14 +207,7 @@ class Profiler:
             )
             for row in rows
         ]  # fmt: skip
-        widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-        lines = [
-            "  ".join(
-                text.ljust(w) if i < 3 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in cells
-        ]
-        return "\n".join([*(line.rstrip() for line in lines), f"one step of {self.steps}: {whole:.2f} ms"])
+        return f"{table(cells, left=3)}\none step of {self.steps}: {whole:.2f} ms"
 
     def plot(self, path: str | Path, by: str = "layer") -> None:
         """Draw the rows as bars, forward and backward: a PNG at ``path``."""

@@ -7,11 +7,14 @@
 (['direct', 'im2col'], True)
 """
 
+import argparse
+import json
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,10 +22,18 @@ from typing import Any
 import numpy as np
 
 from .. import backends, plugins, threads
-from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct
+from ..errors import MinidlError
+from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct, choose
+from ..kernels.numpy import memory
+from ..kernels.window import Padding, sliding_window
+from ..table import table
 
 Array = Any
 ROUNDS = 7
+LARGEST = 1 << 30
+"""Bytes of images, weights or outputs from which on the command refuses a layer: it makes several copies of them."""
+SUFFIXES = (".pdf", ".png", ".svg")
+"""What a plot may be."""
 
 
 @dataclass(frozen=True)
@@ -51,29 +62,35 @@ def measure(spec: ConvSpec, names: Sequence[str] | None = None, rounds: int = RO
     each, against the direct convolution in float64.
     """
     backend = backends.get("numpy")
-    made = {name: plugins.build("conv_algorithm", name, backend) for name in names or plugins.names("conv_algorithm")}
+    names = plugins.names("conv_algorithm") if names is None else names
+    made = {name: plugins.build("conv_algorithm", name, backend) for name in names}
     algorithms = {name: algorithm for name, algorithm in made.items() if algorithm.supports(spec)}
     x, w, dy = _arrays(spec)
     in_float64 = replace(spec, dtype=np.dtype(np.float64))
     expected = _results(Direct(backend), *_arrays(in_float64), in_float64)
-    errors, memory = {}, {}
+    errors, extra = {}, {}
     for name, algorithm in algorithms.items():
-        memory[name] = _extra_memory(lambda one=algorithm: _results(one, x, w, dy, spec))  # type: ignore[misc]
+        extra[name] = _extra_memory(lambda one=algorithm: _results(one, x, w, dy, spec))  # type: ignore[misc]
         errors[name] = max(map(_apart, _results(algorithm, x, w, dy, spec), expected))
     times = _times(algorithms, x, w, dy, spec, rounds)
     flops = spec.flops / 1e6
     rows = [
-        Row(name, one, two, flops / one, 2 * flops / two, memory[name], errors[name])
+        Row(name, one, two, flops / one, 2 * flops / two, extra[name], errors[name])
         for name, (one, two) in times.items()
     ]
     return sorted(rows, key=lambda row: row.total)
 
 
+def _shapes(spec: ConvSpec) -> list[tuple[int, ...]]:
+    """Of x, w and dy."""
+    window = spec.window
+    return [(spec.N, window.H, window.W, spec.C), (window.KH, window.KW, spec.C, spec.K), spec.output_shape]
+
+
 def _arrays(spec: ConvSpec) -> tuple[Array, Array, Array]:
     """Random x, w and dy: the same numbers in any dtype."""
-    rng, window = np.random.default_rng(0), spec.window
-    shapes = ((spec.N, window.H, window.W, spec.C), (window.KH, window.KW, spec.C, spec.K), spec.output_shape)
-    x, w, dy = (rng.standard_normal(shape, np.float32).astype(spec.dtype) for shape in shapes)
+    rng = np.random.default_rng(0)
+    x, w, dy = (rng.standard_normal(shape, np.float32).astype(spec.dtype) for shape in _shapes(spec))
     return x, w, dy
 
 
@@ -84,7 +101,10 @@ def _results(algorithm: ConvAlgorithm, x: Array, w: Array, dy: Array, spec: Conv
 
 
 def _apart(got: Array, expected: Array) -> float:
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
+    """The largest difference, relative to the largest number; infinite for NaN, and for a wrong shape."""
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        return float("inf")
+    return float(np.abs(got - expected).max(initial=0) / (np.abs(expected).max(initial=0) or 1))
 
 
 def _times(
@@ -106,7 +126,7 @@ def _times(
 def _extra_memory(work: Callable[[], list[Array]]) -> float:
     """The peak of what NumPy allocates while ``work`` runs, without its results, in MiB.
 
-    New threads do the work, as they have no scratch memory from before.
+    New threads do the work, as they have no scratch memory from before, and large results are made anew.
     """
     sizes: list[int] = []
 
@@ -115,6 +135,7 @@ def _extra_memory(work: Callable[[], list[Array]]) -> float:
         sizes.append(tracemalloc.get_traced_memory()[1] - results)
 
     threads.set_num_threads(threads.get_num_threads())
+    memory.clear()
     tracemalloc.start()
     try:
         worker = threading.Thread(target=watched)
@@ -126,8 +147,9 @@ def _extra_memory(work: Callable[[], list[Array]]) -> float:
 
 
 def plot(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Time, memory and error of every algorithm as bars: a PNG at ``path``."""
+    """Time, memory and error of every algorithm as bars, in the format that the suffix of ``path`` says."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(11, 0.5 * len(rows) + 1.6), layout="constrained")
     figure.suptitle(title, fontsize=10)
@@ -140,6 +162,138 @@ def plot(rows: Sequence[Row], title: str, path: Path) -> None:
     time_axes.legend(fontsize=8)
     memory_axes.barh(names, [row.memory for row in reversed(rows)], color="tab:green")
     memory_axes.set_xlabel("extra memory (MiB)")
-    error_axes.barh(names, [row.error for row in reversed(rows)], color="tab:red")
-    error_axes.set(xlabel="worst relative error", xscale="log")
+    errors = [min(row.error, 1.0) for row in reversed(rows)]  # it may be infinite
+    left = min(filter(None, errors), default=1e-16) / 10  # it may be 0, which has no logarithm
+    error_axes.set(xlabel="worst relative error", xscale="log", xlim=(left, 2 * max(left, *errors)))
+    error_axes.barh(names, [max(error, left) for error in errors], color="tab:red")
+    error_axes.xaxis.set_minor_formatter(NullFormatter())
     figure.savefig(path, dpi=110)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``bench conv``: by default the third layer of the documented network."""
+
+    def option(flag: str, kind: Callable[[str], Any], default: str, metavar: str, what: str) -> None:
+        parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=f"{what} (default: {default})")
+
+    parser.add_argument("names", nargs="*", metavar="NAME", help="algorithms (default: all that are installed)")
+    option("--size", _pair, "30", "N|HxW", "pixels of an image")
+    option("--channels", _count, "64", "C", "its channels")
+    option("--filters", _count, "128", "K", "the channels of the output")
+    option("--kernel", _pair, "3", "N|HxW", "the size of a filter")
+    option("--stride", _pair, "1", "N|HxW", "by how much it moves")
+    option("--padding", _padding, "valid", "valid|same|N|HxW", "zeros around an image")
+    option("--batch", _count, "8", "N", "images")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    option("--rounds", _count, str(ROUNDS), "N", "how often each is timed; medians count")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the table: {', '.join(SUFFIXES)}")
+    parser.add_argument("--json", action="store_true", help="print JSON: times in ms, rates in GFLOP/s, memory in MiB")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Measure one layer and print what came out; 1 if no algorithm can do it."""
+    _check_place(given.plot)
+    window = sliding_window(*given.size, given.kernel, given.stride, given.padding)
+    spec = ConvSpec(given.batch, given.channels, given.filters, window, np.dtype(given.dtype))
+    _check_size(spec)
+    for name in given.names:
+        plugins.get("conv_algorithm", name)
+    reasons = {name: why_not(name, spec) for name in given.names or plugins.names("conv_algorithm")}
+    rows = measure(spec, [name for name, reason in reasons.items() if not reason], given.rounds)
+    unable = {name: reason for name, reason in reasons.items() if reason}
+    auto = choose("auto", spec, backends.get("numpy")).name
+    title = f"{spec.N} images of {spec}" + (f", padding {window.padding[1:3]}" if window.padded else "")
+    print(as_json(title, rows, unable, auto) if given.json else as_text(title, rows, unable, auto, given.rounds))
+    if given.plot and rows:
+        try:
+            plot(rows, f"{title}; auto: {auto}", given.plot)
+        except OSError as error:
+            raise MinidlError(f"cannot write {given.plot}: {error.strerror}") from error
+    return 0 if rows else 1
+
+
+def why_not(name: str, spec: ConvSpec) -> str:
+    """Why an algorithm cannot be measured on a layer; nothing if it can."""
+    try:
+        algorithm = plugins.build("conv_algorithm", name, backends.get("numpy"))
+        if not algorithm.supports(spec):
+            return "does not support this layer"
+        _results(algorithm, *_arrays(spec), spec)
+    except MinidlError as error:
+        return str(error)
+    except Exception as error:  # a stranger's algorithm may raise anything
+        return f"fails ({type(error).__name__}: {error})"
+    return ""
+
+
+def as_text(title: str, rows: Sequence[Row], unable: dict[str, str], auto: str, rounds: int) -> str:
+    """The table, what is not in it and why, and what "auto" takes."""
+    head = (
+        "algorithm", "forward ms", "backward ms", "forward GFLOP/s", "backward GFLOP/s", "extra MiB", "worst error",
+    )  # fmt: skip
+    cells = [
+        (
+            row.name + (" (auto)" if row.name == auto else ""),
+            *(f"{number:.2f}" for number in (row.forward, row.backward)),
+            *(f"{number:.1f}" for number in (row.forward_rate, row.backward_rate, row.memory)),
+            f"{row.error:.1e}",
+        )
+        for row in rows
+    ]
+    lines = [
+        title,
+        f"{threads.get_num_threads()} threads, medians of {rounds}",
+        "",
+        *([table([head, *cells])] if rows else []),
+        *(f"{name}: {reason}" for name, reason in unable.items()),
+        "",
+        f"algorithm='auto' takes {auto} here. GFLOP/s count the operations of the definition, however many are done.",
+    ]
+    return "\n".join(lines)
+
+
+def as_json(title: str, rows: Sequence[Row], unable: dict[str, str], auto: str) -> str:
+    """The same for a program; an error that is infinite or no number is null."""
+    found: list[dict[str, Any]] = [asdict(row) | {"auto": row.name == auto} for row in rows]
+    for row in found:
+        row["error"] = row["error"] if np.isfinite(row["error"]) else None
+    algorithms = found + [{"name": name, "reason": reason} for name, reason in unable.items()]
+    return json.dumps({"layer": title, "threads": threads.get_num_threads(), "algorithms": algorithms}, indent=1)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got '{text}'")
+    return int(text)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    """A number twice, or two: "3" or "3x5"."""
+    numbers = text.split("x")
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"expected a number, or two as in 3x5, got '{text}'")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _padding(text: str) -> Padding:
+    return text if text in ("valid", "same") else _pair(text)  # type: ignore[return-value]
+
+
+def _check_size(spec: ConvSpec) -> None:
+    height, width = spec.window.padded_size
+    largest = spec.dtype.itemsize * max(*map(prod, _shapes(spec)), spec.N * height * width * spec.C)
+    if largest > LARGEST:
+        raise MinidlError(
+            f"this layer has an array of {largest / 2**30:.1f} GiB, expected {LARGEST / 2**30:.0f} GiB at most: "
+            "use smaller images, fewer of them, or fewer channels"
+        )
+
+
+def _check_place(path: Path | None) -> None:
+    """Complain about a file that cannot be drawn before anything is measured."""
+    if path is None:
+        return
+    if path.suffix not in SUFFIXES:
+        raise MinidlError(f"--plot draws {', '.join(SUFFIXES)}, got '{path}'")
+    if not path.parent.is_dir():
+        raise MinidlError(f"--plot {path}: there is no folder {path.parent}")

@@ -53,6 +53,12 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
     return array
 
 
+def clear() -> None:
+    """Keep nothing: what somebody holds lives on, and is freed with its last reference like any other array."""
+    with _lock:
+        _buffers.clear()
+
+
 def _buffer(nbytes: int) -> Array:
     for position in range(len(_buffers)):
         if _buffers[position].nbytes == nbytes and _is_free(position):

@@ -1,0 +1,20 @@
+"""Rows of text as a table."""
+
+from collections.abc import Sequence
+
+
+def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Rows, the first of them the head, in columns; so many on the ``left`` hold words, the others numbers.
+
+    >>> print(table([("algorithm", "ms"), ("direct", "12.5"), ("fft", "7.0")]))
+    algorithm    ms
+    direct     12.5
+    fft         7.0
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(_cells(row, widths, left)).rstrip() for row in rows)
+
+
+def _cells(row: Sequence[str], widths: Sequence[int], left: int) -> list[str]:
+    cells = enumerate(zip(row, widths, strict=True))
+    return [text.ljust(width) if column < left else text.rjust(width) for column, (text, width) in cells]
