@@ -10,6 +10,7 @@ import numpy as np
 
 from . import backends, plugins
 from .errors import GraphError, MinidlError
+from .kernels.reference import AdamStep
 from .tensor import Tensor
 
 Array = Any
@@ -155,6 +156,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam: a step lr m / (sqrt(v) + eps), m and v running means of the gradient and its square, without their bias.
 
+    The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one pass.
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
     """
 
@@ -172,28 +174,19 @@ class Adam(Optimizer):
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         backend = backends.of(param)
-        xp = backend.xp
-        m = state.setdefault("m", xp.zeros_like(param))
-        v = state.setdefault("v", xp.zeros_like(param))
+        m = state.setdefault("m", backend.xp.zeros_like(param))
+        v = state.setdefault("v", backend.xp.zeros_like(param))
         t = state["t"] = state.get("t", 0) + 1
         beta1, beta2 = self.betas
-        size = self.lr / (1 - beta1**t)
-        unbias = 1 / sqrt(1 - beta2**t)
-        keep = 1 - self.lr * self.weight_decay
-
-        def formula(param: Array, grad: Array, m: Array, v: Array) -> None:
-            m *= beta1
-            m += (1 - beta1) * grad
-            v *= beta2
-            v += (1 - beta2) * grad * grad
-            if keep != 1:
-                param *= keep
-            scale = xp.sqrt(v)
-            scale *= unbias
-            scale += self.eps
-            param -= size * m / scale
-
-        backend.for_blocks(formula, (param, grad, m, v))
+        step = AdamStep(
+            lr=self.lr / (1 - beta1**t),
+            unbias=1 / sqrt(1 - beta2**t),
+            beta1=beta1,
+            beta2=beta2,
+            eps=self.eps,
+            keep=1 - self.lr * self.weight_decay,
+        )
+        backend.adam(param, grad, m, v, step)
 
 
 @plugins.register("optimizer", "adamw")

@@ -28,8 +28,14 @@ def naive_convolution(x: Any, w: Any, b: Any, stride: int, pad: int) -> Any:
     return y
 
 
-CONVOLUTIONS = [(name, 1, pad) for name in ("auto", *md.plugins.names("conv_algorithm")) for pad in (0, 1)]
-CONVOLUTIONS += [(name, stride, stride - 1) for name in ("auto", "direct", "im2col", "fft") for stride in (2, 3)]
+CONVOLUTIONS = [
+    *(
+        (name, 1, pad)
+        for name in ("auto", "direct", "fft", "im2col", "shifted", "winograd", "winograd2d")
+        for pad in (0, 1)
+    ),
+    *((name, stride, stride - 1) for name in ("auto", "direct", "fft", "im2col") for stride in (2, 3)),
+]
 
 
 @pytest.mark.parametrize(("algorithm", "stride", "pad"), CONVOLUTIONS)

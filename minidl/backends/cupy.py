@@ -1,13 +1,26 @@
 """The CuPy backend: the same ops on an NVIDIA GPU."""
 
 import importlib.util
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..kernels.conv import ConvSpec
+from ..kernels.cupy import (
+    conv,  # noqa: F401 - registers the algorithms
+    elementwise,
+    pool,
+    reduce,
+)
+from ..kernels.cupy.source import TYPES
+from ..kernels.reference import AdamStep
+from ..kernels.window import Window
 from .base import Backend
+
+Array = Any
 
 
 class CuPyBackend(Backend):
@@ -25,6 +38,39 @@ class CuPyBackend(Backend):
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
+
+    def convolutions(self, spec: ConvSpec) -> Sequence[str]:
+        return ("first_layer", "gemm", "direct")
+
+    def relu_backward(self, dy: Array, y: Array) -> Array:
+        return elementwise.relu_backward(self.xp, dy, y) if _typed(dy, y) else super().relu_backward(dy, y)
+
+    def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
+        able = _typed(x) and pool.supports(self.xp, window)
+        return pool.max_pool(self.xp, x, window) if able else super().max_pool(x, window)
+
+    def max_pool_backward(self, dy: Array, argmax: Array, window: Window) -> Array:
+        able = _typed(dy) and pool.supports(self.xp, window)
+        return (
+            pool.max_pool_backward(self.xp, dy, argmax, window)
+            if able
+            else super().max_pool_backward(dy, argmax, window)
+        )
+
+    def sum_to_channels(self, dy: Array) -> Array:
+        rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
+        return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
+
+    def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
+        if _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v)):
+            elementwise.adam(self.xp, param, grad, m, v, step)
+        else:
+            super().adam(param, grad, m, v, step)
+
+
+def _typed(*arrays: Array) -> bool:
+    """Whether there are kernels for arrays of this dtype: float32 and float64, the same for all."""
+    return arrays[0].dtype in TYPES and all(array.dtype == arrays[0].dtype for array in arrays)
 
 
 def _usable_cupy() -> Any:

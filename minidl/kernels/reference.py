@@ -5,11 +5,22 @@ All arrays are NHWC, all results have the dtype of the inputs, and no input is w
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .window import Window, pad
 
 Array = Any
+
+
+class AdamStep(NamedTuple):
+    """The constants of one step of Adam: ``lr`` and ``unbias`` make up for the short past of m and v."""
+
+    lr: float
+    unbias: float
+    beta1: float
+    beta2: float
+    eps: float
+    keep: float
 
 
 class ReferenceKernels:
@@ -85,6 +96,24 @@ class ReferenceKernels:
     def for_blocks(self, formula: Any, arrays: Iterable[Array]) -> None:
         """``formula(*arrays)``, for an elementwise formula that works in place: a backend may cut the arrays up."""
         formula(*arrays)
+
+    def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
+        """p = keep p - lr m / (sqrt(v) unbias + eps), in place, once m and v have moved towards grad and its square."""
+        lr, unbias, beta1, beta2, eps, keep = step
+
+        def formula(param: Array, grad: Array, m: Array, v: Array) -> None:
+            m *= beta1
+            m += (1 - beta1) * grad
+            v *= beta2
+            v += (1 - beta2) * grad * grad
+            if keep != 1:
+                param *= keep
+            scale = self.xp.sqrt(v)
+            scale *= unbias
+            scale += eps
+            param -= lr * m / scale
+
+        self.for_blocks(formula, (param, grad, m, v))
 
 
 def argmax_dtype(xp: Any, window: Window) -> Any:

@@ -226,7 +226,7 @@ def conv_subject(name: str, algorithm: type[ConvAlgorithm], examples: Iterable[C
     Raises :class:`MinidlError` if there is none.
     """
     examples, reasons = list(examples), []
-    for backend in ("numpy", *other_backends()):
+    for backend in ("numpy", *other_backends(), "emulated"):
         try:
             subject = ConvAlgorithmSubject(name, algorithm, examples, backend)
         except BackendError as error:

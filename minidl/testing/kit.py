@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .. import backends, plugins
 from ..errors import BackendError, MinidlError, suggestion
 from ..tensor import Tensor
+from .emulated import EmulatedBackend
 from .gradcheck import GradcheckResult
 from .strict import StrictBackend
 
@@ -249,8 +250,12 @@ ARRANGEMENTS: tuple[Callable[[Any], Any], ...] = (fortran, strided, reversed_ord
 
 
 def other_backends() -> list[str]:
-    """The backends to compare NumPy's results with: the strict stand-in, and CuPy where it works."""
+    """The backends to compare NumPy's results with: the strict stand-in, and CuPy where it works.
+
+    The emulated one is there by name, for what needs kernels.
+    """
     plugins.register("backend", "strict")(StrictBackend)
+    plugins.register("backend", "emulated")(EmulatedBackend)
     found = ["strict"]
     try:
         backends.get("cupy")

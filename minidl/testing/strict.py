@@ -30,7 +30,7 @@ from ..backends import Backend
 
 FUNCTIONS = (
     "abs", "add", "arange", "argmax", "argmin", "ascontiguousarray", "broadcast_to", "clip", "concatenate",
-    "cos", "divide", "empty", "empty_like", "equal", "exp", "expand_dims", "eye", "flip", "full", "full_like",
+    "cos", "divide", "dot", "empty", "empty_like", "equal", "exp", "expand_dims", "eye", "flip", "full", "full_like",
     "greater", "isfinite", "isnan", "less", "linspace", "log", "log1p", "logical_and", "logical_not",
     "logical_or", "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative",
     "not_equal", "ones", "ones_like", "pad", "power", "prod", "ravel", "repeat", "reshape", "sign", "sin",
@@ -69,36 +69,41 @@ class StrictArray:
 
     @property
     def base(self) -> "StrictArray | None":
-        return None if self._host.base is None else StrictArray(self._host.base)
+        return None if self._host.base is None else type(self)(self._host.base)
 
     @property
     def T(self) -> "StrictArray":
-        return StrictArray(self._host.T)
+        return type(self)(self._host.T)
+
+    @classmethod
+    def _wrap(cls, value: Any) -> Any:
+        """Every array that comes out is a device array, results without axes too."""
+        return cls(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
 
     def __len__(self) -> int:
         return len(self._host)
 
     def __getitem__(self, index: Any) -> Any:
-        return _wrap(self._host[_index(index)])
+        return self._wrap(self._host[_index(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._host[_index(index)] = _operand(value)
 
     def __neg__(self) -> Any:
-        return _wrap(-self._host)
+        return self._wrap(-self._host)
 
     def __abs__(self) -> Any:
-        return _wrap(abs(self._host))
+        return self._wrap(abs(self._host))
 
     def __invert__(self) -> Any:
-        return _wrap(~self._host)
+        return self._wrap(~self._host)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in METHODS:
             raise AttributeError(f"a device array has no '{name}', or minidl does not know that CuPy's has")
 
         def method(*args: Any, **options: Any) -> Any:
-            return _wrap(getattr(self._host, name)(*map(_operand, args), **_operands(options)))
+            return self._wrap(getattr(self._host, name)(*map(_operand, args), **_operands(options)))
 
         return method
 
@@ -126,7 +131,7 @@ METHODS = (
 
 def _operator(name: str) -> Callable[[StrictArray, Any], Any]:
     def operate(self: StrictArray, other: Any) -> Any:
-        return _wrap(getattr(self._host, name)(_operand(other)))
+        return self._wrap(getattr(self._host, name)(_operand(other)))
 
     return operate
 
@@ -134,11 +139,6 @@ def _operator(name: str) -> Callable[[StrictArray, Any], Any]:
 for _name in OPERATORS:
     for _prefix in ("", "r", "i") if _name not in ("lt", "le", "gt", "ge", "eq", "ne") else ("",):
         setattr(StrictArray, f"__{_prefix}{_name}__", _operator(f"__{_prefix}{_name}__"))
-
-
-def _wrap(value: Any) -> Any:
-    """Every array that comes out is a device array, results without axes too."""
-    return StrictArray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _operand(value: Any) -> Any:
@@ -161,20 +161,28 @@ def _index(index: Any) -> Any:
     return tuple(map(_operand, index)) if isinstance(index, tuple) else _operand(index)
 
 
-class _Module:
+class StrictModule:
     """The array module: NumPy's functions on device arrays, as far as CuPy has them."""
 
-    ndarray = StrictArray
     add: Any
 
-    def __init__(self) -> None:
+    def __init__(self, array_type: type[StrictArray] = StrictArray) -> None:
+        self.ndarray = array_type
         for name in FUNCTIONS:
-            setattr(self, name, _function(getattr(np, name)))
+            setattr(self, name, self._function(getattr(np, name)))
         for name in CONSTANTS:
             setattr(self, name, getattr(np, name))
-        self.add.at = _function(np.add.at)
-        view = _function(np.lib.stride_tricks.sliding_window_view)
+        self.add.at = self._function(np.add.at)
+        view = self._function(np.lib.stride_tricks.sliding_window_view)
         self.lib = SimpleNamespace(stride_tricks=SimpleNamespace(sliding_window_view=view))
+
+    def _function(self, function: Callable[..., Any]) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            out = options.get("out")
+            result = function(*map(_operand, args), **_operands(options))
+            return out if out is not None else self.ndarray._wrap(result)
+
+        return call
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -182,21 +190,12 @@ class _Module:
         )
 
 
-def _function(function: Callable[..., Any]) -> Any:
-    def call(*args: Any, **options: Any) -> Any:
-        out = options.get("out")
-        result = function(*map(_operand, args), **_operands(options))
-        return out if out is not None else _wrap(result)
-
-    return call
-
-
 class StrictBackend(Backend):
     """The backend of the stand-in; ``to_device`` and ``to_host`` count the copies across."""
 
     name = "strict"
-    xp = _Module()
-    array_type = StrictArray
+    xp: Any = StrictModule()
+    array_type: type[StrictArray] = StrictArray
 
     def __init__(self) -> None:
         self.to_device = 0
@@ -204,9 +203,9 @@ class StrictBackend(Backend):
 
     def asarray(self, value: Any, dtype: Any = None) -> StrictArray:
         if isinstance(value, StrictArray):
-            return value if dtype is None or value.dtype == dtype else StrictArray(value._host.astype(dtype))
+            return value if dtype is None or value.dtype == dtype else self.array_type(value._host.astype(dtype))
         self.to_device += isinstance(value, np.ndarray | list)  # numbers travel with the call that uses them
-        return StrictArray(np.array(value, dtype))
+        return self.array_type(np.array(value, dtype))
 
     def to_numpy(self, array: StrictArray) -> NDArray[Any]:
         self.to_host += 1

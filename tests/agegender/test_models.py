@@ -1,10 +1,14 @@
 """The documented model is the documented one."""
 
+import shutil
+from typing import Any
+
 import numpy as np
 import pytest
 
 import minidl as md
 from agegender import models, tasks
+from minidl import optim
 from minidl.errors import PluginError
 
 
@@ -58,6 +62,41 @@ def test_the_loss_is_cross_entropy_plus_years() -> None:
     outputs = {"gender": logits, "age": years}
     assert tasks.gender_accuracy(outputs, targets) == 0.5
     assert tasks.age_mae(outputs, targets) == 4.0
+
+
+EMULATED = pytest.param(
+    "emulated",
+    marks=pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing"),
+)
+
+
+@pytest.mark.parametrize("name", ["strict", EMULATED])
+def test_a_training_step_on_a_gpu_copies_nothing_and_gives_what_it_gives_on_the_cpu(name: str) -> None:
+    backend: Any = md.backends.get(name)
+    images = np.random.default_rng(0).random((2, 128, 128, 1), np.float32)
+    targets = {"gender": np.array([[1.0], [0.0]], np.float32), "age": np.array([[33.0], [45.0]], np.float32)}
+
+    def trained(place: Any) -> tuple[dict[str, Any], Any]:
+        model = models.build("documented", rng=md.Generator(0)).to(place.name)
+        optimizer = optim.Adam(model.parameters())
+        x = md.tensor(images, backend=place.name)
+        there = {key: place.asarray(value) for key, value in targets.items()}
+        before = (backend.to_device, backend.to_host)
+        loss = tasks.loss(model(x), there)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert (backend.to_device, backend.to_host) == before, "a step must not copy between host and device"
+        gradients = {key: place.to_numpy(parameter.grad) for key, parameter in model.named_parameters()}
+        return gradients, loss.item()
+
+    (gradients, loss), (expected, expected_loss) = trained(backend), trained(md.backends.default)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    for key, gradient in gradients.items():
+        assert gradient.dtype == np.float32
+        np.testing.assert_allclose(
+            gradient, expected[key], rtol=1e-3, atol=1e-3 * np.abs(expected[key]).max(), err_msg=key
+        )
 
 
 def test_baselines_come_from_the_training_part() -> None:

@@ -1,0 +1,177 @@
+"""Convolutions on the GPU: a matrix product by cuBLAS for any sizes, and a kernel of its own for the first layer.
+
+Fused passes keep a byte for each maximum and nothing else of the convolution's output, which is the largest array of a
+network: on a GPU a training step waits for memory, not for arithmetic.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ... import plugins
+from ..conv.algorithm import ConvAlgorithm, ConvSpec
+from ..window import Window
+from . import pool as pooling
+from .reduce import GROUPS, LANES, parts_of, sum_rows
+from .source import TYPES, by_value, in_blocks, kernel, name_of
+
+Array = Any
+
+COLUMNS_BYTES = 1 << 28
+"""Memory of the columns that are made at a time; it depends on no card, so neither do the sums."""
+FILTERS = 4
+"""How many filters a thread of the first layer computes, where their number is a multiple of it."""
+
+
+@plugins.register("conv_algorithm", "gemm")
+class Gemm(ConvAlgorithm):
+    """Windows as rows of a matrix, times a matrix of weights, for as many images as fit into the working memory."""
+
+    def supports(self, spec: ConvSpec) -> bool:
+        return hasattr(self.xp, "RawModule") and spec.dtype in TYPES
+
+    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
+        return not pool.padded and pooling.supports(self.xp, pool)
+
+    def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
+        x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
+        y = self.xp.empty(spec.output_shape, x.dtype)
+        for chunk, part in _chunks(spec):
+            self.xp.dot(self._columns(x[chunk], part), filters, out=y[chunk].reshape(-1, spec.K))
+        if b is not None:
+            y += b
+        return y, None
+
+    def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
+        dy, filters, dx = self.xp.ascontiguousarray(dy), _matrix(self.xp, w, spec), self._empty_images(spec)
+        for chunk, part in _chunks(spec):
+            self._spread(dy[chunk], filters, part, dx[chunk])
+        return dx
+
+    def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
+        x, dy, dw = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(dy), self._no_gradient(spec)
+        for chunk, part in _chunks(spec):
+            dw += self.xp.dot(self._columns(x[chunk], part).T, dy[chunk].reshape(-1, spec.K))
+        return dw.reshape(spec.window.KH, spec.window.KW, spec.C, spec.K)
+
+    def forward_pooled(
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
+    ) -> tuple[Array, Array | None]:
+        """relu(max pool(convolution) + b), an array (N, POH, POW, K), and the tap that held each maximum, if wanted."""
+        x, b, filters = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
+        y, argmax = self._empty_pooled(spec, pool, needs_argmax)
+        for chunk, part in _chunks(spec):
+            convolved = self.xp.dot(self._columns(x[chunk], part), filters).reshape(part.output_shape)
+            pooling.pool_into(self.xp, convolved, b, pool, y[chunk], None if argmax is None else argmax[chunk])
+        return y, argmax
+
+    def backward_pooled(
+        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
+    ) -> tuple[Array | None, Array, Array]:
+        """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
+        x, filters, dw = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec), self._no_gradient(spec)
+        dx = self._empty_images(spec) if needs_dx else None
+        through_relu = self.backend.relu_backward(dy, y)
+        for chunk, part in _chunks(spec):
+            unpooled = pooling.max_pool_backward(self.xp, through_relu[chunk], argmax[chunk], pool)
+            dw += self.xp.dot(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
+            if dx is not None:
+                self._spread(unpooled, filters, part, dx[chunk])
+        return dx, dw.reshape(w.shape), self.backend.sum_to_channels(through_relu)
+
+    def _columns(self, x: Array, spec: ConvSpec) -> Array:
+        """The windows of images as a matrix (N OH OW, KH KW C)."""
+        window = spec.window
+        length = window.KH * window.KW * spec.C
+        columns = self.xp.empty((spec.N * window.OH * window.OW, length), x.dtype)
+        run = kernel(self.xp, "im2col.cu", name_of("im2col", x.dtype))
+        arguments = (x, columns, by_value(window), self.xp.int32(spec.C))
+        run(*in_blocks(spec.N * window.OH, window.OW * length), arguments)
+        return columns
+
+    def _spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
+        """Write the gradient for the images."""
+        window = spec.window
+        columns = self.xp.dot(dy.reshape(-1, spec.K), filters.T)
+        run = kernel(self.xp, "im2col.cu", name_of("col2im", dy.dtype))
+        arguments = (columns, dx, by_value(window), self.xp.int32(spec.C))
+        run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)
+
+    def _empty_images(self, spec: ConvSpec) -> Array:
+        return self.xp.empty((spec.N, spec.window.H, spec.window.W, spec.C), spec.dtype)
+
+    def _empty_pooled(self, spec: ConvSpec, pool: Window, needs_argmax: bool) -> tuple[Array, Array | None]:
+        y = self.xp.empty((spec.N, pool.OH, pool.OW, spec.K), spec.dtype)
+        return y, self.xp.empty(y.shape, self.xp.uint8) if needs_argmax else None
+
+    def _no_gradient(self, spec: ConvSpec) -> Array:
+        return self.xp.zeros((spec.window.KH * spec.window.KW * spec.C, spec.K), spec.dtype)
+
+
+@plugins.register("conv_algorithm", "first_layer")
+class FirstLayer(Gemm):
+    """Convolution, ReLU and max pooling of images with few channels in one pass, see first_layer.cu; else Gemm."""
+
+    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
+        conv = spec.window
+        pixels = (pool.KH + conv.KH - 1) * (pool.KW + conv.KW - 1)
+        return (
+            super().supports_pooled(spec, pool)
+            and spec.C <= 4
+            and (conv.SH, conv.SW) == (1, 1)
+            and (pool.SH, pool.SW) == (pool.KH, pool.KW)
+            and pixels <= 36  # they and the sums live in registers, of which a thread has 255
+            and pool.KH * pool.KW <= 9
+        )
+
+    def forward_pooled(
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
+    ) -> tuple[Array, Array | None]:
+        """As :meth:`Gemm.forward_pooled`."""
+        y, argmax = self._empty_pooled(spec, pool, needs_argmax)
+        if y.size:
+            filters = FILTERS if spec.K % FILTERS == 0 else 1
+            name = name_of("convolve_and_pool", spec.dtype, *_sizes(spec, pool), filters)
+            inputs = map(self.xp.ascontiguousarray, (x, w, b))
+            sizes = (by_value(spec.window), by_value(pool), self.xp.int32(spec.C), self.xp.int32(spec.K))
+            grid, block = in_blocks(spec.N * pool.OH, pool.OW * spec.K // filters)
+            kernel(self.xp, "first_layer.cu", name)(grid, block, (*inputs, y, argmax, *sizes))
+        return y, argmax
+
+    def backward_pooled(
+        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
+    ) -> tuple[Array | None, Array, Array]:
+        """As :meth:`Gemm.backward_pooled`. The first layer of a network needs no dx, which is left to it."""
+        dx = super().backward_pooled(dy, x, w, y, argmax, spec, pool, True)[0] if needs_dx else None
+        rows, count = w.size // spec.K + 1, parts_of(spec.N * pool.OH * pool.OW)
+        parts = self.xp.empty((count, rows * spec.K), spec.dtype)
+        name = name_of("weight_gradients", spec.dtype, *_sizes(spec, pool))
+        sizes = (spec.N, spec.C, spec.K)
+        arguments = (
+            *map(self.xp.ascontiguousarray, (x, dy)),
+            *(y, argmax, parts, by_value(spec.window), by_value(pool)),
+            *map(self.xp.int32, sizes),
+        )
+        kernel(self.xp, "first_layer.cu", name)((count, -(-spec.K // LANES), spec.C), (LANES, GROUPS), arguments)
+        sums = sum_rows(self.xp, parts).reshape(rows, spec.K)
+        return dx, sums[:-1].reshape(w.shape), sums[-1]
+
+
+def _matrix(xp: Any, w: Array, spec: ConvSpec) -> Array:
+    """The weights as a matrix (KH KW C, K)."""
+    return xp.ascontiguousarray(w).reshape(-1, spec.K)
+
+
+def _sizes(spec: ConvSpec, pool: Window) -> tuple[int, int, int, int]:
+    """What the kernels of first_layer.cu are compiled for."""
+    return spec.window.KH, spec.window.KW, pool.KH, pool.KW
+
+
+def _chunks(spec: ConvSpec) -> Iterator[tuple[slice, ConvSpec]]:
+    """The batch in parts whose columns fit into ``COLUMNS_BYTES``, and their sizes."""
+    window = spec.window
+    image = window.OH * window.OW * window.KH * window.KW * spec.C * spec.dtype.itemsize
+    step = max(1, COLUMNS_BYTES // image)
+    for start in range(0, spec.N, step):
+        end = min(start + step, spec.N)
+        yield slice(start, end), replace(spec, N=end - start)

@@ -1,0 +1,36 @@
+// The windows of images as rows of a matrix, so that a convolution is one matrix product; and the way back.
+// Chellapilla, Puri and Simard, "High Performance Convolutional Neural Networks for Document Processing" (2006).
+#include "window.cuh"
+
+// columns (N OH OW, KH KW C) of images x (N, H, W, C). Blocks walk along the windows of one output row.
+template <typename T> __global__ void im2col(const T* x, T* columns, Window window, int C) {
+    const int n = blockIdx.x / window.OH, oh = blockIdx.x % window.OH;
+    const int length = window.OW * window.KH * window.KW * C;
+    const int at = blockIdx.y * blockDim.x + threadIdx.x;
+    if (at >= length) return;
+    const int c = at % C, kw = at / C % window.KW, kh = at / (C * window.KW) % window.KH;
+    const int ow = at / (C * window.KW * window.KH);
+    const int h = oh * window.SH + kh - window.top, w = ow * window.SW + kw - window.left;
+    const bool pixel = inside(h, window.H) && inside(w, window.W);
+    columns[size_t(blockIdx.x) * length + at] =
+        pixel ? x[((size_t(n) * window.H + h) * window.W + w) * C + c] : T(0);
+}
+
+// dx (N, H, W, C): every pixel adds up the numbers of columns that it was copied to, in the order of their taps.
+template <typename T> __global__ void col2im(const T* columns, T* dx, Window window, int C) {
+    const int n = blockIdx.x / window.H, h = blockIdx.x % window.H + window.top;
+    const int column = blockIdx.y * blockDim.x + threadIdx.x;
+    if (column >= window.W * C) return;
+    const int w = column / C + window.left, c = column % C;
+    const int first_row = first_window(h, window.KH, window.SH), first = first_window(w, window.KW, window.SW);
+    const int last_row = last_window(h, window.SH, window.OH), last = last_window(w, window.SW, window.OW);
+    T sum = 0;
+    for (int oh = last_row; oh >= first_row; --oh) {
+        for (int ow = last; ow >= first; --ow) {
+            const int tap = (h - oh * window.SH) * window.KW + w - ow * window.SW;
+            const size_t row = (size_t(n) * window.OH + oh) * window.OW + ow;
+            sum += columns[(row * window.KH * window.KW + tap) * C + c];
+        }
+    }
+    dx[size_t(blockIdx.x) * window.W * C + column] = sum;
+}

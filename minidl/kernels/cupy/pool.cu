@@ -1,0 +1,51 @@
+// Max pooling of images (N, H, W, C), with bias and ReLU after it where they are wanted. One thread for each number of
+// the result; blocks walk along the rows of it, so neighbouring threads read and write neighbouring numbers.
+#include "window.cuh"
+
+// y and the tap that held each maximum (not written where argmax is null). With a bias, y = relu(maximum + bias), which
+// is the maximum of relu(x + bias): adding and ReLU keep the order.
+template <typename T>
+__global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax, Window window, int C) {
+    const int n = blockIdx.x / window.OH, oh = blockIdx.x % window.OH;
+    const int column = blockIdx.y * blockDim.x + threadIdx.x;
+    if (column >= window.OW * C) return;
+    const int ow = column / C, c = column % C;
+    T best = T(__int_as_float(0xff800000));  // minus infinity, which is the padding too
+    int tap = 0;
+    for (int kh = 0; kh < window.KH; ++kh) {
+        const int h = oh * window.SH + kh - window.top;
+        if (!inside(h, window.H)) continue;
+        for (int kw = 0; kw < window.KW; ++kw) {
+            const int w = ow * window.SW + kw - window.left;
+            if (!inside(w, window.W)) continue;
+            const T value = x[((size_t(n) * window.H + h) * window.W + w) * C + c];
+            if (wins(value, best)) {
+                best = value;
+                tap = kh * window.KW + kw;
+            }
+        }
+    }
+    const size_t at = size_t(blockIdx.x) * window.OW * C + column;
+    y[at] = bias ? relu(best + bias[c]) : best;
+    if (argmax) argmax[at] = tap;
+}
+
+// The gradient for x: every pixel adds up dy of the windows whose maximum it was, in the order of their taps.
+template <typename T>
+__global__ void max_pool_backward(const T* dy, const unsigned char* argmax, T* dx, Window window, int C) {
+    const int n = blockIdx.x / window.H, h = blockIdx.x % window.H + window.top;
+    const int column = blockIdx.y * blockDim.x + threadIdx.x;
+    if (column >= window.W * C) return;
+    const int w = column / C + window.left, c = column % C;
+    const int first_row = first_window(h, window.KH, window.SH), first = first_window(w, window.KW, window.SW);
+    const int last_row = last_window(h, window.SH, window.OH), last = last_window(w, window.SW, window.OW);
+    T sum = 0;
+    for (int oh = last_row; oh >= first_row; --oh) {
+        for (int ow = last; ow >= first; --ow) {
+            const size_t at = ((size_t(n) * window.OH + oh) * window.OW + ow) * C + c;
+            const int tap = (h - oh * window.SH) * window.KW + w - ow * window.SW;
+            if (argmax[at] == tap) sum += dy[at];
+        }
+    }
+    dx[size_t(blockIdx.x) * window.W * C + column] = sum;
+}

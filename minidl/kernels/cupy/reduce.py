@@ -1,0 +1,37 @@
+"""Sums that are the same every time: see reduce.cu."""
+
+from typing import Any
+
+from .source import kernel, name_of
+
+Array = Any
+
+LANES, GROUPS = 32, 8
+"""The block of a kernel that sums: so many columns, and so many threads for each."""
+LEAST_ROWS = 256
+"""Rows in a part, at least: enough to be worth a block."""
+MOST_PARTS = 1024
+"""A number for every card, as the order of the sums must not depend on it: a few blocks for each multiprocessor."""
+
+
+def parts_of(rows: int) -> int:
+    """Into how many parts so many rows are cut.
+
+    >>> parts_of(10), parts_of(1000), parts_of(10**9)
+    (1, 3, 1024)
+    """
+    return max(1, min(rows // LEAST_ROWS, MOST_PARTS))
+
+
+def sum_rows(xp: Any, x: Array) -> Array:
+    """The sum (columns,) of a matrix (rows, columns) over its rows."""
+    parts = parts_of(len(x))
+    return _sum_parts(xp, x, parts) if parts == 1 else _sum_parts(xp, _sum_parts(xp, x, parts), 1)
+
+
+def _sum_parts(xp: Any, x: Array, parts: int) -> Array:
+    rows, columns = x.shape
+    sums = xp.empty((parts, columns), x.dtype)
+    run = kernel(xp, "reduce.cu", name_of("sum_rows", x.dtype))
+    run((-(-columns // LANES), parts), (LANES, GROUPS), (x, sums, xp.int64(rows), xp.int32(columns)))
+    return sums if parts > 1 else sums[0]

@@ -1,0 +1,67 @@
+"""From a ``.cu`` file to a launch: CuPy compiles each kernel for the card when it is first used, and keeps it.
+
+Kernels are C++ templates over the type of the numbers (``float`` or ``double``, which gradient checks use) and, where
+speed depends on it, over sizes: what is launched is a name such as ``max_pool<float>``.
+"""
+
+import dataclasses
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..window import Window
+
+Array = Any
+
+FOLDER = Path(__file__).parent
+OPTIONS = ("-std=c++17",)
+THREADS = 256
+"""Threads in a block."""
+TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+"""The dtypes that there are kernels for, and their names in C++."""
+WINDOW = np.dtype([(field.name, np.int32) for field in dataclasses.fields(Window)])
+"""The struct Window of window.cuh."""
+
+
+@functools.cache
+def source(file: str) -> str:
+    """The text of a ``.cu`` file with its headers in place of their names.
+
+    CuPy keeps compiled kernels on disk by their text: with the headers in it, an edited one is compiled again.
+    """
+    text = (FOLDER / file).read_text()
+    return re.sub(r'^#include "(\w+\.cuh)"$', lambda found: source(found[1]), text, flags=re.MULTILINE)
+
+
+@functools.cache
+def kernel(xp: Any, file: str, name: str) -> Any:
+    """A kernel by its full name, such as ``max_pool<float>``, compiled by ``xp.RawModule``."""
+    module = xp.RawModule(code=source(file), options=OPTIONS, name_expressions=(name,))
+    return module.get_function(name)
+
+
+def name_of(template: str, dtype: Any, *sizes: int) -> str:
+    """The full name of a kernel.
+
+    >>> name_of("convolve", np.float32, 3, 3)
+    'convolve<float, 3, 3>'
+    """
+    return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *map(str, sizes)))}>"
+
+
+def by_value(window: Window) -> NDArray[Any]:
+    """A window as an argument of a kernel: CuPy passes a NumPy array of one element by value."""
+    return np.array(dataclasses.astuple(window), WINDOW)
+
+
+def in_blocks(rows: int, columns: int) -> tuple[tuple[int, int], tuple[int]]:
+    """The grid and the block of a kernel with a thread for each of ``columns`` numbers in each of ``rows``.
+
+    >>> in_blocks(10, 300)
+    ((10, 2), (256,))
+    """
+    return (rows, -(-columns // THREADS)), (THREADS,)

@@ -1,0 +1,139 @@
+// What CUDA C++ means on a processor: the threads of a grid run one after another, so that kernels are tested without a
+// GPU, from the very source that nvcc compiles.
+//
+// A kernel that waits at __syncthreads() runs each thread of a block on a stack of its own, up to the next barrier at a
+// time. Nothing may depend on the order of threads and blocks, so it is an unusual one: blocks from the last to the
+// first, and the threads of a block from the last to the first in every other phase.
+//
+// Few headers, as they take most of the time that it takes to compile a kernel.
+#include <cstddef>
+#include <type_traits>
+#include <ucontext.h>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static
+
+struct dim3 {
+    unsigned x, y, z;
+    unsigned size() const { return x * y * z; }
+    dim3 at(unsigned number) const { return {number % x, number / x % y, number / x / y}; }
+};
+static dim3 gridDim, blockDim, blockIdx, threadIdx;
+
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
+inline float sqrt(float x) { return __builtin_sqrtf(x); }
+inline double sqrt(double x) { return __builtin_sqrt(x); }
+
+inline float __int_as_float(int bits) {
+    float value;
+    __builtin_memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+namespace emulated {
+
+constexpr size_t STACK = 1 << 16;
+
+struct Thread {
+    ucontext_t context;
+    char* stack;
+    bool done;
+};
+static Thread threads[1024];
+static ucontext_t scheduler;
+static Thread* running;
+static void (*body)(void*);
+static void* arguments;
+
+static void run_thread() {
+    body(arguments);
+    running->done = true;
+}
+
+// All threads of a block to their ends; false if some wait at a barrier that others never reach.
+static bool run_block() {
+    const unsigned count = blockDim.size();
+    for (unsigned i = 0; i < count; ++i) {
+        Thread& thread = threads[i];
+        if (!thread.stack) thread.stack = new char[STACK];
+        thread.done = false;
+        getcontext(&thread.context);
+        thread.context.uc_stack.ss_sp = thread.stack;
+        thread.context.uc_stack.ss_size = STACK;
+        thread.context.uc_link = &scheduler;
+        makecontext(&thread.context, run_thread, 0);
+    }
+    for (bool forward = true;; forward = !forward) {
+        unsigned done = 0;
+        for (unsigned i = 0; i < count; ++i) {
+            const unsigned number = forward ? i : count - 1 - i;
+            threadIdx = blockDim.at(number);
+            running = &threads[number];
+            swapcontext(&scheduler, &running->context);
+            done += running->done;
+        }
+        if (done == count) return true;
+        if (done > 0) return false;
+    }
+}
+
+// Without barriers a thread is a call.
+static bool run_block_without_barriers() {
+    for (unsigned i = 0; i < blockDim.size(); ++i) {
+        threadIdx = blockDim.at(i);
+        body(arguments);
+    }
+    return true;
+}
+
+// What a parameter is, in NumPy's letters: {'f', 4}, {'i', 8}, {'V', 48} for a struct; of a pointer, what it points to.
+struct Kind {
+    bool pointer, constant;
+    char letter;
+    unsigned char size;
+};
+
+template <typename T> constexpr Kind kind() {
+    using Pointee = std::remove_pointer_t<T>;
+    using Value = std::remove_const_t<Pointee>;
+    constexpr char letter = std::is_same_v<Value, bool>         ? 'b'
+                            : std::is_floating_point_v<Value>   ? 'f'
+                            : !std::is_integral_v<Value>        ? 'V'
+                            : std::is_signed_v<Value>           ? 'i'
+                                                                : 'u';
+    return {std::is_pointer_v<T>, std::is_const_v<Pointee>, letter, sizeof(Value)};
+}
+
+template <typename... P> const Kind* kinds(void (*)(P...), int* count) {
+    static constexpr Kind list[] = {kind<P>()...};
+    *count = sizeof...(P);
+    return list;
+}
+
+template <typename... P, size_t... I>
+void call(void (*kernel)(P...), void** pointers, std::index_sequence<I...>) {
+    kernel(*static_cast<P*>(pointers[I])...);
+}
+
+template <typename... P>
+bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointers, bool barriers) {
+    static decltype(kernel) target;
+    target = kernel;
+    body = [](void* given) { call(target, static_cast<void**>(given), std::index_sequence_for<P...>()); };
+    arguments = pointers;
+    gridDim = {sizes[0], sizes[1], sizes[2]};
+    blockDim = {sizes[3], sizes[4], sizes[5]};
+    for (unsigned i = gridDim.size(); i-- > 0;) {
+        blockIdx = gridDim.at(i);
+        if (!(barriers ? run_block() : run_block_without_barriers())) return false;
+    }
+    return true;
+}
+
+}  // namespace emulated

@@ -1,0 +1,224 @@
+"""The CuPy backend on a machine without a GPU: its launchers and its kernels, run on the processor.
+
+Arrays are those of the stand-in in :mod:`.strict`. ``xp.RawModule`` compiles CUDA C++ with g++, see ``emulated.hpp``,
+and a launch is as strict as a GPU is careless. It refuses
+
+- arguments of other types than the kernel's parameters: a Python number is one of 64 bits, as in CuPy;
+- arrays that are not contiguous, and grids and blocks that no card takes;
+- a barrier that some threads of a block never reach;
+- kernels that write beyond an array. What they read there is NaN, and so is all memory that is not written.
+
+>>> import minidl as md
+>>> from minidl.errors import BackendError
+>>> md.plugins.register("backend", "emulated")(EmulatedBackend) is EmulatedBackend
+True
+"""
+
+import atexit
+import ctypes
+import functools
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends.cupy import CuPyBackend
+from ..errors import BackendError, MinidlError
+from .strict import StrictArray, StrictBackend, StrictModule
+
+HARNESS = Path(__file__).with_name("emulated.hpp")
+FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-x", "c++")
+GRID = (2**31 - 1, 65535, 65535)
+BLOCK = (1024, 1024, 64)
+THREADS_IN_BLOCK = 1024
+"""What CUDA allows (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")."""
+GUARD = 4096
+"""Bytes before and after every array."""
+POISON = 0xFF
+"""Floating-point numbers of such bytes are NaN."""
+
+
+class LaunchError(MinidlError):
+    """A launch that would fail, or do something undefined, on a GPU."""
+
+
+class EmulatedArray(StrictArray):
+    """An array of the emulated GPU."""
+
+
+class RawModule:
+    """Kernels from CUDA C++, like ``cupy.RawModule``; compiled when the first is asked for."""
+
+    def __init__(self, *, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] = ()) -> None:
+        self.code, self.options, self.names = code, tuple(options), tuple(name_expressions)
+
+    def get_function(self, name: str) -> "RawKernel":
+        """The kernel of that name, one of ``name_expressions``."""
+        if name not in self.names:
+            raise LaunchError(f"'{name}' is not one of the module's name_expressions, {self.names}")
+        library = _compiled(self.code, self.options, self.names)
+        return RawKernel(name, library, self.names.index(name))
+
+
+class RawKernel:
+    """A kernel, like ``cupy.RawKernel``: called with a grid, a block and arguments."""
+
+    def __init__(self, name: str, library: ctypes.CDLL, number: int) -> None:
+        self.name = name
+        self._launch = getattr(library, f"launch_{number}")
+        self.parameters = _parameters(getattr(library, f"kinds_{number}"))
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        sizes = [*_three("grid", grid, GRID), *_three("block", block, BLOCK)]
+        if prod(sizes[3:]) > THREADS_IN_BLOCK:
+            raise LaunchError(f"{self.name}: a block has at most {THREADS_IN_BLOCK} threads, got {block}")
+        if len(args) != len(self.parameters):
+            raise LaunchError(f"{self.name} has {len(self.parameters)} parameters, got {len(args)} arguments")
+        memory = _Memory()
+        values = [self._value(number, value, memory) for number, value in enumerate(args)]
+        pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        if not self._launch((ctypes.c_uint * 6)(*sizes), pointers):
+            raise LaunchError(f"{self.name}: some threads of a block wait at a barrier that others never reach")
+        memory.bring_back(self.name)
+
+    def _value(self, number: int, value: Any, memory: "_Memory") -> NDArray[Any]:
+        """An argument as an array of one element, which the kernel reads."""
+        wanted = self.parameters[number]
+        if wanted.pointer and value is None:
+            return np.zeros(1, np.uintp)
+        if wanted.pointer and isinstance(value, EmulatedArray) and value.dtype.str[1:] == wanted.kind:
+            if not value.flags.c_contiguous:
+                raise LaunchError(f"{self.name}: argument {number} is not contiguous: xp.ascontiguousarray(x)")
+            return np.array([memory.address(value._host, written=not wanted.constant)], np.uintp)
+        if not wanted.pointer and not isinstance(value, StrictArray):
+            given = np.asarray(value)
+            if given.size == 1 and given.dtype.str[1:] == wanted.kind:
+                return given
+        what = getattr(value, "dtype", type(value).__name__)
+        pointer = "a pointer to " if wanted.pointer else ""
+        raise LaunchError(f"{self.name}: parameter {number} is {pointer}{wanted.kind}, got {what}")
+
+
+class _Parameter(NamedTuple):
+    """A parameter of a kernel; ``kind`` as in ``numpy.dtype.str``, of what it points to if it is a pointer."""
+
+    pointer: bool
+    constant: bool
+    kind: str
+
+
+def _parameters(describe: Any) -> list[_Parameter]:
+    """What emulated::kinds says: four bytes for each parameter."""
+    describe.restype = ctypes.c_void_p
+    count = ctypes.c_int()
+    data = ctypes.string_at(describe(ctypes.byref(count)), 4 * count.value)
+    fields = struct.iter_unpack("??cB", data)
+    return [_Parameter(pointer, constant, f"{letter.decode()}{size}") for pointer, constant, letter, size in fields]
+
+
+class _Memory:
+    """Copies of the arrays of a launch between guards; what was written goes back to the arrays."""
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple[int, int], tuple[NDArray[Any], NDArray[np.uint8]]] = {}
+        self._written: set[tuple[int, int]] = set()
+
+    def address(self, host: NDArray[Any], written: bool) -> int:
+        """Where the copy of an array is; the same for the same array."""
+        key = host.ctypes.data, host.nbytes
+        if key not in self._copies:
+            copy = np.full(host.nbytes + 2 * GUARD, POISON, np.uint8)
+            copy[GUARD : GUARD + host.nbytes] = host.reshape(-1).view(np.uint8)
+            self._copies[key] = host, copy
+        if written:
+            self._written.add(key)
+        return self._copies[key][1].ctypes.data + GUARD
+
+    def bring_back(self, kernel: str) -> None:
+        """Check the guards, and write to the arrays what the kernel wrote."""
+        for key, (host, copy) in self._copies.items():
+            inside = slice(GUARD, GUARD + host.nbytes)
+            if (np.delete(copy, inside) != POISON).any():
+                raise LaunchError(f"{kernel} writes beyond an array of shape {host.shape}")
+            if key in self._written:
+                host[...] = copy[inside].view(host.dtype).reshape(host.shape)
+
+
+def _three(what: str, sizes: tuple[int, ...], most: tuple[int, ...]) -> list[int]:
+    """Three sizes of a grid or a block."""
+    all_three = [*sizes, 1, 1][:3]
+    if not all(1 <= size <= limit for size, limit in zip(all_three, most, strict=True)):
+        raise LaunchError(f"a {what} of {sizes}: each size must be at least 1 and at most {most}")
+    return all_three
+
+
+@functools.cache
+def _folder() -> Path:
+    """Where compiled kernels are, as long as the process lives."""
+    folder = tempfile.mkdtemp(prefix="minidl-emulated-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+@functools.cache
+def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ctypes.CDLL:
+    """The kernels as a library: for each a function that runs it, and one that names its parameters."""
+    barriers = str("__syncthreads" in code).lower()
+    exports = "\n".join(
+        f'extern "C" bool launch_{i}(const unsigned* sizes, void** args)'
+        f" {{ return emulated::launch(&{name}, sizes, args, {barriers}); }}\n"
+        f'extern "C" const emulated::Kind* kinds_{i}(int* count) {{ return emulated::kinds(&{name}, count); }}'
+        for i, name in enumerate(names)
+    )
+    barrier = "static void __syncthreads() { swapcontext(&emulated::running->context, &emulated::scheduler); }"
+    whole = f'#include "{HARNESS}"\n{barrier}\n{code}\n{exports}\n'
+    library = _folder() / f"{len(list(_folder().iterdir()))}.so"
+    command = [compiler(), *FLAGS, *options, "-o", str(library), "-"]
+    done = subprocess.run(command, input=whole, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise LaunchError(f"g++ cannot compile {', '.join(names)}:\n{done.stderr}")
+    return ctypes.CDLL(str(library))
+
+
+def compiler() -> str:
+    """The path of g++; raises :class:`BackendError` where there is none."""
+    found = shutil.which("g++")
+    if found is None:
+        raise BackendError("the backend 'emulated' needs g++, which is not installed: apt install g++")
+    return found
+
+
+class EmulatedModule(StrictModule):
+    """CuPy's functions, and its ``RawModule``. New memory is poisoned."""
+
+    RawModule = RawModule
+
+    def __init__(self) -> None:
+        super().__init__(EmulatedArray)
+        self.empty = self._poisoned
+
+    def _poisoned(self, shape: Any, dtype: Any = np.float64) -> EmulatedArray:
+        memory = np.full(prod(np.atleast_1d(shape)) * np.dtype(dtype).itemsize, POISON, np.uint8)
+        return EmulatedArray(memory.view(dtype).reshape(shape))
+
+
+class EmulatedBackend(StrictBackend, CuPyBackend):
+    """The CuPy backend with its kernels on the processor; it counts copies like the strict one. Needs g++."""
+
+    name: ClassVar[str] = "emulated"
+    xp: Any = EmulatedModule()
+    array_type: type[StrictArray] = EmulatedArray
+
+    def __init__(self) -> None:
+        super().__init__()
+        compiler()
+
+    def synchronize(self) -> None:
+        """Every launch is done when it returns."""

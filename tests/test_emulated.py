@@ -1,0 +1,176 @@
+"""The emulated GPU: kernels do on it what CUDA promises, and what CUDA leaves undefined is an error."""
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minidl import backends
+from minidl.errors import BackendError
+from minidl.kernels.cupy.source import by_value
+from minidl.kernels.window import sliding_window
+from minidl.testing import check_backend
+from minidl.testing.emulated import EmulatedArray, EmulatedBackend, LaunchError, RawModule
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
+
+CODE = """
+struct Window { int H, W, KH, KW, SH, SW, top, bottom, left, right, OH, OW; };
+
+template <typename T, int N> __global__ void scale(const T* x, T* y, T factor, int size) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < size) y[i] = N * factor * x[i];
+}
+
+__global__ void where_am_i(int* y) {
+    const int block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    const int thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+    const int number = block * blockDim.x * blockDim.y * blockDim.z + thread;
+    y[number] = number;
+}
+
+__global__ void beyond(float* y, int at) { y[at] = 1; }
+
+__global__ void read_beyond(const float* x, float* y, int at) { y[0] = x[at]; }
+
+__global__ void width(Window window, int* y) { y[0] = window.OW; }
+
+__global__ void is_null(const float* x, int* y) { y[0] = x == nullptr; }
+"""
+BARRIERS = """
+template <int BARRIER, int BOUND> __global__ void reverse_twice(float* y) {
+    __shared__ float shared[64];
+    for (int i = 0; i < 2; ++i) {
+        shared[threadIdx.x] = y[threadIdx.x];
+        if (BARRIER && int(threadIdx.x) < BOUND) __syncthreads();
+        y[threadIdx.x] = shared[blockDim.x - 1 - threadIdx.x] + 1;
+        if (BARRIER) __syncthreads();
+    }
+}
+"""
+ROW = np.arange(6, dtype=np.float32)
+
+
+@pytest.fixture
+def device() -> Any:
+    return backends.get("emulated")
+
+
+def kernel(name: str, code: str = CODE) -> Any:
+    return RawModule(code=code, options=("-std=c++17",), name_expressions=(name,)).get_function(name)
+
+
+def test_the_backend_keeps_its_promises() -> None:
+    check_backend("emulated")
+
+
+def test_a_kernel_reads_numbers_and_arrays_and_writes_arrays(device: Any) -> None:
+    for dtype, name in ((np.float32, "float"), (np.float64, "double")):
+        x, y = device.asarray(ROW.astype(dtype)), device.asarray(np.zeros(6, dtype))
+        kernel(f"scale<{name}, 3>")((2,), (4,), (x, y, dtype(0.5), np.int32(5)))
+        np.testing.assert_array_equal(device.to_numpy(y), [0, 1.5, 3, 4.5, 6, 0])
+
+
+def test_an_array_may_be_read_and_written(device: Any) -> None:
+    x = device.asarray(ROW)
+    kernel("scale<float, 2>")((1,), (6,), (x, x, np.float32(1), np.int32(6)))
+    np.testing.assert_array_equal(device.to_numpy(x), 2 * ROW)
+
+
+def test_every_thread_knows_its_place(device: Any) -> None:
+    y = device.asarray(np.full(2 * 3 * 2 * 4 * 2 * 3, -1, np.int32))
+    kernel("where_am_i")((2, 3, 2), (4, 2, 3), (y,))
+    np.testing.assert_array_equal(device.to_numpy(y), np.arange(y.size))
+
+
+def test_a_struct_and_null_are_passed_by_value(device: Any) -> None:
+    y = device.asarray(np.zeros(1, np.int32))
+    kernel("width")((1,), (1,), (by_value(sliding_window(9, 8, 3, 1, 0)), y))
+    assert device.to_numpy(y) == 6
+    kernel("is_null")((1,), (1,), (None, y))
+    assert device.to_numpy(y) == 1
+
+
+@pytest.mark.parametrize("block", [64, 63, 1])
+def test_threads_wait_for_each_other_at_barriers(block: int, device: Any) -> None:
+    values = np.arange(block, dtype=np.float32)
+    y = device.asarray(values)
+    kernel("reverse_twice<1, 64>", BARRIERS)((1,), (block,), (y,))
+    np.testing.assert_array_equal(device.to_numpy(y), values + 2)
+
+
+def test_a_missing_barrier_shows(device: Any) -> None:
+    y = device.asarray(np.arange(64, dtype=np.float32))
+    kernel("reverse_twice<0, 64>", BARRIERS)((1,), (64,), (y,))
+    assert not np.array_equal(device.to_numpy(y), np.arange(64) + 2)
+
+
+def test_a_barrier_that_not_all_threads_reach_is_an_error(device: Any) -> None:
+    with pytest.raises(LaunchError, match="some threads of a block wait at a barrier that others never reach"):
+        kernel("reverse_twice<1, 63>", BARRIERS)((1,), (64,), (device.asarray(np.zeros(64, np.float32)),))
+
+
+@pytest.mark.parametrize("at", [-1, 6, 1000])
+def test_writing_beyond_an_array_is_an_error_and_reading_there_gives_nan(at: int, device: Any) -> None:
+    x, y = device.asarray(ROW), device.asarray(np.zeros(1, np.float32))
+    with pytest.raises(LaunchError, match=r"beyond writes beyond an array of shape \(6,\)"):
+        kernel("beyond")((1,), (1,), (x, np.int32(at)))
+    kernel("read_beyond")((1,), (1,), (x, y, np.int32(at)))
+    assert np.isnan(device.to_numpy(y)).all()
+
+
+def test_new_memory_is_poisoned() -> None:
+    xp = EmulatedBackend.xp
+    assert isinstance(xp.empty((2, 3), np.float32), EmulatedArray)
+    assert np.isnan(xp.empty((2, 3), np.float32)._host).all()
+    assert xp.empty(4, np.uint8)._host.tolist() == [255] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (lambda x: (x, x, 0.5, np.int32(6)), "parameter 2 is f4, got float"),
+        (lambda x: (x, x, np.float32(1), 6), "parameter 3 is i4, got int"),
+        (lambda x: (x, x, np.float64(1), np.int32(6)), "parameter 2 is f4, got float64"),
+        (lambda x: (x, x, np.int32(6), np.float32(1)), "parameter 2 is f4, got int32"),
+        (
+            lambda x: (x, x.astype(np.float64), np.float32(1), np.int32(6)),
+            "parameter 1 is a pointer to f4, got float64",
+        ),
+        (lambda x: (x, x[::2], np.float32(1), np.int32(3)), "argument 1 is not contiguous"),
+        (lambda x: (ROW, x, np.float32(1), np.int32(6)), "parameter 0 is a pointer to f4, got float32"),
+        (lambda x: (x, x, x, np.int32(6)), "parameter 2 is f4, got float32"),
+        (lambda x: (x, x, np.float32(1)), "has 4 parameters, got 3 arguments"),
+    ],
+)
+def test_arguments_of_other_types_are_errors(arguments: Any, message: str, device: Any) -> None:
+    with pytest.raises(LaunchError, match=message):
+        kernel("scale<float, 3>")((1,), (6,), arguments(device.asarray(ROW)))
+
+
+@pytest.mark.parametrize(
+    ("grid", "block", "message"),
+    [
+        ((0,), (1,), r"a grid of \(0,\)"),
+        ((1, 65536), (1,), r"a grid of \(1, 65536\)"),
+        ((1,), (2048,), r"a block of \(2048,\)"),
+        ((1,), (64, 32), "at most 1024 threads"),
+    ],
+)
+def test_grids_and_blocks_that_no_card_takes_are_errors(grid: Any, block: Any, message: str, device: Any) -> None:
+    with pytest.raises(LaunchError, match=message):
+        kernel("where_am_i")(grid, block, (device.asarray(np.zeros(1, np.int32)),))
+
+
+def test_code_that_does_not_compile_and_names_that_are_not_there_are_errors() -> None:
+    with pytest.raises(LaunchError, match=r"cannot compile nothing:(.|\n)*nothing"):
+        kernel("nothing")
+    with pytest.raises(LaunchError, match="not one of the module's name_expressions"):
+        RawModule(code=CODE, name_expressions=("beyond",)).get_function("width")
+
+
+def test_without_a_compiler_the_backend_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(BackendError, match=r"needs g\+\+, which is not installed: apt install g\+\+"):
+        EmulatedBackend()
