@@ -1,4 +1,4 @@
-"""The command line: ``python -m minidl doctor | plugins | gradcheck``."""
+"""The command line: ``python -m minidl doctor | plugins | gradcheck | bench``."""
 
 import argparse
 import json
@@ -6,7 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from . import plugins
+from .bench import peers
 from .errors import MinidlError
+from .tables import aligned
+
+BENCHMARKS = {"peers": peers}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
     command.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
     command.set_defaults(run=show_gradients)
+    command = commands.add_parser("bench", help="how fast minidl is, and how fast others are")
+    benchmarks = command.add_subparsers(required=True, metavar="BENCHMARK")
+    for name, module in BENCHMARKS.items():
+        about = (module.__doc__ or "").partition("\n")[0]
+        command = benchmarks.add_parser(name, help=about, description=about)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     given = parser.parse_args(arguments)
     try:
         status: int = given.run(given)
@@ -49,7 +60,7 @@ def show_plugins(given: argparse.Namespace) -> int:
         print(json.dumps([info.as_dict() for info in found], indent=1))
         return 0
     rows = [(info.kind, info.name, f"{info.distribution} {info.version}", info.status) for info in found]
-    _print_table(("kind", "name", "from", "status"), rows)
+    print(aligned(("kind", "name", "from", "status"), rows))
     for info in found:
         if info.reason:
             print(f"\n{info.kind} '{info.name}': {info.reason}")
@@ -70,16 +81,10 @@ def show_gradients(given: argparse.Namespace) -> int:
         sums = (sum(result.compared for result in results), sum(result.kinks for result in results))
         worst = f"{max(result.worst for result in results):.1e}"
         rows.append((kind, name, str(len(results)), *map(str, sums), worst))
-    _print_table(("kind", "name", "checks", "derivatives", "kinks", "worst relative error"), rows)
+    print(aligned(("kind", "name", "checks", "derivatives", "kinks", "worst relative error"), rows))
     for message in errors:
         print(f"\n{message}")
     return 1 if errors else 0
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":
