@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import plugins
-from .bench import conv
+from .bench import conv, peers
 from .errors import MinidlError
 from .table import table
 
-BENCHES = {"conv": conv}
+BENCHES = {"conv": conv, "peers": peers}
 """The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
 
 

@@ -7,5 +7,5 @@ from minidl.testing.kit import other_backends
 other_backends()  # registers the stand-ins for CuPy
 
 # The search for doctests imports every module; these import PyTorch, which the tests do without where it is missing.
-WITH_PYTORCH = ["parity/ops.py", "parity/steps.py", "parity/twins.py", "peers/pytorch.py"]
+WITH_PYTORCH = ["parity/ops.py", "parity/steps.py", "parity/twins.py"]
 collect_ignore = [] if importlib.util.find_spec("torch") else WITH_PYTORCH

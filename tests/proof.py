@@ -11,9 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from minidl.bench import machine
 from minidl.testing import check_gradients
 from tests import broken
-from tests.benchmarks import machine
 from tests.mutation import scores
 from tests.onnx_vectors import vectors
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks import machine
+from minidl.bench import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {"train": "python -m agegender.train", "test": "python -m pytest"}

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from typing import Any
 
-from tests.benchmarks import machine
+from minidl.bench import machine
 
 FIRST_STEP = """
 import sys, time

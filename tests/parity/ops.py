@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 import minidl as md
 from minidl import nn, plugins
+from minidl.bench import machine
 from minidl.testing import OpExample, subject
 from minidl.testing.check_ops import leaves
 from minidl.testing.kit import COTANGENTS, furthest, numbers
-from tests.benchmarks import machine
 from tests.parity.twins import LR, OPTIMIZERS, SCHEDULES, TWINS, WITHOUT, replay
 
 F = nn.functional

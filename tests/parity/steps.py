@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from agegender import data
-from tests.peers import ours, pytorch
+from minidl.bench.peers import ours, pytorch
 
 Losses = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def double(faces: data.Faces, steps: int, size: int, seed: int) -> dict[str, flo
     start = ours.weights(seed, np.float64)
     both = [
         trajectory(training, batches(faces, steps, size, seed, np.float64))
-        for training in (ours.Training(start), pytorch.Training(start, torch.contiguous_format, torch.float64))
+        for training in (ours.Training(start), pytorch.Training(start, dtype="float64"))
     ]
     losses = np.abs(both[0].losses / both[1].losses - 1)
     return {"losses": float(losses.max()), "weights": distance(both[0].weights, both[1].weights)}
@@ -65,8 +65,8 @@ def single(faces: data.Faces, steps: int, size: int, seed: int) -> dict[str, flo
     start = ours.weights(seed)
     trainings = (
         ours.Training(start),
-        pytorch.Training(start, torch.contiguous_format),
-        pytorch.Training(start, torch.channels_last),
+        pytorch.Training(start),
+        pytorch.Training(start, "channels_last"),
     )
     mine, default, channels_last = (
         trajectory(training, batches(faces, steps, size, seed, np.float32)).losses for training in trainings

@@ -1,4 +1,4 @@
-"""The documented network in minidl, with the interface of the peers."""
+"""The documented network in minidl, with the interface that all frameworks have here; the start and data of all."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,24 +6,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import minidl as md
-from agegender import models, tasks
-from minidl import optim
+from ... import nn, optim, plugins
+from ...random import Generator
+from ...tensor import Tensor, no_grad
 
+F = nn.functional
+Weights = Mapping[str, NDArray[Any]]
 Batch = tuple[NDArray[Any], dict[str, NDArray[Any]]]
 
 
 def weights(seed: int, dtype: Any = np.float32) -> dict[str, NDArray[Any]]:
     """The initial weights that all frameworks start from."""
-    state = models.build("documented", rng=md.Generator(seed)).state_dict()
+    state = plugins.build("model", "documented", rng=Generator(seed)).state_dict()
     return {name: value.astype(dtype) for name, value in state.items()}
+
+
+def random_batch(size: int) -> Batch:
+    """Random pictures and labels."""
+    rng = np.random.default_rng(0)
+    images = rng.random((size, 128, 128, 1), np.float32)
+    genders = rng.integers(0, 2, (size, 1)).astype(np.float32)
+    return images, {"gender": genders, "age": rng.uniform(1, 90, (size, 1)).astype(np.float32)}
 
 
 class Training:
     """One training of the documented network; a call is one step and gives the loss."""
 
-    def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        self.model = models.build("documented")
+    def __init__(self, weights: Weights) -> None:
+        self.model = plugins.build("model", "documented")
         for name, parameter in self.model.named_parameters():
             parameter.data = weights[name].copy()
         self.optimizer = optim.Adam(self.model.parameters())
@@ -33,7 +43,9 @@ class Training:
         return batch
 
     def __call__(self, images: NDArray[Any], targets: dict[str, NDArray[Any]]) -> float:
-        loss = tasks.loss(self.model(md.Tensor(images)), targets)
+        outputs = self.model(Tensor(images))
+        loss = F.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
+        loss = loss + F.l1_loss(outputs["age"], targets["age"])
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -41,8 +53,8 @@ class Training:
 
     def predict(self, images: NDArray[Any]) -> None:
         """Inference on a batch."""
-        with md.no_grad():
-            self.model(md.Tensor(images))
+        with no_grad():
+            self.model(Tensor(images))
 
     def weights(self) -> NDArray[Any]:
         """All weights in one vector."""

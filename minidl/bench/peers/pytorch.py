@@ -1,6 +1,5 @@
 """The documented network in PyTorch, with weights taken over from minidl's."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-Batch = tuple[NDArray[Any], dict[str, NDArray[Any]]]
+from .ours import Batch, Weights
 
 
 class Documented(nn.Module):
@@ -34,7 +33,7 @@ class Documented(nn.Module):
         return {"gender": self.gender(features), "age": self.age(features)}
 
 
-def from_minidl(weights: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+def from_minidl(weights: Weights) -> dict[str, torch.Tensor]:
     """A state dict of minidl's as one of PyTorch's: other axes, other names."""
     state = {}
     for name, value in weights.items():
@@ -47,13 +46,11 @@ def from_minidl(weights: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
 class Training:
     """One training of the documented network; a call is one step and gives the loss."""
 
-    def __init__(
-        self, weights: Mapping[str, NDArray[Any]], layout: torch.memory_format, dtype: torch.dtype = torch.float32
-    ) -> None:
-        self.layout = layout
-        self.model = Documented().to(dtype)
+    def __init__(self, weights: Weights, layout: str = "contiguous_format", dtype: str = "float32") -> None:
+        self.layout = getattr(torch, layout)
+        self.model = Documented().to(getattr(torch, dtype))
         self.model.load_state_dict(from_minidl(weights))
-        self.model = self.model.to(memory_format=layout)  # type: ignore[call-overload]
+        self.model = self.model.to(memory_format=self.layout)
         self.optimizer = torch.optim.Adam(self.model.parameters())
 
     def put(self, batch: Batch) -> Any:
@@ -70,7 +67,7 @@ class Training:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return loss.item()
+        return float(loss.item())
 
     def predict(self, x: torch.Tensor) -> None:
         """Inference on a batch."""

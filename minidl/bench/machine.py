@@ -7,9 +7,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import minidl as md
+from ..threads import get_num_threads
 
-PACKAGES = ("minidl", "numpy", "torch", "pillow")
+PACKAGES = ("minidl", "numpy", "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "mygrad", "autograd", "pillow")
 
 
 def describe() -> dict[str, Any]:
@@ -59,4 +59,4 @@ def _blas() -> str:
     np.ones((2, 2)) @ np.ones((2, 2))
     found = [info for info in threadpool_info() if info["user_api"] == "blas"]
     names = [f"{info['internal_api']} {info['version']} ({info.get('architecture', '?')})" for info in found]
-    return ", ".join(names) + f", {md.get_num_threads()} threads"
+    return ", ".join(names) + f", {get_num_threads()} threads"
