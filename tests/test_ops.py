@@ -13,6 +13,8 @@ from minidl.op import Op
 from minidl.testing.examples import OPS
 from minidl.testing.kit import numbers
 
+from .test_kernels import ON_A_GPU
+
 F = nn.functional
 
 
@@ -28,7 +30,7 @@ def naive_convolution(x: Any, w: Any, b: Any, stride: int, pad: int) -> Any:
     return y
 
 
-@pytest.mark.parametrize("algorithm", sorted({"auto", *md.plugins.names("conv_algorithm")} - {"first_layer", "gemm"}))
+@pytest.mark.parametrize("algorithm", sorted({"auto", *md.plugins.names("conv_algorithm")} - ON_A_GPU))
 @pytest.mark.parametrize(("stride", "pad"), [(1, 0), (1, 1), (2, 1), (3, 2)])
 def test_conv2d_is_the_sum_of_its_definition(algorithm: str, stride: int, pad: int) -> None:
     if stride > 1 and algorithm in ("shifted", "winograd", "winograd2d"):
