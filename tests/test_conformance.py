@@ -11,15 +11,13 @@ from minidl.testing import Subject, gradcheck, parametrize_with_checks, subject
 from minidl.testing.examples import OPS
 from minidl.testing.gradcheck import DIRECTIONS, EVERY_ELEMENT
 
+from .test_kernels import ON_A_GPU
+
 KINDS = ("op", "layer", "loss", "optimizer", "conv_algorithm")
 
 
-ON_A_GPU = {"first_layer", "gemm"}
-"""Algorithms that need a GPU, or g++ to emulate one."""
-
-
 def here() -> Iterator[Subject]:
-    """Every plugin, without those algorithms where there is neither."""
+    """Every plugin; without those for a GPU, where there is neither one nor g++ to emulate it."""
     for kind in KINDS:
         for name in md.plugins.names(kind):
             try:

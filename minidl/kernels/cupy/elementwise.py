@@ -17,8 +17,9 @@ def relu_backward(xp: Any, dy: Array, y: Array) -> Array:
 
 def adam(xp: Any, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
     """Change ``param``, ``m`` and ``v`` in place, as :meth:`ReferenceKernels.adam` defines it."""
-    number = param.dtype.type
-    _run(xp, "adam", param, xp.ascontiguousarray(grad), m, v, *map(number, step))
+    lr, unbias, beta1, beta2, eps, keep = step
+    constants = map(param.dtype.type, (lr, unbias, beta1, 1 - beta1, beta2, 1 - beta2, eps, keep))
+    _run(xp, "adam", param, xp.ascontiguousarray(grad), m, v, *constants)
 
 
 def _run(xp: Any, name: str, *arguments: Any) -> None:

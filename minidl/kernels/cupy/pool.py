@@ -36,6 +36,6 @@ def max_pool_backward(xp: Any, dy: Array, argmax: Array, window: Window) -> Arra
     dx = xp.empty((N, window.H, window.W, C), dy.dtype)
     if dx.size:
         run = kernel(xp, "pool.cu", name_of("max_pool_backward", dy.dtype))
-        arguments = (xp.ascontiguousarray(dy), argmax, dx, by_value(window), xp.int32(C))
+        arguments = (*map(xp.ascontiguousarray, (dy, argmax)), dx, by_value(window), xp.int32(C))
         run(*in_blocks(N * window.H, window.W * C), arguments)
     return dx
