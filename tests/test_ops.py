@@ -10,6 +10,7 @@ import minidl as md
 from minidl import nn, ops
 from minidl.errors import DtypeError, ShapeError
 from minidl.op import Op
+from minidl.ops.conv import conv_spec
 from minidl.testing.examples import OPS
 from minidl.testing.kit import numbers
 
@@ -43,6 +44,12 @@ def test_conv2d_is_the_sum_of_its_definition(algorithm: str, stride: int, pad: i
     x, w, b = numbers(2, 7, 6, 2), numbers(3, 3, 2, 3), numbers(3)
     y = F.conv2d(md.tensor(x), w, b, stride=stride, padding=pad, algorithm=algorithm)
     np.testing.assert_allclose(y.numpy(), naive_convolution(x, w, b, stride, pad), rtol=1e-12)
+
+
+def test_the_operations_of_a_convolution_are_counted() -> None:
+    spec = conv_spec(np.empty((5, 6, 9, 2)), np.empty((3, 4, 2, 7)), None, 1, 0)
+    # 5 images of 4 x 6 outputs with 7 filters: 3 x 4 x 2 products, as many sums with the bias
+    assert spec.flops == 5 * 4 * 6 * 7 * (3 * 4 * 2 + 3 * 4 * 2 + 1)
 
 
 def test_same_padding_puts_the_odd_row_at_the_bottom_and_right() -> None:

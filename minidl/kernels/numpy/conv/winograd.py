@@ -77,7 +77,7 @@ class Winograd(PerChunk):
         taps = side_by_side.reshape(*gradient.shape[:4], window.KW, spec.C)
         for kw, (stored, column) in itertools.product(range(window.KW), columns):
             # every number goes back to the pixel that it came from
-            dV[:, :, :, kw : kw + window.OW][:, :, :, column] += taps[:, :, :, stored, kw]
+            dV[:, :, :, kw:][:, :, :, column] += taps[:, :, :, stored, kw]
         dx[...] = 0
         for tiles, rows in _tiles(dx, spec, POINTS):
             sums = threads.scratch("winograd sums", rows.shape, spec.dtype)
