@@ -1,4 +1,9 @@
-"""Max pooling on all threads, a few rows at a time: the taps of a window are strided views that stay in cache."""
+"""Max pooling on all threads, a few rows at a time.
+
+No window is ever gathered: tap (kh, kw) of all windows together is a strided view of the image, and the maximum is that
+of a few such views, element by element, which NumPy does with the processor's vector instructions. Every view reads the
+same rows again, so the rows are few enough to be in cache still.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +40,7 @@ def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
     dx = memory.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
 
     def one(n: int) -> None:
-        if not window.covers_once:
+        if not window.covers_once:  # some pixels are under no window, or add up what several give
             dx[n] = 0
         unpool_taps(dy[n], argmax[n], _taps(dx[n], window), window.overlaps)
 
