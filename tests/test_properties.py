@@ -1,6 +1,8 @@
 """What must hold for all shapes, strides, paddings, dtypes and broadcasting: Hypothesis looks for an exception."""
 
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,8 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minidl as md
-from minidl import nn
+from minidl import nn, ops
 from minidl.errors import ShapeError
+from minidl.kernels.conv import ConvSpec
+from minidl.kernels.numpy import pool as pool_kernels
+from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.kernels.window import sliding_window
 from minidl.testing import gradcheck
 from minidl.testing.check_conv import ConvAlgorithmSubject, ConvExample
@@ -132,6 +137,61 @@ def test_convolutions(x: Any, kernel: Any, filters: int, stride: Any, padding: A
             subject.run_check(check)
         except NotApplicable:
             continue
+
+
+@settings(SMALL, max_examples=60)
+@given(
+    st.tuples(st.integers(1, 20), st.integers(3, 12), st.integers(3, 12), SIDES),
+    st.tuples(st.sampled_from([1, 2, 3, 3, 3]), SIDES),
+    SIDES,
+    st.sampled_from([(1, 1), (1, 1), (1, 2), (2, 1), (3, 2)]),
+    PADDINGS,
+    st.tuples(SIDES, SIDES),
+    st.tuples(SIDES, SIDES),
+    st.sampled_from([1, 1000, 1 << 20]),
+)
+def test_all_algorithms_in_one_pass_or_three(
+    x: Any, kernel: Any, filters: int, stride: Any, padding: Any, size: Any, step: Any, piece: int
+) -> None:
+    """Convolution, ReLU and max pooling give what the direct convolution and the reference kernels give.
+
+    Pooling windows overlap or leave pixels out as they come; ``piece`` cuts the work into small pieces and large ones.
+    """
+    try:
+        window = sliding_window(*x[1:3], kernel, stride, padding)
+        pool = sliding_window(window.OH, window.OW, size, step, 0)
+    except ShapeError:
+        assume(False)
+    spec = ConvSpec(x[0], x[3], filters, window, np.dtype(np.float64))
+    rng = np.random.default_rng(0)  # no simple numbers: sums that are 0 but for rounding would be kinks
+    arrays = [rng.normal(size=shape) for shape in (x, (*kernel, x[3], filters), filters)]
+    dy = rng.normal(size=(spec.N, pool.OH, pool.OW, filters))
+
+    def results(pooled: Any) -> list[Any]:
+        leaves = [md.tensor(array, requires_grad=True) for array in arrays]
+        y = pooled(*leaves)
+        y.backward(dy)
+        return [y.numpy(), *(leaf.grad for leaf in leaves)]
+
+    def in_three(name: str) -> Any:
+        return lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w, b, stride, padding, algorithm=name)), size, step)
+
+    expected = results(in_three("direct"))
+    with (
+        mock.patch.object(per_chunk, "CHUNK_BYTES", piece),
+        mock.patch.object(im2col, "COLUMNS_BYTES", piece),
+        mock.patch.object(pool_kernels, "STRIP_BYTES", piece),
+    ):
+        for name in md.plugins.names("conv_algorithm"):
+            algorithm = md.plugins.build("conv_algorithm", name, md.backends.default)
+            if not algorithm.supports(spec):
+                continue
+            ways = [in_three(name)]
+            if algorithm.supports_pooled(spec, pool):
+                ways.append(partial(ops.Conv2DReLUMaxPool2D.apply, algorithm=algorithm, spec=spec, pool=pool))
+            for way in ways:
+                for got, wanted in zip(results(way), expected, strict=True):
+                    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-10, err_msg=name)
 
 
 @SMALL

@@ -9,9 +9,11 @@ The conjugate makes a correlation of the convolution. The transform is periodic:
 round the border are thrown away, which leaves just those of the definition; and gradients are padded with zeros before
 they are transformed. A stride keeps some of the outputs of stride 1.
 
-The number of operations does not depend on the size of the kernel, so this is for large kernels: for 3 x 3 the products
-are complex numbers at every pixel, and cost more than the nine real ones. Mathieu, Henaff and LeCun, "Fast Training of
-Convolutional Networks through FFTs" (2014).
+The number of operations does not depend on the size of the kernel, so this is for large kernels. For 3 x 3 there are
+fewer multiplications than by the definition, too, but each of the C K filters is transformed as a whole image, which
+takes longer than all the rest.
+
+Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs" (2014).
 """
 
 from typing import Any
@@ -31,7 +33,7 @@ class FFT(ConvAlgorithm):
         window = spec.window
         X, W = self._of_images(pad(self.xp, x, window), spec), self._of_weights(w, spec)
         y = self._back(X @ W.conj(), spec)[_starts(window)]
-        y = self.xp.ascontiguousarray(y)
+        y = self.xp.ascontiguousarray(y)  # what is left out would otherwise stay in memory with it
         return (y if b is None else y + b), None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
@@ -46,7 +48,7 @@ class FFT(ConvAlgorithm):
         return self.xp.ascontiguousarray(dw.transpose(1, 2, 0, 3))
 
     def _of_images(self, x: Array, spec: ConvSpec) -> Array:
-        """The transform (H, W // 2 + 1, N, C) of real images (N, H, W, C)."""
+        """The transform (H, W // 2 + 1, N, C) of real images (N, H, W, C): the other frequencies are conjugates."""
         return self.xp.fft.rfft2(x, spec.window.padded_size, axes=(1, 2)).transpose(1, 2, 0, 3)
 
     def _of_weights(self, w: Array, spec: ConvSpec) -> Array:

@@ -53,7 +53,7 @@ class Winograd2D(ConvAlgorithm):
 
     def _both(self, matrix: Array, tiles: Array) -> Array:
         """matrix tile matrix^T, for tiles along the first two axes."""
-        for _ in range(2):
+        for _ in range(2):  # each round multiplies along the second axis and makes it the first
             tiles = self.xp.tensordot(matrix, tiles.swapaxes(0, 1), 1)
         return tiles
 

@@ -3,7 +3,7 @@
 The operating system gives a large array memory page by page and clears every page first: in a training step that
 makes the same arrays again and again, this costs more than some of the computations. So large buffers are kept here.
 A buffer is free when only this module refers to it: an array, or a view of one, that anybody still holds keeps its
-buffer from being used again, as Python counts references.
+buffer from being used again, as Python counts references. (A view of a view refers to the array that owns the memory.)
 """
 
 import sys
@@ -86,4 +86,5 @@ def _is_free(position: int) -> bool:
 
 
 def _references_are_counted() -> bool:
+    """Whether the count tells the truth: without the global interpreter lock, threads count for themselves."""
     return bool(getattr(sys, "_is_gil_enabled", lambda: True)())

@@ -1,6 +1,8 @@
-"""Max pooling on all threads, an image at a time: every tap of the windows is a strided view of the image.
+"""Max pooling on all threads, an image at a time.
 
-The fewer and the longer the calls, the better: between two calls of NumPy only one thread can run.
+No window is ever gathered: tap (kh, kw) of all windows together is a strided view of the image, and the maximum is that
+of a few such views, element by element, which NumPy does with the processor's vector instructions. The fewer and the
+longer the calls, the better: between two calls of NumPy only one thread can run.
 """
 
 from collections.abc import Sequence
@@ -35,7 +37,7 @@ def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
     dx = memory.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
 
     def one(n: int) -> None:
-        if not window.covers_once:
+        if not window.covers_once:  # some pixels are under no window, or add up what several give
             dx[n] = 0
         unpool_taps(dy[n], argmax[n], _taps(dx[n], window), window.overlaps)
 

@@ -30,7 +30,10 @@ Columns = list[tuple[slice, slice]]
 """An order of the output columns: pairs of where columns are in memory, and which they are."""
 
 PARTIAL_SUMS = 8
-"""The weight gradient is summed up in so many parts at most, each over some of the images, then over the parts."""
+"""The weight gradient is summed up in so many parts at most, each over some of the images, then over the parts.
+
+Parts are what threads share, and a fixed number of them gives one order of the sum for any number of threads.
+"""
 CHUNK_BYTES = 1 << 20
 """Memory of the output that is made at a time: several small images, or one."""
 
@@ -42,7 +45,7 @@ class PerChunk(ConvAlgorithm):
         return self.xp is np
 
     def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
-        return not pool.padded and pool.KH * pool.KW <= 256
+        return not pool.padded and pool.KH * pool.KW <= 256  # the number of a tap is a byte
 
     @abstractmethod
     def filters(self, w: Array, spec: ConvSpec) -> Array:
@@ -132,7 +135,7 @@ class PerChunk(ConvAlgorithm):
                 through_relu = keep_where(y[chunk] > 0, dy[chunk])
                 bias_sums[part] += sum_rows(through_relu)
                 whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
-                if not pool.covers_once:
+                if not pool.covers_once:  # some pixels are under no window, or add up what several give
                     whole[...] = 0
                 unpool_taps(through_relu, argmax[chunk], _taps(whole, pool, columns), pool.overlaps)
                 gradient = self.gradient(whole, spec)

@@ -17,7 +17,7 @@ Every step is linear, so the gradients are the same steps transposed and in reve
     D = A dy,    dw = G^T (V^T D),    dx = B (D U^T)
 
 Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for Convolutional Neural
-Networks" (2016). The price is a few more rounding errors: about twice those of im2col.
+Networks" (2016). The price are rounding errors a few times those of im2col: the sums have factors up to 8, and cancel.
 """
 
 import itertools
