@@ -2,16 +2,27 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from . import plugins
-from .errors import MinidlError
+from .errors import MinidlError, suggestion
+
+COMMANDS = ("doctor", "plugins", "gradcheck")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise MinidlError(f"{message}. See python -m minidl --help.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 where something is wrong, 2 for what cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m minidl", description="Tools around minidl.")
+    parser = _Parser(prog="python -m minidl", description="Tools around minidl.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("doctor", help="what this machine has, what is missing, and how to mend it")
     command.set_defaults(run=doctor)
@@ -21,12 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
     command.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
     command.set_defaults(run=show_gradients)
-    given = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status: int = given.run(given)
+        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+            close = suggestion(words[0], COMMANDS)
+            raise MinidlError(f"there is no command '{words[0]}'.{close} Commands: {', '.join(COMMANDS)}.")
+        given = parser.parse_args(words)
+        run: Callable[[argparse.Namespace], int] = given.run
+        status = run(given)
+        sys.stdout.flush()
     except MinidlError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return status
 
 
