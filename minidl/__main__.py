@@ -2,15 +2,17 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from . import plugins
 from .bench import conv, peers
-from .errors import MinidlError
+from .errors import MinidlError, suggestion
 from .table import table
 
+COMMANDS = ("doctor", "plugins", "gradcheck", "bench")
 BENCHES = {"conv": conv, "peers": peers}
 """The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
 
@@ -34,12 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = benches.add_parser(name, help=summary, description=summary)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        given = parser.parse_args(arguments)
-        status: int = given.run(given)
+        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+            close = suggestion(words[0], COMMANDS)
+            raise MinidlError(f"there is no command '{words[0]}'.{close} Commands: {', '.join(COMMANDS)}.")
+        given = parser.parse_args(words)
+        run: Callable[[argparse.Namespace], int] = given.run
+        status = run(given)
+        sys.stdout.flush()
     except MinidlError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return status
 
 

@@ -179,6 +179,11 @@ class ProfileSteps(Callback):
     def on_train_end(self, trainer: Trainer) -> None:
         self._write()
 
+    def on_train_error(self, trainer: Trainer) -> None:
+        if self.profiler is not None:
+            self.profiler.__exit__()
+            self.profiler = None
+
     def _write(self) -> None:
         if self.profiler is None:
             return
@@ -209,6 +214,9 @@ class StopOnSignal(Callback):
             self._before[number] = signal.signal(number, stop)
 
     def on_train_end(self, trainer: Trainer) -> None:
+        self._restore()
+
+    def on_train_error(self, trainer: Trainer) -> None:
         self._restore()
 
     def _restore(self) -> None:

@@ -56,6 +56,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     >>> suggestion("adm", ["sgd", "adam"])
     " Did you mean 'adam'?"
     """
-    name = name.lower()
+    name = str(name).lower()  # whatever was given in the place of a name
     close = difflib.get_close_matches(ELSEWHERE.get(name, name), list(known), n=1)
     return f" Did you mean '{close[0]}'?" if close else ""

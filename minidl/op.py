@@ -88,7 +88,9 @@ class Op:
     """Whether float inputs must give an output of the same dtype: only a conversion says no."""
 
     def check_dtype(self, array: Array, expected: Any) -> None:
-        """Refuse an array that silently became another float dtype: NumPy promotes where nobody looks."""
+        """Refuse what is no array of numbers, and one that silently became another float dtype, as NumPy promotes."""
+        if array.dtype.kind == "O":
+            raise DtypeError("forward gave no array: end it with `return y`", self.name)
         if expected is not None and self.keeps_dtype and array.dtype.kind == "f" and array.dtype != expected:
             raise DtypeError(
                 f"forward gave {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name

@@ -286,6 +286,14 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
 
     Returns the norm before (a 0-d array, still on the device). Pascanu et al., "On the difficulty of training
     recurrent neural networks" (2013), algorithm 1.
+
+    Raises :class:`GraphError` if there is no gradient.
+
+    >>> from minidl import tensor
+    >>> x = tensor([3.0, 4.0], requires_grad=True)
+    >>> (x * x).sum().backward()   # the gradient is (6, 8), of norm 10
+    >>> float(clip_grad_norm([x], 1.0)), x.grad
+    (10.0, array([0.6, 0.8], dtype=float32))
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:

@@ -70,9 +70,11 @@ def group(kind: str) -> str:
 def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
     """A decorator that registers a class or function as plugin ``name`` of ``kind``.
 
-    Raises :class:`PluginError` if another object has that name already.
+    Raises :class:`PluginError` if another object has that name already, or where the name is forgotten.
     """
     _check_kind(kind)
+    if not isinstance(name, str):
+        raise PluginError(f'expected a name, got {name!r}: write @register("{kind}", "...") before the class')
 
     def decorate(plugin: _Plugin) -> _Plugin:
         known = _registered[kind].setdefault(name, plugin)

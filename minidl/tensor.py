@@ -250,10 +250,9 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         raise
     except ValueError as error:  # the array module's own, for shapes that it cannot bring together
         shapes = " and ".join(str(x.shape) for x in operands)
-        reason = "sizes must be equal or 1, counted from the last axis" if "broadcast" in str(error) else str(error)
-        raise ShapeError(
-            f"does not work for inputs of shape {shapes}: {reason}. Reshape or transpose one of them.", op.name
-        ) from error
+        rule = "sizes must be equal or 1, counted from the last axis. Reshape or transpose one of them."
+        reason = rule if "broadcast" in str(error) else str(error)
+        raise ShapeError(f"does not work for inputs of shape {shapes}: {reason}", op.name) from error
     output = Tensor(data if backends.is_array(data) else backend.asarray(data))
     op.check_dtype(output.data, dtype)
     if True in op.needs_grad:

@@ -50,6 +50,9 @@ class Callback:
     def on_train_end(self, trainer: "Trainer") -> None:
         """After the last step, also when training was stopped early; not after an error."""
 
+    def on_train_error(self, trainer: "Trainer") -> None:
+        """After an error, in the place of ``on_train_end``: give back what you hold, the training is in no state."""
+
 
 class Trainer:
     """Trains a model on batches ``(inputs, targets)``.
@@ -101,8 +104,12 @@ class Trainer:
                     f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)"
                 )
         self.train_loader, self.epochs, self.stopping = train, epochs, False
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
-            return self._fit(train, validation, epochs)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
+                return self._fit(train, validation, epochs)
+        except BaseException:
+            self._tell("on_train_error")
+            raise
 
     def _fit(self, train: DataLoader, validation: DataLoader | None, epochs: int) -> list[Row]:
         self._tell("on_train_begin")
@@ -146,8 +153,11 @@ class Trainer:
         self.totals.add(self._measure(loss, outputs, targets), size)
 
     def evaluate(self, loader: DataLoader) -> Row:
-        """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to."""
-        totals = Totals()
+        """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to.
+
+        The model is then in the mode in which it was.
+        """
+        totals, before = Totals(), self.model.training
         self.model.eval()
         with no_grad():
             for batch in loader:
@@ -156,7 +166,7 @@ class Trainer:
                 totals.add(self._measure(self.loss(outputs, targets), outputs, targets), _batch_size(inputs))
                 if self.stopping:
                     break
-        self.model.train()
+        self.model.train(before)
         return totals.means()
 
     def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minidl import nn, optim
 from minidl.errors import MinidlError
 from minidl.kernels.reference import ReferenceKernels
-from minidl.testing import CheckError, Subject, check_backend, check_op
+from minidl.testing import CheckError, Subject, check_backend, check_layer, check_op, check_optimizer
 from minidl.testing.strict import StrictBackend
 
 from .broken import BROKEN, RIGHT, caught, ops
@@ -48,6 +49,32 @@ def test_a_failed_check_names_itself_and_can_be_skipped_with_a_reason() -> None:
         check_op(ops.Square, skip={"dtyp": "why"})
     with pytest.raises(MinidlError, match="without a reason"):
         check_op(ops.Square, skip={"dtype": ""})
+
+
+def test_what_a_layer_gives_instead_of_tensors_is_named() -> None:
+    class LeavesTheGraph(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.numpy() * 2
+
+    with pytest.raises(CheckError, match="an output is of type ndarray, expected tensors"):
+        check_layer(LeavesTheGraph, np.ones((2, 3)))
+
+
+def test_a_layer_that_cannot_be_made_is_explained() -> None:
+    with pytest.raises(MinidlError, match=r"wants a function that makes a layer, such as lambda: nn.Dense"):
+        check_layer(nn.Dense, np.ones((2, 3)))
+
+
+def test_one_state_for_parameters_of_several_shapes_is_explained() -> None:
+    class OneVelocity(optim.Optimizer):
+        velocity: Any = 0.0
+
+        def update(self, param: Any, grad: Any, state: Any) -> None:
+            self.velocity = 0.9 * self.velocity + grad
+            param -= self.lr * self.velocity
+
+    with pytest.raises(CheckError, match=r"for one parameter and fails for several.*keep what you remember in `state`"):
+        check_optimizer(OneVelocity)
 
 
 def test_there_are_many_of_them() -> None:

@@ -10,7 +10,7 @@ import pytest
 import minidl as md
 from agegender import models
 from minidl import nn
-from minidl.errors import MinidlError, ShapeError
+from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.testing.kit import numbers
 
 
@@ -63,6 +63,31 @@ def test_a_module_without_init_says_what_is_missing() -> None:
 
     with pytest.raises(MinidlError, match=r"call super\(\).__init__\(\) in Forgetful before setting 'layer'"):
         Forgetful()
+
+
+@pytest.mark.parametrize("given", [[1.0, 2.0], md.tensor([1.0, 2.0])])
+def test_parameters_are_made_of_lists_and_tensors_too(given: Any) -> None:
+    parameter = nn.Parameter(given)
+    assert type(parameter.data) is np.ndarray
+    assert (parameter.dtype, parameter.numpy().tolist()) == (np.float32, [1.0, 2.0])
+
+
+def test_a_parameter_of_whole_numbers_cannot_be_learned() -> None:
+    with pytest.raises(DtypeError, match="only floating-point tensors have gradients"):
+        nn.Parameter(np.ones(3, np.int64))
+
+
+def test_a_plain_tensor_that_wants_a_gradient_is_no_parameter() -> None:
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = md.tensor([1.0], requires_grad=True)
+
+    with pytest.raises(MinidlError, match=r"'factor' of Scale wants a gradient.*use nn.Parameter"):
+        Scale()
+    layer = nn.ReLU()
+    layer.seen = layer(md.tensor([1.0], requires_grad=True))
+    layer.constant = md.tensor([1.0])
 
 
 def test_state_dict_is_a_copy_and_comes_back() -> None:

@@ -281,6 +281,20 @@ def test_a_backward_pass_that_returns_nonsense(returned: Any, message: str) -> N
         Odd.apply(leaf(1.0, 2.0, 3.0)).sum().backward()
 
 
+def test_a_forward_pass_without_a_result() -> None:
+    class Forgetful(Op):
+        def forward(self, x: Any) -> Any:
+            x + 1
+
+    with pytest.raises(DtypeError, match="Forgetful: forward gave no array: end it with `return y`"):
+        Forgetful.apply(leaf(1.0))
+
+
+def test_an_error_of_the_array_module_gets_no_advice_that_does_not_fit() -> None:
+    with pytest.raises(ShapeError, match=r"Stack: does not work for .* \(2,\): axis 5 is out of bounds.*2$"):
+        md.nn.functional.stack([leaf(1.0, 2.0)], axis=5)
+
+
 def test_the_order_of_the_backward_pass_does_not_depend_on_hashes() -> None:
     code = """
 import numpy as np, minidl as md

@@ -12,7 +12,7 @@ import pytest
 
 import minidl as md
 from minidl import checkpoint, nn, optim
-from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, Progress, StopOnSignal, best_row
+from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, ProfileSteps, Progress, StopOnSignal, best_row
 from minidl.data import ArrayDataset, DataLoader
 from minidl.nn import functional as F
 from minidl.train import Callback, Trainer, TrainingError
@@ -201,6 +201,28 @@ def test_a_signal_stops_after_the_step_and_gives_the_handler_back(
     assert (stop.received, trainer.optimizer.steps) == (number, 3)
     assert signal.getsignal(number) is before
     assert "stopping after this step" in capsys.readouterr().err
+
+
+def test_an_error_gives_the_signal_handlers_and_the_profiler_back(tmp_path: Path) -> None:
+    class Fail(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            raise RuntimeError("no")
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    profile = ProfileSteps(tmp_path)
+    trainer, train, validation = make([StopOnSignal(), profile, Fail()])
+    with pytest.raises(RuntimeError, match="no"):
+        trainer.fit(train, validation)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert profile.profiler is None
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_the_mode_of_the_model_as_it_was(training: bool) -> None:
+    trainer, _, validation = make()
+    trainer.model.train(training)
+    trainer.evaluate(validation)
+    assert trainer.model.training is training
 
 
 def test_progress_on_a_terminal_rewrites_one_line_and_elsewhere_writes_epochs_only() -> None:

@@ -16,62 +16,111 @@ from ..tensor import Tensor, tensor
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0), with derivative 0 at 0."""
+    """max(x, 0), with derivative 0 at 0.
+
+    >>> relu(tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
     return ops.ReLU.apply(x)
 
 
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
-    """x where positive, else slope x (Maas et al., "Rectifier Nonlinearities Improve ... Acoustic Models", 2013)."""
+    """x where positive, else slope x (Maas et al., "Rectifier Nonlinearities Improve ... Acoustic Models", 2013).
+
+    >>> leaky_relu(tensor([-1.0, 2.0]), slope=0.1)
+    tensor([-0.1,  2. ])
+    """
     return ops.LeakyReLU.apply(x, slope=slope)
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x).
+
+    >>> sigmoid(tensor([0.0, 1e4]))
+    tensor([0.5, 1. ])
+    """
     return ops.Sigmoid.apply(x)
 
 
 def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> tanh(tensor([0.0, 20.0]))
+    tensor([0., 1.])
+    """
     return ops.Tanh.apply(x)
 
 
 def exp(x: Tensor) -> Tensor:
-    """e^x."""
+    """e^x.
+
+    >>> exp(tensor([0.0]))
+    tensor([1.])
+    """
     return ops.Exp.apply(x)
 
 
 def log(x: Tensor) -> Tensor:
-    """The natural logarithm."""
+    """The natural logarithm.
+
+    >>> log(tensor([1.0, 2.0]))
+    tensor([0.       , 0.6931472])
+    """
     return ops.Log.apply(x)
 
 
 def sqrt(x: Tensor) -> Tensor:
-    """The square root."""
+    """The square root.
+
+    >>> sqrt(tensor([4.0]))
+    tensor([2.])
+    """
     return ops.Sqrt.apply(x)
 
 
 def abs(x: Tensor) -> Tensor:
-    """The absolute value, with derivative 0 at 0."""
+    """The absolute value, with derivative 0 at 0.
+
+    >>> abs(tensor([-3.0, 3.0]))
+    tensor([3., 3.])
+    """
     return ops.Abs.apply(x)
 
 
 def maximum(a: Any, b: Any) -> Tensor:
-    """The larger of two, elementwise; of equal values the first gets the gradient."""
+    """The larger of two, elementwise; of equal values the first gets the gradient.
+
+    >>> maximum(tensor([1.0, 5.0]), 3)
+    tensor([3., 5.])
+    """
     return ops.Maximum.apply(a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of two, elementwise; of equal values the first gets the gradient."""
+    """The smaller of two, elementwise; of equal values the first gets the gradient.
+
+    >>> minimum(tensor([1.0, 5.0]), 3)
+    tensor([1., 3.])
+    """
     return ops.Minimum.apply(a, b)
 
 
 def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
-    """x limited to low ... high."""
+    """x limited to low ... high.
+
+    >>> clip(tensor([-1.0, 0.5, 9.0]), 0, 1)
+    tensor([0. , 0.5, 1. ])
+    """
     return ops.Clip.apply(x, low=low, high=high)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """a where the condition holds, else b."""
+    """a where the condition holds, else b.
+
+    >>> x = tensor([-1.0, 2.0])
+    >>> where(x > 0, x, 10 * x)
+    tensor([-10.,   2.])
+    """
     return ops.Where.apply(a, b, condition=_data(condition))
 
 
@@ -79,27 +128,55 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
-    """Tensors one after another along an axis."""
+    """Tensors one after another along an axis.
+
+    Raises :class:`minidl.errors.ShapeError` unless all other axes agree.
+
+    >>> concatenate([tensor([1.0]), tensor([2.0, 3.0])])
+    tensor([1., 2., 3.])
+    """
     return ops.Concatenate.apply(*xs, axis=axis)
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
-    """Tensors of one shape side by side along a new axis."""
+    """Tensors of one shape side by side along a new axis.
+
+    Raises :class:`minidl.errors.ShapeError` for different shapes.
+
+    >>> stack([tensor([1.0, 2.0]), tensor([3.0, 4.0])]).shape
+    (2, 2)
+    """
     return ops.Stack.apply(*xs, axis=axis)
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """x with ``value`` around it; ``widths`` are (before, after) for each axis."""
+    """x with ``value`` around it; ``widths`` are (before, after) for each axis.
+
+    Raises :class:`minidl.errors.ShapeError` for negative widths and another number of axes.
+
+    >>> pad(tensor([1.0, 2.0]), [(1, 2)])
+    tensor([0., 1., 2., 0., 0.])
+    """
     return ops.Pad.apply(x, widths=tuple(widths), value=value)
 
 
 def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """x repeated to a shape by NumPy's rules."""
+    """x repeated to a shape by NumPy's rules.
+
+    Raises :class:`minidl.errors.ShapeError` where these forbid it.
+
+    >>> broadcast_to(tensor([1.0, 2.0]), (3, 2)).shape
+    (3, 2)
+    """
     return ops.BroadcastTo.apply(x, shape=shape)
 
 
 def flatten(x: Tensor) -> Tensor:
-    """All axes but the first as one: (N, ...) becomes (N, features)."""
+    """All axes but the first as one: (N, ...) becomes (N, features).
+
+    >>> flatten(tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
+    (1, 4)
+    """
     require_tensor(x)
     return x.reshape(x.shape[0], x.size // x.shape[0] if x.shape[0] else -1)
 
@@ -108,7 +185,13 @@ def flatten(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    """x w + b for x (N, in), w (in, out), b (out,)."""
+    """x w + b for x (N, in), w (in, out), b (out,).
+
+    Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
+
+    >>> linear(tensor([[1.0, 2.0]]), tensor([[10.0], [1.0]]), tensor([0.5]))
+    tensor([[12.5]])
+    """
     y = x @ w
     return y if b is None else y + b
 
@@ -130,17 +213,38 @@ def conv2d(x: Tensor, w: Any, b: Any = None, stride: Pair = 1, padding: Padding 
 
 
 def max_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The maximum under each window of images (N, H, W, C); the stride is the window's size unless given."""
+    """The maximum under each window of images (N, H, W, C); the stride is the window's size unless given.
+
+    Gives (N, OH, OW, C). Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
+
+    >>> x = tensor([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> max_pool2d(x, 2).item()
+    4.0
+    """
     return ops.MaxPool2D.apply(x, size=size, stride=stride, padding=padding)
 
 
 def avg_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The mean under each window of images (N, H, W, C), of the pixels that are not padding."""
+    """The mean under each window of images (N, H, W, C), of the pixels that are not padding.
+
+    Gives (N, OH, OW, C). Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
+
+    >>> x = tensor([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> avg_pool2d(x, 2).item()
+    2.5
+    """
     return ops.AvgPool2D.apply(x, size=size, stride=stride, padding=padding)
 
 
 def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator | None = None) -> Tensor:
-    """x with each element set to 0 with probability ``rate``, the others scaled up; x itself when not training."""
+    """x with each element set to 0 with probability ``rate``, the others scaled up; x itself when not training.
+
+    Srivastava et al., "Dropout" (2014), scaled in training. Raises :class:`MinidlError` unless 0 <= rate < 1.
+
+    >>> x = dropout(tensor([1.0, 1.0, 1.0, 1.0]), rate=0.5, rng=Generator(0))
+    >>> sorted(set(x.numpy().tolist()))
+    [0.0, 2.0]
+    """
     check_rate(rate)
     if not training or rate == 0:
         return x
@@ -154,7 +258,16 @@ def check_rate(rate: float) -> None:
 
 
 def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:
-    """x normalised over all axes but the last with this batch's mean and variance, then scaled and shifted."""
+    """x normalised over all axes but the last with this batch's mean and variance, then scaled and shifted.
+
+    x is (N, ..., C), gamma and beta (C,). Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. Raises
+    :class:`minidl.errors.ShapeError` for other shapes.
+
+    >>> x = tensor([[1.0], [3.0]])
+    >>> batch_norm(x, tensor([1.0]), tensor([0.0]), eps=0.0)
+    tensor([[-1.],
+            [ 1.]])
+    """
     return ops.BatchNorm.apply(x, gamma, beta, eps=eps)
 
 
@@ -162,12 +275,20 @@ def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """e^x / sum of e^x along an axis."""
+    """e^x / sum of e^x along an axis.
+
+    >>> softmax(tensor([[0.0, 0.0]]))
+    tensor([[0.5, 0.5]])
+    """
     return ops.Softmax.apply(x, axis=axis)
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """The logarithm of the softmax, exact where the softmax would be 0."""
+    """The logarithm of the softmax, exact where the softmax would be 0.
+
+    >>> log_softmax(tensor([0.0, -1e4]))
+    tensor([     0., -10000.])
+    """
     return ops.LogSoftmax.apply(x, axis=axis)
 
 
@@ -182,22 +303,47 @@ def softmax_cross_entropy(logits: Tensor, labels: Any) -> Tensor:
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
-    """The mean of -t log s(x) - (1 - t) log(1 - s(x)) for logits x and targets t of one shape, 0 <= t <= 1."""
+    """The mean of -t log s(x) - (1 - t) log(1 - s(x)) for logits x and targets t of one shape, 0 <= t <= 1.
+
+    Raises :class:`minidl.errors.ShapeError` for other shapes and other targets.
+
+    >>> binary_cross_entropy_with_logits(tensor([1e4, -1e4]), [1, 1]).item()
+    5000.0
+    """
     return ops.BinaryCrossEntropyWithLogits.apply(logits, targets=_data(_target(targets, logits)))
 
 
 def l1_loss(a: Any, b: Any) -> Tensor:
-    """The mean of |a - b|, for two of one shape."""
+    """The mean of |a - b|, for two of one shape.
+
+    Raises :class:`minidl.errors.ShapeError` for different shapes.
+
+    >>> l1_loss(tensor([1.0, 2.0]), [0.0, 5.0]).item()
+    2.0
+    """
     return ops.L1Loss.apply(a, _target(b, a))
 
 
 def mse_loss(a: Any, b: Any) -> Tensor:
-    """The mean of (a - b)^2, for two of one shape."""
+    """The mean of (a - b)^2, for two of one shape.
+
+    Raises :class:`minidl.errors.ShapeError` for different shapes.
+
+    >>> mse_loss(tensor([1.0, 2.0]), [0.0, 5.0]).item()
+    5.0
+    """
     return ops.MSELoss.apply(a, _target(b, a))
 
 
 def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Tensor:
-    """The mean of d^2 / 2 for |d| <= delta and of delta (|d| - delta / 2) beyond, d = a - b of one shape."""
+    """The mean of d^2 / 2 for |d| <= delta and of delta (|d| - delta / 2) beyond, d = a - b of one shape.
+
+    Huber, "Robust Estimation of a Location Parameter" (1964). Raises :class:`minidl.errors.ShapeError` for different
+    shapes.
+
+    >>> huber_loss(tensor([1.0, 2.0]), [0.0, 5.0]).item()
+    1.5
+    """
     return ops.HuberLoss.apply(a, _target(b, a), delta=delta)
 
 

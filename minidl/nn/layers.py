@@ -122,7 +122,12 @@ class _Pooling2D(Module):
 
 @plugins.register("layer", "max_pooling2d")
 class MaxPooling2D(_Pooling2D):
-    """The maximum under each window; see :func:`minidl.nn.functional.max_pool2d`."""
+    """The maximum under each window; see :func:`minidl.nn.functional.max_pool2d`.
+
+    >>> import numpy as np, minidl as md
+    >>> MaxPooling2D(2)(md.tensor(np.ones((1, 5, 6, 3), np.float32))).shape
+    (1, 2, 3, 3)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, self.size, self.stride, self.padding)
@@ -130,7 +135,12 @@ class MaxPooling2D(_Pooling2D):
 
 @plugins.register("layer", "average_pooling2d")
 class AveragePooling2D(_Pooling2D):
-    """The mean under each window; see :func:`minidl.nn.functional.avg_pool2d`."""
+    """The mean under each window; see :func:`minidl.nn.functional.avg_pool2d`.
+
+    >>> import numpy as np, minidl as md
+    >>> AveragePooling2D(2)(md.tensor(np.ones((1, 5, 6, 3), np.float32))).shape
+    (1, 2, 3, 3)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, self.size, self.stride, self.padding)
@@ -138,7 +148,14 @@ class AveragePooling2D(_Pooling2D):
 
 @plugins.register("layer", "global_average_pooling2d")
 class GlobalAveragePooling2D(Module):
-    """The mean of each channel over the whole image: (N, H, W, C) becomes (N, C)."""
+    """The mean of each channel over the whole image: (N, H, W, C) becomes (N, C).
+
+    Raises :class:`ShapeError` for other shapes.
+
+    >>> import numpy as np, minidl as md
+    >>> GlobalAveragePooling2D()(md.tensor(np.ones((1, 5, 6, 3), np.float32)))
+    tensor([[1., 1., 1.]])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         require_images(x.shape)
@@ -196,7 +213,14 @@ class LeakyReLU(Module):
 
 @plugins.register("layer", "dropout")
 class Dropout(Module):
-    """In training, each element is 0 with probability ``rate`` and the others are scaled up; else nothing happens."""
+    """In training, each element is 0 with probability ``rate`` and the others are scaled up; else nothing happens.
+
+    Srivastava et al., "Dropout" (2014). Raises :class:`minidl.errors.MinidlError` unless 0 <= rate < 1.
+
+    >>> import minidl as md
+    >>> Dropout(0.5).eval()(md.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
 
     def __init__(self, rate: float = 0.5, rng: Generator | None = None) -> None:
         super().__init__()
@@ -216,6 +240,13 @@ class BatchNorm(Module):
 
     In training with the statistics of the batch, else with running averages of them, of which each step keeps the
     share ``momentum`` (Keras's meaning of the word).
+
+    Ioffe and Szegedy, "Batch Normalization" (2015). For x (N, ..., C); raises :class:`ShapeError` for other shapes.
+
+    >>> import minidl as md
+    >>> BatchNorm(1, eps=0.0)(md.tensor([[1.0], [3.0]])).detach()
+    tensor([[-1.],
+            [ 1.]])
     """
 
     def __init__(self, channels: int, momentum: float = 0.99, eps: float = 1e-3) -> None:

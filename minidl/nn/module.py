@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .. import backends
 from ..errors import MinidlError, ShapeError
 from ..tensor import Tensor, no_grad
+from ..tensor import tensor as as_tensor
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
@@ -17,7 +18,9 @@ class Parameter(Tensor):
     """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``."""
 
     def __init__(self, data: Any) -> None:
-        super().__init__(data, requires_grad=True)
+        """An array of floats is kept as it is, anything else becomes one as with :func:`minidl.tensor`."""
+        known = backends.is_array(data) and data.dtype.kind == "f"
+        super().__init__(data if known else as_tensor(data, requires_grad=True).data, requires_grad=True)
 
 
 class Buffer(Tensor):
@@ -78,19 +81,24 @@ class Module:
         if "_hooks" not in self.__dict__ and name not in ("training", "path", "_hooks"):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
         if isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer):
-            self._require_no_tensor(name)
+            self._require_no_tensor(name, value)
         super().__setattr__(name, value)
         if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
             self._name_descendants()
 
-    def _require_no_tensor(self, name: str) -> None:
-        """A plain tensor in the place of a parameter would be learned no more, and nobody would notice."""
+    def _require_no_tensor(self, name: str, value: Tensor) -> None:
+        """A plain tensor in the place of a parameter would not be learned, and nobody would notice."""
         known = self.__dict__.get(name)
         if isinstance(known, Parameter | Buffer):
             kind = type(known).__name__
             raise MinidlError(
                 f"'{name}' of {type(self).__name__} is a {kind}, and a tensor cannot take its place: "
                 f"write .{name}.data[...] = ... to change it, or set a new nn.{kind}(...)"
+            )
+        if value.requires_grad and value.op is None:
+            raise MinidlError(
+                f"'{name}' of {type(self).__name__} wants a gradient, but a plain tensor is no parameter, and no "
+                "optimizer would hear of it: use nn.Parameter(...), or x.detach() to keep the numbers alone"
             )
 
     def _name_descendants(self) -> None:

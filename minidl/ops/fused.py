@@ -14,7 +14,7 @@ Array = Any
 class Conv2DReLUMaxPool2D(Op):
     """y = max_pool2d(relu(conv2d(x, w, b)))
 
-    The algorithm, the sizes and the window of the pooling are worked out by :func:`minidl.nn.fusion.plan`.
+    The algorithm, the sizes and the window of the pooling are worked out by :mod:`minidl.nn.fusion`.
     """
 
     def __init__(self, algorithm: ConvAlgorithm, spec: ConvSpec, pool: Window) -> None:

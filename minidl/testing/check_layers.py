@@ -186,7 +186,10 @@ class LayerSubject(Subject):
         except MinidlError as error:
             text = str(error)
             require(type(layer).__name__ in text or error.where, f"the error does not name the layer: {text}")
-            require("got (" in text, f"the error does not say which shape came: {text}")
+            require(
+                "got (" in text,
+                f'the error lacks the shape that came, as ShapeError(f"expected ..., got {{x.shape}}") does: {text}',
+            )
         else:
             require(False, f"it expects {x.shape} and accepts {wrong.shape}")
 
@@ -268,7 +271,13 @@ def check_layer(
         raise MinidlError("check_layer needs a batch to try the layer on: check_layer(make, x)")
     given: Any = plugins.get("layer", layer) if isinstance(layer, str) else layer
     make = _copies_of(given) if isinstance(given, Module) else given
-    return LayerSubject(type(make()).__name__, [LayerExample(make, x)]).run(skip)
+    try:
+        name = type(make()).__name__
+    except TypeError as error:  # arguments that are missing, or nothing that can be called
+        raise MinidlError(
+            f"check_layer wants a function that makes a layer, such as lambda: nn.Dense(3, 2) ({error})"
+        ) from error
+    return LayerSubject(name, [LayerExample(make, x)]).run(skip)
 
 
 def _copies_of(layer: Module) -> Callable[[], Module]:

@@ -191,9 +191,14 @@ def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) ->
 
 
 def tensors_in(nested: Any) -> list[Tensor]:
-    """The tensors in a tensor, or in tuples, lists and dictionaries of them."""
+    """The tensors in a tensor, or in tuples, lists and dictionaries of them; :class:`CheckError` for anything else."""
     if isinstance(nested, Tensor):
         return [nested]
+    if not isinstance(nested, dict | tuple | list):
+        raise CheckError(
+            f"an output is of type {type(nested).__name__}, expected tensors: stay with methods of tensors and "
+            "minidl.nn.functional, as NumPy leaves the graph"
+        )
     return [y for part in (nested.values() if isinstance(nested, dict) else nested) for y in tensors_in(part)]
 
 

@@ -1,0 +1,63 @@
+"""``python -m minidl``: the doctor, and what it says to bad input."""
+
+import subprocess
+import sys
+
+import pytest
+
+from minidl import backends, doctor, plugins
+from minidl.__main__ import main
+from minidl.errors import BackendError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["docter"], "there is no command 'docter'. Did you mean 'doctor'?"),
+        ([], "the following arguments are required: COMMAND"),
+        (["plugins", "--jsn"], "unrecognized arguments: --jsn"),
+        (["gradcheck", "relo"], "there is no op, layer or loss 'relo'. Did you mean 'relu'?"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: {message}")
+    assert said.err.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "minidl", "plugins"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+
+
+def test_the_doctor_is_content_where_only_optional_parts_are_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_card() -> None:
+        raise BackendError("no card: put one in")
+
+    backends.get.cache_clear()
+    monkeypatch.setitem(plugins._registered["backend"], "cupy", no_card)
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "missing CuPy          no card\n                      -> put one in" in said
+    assert "-> pip install mpi4py" in said
+    backends.get.cache_clear()
+
+
+def test_the_doctor_fails_where_something_needed_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(doctor, "LOOKS", (doctor.packages,))
+    assert main(["doctor"]) == 1
+    assert "-> pip install matplotlib" in capsys.readouterr().out
