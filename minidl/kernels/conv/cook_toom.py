@@ -25,13 +25,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-POINTS = (0, 1, -1, 2, -2)
-"""Where polynomials are evaluated, besides infinity: small numbers keep the rounding errors small."""
+POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
+"""Where polynomials are evaluated, besides infinity: small whole numbers make readable matrices."""
 
 
 @functools.cache
-def transforms(outputs: int, taps: int, dtype: Any) -> tuple[Array, Array, Array]:
-    """A^T (m, n), G (n, r) and B^T (n, n) of F(m = ``outputs``, r = ``taps``), with n = m + r - 1 at most 6.
+def transforms(outputs: int, taps: int, dtype: Any, points: tuple[float, ...] = POINTS) -> tuple[Array, Array, Array]:
+    """A^T (m, n), G (n, r) and B^T (n, n) of F(m = ``outputs``, r = ``taps``), with n = m + r - 1.
+
+    Needs n - 1 different ``points``; the first ones count.
 
     >>> A_T, G, B_T = transforms(2, 3, np.float64)
     >>> A_T
@@ -42,14 +44,14 @@ def transforms(outputs: int, taps: int, dtype: Any) -> tuple[Array, Array, Array
     (array([27., 54.]), array([27., 54.]))
     """
     count = outputs + taps - 1
-    points = np.array(POINTS[: count - 1], np.float64)
-    others = [np.delete(points, i) for i in range(len(points))]
+    p = np.array(points[: count - 1], np.float64)
+    others = [np.delete(p, i) for i in range(len(p))]
     at_infinity = np.eye(count)[-1]
-    A_T = np.column_stack([np.vander(points, outputs, increasing=True).T, at_infinity[-outputs:]])
+    A_T = np.column_stack([np.vander(p, outputs, increasing=True).T, at_infinity[-outputs:]])
     # The value at a point, divided by what its Lagrange polynomial has there ...
-    scale = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
-    G = np.vstack([np.vander(points, taps, increasing=True) / scale[:, None], at_infinity[-taps:]])
+    scale = np.array([np.prod(point - rest) for point, rest in zip(p, others, strict=True)])
+    G = np.vstack([np.vander(p, taps, increasing=True) / scale[:, None], at_infinity[-taps:]])
     # ... is the factor of that polynomial: the product of (x - other point), which is 0 at all other points.
     lagrange = [np.append(np.poly(rest)[::-1], 0) for rest in others]
-    B_T = np.vstack([*lagrange, np.poly(points)[::-1]])
+    B_T = np.vstack([*lagrange, np.poly(p)[::-1]])
     return A_T.astype(dtype), G.astype(dtype), B_T.astype(dtype)
