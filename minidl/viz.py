@@ -104,6 +104,7 @@ class Graph:
         self.output = output
         self.names = {tensor: name for name, tensor in (names or {}).items()}
         self.tensors = _all_tensors(output)
+        self.inputs = {tensor: _inputs(tensor) for tensor in self.tensors}
         self.steps = list(_backward(output, self.tensors))
         self.places, self.bends = _layout(self.tensors)
 
@@ -120,7 +121,7 @@ class Graph:
         axes.axis("off")
         now = self.steps[-1 if step is None else step]
         for tensor in self.tensors:
-            for number, x in enumerate(_inputs(tensor)):
+            for number, x in enumerate(self.inputs[tensor]):
                 passed = [dx for to, dx in now.passed if to is x] if step is not None and tensor is now.tensor else []
                 self._arrow(axes, x, tensor, number, passed)
         for tensor in self.tensors:
@@ -166,7 +167,7 @@ class Graph:
     def _arrow(self, axes: Axes, x: Tensor, tensor: Tensor, number: int, passed: list[Any]) -> None:
         """The arrow from an input to what was computed from it, or back, with the gradients that were passed."""
         start, end = self.places[x], self.places[tensor]
-        count = len(_inputs(tensor))
+        count = len(self.inputs[tensor])
         into = end[0] - BOX_WIDTH / 2 - 0.02, end[1] + 0.16 * (number - (count - 1) / 2)
         points = [(start[0] + BOX_WIDTH / 2 + 0.02, start[1]), *self.bends.get((x, tensor, number), []), into]
         vertices, codes = [points[0]], [Path.MOVETO]

@@ -1,0 +1,143 @@
+"""The notebooks: each pair agrees, each student's version is its solution with blanks, and nothing strange is in them.
+
+That they run is tried by ``python -m notebooks.build --check``, which takes minutes.
+"""
+
+import ast
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from minidl.testing import exercises
+from notebooks import build
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = build.names()
+KIBIBYTES_500 = 500 * 1024
+
+
+def script(name: str) -> str:
+    return (build.HERE / f"{name}.py").read_text(encoding="utf-8")
+
+
+def solution(name: str) -> str:
+    return (build.SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")
+
+
+def written(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((build.HERE / f"{name}.ipynb").read_text(encoding="utf-8"))
+    return found
+
+
+def outputs(name: str) -> list[dict[str, Any]]:
+    return [output for cell in written(name)["cells"] for output in cell.get("outputs", [])]
+
+
+def test_there_is_one_of_each_for_every_notebook() -> None:
+    for folder, pattern in ((build.HERE, "[0-9]*.py"), (build.HERE, "*.ipynb"), (build.SOLUTIONS, "*")):
+        assert sorted(path.stem for path in folder.glob(pattern) if path.is_file()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_student_s_version_is_the_solution_with_blanks(name: str) -> None:
+    solved = solution(name)
+    assert script(name) == build.student_version(solved), f"run: python -m notebooks.build {name}"
+    assert solved.count("# <blank>") == solved.count("# </blank>") == script(name).count("...  # your code here")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_script_and_notebook_have_the_same_cells(name: str) -> None:
+    expected = build.notebook(script(name))["cells"]
+    found = [{**cell, "outputs": [], "execution_count": None} for cell in written(name)["cells"]]
+    assert found == [{**cell, "outputs": [], "execution_count": None} for cell in expected], (
+        f"run: python -m notebooks.build {name}"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_blank_has_a_checker(name: str) -> None:
+    """Each function with a blank is handed to a checker that calls it by the name that the notebook uses, or nearly."""
+    solved = solution(name)
+    with_blanks = re.findall(r"^def (\w+)\((?:.(?!^def ))*?# <blank>", solved, re.MULTILINE | re.DOTALL)
+    checked = re.findall(r"^(\w+) = exercises\.check_(\w+)\((\w+)\)", solved, re.MULTILINE)
+    assert with_blanks
+    assert [attempt for _, _, attempt in checked] == with_blanks
+    for target, checker, attempt in checked:
+        assert target == attempt
+        assert attempt.startswith(checker)
+        parameters = next(f.args.args for f in ast.walk(ast.parse(solved)) if _defines(f, attempt))
+        solved_by = getattr(exercises, f"check_{checker}").solution.__code__
+        assert [p.arg for p in parameters] == list(solved_by.co_varnames[: solved_by.co_argcount])
+
+
+def _defines(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_there_and_small(name: str) -> None:
+    assert (build.HERE / f"{name}.ipynb").stat().st_size <= KIBIBYTES_500
+    counts = [cell["execution_count"] for cell in written(name)["cells"] if cell["cell_type"] == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert build.complaints(written(name), solved=False) == []
+    said = "".join("".join(output.get("text", [])) for output in outputs(name))
+    for checker in re.findall(r"exercises\.check_(\w+)\(", script(name)):
+        assert f"{checker}: not solved yet" in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_section_has_a_picture(name: str) -> None:
+    section, pictures = "", {}
+    for cell in written(name)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            headings = re.findall(r"^## (\d+\. .*)", source, re.MULTILINE)
+            section = headings[-1] if headings else "" if "\n## " in f"\n{source}" else section
+        for output in cell.get("outputs", []):
+            pictures[section] = pictures.get(section, False) or "image/png" in output.get("data", {})
+    assert len(pictures) > 3
+    assert [heading for heading, found in pictures.items() if heading and not found] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_tell_nothing_of_the_machine(name: str) -> None:
+    for output in outputs(name):
+        data = {key: value for key, value in output.get("data", {}).items() if key != "image/png"}
+        text = json.dumps([data, output.get("text", "")])
+        assert not re.search(r"(/home|/root|/tmp|/usr|/Users|C:\\\\|site-packages|Warning|Traceback)", text), text
+        assert not re.search(r" at 0x[0-9a-f]+", text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_can_be_read(name: str) -> None:
+    pictures = [output["data"]["image/png"] for output in outputs(name) if "image/png" in output.get("data", {})]
+    for png in pictures:
+        width, height = Image.open(io.BytesIO(base64.b64decode(png))).size
+        assert 100 <= width <= 2000
+        assert 80 <= height <= 3000
+
+
+def test_a_complaint_is_found() -> None:
+    def cell(text: str, stream: str = "stdout") -> dict[str, Any]:
+        return {"cells": [{"outputs": [{"name": stream, "text": [text]}]}, {}]}
+
+    assert build.complaints(cell("hat: right."), solved=True) == []
+    assert build.complaints(cell("hat: not solved yet."), solved=False) == []
+    assert build.complaints(cell("hat: not solved yet."), solved=True) == ["hat: not solved yet."]
+    assert build.complaints(cell("hat: not right yet, for x=1."), solved=False) != []
+    assert build.complaints(cell("careful", "stderr"), solved=False) == ["careful"]
+
+
+def test_a_smaller_picture_is_the_same_picture() -> None:
+    whole = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(whole, "PNG")
+    small = base64.b64decode(build.smaller(base64.b64encode(whole.getvalue()).decode()))
+    before, after = (Image.open(io.BytesIO(png)).convert("RGB") for png in (whole.getvalue(), small))
+    assert before.size == after.size
+    assert max(abs(a - b) for a, b in zip(before.tobytes(), after.tobytes(), strict=True)) < 8
