@@ -210,12 +210,10 @@ Measured: {conditions("drawn")}.
 
 ## Speed of the training step
 
-```sh
-python -m tests.benchmarks.train_step > docs/measured/train_step.json
-```
-
-The documented network, batches of 32, float32, Adam; every framework in a process of its own with two threads, asked
-in turn. Medians of {measured("train_step")["rounds"]} rounds, with the slowest and the fastest.
+`python -m minidl bench peers` asks every framework that is installed. The figures below are older: they were measured
+with PyTorch alone, and with minidl's convolutions of that time, im2col only. The documented network, batches of 32,
+float32, Adam; every framework in a process of its own with two threads, asked in turn. Medians of
+{measured("train_step")["rounds"]} rounds, with the slowest and the fastest.
 
 {speed("train_step")}
 

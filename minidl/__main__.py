@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from . import plugins
-from .bench import conv, peers
+from .bench import conv, peers, small
 from .errors import MinidlError, suggestion
 from .table import table
 
 COMMANDS = ("doctor", "plugins", "gradcheck", "bench")
-BENCHES = {"conv": conv, "peers": peers}
+BENCHES = {"conv": conv, "peers": peers, "small": small}
 """The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
 
 
