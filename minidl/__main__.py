@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from . import plugins
-from .bench import peers
+from .bench import peers, small
 from .errors import MinidlError
 from .tables import aligned
 
-BENCHMARKS = {"peers": peers}
+BENCHMARKS = {"peers": peers, "small": small}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -89,7 +89,7 @@ class Op:
 
     def check_dtype(self, array: Array, expected: Any) -> None:
         """Refuse an array that silently became another float dtype: NumPy promotes where nobody looks."""
-        if expected is not None and self.keeps_dtype and array.dtype.kind == "f" and array.dtype != expected:
+        if expected is not None and array.dtype != expected and array.dtype.kind == "f" and self.keeps_dtype:
             raise DtypeError(
                 f"forward gave {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name
             )
@@ -110,9 +110,8 @@ class Op:
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None where there is none"
             raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
         try:
-            return tuple(
-                None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in zip(gradients, inputs, strict=True)
-            )
+            pairs = zip(gradients, inputs, strict=True)
+            return tuple([None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in pairs])
         except ShapeError as error:
             error.where = self.name
             raise
