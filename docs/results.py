@@ -1,7 +1,8 @@
-"""Writes docs/results.md, and the tables of README.md and docs/gradients.md, from what was measured.
+"""Writes docs/results.md and benchmarks.md, and the tables of README.md and docs/gradients.md, from what was measured.
 
     python docs/results.py record utkface runs/a runs/b    condense runs of one command into docs/measured/utkface.json
-    python docs/results.py page                            write the page and the tables from docs/measured/
+    python docs/results.py condense FILE                   condense pytest-benchmark's JSON into .../benchmarks.json
+    python docs/results.py page                            write the pages and the tables from docs/measured/
 
 The other files of docs/measured/ are the output of the benchmarks; the page names the command of each.
 """
@@ -15,14 +16,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from minidl.bench import machine, peers, small
+
 DOCS = Path(__file__).resolve().parent
 README, GRADIENTS = DOCS.parent / "README.md", DOCS / "gradients.md"
 BEGIN, END = "<!-- begin: written by docs/results.py -->", "<!-- end -->"
-PEERS = {
-    "minidl": "minidl",
-    "pytorch_channels_last": "PyTorch, channels_last",
-    "pytorch_default": "PyTorch, default layout",
-}
 
 Measured = dict[str, Any]
 
@@ -45,6 +43,17 @@ def record(name: str, runs: list[Path]) -> None:
     if name == "drawn":  # the only faces that may be shown
         for picture in ("examples", "curves"):
             shutil.copyfile(runs[0] / "plots" / f"{picture}.png", DOCS / "images" / f"drawn-{picture}.png")
+
+
+def condense(path: Path) -> None:
+    """Keep the medians of ``python -m pytest tests/benchmarks --benchmark-json FILE``, by group, with their notes."""
+    groups: dict[str, Measured] = {}
+    for one in json.loads(path.read_text())["benchmarks"]:
+        name = one["param"] if one["param"] is not None else one["name"].removeprefix("test_").replace("_", " ")
+        kept = {"median": one["stats"]["median"], "notes": one["extra_info"]}
+        groups.setdefault(one["group"], {})[name] = kept
+    content = {"machine": machine.describe(), "groups": groups}
+    (DOCS / "measured" / "benchmarks.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def measured(name: str) -> Measured:
@@ -96,37 +105,15 @@ def conditions(name: str) -> str:
     )
 
 
-def speed(name: str) -> str:
-    """Images/s of all frameworks with minidl's ratio to each."""
-    result = measured(name)
-    rates, ratios = result["images_per_second"], result["ratios"]
-    rows = []
-    for peer, label in PEERS.items():
-        row = [label]
-        for task in ("train", "predict"):
-            values = rates[task][peer]["rounds"]
-            row.append(f"{rates[task][peer]['median']:.0f} ({min(values):.0f} to {max(values):.0f})")
-            row.append(f"{ratios[task][peer]:.2f}" if peer in ratios[task] else "")
-        rows.append(row)
-    header = [
-        "",
-        "training, images/s",
-        "minidl is ... times as fast",
-        "inference, images/s",
-        "minidl is ... times as fast",
-    ]
-    return table(header, rows)
+def speed(name: str, memory: bool = False) -> str:
+    """Images/s of all frameworks with minidl's ratio to each, and their memory if wanted."""
+    header = [*peers.HEADER, *peers.MEMORY] if memory else list(peers.HEADER)
+    return table(header, [row[: len(header)] for row in peers.rows(measured(name))])
 
 
-def machine(name: str) -> str:
+def place(name: str) -> str:
     """Where a benchmark ran."""
-    about = measured(name)["machine"]
-    versions = ", ".join(f"{package} {version}" for package, version in about["packages"].items())
-    settings = "".join(f", {key}={value}" for key, value in about["settings"].items())
-    return (
-        f"{about['date']}, {about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
-        f"{versions}; {about['blas']}{settings}"
-    )
+    return machine.line(measured(name)["machine"])
 
 
 def weights_agree(name: str) -> str:
@@ -210,22 +197,23 @@ Measured: {conditions("drawn")}.
 
 ## Speed of the training step
 
-`python -m minidl bench peers` asks every framework that is installed. The figures below are older: they were measured
-with PyTorch alone, and with minidl's convolutions of that time, im2col only. The documented network, batches of 32,
-float32, Adam; every framework in a process of its own with two threads, asked in turn. Medians of
-{measured("train_step")["rounds"]} rounds, with the slowest and the fastest.
+```sh
+python -m minidl bench peers --write
+```
 
-{speed("train_step")}
+{contest("peers")}
 
-Measured: {machine("train_step")}.
+{speed("peers")}
+
+Measured: {place("peers")}. Memory and everything else that is timed: [benchmarks.md](benchmarks.md).
 
 OpenBLAS chooses its kernels by the processor; an environment that pins `OPENBLAS_CORETYPE` to an older one makes
 NumPy's matrix products slower, and PyTorch's, which has its own BLAS, not. With such a pin
-(`docs/measured/train_step_pinned.json`):
+(`docs/measured/peers_pinned.json`):
 
-{speed("train_step_pinned")}
+{speed("peers_pinned")}
 
-Measured: {machine("train_step_pinned")}.
+Measured: {place("peers_pinned")}.
 
 ## From nothing to the first step
 
@@ -235,7 +223,7 @@ python -m tests.benchmarks.startup --data UTKFace-part.tar.gz > docs/measured/st
 
 {starts()}
 
-Measured: {machine("startup")}.
+Measured: {place("startup")}.
 
 ## Beside PyTorch, step by step
 
@@ -256,18 +244,101 @@ Measured: PyTorch {parity["torch"]}, numpy {parity["numpy"]}.
 """
 
 
+def contest(name: str) -> str:
+    """How frameworks were compared."""
+    result = measured(name)
+    size, threads, rounds = result["batch_size"], result["threads"], result["rounds"]
+    return f"""The documented network, batches of {size}, float32, Adam; every framework in a process of its own,
+pinned to the same {threads} cores with as many threads, asked in turn. All start from the same weights, and the losses
+of their first two steps are equal. Medians of {rounds} rounds with the slowest and the fastest; ratios of medians, with
+the quartiles of the rounds' ratios."""
+
+
+def timed() -> str:
+    """Tables of what ``tests/benchmarks`` timed, one for each group."""
+    parts = []
+    for group, benchmarks in measured("benchmarks")["groups"].items():
+        rows = []
+        for name, found in benchmarks.items():
+            notes = dict(found["notes"])
+            images = notes.pop("images", None)
+            rate = f"{images / found['median']:.0f}" if images else ""
+            words = "; ".join(f"{note}: {value:.3g}" for note, value in notes.items())
+            milliseconds = 1e3 * found["median"]
+            rows.append([name, f"{milliseconds:.{0 if milliseconds >= 100 else 2}f}", rate, words])
+        used = [column for column in range(4) if any(row[column] for row in rows)]
+        header = ["", "ms", "images/s", ""]
+        parts.append(
+            f"### {group[0].upper()}{group[1:]}\n\n"
+            + table([header[column] for column in used], [[row[column] for column in used] for row in rows])
+        )
+    return "\n\n".join(parts)
+
+
+def benchmarks() -> str:
+    """docs/benchmarks.md."""
+    tiny = measured("small")
+    return f"""# Benchmarks
+
+Written from `docs/measured/` by the commands that stand here. Machines are noisy: compare ratios, not absolute times.
+
+## Beside other frameworks
+
+```sh
+pip install torch keras tensorflow jax mygrad
+python -m minidl bench peers --write
+```
+
+{contest("peers")}
+
+{speed("peers", memory=True)}
+
+Measured: {place("peers")}.
+
+## Tiny tensors
+
+```sh
+python -m minidl bench small --json > docs/measured/small.json
+```
+
+A training step of two dense layers on 8 numbers: hardly any arithmetic, so what is timed is what each op costs besides.
+Medians of {tiny["rounds"]} rounds of {tiny["steps"]:,} steps, asked in turn, with the fastest and the slowest.
+
+{table(list(small.HEADER), small.rows(tiny))}
+
+Measured: {place("small")}.
+
+## Ops, layers, steps and data
+
+```sh
+pip install -e '.[bench]'
+python -m pytest tests/benchmarks --benchmark-json benchmarks.json
+python docs/results.py condense benchmarks.json
+python docs/results.py page
+```
+
+Medians. Where images are counted, so are images/s.
+
+{timed()}
+
+Measured: {place("benchmarks")}.
+"""
+
+
 def readme() -> str:
     """README.md with its figures of now."""
     commands = measured("readme")
     part = f"""
 {accuracy()}
 
-Training on two CPU cores, batches of 32, beside PyTorch on the same machine, asked in turn:
+Training on two CPU cores, batches of 32, beside other frameworks on the same machine, asked in turn (medians of all
+rounds; in brackets the spread):
 
-{speed("train_step")}
+{speed("peers")}
 
 The two commands above took {minutes(commands["train"])} and {minutes(commands["test"])} there, from a bare clone in a
-new environment. How each figure was measured: [docs/results.md](docs/results.md).
+new environment. How each figure was measured: [docs/results.md](docs/results.md),
+[docs/benchmarks.md](docs/benchmarks.md).
 """
     return filled(README, part)
 
@@ -286,7 +357,7 @@ def gradients() -> str:
         ["mutants caught", f"{mutants['caught']} of {mutants['total']}"],
         ["mutants that survive", f"{mutants['equivalent']} that are equivalent, {mutants['missed']} others"],
     ]
-    return filled(GRADIENTS, f"\n{table(['', ''], rows)}\n\nMeasured: {machine('proof')}.\n")
+    return filled(GRADIENTS, f"\n{table(['', ''], rows)}\n\nMeasured: {place('proof')}.\n")
 
 
 def filled(path: Path, part: str) -> str:
@@ -296,12 +367,15 @@ def filled(path: Path, part: str) -> str:
 
 
 def main() -> None:
-    """The two commands above."""
+    """The three commands above."""
     match sys.argv[1:]:
         case ["record", name, *runs] if runs:
             record(name, [Path(run) for run in runs])
+        case ["condense", path]:
+            condense(Path(path))
         case ["page"]:
             (DOCS / "results.md").write_text(page())
+            (DOCS / "benchmarks.md").write_text(benchmarks())
             README.write_text(readme())
             GRADIENTS.write_text(gradients())
         case _:

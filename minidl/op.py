@@ -91,7 +91,7 @@ class Op:
         """Refuse what is no array of numbers, and one that silently became another float dtype, as NumPy promotes."""
         if array.dtype.kind == "O":
             raise DtypeError("forward gave no array: end it with `return y`", self.name)
-        if expected is not None and self.keeps_dtype and array.dtype.kind == "f" and array.dtype != expected:
+        if expected is not None and array.dtype != expected and array.dtype.kind == "f" and self.keeps_dtype:
             raise DtypeError(
                 f"forward gave {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name
             )
@@ -112,9 +112,8 @@ class Op:
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None where there is none"
             raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
         try:
-            return tuple(
-                None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in zip(gradients, inputs, strict=True)
-            )
+            pairs = zip(gradients, inputs, strict=True)
+            return tuple([None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in pairs])
         except ShapeError as error:
             error.where = self.name
             raise

@@ -266,17 +266,16 @@ Op.record = staticmethod(record)
 
 def _common(inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend and the one float dtype (None if there is none) of the tensors, or else of the arrays."""
-    arrays = [x.data for x in inputs if isinstance(x, Tensor)]
-    arrays = arrays or [x for x in inputs if hasattr(x, "dtype")]
-    found = {type(array): backends.of(array) for array in arrays}
+    arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
+    places = {backends.of(array) for array in arrays}
     dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
-    if len(set(found.values())) > 1:
-        names = " and ".join(f"{found[type(array)].name} {array.shape}" for array in arrays)
+    if len(places) > 1:
+        names = " and ".join(f"{backends.of(array).name} {array.shape}" for array in arrays)
         raise BackendError(f"the inputs live on different backends, {names}: bring them together with x.to(...)")
     if len(dtypes) > 1:
         names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
-    return next(iter(found.values()), backends.default), dtypes.pop() if dtypes else None
+    return places.pop() if places else backends.default, dtypes.pop() if dtypes else None
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
@@ -306,7 +305,7 @@ def _newest_first(last: Op) -> list[Op]:
             if x.op is not None and x.op not in seen:
                 seen.add(x.op)
                 unexplored.append(x.op)
-    return sorted(seen, key=lambda op: op.number, reverse=True)
+    return sorted(seen, key=operator.attrgetter("number"), reverse=True)
 
 
 def _keep_if_retained(op: Op, dy: Array) -> None:

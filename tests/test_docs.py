@@ -1,6 +1,7 @@
 """The documents say what is so: README's code runs, and the page of results is the one that its figures give."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -34,8 +35,26 @@ def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
     assert (ROOT / "docs" / "results.md").read_text() == results.page()
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == results.benchmarks()
     assert (ROOT / "README.md").read_text() == results.readme()
     assert (ROOT / "docs" / "gradients.md").read_text() == results.gradients()
+
+
+def test_benchmarks_are_condensed_to_medians_and_notes(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "group": "data",
+        "name": "test_open_it",
+        "param": None,
+        "stats": {"median": 0.5},
+        "extra_info": {"images": 4},
+    }
+    (tmp_path / "given.json").write_text(json.dumps({"benchmarks": [given, given | {"param": "8", "extra_info": {}}]}))
+    (tmp_path / "measured").mkdir()
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    results.condense(tmp_path / "given.json")
+    assert results.timed().splitlines()[-2:] == ["| open it | 500 | 8 |", "| 8 | 500 |  |"]
 
 
 def test_every_op_optimizer_and_schedule_stands_beside_pytorch() -> None:

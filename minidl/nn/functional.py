@@ -356,7 +356,10 @@ def _target(b: Any, a: Any) -> Any:
     """Targets that want no gradient, in the dtype of the predictions."""
     if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad):
         return b
-    return a.backend.asarray(tensor(b, a.dtype).data)
+    array = _data(b)
+    if type(array) is type(a.data) and array.dtype == a.dtype:
+        return array
+    return a.backend.asarray(tensor(array, a.dtype).data)
 
 
 def require_tensor(x: Any) -> None:

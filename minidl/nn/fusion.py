@@ -5,7 +5,7 @@ of the three layers. Anything unusual is left alone: subclasses (they may do som
 outputs would never exist), and sizes, dtypes or backends that do not fit (the layer itself says so best).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
@@ -22,27 +22,23 @@ PATTERN = (Conv2D, ReLU, MaxPooling2D)
 
 def run(modules: Sequence[Module], x: Any) -> Any:
     """The modules one after another, fused where possible."""
-    for group in _groups(modules):
-        y = _fused(group, x) if len(group) == len(PATTERN) else None
-        if y is None:
-            for module in group:
-                x = module(x)
-        else:
-            x = y
+    position = 0
+    while position < len(modules):
+        group = modules[position : position + len(PATTERN)]
+        y = _fused(group, x) if _may_fuse(group) else None
+        x = group[0](x) if y is None else y
+        position += 1 if y is None else len(group)
     return x
 
 
-def _groups(modules: Sequence[Module]) -> Iterator[Sequence[Module]]:
-    """The modules in their order, those that match the pattern together, the others alone."""
-    position, length = 0, len(PATTERN)
-    while position < len(modules):
-        group = modules[position : position + length]
-        if fusion_allowed() and tuple(map(type, group)) == PATTERN and not any(module.has_hooks for module in group):
-            yield group
-        else:
-            group = modules[position : position + 1]
-            yield group
-        position += len(group)
+def _may_fuse(group: Sequence[Module]) -> bool:
+    """Whether these are the three layers, and nobody asks for what is between them."""
+    return (
+        type(group[0]) is PATTERN[0]  # most are not, and go on at once
+        and tuple(map(type, group)) == PATTERN
+        and fusion_allowed()
+        and not any(module.has_hooks for module in group)
+    )
 
 
 def _fused(group: Sequence[Any], x: Any) -> Tensor | None:

@@ -219,9 +219,12 @@ class Module:
         return ""
 
 
+_NAMED = (Module, Parameter, Buffer)
+
+
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Modules and tensors in an attribute: itself, or the elements of lists, tuples and dictionaries."""
-    if isinstance(value, Module | Parameter | Buffer):
+    if isinstance(value, _NAMED):
         yield name, value
     elif isinstance(value, list | tuple):
         for number, element in enumerate(value):
