@@ -207,14 +207,6 @@ python -m minidl bench peers --write
 
 Measured: {place("peers")}. Memory and everything else that is timed: [benchmarks.md](benchmarks.md).
 
-OpenBLAS chooses its kernels by the processor; an environment that pins `OPENBLAS_CORETYPE` to an older one makes
-NumPy's matrix products slower, and PyTorch's, which has its own BLAS, not. With such a pin
-(`docs/measured/peers_pinned.json`):
-
-{speed("peers_pinned")}
-
-Measured: {place("peers_pinned")}.
-
 ## From nothing to the first step
 
 ```sh
