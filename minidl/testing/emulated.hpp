@@ -36,6 +36,12 @@ inline float __int_as_float(int bits) {
     return value;
 }
 
+inline int __float_as_int(float value) {
+    int bits;
+    __builtin_memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 namespace emulated {
 
 constexpr size_t STACK = 1 << 16;

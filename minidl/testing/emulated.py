@@ -220,5 +220,12 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
         super().__init__()
         compiler()
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32")  # kernels round what they multiply as tensor cores do
+
+    def set_precision_of_cublas(self) -> None:
+        """There is none."""
+
     def synchronize(self) -> None:
         """Every launch is done when it returns."""
