@@ -177,7 +177,7 @@ def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ct
         f'extern "C" const emulated::Kind* kinds_{i}(int* count) {{ return emulated::kinds(&{name}, count); }}'
         for i, name in enumerate(names)
     )
-    barrier = "static void __syncthreads() { swapcontext(&emulated::running->context, &emulated::scheduler); }"
+    barrier = "static void __syncthreads() { emulated::wait(); }"
     whole = f'#include "{HARNESS}"\n{barrier}\n{code}\n{exports}\n'
     library = _folder() / f"{len(list(_folder().iterdir()))}.so"
     command = [compiler(), *FLAGS, *options, "-o", str(library), "-"]

@@ -64,22 +64,28 @@ template <typename T> struct alignas(32) Right {
     __device__ T* line(int depth) { return numbers[depth]; }
 };
 
-__device__ inline void mma(float (&top)[2], float (&bottom)[2], const float (&a)[4], const float (&b)[2]) {
 #if __CUDA_ARCH__ >= 800
+#define MINIDL_TENSOR_CORES
+
+// What a warp's 16 x 8 and 8 x 8 numbers make, added to 16 x 8 sums. A thread has four, two and four of them.
+__device__ inline void mma_m16n8k8(float (&top)[2], float (&bottom)[2], const float (&a)[4], const float (&b)[2]) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+f"(top[0]), "+f"(top[1]), "+f"(bottom[0]), "+f"(bottom[1])
         : "r"(__float_as_int(a[0])), "r"(__float_as_int(a[1])), "r"(__float_as_int(a[2])), "r"(__float_as_int(a[3])),
           "r"(__float_as_int(b[0])), "r"(__float_as_int(b[1])));
-#endif
 }
+#endif
 
+#ifdef MINIDL_TENSOR_CORES
 // Add the product of what lies in shared memory to the sums, on tensor cores.
-template <typename Left> __device__ inline void mma_tile_tf32(const Left& left, const Right<float>& right, Sums<float>& sums) {
+template <typename Left>
+__device__ inline void mma_tile_tf32(const Left& left, const Right<float>& right, Sums<float>& sums) {
     const Place place = place_in_tile();
     const int row = place.row, column = place.column - threadIdx.x % 4 * 2 + threadIdx.x % 32 / 4;
 #pragma unroll
-    for (int depth = threadIdx.x % 4; depth < tile_depth<float>; depth += 8) {
+    for (int first = 0; first < tile_depth<float>; first += 8) {
+        const int depth = first + threadIdx.x % 4;
         float b[4][2];
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
@@ -91,10 +97,11 @@ template <typename Left> __device__ inline void mma_tile_tf32(const Left& left, 
             const float a[4] = {left.at(row + 8 * i, depth), left.at(row + 8 * i + 8, depth),
                                 left.at(row + 8 * i, depth + 4), left.at(row + 8 * i + 8, depth + 4)};
 #pragma unroll
-            for (int j = 0; j < 4; ++j) mma(sums[i][j], sums[i + 1][j], a, b[j]);
+            for (int j = 0; j < 4; ++j) mma_m16n8k8(sums[i][j], sums[i + 1][j], a, b[j]);
         }
     }
 }
+#endif
 
 // The same number by number, on any card and for any type.
 template <typename Left, typename T>
@@ -117,10 +124,10 @@ __device__ inline void mma_tile_scalar(const Left& left, const Right<T>& right, 
     }
 }
 
-// Tensor cores where the kernel is compiled for a card that has them; elsewhere the same product of rounded numbers.
+// Tensor cores where the kernel is compiled for a card that has them.
 template <bool TF32, typename Left, typename T>
 __device__ inline void mma_tile(const Left& left, const Right<T>& right, Sums<T>& sums) {
-#if __CUDA_ARCH__ >= 800
+#ifdef MINIDL_TENSOR_CORES
     if constexpr (TF32)
         mma_tile_tf32(left, right, sums);
     else
