@@ -299,8 +299,8 @@ def result(summary: dict[str, Any]) -> str:
         f"gender accuracy {summary['gender_accuracy']:.3f} (always the commonest: "
         f"{summary['baseline_gender_accuracy']:.3f}), age error {summary['age_mae']:.2f} years (always the median: "
         f"{summary['baseline_age_mae']:.2f}), both at epoch {summary['best_epoch']} of {summary['epochs']}; "
-        f"{summary['images_per_second']:.0f} images/s in {summary['precision']}, {duration(summary['seconds'])} in all. "
-        f"Everything is in {summary['run']}/"
+        f"{summary['images_per_second']:.0f} images/s in {summary['precision']}, "
+        f"{duration(summary['seconds'])} in all. Everything is in {summary['run']}/"
     )
 
 
