@@ -177,7 +177,7 @@ def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ct
         f'extern "C" const emulated::Kind* kinds_{i}(int* count) {{ return emulated::kinds(&{name}, count); }}'
         for i, name in enumerate(names)
     )
-    barrier = "static void __syncthreads() { swapcontext(&emulated::running->context, &emulated::scheduler); }"
+    barrier = "static void __syncthreads() { emulated::wait(); }"
     whole = f'#include "{HARNESS}"\n{barrier}\n{code}\n{exports}\n'
     library = _folder() / f"{len(list(_folder().iterdir()))}.so"
     command = [compiler(), *FLAGS, *options, "-o", str(library), "-"]
@@ -219,6 +219,13 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
     def __init__(self) -> None:
         super().__init__()
         compiler()
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32")  # kernels round what they multiply as tensor cores do
+
+    def set_precision_of_cublas(self) -> None:
+        """There is none."""
 
     def synchronize(self) -> None:
         """Every launch is done when it returns."""

@@ -50,7 +50,7 @@ def name_of(template: str, dtype: Any, *sizes: int) -> str:
     >>> name_of("convolve", np.float32, 3, 3)
     'convolve<float, 3, 3>'
     """
-    return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *map(str, sizes)))}>"
+    return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *(str(int(size)) for size in sizes)))}>"
 
 
 def by_value(window: Window) -> NDArray[Any]:
