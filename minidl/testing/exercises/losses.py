@@ -142,7 +142,8 @@ def _softmax(logits: Array, axis: int | None = 1) -> Array:
 
 
 def _one_hot(logits: Array, labels: Array) -> Array:
-    return 1.0 * (labels[:, None] == np.arange(logits.shape[1]))
+    one_hot: Array = 1.0 * (labels[:, None] == np.arange(logits.shape[1]))
+    return one_hot
 
 
 _LOGITS = np.random.default_rng(6).normal(size=(4, 3))
