@@ -368,7 +368,7 @@ for op, options in ((ForgotTheMean, {"targets": yes}), (ForgotTheLabel, {"labels
         print(problem)
 
 # %% [markdown]
-# Of the second it cannot know the cause: 16 numbers of 24 are right, those of the classes that are not the sample's own.
+# Of the second it cannot know the cause: 16 of 24 numbers are right, those of the classes that a sample is not of.
 #
 # L1 has a kink at 0, where there is no derivative. Differences across it say something, but not what `backward` says;
 # gradcheck notices, and leaves such numbers out:
@@ -384,4 +384,3 @@ print(gradcheck(F.l1_loss, np.array([1.0, 2.0, 3.0]), np.array([1.0, 5.0, 0.0]))
 
 # %%
 print(inspect.getsource(ops.SoftmaxCrossEntropy.backward))
-print(inspect.getsource(ops.BinaryCrossEntropyWithLogits))
