@@ -112,8 +112,7 @@ viz.images(
 # %% [markdown]
 # Pooling gives up where exactly an edge lies, and what is left changes less. It also leaves less to compute: windows of
 # 2 x 2 keep a quarter of the numbers. Both kinds do this; that the maximum does better in recognition was found by
-# trying (Scherer, Müller and Behnke, "Evaluation of Pooling Operations in Convolutional Architectures for Object
-# Recognition", 2010).
+# trying (Scherer, Müller and Behnke, "Evaluation of Pooling Operations in Convolutional Architectures", 2010).
 #
 # ## 3. Backward through a maximum
 #
@@ -306,17 +305,15 @@ scales = (1, 2, 4, 8, 16)
 off = [(train(nn.ReLU(), 0.03, scale, steps=60)[1][-1] <= 0).all(axis=0).mean() for scale in scales]
 axes[1].plot(scales, off, "o-", color="tab:red")
 axes[0].set(title="size of the signals (standard deviation)", xlabel="layer", xticks=range(1, 11))
-axes[1].set(
-    title="units off for every face after 60 steps", xlabel="weights, times He's", xticks=scales, ylim=(0, 1.05)
-)
+axes[1].set(title="units off for every face after 60 steps", xlabel="weights, times He's", xticks=scales, ylim=(0, 1))
 axes[0].legend(fontsize=8)
 plt.show()
 assert spread[-1] > 100 * spread[0]
 assert off[-1] > 2 * off[0]
 
 # %% [markdown]
-# Ten layers make a thousandth or a thousand times of it. Two hidden layers bear weights that are a few times too large;
-# with more the answers are so wrong, and the first steps so long, that every unit dies.
+# Ten layers make a thousandth of them or a thousand times as much. Two hidden layers bear weights that are a few times
+# too large; with more the answers are so wrong, and the first steps so long, that every unit dies.
 #
 # ## 6. Dense
 #
@@ -352,11 +349,8 @@ for name, (losses, right) in results.items():
 back = np.empty(1024)
 back[shuffled] = mixed.w.numpy()[:, 0]
 assert np.allclose(back, in_order.w.numpy()[:, 0], atol=1e-2)
-viz.images(
-    [faces[i, order].reshape(32, 32) for order in (slice(None), shuffled) for i in (9, 251)],
-    ["a face", "another", "shuffled", "shuffled"],
-    columns=4,
-)
+pair, titles = faces[[9, 251]], ["a face", "another", "shuffled", "shuffled"]
+viz.images([*pair.reshape(2, 32, 32), *pair[:, shuffled].reshape(2, 32, 32)], titles, columns=4)
 
 # %%
 weights = {"weights": in_order.w.numpy(), "weights for shuffled": mixed.w.numpy(), "put back in order": back}
@@ -365,8 +359,7 @@ viz.images([w.reshape(32, 32) for w in weights.values()], list(weights), columns
 # %% [markdown]
 # The same loss, the same answers, the same weights: a dense layer does not know that its numbers are a picture, and
 # which pixels are neighbours. To it, a face that moves is another face. This is why convolution and pooling come first,
-# and dense layers only where few numbers are left, or many weights are needed: `Dense(128 * 128, 64)` alone has a
-# million.
+# and dense layers where few numbers are left. On the whole picture, `Dense(128 * 128, 64)` alone has a million weights.
 #
 # Backward, a dense layer is three products. Look at the shapes, and there is only one way to write them. `b` was added
 # to every sample, so its gradient is a sum over the samples.

@@ -114,7 +114,7 @@ def bce_with_logits(logits, targets):
 bce_with_logits = exercises.check_bce_with_logits(bce_with_logits)
 for pair in (np.array([2.0, -1.0]), np.array([1e4, -1e4])):
     tensor = md.tensor(pair, requires_grad=True)
-    loss = F.binary_cross_entropy_with_logits(tensor, np.array([0.0, 0.0]))
+    loss = F.binary_cross_entropy_with_logits(tensor, np.zeros(2))
     loss.backward()
     print(f"logits {pair}: {bce_with_logits(pair, np.zeros(2)):.6g}, minidl {loss.item():.6g}, gradient {tensor.grad}")
 

@@ -210,6 +210,7 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("log_sum_exp", lambda x: np.log(sum(np.exp(x))), "Take the largest x off"),
     ("cross_entropy_gradient", lambda x, y: md.nn.functional.softmax(md.tensor(x)), "these are the probabilities p"),
     ("numerical_gradient", lambda f, x, h: (f(x + h) - f(x - h)) / (2 * h), "expected (1,)"),
+    ("numerical_gradient", lambda f, x, h: x, "for f=cube, x=[2.0], h=0.1."),
     ("numerical_gradient", moved_for_good, "it changes the arrays that it gets"),
     ("momentum_step", lambda w, dw, v, lr, momentum: (w - lr * dw - lr * momentum * v, momentum * v + dw), "right."),
     ("momentum_step", lambda w, dw, v, lr, momentum: (w - lr * v, momentum * v + dw), "w moved by the old velocity"),
@@ -221,7 +222,6 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "attempt", "hint"), ANSWERS)
-@pytest.mark.filterwarnings("ignore:(divide by zero|invalid value|overflow)")
 def test_what_readers_write(
     name: str, attempt: Callable[..., Any], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

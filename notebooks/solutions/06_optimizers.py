@@ -190,14 +190,14 @@ print(f"the first step: {way[1] - way[0]}, with the bias left in: {biased[1] - b
 
 # %% [markdown]
 # The first step goes by the learning rate in *both* directions, though the gradients differ by a factor of almost four:
-# $m / \sqrt{v}$ is 1 at first, whatever the gradient is. So Adam's learning rate is a length, and the
-# paper's, 0.001, does for many networks. With the bias left in, the first steps are about three times too long, as $\sqrt{v}$ starts
-# from 0.03 of what it should be, $m$ from 0.1.
+# $m / \sqrt{v}$ is 1 at first, whatever the gradient is. So Adam's learning rate is a length (the paper's is 0.001).
+# With the bias left in, the first step is about three times too long, and those that follow even more: $\sqrt{v}$
+# begins with 0.03 of what it should be, $m$ with 0.1.
 #
 # ## 4. A bent valley
 #
-# Rosenbrock's function ("An Automatic Method for Finding the Greatest or Least Value of a Function", 1960), here with 20
-# in the place of 100, is a valley with a bend. Going down into it is easy; along it, to (1, 1), is not. Here are
+# Rosenbrock's function ("An Automatic Method for Finding the Greatest or Least Value of a Function", 1960), here with
+# 20 in the place of 100, is a valley with a bend. Going down into it is easy; along it, to (1, 1), is not. Here are
 # minidl's own optimizers, 500 steps each, with learning rates that were the best of three for each:
 
 
@@ -289,8 +289,8 @@ plt.show()
 
 # %% [markdown]
 # With the constant rate the error jumps up and down to the end; with the others it settles, though the stairs, which
-# come too early here, settle too high. The one cycle begins with short steps, while the network knows nothing and its
-# gradients are wild; it is behind for a long time, and ahead at the end.
+# come too early here, settle too high. The one cycle begins with short steps: it is behind for a long time, and ahead
+# at the end.
 #
 # ## 6. Clipping
 #
@@ -314,7 +314,7 @@ def clip_by_norm(gradients, max_norm):
 clip_by_norm = exercises.check_clip_by_norm(clip_by_norm)
 
 
-def thrown(max_norm, lr=0.009, steps=200):
+def thrown(max_norm, steps, lr=0.009):
     """The way in the bent valley from far up its wall, and the norm of each gradient, as it was before clipping."""
     way, norms = [np.array([-1.6, -0.5])], []
     for _ in range(steps):
@@ -322,18 +322,16 @@ def thrown(max_norm, lr=0.009, steps=200):
         dw = np.array([2 * (a - 1) - 80 * a * (b - a * a), 40 * (b - a * a)])
         norms.append(np.sqrt((dw**2).sum()))
         way.append(way[-1] - lr * clip_by_norm([dw], max_norm)[0])
-        if norms[-1] > 1e6:
-            break
     return np.array(way), norms
 
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 3), layout="constrained")
-limits = {"not clipped": 1e9, "clipped to 10": 10.0}
-for part, (name, limit), colour in zip(axes, limits.items(), ("tab:red", "tab:green"), strict=False):
-    way, norms = thrown(limit)
+limits = {"not clipped": (1e9, 5), "clipped to 10": (10.0, 200)}
+for part, (name, (limit, steps)), colour in zip(axes, limits.items(), ("tab:red", "tab:green"), strict=False):
+    way, norms = thrown(limit, steps)
     draw(part, way, colour, loss=rosenbrock, box=(-2.6, 3.6, -1.6, 2.8))
     part.plot(1, 1, "k*")
-    part.set(title=f"{name}: {len(norms)} steps")
+    part.set(title=f"{name}: {steps} steps")
     axes[2].semilogy(norms, ".-", color=colour, label=name)
 axes[2].set(title="norm of the gradient", xlabel="step", xlim=(-1, 40))
 axes[2].legend(fontsize=8)
@@ -341,7 +339,7 @@ plt.show()
 
 # %% [markdown]
 # Without clipping the first step leaps over the valley and higher up the other wall, the next one back and higher
-# still, and after five there is nothing to go on with. With it the way down the wall is walked in steps of one length,
+# still, and after five the gradient has ten digits. With it the way down the wall is walked in steps of one length,
 # until the gradient is short enough to be left alone. In minidl: `optim.clip_grad_norm(parameters, 1.0)`, between
 # `backward()` and `step()`.
 #

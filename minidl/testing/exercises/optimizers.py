@@ -93,16 +93,15 @@ def _adam(
     eps_inside: bool = False,
     swapped: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """A step of Adam, with a mistake."""
+    """A step of Adam, right unless a mistake is asked for."""
     first, second = (beta2, beta1) if swapped else (beta1, beta2)
     m = first * m + (1 - first) * dw
     v = second * v + (1 - second) * (dw * dw if squared else dw)
     t = t + counted_from
     m_hat = m / (1 - first**t) if unbias_m else m
     v_hat = v / (1 - second**t) if unbias_v else v
-    with np.errstate(all="ignore"):
-        scale = np.sqrt(v_hat + eps) if eps_inside else np.sqrt(v_hat) + eps if root else v_hat + eps
-        return w - lr * m_hat / scale, m, v
+    scale = np.sqrt(v_hat + eps) if eps_inside else np.sqrt(v_hat) + eps if root else v_hat + eps
+    return w - lr * m_hat / scale, m, v
 
 
 _M, _SECOND = np.array([0.5, -1.0, 0.2]), np.array([4.0, 1.0, 0.25])
