@@ -77,7 +77,8 @@ class Exercise:
     def _outcome(self, function: Function, example: tuple[Any, ...]) -> Array | str:
         """The numbers that a function gives, or what comes instead, in words."""
         try:
-            answer = function(*example)
+            with np.errstate(all="ignore"):  # a hint says more than a warning about the same
+                answer = function(*example)
         except NotSolved:
             raise
         except Exception as error:  # a reader's function may raise anything
@@ -97,8 +98,8 @@ def _alike(one: Array | str, other: Array | str) -> bool:
 
 
 def same(one: Array, other: Array) -> bool:
-    """Whether two arrays have one shape and, but for rounding, the same numbers."""
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
+    """Whether two arrays have one shape and, but for rounding, the same numbers, NaN included."""
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
 
 
 def difference(got: Array, expected: Array) -> str:
@@ -132,4 +133,6 @@ def _array(answer: Any) -> Array:
 def _shown(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.size > 4:
         return f" of shape {value.shape}"
+    if callable(value):
+        return f"={value.__name__}"
     return f"={value.tolist() if isinstance(value, np.ndarray) else value}"
