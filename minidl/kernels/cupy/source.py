@@ -23,6 +23,8 @@ THREADS = 256
 """Threads in a block."""
 TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 """The dtypes that there are kernels for, and their names in C++."""
+NULL = np.uintp(0)
+"""A null pointer. CuPy 13 makes another address of None (CuPy's issue 9046)."""
 WINDOW = np.dtype([(field.name, np.int32) for field in dataclasses.fields(Window)])
 """The struct Window of window.cuh."""
 
@@ -39,9 +41,15 @@ def source(file: str) -> str:
 
 @functools.cache
 def kernel(xp: Any, file: str, name: str) -> Any:
-    """A kernel by its full name, such as ``max_pool<float>``, compiled by ``xp.RawModule``."""
+    """A kernel by its full name, such as ``max_pool<float>``, compiled by ``xp.RawModule``: to be called with a grid, a
+    block and arguments, of which None is a null pointer."""
     module = xp.RawModule(code=source(file), options=OPTIONS, name_expressions=(name,))
-    return module.get_function(name)
+    function = module.get_function(name)
+
+    def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        function(grid, block, tuple(NULL if argument is None else argument for argument in arguments))
+
+    return launch
 
 
 def name_of(template: str, dtype: Any, *sizes: int) -> str:
