@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -51,7 +52,9 @@ class LaunchError(MinidlError):
 
 
 class EmulatedArray(StrictArray):
-    """An array of the emulated GPU."""
+    """An array of the emulated GPU; ``x.data.ptr`` is its address, as in CuPy."""
+
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
 
 
 class RawModule:

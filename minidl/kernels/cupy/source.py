@@ -19,6 +19,8 @@ Array = Any
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
+ALIGNMENT = 32
+"""Bytes of four numbers of float64: a card reads them at once only from a multiple of them."""
 THREADS = 256
 """Threads in a block."""
 TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -59,6 +61,12 @@ def name_of(template: str, dtype: Any, *sizes: int) -> str:
     'convolve<float, 3, 3>'
     """
     return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *(str(int(size)) for size in sizes)))}>"
+
+
+def packed(xp: Any, array: Array) -> Array:
+    """An array for a kernel that reads several numbers at once: contiguous, and not in the middle of four others."""
+    array = xp.ascontiguousarray(array)
+    return array if array.data.ptr % ALIGNMENT == 0 else array.copy()
 
 
 def by_value(window: Window) -> NDArray[Any]:
