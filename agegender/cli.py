@@ -5,13 +5,11 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from types import NoneType, UnionType
-from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from minidl.errors import MinidlError, suggestion
 
 from .errors import DataError
-
-_Options = TypeVar("_Options")
 
 
 class UsageError(ValueError):
@@ -23,25 +21,16 @@ def option(default: Any, help: str, **arguments: Any) -> Any:
     return field(default=default, metadata={"help": help, "arguments": arguments})
 
 
-def parse(program: str, description: str, options: type[_Options], arguments: Sequence[str] | None) -> _Options:
-    """The options given on a command line (by default the process's), the defaults for the others.
-
-    Unknown options, with the closest known one, and values of the wrong type end in :class:`UsageError`.
-    """
-    return options(**parse_given(program, description, options, arguments))
-
-
 def parse_given(program: str, description: str, options: type[Any], arguments: Sequence[str] | None) -> dict[str, Any]:
-    """Only the options that were really given, by field name."""
-    parser = _Parser(prog=program, description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    """The options that were given on a command line (by default the process's), by field name; none of the defaults.
+
+    Unknown options and values of the wrong type end in :class:`UsageError`.
+    """
+    parser = Parser(prog=program, description=description, argument_default=argparse.SUPPRESS)
     hints = get_type_hints(options)
     for declared in fields(options):
         parser.add_argument(_flag(declared.name), **_arguments(declared, hints[declared.name]))
-    namespace, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        flags = [_flag(declared.name) for declared in fields(options)]
-        raise UsageError(f"unknown option {unknown[0]}.{suggestion(unknown[0], flags)} See --help.")
-    return vars(namespace)
+    return parser.given(arguments)
 
 
 def checked(source: object, options: type[Any], config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -82,7 +71,24 @@ def run(command: Callable[[], int]) -> NoReturn:
     sys.exit(code)
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Raises :class:`UsageError` for a wrong command line; names the option that an unknown one is most like."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._flags: list[str] = []
+        super().__init__(**settings, allow_abbrev=False)
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        self._flags += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **settings)
+
+    def given(self, arguments: Sequence[str] | None = None) -> dict[str, Any]:
+        """The arguments by name."""
+        namespace, unknown = self.parse_known_args(arguments)
+        if unknown:
+            raise UsageError(f"unknown option {unknown[0]}.{suggestion(unknown[0], self._flags)} See --help.")
+        return vars(namespace)
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. See --help.")
 

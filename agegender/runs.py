@@ -19,8 +19,10 @@ STATE = "last.state.safetensors"
 def create(parent: Path, name: str | None, model: str) -> Path:
     """A new, empty run folder ``parent/name``; by default the name is made of the time and the model.
 
-    Raises :class:`UsageError` if there is one of that name.
+    Raises :class:`UsageError` if there is one of that name, or if ``parent`` is a file.
     """
+    if parent.exists() and not parent.is_dir():
+        raise UsageError(f"{parent} is a file: name a folder for the runs with --out")
     folder = parent / (name or f"{time.strftime('%Y%m%d-%H%M%S')}-{model}")
     try:
         folder.mkdir(parents=True)

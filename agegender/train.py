@@ -47,11 +47,10 @@ class Options:
     val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
     limit: int | None = option(None, "use only so many faces, drawn at random before the split")
     val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
-    device: str = option("auto", "where to compute", choices=("auto", "numpy", "cupy"), metavar="auto|numpy|cupy")
+    device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
     precision: str = option(
-        "float32", "how products are computed: tf32 rounds what is multiplied to 11 bits, on tensor cores of a GPU",
-        choices=("float32", "tf32"), metavar="float32|tf32",
-    )  # fmt: skip
+        "float32", "how products are computed: float32, or tf32, on tensor cores of a GPU, to 11 bits", metavar="NAME"
+    )
     resume: str | None = option(
         None, "go on with a run (a folder or name; the latest without)", nargs="?", const="", metavar="RUN"
     )
@@ -78,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     md.backends.get(device).set_precision(options.precision)
     parts = open_data(options, say)
     epochs = options.epochs or EPOCHS.get(parts.faces.kind, EPOCHS["utkface"])
-    options = replace(options, data=parts.faces.source, epochs=epochs)
+    options = replace(options, data=_found(parts.faces.source), val=options.val and _found(options.val), epochs=epochs)
     training = build(options, device, parts)
     if options.dry_run:
         say(json.dumps(_config(options), indent=2))
@@ -100,22 +99,30 @@ def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
     known = {declared.name for declared in fields(Options)} - {*NOT_CONFIGURED}
     config = cli.checked(source, Options, config, known)
     if folder is not None:
-        fixed = set(given) & known - {"epochs", "device", "precision"}
+        free = {"epochs", "device", "precision", "data", "val"}  # the data are known by their content
+        fixed = set(given) & known - free
         if fixed:
             raise UsageError(f"a resumed run keeps its options: leave out {', '.join(sorted(fixed))}")
     options = Options(**config | given)
-    for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0), ("lr", 0)):
+    for name, least in (("batch_size", 1), ("epochs", 1), ("limit", 2), ("seed", 0), ("lr", 0)):
         value = getattr(options, name)
         if value is not None and not value >= least:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
     if options.lr == math.inf:
         raise UsageError("--lr must be a finite number, got inf")
+    if not 0 < options.val_fraction < 1:
+        raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
     for name in ("data", "val", "out", "name"):  # "" would be the current folder, when a shell variable is not set
         if getattr(options, name) == "":
             raise UsageError(f"--{name} is empty: name something, or leave it out")
     plugins.get("model", options.model)
     plugins.get("optimizer", options.optimizer)
     return options, folder
+
+
+def _found(source: str) -> str:
+    """A data set's name, or its path as it holds in any folder: the run may be resumed from another one."""
+    return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
 
 
 def _config(options: Options) -> dict[str, Any]:
@@ -133,27 +140,39 @@ def _device(wanted: str, say: "Speaker") -> str:
 
 
 class Speaker:
-    """Says things to the user, and to log.txt once there is a run folder."""
+    """Says things to the user, and to log.txt; what was said before there is a run folder is written there later."""
 
     def __init__(self, options: Options) -> None:
         self.stream = sys.stderr if options.json else sys.stdout
         self.quiet = options.quiet
-        self.log: Path | None = None
+        self._log: Path | None = None
+        self._waiting: list[str] = []
 
     def __call__(self, text: str, always: bool = False) -> None:
         if always or not self.quiet:
             self.stream.write(text + "\n")
             self.stream.flush()
-        if self.log is not None:
-            with self.log.open("a", encoding="utf-8") as file:
-                file.write(text + "\n")
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """A line for the log alone."""
+        self._waiting.append(text)
+        if self._log is not None:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.writelines(line + "\n" for line in self._waiting)
+            self._waiting.clear()
+
+    def log_to(self, path: Path) -> None:
+        """Where the log is from now on."""
+        self._log = path
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The faces and their two parts."""
+    """The faces and their two parts, or the faces to train with and ``other`` ones for validation."""
 
     faces: Faces
+    other: Faces | None
     split: data.Split | None
     train: Dataset
     validation: Dataset
@@ -162,12 +181,21 @@ class Parts:
 
     def save(self, folder: Path, options: Options, device: str) -> None:
         """Write what the run was started with."""
-        fingerprint = {"source": self.faces.source, "faces": len(self.faces), "fingerprint": self.faces.fingerprint}
         runs.write_json(folder / "config.json", _config(options))
-        runs.write_json(folder / "env.json", runs.environment(device, fingerprint))
+        runs.write_json(folder / "env.json", runs.environment(device, self.fingerprints()))
         data.write_skipped(self.faces, folder / "skipped.csv")
+        if self.other is not None:
+            data.write_skipped(self.other, folder / "skipped_validation.csv")
         if self.split is not None:
             self.split.save(folder / "split.csv")
+
+    def fingerprints(self) -> dict[str, Any]:
+        """What the data are, and those for validation if they are others."""
+        return _identity(self.faces) | ({"validation": _identity(self.other)} if self.other is not None else {})
+
+
+def _identity(faces: Faces) -> dict[str, Any]:
+    return {"source": faces.source, "faces": len(faces), "fingerprint": faces.fingerprint}
 
 
 def open_data(options: Options, say: "Speaker") -> Parts:
@@ -182,11 +210,22 @@ def open_data(options: Options, say: "Speaker") -> Parts:
         )
     if options.val is not None:
         other = _open(options.val, say)
-        return Parts(faces, None, faces, other, ((faces.genders, faces.ages), (other.genders, other.ages)))
+        _warn_of_shared(faces, other, say)
+        return Parts(faces, other, None, faces, other, ((faces.genders, faces.ages), (other.genders, other.ages)))
     split = data.split(faces, options.val_fraction, options.seed)
     train, validation = split.train, split.validation
     labels = (faces.genders[train], faces.ages[train]), (faces.genders[validation], faces.ages[validation])
-    return Parts(faces, split, faces.subset(train), faces.subset(validation), labels)
+    return Parts(faces, None, split, faces.subset(train), faces.subset(validation), labels)
+
+
+def _warn_of_shared(faces: Faces, other: Faces, say: "Speaker") -> None:
+    shared = len(set(faces.digests).intersection(other.digests))
+    if shared:
+        say(
+            f"warning: {shared:,} pictures of {other.source} are among those to train with: the results will look "
+            "better than they are",
+            always=True,
+        )
 
 
 def _open(source: str | None, say: "Speaker") -> Faces:
@@ -227,15 +266,16 @@ def build(options: Options, device: str, parts: Parts) -> Training:
 
 def resume(training: Training, parts: Parts, folder: Path) -> None:
     """Bring a training to where the run in ``folder`` stopped; raises if its data are not the same."""
-    before = runs.read_json(folder / "env.json")["data"]
-    if before["fingerprint"] != parts.faces.fingerprint:
-        raise UsageError(f"{parts.faces.source} is not the data set that {folder} was trained on ({before['source']})")
+    before, now = runs.read_json(folder / "env.json")["data"], parts.fingerprints()
+    for old, new in ((before, now), (before.get("validation"), now.get("validation"))):
+        if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
+            raise UsageError(f"{new['source']} is not the data set that {folder} was started with ({old['source']})")
     training.trainer.load_state_dict(checkpoint.load_state(folder / runs.STATE), training.train)
 
 
 def run(training: Training, options: Options, parts: Parts, folder: Path, say: Speaker, started: float) -> int:
     """Train, report, and say where everything is."""
-    say.log = folder / "log.txt"
+    say.log_to(folder / "log.txt")
     trainer = training.trainer
     baselines = tasks.baselines(*parts.labels)
     say(f"training '{options.model}' on {len(parts.train):,} faces, validating on {len(parts.validation):,}: {folder}")
@@ -258,16 +298,18 @@ def run(training: Training, options: Options, parts: Parts, folder: Path, say: S
 
 
 class Report(md.Callback):
-    """Logs every epoch and draws the curves anew."""
+    """Logs every epoch, and the error that ends training; draws the curves anew."""
 
     def __init__(self, say: Speaker, folder: Path, baselines: dict[str, float]) -> None:
         self.say, self.folder, self.baselines = say, folder, baselines
 
     def on_epoch_end(self, trainer: md.Trainer) -> None:
         figures.learning_curves(trainer.history, self.baselines, self.folder / "plots" / "curves.png")
-        if self.say.log is not None:
-            with self.say.log.open("a", encoding="utf-8") as file:
-                file.write(epoch_line(trainer) + "\n")
+        self.say.note(epoch_line(trainer))
+
+    def on_train_error(self, trainer: md.Trainer) -> None:
+        error = sys.exception()
+        self.say.note(f"ended by {type(error).__name__}: {error}")
 
 
 def summarize(

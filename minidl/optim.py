@@ -77,7 +77,8 @@ class Optimizer(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Copies of everything the optimizer remembers: arrays as NumPy arrays, by parameter name."""
         state = {
-            name: {key: _to_host(value) for key, value in remembered.items()} for name, remembered in self.state.items()
+            name: {key: backends.to_host(value) for key, value in remembered.items()}
+            for name, remembered in self.state.items()
         }
         return {"steps": self.steps, "lr": self.lr, "state": state}
 
@@ -304,12 +305,6 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     for gradient in gradients:
         gradient *= factor
     return norm
-
-
-def _to_host(value: Any) -> Any:
-    if isinstance(value, int | float | bool | str) or value is None:
-        return value
-    return np.array(backends.of(value).to_numpy(value))
 
 
 def _to_device(value: Any, param: Tensor) -> Any:

@@ -243,11 +243,7 @@ class Totals:
         return {"sums": self._read(), "count": self.count}
 
     def _read(self) -> dict[str, float]:
-        return {name: _to_host(total) for name, total in self.sums.items()}
-
-
-def _to_host(value: Any) -> float:
-    return value if isinstance(value, float) else float(backends.of(value).to_numpy(value))
+        return {name: float(backends.to_host(total)) for name, total in self.sums.items()}
 
 
 def _map(nested: Any, function: Callable[[Any], Any]) -> Any:

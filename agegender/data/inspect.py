@@ -1,17 +1,13 @@
 """What is in a data set: ``python -m agegender.data.inspect PATH``."""
 
-import argparse
 import json
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minidl.errors import MinidlError
-
-from ..errors import DataError
+from .. import cli
 from . import open
 from .faces import Faces
 
@@ -67,19 +63,15 @@ def table(numbers: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the numbers of the data set named on the command line; the exit code is 2 if it cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m agegender.data.inspect", description="Numbers of a data set.")
+    """Print the numbers of the data set named on the command line; returns the exit code."""
+    parser = cli.Parser(prog="python -m agegender.data.inspect", description="Numbers of a data set.")
     parser.add_argument("data", help="folder or archive of UTKFace, 'drawn', or an installed data set")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args(arguments)
-    try:
-        numbers = inspect(open(options.data))
-    except (DataError, MinidlError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(numbers) if options.json else table(numbers))
+    given = parser.given(arguments)
+    numbers = inspect(open(given["data"]))
+    print(json.dumps(numbers) if given["json"] else table(numbers))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -54,3 +54,14 @@ def of(array: Any) -> Backend:
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
         raise BackendError(f"{type(array).__name__} is not an array of a backend in use ({known})")
     return found
+
+
+def to_host(value: Any) -> Any:
+    """A copy of an array as a NumPy array; plain Python values as they are.
+
+    >>> to_host(3), to_host(np.zeros(2))
+    (3, array([0., 0.]))
+    """
+    if isinstance(value, int | float | bool | str) or value is None:
+        return value
+    return np.array(of(value).to_numpy(value))

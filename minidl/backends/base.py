@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
@@ -65,10 +64,6 @@ class Backend(ReferenceKernels):
 
     def synchronize(self) -> None:
         """Wait for everything asked for so far: before reading a clock, for example."""
-
-    def is_float(self, array: Any) -> bool:
-        """Whether an array holds floating-point numbers."""
-        return bool(np.issubdtype(array.dtype, np.floating))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

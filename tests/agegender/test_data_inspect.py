@@ -1,9 +1,11 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pictures import faces, files, write_tar
 
+from agegender import cli
 from agegender.data.inspect import inspect, main
 
 
@@ -39,8 +41,14 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "missing")]) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.count("\n") == 1
-    assert "does not exist" in output.err
+    for arguments, message in (
+        ([str(tmp_path / "missing")], "does not exist"),
+        (["drawn", "--jsn"], "unknown option --jsn. Did you mean '--json'?"),
+        ([], "the following arguments are required: data"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.run(partial(main, arguments))
+        output = capsys.readouterr()
+        assert (ended.value.code, output.out, output.err.count("\n")) == (2, "", 1)
+        assert output.err.startswith("error: ")
+        assert message in output.err

@@ -169,9 +169,33 @@ def test_resuming_refuses_other_options_and_other_data(command: Command, utkface
 
 
 def test_a_validation_set_of_its_own(command: Command, utkface: Path, tmp_path: Path) -> None:
-    other = write_tar(tmp_path / "other.tar.gz", files(11))
+    other = write_tar(tmp_path / "other.tar.gz", files(11) | {"notes.txt": b""})
     done = command("--data", utkface, "--val", other, "--epochs", 1, "--json")
     assert (done.summary["train_images"], done.summary["val_images"]) == (30, 11)
+    run = Path(done.summary["run"])
+    known = json.loads((run / "env.json").read_text())["data"]
+    assert (known["faces"], known["validation"]["faces"]) == (30, 11)
+    assert "notes.txt" in (run / "skipped_validation.csv").read_text()
+    assert "warning: 11 pictures of" in done.err
+    assert "are among those to train with" in (run / "log.txt").read_text()
+    write_tar(other, files(12))
+    resumed = command("--resume", run, "--epochs", 2)
+    assert resumed.code == 2
+    assert "is not the data set that" in resumed.err
+
+
+def test_a_run_goes_on_in_another_folder_and_with_data_that_were_moved(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "faces", files(12))
+    command("--data", "faces", "--epochs", 1, "--name", "a")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert command("--resume", "../runs/a", "--epochs", 2).code == 0
+    (tmp_path / "faces").rename(tmp_path / "moved")
+    done = command("--resume", "../runs/a", "--epochs", 3)
+    assert (done.code, "does not exist" in done.err) == (2, True)
+    assert command("--resume", "../runs/a", "--epochs", 3, "--data", "../moved").code == 0
 
 
 def test_a_limit_draws_a_sample(command: Command, utkface: Path) -> None:
@@ -227,9 +251,9 @@ def test_utkface_is_found_where_the_environment_says(
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--val-fraction", "1.5"], "must lie between 0 and 1, got 1.5"),
         (["--limit", "1"], "at least 2"),
-        (["--device", "tpu"], "invalid choice: 'tpu'"),
-        (["--precision", "float16"], "invalid choice: 'float16'"),
+        (["--device", "cuppy"], "there is no backend 'cuppy'. Did you mean 'cupy'?"),
         (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
+        (["--out", "text.tar.gz"], "text.tar.gz is a file: name a folder for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
         (["--resume", "nothing"], "holds no run that can be resumed"),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
@@ -285,6 +309,9 @@ def test_a_loss_that_explodes_ends_with_one_line(command: Command, utkface: Path
     done = command("--data", utkface, "--epochs", 2, "--lr", 1e30, "--optimizer", "sgd")
     assert done.code == 2
     assert "try a smaller learning rate" in done.err
+    log = next(Path("runs").glob("*/log.txt")).read_text().splitlines()
+    assert log[0].startswith("30 faces from")
+    assert log[-1].startswith("ended by TrainingError: the val_loss became")
 
 
 def test_help_shows_defaults() -> None:
