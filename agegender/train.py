@@ -49,9 +49,8 @@ class Options:
     val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
     device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
     precision: str = option(
-        "float32", "how products are computed: tf32 rounds what is multiplied to 11 bits, on tensor cores of a GPU",
-        choices=("float32", "tf32"), metavar="float32|tf32",
-    )  # fmt: skip
+        "float32", "how products are computed: float32, or tf32, on tensor cores of a GPU, to 11 bits", metavar="NAME"
+    )
     resume: str | None = option(
         None, "go on with a run (a folder or name; the latest without)", nargs="?", const="", metavar="RUN"
     )

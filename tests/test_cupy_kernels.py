@@ -9,7 +9,7 @@ import pytest
 import minidl as md
 from minidl import backends
 from minidl.kernels.conv import ConvSpec, choose, choose_pooled
-from minidl.kernels.cupy import conv, implicit_gemm, reduce
+from minidl.kernels.cupy import conv, implicit_gemm, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample
@@ -150,6 +150,20 @@ def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.
     subject.run_check("weight_gradient")
     subject.run_check("pooled")
     assert set(launched) == {parts}
+
+
+def test_numbers_that_are_read_at_once_are_aligned(device: Any) -> None:
+    """A card refuses four numbers that lie across the places of two fours: as in a view of a larger buffer."""
+    buffer = device.xp.zeros(64, np.float32)
+    views = [buffer[first : first + 16] for first in range(8)]
+    addresses = [view.data.ptr for view in views]
+    used = [source.packed(device.xp, view).data.ptr for view in views]
+    assert [one == other for one, other in zip(used, addresses, strict=True)] == [at % 32 == 0 for at in addresses]
+    x, w, b, _, spec = POINTS.arrays(np.float32)
+    buffer[1 : 1 + w.size] = device.asarray(w.reshape(-1))
+    algorithm = implicit_gemm.ImplicitGemm(device)
+    y, _ = algorithm.forward(device.asarray(x), buffer[1 : 1 + w.size].reshape(w.shape), device.asarray(b), spec)
+    np.testing.assert_allclose(device.to_numpy(y), x @ w[0, 0] + b, rtol=1e-5)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """How fast a card is, how fast the kernels are on it, and how fast a training step is beside PyTorch's."""
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -122,8 +121,6 @@ class Variant:
     name: str
     make: Callable[[Any, str], Any]
     compiles: bool = False
-    benchmarks: bool = False
-    """Whether cuDNN may try its algorithms."""
 
 
 def minidl_on(backend: Backend) -> Variant:
@@ -143,12 +140,13 @@ def _pytorch(name: str, **options: Any) -> Variant:
         if not torch.cuda.is_available():
             raise MinidlError("PyTorch finds no GPU")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        # Counts in the first steps: cuDNN keeps what it found for a shape, and layouts are different shapes to it.
+        torch.backends.cudnn.benchmark = "layout" in options
         from ..peers.pytorch import Training
 
         return Training(weights, device="cuda", **options)
 
-    fast = "layout" in options
-    return Variant(name, make, compiles="compiled" in options, benchmarks=fast)
+    return Variant(name, make, compiles="compiled" in options)
 
 
 PYTORCH = (
@@ -189,7 +187,6 @@ def _ready(
             continue
         try:
             training = variant.make(weights, precision)
-            _let_cudnn_try(variant.benchmarks)
             batch = training.put(ours.random_batch(size))
             losses = [training(*batch) for _ in range(2)]
         except Exception as error:  # a framework may raise anything
@@ -202,14 +199,6 @@ def _ready(
             yield variant.name, (training, batch)
         else:
             reasons[variant.name] = f"does not compute the same: losses {losses}, expected {expected}"
-
-
-def _let_cudnn_try(allowed: bool) -> None:
-    """cuDNN keeps what it found for a shape, so this matters in the first steps alone."""
-    if importlib.util.find_spec("torch"):
-        import torch
-
-        torch.backends.cudnn.benchmark = allowed
 
 
 def _work(training: Any, task: str, batch: Any) -> Work:

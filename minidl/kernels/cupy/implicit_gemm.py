@@ -14,7 +14,7 @@ from ... import plugins
 from ..conv.algorithm import ConvAlgorithm, ConvSpec
 from ..window import Window
 from .reduce import sum_rows
-from .source import TYPES, by_value, kernel, name_of
+from .source import TYPES, by_value, kernel, name_of, packed
 
 Array = Any
 
@@ -94,7 +94,7 @@ class ImplicitGemm(ConvAlgorithm):
         pixels = y.size // spec.K
         rows = -(-pixels // 8) * 32 if pooled else pixels
         name = name_of("convolve", spec.dtype, self._tensor_cores(spec), pooled, x_taps is not None)
-        inputs = (None if array is None else self.xp.ascontiguousarray(array) for array in (x, x_taps, w, b))
+        inputs = (None if array is None else packed(self.xp, array) for array in (x, x_taps, w, b))
         tiles = -(-rows // TILE_ROWS) * -(-spec.K // TILE_COLUMNS)
         kernel(self.xp, "implicit_gemm.cu", name)((tiles,), (TILE_THREADS,), (*inputs, y, argmax, *_sizes(spec)))
 
@@ -114,7 +114,7 @@ class ImplicitGemm(ConvAlgorithm):
         count = max(1, min(BLOCKS // tiles, prod(spec.output_shape[:3]) // LEAST_PIXELS))
         parts = self.xp.empty((count, prod(shape)), spec.dtype)
         name = name_of("correlate", spec.dtype, self._tensor_cores(spec), argmax is not None)
-        inputs = (None if array is None else self.xp.ascontiguousarray(array) for array in (x, dy, argmax))
+        inputs = (None if array is None else packed(self.xp, array) for array in (x, dy, argmax))
         kernel(self.xp, "implicit_gemm.cu", name)((tiles, count), (TILE_THREADS,), (*inputs, parts, *_sizes(spec)))
         return sum_rows(self.xp, parts).reshape(shape)
 
