@@ -382,7 +382,7 @@ for op, options in ((ForgotTheMean, {"targets": yes}), (ForgotTheLabel, {"labels
         print(problem)
 
 # %% [markdown]
-# Of the second it cannot know the cause: 16 of 24 numbers are right, those of the classes that a sample is not of.
+# Of the second it cannot know the cause: 16 of 24 numbers are right, those of the two wrong classes.
 #
 # L1 has a kink at 0, where there is no derivative. Differences across it say something, but not what `backward` says;
 # gradcheck notices, and leaves such numbers out:
