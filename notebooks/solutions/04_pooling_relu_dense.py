@@ -393,11 +393,6 @@ def dense_backward(dy, x, w):
 
 
 dense_backward = exercises.check_dense_backward(dense_backward)
-dy = rng.normal(size=(300, 1)).astype(np.float32)
-_, dw, _ = dense_backward(dy, faces, in_order.w.numpy())
-in_order.zero_grad()
-in_order(md.tensor(faces)).backward(dy)
-print(f"largest difference of dw from minidl's: {np.abs(dw - in_order.w.grad).max():.0e}")
 
 # %% [markdown]
 # ## Now read the real thing

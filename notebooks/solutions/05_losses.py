@@ -83,9 +83,8 @@ assert abs(p[likelihood.argmax()] - t.mean()) < 0.01
 x = np.linspace(-30, 30, 601, dtype=np.float32)
 with np.errstate(all="ignore"):
     naive = -np.log(1 - 1 / (1 + np.exp(-x)))
-stable = np.logaddexp(0, x)
 figure, axes = plt.subplots(figsize=(5, 2.6), layout="constrained")
-axes.plot(x, stable, color="tab:green", lw=4, alpha=0.4, label="should be")
+axes.plot(x, np.logaddexp(0, x), color="tab:green", lw=4, alpha=0.4, label="should be")
 axes.plot(x[np.isfinite(naive)], naive[np.isfinite(naive)], color="tab:red", label="as the formula stands")
 axes.set(title="loss for label 0, float32", xlabel="logit x")
 axes.legend(fontsize=8)
@@ -207,12 +206,11 @@ for part, slopes, logits, own in zip(axes, dx, batch, classes, strict=True):
     loss = log_sum_exp(logits) - logits[own]
     part.set(title=f"it is {('a child', 'an adult', 'old')[own]}: loss {loss:.2f}", ylim=(-1.05, 1.05))
     part.axhline(0, color="black", lw=0.8)
-axes[0].set_ylabel("gradient p - y")
 plt.show()
 
 # %% [markdown]
-# Green bars are logits that are to grow, red ones are to fall. In each picture they add up to 0: probabilities are only
-# moved from one class to another.
+# The bars are $p - y$. Green logits are to grow, red ones are to fall. In each picture they add up to 0: probabilities
+# are only moved from one class to another.
 #
 # ## 4. Years
 #
@@ -238,9 +236,8 @@ for part, (name, loss) in zip(axes, losses.items(), strict=True):
         best = answers[values.argmin()]
         part.plot(answers, values / values.min(), color=colour, label=f"{title}: best at {best:.1f}")
         part.axvline(best, color=colour, ls=":")
-    part.set(title=name, xlabel="the answer for all (years)", ylim=(0.95, 2))
+    part.set(title=f"{name}, relative to its least", xlabel="the answer for all (years)", ylim=(0.95, 2))
     part.legend(fontsize=8)
-axes[0].set_ylabel("loss, relative to its least")
 plt.show()
 for title, truth in (("ages", ages), ("10 mistyped", mistyped)):
     print(f"{title}: median {np.median(truth):.1f}, mean {truth.mean():.1f}")
@@ -385,7 +382,7 @@ for op, options in ((ForgotTheMean, {"targets": yes}), (ForgotTheLabel, {"labels
         print(problem)
 
 # %% [markdown]
-# Of the second it cannot know the cause: 16 of 24 numbers are right, those of the classes that a sample is not of.
+# Of the second it cannot know the cause: 16 of 24 numbers are right, those of the two wrong classes.
 #
 # L1 has a kink at 0, where there is no derivative. Differences across it say something, but not what `backward` says;
 # gradcheck notices, and leaves such numbers out:
