@@ -215,8 +215,8 @@ axes[2].set(xlabel="predicted, where 30 is right (years)", title="loss of the ag
 plt.show()
 
 # %% [markdown]
-# Look at the scales. Ten years of error weigh more than a gender that is missed by a logit of 6. So the age comes first:
-# watch the gender accuracy after the first epoch.
+# Look at the scales. Ten years of error weigh more than a gender that is missed by a logit of 6. So the age comes
+# first: watch the gender accuracy after the first epoch.
 #
 # ## 5. Training
 #

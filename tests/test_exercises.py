@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minidl as md
+from agegender.data.names import parse_name
 from minidl.testing import exercises
 from minidl.testing.exercises import Exercise, NotSolved
 
@@ -103,6 +104,19 @@ def changes_its_input(w: Any, dw: Any, lr: float) -> Any:
     return w
 
 
+def forgetful_step(model: Any, loss: Any, optimizer: Any, images: Any, targets: Any) -> float:
+    value = loss(model(images), targets)
+    value.backward()
+    optimizer.step()
+    return float(value)
+
+
+def all_bins(probabilities: Any, labels: Any, bins: int) -> float:
+    """Takes the mean of bins without faces as well."""
+    inside = [(probabilities >= b / bins) & (probabilities < (b + 1) / bins) for b in range(bins)]
+    return sum(np.abs(np.divide((probabilities - labels)[i].sum(), i.sum())) * i.mean() for i in inside)
+
+
 ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("conv2d", convolution, "right."),
     ("conv2d", lambda *a: convolution(*a, flip=True), "the kernel is flipped"),
@@ -136,11 +150,23 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("unbroadcast", lambda dy, shape: dy if dy.shape == shape else dy.sum(axis=0), "only one of the axes"),
     ("product_slopes", lambda a, b: [b, a], "right."),
     ("product_slopes", lambda a, b: (b, b), "expected 2 at index (1,), got 5"),
+    ("parse_name", lambda name: [int(part) for part in name.split("_")], "it stops with ValueError"),
+    ("parse_name", lambda name: (*map(int, name.split("_")[:-1]), -1)[:3], "right."),
+    ("parse_name", lambda name: (26, "1", 3), "these are still pieces of text"),
+    ("luma", lambda rgb: np.dot(rgb[..., :3], [0.299, 0.587, 0.114])[..., np.newaxis], "their shape is (1, 1, 1)"),
+    ("best_constant", lambda ages: sorted(ages)[len(ages) // 2], "right."),
+    ("first_copies", lambda digests: [digests.index(digest) for digest in digests], "right."),
+    ("block_shape", lambda shape, filters: [int((side - 2) / 2) for side in shape[:2]] + [filters], "right."),
+    ("training_step", forgetful_step, "zero_grad() is missing"),
+    ("training_step", lambda *given: EXERCISES["training_step"].solution(*given) and None, "not solved yet"),
+    ("grad_cam", lambda maps, dy: np.einsum("nhwk,nk->nhw", maps, dy.mean((1, 2))).clip(0), "right."),
+    ("saliency", lambda dx: np.linalg.norm(dx, axis=3), "for dx of shape (2, 3, 4, 3)"),
+    ("calibration_error", all_bins, "is something divided by 0?"),
 ]
 
 
 @pytest.mark.parametrize(("name", "attempt", "hint"), ANSWERS)
-@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 def test_what_readers_write(
     name: str, attempt: Callable[..., Any], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,3 +183,14 @@ def test_the_convolution_is_minidl_s() -> None:
     for x, w, b, stride, padding in exercises.check_conv2d.examples:
         y = md.nn.functional.conv2d(md.tensor(x), w, b if len(b) == w.shape[3] else None, stride, padding)
         np.testing.assert_allclose(exercises.check_conv2d.solution(x, w, b, stride, padding), y.numpy(), atol=1e-12)
+
+
+def test_an_exercise_may_change_what_it_gets(capsys: pytest.CaptureFixture[str]) -> None:
+    """A training step does: every answer starts from the same weights, and so does the next reader."""
+    for _ in range(2):
+        assert said("training_step", EXERCISES["training_step"].solution, capsys) == "training_step: right.\n"
+
+
+def test_names_are_read_as_agegender_reads_them() -> None:
+    for (name,) in exercises.check_parse_name.examples:
+        assert exercises.check_parse_name.solution(name) == parse_name(name)

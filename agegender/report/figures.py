@@ -24,7 +24,7 @@ def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, fl
             axes.axhline(baselines[name], color="grey", linestyle=":", label="always guessing the same")
         axes.set_xlabel("epoch")
         axes.set_title(label)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         axes.set_xlim(0.5, max(epochs) + 0.5)  # whole epochs, also where there is one alone
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
