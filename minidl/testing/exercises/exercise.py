@@ -64,9 +64,8 @@ class Exercise:
         given = copy.deepcopy(example)
 
         def outcome(function: Function) -> Array | str:
-            return self._outcome(
-                function, copy.deepcopy(example)
-            )  # it may change what it gets, as a training step does
+            # Of a copy, as a function may be meant to change what it gets: a training step is.
+            return self._outcome(function, copy.deepcopy(example))
 
         got, expected = self._outcome(attempt, given), outcome(self.solution)
         if any(isinstance(old, np.ndarray) and (old != new).any() for old, new in zip(example, given, strict=True)):
