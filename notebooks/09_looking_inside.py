@@ -133,7 +133,7 @@ for path in ("features.1", "features.4", "features.7", "features.10"):
         _, maps = look(model, md.tensor(images[:1], backend=device), path)
     strongest = np.argsort(-maps.numpy().std(axis=(0, 1, 2)))[:6]
     shown += [*maps.numpy()[0, :, :, strongest]]
-    titles += [f"{path}: {maps.shape[1]} x {maps.shape[2]}", *[""] * 5]
+    titles += [f"{maps.shape[1]} x {maps.shape[2]}", *[""] * 5]
 viz.images(shown, titles, size=1.1)
 
 # %% [markdown]
