@@ -321,7 +321,7 @@ plt.show()
 # gender accuracy of 0.69 and an age error of 16.1 years, where the median makes 15.5. They take more faces and epochs,
 # and so a GPU or some patience.)
 #
-# And the genders? Nothing in the loss makes the two mistakes, male taken for female and female for male, equally common:
+# And the genders? Nothing in the loss makes the two mistakes, "male" for female and "female" for male, equal:
 
 # %%
 said, label = outputs["gender"] > 0, truth["gender"] > 0.5
