@@ -304,7 +304,8 @@ class Report(md.Callback):
         self.say, self.folder, self.baselines = say, folder, baselines
 
     def on_epoch_end(self, trainer: md.Trainer) -> None:
-        figures.learning_curves(trainer.history, self.baselines, self.folder / "plots" / "curves.png")
+        curves = figures.learning_curves(trainer.history, self.baselines)
+        curves.savefig(self.folder / "plots" / "curves.png", dpi=110)
         self.say.note(epoch_line(trainer))
 
     def on_train_error(self, trainer: md.Trainer) -> None:
@@ -357,7 +358,7 @@ def show_examples(training: Training, parts: Parts, folder: Path, count: int = 1
         outputs = model(md.tensor(images).to(model.parameters()[0].backend.name))
     predicted = {name: y.numpy() for name, y in outputs.items()}
     predicted["gender"] = figures.probabilities(predicted["gender"])
-    figures.predictions(images, truth, predicted, folder / "plots" / "examples.png")
+    figures.predictions(images, truth, predicted).savefig(folder / "plots" / "examples.png", dpi=110)
 
 
 if __name__ == "__main__":

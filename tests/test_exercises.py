@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minidl as md
+from agegender.data.names import parse_name
 from minidl.testing import exercises
 from minidl.testing.exercises import Exercise, NotSolved
 
@@ -157,6 +158,19 @@ def adam_of_keras(w: Any, dw: Any, m: Any, v: Any, t: int, lr: float, beta1: flo
     return w - lr * np.sqrt(1 - beta2**t) / (1 - beta1**t) * m / (np.sqrt(v) + eps), m, v
 
 
+def forgetful_step(model: Any, loss: Any, optimizer: Any, images: Any, targets: Any) -> float:
+    value = loss(model(images), targets)
+    value.backward()
+    optimizer.step()
+    return float(value)
+
+
+def all_bins(probabilities: Any, labels: Any, bins: int) -> float:
+    """Takes the mean of bins without faces as well."""
+    inside = [(probabilities >= b / bins) & (probabilities < (b + 1) / bins) for b in range(bins)]
+    return sum(np.abs(np.divide((probabilities - labels)[i].sum(), i.sum())) * i.mean() for i in inside)
+
+
 ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("conv2d", convolution, "right."),
     ("conv2d", lambda *a: convolution(*a, flip=True), "the kernel is flipped"),
@@ -218,6 +232,18 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("early_stopping", stopped, "right."),
     ("early_stopping", lambda *a: stopped(*a, equal=True), "an equal loss is no new best"),
     ("clip_by_norm", lambda gradients, max_norm: [g * max_norm / np.linalg.norm(g) for g in gradients], "its own norm"),
+    ("parse_name", lambda name: [int(part) for part in name.split("_")], "it stops with ValueError"),
+    ("parse_name", lambda name: (*map(int, name.split("_")[:-1]), -1)[:3], "right."),
+    ("parse_name", lambda name: (26, "1", 3), "these are still pieces of text"),
+    ("luma", lambda rgb: np.dot(rgb[..., :3], [0.299, 0.587, 0.114])[..., np.newaxis], "their shape is (1, 1, 1)"),
+    ("best_constant", lambda ages: sorted(ages)[len(ages) // 2], "right."),
+    ("first_copies", lambda digests: [digests.index(digest) for digest in digests], "right."),
+    ("block_shape", lambda shape, filters: [int((side - 2) / 2) for side in shape[:2]] + [filters], "right."),
+    ("training_step", forgetful_step, "zero_grad() is missing"),
+    ("training_step", lambda *given: EXERCISES["training_step"].solution(*given) and None, "not solved yet"),
+    ("grad_cam", lambda maps, dy: np.einsum("nhwk,nk->nhw", maps, dy.mean((1, 2))).clip(0), "right."),
+    ("saliency", lambda dx: np.linalg.norm(dx, axis=3), "for dx of shape (2, 3, 4, 3)"),
+    ("calibration_error", all_bins, "is something divided by 0?"),
 ]
 
 
@@ -277,3 +303,14 @@ def test_the_steps_are_minidl_s() -> None:
         )
     np.testing.assert_allclose(by_momentum[0], sgd.parameters[0].numpy())
     np.testing.assert_allclose(by_adam[0], adam.parameters[0].numpy())
+
+
+def test_an_exercise_may_change_what_it_gets(capsys: pytest.CaptureFixture[str]) -> None:
+    """A training step does: every answer starts from the same weights, and so does the next reader."""
+    for _ in range(2):
+        assert said("training_step", EXERCISES["training_step"].solution, capsys) == "training_step: right.\n"
+
+
+def test_names_are_read_as_agegender_reads_them() -> None:
+    for (name,) in exercises.check_parse_name.examples:
+        assert exercises.check_parse_name.solution(name) == parse_name(name)
