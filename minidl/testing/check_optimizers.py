@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -77,6 +78,24 @@ class OptimizerSubject(Subject):
             before = [np.array(p.grad) for p in weights.parameters()]
             optimizer.step()
             require(same_bits([p.grad for p in weights.parameters()], before), "a step changes the gradients")
+
+    def check_layouts(self, example: OptimizerExample) -> None:
+        """Gradients that do not lie in one piece in memory, or column by column, move parameters as others do."""
+        results = []
+        for arrange in (partial(np.array, order="C"), partial(np.array, order="F"), _with_gaps):
+            weights = _Weights()
+            optimizer = example.make(weights.parameters(), lr=LR)
+            for _ in range(3):
+                optimizer.zero_grad()
+                weights.loss().backward()
+                for p in weights.parameters():
+                    p.grad = arrange(p.grad)
+                optimizer.step()
+            results.append(weights.arrays())
+            require(
+                furthest(results[-1], results[0]) < 1e-6,
+                "parameters move elsewhere when gradients lie otherwise in memory: count on their indices alone",
+            )
 
     def check_state_of_its_own(self, example: OptimizerExample) -> None:
         """What is remembered of one parameter has no influence on another."""
@@ -161,6 +180,13 @@ class OptimizerSubject(Subject):
             _train(example.make(weights.parameters(), lr=LR), weights, steps=4)
             error = furthest(weights.arrays(), expected.arrays())
             require(error < 1e-10, f"'{backend}' differs by {error:.2g}")
+
+
+def _with_gaps(array: Array) -> Array:
+    """The same numbers as every second of a larger array."""
+    spread = np.zeros((*array.shape, 2), array.dtype)
+    spread[..., 0] = array
+    return spread[..., 0]
 
 
 def _train(optimizer: Optimizer, weights: _Weights, steps: int) -> None:
