@@ -39,6 +39,14 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under its name only when it is complete and on the disk.
 
     On an error the temporary file is removed, and a file that was there before stays as it was.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_write(f"{folder}/a") as file:
+    ...         print(file.write(b"text"), Path(folder, "a").exists())
+    ...     print(Path(folder, "a").read_text())
+    4 False
+    text
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -212,6 +220,12 @@ def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
 
     Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_state(f"{folder}/s", {"step": 3, "m": [np.zeros(2)], "done": (False, None)})
+    ...     load_state(f"{folder}/s")
+    {'step': 3, 'm': [array([0., 0.])], 'done': [False, None]}
     """
     arrays: dict[str, Any] = {}
     outline = _outline(state, "", arrays)

@@ -60,7 +60,11 @@ def collate(samples: list[Any]) -> Any:
 
 
 class ArrayDataset(Dataset):
-    """Arrays of one length; sample i is a tuple of their i-th elements."""
+    """Arrays of one length; sample i is a tuple of their i-th elements. Raises ShapeError if the lengths differ.
+
+    >>> ArrayDataset([[1.0], [2.0]], [0, 1])[1]
+    (array([2.]), np.int64(1))
+    """
 
     def __init__(self, *arrays: Any) -> None:
         self.arrays = [np.asarray(array) for array in arrays]
@@ -79,7 +83,11 @@ class ArrayDataset(Dataset):
 
 
 class Subset(Dataset):
-    """Some samples of a data set, in a given order; nothing is copied."""
+    """Some samples of a data set, in a given order; nothing is copied.
+
+    >>> Subset(ArrayDataset([10, 20, 30]), [2, 0])[0]
+    (np.int64(30),)
+    """
 
     def __init__(self, dataset: Dataset, indices: Any) -> None:
         self.dataset, self.indices = dataset, np.asarray(indices)

@@ -126,6 +126,12 @@ class SGD(Optimizer):
 
     With ``nesterov`` the step is g + momentum v (Sutskever et al., "On the importance of initialization and momentum
     in deep learning", 2013).
+
+    >>> from minidl import tensor
+    >>> w = tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()   # the gradient is 2
+    >>> SGD([w], lr=0.1).step(); w.numpy()
+    array([0.8], dtype=float32)
     """
 
     def __init__(
@@ -159,6 +165,12 @@ class Adam(Optimizer):
 
     The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one pass.
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
+
+    >>> from minidl import tensor
+    >>> w = tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()   # the gradient is 2
+    >>> Adam([w], lr=0.1).step(); w.numpy()
+    array([0.9], dtype=float32)
     """
 
     weight_decay = 0.0
@@ -195,6 +207,12 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: before each step p = p - lr weight_decay p.
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
+
+    >>> from minidl import tensor
+    >>> w = tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()   # the gradient is 2
+    >>> AdamW([w], lr=0.1, weight_decay=0.5).step(); w.numpy().round(2)
+    array([0.85], dtype=float32)
     """
 
     def __init__(
@@ -214,7 +232,11 @@ class AdamW(Adam):
 
 @plugins.register("schedule", "constant")
 def constant(lr: float) -> Schedule:
-    """Always ``lr``."""
+    """Always ``lr``.
+
+    >>> constant(0.1)(1000)
+    0.1
+    """
     return lambda step: lr
 
 

@@ -71,6 +71,13 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
     """A decorator that registers a class or function as plugin ``name`` of ``kind``.
 
     Raises :class:`PluginError` if another object has that name already, or where the name is forgotten.
+
+    >>> @register("schedule", "halving")
+    ... def halving(lr):
+    ...     return lambda step: lr / 2**step
+    >>> get("schedule", "halving")(1.0)(3)
+    0.125
+    >>> del _registered["schedule"]["halving"]   # only an example
     """
     _check_kind(kind)
     if not isinstance(name, str):
@@ -89,7 +96,12 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
 
 
 def names(kind: str) -> list[str]:
-    """The names of all plugins of a kind, sorted: the registered ones and those that installed packages announce."""
+    """The names of all plugins of a kind, sorted: the registered ones and those that installed packages announce.
+
+    >>> import minidl
+    >>> set(names("optimizer")) >= {"sgd", "adam", "adamw"}
+    True
+    """
     _check_kind(kind)
     return sorted({*_registered[kind], *_announced(kind)})
 
@@ -99,6 +111,10 @@ def get(kind: str, name: str) -> Any:
 
     Raises :class:`PluginError` for an unknown name (with what there is, and the closest match) and for a plugin whose
     import fails (with its package and the reason).
+
+    >>> import minidl
+    >>> get("layer", "dense")
+    <class 'minidl.nn.layers.Dense'>
     """
     _check_kind(kind)
     if name not in _registered[kind]:

@@ -173,35 +173,55 @@ class _Function(Module):
 
 @plugins.register("layer", "relu")
 class ReLU(_Function):
-    """max(x, 0)."""
+    """max(x, 0).
+
+    >>> ReLU()(Tensor(np.array([-1.0, 2.0]))).numpy()
+    array([0., 2.])
+    """
 
     function = staticmethod(F.relu)
 
 
 @plugins.register("layer", "sigmoid")
 class Sigmoid(_Function):
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x).
+
+    >>> Sigmoid()(Tensor(np.array([0.0, 1e4]))).numpy()
+    array([0.5, 1. ])
+    """
 
     function = staticmethod(F.sigmoid)
 
 
 @plugins.register("layer", "tanh")
 class Tanh(_Function):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> Tanh()(Tensor(np.array([0.0, 1e4]))).numpy()
+    array([0., 1.])
+    """
 
     function = staticmethod(F.tanh)
 
 
 @plugins.register("layer", "flatten")
 class Flatten(_Function):
-    """(N, ...) becomes (N, features)."""
+    """(N, ...) becomes (N, features).
+
+    >>> Flatten()(Tensor(np.array([[[1.0, 2.0], [3.0, 4.0]]]))).shape
+    (1, 4)
+    """
 
     function = staticmethod(F.flatten)
 
 
 @plugins.register("layer", "leaky_relu")
 class LeakyReLU(Module):
-    """x where positive, else slope x."""
+    """x where positive, else slope x.
+
+    >>> LeakyReLU(0.5)(Tensor(np.array([-1.0, 2.0]))).numpy()
+    array([-0.5,  2. ])
+    """
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()

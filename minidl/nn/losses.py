@@ -10,7 +10,12 @@ from .module import Module
 
 @plugins.register("loss", "softmax_cross_entropy")
 class SoftmaxCrossEntropy(Module):
-    """For logits (N, classes) and whole-number labels (N,)."""
+    """For logits (N, classes) and whole-number labels (N,); see :func:`minidl.nn.functional.softmax_cross_entropy`.
+
+    >>> from minidl import tensor
+    >>> SoftmaxCrossEntropy()(tensor([[0.0, 0.0]]), [1]).item()   # log 2
+    0.6931471824645996
+    """
 
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
         return F.softmax_cross_entropy(logits, labels)
@@ -18,7 +23,12 @@ class SoftmaxCrossEntropy(Module):
 
 @plugins.register("loss", "binary_cross_entropy_with_logits")
 class BinaryCrossEntropyWithLogits(Module):
-    """For logits and targets between 0 and 1, of one shape."""
+    """For logits and targets between 0 and 1, of one shape: the mean of log(1 + e^x) - t x.
+
+    >>> from minidl import tensor
+    >>> BinaryCrossEntropyWithLogits()(tensor([0.0, 1e4]), [1.0, 1.0]).item()   # log 2 / 2
+    0.3465735912322998
+    """
 
     def forward(self, logits: Tensor, targets: Any) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, targets)
@@ -26,7 +36,12 @@ class BinaryCrossEntropyWithLogits(Module):
 
 @plugins.register("loss", "l1")
 class L1Loss(Module):
-    """The mean absolute error."""
+    """The mean absolute error.
+
+    >>> from minidl import tensor
+    >>> L1Loss()(tensor([20.0, 31.0]), [24.0, 30.0]).item()
+    2.5
+    """
 
     def forward(self, predictions: Tensor, targets: Any) -> Tensor:
         return F.l1_loss(predictions, targets)
@@ -34,7 +49,12 @@ class L1Loss(Module):
 
 @plugins.register("loss", "mse")
 class MSELoss(Module):
-    """The mean squared error."""
+    """The mean squared error.
+
+    >>> from minidl import tensor
+    >>> MSELoss()(tensor([20.0, 31.0]), [24.0, 30.0]).item()
+    8.5
+    """
 
     def forward(self, predictions: Tensor, targets: Any) -> Tensor:
         return F.mse_loss(predictions, targets)
@@ -42,7 +62,13 @@ class MSELoss(Module):
 
 @plugins.register("loss", "huber")
 class HuberLoss(Module):
-    """Squared for errors up to ``delta``, linear beyond."""
+    """Half the square of errors up to ``delta``, linear beyond (Huber, "Robust Estimation of a Location Parameter",
+    1964).
+
+    >>> from minidl import tensor
+    >>> HuberLoss()(tensor([20.0, 31.0]), [24.0, 30.0]).item()   # (3.5 + 0.5) / 2
+    2.0
+    """
 
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__()

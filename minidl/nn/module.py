@@ -15,7 +15,11 @@ Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Parameter(Tensor):
-    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``."""
+    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``.
+
+    >>> Parameter([1.0, 2.0]).requires_grad
+    True
+    """
 
     def __init__(self, data: Any) -> None:
         """An array of floats is kept as it is, anything else becomes one as with :func:`minidl.tensor`."""
@@ -24,7 +28,12 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that belongs to the state of a module but is not learned, such as a running mean."""
+    """A tensor that belongs to the state of a module but is not learned, such as a running mean.
+
+    >>> import numpy as np
+    >>> Buffer(np.zeros(2)).requires_grad
+    False
+    """
 
 
 class Module:
