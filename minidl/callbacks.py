@@ -176,7 +176,9 @@ class ProfileSteps(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         self.profiler, self.done = Profiler(), 0
         if trainer.train_loader is not None:  # not beyond the epoch: validation is no training step
-            self.steps = max(1, min(self.steps, len(trainer.train_loader) - self.warm_up))
+            batches = len(trainer.train_loader)
+            self.warm_up = min(self.warm_up, batches - 1)
+            self.steps = min(self.steps, batches - self.warm_up)
         self.profiler.__enter__()
 
     def on_step_end(self, trainer: Trainer) -> None:

@@ -65,9 +65,9 @@ def set_num_threads(count: int) -> None:
     1
     >>> set_num_threads(before)
     """
-    if count < 1:
-        raise MinidlError(f"the number of threads must be >= 1, got {count}")
-    _Settings.num_threads = count
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise MinidlError(f"the number of threads must be a whole number >= 1, got {count!r}")
+    _Settings.num_threads = int(count)
     _forget_pool()
 
 
