@@ -23,6 +23,13 @@ class Documented(nn.Module):
 
     The blocks have 32, 64, 128 and 256 filters of 3x3 and leave 6x6x256 = 9,216 numbers of a face. Each head is a dense
     layer of 256 units with ReLU and one output: a logit for gender (positive: label 1), years for age.
+
+    >>> import numpy as np
+    >>> from minidl import no_grad
+    >>> with no_grad():
+    ...     outputs = Documented()(Tensor(np.zeros((2, 128, 128, 1), np.float32)))
+    >>> {name: y.shape for name, y in outputs.items()}
+    {'gender': (2, 1), 'age': (2, 1)}
     """
 
     def __init__(self, rng: Generator | None = None) -> None:
@@ -51,5 +58,9 @@ class Documented(nn.Module):
 
 
 def head(features: int, rng: Generator | None) -> nn.Sequential:
-    """From features (N, features) to one number (N, 1)."""
+    """From features (N, features) to one number (N, 1).
+
+    >>> [parameter.shape for parameter in head(9216, None).parameters()]
+    [(9216, 256), (256,), (256, 1), (1,)]
+    """
     return nn.Sequential(nn.Dense(features, 256, rng=rng), nn.ReLU(), nn.Dense(256, 1, rng=rng))

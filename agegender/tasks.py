@@ -13,18 +13,35 @@ Labels = tuple[NDArray[Any], NDArray[Any]]
 
 
 def loss(outputs: dict[str, Tensor], targets: Outputs) -> Tensor:
-    """Binary cross-entropy of the gender logit plus mean absolute error of the age in years, weighted 1:1."""
+    """Binary cross-entropy of the gender logit plus mean absolute error of the age in years, weighted 1:1.
+
+    ``outputs`` and ``targets`` hold arrays (N, 1) of both; the result is a 0-d tensor. Raises
+    :class:`minidl.errors.ShapeError` for other shapes.
+
+    >>> from minidl import tensor
+    >>> outputs = {"gender": tensor([[1e4]]), "age": tensor([[30.0]])}
+    >>> loss(outputs, {"gender": np.array([[1.0]]), "age": np.array([[27.0]])}).item()
+    3.0
+    """
     gender = nn.functional.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
     return gender + nn.functional.l1_loss(outputs["age"], targets["age"])
 
 
 def gender_accuracy(outputs: Outputs, targets: Outputs) -> Any:
-    """The share of faces whose logit is on the right side of 0."""
+    """The share of faces whose logit is on the right side of 0.
+
+    >>> float(gender_accuracy({"gender": np.array([[2.0], [-1.0]])}, {"gender": np.array([[1], [1]])}))
+    0.5
+    """
     return ((outputs["gender"] > 0) == (targets["gender"] > 0.5)).mean()
 
 
 def age_mae(outputs: Outputs, targets: Outputs) -> Any:
-    """The mean absolute error of the age, in years."""
+    """The mean absolute error of the age, in years.
+
+    >>> float(age_mae({"age": np.array([[30.0], [50.0]])}, {"age": np.array([[27.0], [51.0]])}))
+    2.0
+    """
     return abs(outputs["age"] - targets["age"]).mean()
 
 

@@ -31,7 +31,15 @@ CHECKSUM = "minidl.sha256"
 
 
 class CheckpointError(MinidlError, ValueError):
-    """A file that is no safetensors file, or a damaged one."""
+    """A file that is no safetensors file, or a damaged one.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(f"{folder}/w.safetensors").write_bytes(b"none")
+    ...     load(f"{folder}/w.safetensors")
+    Traceback (most recent call last):
+    minidl.checkpoint.CheckpointError: ... cannot be loaded: it has 4 bytes and is no safetensors file...
+    """
 
 
 @contextlib.contextmanager
@@ -39,6 +47,15 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under its name only when it is complete and on the disk.
 
     On an error the temporary file is removed, and a file that was there before stays as it was.
+
+    Raises FileNotFoundError where there is no folder to write to.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_write(f"{folder}/a.txt") as file:
+    ...         _ = file.write(b"all of it")
+    ...     Path(f"{folder}/a.txt").read_text()
+    'all of it'
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -101,12 +118,27 @@ def load(path: str | Path) -> Arrays:
     """The arrays of a file by name, each writable and with memory of its own.
 
     Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or of another format.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/w.safetensors", {"w": np.zeros(2)})
+    ...     load(f"{folder}/w.safetensors")
+    {'w': array([0., 0.])}
     """
     return load_with_metadata(path)[0]
 
 
 def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the texts that were saved with them."""
+    """The arrays and the texts that were saved with them.
+
+    Raises as :func:`load` does.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/w.safetensors", {}, {"epoch": "3"})
+    ...     load_with_metadata(f"{folder}/w.safetensors")
+    ({}, {'epoch': '3'})
+    """
     content = Path(path).read_bytes()
     try:
         return _parse(content)
@@ -212,6 +244,14 @@ def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
 
     Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists.
+
+    Raises TypeError for keys that are no texts and dtypes that the format lacks.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_state(f"{folder}/s.safetensors", {"step": 3, "m": [np.zeros(2)]})
+    ...     load_state(f"{folder}/s.safetensors")
+    {'step': 3, 'm': [array([0., 0.])]}
     """
     arrays: dict[str, Any] = {}
     outline = _outline(state, "", arrays)

@@ -126,6 +126,15 @@ class SGD(Optimizer):
 
     With ``nesterov`` the step is g + momentum v (Sutskever et al., "On the importance of initialization and momentum
     in deep learning", 2013).
+
+    Raises :class:`MinidlError` for ``nesterov`` without momentum.
+
+    >>> from minidl import tensor
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> (x * x).sum().backward()   # the gradient is 2
+    >>> SGD([x], lr=0.1).step()
+    >>> round(x.item(), 3)
+    0.8
     """
 
     def __init__(
@@ -159,6 +168,13 @@ class Adam(Optimizer):
 
     The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one pass.
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
+
+    >>> from minidl import tensor
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> (x * x).sum().backward()   # the gradient is 2
+    >>> Adam([x], lr=0.1).step()   # the first step has the size lr, whatever the gradient
+    >>> round(x.item(), 3)
+    0.9
     """
 
     weight_decay = 0.0
@@ -195,6 +211,13 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: before each step p = p - lr weight_decay p.
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
+
+    >>> from minidl import tensor
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> (x * x).sum().backward()   # the gradient is 2
+    >>> AdamW([x], lr=0.1, weight_decay=1.0).step()   # 1 - 0.1 of decay - 0.1
+    >>> round(x.item(), 3)
+    0.8
     """
 
     def __init__(
@@ -214,7 +237,11 @@ class AdamW(Adam):
 
 @plugins.register("schedule", "constant")
 def constant(lr: float) -> Schedule:
-    """Always ``lr``."""
+    """Always ``lr``.
+
+    >>> constant(0.1)(1000)
+    0.1
+    """
     return lambda step: lr
 
 

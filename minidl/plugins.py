@@ -47,7 +47,11 @@ _registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """One row of ``python -m minidl plugins``: ``status`` is "loaded", "installed" (not yet imported) or "failed"."""
+    """One row of ``python -m minidl plugins``: ``status`` is "loaded", "installed" (not yet imported) or "failed".
+
+    >>> PluginInfo("layer", "mine", "my-package", "1.0", "loaded").as_dict()["status"]
+    'loaded'
+    """
 
     kind: str
     name: str
@@ -62,7 +66,11 @@ class PluginInfo:
 
 
 def group(kind: str) -> str:
-    """The entry-point group of a kind: ``group("loss")`` is ``"minidl.losses"``."""
+    """The entry-point group of a kind, its plural.
+
+    >>> group("loss")
+    'minidl.losses'
+    """
     _check_kind(kind)
     return f"minidl.{kind}es" if kind.endswith("s") else f"minidl.{kind}s"
 
@@ -89,7 +97,11 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
 
 
 def names(kind: str) -> list[str]:
-    """The names of all plugins of a kind, sorted: the registered ones and those that installed packages announce."""
+    """The names of all plugins of a kind, sorted: the registered ones and those that installed packages announce.
+
+    >>> "cosine" in names("schedule")
+    True
+    """
     _check_kind(kind)
     return sorted({*_registered[kind], *_announced(kind)})
 
@@ -124,6 +136,9 @@ def describe() -> list[PluginInfo]:
     """Every plugin of every kind, loading those that are only announced; failures are rows, not errors.
 
     A name that is taken already has a further row, "failed", for each package that announces it too.
+
+    >>> any(info.name == "adam" for info in describe())
+    True
     """
     from importlib import metadata
 

@@ -11,7 +11,15 @@ CURVES = (("loss", "loss"), ("gender_accuracy", "gender accuracy"), ("age_mae", 
 
 
 def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, float], path: Path) -> None:
-    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines; a PNG at ``path``."""
+    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines; a PNG at ``path``.
+
+    >>> import tempfile
+    >>> row = {name: 1.0 for key, _ in CURVES for name in (key, f"val_{key}")}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     learning_curves([{"epoch": 1, **row}], {}, Path(folder) / "curves.png")
+    ...     print(*(path.name for path in Path(folder).iterdir()))
+    curves.png
+    """
     figure = _figure(12, 3.6)
     epochs = [row["epoch"] for row in history]
     for position, (name, label) in enumerate(CURVES, start=1):
@@ -33,6 +41,13 @@ def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str
     """Faces (N, 128, 128, 1) with label and prediction below each; wrong genders in red. A PNG at ``path``.
 
     ``truth`` and ``predicted`` hold "gender" (0 or 1; predicted: a probability of 1) and "age" in years, (N, 1) each.
+
+    >>> import tempfile
+    >>> said = {"gender": np.ones((2, 1)), "age": np.full((2, 1), 30.0)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     predictions(np.zeros((2, 128, 128, 1)), said, said, Path(folder) / "examples.png")
+    ...     print(*(path.name for path in Path(folder).iterdir()))
+    examples.png
     """
     columns = 6
     rows = -(-len(images) // columns)
@@ -63,6 +78,10 @@ def _figure(width: float, height: float) -> Any:
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities of label 1 from logits."""
+    """Probabilities of label 1 from logits.
+
+    >>> probabilities(np.array([0.0, 1e4]))
+    array([0.5, 1. ])
+    """
     chances: NDArray[Any] = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
     return chances

@@ -173,35 +173,60 @@ class _Function(Module):
 
 @plugins.register("layer", "relu")
 class ReLU(_Function):
-    """max(x, 0)."""
+    """max(x, 0), for x of any shape.
+
+    >>> import minidl as md
+    >>> ReLU()(md.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
 
     function = staticmethod(F.relu)
 
 
 @plugins.register("layer", "sigmoid")
 class Sigmoid(_Function):
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x), for x of any shape.
+
+    >>> import minidl as md
+    >>> Sigmoid()(md.tensor([0.0, 1e4]))
+    tensor([0.5, 1. ])
+    """
 
     function = staticmethod(F.sigmoid)
 
 
 @plugins.register("layer", "tanh")
 class Tanh(_Function):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent, for x of any shape.
+
+    >>> import minidl as md
+    >>> Tanh()(md.tensor([0.0, 20.0]))
+    tensor([0., 1.])
+    """
 
     function = staticmethod(F.tanh)
 
 
 @plugins.register("layer", "flatten")
 class Flatten(_Function):
-    """(N, ...) becomes (N, features)."""
+    """(N, ...) becomes (N, features).
+
+    >>> import minidl as md
+    >>> Flatten()(md.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
+    tensor([[1., 2., 3., 4.]])
+    """
 
     function = staticmethod(F.flatten)
 
 
 @plugins.register("layer", "leaky_relu")
 class LeakyReLU(Module):
-    """x where positive, else slope x."""
+    """x where positive, else slope x; see :func:`minidl.nn.functional.leaky_relu`.
+
+    >>> import minidl as md
+    >>> LeakyReLU(0.1)(md.tensor([-1.0, 2.0]))
+    tensor([-0.1,  2. ])
+    """
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()

@@ -15,7 +15,12 @@ Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Parameter(Tensor):
-    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``."""
+    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``.
+
+    >>> w = Parameter([1.0, 2.0])
+    >>> w.requires_grad
+    True
+    """
 
     def __init__(self, data: Any) -> None:
         """An array of floats is kept as it is, anything else becomes one as with :func:`minidl.tensor`."""
@@ -24,7 +29,14 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that belongs to the state of a module but is not learned, such as a running mean."""
+    """A tensor that belongs to the state of a module but is not learned, such as a running mean.
+
+    >>> import numpy as np
+    >>> layer = Module()
+    >>> layer.mean = Buffer(np.zeros(1, np.float32))
+    >>> layer.state_dict(), layer.parameters()
+    ({'mean': array([0.], dtype=float32)}, [])
+    """
 
 
 class Module:
