@@ -11,7 +11,7 @@ from .. import checkpoint, plugins
 from ..errors import MinidlError
 from ..nn import Module, Parameter
 from ..optim import Optimizer
-from .kit import CheckError, Report, Subject, furthest, numbers, other_backends, require, same_bits
+from .kit import ARRANGEMENTS, CheckError, Report, Subject, furthest, numbers, other_backends, require, same_bits
 
 Array = Any
 SHAPES = ((3, 4), (4,), (1, 1), ())
@@ -20,7 +20,13 @@ LR = 0.01
 
 @dataclass(frozen=True)
 class OptimizerExample:
-    """A function that makes an optimizer of parameters and a learning rate (or schedule)."""
+    """A function that makes an optimizer of parameters and a learning rate (or schedule).
+
+    >>> from minidl import optim
+    >>> example = OptimizerExample(lambda parameters, lr: optim.SGD(parameters, lr, momentum=0.9))
+    >>> OptimizerSubject("sgd", [example]).run().count("failed")
+    0
+    """
 
     make: Callable[..., Optimizer]
     label: str = ""
@@ -49,7 +55,7 @@ class _Weights(Module):
 
 
 class OptimizerSubject(Subject):
-    """An optimizer with ways to make it."""
+    """An optimizer with ways to make it, each an :class:`OptimizerExample`."""
 
     kind: ClassVar[str] = "optimizer"
 
@@ -77,6 +83,13 @@ class OptimizerSubject(Subject):
             before = [np.array(p.grad) for p in weights.parameters()]
             optimizer.step()
             require(same_bits([p.grad for p in weights.parameters()], before), "a step changes the gradients")
+
+    def check_memory_order(self, example: OptimizerExample) -> None:
+        """Gradients in another memory order, or with gaps, move the parameters as contiguous ones do."""
+        expected = _moved(example, np.copy)
+        for arrange in ARRANGEMENTS:
+            error = furthest(_moved(example, arrange), expected)
+            require(error < 1e-12, f"{arrange.__name__} gradients move the parameters elsewhere, by {error:.2g}")
 
     def check_state_of_its_own(self, example: OptimizerExample) -> None:
         """What is remembered of one parameter has no influence on another."""
@@ -161,6 +174,19 @@ class OptimizerSubject(Subject):
             _train(example.make(weights.parameters(), lr=LR), weights, steps=4)
             error = furthest(weights.arrays(), expected.arrays())
             require(error < 1e-10, f"'{backend}' differs by {error:.2g}")
+
+
+def _moved(example: OptimizerExample, arrange: Callable[[Array], Array]) -> list[Array]:
+    """The parameters after some steps with gradients that are arranged in memory so."""
+    weights = _Weights(np.float64)
+    optimizer = example.make(weights.parameters(), lr=LR)
+    for _ in range(3):
+        optimizer.zero_grad()
+        weights.loss().backward()
+        for p in weights.parameters():
+            p.grad = arrange(p.grad) if p.ndim else p.grad  # a single number has no order
+        optimizer.step()
+    return weights.arrays()
 
 
 def _train(optimizer: Optimizer, weights: _Weights, steps: int) -> None:

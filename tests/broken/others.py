@@ -35,6 +35,13 @@ class WritesToGradient(Momentum):
         param -= grad
 
 
+class ReadsMemoryInOrder(Momentum):
+    """Takes the numbers of a gradient as they lie in memory, whatever its axes."""
+
+    def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
+        param -= self.lr * grad.ravel(order="K").reshape(param.shape)
+
+
 class OneStateForAll(Momentum):
     """Remembers one velocity, of whatever parameter came last."""
 
@@ -227,6 +234,7 @@ RIGHT = [_optimizer(Momentum), _conv(Direct), _dataset(Samples())]
 BROKEN = [
     (_optimizer(NotInPlace), "in_place"),
     (_optimizer(WritesToGradient), "gradients_unchanged"),
+    (_optimizer(ReadsMemoryInOrder), "memory_order"),
     (_optimizer(OneStateForAll), "state_of_its_own"),
     (_optimizer(ForgetsStateOutside), "state"),
     (_optimizer(CannotBeSaved), "state"),
