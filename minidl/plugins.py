@@ -110,7 +110,7 @@ def get(kind: str, name: str) -> Any:
     """The plugin ``name`` of ``kind``, imported now if an installed package announces it.
 
     Raises :class:`PluginError` for an unknown name (with what there is, and the closest match) and for a plugin whose
-    import fails (with its package and the reason).
+    import fails (with its package and the reason, and the command that installs what it lacks).
     """
     _check_kind(kind)
     if name not in _registered[kind]:
@@ -203,6 +203,11 @@ def _load(kind: str, point: "EntryPoint") -> Any:
     described = f"the {kind} '{point.name}' of the package {distribution} {version}"
     try:
         plugin = point.load()
+    except ModuleNotFoundError as error:
+        own = error.name is None or error.name.partition(".")[0] == point.module.partition(".")[0]
+        extras = f"[{','.join(point.extras)}]" if point.extras else ""
+        remedy = "repair or uninstall that package" if own else f"pip install '{distribution}{extras}'"
+        raise PluginError(f"{described} cannot be imported ({error}): {remedy}") from error
     except Exception as error:  # a stranger's module may raise anything
         raise PluginError(
             f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
