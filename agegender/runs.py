@@ -70,7 +70,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def environment(device: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Versions, BLAS, device and data fingerprint: what one must know to repeat a run."""
+    """Versions, BLAS, device, precision and data fingerprint: what one must know to repeat a run."""
     packages = ("minidl", "numpy", "threadpoolctl", "pillow", "matplotlib")
     return {
         "python": platform.python_version(),
@@ -79,6 +79,7 @@ def environment(device: str, data: dict[str, Any]) -> dict[str, Any]:
         "blas": _blas(),
         "device": device,
         "device_name": _device_name(device),
+        "precision": backends.get(device).precision,
         "threads": minidl.get_num_threads(),
         "data": data,
     }

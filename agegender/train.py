@@ -48,6 +48,9 @@ class Options:
     limit: int | None = option(None, "use only so many faces, drawn at random before the split")
     val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
     device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
+    precision: str = option(
+        "float32", "how products are computed: float32, or tf32, on tensor cores of a GPU, to 11 bits", metavar="NAME"
+    )
     resume: str | None = option(
         None, "go on with a run (a folder or name; the latest without)", nargs="?", const="", metavar="RUN"
     )
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, folder = _options(given)
     say = Speaker(options)
     device = _device(options.device, say)
+    md.backends.get(device).set_precision(options.precision)
     parts = open_data(options, say)
     epochs = options.epochs or EPOCHS.get(parts.faces.kind, EPOCHS["utkface"])
     options = replace(options, data=_found(parts.faces.source), val=options.val and _found(options.val), epochs=epochs)
@@ -95,7 +99,8 @@ def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
     known = {declared.name for declared in fields(Options)} - {*NOT_CONFIGURED}
     config = cli.checked(source, Options, config, known)
     if folder is not None:
-        fixed = set(given) & known - {"epochs", "device", "data", "val"}  # the data are known by their content
+        free = {"epochs", "device", "precision", "data", "val"}  # the data are known by their content
+        fixed = set(given) & known - free
         if fixed:
             raise UsageError(f"a resumed run keeps its options: leave out {', '.join(sorted(fixed))}")
     options = Options(**config | given)
@@ -299,7 +304,8 @@ class Report(md.Callback):
         self.say, self.folder, self.baselines = say, folder, baselines
 
     def on_epoch_end(self, trainer: md.Trainer) -> None:
-        figures.learning_curves(trainer.history, self.baselines, self.folder / "plots" / "curves.png")
+        curves = figures.learning_curves(trainer.history, self.baselines)
+        curves.savefig(self.folder / "plots" / "curves.png", dpi=110)
         self.say.note(epoch_line(trainer))
 
     def on_train_error(self, trainer: md.Trainer) -> None:
@@ -323,6 +329,7 @@ def summarize(
         "last_age_mae": last["val_age_mae"],
         "baseline_gender_accuracy": baselines["gender_accuracy"],
         "baseline_age_mae": baselines["age_mae"],
+        "precision": trainer.model.parameters()[0].backend.precision,
         "seconds": round(seconds, 1),
         "images_per_second": round(trainer.images / trainer.seconds, 1),
         "run": str(folder),
@@ -335,8 +342,8 @@ def result(summary: dict[str, Any]) -> str:
         f"gender accuracy {summary['gender_accuracy']:.3f} (always the commonest: "
         f"{summary['baseline_gender_accuracy']:.3f}), age error {summary['age_mae']:.2f} years (always the median: "
         f"{summary['baseline_age_mae']:.2f}), both at epoch {summary['best_epoch']} of {summary['epochs']}; "
-        f"{summary['images_per_second']:.0f} images/s, {duration(summary['seconds'])} in all. "
-        f"Everything is in {summary['run']}/"
+        f"{summary['images_per_second']:.0f} images/s in {summary['precision']}, "
+        f"{duration(summary['seconds'])} in all. Everything is in {summary['run']}/"
     )
 
 
@@ -351,7 +358,7 @@ def show_examples(training: Training, parts: Parts, folder: Path, count: int = 1
         outputs = model(md.tensor(images).to(model.parameters()[0].backend.name))
     predicted = {name: y.numpy() for name, y in outputs.items()}
     predicted["gender"] = figures.probabilities(predicted["gender"])
-    figures.predictions(images, truth, predicted, folder / "plots" / "examples.png")
+    figures.predictions(images, truth, predicted).savefig(folder / "plots" / "examples.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from . import plugins
-from .bench import conv, peers, small
+from .bench import conv, gpu, peers, small
 from .errors import MinidlError, suggestion
 from .table import table
 
 COMMANDS = ("doctor", "plugins", "gradcheck", "bench")
-BENCHES = {"conv": conv, "peers": peers, "small": small}
+BENCHES = {"conv": conv, "gpu": gpu, "peers": peers, "small": small}
 """The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
 
 

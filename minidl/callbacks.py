@@ -87,7 +87,17 @@ class CSVLog(Callback):
 
 @plugins.register("callback", "early_stopping")
 class EarlyStopping(Callback):
-    """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs."""
+    """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs.
+
+    Prechelt, "Early Stopping - But When?" (1998).
+
+    >>> from types import SimpleNamespace
+    >>> history = [{"epoch": 1, "val_loss": 0.5}, {"epoch": 2, "val_loss": 0.6}]
+    >>> trainer = SimpleNamespace(history=history, epoch=2, stopping=False)
+    >>> EarlyStopping(patience=1).on_epoch_end(trainer)
+    >>> trainer.stopping
+    True
+    """
 
     def __init__(self, patience: int = 5, monitor: str = "val_loss") -> None:
         self.patience, self.monitor = patience, monitor

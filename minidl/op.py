@@ -37,6 +37,19 @@ class Op:
     A subclass defines :meth:`forward` and :meth:`backward`, and ``__init__`` if it takes options. Inside them
     ``self.xp`` is the array module (NumPy or one like it), ``self.backend`` the kernels, and ``self.needs_grad`` says
     for each input whether its gradient is wanted.
+
+    >>> import minidl as md
+    >>> class Square(Op):
+    ...     def forward(self, x):
+    ...         self.save(x)
+    ...         return x * x
+    ...     def backward(self, dy):
+    ...         (x,) = self.saved
+    ...         return (2 * x * dy,)
+    >>> x = md.tensor([3.0], requires_grad=True)
+    >>> Square.apply(x).sum().backward()
+    >>> x.grad
+    array([6.], dtype=float32)
     """
 
     record: "ClassVar[Callable[[Op, Sequence[Any]], Tensor]]"

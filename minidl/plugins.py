@@ -79,6 +79,13 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
     """A decorator that registers a class or function as plugin ``name`` of ``kind``.
 
     Raises :class:`PluginError` if another object has that name already, or where the name is forgotten.
+
+    >>> @register("schedule", "halving")
+    ... def halving(lr):
+    ...     return lambda step: lr / 2**step
+    >>> get("schedule", "halving")(1.0)(3)
+    0.125
+    >>> del _registered["schedule"]["halving"]   # only an example
     """
     _check_kind(kind)
     if not isinstance(name, str):
@@ -99,7 +106,8 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
 def names(kind: str) -> list[str]:
     """The names of all plugins of a kind, sorted: the registered ones and those that installed packages announce.
 
-    >>> "cosine" in names("schedule")
+    >>> import minidl
+    >>> set(names("optimizer")) >= {"sgd", "adam", "adamw"}
     True
     """
     _check_kind(kind)
@@ -110,7 +118,11 @@ def get(kind: str, name: str) -> Any:
     """The plugin ``name`` of ``kind``, imported now if an installed package announces it.
 
     Raises :class:`PluginError` for an unknown name (with what there is, and the closest match) and for a plugin whose
-    import fails (with its package and the reason, and the command that installs what it lacks).
+    import fails (with its package and the reason).
+
+    >>> import minidl
+    >>> get("layer", "dense")
+    <class 'minidl.nn.layers.Dense'>
     """
     _check_kind(kind)
     if name not in _registered[kind]:

@@ -3,7 +3,8 @@
 ``solutions/NAME.py`` is the source: a percent script, as jupytext calls it, where ``# <blank>`` and ``# </blank>``
 enclose what a student is to find out. From it follow ``NAME.py``, the same with blanks, and ``NAME.ipynb``, which is
 that script executed. With ``--check`` both versions of every notebook are executed and nothing is written. A cell that
-raises, a word on stderr, or a solution that its own checker doubts ends it with an error.
+raises, a word on stderr, or a solution that its own checker doubts ends it with an error. Notebooks are executed on the
+drawn faces, whatever else this machine has: no real face may get into their outputs.
 
 Only executing needs packages, those of ``pip install -e '.[notebooks]'``.
 """
@@ -12,6 +13,7 @@ import argparse
 import base64
 import io
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -25,6 +27,8 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+DRAWN = {"UTKFACE": "drawn"}
+"""The environment in which ``agegender.data.open()`` looks no further than the drawn faces."""
 
 
 def names() -> list[str]:
@@ -75,7 +79,7 @@ def execute(script: str) -> dict[str, Any]:
 
     made = nbformat.reads(json.dumps(notebook(script)), as_version=4)
     client = NotebookClient(made, kernel_name="python3", record_timing=False, resources={"metadata": {"path": HERE}})
-    executed: dict[str, Any] = json.loads(nbformat.writes(client.execute()))
+    executed: dict[str, Any] = json.loads(nbformat.writes(client.execute(env=os.environ | DRAWN)))
     for cell in executed["cells"]:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
@@ -84,12 +88,15 @@ def execute(script: str) -> dict[str, Any]:
 
 
 def smaller(png: str) -> str:
-    """A picture (base64) with 96 colours, which nobody misses, in a third of the bytes."""
+    """A picture (base64) with 96 colours, which nobody misses, in a third of the bytes.
+
+    They are chosen so that none is far from its own, as red letters among many greys must stay red.
+    """
     from PIL import Image
 
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     file = io.BytesIO()
-    picture.quantize(96, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    picture.quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 

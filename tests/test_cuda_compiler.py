@@ -14,6 +14,8 @@ import pytest
 from minidl.kernels.cupy import source
 
 FILES = sorted(path.name for path in source.FOLDER.glob("*.cu"))
+GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"]}
+"""Kernels that exist for CUDA cores and for tensor cores, and their other parameters: POOLED and UNPOOL."""
 KERNELS = {
     "col2im": "",
     "im2col": "",
@@ -25,35 +27,67 @@ KERNELS = {
     "convolve_and_pool": ", 3, 3, 2, 2, 4",
     "weight_gradients": ", 3, 3, 2, 2",
 }
-"""The kernels, and for which sizes: those of the documented network."""
-NAMES = {name: [f"{name}<{dtype}{sizes}>" for dtype in ("float", "double")] for name, sizes in KERNELS.items()}
+"""The other kernels, and for which sizes: those of the documented network."""
+TYPES = ("float", "double")
+NAMES = {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()} | {
+    name: [f"{name}<{dtype}, 0, {kind}>" for kind in kinds for dtype in TYPES] for name, kinds in GEMMS.items()
+}
+ON_TENSOR_CORES = [f"{name}<float, 1, {kind}>" for name, kinds in GEMMS.items() for kind in kinds]
 REGISTERS = {"float": 80, "double": 168}
 """At most, for a thread: blocks of 256 threads then fill at least a third of a multiprocessor (65,536 registers)."""
+REGISTERS_OF_TILES = {"float": 128, "double": 168}
+"""Of the kernels that hold a tile, on CUDA cores: they fill a quarter of it. On tensor cores they need fewer."""
 
 
 def test_every_kernel_is_compiled_here() -> None:
     found = re.findall(
         r"__global__\s+void\s+(?:__launch_bounds__\(\d+\)\s+)?(\w+)\(", "".join(map(source.source, FILES))
     )
-    assert sorted(found) == sorted(KERNELS)
+    assert sorted(found) == sorted(NAMES)
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc, of the CUDA toolkit, is not installed")
-def test_kernels_compile_and_keep_to_their_registers(tmp_path: Path) -> None:
-    names = [name for both in NAMES.values() for name in both]
-    whole = tmp_path / "all.cu"
+NVCC = pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc, of the CUDA toolkit, is not installed")
+ALL = [name for names in NAMES.values() for name in names]
+
+
+def compiled(names: list[str], card: str, *options: str, folder: Path) -> tuple[str, Path]:
+    """What nvcc and its assembler say of these kernels, and the file that they write."""
+    whole, output = folder / "all.cu", folder / "output"
     used = ", ".join(f"(void*)&{name}" for name in names)
     includes = "".join(f'#include "{source.FOLDER / file}"\n' for file in FILES)
     whole.write_text(f"{includes}void* used[] = {{{used}}};\n")  # a template is compiled where it is used
-    command = ["nvcc", *source.OPTIONS, "-arch=sm_75", "-cubin", "-Xptxas=-v", "-Werror=all-warnings"]
-    done = subprocess.run([*command, "-o", tmp_path / "all.cubin", whole], capture_output=True, text=True, check=False)
+    command = ["nvcc", *source.OPTIONS, f"-arch={card}", "-Werror=all-warnings", *options, "-o", output, whole]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    reports = re.findall(r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", done.stderr, re.S)
+    return done.stderr, output
+
+
+@NVCC
+@pytest.mark.parametrize(
+    ("names", "card"),
+    [
+        pytest.param(ALL, "sm_75", id="sm_75"),
+        pytest.param(ON_TENSOR_CORES, "sm_80", id="sm_80"),
+        pytest.param(ON_TENSOR_CORES, "sm_90", id="sm_90"),
+    ],
+)
+def test_kernels_compile_and_keep_to_their_registers(names: list[str], card: str, tmp_path: Path) -> None:
+    said, _ = compiled(names, card, "-cubin", "-Xptxas=-v", folder=tmp_path)
+    reports = re.findall(r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", said, re.S)
     assert len(reports) == len(names)
     for mangled, spills, registers in reports:
-        dtype = "double" if "Id" in mangled else "float"
+        name, dtype = re.findall(r"_Z\d+([a-z_0-9]+)I([df])", mangled)[0]
+        limits = REGISTERS_OF_TILES if name in GEMMS and names is ALL else REGISTERS
         assert int(spills) == 0, mangled
-        assert int(registers) <= REGISTERS[dtype], f"{mangled} uses {registers} registers"
+        assert int(registers) <= limits["double" if dtype == "d" else "float"], f"{mangled} uses {registers} registers"
+
+
+@NVCC
+def test_tensor_cores_do_the_products_and_nothing_else_does(tmp_path: Path) -> None:
+    _, output = compiled(ON_TENSOR_CORES, "sm_80", "-ptx", folder=tmp_path)
+    for entry in output.read_text().split(".entry")[1:]:
+        assert "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32" in entry
+        assert "fma.rn.f32" not in entry
 
 
 def nvrtc() -> ctypes.CDLL | None:
@@ -64,17 +98,19 @@ def nvrtc() -> ctypes.CDLL | None:
 
 
 @pytest.mark.skipif(nvrtc() is None, reason="NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
+@pytest.mark.parametrize("card", ["sm_75", "sm_80"])
 @pytest.mark.parametrize("file", FILES)
-def test_kernels_compile_as_cupy_compiles_them(file: str) -> None:
+def test_kernels_compile_as_cupy_compiles_them(file: str, card: str) -> None:
     """By NVRTC, which has no header files and is asked for kernels by their names in C++."""
     library: Any = nvrtc()
     code = source.source(file)
-    names = [name.encode() for kernel, both in NAMES.items() if re.search(rf"\b{kernel}\(", code) for name in both]
+    wanted = ALL if card == "sm_75" else ALL + ON_TENSOR_CORES
+    names = [name.encode() for name in wanted if re.search(rf"\b{name.split('<')[0]}\(", code)]
     program = ctypes.c_void_p()
     assert library.nvrtcCreateProgram(ctypes.byref(program), code.encode(), file.encode(), 0, None, None) == 0
     for name in names:
         assert library.nvrtcAddNameExpression(program, name) == 0
-    options = [option.encode() for option in (*source.OPTIONS, "-arch=sm_75")]
+    options = [option.encode() for option in (*source.OPTIONS, f"-arch={card}")]
     result = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
     size = ctypes.c_size_t()
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))

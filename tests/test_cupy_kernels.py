@@ -9,7 +9,7 @@ import pytest
 import minidl as md
 from minidl import backends
 from minidl.kernels.conv import ConvSpec, choose, choose_pooled
-from minidl.kernels.cupy import conv, reduce
+from minidl.kernels.cupy import conv, implicit_gemm, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample
@@ -128,9 +128,99 @@ def test_a_batch_in_parts_gives_what_it_gives_as_a_whole(device: Any, monkeypatc
         subject.run_check(check)
 
 
+TILES = ConvExample((3, 11, 13, 20), (3, 3, 20, 68), {"padding": ((1, 0), (0, 2))}, "tiles")
+"""More pixels, channels and filters than fit into a tile, and odd numbers of pixels to pool."""
+POINTS = ConvExample((2, 4, 5, 4), (1, 1, 4, 4), {}, "points")
+BORDERS = ConvExample((2, 3, 4, 8), (2, 3, 8, 4), {"padding": (4, 3)}, "borders")
+ONE_PIXEL = ConvExample((5, 2, 3, 4), (2, 3, 4, 8), {}, "one pixel")
+
+
+@pytest.mark.parametrize("check", ["adjoint", "forward", "pooled", "empty", "stale_memory", "repeats"])
+def test_implicit_gemm_on_all_edges_of_its_tiles(check: str, device: Any) -> None:
+    examples = [TILES, POINTS, BORDERS, ONE_PIXEL]
+    ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, examples, device.name).run_check(check)
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implicit_gemm, "LEAST_PIXELS", 3 * 10 * 13 // parts)
+    launched = []
+    monkeypatch.setattr(implicit_gemm, "sum_rows", lambda xp, x: launched.append(len(x)) or reduce.sum_rows(xp, x))
+    subject = ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, [TILES], device.name)
+    subject.run_check("weight_gradient")
+    subject.run_check("pooled")
+    assert set(launched) == {parts}
+
+
+def test_numbers_that_are_read_at_once_are_aligned(device: Any) -> None:
+    """A card refuses four numbers that lie across the places of two fours: as in a view of a larger buffer."""
+    buffer = device.xp.zeros(64, np.float32)
+    views = [buffer[first : first + 16] for first in range(8)]
+    addresses = [view.data.ptr for view in views]
+    used = [source.packed(device.xp, view).data.ptr for view in views]
+    assert [one == other for one, other in zip(used, addresses, strict=True)] == [at % 32 == 0 for at in addresses]
+    x, w, b, _, spec = POINTS.arrays(np.float32)
+    buffer[1 : 1 + w.size] = device.asarray(w.reshape(-1))
+    algorithm = implicit_gemm.ImplicitGemm(device)
+    y, _ = algorithm.forward(device.asarray(x), buffer[1 : 1 + w.size].reshape(w.shape), device.asarray(b), spec)
+    np.testing.assert_allclose(device.to_numpy(y), x @ w[0, 0] + b, rtol=1e-5)
+
+
+@pytest.fixture
+def in_tf32(device: Any) -> Any:
+    if "tf32" not in device.precisions:
+        pytest.skip("this card has no tensor cores for TF32")
+    device.set_precision("tf32")
+    yield device
+    device.set_precision("float32")
+
+
+def test_tf32_rounds_what_it_multiplies_and_nothing_else(in_tf32: Any) -> None:
+    """Numbers of 11 bits are exact in TF32, so their convolution is; others have its error, but not more."""
+    x, w, b, dy, spec = TILES.arrays(np.float32)
+    algorithm, direct = implicit_gemm.ImplicitGemm(in_tf32), md.kernels.conv.Direct(backends.get("numpy"))
+    pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
+    few_bits = [np.round(256 * array) / 256 for array in (x, w, b, dy)]
+    for inputs, least, most in ((few_bits, 0, 1e-6), ((x, w, b, dy), 1e-5, 2e-3)):
+        x, w, b, dy = inputs
+        there = [in_tf32.asarray(array) for array in inputs]
+        got = [
+            algorithm.forward(*there[:3], spec)[0],
+            algorithm.input_gradient(there[3], there[1], spec, None),
+            algorithm.weight_gradient(there[0], there[3], spec, None),
+        ]
+        expected = [
+            direct.forward(x, w, b, spec)[0],
+            direct.input_gradient(dy, w, spec, None),
+            direct.weight_gradient(x, dy, spec, None),
+        ]
+        pooled, argmax = algorithm.forward_pooled(*there[:3], spec, pool, True)
+        np.testing.assert_array_equal(
+            in_tf32.to_numpy(pooled), np.maximum(SLOW.max_pool(in_tf32.to_numpy(got[0]), pool)[0], 0)
+        )
+        assert argmax is not None
+        for one, other in zip(got, expected, strict=True):
+            error = np.abs(in_tf32.to_numpy(one) - other).max() / np.abs(other).max()
+            assert least <= error <= most
+
+
+def test_tf32_passes_on_what_is_no_number(in_tf32: Any) -> None:
+    x = np.zeros((3, 1, 1, 4), np.float32)
+    x[:, 0, 0, 0] = np.nan, np.inf, 1 + 2.0**-11  # half way between two numbers of 11 bits: away from zero
+    w = in_tf32.asarray(np.eye(4, dtype=np.float32)[None, None])
+    spec = ConvSpec(3, 4, 4, sliding_window(1, 1, 1, 1, 0), np.dtype(np.float32))
+    y, _ = implicit_gemm.ImplicitGemm(in_tf32).forward(in_tf32.asarray(x), w, None, spec)
+    np.testing.assert_array_equal(in_tf32.to_numpy(y)[:, 0, 0, 0], [np.nan, np.inf, 1 + 2.0**-10])
+
+
+def test_float64_stays_exact_in_tf32(in_tf32: Any) -> None:
+    subject = ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, [POINTS], in_tf32.name)
+    subject.run_check("adjoint")
+
+
 def test_which_algorithm_auto_takes(device: Any) -> None:
-    def spec(C: int, stride: int = 1, dtype: Any = np.float32) -> ConvSpec:
-        return ConvSpec(2, C, 32, sliding_window(20, 20, 3, stride, 0), np.dtype(dtype))
+    def spec(C: int, stride: int = 1, dtype: Any = np.float32, K: int = 32) -> ConvSpec:
+        return ConvSpec(2, C, K, sliding_window(20, 20, 3, stride, 0), np.dtype(dtype))
 
     pool, overlapping = sliding_window(18, 18, 2, 2, 0), sliding_window(18, 18, 3, 2, 0)
     names = [
@@ -139,10 +229,15 @@ def test_which_algorithm_auto_takes(device: Any) -> None:
             (spec(1), pool),
             (spec(3), pool),
             (spec(32), pool),
+            (spec(32), overlapping),
+            (spec(32, K=30), pool),
+            (spec(30), pool),
+            (spec(32, stride=2), sliding_window(9, 9, 2, 2, 0)),
             (spec(1), overlapping),
             (spec(1, stride=2), sliding_window(9, 9, 2, 2, 0)),
             (spec(1, dtype=np.float16), pool),
         ]
     ]
-    assert names == ["first_layer", "first_layer", "gemm", "gemm", "gemm", None]
+    assert names == ["first_layer"] * 2 + ["implicit_gemm"] + ["gemm"] * 6 + [None]
+    assert choose("auto", spec(32), device).name == "implicit_gemm"
     assert choose("auto", spec(1, dtype=np.float16), device).name == "direct"

@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import operator
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import minidl as md
 from minidl import plugins
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,3 +80,24 @@ def test_links_lead_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_what_newcomers_are_told_to_use_exists() -> None:
+    """Every name in the last column of the table of equivalents."""
+    rows = [line for line in (ROOT / "docs" / "guide" / "faq.md").read_text().splitlines() if line.startswith("| ")]
+    names = [name for row in rows for name in re.findall(r"`((?:md|nn|optim|F)\.[\w.]+)", row.split(" | ")[-1])]
+    assert len(names) > 15
+    spaces = {"md": md, "nn": md.nn, "optim": md.optim, "F": md.nn.functional}
+    for name in names:
+        space, _, path = name.partition(".")
+        operator.attrgetter(path)(spaces[space])

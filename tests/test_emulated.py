@@ -8,7 +8,7 @@ import pytest
 
 from minidl import backends
 from minidl.errors import BackendError
-from minidl.kernels.cupy.source import by_value
+from minidl.kernels.cupy.source import NULL, by_value
 from minidl.kernels.window import sliding_window
 from minidl.testing import check_backend
 from minidl.testing.emulated import EmulatedArray, EmulatedBackend, LaunchError, RawModule
@@ -88,7 +88,7 @@ def test_a_struct_and_null_are_passed_by_value(device: Any) -> None:
     y = device.asarray(np.zeros(1, np.int32))
     kernel("width")((1,), (1,), (by_value(sliding_window(9, 8, 3, 1, 0)), y))
     assert device.to_numpy(y) == 6
-    kernel("is_null")((1,), (1,), (None, y))
+    kernel("is_null")((1,), (1,), (NULL, y))
     assert device.to_numpy(y) == 1
 
 
@@ -141,6 +141,8 @@ def test_new_memory_is_poisoned() -> None:
         (lambda x: (x, x[::2], np.float32(1), np.int32(3)), "argument 1 is not contiguous"),
         (lambda x: (ROW, x, np.float32(1), np.int32(6)), "parameter 0 is a pointer to f4, got float32"),
         (lambda x: (x, x, x, np.int32(6)), "parameter 2 is f4, got float32"),
+        (lambda x: (None, x, np.float32(1), np.int32(6)), "parameter 0 is a pointer to f4, got NoneType"),
+        (lambda x: (np.uintp(8), x, np.float32(1), np.int32(6)), "parameter 0 is a pointer to f4, got uint64"),
         (lambda x: (x, x, np.float32(1)), "has 4 parameters, got 3 arguments"),
     ],
 )

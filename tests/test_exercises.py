@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minidl as md
+from agegender.data.names import parse_name
 from minidl.testing import exercises
 from minidl.testing.exercises import Exercise, NotSolved
 
@@ -103,6 +104,73 @@ def changes_its_input(w: Any, dw: Any, lr: float) -> Any:
     return w
 
 
+def pooled(x: Any, size: int, stride: int, *, start: float = -np.inf, move: int | None = None) -> Any:
+    """A running maximum, with a mistake."""
+    step = move or stride
+    y = np.full([(length - size) // stride + 1 for length in x.shape], start)
+    for i, j in np.ndindex(y.shape):
+        for a, b in np.ndindex(size, size):
+            y[i, j] = max(y[i, j], x[i * step + a, j * step + b])
+    return y
+
+
+def unpooled(dy: Any, x: Any, size: int, stride: int, *, first: bool = True, add: bool = True) -> Any:
+    """Gradients carried to the maxima, with a mistake."""
+    dx = np.zeros_like(x)
+    for i, j in np.ndindex(dy.shape):
+        places = [(i * stride + a, j * stride + b) for a, b in np.ndindex(size, size)]
+        largest = max(x[place] for place in places)
+        equal = [place for place in places if x[place] == largest]
+        for place in equal[:1] if first else equal:
+            dx[place] = dy[i, j] + (dx[place] if add else 0)
+    return dx
+
+
+def unstable_bce(logits: Any, targets: Any) -> Any:
+    p = 1 / (1 + np.exp(-logits))
+    return -np.mean(targets * np.log(p) + (1 - targets) * np.log(1 - p))
+
+
+def moved_for_good(f: Any, x: Any, h: float) -> Any:
+    found = []
+    for index in np.ndindex(x.shape):
+        x[index] += h
+        above = f(x)
+        x[index] -= 2 * h
+        found.append((above - f(x)) / (2 * h))
+    return np.reshape(found, x.shape)
+
+
+def stopped(losses: Any, patience: int, *, equal: bool = False) -> Any:
+    """Counts bad epochs, as many programs do."""
+    best, bad = 0, 0
+    for epoch, loss in enumerate(losses[1:], 1):
+        better = loss <= losses[best] if equal else loss < losses[best]
+        best, bad = (epoch, 0) if better else (best, bad + 1)
+        if bad == patience:
+            break
+    return epoch, best
+
+
+def adam_of_keras(w: Any, dw: Any, m: Any, v: Any, t: int, lr: float, beta1: float, beta2: float, eps: float) -> Any:
+    """The bias goes into the learning rate, and eps has another meaning then."""
+    m, v = beta1 * m + (1 - beta1) * dw, beta2 * v + (1 - beta2) * dw**2
+    return w - lr * np.sqrt(1 - beta2**t) / (1 - beta1**t) * m / (np.sqrt(v) + eps), m, v
+
+
+def forgetful_step(model: Any, loss: Any, optimizer: Any, images: Any, targets: Any) -> float:
+    value = loss(model(images), targets)
+    value.backward()
+    optimizer.step()
+    return float(value)
+
+
+def all_bins(probabilities: Any, labels: Any, bins: int) -> float:
+    """Takes the mean of bins without faces as well."""
+    inside = [(probabilities >= b / bins) & (probabilities < (b + 1) / bins) for b in range(bins)]
+    return sum(np.abs(np.divide((probabilities - labels)[i].sum(), i.sum())) * i.mean() for i in inside)
+
+
 ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("conv2d", convolution, "right."),
     ("conv2d", lambda *a: convolution(*a, flip=True), "the kernel is flipped"),
@@ -136,11 +204,50 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("unbroadcast", lambda dy, shape: dy if dy.shape == shape else dy.sum(axis=0), "only one of the axes"),
     ("product_slopes", lambda a, b: [b, a], "right."),
     ("product_slopes", lambda a, b: (b, b), "expected 2 at index (1,), got 5"),
+    ("max_pool", pooled, "right."),
+    ("max_pool", lambda *a: pooled(*a, start=0.0), "do not start from 0"),
+    ("max_pool", lambda *a: pooled(*a, move=1), "its windows move by one pixel"),
+    ("max_pool", lambda x, size, stride: x.max(), "the answer has shape (): expected (2, 2)"),
+    ("max_pool_backward", unpooled, "right."),
+    ("max_pool_backward", lambda *a: unpooled(*a, first=False), "of equal numbers all get the gradient"),
+    ("max_pool_backward", lambda *a: unpooled(*a, add=False), "the maximum of several windows"),
+    ("relu_backward", lambda dy, x: np.where(x > 0, dy, 0), "right."),
+    ("relu_backward", lambda dy, x: np.where(x > 0, dy, x), "expected 0 at index (1,), got -2"),
+    ("relu_backward", lambda dy, x: np.where(x > 0, x, 0), "this is ReLU of x"),
+    ("dense_backward", lambda dy, x, w: (dy.dot(w.T), np.einsum("ni,no->io", x, dy), sum(dy)), "right."),
+    ("dense_backward", lambda dy, x, w: (dy @ w.T, np.einsum("ni,no->oi", x, dy), sum(dy)), "dw is transposed"),
+    ("dense_backward", lambda dy, x, w: (dy @ w.T, x.T @ dy), "cannot be read as the answer"),
+    ("bce_with_logits", lambda x, t: np.mean(np.logaddexp(0, x) - x * t), "right."),
+    ("bce_with_logits", unstable_bce, "log 0 is infinite"),
+    ("bce_with_logits", lambda x, t: np.mean(np.log(1 + np.exp(x)) - x * t), "e^x overflows for large x"),
+    ("log_sum_exp", lambda x: np.logaddexp.reduce(x), "right."),
+    ("log_sum_exp", lambda x: np.log(sum(np.exp(x))), "Take the largest x off"),
+    ("cross_entropy_gradient", lambda x, y: md.nn.functional.softmax(md.tensor(x)), "these are the probabilities p"),
+    ("numerical_gradient", lambda f, x, h: (f(x + h) - f(x - h)) / (2 * h), "expected (1,)"),
+    ("numerical_gradient", lambda f, x, h: x, "for f=cube, x=[2.0], h=0.1."),
+    ("numerical_gradient", moved_for_good, "it changes the arrays that it gets"),
+    ("momentum_step", lambda w, dw, v, lr, momentum: (w - lr * dw - lr * momentum * v, momentum * v + dw), "right."),
+    ("momentum_step", lambda w, dw, v, lr, momentum: (w - lr * v, momentum * v + dw), "w moved by the old velocity"),
+    ("adam_step", adam_of_keras, "expected"),
+    ("early_stopping", stopped, "right."),
+    ("early_stopping", lambda *a: stopped(*a, equal=True), "an equal loss is no new best"),
+    ("clip_by_norm", lambda gradients, max_norm: [g * max_norm / np.linalg.norm(g) for g in gradients], "its own norm"),
+    ("parse_name", lambda name: [int(part) for part in name.split("_")], "it stops with ValueError"),
+    ("parse_name", lambda name: (*map(int, name.split("_")[:-1]), -1)[:3], "right."),
+    ("parse_name", lambda name: (26, "1", 3), "these are still pieces of text"),
+    ("luma", lambda rgb: np.dot(rgb[..., :3], [0.299, 0.587, 0.114])[..., np.newaxis], "their shape is (1, 1, 1)"),
+    ("best_constant", lambda ages: sorted(ages)[len(ages) // 2], "right."),
+    ("first_copies", lambda digests: [digests.index(digest) for digest in digests], "right."),
+    ("block_shape", lambda shape, filters: [int((side - 2) / 2) for side in shape[:2]] + [filters], "right."),
+    ("training_step", forgetful_step, "zero_grad() is missing"),
+    ("training_step", lambda *given: EXERCISES["training_step"].solution(*given) and None, "not solved yet"),
+    ("grad_cam", lambda maps, dy: np.einsum("nhwk,nk->nhw", maps, dy.mean((1, 2))).clip(0), "right."),
+    ("saliency", lambda dx: np.linalg.norm(dx, axis=3), "for dx of shape (2, 3, 4, 3)"),
+    ("calibration_error", all_bins, "is something divided by 0?"),
 ]
 
 
 @pytest.mark.parametrize(("name", "attempt", "hint"), ANSWERS)
-@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_what_readers_write(
     name: str, attempt: Callable[..., Any], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,3 +264,53 @@ def test_the_convolution_is_minidl_s() -> None:
     for x, w, b, stride, padding in exercises.check_conv2d.examples:
         y = md.nn.functional.conv2d(md.tensor(x), w, b if len(b) == w.shape[3] else None, stride, padding)
         np.testing.assert_allclose(exercises.check_conv2d.solution(x, w, b, stride, padding), y.numpy(), atol=1e-12)
+
+
+def test_pooling_is_minidl_s() -> None:
+    for dy, x, size, stride in exercises.check_max_pool_backward.examples:
+        image = md.tensor(x[None, :, :, None], requires_grad=True)
+        y = md.nn.functional.max_pool2d(image, size, stride)
+        np.testing.assert_array_equal(exercises.check_max_pool.solution(x, size, stride), y.numpy()[0, ..., 0])
+        y.backward(dy[None, :, :, None])
+        dx = exercises.check_max_pool_backward.solution(dy, x, size, stride)
+        np.testing.assert_allclose(dx, image.grad[0, ..., 0])
+
+
+def test_the_losses_are_minidl_s() -> None:
+    F = md.nn.functional
+    for logits, targets in exercises.check_bce_with_logits.examples:
+        loss = F.binary_cross_entropy_with_logits(md.tensor(logits), targets)
+        np.testing.assert_allclose(exercises.check_bce_with_logits.solution(logits, targets), loss.item())
+    for array, labels in exercises.check_cross_entropy_gradient.examples:
+        x = md.tensor(array, requires_grad=True)
+        F.softmax_cross_entropy(x, labels).backward()
+        np.testing.assert_allclose(exercises.check_cross_entropy_gradient.solution(array, labels), x.grad, atol=1e-12)
+
+
+def test_the_steps_are_minidl_s() -> None:
+    w, dw, v, lr, momentum = exercises.check_momentum_step.examples[0]
+    m, second, t, lr2, beta1, beta2, eps = exercises.check_adam_step.examples[0][2:]
+    sgd = md.optim.SGD([md.tensor(w)], lr=lr, momentum=momentum)
+    adam = md.optim.Adam([md.tensor(w)], lr=lr2, betas=(beta1, beta2), eps=eps)
+    by_momentum, by_adam = (w, v), (w, m, second)
+    for number in range(3):
+        for optimizer in (sgd, adam):
+            optimizer.parameters[0].grad = dw + number
+            optimizer.step()
+        by_momentum = exercises.check_momentum_step.solution(by_momentum[0], dw + number, by_momentum[1], lr, momentum)
+        by_adam = exercises.check_adam_step.solution(
+            by_adam[0], dw + number, *by_adam[1:], t + number, lr2, beta1, beta2, eps
+        )
+    np.testing.assert_allclose(by_momentum[0], sgd.parameters[0].numpy())
+    np.testing.assert_allclose(by_adam[0], adam.parameters[0].numpy())
+
+
+def test_an_exercise_may_change_what_it_gets(capsys: pytest.CaptureFixture[str]) -> None:
+    """A training step does: every answer starts from the same weights, and so does the next reader."""
+    for _ in range(2):
+        assert said("training_step", EXERCISES["training_step"].solution, capsys) == "training_step: right.\n"
+
+
+def test_names_are_read_as_agegender_reads_them() -> None:
+    for (name,) in exercises.check_parse_name.examples:
+        assert exercises.check_parse_name.solution(name) == parse_name(name)

@@ -113,7 +113,7 @@ def test_sum_to_channels() -> None:
     assert FAST.sum_to_channels(dy[:0]).tolist() == [0, 0, 0]
 
 
-ON_A_GPU = {"first_layer", "gemm"}
+ON_A_GPU = {"first_layer", "gemm", "implicit_gemm"}
 """Algorithms with kernels in CUDA: see test_cupy_kernels.py."""
 CONVOLUTIONS = [
     (1, 9, 8, 1, 4, 3, 1, 0),

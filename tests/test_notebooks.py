@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from agegender import data
 from minidl.testing import exercises
 from notebooks import build
 
@@ -121,6 +122,26 @@ def test_pictures_can_be_read(name: str) -> None:
         width, height = Image.open(io.BytesIO(base64.b64decode(png))).size
         assert 100 <= width <= 2000
         assert 80 <= height <= 3000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_real_face_is_in_the_outputs(name: str) -> None:
+    """A notebook that takes whatever data set it finds says which, and it was the drawn one."""
+    if "data.open(" in script(name):
+        said = "".join("".join(output.get("text", [])) for output in outputs(name))
+        assert re.findall(r"faces from ([^\s,]+)", said) == ["drawn"]
+
+
+def test_the_builder_gives_the_notebooks_drawn_faces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where real ones lie about: in ./data, or named by the user."""
+    (tmp_path / "data" / "UTKFace").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path))
+    monkeypatch.setattr(data, "drawn", lambda **options: "drawn")
+    monkeypatch.setenv("UTKFACE", "mine")
+    for name, value in build.DRAWN.items():
+        monkeypatch.setenv(name, value)
+    assert data.open() == "drawn"
 
 
 def test_a_complaint_is_found() -> None:

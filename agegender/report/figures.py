@@ -1,25 +1,19 @@
 """Pictures of a run: its learning curves, and faces with what the model says of them."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from minidl.viz import Picture
+
 CURVES = (("loss", "loss"), ("gender_accuracy", "gender accuracy"), ("age_mae", "age error (years)"))
 
 
-def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, float], path: Path) -> None:
-    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines; a PNG at ``path``.
-
-    >>> import tempfile
-    >>> row = {name: 1.0 for key, _ in CURVES for name in (key, f"val_{key}")}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     learning_curves([{"epoch": 1, **row}], {}, Path(folder) / "curves.png")
-    ...     print(*(path.name for path in Path(folder).iterdir()))
-    curves.png
-    """
+def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, float]) -> "Picture":
+    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines."""
     figure = _figure(12, 3.6)
     epochs = [row["epoch"] for row in history]
     for position, (name, label) in enumerate(CURVES, start=1):
@@ -30,15 +24,15 @@ def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, fl
             axes.axhline(baselines[name], color="grey", linestyle=":", label="always guessing the same")
         axes.set_xlabel("epoch")
         axes.set_title(label)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         axes.set_xlim(0.5, max(epochs) + 0.5)  # whole epochs, also where there is one alone
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str, Any], path: Path) -> None:
-    """Faces (N, 128, 128, 1) with label and prediction below each; wrong genders in red. A PNG at ``path``.
+def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str, Any]) -> "Picture":
+    """Faces (N, 128, 128, 1) with label and prediction below each; wrong genders in red.
 
     ``truth`` and ``predicted`` hold "gender" (0 or 1; predicted: a probability of 1) and "age" in years, (N, 1) each.
 
@@ -63,18 +57,17 @@ def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str
             f"says {_sex(guess)} ({max(guess, 1 - guess):.0%}), {predicted['age'][number, 0]:.0f}"
         )
         axes.set_xlabel(text, fontsize=8, color="crimson" if wrong else "black")
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _sex(value: float) -> str:
     return "female" if value > 0.5 else "male"
 
 
-def _figure(width: float, height: float) -> Any:
-    # Without pyplot there is no window, no global state, and nothing to close.
-    from matplotlib.figure import Figure
+def _figure(width: float, height: float) -> "Picture":
+    from minidl.viz import Picture  # here, as matplotlib takes a while
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Picture(width, height)
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:

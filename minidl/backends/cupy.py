@@ -12,6 +12,7 @@ from ..kernels.conv import ConvSpec
 from ..kernels.cupy import (
     conv,  # noqa: F401 - registers the algorithms
     elementwise,
+    implicit_gemm,  # noqa: F401
     pool,
     reduce,
 )
@@ -39,8 +40,23 @@ class CuPyBackend(Backend):
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32") if int(self.xp.cuda.Device().compute_capability) >= 80 else ("float32",)
+
+    def set_precision(self, precision: str) -> None:
+        super().set_precision(precision)
+        self.set_precision_of_cublas()
+
+    def set_precision_of_cublas(self) -> None:
+        """Make CuPy's matrix products follow ``precision``."""
+        from cupy._core import _routines_linalg as linalg
+
+        kinds = {"float32": linalg.COMPUTE_TYPE_DEFAULT, "tf32": linalg.COMPUTE_TYPE_TF32}
+        linalg.set_compute_type(np.float32, kinds[self.precision])
+
     def convolutions(self, spec: ConvSpec) -> Sequence[str]:
-        return ("first_layer", "gemm", "direct")
+        return ("implicit_gemm", "first_layer", "gemm", "direct")
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
         return elementwise.relu_backward(self.xp, dy, y) if _typed(dy, y) else super().relu_backward(dy, y)

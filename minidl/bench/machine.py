@@ -9,7 +9,20 @@ from typing import Any
 
 from ..threads import get_num_threads
 
-PACKAGES = ("minidl", "numpy", "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "mygrad", "autograd", "pillow")
+PACKAGES = (
+    "minidl",
+    "numpy",
+    "torch",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "jax",
+    "mygrad",
+    "autograd",
+    "pillow",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+)
 
 
 def describe() -> dict[str, Any]:

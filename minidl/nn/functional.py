@@ -319,7 +319,7 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
 
 
 def l1_loss(a: Any, b: Any) -> Tensor:
-    """The mean of |a - b|, for two of one shape.
+    """The mean of ``|a - b|``, for two of one shape.
 
     Raises :class:`minidl.errors.ShapeError` for different shapes.
 
@@ -341,7 +341,7 @@ def mse_loss(a: Any, b: Any) -> Tensor:
 
 
 def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Tensor:
-    """The mean of d^2 / 2 for |d| <= delta and of delta (|d| - delta / 2) beyond, d = a - b of one shape.
+    """The mean of d^2 / 2 for ``|d|`` <= delta and of delta (``|d|`` - delta / 2) beyond, d = a - b of one shape.
 
     Huber, "Robust Estimation of a Location Parameter" (1964). Raises :class:`minidl.errors.ShapeError` for different
     shapes.

@@ -33,9 +33,8 @@ def he_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
 
     He et al., "Delving Deep into Rectifiers" (2015), equation 10.
 
-    >>> w = he_normal((300, 100), Generator(0))
-    >>> w.shape, w.dtype, round(float(w.var() * 300), 1)
-    ((300, 100), dtype('float32'), 2.0)
+    >>> he_normal((200, 100), Generator(0)).std().round(2)   # sqrt(2 / 200)
+    np.float32(0.1)
     """
     return _normal(shape, rng, sqrt(2 / fans(shape)[0]))
 
@@ -44,9 +43,8 @@ def he_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
 def he_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """Uniform in +-sqrt(6 / fan_in): the variance of :func:`he_normal`.
 
-    >>> w = he_uniform((300, 100), Generator(0))
-    >>> bool(abs(w).max() <= sqrt(6 / 300))
-    True
+    >>> abs(he_uniform((600, 100), Generator(0))).max().round(2)
+    np.float32(0.1)
     """
     return _uniform(shape, rng, sqrt(6 / fans(shape)[0]))
 
@@ -57,9 +55,8 @@ def glorot_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]
 
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), equation 12.
 
-    >>> w = glorot_normal((300, 100), Generator(0))
-    >>> w.shape, w.dtype, round(float(w.var() * (300 + 100)), 1)
-    ((300, 100), dtype('float32'), 2.0)
+    >>> glorot_normal((150, 50), Generator(0)).std().round(2)   # sqrt(2 / 200)
+    np.float32(0.1)
     """
     return _normal(shape, rng, sqrt(2 / sum(fans(shape))))
 
@@ -68,9 +65,8 @@ def glorot_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]
 def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """Uniform in +-sqrt(6 / (fan_in + fan_out)), as Keras does by default (same paper, equation 16).
 
-    >>> w = glorot_uniform((300, 100), Generator(0))
-    >>> bool(abs(w).max() <= sqrt(6 / (300 + 100)))
-    True
+    >>> abs(glorot_uniform((500, 100), Generator(0))).max().round(2)
+    np.float32(0.1)
     """
     return _uniform(shape, rng, sqrt(6 / sum(fans(shape))))
 
@@ -79,8 +75,8 @@ def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32
 def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """All 0, as biases start.
 
-    >>> zeros((3,), Generator(0))
-    array([0., 0., 0.], dtype=float32)
+    >>> zeros((2,), Generator(0))
+    array([0., 0.], dtype=float32)
     """
     return np.zeros(shape, np.float32)
 
@@ -89,19 +85,17 @@ def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
 def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """All 1.
 
-    >>> ones((3,), Generator(0))
-    array([1., 1., 1.], dtype=float32)
+    >>> ones((2,), Generator(0))
+    array([1., 1.], dtype=float32)
     """
     return np.ones(shape, np.float32)
 
 
 def get(initializer: str | Initializer) -> Initializer:
-    """The initializer of that name, or the function itself.
+    """The initializer of that name, or the function itself. Raises :class:`minidl.errors.PluginError`.
 
-    Raises :class:`minidl.errors.PluginError` for a name that nobody registered.
-
-    >>> get("he_normal") is he_normal, get(ones) is ones
-    (True, True)
+    >>> get("he_normal") is he_normal
+    True
     """
     found: Any = plugins.get("initializer", initializer) if isinstance(initializer, str) else initializer
     function: Initializer = found

@@ -17,8 +17,7 @@ Hook = Callable[["Module", tuple[Any, ...], Any], None]
 class Parameter(Tensor):
     """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``.
 
-    >>> w = Parameter([1.0, 2.0])
-    >>> w.requires_grad
+    >>> Parameter([1.0, 2.0]).requires_grad
     True
     """
 
@@ -32,10 +31,8 @@ class Buffer(Tensor):
     """A tensor that belongs to the state of a module but is not learned, such as a running mean.
 
     >>> import numpy as np
-    >>> layer = Module()
-    >>> layer.mean = Buffer(np.zeros(1, np.float32))
-    >>> layer.state_dict(), layer.parameters()
-    ({'mean': array([0.], dtype=float32)}, [])
+    >>> Buffer(np.zeros(2)).requires_grad
+    False
     """
 
 

@@ -36,6 +36,12 @@ inline float __int_as_float(int bits) {
     return value;
 }
 
+inline int __float_as_int(float value) {
+    int bits;
+    __builtin_memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 namespace emulated {
 
 constexpr size_t STACK = 1 << 16;
@@ -92,6 +98,9 @@ static bool run_block_without_barriers() {
     return true;
 }
 
+// Up to the next barrier, the other threads run.
+static void wait() { swapcontext(&running->context, &scheduler); }
+
 // What a parameter is, in NumPy's letters: {'f', 4}, {'i', 8}, {'V', 48} for a struct; of a pointer, what it points to.
 struct Kind {
     bool pointer, constant;
@@ -137,3 +146,22 @@ bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointers, bool b
 }
 
 }  // namespace emulated
+
+// mma.sync.m16n8k8 in TF32: the lanes of a warp bring what the PTX ISA says ("Matrix Fragments for mma.m16n8k8"), and each
+// adds up its own four numbers. All warps of a block must do it together here.
+#define MINIDL_TENSOR_CORES
+inline void mma_m16n8k8(float (&top)[2], float (&bottom)[2], const float (&a)[4], const float (&b)[2]) {
+    static float fragments[1024][6];
+    const unsigned first = threadIdx.x / 32 * 32, group = threadIdx.x % 32 / 4, in_group = threadIdx.x % 4;
+    for (int i = 0; i < 6; ++i) fragments[threadIdx.x][i] = i < 4 ? a[i] : b[i - 4];
+    emulated::wait();
+    for (unsigned k = 0; k < 8; ++k) {
+        for (unsigned j = 0; j < 2; ++j) {
+            const float right = fragments[first + (2 * in_group + j) * 4 + k % 4][4 + k / 4];
+            const float* left = fragments[first + group * 4 + k % 4] + k / 4 * 2;
+            top[j] += left[0] * right;
+            bottom[j] += left[1] * right;
+        }
+    }
+    emulated::wait();
+}

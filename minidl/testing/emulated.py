@@ -3,7 +3,8 @@
 Arrays are those of the stand-in in :mod:`.strict`. ``xp.RawModule`` compiles CUDA C++ with g++, see ``emulated.hpp``,
 and a launch is as strict as a GPU is careless. It refuses
 
-- arguments of other types than the kernel's parameters: a Python number is one of 64 bits, as in CuPy;
+- arguments of other types than the kernel's parameters: a Python number is one of 64 bits, as in CuPy, and a null
+  pointer is np.uintp(0), as CuPy 13 makes another address of None;
 - arrays that are not contiguous, and grids and blocks that no card takes;
 - a barrier that some threads of a block never reach;
 - kernels that write beyond an array. What they read there is NaN, and so is all memory that is not written.
@@ -24,6 +25,7 @@ import tempfile
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -50,7 +52,9 @@ class LaunchError(MinidlError):
 
 
 class EmulatedArray(StrictArray):
-    """An array of the emulated GPU."""
+    """An array of the emulated GPU; ``x.data.ptr`` is its address, as in CuPy."""
+
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
 
 
 class RawModule:
@@ -91,7 +95,7 @@ class RawKernel:
     def _value(self, number: int, value: Any, memory: "_Memory") -> NDArray[Any]:
         """An argument as an array of one element, which the kernel reads."""
         wanted = self.parameters[number]
-        if wanted.pointer and value is None:
+        if wanted.pointer and isinstance(value, np.uintp) and value == 0:
             return np.zeros(1, np.uintp)
         if wanted.pointer and isinstance(value, EmulatedArray) and value.dtype.str[1:] == wanted.kind:
             if not value.flags.c_contiguous:
@@ -177,7 +181,7 @@ def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ct
         f'extern "C" const emulated::Kind* kinds_{i}(int* count) {{ return emulated::kinds(&{name}, count); }}'
         for i, name in enumerate(names)
     )
-    barrier = "static void __syncthreads() { swapcontext(&emulated::running->context, &emulated::scheduler); }"
+    barrier = "static void __syncthreads() { emulated::wait(); }"
     whole = f'#include "{HARNESS}"\n{barrier}\n{code}\n{exports}\n'
     library = _folder() / f"{len(list(_folder().iterdir()))}.so"
     command = [compiler(), *FLAGS, *options, "-o", str(library), "-"]
@@ -219,6 +223,13 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
     def __init__(self) -> None:
         super().__init__()
         compiler()
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32")  # kernels round what they multiply as tensor cores do
+
+    def set_precision_of_cublas(self) -> None:
+        """There is none."""
 
     def synchronize(self) -> None:
         """Every launch is done when it returns."""

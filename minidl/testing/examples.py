@@ -136,6 +136,7 @@ CONVOLUTIONS = [
     ConvExample((1, 3, 6, 2), (1, 3, 2, 2), {"stride": (1, 2)}, "row"),
     ConvExample((1, 8, 8, 1), (3, 3, 1, 1), {"stride": 3}, "left-over"),
     ConvExample((9, 6, 5, 1), (3, 3, 1, 2), {}, "batch"),
+    ConvExample((2, 4, 5, 4), (2, 3, 4, 4), {"padding": ((1, 0), (0, 2))}, "packs"),
 ]
 for conv in CONVOLUTIONS:
     for algorithm in ("auto", "direct"):

@@ -77,6 +77,8 @@ def test_a_run_leaves_everything(command: Command, utkface: Path) -> None:
     assert (summary["epochs"], summary["train_images"], summary["val_images"]) == (2, 24, 6)
     assert {"gender_accuracy", "age_mae", "best_epoch", "last_gender_accuracy", "last_age_mae"} <= set(summary)
     assert {"baseline_gender_accuracy", "baseline_age_mae", "seconds", "images_per_second", "run"} <= set(summary)
+    environment, config = (json.loads((folder / name).read_text()) for name in ("env.json", "config.json"))
+    assert environment["precision"] == config["precision"] == summary["precision"] == "float32"
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -250,6 +252,7 @@ def test_utkface_is_found_where_the_environment_says(
         (["--val-fraction", "1.5"], "must lie between 0 and 1, got 1.5"),
         (["--limit", "1"], "at least 2"),
         (["--device", "cuppy"], "there is no backend 'cuppy'. Did you mean 'cupy'?"),
+        (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
         (["--out", "text.tar.gz"], "text.tar.gz is a file: name a folder for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
         (["--resume", "nothing"], "holds no run that can be resumed"),
@@ -317,3 +320,14 @@ def test_help_shows_defaults() -> None:
     )
     for text in ("--epochs", "30, but 7 for drawn faces", "(default: 32)", "(default: 0.001)", "--resume [RUN]"):
         assert text in " ".join(done.stdout.split())
+
+
+def test_a_run_in_tf32_says_so(utkface: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a backend that claims to be able to."""
+    monkeypatch.setattr(type(md.backends.default), "precisions", ("float32", "tf32"))
+    monkeypatch.setattr(md.backends.default, "precision", "float32")
+    options = ["--data", str(utkface), "--epochs", "1", "--device", "numpy", "--precision", "tf32", "--name", "mine"]
+    assert train.main(options) == 0
+    environment, summary = (json.loads(Path("runs/mine", name).read_text()) for name in ("env.json", "summary.json"))
+    assert environment["precision"] == summary["precision"] == "tf32"
+    assert "images/s in tf32" in train.result(summary)

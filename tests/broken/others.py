@@ -35,11 +35,11 @@ class WritesToGradient(Momentum):
         param -= grad
 
 
-class ReadsMemoryInOrder(Momentum):
-    """Takes the numbers of a gradient as they lie in memory, whatever its axes."""
+class TrustsMemory(Momentum):
+    """Takes the numbers of the gradient in the order in which they lie in memory."""
 
     def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
-        param -= self.lr * grad.ravel(order="K").reshape(param.shape)
+        super().update(param, grad.ravel(order="K").reshape(param.shape), state)
 
 
 class OneStateForAll(Momentum):
@@ -234,7 +234,7 @@ RIGHT = [_optimizer(Momentum), _conv(Direct), _dataset(Samples())]
 BROKEN = [
     (_optimizer(NotInPlace), "in_place"),
     (_optimizer(WritesToGradient), "gradients_unchanged"),
-    (_optimizer(ReadsMemoryInOrder), "memory_order"),
+    (_optimizer(TrustsMemory), "layouts"),
     (_optimizer(OneStateForAll), "state_of_its_own"),
     (_optimizer(ForgetsStateOutside), "state"),
     (_optimizer(CannotBeSaved), "state"),

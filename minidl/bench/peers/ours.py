@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import nn, optim, plugins
+from ... import backends, nn, optim, plugins
 from ...random import Generator
 from ...tensor import Tensor, no_grad
 
@@ -32,26 +32,33 @@ def random_batch(size: int) -> Batch:
 class Training:
     """One training of the documented network; a call is one step and gives the loss."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, backend: str = "numpy") -> None:
         self.model = plugins.build("model", "documented")
         for name, parameter in self.model.named_parameters():
             parameter.data = weights[name].copy()
+        self.model.to(backend)
+        self.backend = backends.get(backend)
         self.optimizer = optim.Adam(self.model.parameters())
 
-    def put(self, batch: Batch) -> Batch:
-        """The batch as it is."""
-        return batch
+    def put(self, batch: Batch) -> Any:
+        """The batch as arrays of the backend."""
+        images, targets = batch
+        return self.backend.asarray(images), {name: self.backend.asarray(values) for name, values in targets.items()}
 
-    def __call__(self, images: NDArray[Any], targets: dict[str, NDArray[Any]]) -> float:
+    def __call__(self, images: Any, targets: dict[str, Any]) -> float:
+        return self.step(images, targets).item()
+
+    def step(self, images: Any, targets: dict[str, Any]) -> Tensor:
+        """One step; its loss stays where it was computed."""
         outputs = self.model(Tensor(images))
         loss = F.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
         loss = loss + F.l1_loss(outputs["age"], targets["age"])
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return loss.item()
+        return loss.detach()
 
-    def predict(self, images: NDArray[Any]) -> None:
+    def predict(self, images: Any) -> None:
         """Inference on a batch."""
         with no_grad():
             self.model(Tensor(images))

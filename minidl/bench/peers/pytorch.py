@@ -46,36 +46,50 @@ def from_minidl(weights: Weights) -> dict[str, torch.Tensor]:
 class Training:
     """One training of the documented network; a call is one step and gives the loss."""
 
-    def __init__(self, weights: Weights, layout: str = "contiguous_format", dtype: str = "float32") -> None:
-        self.layout = getattr(torch, layout)
+    def __init__(
+        self,
+        weights: Weights,
+        layout: str = "contiguous_format",
+        dtype: str = "float32",
+        device: str = "cpu",
+        compiled: bool = False,
+    ) -> None:
+        self.layout, self.device = getattr(torch, layout), device
         self.model = Documented().to(getattr(torch, dtype))
         self.model.load_state_dict(from_minidl(weights))
-        self.model = self.model.to(memory_format=self.layout)
-        self.optimizer = torch.optim.Adam(self.model.parameters())
+        self.model = self.model.to(device).to(memory_format=self.layout)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True if device == "cuda" else None)
+        self.forward: Any = torch.compile(self.model) if compiled else self.model
 
     def put(self, batch: Batch) -> Any:
         """A batch of minidl's (NHWC) as tensors in the layout of the training."""
         images, targets = batch
         # A clone, as with one channel the strides alone tell the layouts apart.
         x = torch.from_numpy(images.transpose(0, 3, 1, 2)).clone(memory_format=self.layout)
-        return x, {name: torch.from_numpy(values) for name, values in targets.items()}
+        return x.to(self.device), {name: torch.from_numpy(values).to(self.device) for name, values in targets.items()}
 
     def __call__(self, x: torch.Tensor, targets: dict[str, torch.Tensor]) -> float:
-        outputs = self.model(x)
+        return float(self.step(x, targets).item())
+
+    def step(self, x: torch.Tensor, targets: dict[str, torch.Tensor]) -> Any:
+        """One step; its loss stays where it was computed."""
+        outputs = self.forward(x)
         loss = nn.functional.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
         loss = loss + nn.functional.l1_loss(outputs["age"], targets["age"])
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return float(loss.item())
+        return loss.detach()
 
     def predict(self, x: torch.Tensor) -> None:
         """Inference on a batch."""
         with torch.inference_mode():
-            self.model(x)
+            self.forward(x)
 
     def weights(self) -> NDArray[Any]:
         """All weights in one vector, in minidl's order of names and axes."""
         axes = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
-        values = [value.detach().permute(axes[value.ndim]).reshape(-1).numpy() for value in self.model.parameters()]
+        values = [
+            value.detach().cpu().permute(axes[value.ndim]).reshape(-1).numpy() for value in self.model.parameters()
+        ]
         return np.concatenate(values)

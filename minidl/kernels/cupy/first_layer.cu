@@ -4,13 +4,9 @@
 // Sizes of kernel (KH, KW) and pooling window (PH, PW, which is its stride too) are known when this is compiled, so that
 // the pixels under a pooling window and its PH PW sums live in registers. Few channels mean few multiplications for
 // every number written: the speed is that of writing y.
+#include "pack.cuh"
 #include "sums.cuh"
 #include "window.cuh"
-
-// So many numbers that lie together are written at once.
-template <typename T, int COUNT> struct alignas(sizeof(T) * COUNT) Pack {
-    T numbers[COUNT];
-};
 
 // y (N, POH, POW, K) and the tap that held each maximum (not written where argmax is null), for x (N, H, W, C) and
 // w (KH, KW, C, K). A thread computes FILTERS filters for one pooling window; K must be a multiple of it.
@@ -61,9 +57,9 @@ __global__ void __launch_bounds__(256) convolve_and_pool(const T* x, const T* w,
         }
         maxima.numbers[f] = relu(best + b[k + f]);
     }
-    const size_t at = (size_t(blockIdx.x) * pool.OW * K) / FILTERS + column;
-    reinterpret_cast<Pack<T, FILTERS>*>(y)[at] = maxima;
-    if (argmax) reinterpret_cast<Pack<unsigned char, FILTERS>*>(argmax)[at] = taps;
+    const size_t at = size_t(blockIdx.x) * pool.OW * K + size_t(column) * FILTERS;
+    write_pack(y + at, maxima);
+    if (argmax) write_pack(argmax + at, taps);
 }
 
 // The gradients for w and b, in parts (parts, KH KW C + 1, K) that are still to be added up; the last row is that of b.

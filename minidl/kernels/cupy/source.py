@@ -19,10 +19,14 @@ Array = Any
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
+ALIGNMENT = 32
+"""Bytes of four numbers of float64: a card reads them at once only from a multiple of them."""
 THREADS = 256
 """Threads in a block."""
 TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 """The dtypes that there are kernels for, and their names in C++."""
+NULL = np.uintp(0)
+"""A null pointer. CuPy 13 makes another address of None (CuPy's issue 9046)."""
 WINDOW = np.dtype([(field.name, np.int32) for field in dataclasses.fields(Window)])
 """The struct Window of window.cuh."""
 
@@ -39,9 +43,15 @@ def source(file: str) -> str:
 
 @functools.cache
 def kernel(xp: Any, file: str, name: str) -> Any:
-    """A kernel by its full name, such as ``max_pool<float>``, compiled by ``xp.RawModule``."""
+    """A kernel by its full name, such as ``max_pool<float>``, compiled by ``xp.RawModule``: to be called with a grid, a
+    block and arguments, of which None is a null pointer."""
     module = xp.RawModule(code=source(file), options=OPTIONS, name_expressions=(name,))
-    return module.get_function(name)
+    function = module.get_function(name)
+
+    def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        function(grid, block, tuple(NULL if argument is None else argument for argument in arguments))
+
+    return launch
 
 
 def name_of(template: str, dtype: Any, *sizes: int) -> str:
@@ -50,7 +60,13 @@ def name_of(template: str, dtype: Any, *sizes: int) -> str:
     >>> name_of("convolve", np.float32, 3, 3)
     'convolve<float, 3, 3>'
     """
-    return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *map(str, sizes)))}>"
+    return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *(str(int(size)) for size in sizes)))}>"
+
+
+def packed(xp: Any, array: Array) -> Array:
+    """An array for a kernel that reads several numbers at once: contiguous, and not in the middle of four others."""
+    array = xp.ascontiguousarray(array)
+    return array if array.data.ptr % ALIGNMENT == 0 else array.copy()
 
 
 def by_value(window: Window) -> NDArray[Any]:

@@ -17,7 +17,13 @@ and else one that is, so that whatever follows works.
 from .autograd import check_gradients, check_topological_order, check_unbroadcast
 from .convolution import check_conv2d, check_im2col, check_output_size, check_winograd
 from .exercise import Exercise, NotSolved
+from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
+from .inside import check_calibration_error, check_grad_cam, check_group_means, check_saliency
+from .losses import check_bce_with_logits, check_cross_entropy_gradient, check_log_sum_exp, check_numerical_gradient
+from .network import check_block_shape, check_conv_parameters, check_gender_accuracy, check_training_step
 from .neurons import check_hat, check_layer, check_neuron, check_product_slopes, check_relu_slope, check_step
+from .optimizers import check_adam_step, check_clip_by_norm, check_early_stopping, check_momentum_step
+from .pooling import check_dense_backward, check_max_pool, check_max_pool_backward, check_relu_backward
 
 __all__ = [
     "Exercise",
@@ -35,4 +41,28 @@ __all__ = [
     "check_conv2d",
     "check_im2col",
     "check_winograd",
+    "check_max_pool",
+    "check_max_pool_backward",
+    "check_relu_backward",
+    "check_dense_backward",
+    "check_bce_with_logits",
+    "check_log_sum_exp",
+    "check_cross_entropy_gradient",
+    "check_numerical_gradient",
+    "check_momentum_step",
+    "check_adam_step",
+    "check_early_stopping",
+    "check_clip_by_norm",
+    "check_parse_name",
+    "check_luma",
+    "check_best_constant",
+    "check_first_copies",
+    "check_block_shape",
+    "check_conv_parameters",
+    "check_gender_accuracy",
+    "check_training_step",
+    "check_saliency",
+    "check_grad_cam",
+    "check_group_means",
+    "check_calibration_error",
 ]

@@ -62,13 +62,18 @@ class Exercise:
     def _problem(self, attempt: Function, example: tuple[Any, ...]) -> str:
         """Where the attempt fails on an example, and a hint; nothing if it is right."""
         given = copy.deepcopy(example)
-        got, expected = self._outcome(attempt, given), self._outcome(self.solution, example)
+
+        def outcome(function: Function) -> Array | str:
+            # Of a copy, as a function may be meant to change what it gets: a training step is.
+            return self._outcome(function, copy.deepcopy(example))
+
+        got, expected = self._outcome(attempt, given), outcome(self.solution)
         if any(isinstance(old, np.ndarray) and (old != new).any() for old, new in zip(example, given, strict=True)):
             hint = "it changes the arrays that it gets. Work on a copy, or build a new array."
         elif _alike(got, expected):
             return ""
         else:
-            known = (hint for hint, wrong in self.mistakes.items() if _alike(got, self._outcome(wrong, example)))
+            known = (hint for hint, wrong in self.mistakes.items() if _alike(got, outcome(wrong)))
             hint = next(known, "") or (got if isinstance(got, str) else difference(got, np.asarray(expected)))
         parameters = inspect.signature(self.solution).parameters
         call = ", ".join(f"{name}{_shown(value)}" for name, value in zip(parameters, example, strict=True))
@@ -77,7 +82,8 @@ class Exercise:
     def _outcome(self, function: Function, example: tuple[Any, ...]) -> Array | str:
         """The numbers that a function gives, or what comes instead, in words."""
         try:
-            answer = function(*example)
+            with np.errstate(all="ignore"):  # a hint says more than a warning about the same
+                answer = function(*example)
         except NotSolved:
             raise
         except Exception as error:  # a reader's function may raise anything
@@ -97,8 +103,8 @@ def _alike(one: Array | str, other: Array | str) -> bool:
 
 
 def same(one: Array, other: Array) -> bool:
-    """Whether two arrays have one shape and, but for rounding, the same numbers."""
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
+    """Whether two arrays have one shape and, but for rounding, the same numbers, NaN included."""
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
 
 
 def difference(got: Array, expected: Array) -> str:
@@ -130,6 +136,8 @@ def _array(answer: Any) -> Array:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, np.ndarray) and value.size > 4:
-        return f" of shape {value.shape}"
-    return f"={value.tolist() if isinstance(value, np.ndarray) else value}"
+    if isinstance(value, np.ndarray):
+        return f"={value.tolist()}" if value.size <= 4 else f" of shape {value.shape}"
+    if callable(value):
+        return f"={value.__name__}" if hasattr(value, "__name__") else ""
+    return f"={value}" if isinstance(value, int | float | str | list | tuple) else ""

@@ -1,0 +1,108 @@
+"""The GPU: all kernels against float64, the card's ceilings, and the training step beside PyTorch's.
+
+Everything in one command and under eight minutes; what PyTorch would have to compile is left out when the time is up.
+"""
+
+import argparse
+import json
+import secrets
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ... import backends, plugins
+from ...backends import Backend
+from ...data import DataLoader
+from ...errors import MinidlError
+from .. import machine
+from ..peers import ours
+from . import kernels, page, speed
+
+MINUTES = 7.5
+SIZES = (128, 512, 32)
+"""Batches, in the order in which they are measured."""
+LAYER_BATCH = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--data", metavar="PATH", help="UTKFace: time epochs of the documented network on it, too")
+    parser.add_argument(
+        "--seed", type=int, help="of the numbers that kernels are checked on (default: another each time)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with every round")
+    parser.add_argument(
+        "--write", nargs="?", type=Path, const=Path("docs"), metavar="DOCS",
+        help="write benchmarks-gpu.md and measured/gpu.json into this folder (default: docs)",
+    )  # fmt: skip
+
+
+def run(given: argparse.Namespace) -> int:
+    """Check, measure, print, and write if asked to; 1 if a kernel is wrong."""
+    if given.write and not (given.write / "measured").is_dir():
+        raise MinidlError(f"{given.write} is not the docs folder of a checkout: it has no folder 'measured'")
+    backend = backends.get("cupy")
+    seed = secrets.randbits(32) if given.seed is None else given.seed
+    result = measure(backend, seed, given.data)
+    text = page.page(result)
+    print(json.dumps(result) if given.json else text)
+    if given.write:
+        (given.write / "measured" / "gpu.json").write_text(json.dumps(result, indent=1) + "\n")
+        (given.write / "benchmarks-gpu.md").write_text(text)
+    return 0 if all(check["passed"] for check in result["kernels"]) else 1
+
+
+def measure(backend: Backend, seed: int, data: str | None) -> dict[str, Any]:
+    """All that the page shows."""
+    end = time.monotonic() + 60 * MINUTES
+    wait = backend.xp.cuda.Device().synchronize
+    checks = [asdict(check) | {"passed": check.passed} for check in kernels.check(backend, seed)]
+    result = {
+        "machine": machine.describe(),
+        "card": card(backend),
+        "seed": seed,
+        "kernels": checks,
+        "ceilings": speed.ceilings(backend),
+        "layers": speed.layers(backend, kernels.LAYERS, LAYER_BATCH),
+    }
+    precisions = tuple(reversed(backend.precisions))
+    variants = (speed.minidl_on(backend), *speed.PYTORCH)
+    result |= {"epochs": [epoch(backend, data, precision) for precision in precisions] if data else []}
+    result |= speed.steps(variants, SIZES, precisions, wait, partial(_left, end))
+    backend.set_precision("float32")
+    return result
+
+
+def _left(end: float) -> float:
+    return end - time.monotonic()
+
+
+def card(backend: Backend) -> dict[str, Any]:
+    """What the card is called, its memory and compute capability, driver and CUDA."""
+    cuda = backend.xp.cuda
+    properties = cuda.runtime.getDeviceProperties(cuda.Device().id)
+    return {
+        "name": properties["name"].decode(),
+        "memory": properties["totalGlobalMem"],
+        "compute_capability": cuda.Device().compute_capability,
+        "driver": cuda.runtime.driverGetVersion(),
+        "cuda": cuda.runtime.runtimeGetVersion(),
+    }
+
+
+def epoch(backend: Backend, data: str, precision: str, size: int = 128) -> dict[str, Any]:
+    """Seconds of an epoch of training, copies to the card included: the second, as the first compiles kernels."""
+    backend.set_precision(precision)
+    images = plugins.build("dataset", "utkface", data)
+    loader = DataLoader(images, size, shuffle=True, drop_last=True)
+    training = ours.Training(ours.weights(seed=0), backend.name)
+    for _ in range(2):
+        backend.synchronize()
+        started = time.perf_counter()
+        for batch in loader:
+            training.step(*training.put(batch))
+        backend.synchronize()
+        taken = time.perf_counter() - started
+    return {"precision": precision, "batch": size, "images": len(loader) * size, "seconds": taken}

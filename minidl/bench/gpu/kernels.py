@@ -1,0 +1,192 @@
+"""Every kernel of a backend on fresh random numbers, against NumPy in float64; new memory is poisoned."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ... import backends
+from ...backends import Backend
+from ...kernels.conv import Direct, choose, choose_pooled
+from ...kernels.reference import AdamStep
+from ...kernels.window import sliding_window
+from ...ops.conv import conv_spec
+from ...testing.kit import distance
+
+Array = Any
+POISON = 0xFF
+"""Floating-point numbers of such bytes are NaN."""
+LAYERS = ((128, 1, 32), (63, 32, 64), (30, 64, 128), (14, 128, 256))
+"""Pixels, channels and filters of the documented network's convolutions of 3x3, each with ReLU and 2x2 pooling."""
+LIMITS = {"float32": 2e-5, "tf32": 3e-3}
+"""How large a difference may be, relative to the largest number: sums have up to some thousand terms."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The worst difference of a kernel's results from what they should be, and whether it is small enough."""
+
+    kernel: str
+    precision: str
+    error: float
+
+    @property
+    def passed(self) -> bool:
+        """NaN, which poison becomes, does not pass."""
+        return self.error <= LIMITS[self.precision]
+
+
+def check(backend: Backend, seed: int, batch: int = 4, layers: Any = LAYERS) -> list[Check]:
+    """All kernels at every precision that the backend has; its precision is afterwards what it was before."""
+    before, checks = backend.precision, []
+    try:
+        for precision in backend.precisions:
+            backend.set_precision(precision)
+            with poisoned(backend.xp):
+                checks += [Check(name, precision, error) for name, error in _errors(backend, seed, batch, layers)]
+    finally:
+        backend.set_precision(before)
+    return checks
+
+
+@contextlib.contextmanager
+def poisoned(xp: Any) -> Iterator[None]:
+    """CuPy's new memory is full of NaN in here: what a kernel forgets to write shows."""
+    if not hasattr(xp, "get_default_memory_pool"):
+        yield
+        return
+    pool = xp.get_default_memory_pool()
+
+    def malloc(size: int) -> Any:
+        memory = pool.malloc(size)
+        if size:
+            memory.memset_async(POISON, size, xp.cuda.get_current_stream())
+        return memory
+
+    with xp.cuda.using_allocator(malloc):
+        yield
+
+
+def _errors(backend: Backend, seed: int, batch: int, layers: Any) -> Iterator[tuple[str, float]]:
+    rng = np.random.default_rng(seed)
+    for size, C, K in layers:
+        yield _fused(backend, rng, (batch, size, size, C), (3, 3, C, K))
+        yield _plain(backend, rng, (batch, size, size, C), (3, 3, C, K), 1)
+    size, C, K = layers[-1]
+    yield _plain(backend, rng, (batch, size + 1, size, C), (3, 2, C, K), 2)
+    for name, one in OTHERS.items():
+        yield name, one(backend, rng)
+
+
+def _fused(backend: Backend, rng: Any, images: Any, weights: Any) -> tuple[str, float]:
+    """Convolution, ReLU and pooling in one pass, and the way back."""
+    x, w, b = _layer(rng, images, weights)
+    spec = conv_spec(x, w, b, 1, 0)
+    pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
+    algorithm: Any = choose_pooled("auto", spec, pool, backend)
+    there = [backend.asarray(array) for array in (x, w, b)]
+    y, argmax = algorithm.forward_pooled(*there, spec, pool, True)
+    dy = _normal(rng, y.shape)
+    gradients = algorithm.backward_pooled(backend.asarray(dy), *there[:2], y, argmax, spec, pool, True)
+    y, argmax, *gradients = (backend.to_numpy(array) for array in (y, argmax, *gradients))
+
+    numpy, direct = backends.get("numpy"), Direct(backends.get("numpy"))
+    x, w, b, dy = (array.astype(np.float64) for array in (x, w, b, dy))
+    convolved, _ = direct.forward(x, w, b, spec)
+    maxima, _ = numpy.max_pool(convolved, pool)
+    # Rounding may decide between two pixels: the one that was taken must be as large, and gets the gradient.
+    taken = numpy.max_pool_backward(np.ones_like(dy), argmax, pool) * convolved
+    through = numpy.max_pool_backward(np.where(y > 0, dy, 0), argmax, pool)
+    dx, dw = direct.input_gradient(through, w, spec, None), direct.weight_gradient(x, through, spec, None)
+    pairs = [
+        (y, np.maximum(maxima, 0)),
+        (np.maximum(_sums_of_windows(taken), 0), np.maximum(maxima, 0)),
+        *zip(gradients, (dx, dw, through.sum((0, 1, 2))), strict=True),
+    ]
+    return f"{algorithm.name}, pooled: {spec}", _worst(pairs)
+
+
+def _plain(backend: Backend, rng: Any, images: Any, weights: Any, stride: int) -> tuple[str, float]:
+    """A convolution and its gradients."""
+    x, w, b = _layer(rng, images, weights)
+    spec = conv_spec(x, w, b, stride, 1)
+    dy = _normal(rng, spec.output_shape)
+    algorithm = choose("auto", spec, backend)
+
+    def results(one: Any, x: Array, w: Array, b: Array, dy: Array) -> list[Array]:
+        y, saved = one.forward(x, w, b, spec)
+        return [y, one.input_gradient(dy, w, spec, saved), one.weight_gradient(x, dy, spec, saved)]
+
+    got = results(algorithm, *(backend.asarray(array) for array in (x, w, b, dy)))
+    expected = results(Direct(backends.get("numpy")), *(array.astype(np.float64) for array in (x, w, b, dy)))
+    pairs = zip((backend.to_numpy(array) for array in got), expected, strict=True)
+    return f"{algorithm.name}: {spec}", _worst(pairs)
+
+
+def _max_pool(backend: Backend, rng: Any) -> float:
+    x = np.round(_normal(rng, (4, 31, 30, 33)), 1)  # with ties
+    window = sliding_window(31, 30, 3, 2, 1)
+    y, argmax = backend.max_pool(backend.asarray(x), window)
+    dx = backend.max_pool_backward(y, argmax, window)
+    numpy = backends.get("numpy")
+    maxima, taps = numpy.max_pool(x, window)
+    expected = maxima, taps, numpy.max_pool_backward(maxima, taps, window)
+    return _worst(zip(map(backend.to_numpy, (y, argmax, dx)), expected, strict=True))
+
+
+def _relu_backward(backend: Backend, rng: Any) -> float:
+    dy, y = _normal(rng, (700, 33)), _normal(rng, (700, 33))
+    got = backend.relu_backward(backend.asarray(dy), backend.asarray(y))
+    return distance(backend.to_numpy(got), np.where(y > 0, dy, 0))
+
+
+def _sum_to_channels(backend: Backend, rng: Any) -> float:
+    dy = _normal(rng, (9, 31, 30, 65)) + 1
+    got = backend.to_numpy(backend.sum_to_channels(backend.asarray(dy)))
+    return distance(got, dy.astype(np.float64).sum((0, 1, 2)))
+
+
+def _adam(backend: Backend, rng: Any) -> float:
+    step = AdamStep(lr=0.01, unbias=1.7, beta1=0.8, beta2=0.999, eps=1e-3, keep=0.99)
+    arrays = [_normal(rng, (700, 33)) for _ in range(3)] + [np.square(_normal(rng, (700, 33)))]
+    there = [backend.asarray(array) for array in arrays]
+    expected = [array.astype(np.float64) for array in arrays]
+    for where, (param, grad, m, v) in ((backend, there), (backends.get("numpy"), expected)):
+        where.adam(param, grad, m, v, step)
+    return _worst(zip(map(backend.to_numpy, there), expected, strict=True))
+
+
+def _matmul(backend: Backend, rng: Any) -> float:
+    a, b = _normal(rng, (70, 300)), _normal(rng, (300, 50))
+    got = backend.to_numpy(backend.matmul(backend.asarray(a), backend.asarray(b)))
+    return distance(got, a.astype(np.float64) @ b)
+
+
+OTHERS: dict[str, Callable[[Backend, Any], float]] = {
+    "max pooling": _max_pool,
+    "ReLU, backward": _relu_backward,
+    "sums over rows": _sum_to_channels,
+    "Adam": _adam,
+    "matrix product": _matmul,
+}
+
+
+def _layer(rng: Any, images: Any, weights: Any) -> tuple[Array, Array, Array]:
+    scale = np.float32(np.prod(weights[:3]) ** -0.5)
+    return _normal(rng, images), scale * _normal(rng, weights), _normal(rng, weights[3:])
+
+
+def _normal(rng: Any, shape: Any) -> Array:
+    return rng.standard_normal(shape, np.float32)
+
+
+def _sums_of_windows(x: Array) -> Array:
+    """Of 2x2 pixels."""
+    N, H, W, C = x.shape
+    return x[:, : H // 2 * 2, : W // 2 * 2].reshape(N, H // 2, 2, W // 2, 2, C).sum((2, 4))
+
+
+def _worst(pairs: Any) -> float:
+    return max(distance(got, expected) for got, expected in pairs)

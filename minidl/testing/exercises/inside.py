@@ -1,0 +1,172 @@
+"""The exercises of ``09_looking_inside``."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .exercise import Exercise
+
+Array = NDArray[Any]
+
+_RNG = np.random.default_rng(3)
+
+
+def saliency(dx: Array) -> Array:
+    """How much each pixel matters, (N, H, W): the largest size of its gradients dx (N, H, W, C) in any channel."""
+    largest: Array = np.abs(dx).max(axis=3)
+    return largest
+
+
+check_saliency = Exercise(
+    saliency,
+    examples=[(_RNG.normal(-0.5, 1, (2, 3, 4, 1)),), (_RNG.normal(-0.5, 1, (2, 3, 4, 3)),)],
+    mistakes={
+        "a pixel also matters if the output falls with it: take the size of the gradient, np.abs.": (
+            lambda dx: dx.max(axis=3)
+        ),
+        "the size comes first, then the largest of it: the other way round a large negative gradient is lost.": (
+            lambda dx: np.abs(dx.max(axis=3))
+        ),
+        "the channels are not brought together yet: take the largest over the last axis.": np.abs,
+        "this adds up the channels: asked for is the largest of them.": lambda dx: np.abs(dx).sum(axis=3),
+        "this averages the channels: asked for is the largest of them.": lambda dx: np.abs(dx).mean(axis=3),
+        "the largest over images is taken: channels are the last axis.": lambda dx: np.abs(dx).max(axis=0),
+        "this is the square: take the size itself, np.abs.": lambda dx: (dx**2).max(axis=3),
+    },
+)
+
+
+def grad_cam(maps: Array, gradients: Array) -> Array:
+    """Where the maps (N, H, W, K) speak for an output, (N, H, W); gradients: of the output by the maps."""
+    weights = gradients.mean(axis=(1, 2), keepdims=True)
+    heat: Array = np.maximum((weights * maps).sum(axis=3), 0)
+    return heat
+
+
+def _weighed(maps: Array, weights: Array) -> Array:
+    heat: Array = np.maximum((weights * maps).sum(axis=3), 0)
+    return heat
+
+
+_MAPS, _GRADIENTS = _RNG.uniform(0, 1, (2, 3, 4, 5)), _RNG.normal(0.1, 1, (2, 3, 4, 5))
+
+check_grad_cam = Exercise(
+    grad_cam,
+    examples=[(_MAPS[:1], _GRADIENTS[:1]), (_MAPS, _GRADIENTS)],
+    mistakes={
+        "ReLU is missing at the end: only what speaks for the output is kept.": lambda maps, gradients: (
+            gradients.mean(axis=(1, 2), keepdims=True) * maps
+        ).sum(axis=3),
+        "ReLU comes last, after the sum over the maps, not before it.": lambda maps, gradients: np.maximum(
+            gradients.mean(axis=(1, 2), keepdims=True) * maps, 0
+        ).sum(axis=3),
+        "each place has its own weight here: a map's weight is the mean of its gradients over all places.": _weighed,
+        "the gradients are summed over the places: take their mean.": lambda maps, gradients: _weighed(
+            maps, gradients.sum(axis=(1, 2), keepdims=True)
+        ),
+        "the maps are averaged: take their weighted sum.": lambda maps, gradients: (
+            grad_cam(maps, gradients) / maps.shape[3]
+        ),
+        "the maps are added up without their weights: where does the gradient come in?": lambda maps, gradients: (
+            maps.sum(axis=3)
+        ),
+        "this is made of the gradients alone: they weigh the maps.": lambda maps, gradients: np.maximum(
+            gradients.sum(axis=3), 0
+        ),
+        "the size of the gradients is taken: a map that speaks against the output needs a negative weight.": (
+            lambda maps, gradients: _weighed(maps, np.abs(gradients).mean(axis=(1, 2), keepdims=True))
+        ),
+        "the weights are means over all images: each image has its own.": lambda maps, gradients: _weighed(
+            maps, gradients.mean(axis=(0, 1, 2))
+        ),
+    },
+)
+
+
+def group_means(values: Array, groups: Array) -> Array:
+    """The mean of the values (N,) in each group, for groups (N,) numbered from 0."""
+    means: Array = np.array([values[groups == group].mean() for group in range(groups.max() + 1)])
+    return means
+
+
+check_group_means = Exercise(
+    group_means,
+    examples=[(np.array([1.0, 8.0, 3.0, 5.0, -6.0]), np.array([1, 0, 1, 2, 2]))],
+    mistakes={
+        "these are sums: divide each by the number of values in its group.": lambda values, groups: np.bincount(
+            groups, values
+        ),
+        "each sum is divided by the number of all values: divide by that of its group.": lambda values, groups: (
+            np.bincount(groups, values) / len(values)
+        ),
+        "these are the sizes of the groups: asked for are the means of their values.": lambda values, groups: (
+            np.bincount(groups)
+        ),
+        "the last group is missing: range(n) ends at n - 1.": lambda values, groups: group_means(values, groups)[:-1],
+        "the groups come in the order in which they are met: they are asked for by their numbers, 0 first.": (
+            lambda values, groups: np.array([values[groups == group].mean() for group in dict.fromkeys(groups)])
+        ),
+        "a mean is given for each value: asked for is one for each group.": lambda values, groups: group_means(
+            values, groups
+        )[groups],
+        "the signs are lost: values below 0 count as they are.": lambda values, groups: group_means(
+            np.abs(values), groups
+        ),
+    },
+)
+
+
+def calibration_error(probabilities: Array, labels: Array, bins: int) -> float:
+    """The expected calibration error: by how much mean probability and share of label 1 differ in a bin, on average.
+
+    ``bins`` intervals of equal width divide 0 ... 1; each counts by the number of samples in it.
+    """
+    number = np.minimum((probabilities * bins).astype(int), bins - 1)
+    return sum(
+        float((number == b).mean() * abs(probabilities[number == b].mean() - labels[number == b].mean()))
+        for b in range(bins)
+        if (number == b).any()
+    )
+
+
+def _gaps(probabilities: Array, labels: Array, bins: int, centres: bool = False) -> tuple[Array, Array]:
+    """Probability minus share in every bin that is not empty, and the part of all samples in it."""
+    number = np.minimum((probabilities * bins).astype(int), bins - 1)
+    filled = [b for b in range(bins) if (number == b).any()]
+    said = [(b + 0.5) / bins if centres else probabilities[number == b].mean() for b in filled]
+    shares = [labels[number == b].mean() for b in filled]
+    return np.array(said) - np.array(shares), np.array([(number == b).mean() for b in filled])
+
+
+_P = np.array([0.05, 0.1, 0.22, 0.28, 0.45, 0.61, 0.64, 0.7, 0.93, 0.97])
+_IS = np.array([0, 1, 0, 0, 1, 0, 1, 1, 1, 1])
+
+check_calibration_error = Exercise(
+    calibration_error,
+    examples=[(_P, _IS, 4), (_P[[0, 2, 3, 8, 9]], _IS[[0, 2, 3, 8, 9]], 5), (np.array([0.3, 0.9, 1.0]), _IS[:3], 2)],
+    mistakes={
+        "all bins count the same here: each counts by the number of samples in it.": (
+            lambda probabilities, labels, bins: np.abs(_gaps(probabilities, labels, bins)[0]).mean()
+        ),
+        "differences of opposite sign cancel: take the size of each, abs.": lambda probabilities, labels, bins: np.sum(
+            _gaps(probabilities, labels, bins)[0] * _gaps(probabilities, labels, bins)[1]
+        ),
+        "the middle of a bin is not the mean of the probabilities in it.": lambda probabilities, labels, bins: np.sum(
+            np.abs(_gaps(probabilities, labels, bins, centres=True)[0]) * _gaps(probabilities, labels, bins)[1]
+        ),
+        "this is the largest difference: asked for is the mean, each bin by the number of samples in it.": (
+            lambda probabilities, labels, bins: np.abs(_gaps(probabilities, labels, bins)[0]).max()
+        ),
+        "the squares of the differences are averaged: take their sizes, abs.": lambda probabilities, labels, bins: (
+            np.sum(_gaps(probabilities, labels, bins)[0] ** 2 * _gaps(probabilities, labels, bins)[1])
+        ),
+        "there are no bins: each probability is compared with its own label, which is 0 or 1.": (
+            lambda probabilities, labels, bins: np.abs(probabilities - labels).mean()
+        ),
+        "a probability of exactly 1 belongs to the last bin: it was left out.": lambda probabilities, labels, bins: (
+            calibration_error(probabilities[probabilities < 1], labels[probabilities < 1], bins)
+            * (probabilities < 1).mean()
+        ),
+    },
+)

@@ -1,0 +1,196 @@
+"""The exercises of ``08_age_and_gender``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import nn, optim
+from ...random import Generator
+from ...tensor import Tensor
+from .exercise import Exercise
+
+Array = NDArray[Any]
+Shape = tuple[float, ...]
+
+
+def block_shape(shape: tuple[int, int, int], filters: int) -> Shape:
+    """What (H, W, C) becomes in a block: convolution 3x3 without padding, ReLU, max pooling 2x2 with stride 2."""
+    H, W, _ = shape
+    return (H - 2) // 2, (W - 2) // 2, filters
+
+
+check_block_shape = Exercise(
+    block_shape,
+    examples=[((128, 128, 1), 32), ((63, 63, 32), 64), ((20, 31, 3), 8)],
+    mistakes={
+        "the convolution is missing: a 3x3 kernel without padding has no place at the border, so it loses 2.": (
+            lambda shape, filters: (shape[0] // 2, shape[1] // 2, filters)
+        ),
+        "the pooling is missing: it halves height and width.": lambda shape, filters: (
+            shape[0] - 2,
+            shape[1] - 2,
+            filters,
+        ),
+        "the pooling comes after the convolution: first 2 less, then the half of it.": lambda shape, filters: (
+            shape[0] // 2 - 2,
+            shape[1] // 2 - 2,
+            filters,
+        ),
+        "there is no half a pixel: round down, with //.": lambda shape, filters: (
+            (shape[0] - 2) / 2,
+            (shape[1] - 2) / 2,
+            filters,
+        ),
+        "the result has one channel for each filter, whatever the number of channels before.": lambda shape, filters: (
+            *block_shape(shape, filters)[:2],
+            shape[2],
+        ),
+        "every filter looks at all channels at once and gives one: their numbers are not multiplied.": (
+            lambda shape, filters: (*block_shape(shape, filters)[:2], shape[2] * filters)
+        ),
+        "channels come last: (height, width, channels).": lambda shape, filters: (
+            filters,
+            *block_shape(shape, filters)[:2],
+        ),
+    },
+)
+
+
+def conv_parameters(kernel: int, channels: int, filters: int) -> int:
+    """The number of weights and biases of a convolution with square kernels."""
+    return kernel * kernel * channels * filters + filters
+
+
+check_conv_parameters = Exercise(
+    conv_parameters,
+    examples=[(1, 3, 4), (3, 1, 4), (3, 5, 4), (5, 2, 7)],
+    mistakes={
+        "the biases are missing: each filter has one.": lambda kernel, channels, filters: (
+            kernel**2 * channels * filters
+        ),
+        "there is a bias for each filter, not one for all.": lambda kernel, channels, filters: (
+            kernel**2 * channels * filters + 1
+        ),
+        "the bias belongs to a filter, not to a channel of the input.": lambda kernel, channels, filters: (
+            kernel**2 * channels * filters + channels
+        ),
+        "a filter has one bias in all, not one for each channel that it looks at.": lambda kernel, channels, filters: (
+            (kernel**2 + 1) * channels * filters
+        ),
+        "a kernel is a square: kernel times kernel weights.": lambda kernel, channels, filters: (
+            kernel * channels * filters + filters
+        ),
+        "a filter has weights of its own for every channel of the input: multiply by channels.": (
+            lambda kernel, channels, filters: kernel**2 * filters + filters
+        ),
+        "these are the weights of one filter: there are as many sets of them as filters.": (
+            lambda kernel, channels, filters: kernel**2 * channels + 1
+        ),
+    },
+)
+
+
+def gender_accuracy(logits: Array, labels: Array) -> float:
+    """The share of faces whose logit (N, 1) is on the right side of 0, for labels (N, 1) of 0 and 1."""
+    return float(((logits > 0) == (labels == 1)).mean())
+
+
+_LOGITS = np.array([2.0, -1.0, 0.3, -0.2, 0.4, 3.0, -2.0, 0.8, -0.7, 0.2, -0.4])[:, np.newaxis]
+_LABELS = np.array([1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0])[:, np.newaxis]
+
+check_gender_accuracy = Exercise(
+    gender_accuracy,
+    examples=[(_LOGITS, _LABELS)],
+    mistakes={
+        "a logit is no probability: 0.5 is where the probability is undecided, and the logit is 0 there.": (
+            lambda logits, labels: ((logits > 0.5) == (labels == 1)).mean()
+        ),
+        "this is how many are right: divide by the number of faces, or take the mean.": lambda logits, labels: (
+            (logits > 0) == (labels == 1)
+        ).sum(),
+        "these are the wrong ones: the accuracy is the share of right ones.": lambda logits, labels: (
+            1 - gender_accuracy(logits, labels)
+        ),
+        "this counts only right answers of label 1: a logit below 0 is right where the label is 0.": (
+            lambda logits, labels: ((logits > 0) & (labels == 1)).mean()
+        ),
+        "this is how often the answer is 1, whether right or not: compare it with the labels.": (
+            lambda logits, labels: (logits > 0).mean()
+        ),
+        "a logit is hardly ever equal to a label: ask on which side of 0 it lies.": lambda logits, labels: (
+            logits == labels
+        ).mean(),
+        "shapes (N,) and (N, 1) broadcast to (N, N), so every answer was compared with every label.": (
+            lambda logits, labels: ((logits.ravel() > 0) == (labels == 1)).mean()
+        ),
+        "round(probability) is right, but round(logit) is not: logits go beyond 0 and 1.": lambda logits, labels: (
+            np.round(logits) == labels
+        ).mean(),
+    },
+)
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+def training_step(model: nn.Module, loss: Loss, optimizer: optim.Optimizer, images: Tensor, targets: Any) -> float:
+    """One step on a batch: forward, backward, update. Returns the loss before the update."""
+    value = loss(model(images), targets)
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+def _example() -> tuple[nn.Module, Loss, optim.Optimizer, Tensor, Array]:
+    """A small model in the midst of training: the gradients of the batch before are still there."""
+    model = nn.Dense(2, 1, rng=Generator(0))
+    for parameter in model.parameters():
+        parameter.grad = np.ones_like(parameter.data)
+    images = Tensor(np.array([[1.0, 2.0], [0.5, -1.0], [-2.0, 0.3]], np.float32))
+    return (
+        model,
+        nn.functional.mse_loss,
+        optim.SGD(model.parameters(), lr=0.1),
+        images,
+        np.array([[1.0], [0.0], [2.0]]),
+    )
+
+
+def _step_of(order: str, *, loss_after: bool = False) -> Callable[..., float]:
+    """A training step with these calls, by their first letters, after the forward pass."""
+
+    def step(model: nn.Module, loss: Loss, optimizer: optim.Optimizer, images: Tensor, targets: Any) -> float:
+        value = loss(model(images), targets)
+        calls = {"z": optimizer.zero_grad, "b": value.backward, "s": optimizer.step}
+        for letter in order:
+            calls[letter]()
+        return loss(model(images), targets).item() if loss_after else value.item()
+
+    return step
+
+
+check_training_step = Exercise(
+    training_step,
+    examples=[_example()],
+    mistakes={
+        "zero_grad() is missing: the gradients of the batch before are still there, and the new ones are added.": (
+            _step_of("bs")
+        ),
+        "step() found nothing to go by: zero_grad() comes before backward(), and step() after it.": _step_of("bzs"),
+        "step() went by the gradients of the batch before: backward() belongs between zero_grad() and step().": (
+            _step_of("sb")
+        ),
+        "the parameters have not changed: optimizer.step() changes them.": _step_of("zb"),
+        "this is the loss after the update: return that of the forward pass, it needs no second one.": _step_of(
+            "zbs", loss_after=True
+        ),
+        "two updates were made with the same gradients: one step() for a batch.": _step_of("zbss"),
+        "backward() frees the graph on its way: call it once.": _step_of("zbbs"),
+    },
+    numbers=lambda answer, model, *others: [
+        float(answer),
+        *(float(w) for p in model.parameters() for w in p.data.flat),
+    ],
+)

@@ -1,0 +1,248 @@
+"""``python -m minidl bench gpu`` on the emulated GPU: what it checks, refuses and writes. No figure is judged here."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minidl import backends, plugins
+from minidl.__main__ import main
+from minidl.bench import gpu
+from minidl.bench.gpu import kernels, speed
+from minidl.data import ArrayDataset
+from minidl.errors import BackendError
+from minidl.testing.kit import distance
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
+
+LAYERS = ((12, 1, 8), (9, 8, 12))
+
+
+@pytest.fixture
+def device() -> Any:
+    return backends.get("emulated")
+
+
+class Training:
+    """What all frameworks have here; its losses are ``losses``, again and again."""
+
+    def __init__(self, *losses: float) -> None:
+        self.losses, self.count, self.predicted = losses, 0, 0
+
+    def put(self, batch: Any) -> Any:
+        return batch
+
+    def step(self, images: Any, targets: Any) -> float:
+        self.count += 1
+        return self.losses[(self.count - 1) % len(self.losses)]
+
+    def __call__(self, images: Any, targets: Any) -> float:
+        return float(self.step(images, targets))
+
+    def predict(self, images: Any) -> None:
+        self.predicted += 1
+
+
+def variant(name: str, *losses: float, **options: Any) -> speed.Variant:
+    return speed.Variant(name, lambda weights, precision: Training(*losses), **options)
+
+
+def fails(weights: Any, precision: str) -> Any:
+    raise RuntimeError("no\nGPU")
+
+
+def test_all_kernels_are_right_at_every_precision(device: Any) -> None:
+    checks = kernels.check(device, seed=1, batch=2, layers=LAYERS)
+    assert all(check.passed for check in checks)
+    assert {check.precision for check in checks} == {"float32", "tf32"}
+    assert any(check.error > 1e-5 for check in checks if check.precision == "tf32")
+    assert any(check.kernel.startswith("implicit_gemm, pooled") for check in checks)
+    assert device.precision == "float32"
+
+
+@pytest.mark.parametrize("wrong", ["relu_backward", "sum_to_channels", "max_pool_backward", "matmul"])
+@pytest.mark.parametrize("how", ["a little", "unwritten"])
+def test_a_kernel_that_is_wrong_does_not_pass(
+    wrong: str, how: str, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = getattr(device, wrong)
+
+    def broken(*arguments: Any) -> Any:
+        result = right(*arguments)
+        return 1.001 * result if how == "a little" else device.xp.empty(result.shape, result.dtype)
+
+    monkeypatch.setattr(device, wrong, broken)
+    checks = kernels.check(device, seed=1, batch=1, layers=LAYERS[:1])
+    assert not all(check.passed for check in checks if check.precision == "float32")
+
+
+def test_a_step_of_adam_that_is_not_made_does_not_pass(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "adam", lambda *arguments: None)
+    checks = kernels.check(device, seed=1, batch=1, layers=LAYERS[:1])
+    assert {check.kernel for check in checks if not check.passed} == {"Adam"}
+
+
+def test_an_argmax_that_is_wrong_does_not_pass(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm: Any = plugins.get("conv_algorithm", "implicit_gemm")
+    right = algorithm.forward_pooled
+
+    def broken(*arguments: Any) -> Any:
+        y, argmax = right(*arguments)
+        return y, argmax ^ 1
+
+    monkeypatch.setattr(algorithm, "forward_pooled", broken)
+    checks = kernels.check(device, seed=1, batch=1, layers=LAYERS)
+    assert [check.kernel[:21] for check in checks if not check.passed] == ["implicit_gemm, pooled"] * 2
+
+
+def test_memory_is_poisoned_where_it_comes_from_cupy() -> None:
+    said: list[Any] = []
+
+    class Memory:
+        def memset_async(self, value: int, size: int, stream: str) -> None:
+            said.append((value, size, stream))
+
+    class UsingAllocator:
+        def __init__(self, malloc: Any) -> None:
+            self.malloc = malloc
+
+        def __enter__(self) -> None:
+            assert isinstance(self.malloc(12), Memory)
+            assert isinstance(self.malloc(0), Memory)
+
+        def __exit__(self, *error: object) -> None:
+            said.append("left")
+
+    cuda = SimpleNamespace(using_allocator=UsingAllocator, get_current_stream=lambda: "stream")
+    pool = SimpleNamespace(malloc=lambda size: Memory())
+    with kernels.poisoned(SimpleNamespace(cuda=cuda, get_default_memory_pool=lambda: pool)):
+        assert said == [(0xFF, 12, "stream")]
+    assert said[1:] == ["left"]
+
+
+def test_works_take_turns_and_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(speed, "ROUND", 0.0)
+    works: dict[str, Any] = {name: (lambda name=name: said.append(name)) for name in "ab"}
+    taken = speed.race(works, lambda: said.append("|"), rounds=3)
+    assert {name: len(rounds) for name, rounds in taken.items()} == {"a": 3, "b": 3}
+    assert "".join(said) == "|aaa||a||bbb||b|" + 3 * "|a||b|"
+
+
+def test_who_cannot_be_measured_gets_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "ROUND", 0.0)
+    variants = (
+        variant("minidl", 2.0, 1.0),
+        variant("same", 2.0004, 1.0),
+        variant("other", 2.0, 1.1),
+        speed.Variant("broken", fails),
+        variant("slow", 2.0, 1.0, compiles=True),
+    )
+    left = iter([1000.0, 10.0])
+    rows = speed.steps(variants, [1, 2], ["float32"], lambda: None, lambda: next(left))["rows"]
+    assert [(row["precision"], row["batch"]) for row in rows] == [("float32", 1), ("float32", 2)]
+    assert [list(row["train"]) for row in rows] == [["minidl", "same", "slow"], ["minidl", "same"]]
+    assert list(rows[0]["predict"]) == list(rows[0]["train"])
+    assert rows[1]["reasons"] == {
+        "other": "does not compute the same: losses [2.0, 1.1], expected [2.0, 1.0]",
+        "broken": "RuntimeError: no GPU",
+        "slow": "not enough time left to compile",
+    }
+
+
+def test_if_minidl_itself_fails_that_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="no\nGPU"):
+        speed.steps([speed.Variant("minidl", fails)], [1], ["float32"], lambda: None, lambda: 0.0)
+
+
+def test_minidls_own_training_keeps_to_the_device_and_its_precision(device: Any) -> None:
+    """One step and an inference of the documented network: NumPy's loss and gradients, and no hidden copies."""
+    training = speed.minidl_on(device).make(speed.ours.weights(seed=0), "float32")
+    images, targets = speed.ours.random_batch(1)
+    batch = training.put((images, targets))
+    before = device.to_device, device.to_host
+    loss = training.step(*batch)
+    training.predict(batch[0])
+    assert (device.to_device, device.to_host) == before
+    other = speed.ours.Training(speed.ours.weights(seed=0))
+    assert loss.item() == pytest.approx(other(images, targets), rel=1e-4)
+    for mine, expected in zip(training.model.parameters(), other.model.parameters(), strict=True):
+        assert distance(device.to_numpy(mine.grad), expected.grad) < 1e-3, mine.name
+
+
+@pytest.fixture
+def card(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulated GPU in the place of a real one, and a small network of few layers on it."""
+    properties = {"name": b"Card 1", "totalGlobalMem": 80 * 2**30}
+    runtime = SimpleNamespace(
+        getDeviceProperties=lambda number: properties, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13010
+    )
+    one = SimpleNamespace(synchronize=lambda: None, id=0, compute_capability="90")
+    monkeypatch.setattr(device.xp, "cuda", SimpleNamespace(runtime=runtime, Device=lambda: one), raising=False)
+    get = backends.get
+    monkeypatch.setattr(backends, "get", lambda name: device if name == "cupy" else get(name))
+    monkeypatch.setattr(kernels, "LAYERS", LAYERS)
+    check, ceilings = kernels.check, speed.ceilings
+    monkeypatch.setattr(kernels, "check", lambda backend, seed: check(backend, seed, 1, LAYERS))
+    monkeypatch.setattr(speed, "ceilings", lambda backend: ceilings(backend, 8, 64))
+    monkeypatch.setattr(speed, "minidl_on", lambda backend: variant("minidl", 2.0, 1.0))
+    monkeypatch.setattr(speed, "PYTORCH", (variant("PyTorch, eager", 2.0, 1.0), speed.Variant("PyTorch, other", fails)))
+    monkeypatch.setattr(speed.ours, "weights", lambda seed: {})
+    monkeypatch.setattr(speed.ours, "Training", lambda weights, backend: Training(1.0))
+    monkeypatch.setattr(speed, "ROUND", 0.0)
+    monkeypatch.setattr(gpu, "LAYER_BATCH", 1)
+    monkeypatch.setattr(gpu, "SIZES", (2,))
+
+
+def test_the_command_writes_a_page(
+    card: None, device: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "measured").mkdir()
+    monkeypatch.setattr(plugins, "build", lambda kind, name, *data: ArrayDataset(np.zeros(300), np.zeros(300)))
+    assert main(["bench", "gpu", "--seed", "5", "--data", "faces", "--write", str(tmp_path)]) == 0
+    text = (tmp_path / "benchmarks-gpu.md").read_text()
+    assert capsys.readouterr().out == text + "\n"
+    result = json.loads((tmp_path / "measured" / "gpu.json").read_text())
+    assert result["seed"] == 5
+    assert "Card 1, 80 GiB, compute capability 90, driver\n13000, CUDA 13010" in text
+    assert f"All {len(result['kernels'])} are right." in text
+    assert text.count("| implicit_gemm | tf32 |") == 2  # forward and backward
+    assert "| PyTorch, eager |" in text
+    assert "- PyTorch, other, batch 2, tf32: RuntimeError: no GPU" in text
+    assert "| float32 | 128 | 256 |" in text
+    assert device.precision == "float32"
+
+
+def test_a_wrong_kernel_is_shown_and_the_status_is_1(
+    card: None, device: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = device.matmul
+    monkeypatch.setattr(device, "matmul", lambda a, b: 1.1 * right(a, b))
+    assert main(["bench", "gpu"]) == 1
+    out = capsys.readouterr().out
+    assert "2 of 20 are WRONG." in out
+    assert "| **WRONG** matrix product | float32 |" in out
+    assert "An epoch" not in out
+
+
+def test_json_has_every_round(card: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "gpu", "--json"]) == 0
+    (row, _) = json.loads(capsys.readouterr().out)["rows"]
+    assert len(row["train"]["minidl"]) == 5
+
+
+def test_without_a_gpu_it_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def get(name: str) -> Any:
+        raise BackendError("CuPy finds no NVIDIA card: check nvidia-smi")
+
+    monkeypatch.setattr(backends, "get", get)
+    assert main(["bench", "gpu"]) == 2
+    assert "error: CuPy finds no NVIDIA card" in capsys.readouterr().err
+    assert main(["bench", "gpu", "--write", str(tmp_path)]) == 2
+    assert "is not the docs folder of a checkout" in capsys.readouterr().err
