@@ -13,7 +13,12 @@ CURVES = (("loss", "loss"), ("gender_accuracy", "gender accuracy"), ("age_mae", 
 
 
 def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, float]) -> "Picture":
-    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines."""
+    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines.
+
+    >>> row = {name: 1.0 for key, _ in CURVES for name in (key, f"val_{key}")}
+    >>> len(learning_curves([{"epoch": 1, **row}], {"age_mae": 14.8}).axes)
+    3
+    """
     figure = _figure(12, 3.6)
     epochs = [row["epoch"] for row in history]
     for position, (name, label) in enumerate(CURVES, start=1):
@@ -36,12 +41,9 @@ def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str
 
     ``truth`` and ``predicted`` hold "gender" (0 or 1; predicted: a probability of 1) and "age" in years, (N, 1) each.
 
-    >>> import tempfile
     >>> said = {"gender": np.ones((2, 1)), "age": np.full((2, 1), 30.0)}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     predictions(np.zeros((2, 128, 128, 1)), said, said, Path(folder) / "examples.png")
-    ...     print(*(path.name for path in Path(folder).iterdir()))
-    examples.png
+    >>> len(predictions(np.zeros((2, 128, 128, 1)), said, said).axes)
+    2
     """
     columns = 6
     rows = -(-len(images) // columns)
