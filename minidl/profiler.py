@@ -3,7 +3,7 @@
 >>> import numpy as np
 >>> from minidl import nn
 >>> model = nn.Sequential(nn.Conv2D(1, 4, 3), nn.ReLU(), nn.MaxPooling2D(2), nn.Flatten(), nn.Dense(36, 2))
->>> print(profile(model, np.ones((2, 8, 8, 1), np.float32)).table())
+>>> profile(model, np.ones((2, 8, 8, 1), np.float32))
 layer  op                   algorithm  calls  forward ms ...
 0      Conv2DReLUMaxPool2D  im2col         1 ...
 
@@ -221,6 +221,9 @@ class Profiler:
             for row in rows
         ]  # fmt: skip
         return f"{table(cells, left=3)}\none step of {self.steps}: {whole:.2f} ms"
+
+    def __repr__(self) -> str:
+        return self.table()
 
     def plot(self, path: str | Path, by: str = "layer") -> None:
         """Draw the rows as bars, forward and backward: a PNG at ``path``."""
