@@ -35,6 +35,13 @@ def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str
     """Faces (N, 128, 128, 1) with label and prediction below each; wrong genders in red.
 
     ``truth`` and ``predicted`` hold "gender" (0 or 1; predicted: a probability of 1) and "age" in years, (N, 1) each.
+
+    >>> import tempfile
+    >>> said = {"gender": np.ones((2, 1)), "age": np.full((2, 1), 30.0)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     predictions(np.zeros((2, 128, 128, 1)), said, said, Path(folder) / "examples.png")
+    ...     print(*(path.name for path in Path(folder).iterdir()))
+    examples.png
     """
     columns = 6
     rows = -(-len(images) // columns)
@@ -64,6 +71,10 @@ def _figure(width: float, height: float) -> "Picture":
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities of label 1 from logits."""
+    """Probabilities of label 1 from logits.
+
+    >>> probabilities(np.array([0.0, 1e4]))
+    array([0.5, 1. ])
+    """
     chances: NDArray[Any] = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
     return chances
