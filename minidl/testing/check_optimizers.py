@@ -12,7 +12,7 @@ from .. import checkpoint, plugins
 from ..errors import MinidlError
 from ..nn import Module, Parameter
 from ..optim import Optimizer
-from .kit import ARRANGEMENTS, CheckError, Report, Subject, furthest, numbers, other_backends, require, same_bits
+from .kit import CheckError, Report, Subject, furthest, numbers, other_backends, require, same_bits
 
 Array = Any
 SHAPES = ((3, 4), (4,), (1, 1), ())
