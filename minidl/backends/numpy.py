@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 class NumPyBackend(Backend):
-    """NumPy arrays, see :class:`Backend`, computed on the threads of :mod:`minidl.threads`."""
+    """NumPy arrays, computed on the threads of :mod:`minidl.threads`."""
 
     name = "numpy"
     xp = np
