@@ -16,7 +16,6 @@ WITHOUT = {
     "minidl.doctor": "a command: tests/test_main.py runs it",
     "minidl.backends:is_array": "docs/plugins.md shows backends",
     "minidl.backends:of": "docs/plugins.md shows backends",
-    "minidl.backends.base:Backend": "docs/plugins.md writes one",
     "minidl.backends.numpy:NumPyBackend": "every example runs on it",
     "minidl.backends.cupy": "needs a GPU",
     "minidl.kernels.cupy": "needs a GPU: minidl.kernels.reference says what its functions give",
