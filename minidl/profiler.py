@@ -32,7 +32,11 @@ STEPS = 5
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that took time: ``part`` is "forward", "backward", "update" or "data"; times in seconds."""
+    """One thing that took time: ``part`` is "forward", "backward", "update" or "data"; times in seconds.
+
+    >>> Event("0", "Conv2D", "fft", "forward", start=0.0, seconds=0.5, flops=1e9, nbytes=0).part
+    'forward'
+    """
 
     layer: str
     op: str
@@ -46,7 +50,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Row:
-    """An op in a layer: its calls in one step, their time in ms, their operations and bytes."""
+    """An op in a layer: its calls in one step, their time in ms, their operations and bytes.
+
+    >>> Row("0", "Conv2D", "fft", calls=1, forward=2.0, backward=3.0, other=0.0, flops=1e9, nbytes=0).rate
+    200.0
+    """
 
     layer: str
     op: str
@@ -73,6 +81,11 @@ class Profiler:
     """Records all that minidl does inside a ``with`` block, on the thread that opened it.
 
     ``seconds`` is how long the block took. Not to be nested.
+
+    >>> with Profiler() as profiler:
+    ...     y = tensor([1.0]) + 2
+    >>> [event.op for event in profiler.events]
+    ['Add']
     """
 
     def __init__(self) -> None:

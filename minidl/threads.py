@@ -49,7 +49,11 @@ _here = _Here()
 
 
 def get_num_threads() -> int:
-    """The number of threads that minidl computes on."""
+    """The number of threads that minidl computes on.
+
+    >>> get_num_threads() >= 1
+    True
+    """
     if _Settings.num_threads is None:
         text = os.environ.get("MINIDL_NUM_THREADS", "")
         if text and not (text.isdecimal() and int(text) >= 1):
@@ -79,6 +83,13 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
     """Call ``function`` on every item, on all threads; returns when all are done, raises the first error.
 
     ``operations`` is about how many that takes in all: a little is done by the calling thread alone.
+
+    >>> squares = np.zeros(3)
+    >>> def square(i):
+    ...     squares[i] = i * i
+    >>> for_each(square, range(3))
+    >>> squares
+    array([0., 1., 4.])
     """
     workers = min(get_num_threads(), len(items)) if operations >= SMALL else 1
     _single_threaded_blas()
@@ -120,6 +131,9 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, An
     """Uninitialised memory that the running thread keeps for the next call with the same name.
 
     It must not leave the function that asked for it: the next call overwrites it.
+
+    >>> scratch("example", (2, 3), np.float32).shape
+    (2, 3)
     """
     nbytes = prod(shape) * np.dtype(dtype).itemsize
     memory = _here.scratch.get(name)
