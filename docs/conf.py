@@ -1,4 +1,4 @@
-"""The site: ``sphinx-build -W docs docs/_build``. Everything that is on it stands in this repository."""
+"""The site: ``sphinx-build -W docs docs/_build/html``. Everything that is on it stands in this repository."""
 
 import shutil
 from importlib import metadata
