@@ -99,8 +99,8 @@ def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
     known = {declared.name for declared in fields(Options)} - {*NOT_CONFIGURED}
     config = cli.checked(source, Options, config, known)
     if folder is not None:
-        free = {"epochs", "device", "precision", "data", "val"}  # the data are known by their content
-        fixed = set(given) & known - free
+        data_sets = {"data", "val"} if config.get("val") else {"data"}  # may lie elsewhere: known by their content
+        fixed = set(given) & known - {"epochs", "device", "precision", *data_sets}
         if fixed:
             raise UsageError(f"a resumed run keeps its options: leave out {', '.join(sorted(fixed))}")
     options = Options(**config | given)

@@ -160,6 +160,8 @@ def test_resuming_refuses_other_options_and_other_data(command: Command, utkface
     command("--data", utkface, "--epochs", 1, "--batch-size", 8, "--name", "a")
     done = command("--resume", "a", "--lr", 0.1, "--seed", 3)
     assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out lr, seed\n")
+    done = command("--resume", "a", "--epochs", 2, "--val", utkface)
+    assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out val\n")
     config = json.loads(Path("runs/a/config.json").read_text())
     other = write_folder(tmp_path / "other", files(31))
     Path("runs/a/config.json").write_text(json.dumps(config | {"data": str(other)}))
