@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl.bench import machine, peers, small
+from minidl.table import markdown
 
 DOCS = Path(__file__).resolve().parent
 README, GRADIENTS = DOCS.parent / "README.md", DOCS / "gradients.md"
@@ -62,12 +63,6 @@ def measured(name: str) -> Measured:
     return content
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def minutes(seconds: float) -> str:
     """Minutes and seconds."""
     return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min" if seconds >= 60 else f"{seconds:.1f} s"
@@ -91,7 +86,7 @@ def training(name: str) -> str:
         ["always the same", "", "", f"{summary['baseline_gender_accuracy']:.4f}", f"{summary['baseline_age_mae']:.2f}"]
     )
     header = ["epoch", "training loss", "validation loss", "gender accuracy", "age error (years)"]
-    return table(header, rows)
+    return markdown(header, rows)
 
 
 def conditions(name: str) -> str:
@@ -108,7 +103,7 @@ def conditions(name: str) -> str:
 def speed(name: str, memory: bool = False) -> str:
     """Images/s of all frameworks with minidl's ratio to each, and their memory if wanted."""
     header = [*peers.HEADER, *peers.MEMORY] if memory else list(peers.HEADER)
-    return table(header, [row[: len(header)] for row in peers.rows(measured(name))])
+    return markdown(header, [row[: len(header)] for row in peers.rows(measured(name))])
 
 
 def place(name: str) -> str:
@@ -131,7 +126,7 @@ def starts() -> str:
     rows = [
         [label, f"{start[key]['open']:.2f} s", f"{start[key]['first_step']:.2f} s"] for key, label in labels.items()
     ]
-    return table(["", "opening the data", "first training step done after"], rows)
+    return markdown(["", "opening the data", "first training step done after"], rows)
 
 
 def accuracy() -> str:
@@ -146,7 +141,7 @@ def accuracy() -> str:
             f"{utkface['baseline_age_mae']:.2f} years",
         ],
     ]
-    return table(["", "gender accuracy", "age error"], rows)
+    return markdown(["", "gender accuracy", "age error"], rows)
 
 
 def page() -> str:
@@ -262,7 +257,7 @@ def timed() -> str:
         header = ["", "ms", "images/s", ""]
         parts.append(
             f"### {group[0].upper()}{group[1:]}\n\n"
-            + table([header[column] for column in used], [[row[column] for column in used] for row in rows])
+            + markdown([header[column] for column in used], [[row[column] for column in used] for row in rows])
         )
     return "\n\n".join(parts)
 
@@ -296,7 +291,7 @@ python -m minidl bench small --json > docs/measured/small.json
 A training step of two dense layers on 8 numbers: hardly any arithmetic, so what is timed is what each op costs besides.
 Medians of {tiny["rounds"]} rounds of {tiny["steps"]:,} steps, asked in turn, with the fastest and the slowest.
 
-{table(list(small.HEADER), small.rows(tiny))}
+{markdown(list(small.HEADER), small.rows(tiny))}
 
 Measured: {place("small")}.
 
@@ -349,7 +344,7 @@ def gradients() -> str:
         ["mutants caught", f"{mutants['caught']} of {mutants['total']}"],
         ["mutants that survive", f"{mutants['equivalent']} that are equivalent, {mutants['missed']} others"],
     ]
-    return filled(GRADIENTS, f"\n{table(['', ''], rows)}\n\nMeasured: {place('proof')}.\n")
+    return filled(GRADIENTS, f"\n{markdown(['', ''], rows)}\n\nMeasured: {place('proof')}.\n")
 
 
 def filled(path: Path, part: str) -> str:

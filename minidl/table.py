@@ -1,4 +1,4 @@
-"""Rows of text as a table."""
+"""Rows of text as a table, for a terminal or for a document."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,17 @@ def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(_cells(row, widths, left)).rstrip() for row in rows)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown.
+
+    >>> print(markdown(["algorithm", "ms"], [["fft", "7.0"]]))
+    | algorithm | ms |
+    | --- | --- |
+    | fft | 7.0 |
+    """
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows))
 
 
 def _cells(row: Sequence[str], widths: Sequence[int], left: int) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import minidl as md
 from minidl import nn, plugins
 from minidl.bench import machine
+from minidl.table import markdown
 from minidl.testing import OpExample, subject
 from minidl.testing.check_ops import leaves
 from minidl.testing.kit import COTANGENTS, furthest, numbers
@@ -172,7 +173,7 @@ def conventions() -> str:
         # + 0 turns -0 into 0
         gradients = (", ".join(str((dx + 0).tolist()) for dx in side[1:]) for side in (ours, theirs))
         rows.append([f"`{name}`", inputs, *gradients])
-    return _table(["op", "inputs", "gradients in minidl", "in PyTorch"], rows)
+    return markdown(["op", "inputs", "gradients in minidl", "in PyTorch"], rows)
 
 
 def page(rows: Iterable[Row]) -> str:
@@ -217,7 +218,7 @@ any two implementations apart, so the last two columns say how far each is, forw
 in float64 for the same inputs; minidl must stay below {BOUNDS["float32"]}. Long sums over a leading axis are its
 least accurate: NumPy adds their rows one after another, PyTorch in a tree.
 
-{_table(["op", "cases", *PASSES], ops)}
+{markdown(["op", "cases", *PASSES], ops)}
 
 {missing}
 
@@ -225,11 +226,11 @@ least accurate: NumPy adds their rows one after another, PyTorch in a tree.
 
 A parameter after {STEPS} steps with the same random gradients:
 
-{_table(["optimizer", "settings", *ERRORS], optimizers)}
+{markdown(["optimizer", "settings", *ERRORS], optimizers)}
 
 The learning rates of 20 steps:
 
-{_table(["schedule", "float64"], schedules)}
+{markdown(["schedule", "float64"], schedules)}
 
 ## Where conventions could differ
 
@@ -254,10 +255,6 @@ Measured: {machine.line(machine.describe())}.
 
 def _figure(error: float) -> str:
     return f"{error:.1e}" if error else "0"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows))
 
 
 if __name__ == "__main__":

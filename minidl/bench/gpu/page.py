@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from ...table import markdown
 from .. import machine
 from .kernels import LIMITS
 
@@ -31,7 +32,7 @@ matrix products of every framework are computed in it.
 Every kernel on random numbers (seed {result["seed"]}), in memory that was full of NaN, against NumPy in float64.
 {f"{len(failed)} of {len(result['kernels'])} are WRONG." if failed else f"All {len(result['kernels'])} are right."}
 
-{_table(["", "precision", "worst error", "at most"], [_check(check) for check in result["kernels"]])}
+{markdown(["", "precision", "worst error", "at most"], [_check(check) for check in result["kernels"]])}
 
 ## Ceilings
 
@@ -59,7 +60,7 @@ def _check(check: Measured) -> list[str]:
 def _ceilings(found: Measured) -> str:
     rows = [["copying an array", f"{found['bytes'] / 1e12:.2f} TB/s"]]
     rows += [[f"matrix product in {name}", f"{found[name] / 1e12:.1f} TFLOP/s"] for name in found if name != "bytes"]
-    return _table(["", "measured"], rows)
+    return markdown(["", "measured"], rows)
 
 
 def _layers(result: Measured) -> str:
@@ -77,7 +78,7 @@ def _layers(result: Measured) -> str:
                 ]
             )  # fmt: skip
     batch = result["layers"][0]["batch"]
-    return _table([f"batch {batch}", "algorithm", "precision", "", "ms", "TFLOP/s", "TB/s"], rows)
+    return markdown([f"batch {batch}", "algorithm", "precision", "", "ms", "TFLOP/s", "TB/s"], rows)
 
 
 def _steps(rows: Sequence[Measured]) -> str:
@@ -95,7 +96,7 @@ def _steps(rows: Sequence[Measured]) -> str:
                         f"{middle:.2f} ({low:.2f} to {high:.2f})", f"{rate:,.0f}", ratio,
                     ]
                 )  # fmt: skip
-    return _table(["precision", "batch", "", "", "ms", "images/s", "minidl is ... times as fast"], lines)
+    return markdown(["precision", "batch", "", "", "ms", "images/s", "minidl is ... times as fast"], lines)
 
 
 def _reasons(rows: Sequence[Measured]) -> str:
@@ -116,10 +117,5 @@ def _epochs(epochs: Sequence[Measured]) -> str:
 
 Training with batches that are copied to the card while it goes on.
 
-{_table(["precision", "batch", "images", "seconds"], rows)}
+{markdown(["precision", "batch", "images", "seconds"], rows)}
 """
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
