@@ -25,6 +25,7 @@ from .neurons import check_hat, check_layer, check_neuron, check_product_slopes,
 from .optimizers import check_adam_step, check_clip_by_norm, check_early_stopping, check_momentum_step
 from .plugins import check_adagrad_step, check_power_mean, check_window_pixels
 from .pooling import check_dense_backward, check_max_pool, check_max_pool_backward, check_relu_backward
+from .speed import check_attainable, check_finish_times, check_matmul_cost
 
 __all__ = [
     "Exercise",
@@ -66,6 +67,9 @@ __all__ = [
     "check_grad_cam",
     "check_group_means",
     "check_calibration_error",
+    "check_matmul_cost",
+    "check_attainable",
+    "check_finish_times",
     "check_power_mean",
     "check_adagrad_step",
     "check_window_pixels",
