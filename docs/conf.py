@@ -1,4 +1,4 @@
-"""The site: ``sphinx-build -W docs docs/_build``. Everything that is on it stands in this repository."""
+"""The site: ``sphinx-build -W docs docs/_build/html``. Everything that is on it stands in this repository."""
 
 import shutil
 from importlib import metadata
@@ -17,7 +17,7 @@ exclude_patterns = ["_build", "conftest.py"]
 templates_path: list[str] = []
 
 nb_execution_mode = "off"  # the notebooks are committed with their outputs
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["dollarmath"]  # the formulas of the notebooks
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

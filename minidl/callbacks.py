@@ -1,4 +1,20 @@
-"""Callbacks: progress, checkpoints, logs, early stopping and an orderly end on Ctrl-C."""
+"""Callbacks: progress, checkpoints, logs, early stopping and an orderly end on Ctrl-C.
+
+>>> import tempfile, numpy as np, minidl as md
+>>> from minidl.data import ArrayDataset, DataLoader
+>>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(-1, 1)
+>>> model = md.nn.Dense(1, 1)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     watching = [Progress(sys.stdout), EarlyStopping(patience=3), StopOnSignal(), ProfileSteps(folder, steps=2)]
+...     writing = [Checkpoint(folder), CSVLog(f"{folder}/metrics.csv")]
+...     optimizer = md.optim.SGD(model.parameters(), lr=0.5)
+...     trainer = Trainer(model, md.nn.functional.mse_loss, optimizer, callbacks=[*watching, *writing])
+...     history = trainer.fit(DataLoader(ArrayDataset(x, 3 * x), batch_size=8), epochs=2)
+...     print(*sorted(path.name for path in Path(folder).iterdir()))
+epoch 1/2  ... images/s  loss ...
+epoch 2/2  ... images/s  loss ...
+best.safetensors last.safetensors last.state.safetensors metrics.csv profile.png profile.txt trace.json
+"""
 
 import csv
 import io
@@ -126,7 +142,7 @@ class Progress(Callback):
 
 
 def progress_line(trainer: Trainer) -> str:
-    """How far the epoch at hand is: steps, images/s, the time left for all epochs, metrics so far."""
+    """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far."""
     assert trainer.train_loader is not None, "there is progress only inside fit"
     steps = len(trainer.train_loader)
     done = trainer.train_loader.state_dict()["position"]
@@ -140,7 +156,7 @@ def progress_line(trainer: Trainer) -> str:
 
 
 def epoch_line(trainer: Trainer) -> str:
-    """The last complete epoch: its metrics and the speed so far."""
+    """The last complete epoch, for :class:`Progress`: its metrics and the speed so far."""
     row = {name: value for name, value in trainer.history[-1].items() if name not in ("epoch", "lr")}
     speed = trainer.images / trainer.seconds if trainer.seconds else 0.0
     return f"epoch {trainer.epoch}/{trainer.epochs}  {speed:.0f} images/s  {_metrics(row)}"
@@ -176,7 +192,9 @@ class ProfileSteps(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         self.profiler, self.done = Profiler(), 0
         if trainer.train_loader is not None:  # not beyond the epoch: validation is no training step
-            self.steps = max(1, min(self.steps, len(trainer.train_loader) - self.warm_up))
+            batches = len(trainer.train_loader)
+            self.warm_up = min(self.warm_up, batches - 1)
+            self.steps = min(self.steps, batches - self.warm_up)
         self.profiler.__enter__()
 
     def on_step_end(self, trainer: Trainer) -> None:

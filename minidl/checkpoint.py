@@ -31,7 +31,15 @@ CHECKSUM = "minidl.sha256"
 
 
 class CheckpointError(MinidlError, ValueError):
-    """A file that is no safetensors file, or a damaged one."""
+    """A file that is no safetensors file, or a damaged one.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(f"{folder}/w.safetensors").write_bytes(b"none")
+    ...     load(f"{folder}/w.safetensors")
+    Traceback (most recent call last):
+    minidl.checkpoint.CheckpointError: ... cannot be loaded: it has 4 bytes and is no safetensors file...
+    """
 
 
 @contextlib.contextmanager
@@ -109,12 +117,27 @@ def load(path: str | Path) -> Arrays:
     """The arrays of a file by name, each writable and with memory of its own.
 
     Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or of another format.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/w.safetensors", {"w": np.zeros(2)})
+    ...     load(f"{folder}/w.safetensors")
+    {'w': array([0., 0.])}
     """
     return load_with_metadata(path)[0]
 
 
 def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the texts that were saved with them."""
+    """The arrays and the texts that were saved with them.
+
+    Raises as :func:`load` does.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/w.safetensors", {}, {"epoch": "3"})
+    ...     load_with_metadata(f"{folder}/w.safetensors")
+    ({}, {'epoch': '3'})
+    """
     content = Path(path).read_bytes()
     try:
         return _parse(content)

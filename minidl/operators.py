@@ -14,7 +14,15 @@ Axis = int | tuple[int, ...] | None
 
 
 class Operators:
-    """The base of Tensor with its arithmetic; names and meanings are those of NumPy."""
+    """The base of Tensor with its arithmetic; names and meanings are those of NumPy.
+
+    All raise :class:`minidl.errors.ShapeError` for shapes that do not fit each other.
+
+    >>> import minidl as md
+    >>> x = md.tensor([[1.0, 2.0], [3.0, 5.0]])
+    >>> (2 * x - 1).sum(axis=0), x.T.shape, x[0].mean().item()
+    (tensor([ 6., 12.]), (2, 2), 1.5)
+    """
 
     __slots__ = ()
     __array_ufunc__ = None  # numpy_array * tensor is then ours to compute, not NumPy's
@@ -85,43 +93,56 @@ class Operators:
         return ops.Abs.apply(self)
 
     def exp(self) -> "Tensor":
+        """e^x, elementwise."""
         return ops.Exp.apply(self)
 
     def log(self) -> "Tensor":
+        """The natural logarithm, elementwise."""
         return ops.Log.apply(self)
 
     def sqrt(self) -> "Tensor":
+        """The square root, elementwise."""
         return ops.Sqrt.apply(self)
 
     def abs(self) -> "Tensor":
+        """The absolute value, elementwise, with derivative 0 at 0."""
         return ops.Abs.apply(self)
 
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
+        """The values limited to ``low ... high``."""
         return ops.Clip.apply(self, low=low, high=high)
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The sum over one axis, several, or all (None)."""
         return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The mean over one axis, several, or all (None)."""
         return ops.Mean.apply(self, axis=axis, keepdims=keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The maximum over one axis, several, or all (None); the first of equal ones gets the gradient."""
         return ops.Max.apply(self, axis=axis, keepdims=keepdims)
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The minimum over one axis, several, or all (None); the first of equal ones gets the gradient."""
         return ops.Min.apply(self, axis=axis, keepdims=keepdims)
 
     def var(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The variance over one axis, several, or all (None), with ddof 0."""
         return ops.Var.apply(self, axis=axis, keepdims=keepdims)
 
     def reshape(self, *shape: Any) -> "Tensor":
+        """The elements, in order, in another shape; one size may be -1."""
         return ops.Reshape.apply(self, shape=_unpacked(shape))
 
     def transpose(self, *axes: Any) -> "Tensor":
+        """The axes in another order, reversed by default."""
         return ops.Transpose.apply(self, axes=_unpacked(axes) or None)
 
     @property
     def T(self) -> "Tensor":
+        """The axes reversed: the transpose of a matrix."""
         return self.transpose()
 
     def __getitem__(self, index: Any) -> "Tensor":

@@ -47,7 +47,11 @@ _registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """One row of ``python -m minidl plugins``: ``status`` is "loaded", "installed" (not yet imported) or "failed"."""
+    """One row of ``python -m minidl plugins``: ``status`` is "loaded", "installed" (not yet imported) or "failed".
+
+    >>> PluginInfo("layer", "mine", "my-package", "1.0", "loaded").as_dict()["status"]
+    'loaded'
+    """
 
     kind: str
     name: str
@@ -62,7 +66,11 @@ class PluginInfo:
 
 
 def group(kind: str) -> str:
-    """The entry-point group of a kind: ``group("loss")`` is ``"minidl.losses"``."""
+    """The entry-point group of a kind, its plural.
+
+    >>> group("loss")
+    'minidl.losses'
+    """
     _check_kind(kind)
     return f"minidl.{kind}es" if kind.endswith("s") else f"minidl.{kind}s"
 
@@ -140,6 +148,9 @@ def describe() -> list[PluginInfo]:
     """Every plugin of every kind, loading those that are only announced; failures are rows, not errors.
 
     A name that is taken already has a further row, "failed", for each package that announces it too.
+
+    >>> any(info.name == "adam" for info in describe())
+    True
     """
     from importlib import metadata
 
@@ -204,6 +215,11 @@ def _load(kind: str, point: "EntryPoint") -> Any:
     described = f"the {kind} '{point.name}' of the package {distribution} {version}"
     try:
         plugin = point.load()
+    except ModuleNotFoundError as error:
+        own = error.name is None or error.name.partition(".")[0] == point.module.partition(".")[0]
+        extras = f"[{','.join(point.extras)}]" if point.extras else ""
+        remedy = "repair or uninstall that package" if own else f"pip install '{distribution}{extras}'"
+        raise PluginError(f"{described} cannot be imported ({error}): {remedy}") from error
     except Exception as error:  # a stranger's module may raise anything
         raise PluginError(
             f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"

@@ -11,6 +11,7 @@ While a :class:`Profiler` is active, the few places that everything passes throu
 optimizer's step, the loader's next batch) are wrapped in clocks; otherwise nothing is measured and nothing is slower.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .data import DataLoader
+from .errors import MinidlError
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
@@ -30,7 +32,11 @@ STEPS = 5
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that took time: ``part`` is "forward", "backward", "update" or "data"; times in seconds."""
+    """One thing that took time: ``part`` is "forward", "backward", "update" or "data"; times in seconds.
+
+    >>> Event("0", "Conv2D", "fft", "forward", start=0.0, seconds=0.5, flops=1e9, nbytes=0).part
+    'forward'
+    """
 
     layer: str
     op: str
@@ -44,7 +50,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Row:
-    """An op in a layer: its calls in one step, their time in ms, their operations and bytes."""
+    """An op in a layer: its calls in one step, their time in ms, their operations and bytes.
+
+    >>> Row("0", "Conv2D", "fft", calls=1, forward=2.0, backward=3.0, other=0.0, flops=1e9, nbytes=0).rate
+    200.0
+    """
 
     layer: str
     op: str
@@ -71,6 +81,11 @@ class Profiler:
     """Records all that minidl does inside a ``with`` block, on the thread that opened it.
 
     ``seconds`` is how long the block took. Not to be nested.
+
+    >>> with Profiler() as profiler:
+    ...     y = tensor([1.0]) + 2
+    >>> [event.op for event in profiler.events]
+    ['Add']
     """
 
     def __init__(self) -> None:
@@ -84,7 +99,8 @@ class Profiler:
         self._wrapped: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> "Profiler":
-        self._wrap(Op, "record", lambda run: staticmethod(self._timed_op(run)))
+        self._thread = threading.get_ident()
+        self._wrap(Op, "record", self._timed_op)
         self._wrap(Op, "gradients", self._timed_gradients)
         self._wrap(Module, "__call__", self._inside_layer)
         self._wrap(Optimizer, "step", self._timed_update)
@@ -105,9 +121,14 @@ class Profiler:
         self._started = time.perf_counter()
 
     def _wrap(self, owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
-        original = vars(owner)[name]
+        original, run = vars(owner)[name], getattr(owner, name)
+        timed = wrapper(run)
+
+        def here(*arguments: Any) -> Any:
+            return (timed if threading.get_ident() == self._thread else run)(*arguments)
+
         self._wrapped.append((owner, name, original))
-        setattr(owner, name, wrapper(getattr(owner, name)))
+        setattr(owner, name, staticmethod(here) if isinstance(original, staticmethod) else here)
 
     # The clocks
 
@@ -186,6 +207,8 @@ class Profiler:
 
         The last row is what lies between the recorded events: Python, and the graph.
         """
+        if by not in ("layer", "op"):
+            raise MinidlError(f"rows are sums by 'layer' or by 'op', got by={by!r}")
         found: dict[tuple[str, str, str], Row] = {}
         for event in self.events:
             key = (event.layer if by == "layer" else "", event.op, event.algorithm if by == "layer" else "")
@@ -269,18 +292,22 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
     """Run a model forward and backward on a batch ``x``, ``steps`` times after a warm-up, and say what took how long.
 
     What is differentiated is the sum of all outputs. Parameters, their gradients, buffers and the random numbers are
-    afterwards what they were.
+    afterwards what they were, and so is ``x``. Raises :class:`MinidlError` for less than one step.
     """
+    if steps < 1:
+        raise MinidlError(f"the number of steps must be >= 1, got {steps}")
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in _tensors(model)]
     random_state = default_rng.state
     place = model.parameters()[0].backend.name if model.parameters() else None
-    inputs = x if isinstance(x, Tensor) else tensor(x, backend=place)
+    # a tensor of its own: x keeps its gradient, and the graph that it came from
+    inputs = Tensor(x.data, x.requires_grad) if isinstance(x, Tensor) else tensor(x, backend=place)
     try:
         with Profiler() as profiler:
             for step in range(steps + 1):
                 if step == 1:
                     profiler.restart()
                 model.zero_grad()
+                inputs.zero_grad()
                 _sum(model(inputs)).backward()
         profiler.steps = steps
     finally:

@@ -50,19 +50,23 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
         shape: tuple[int, ...] = self.data.shape
         return shape
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return int(self.data.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The data type, NumPy's on every backend."""
         dtype: np.dtype[Any] = self.data.dtype
         return dtype
 
@@ -238,7 +242,7 @@ def _numbers_in(data: Any) -> Array:
 
 
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
-    """Run ``op.forward`` on the inputs; if one of them wants a gradient, the output remembers the op."""
+    """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
     try:
         backend, dtype = _common(inputs)
         operands = tuple([_operand(x, backend, dtype) for x in inputs])

@@ -49,7 +49,11 @@ _here = _Here()
 
 
 def get_num_threads() -> int:
-    """The number of threads that minidl computes on."""
+    """The number of threads that minidl computes on.
+
+    >>> get_num_threads() >= 1
+    True
+    """
     if _Settings.num_threads is None:
         text = os.environ.get("MINIDL_NUM_THREADS", "")
         if text and not (text.isdecimal() and int(text) >= 1):
@@ -65,9 +69,9 @@ def set_num_threads(count: int) -> None:
     1
     >>> set_num_threads(before)
     """
-    if count < 1:
-        raise MinidlError(f"the number of threads must be >= 1, got {count}")
-    _Settings.num_threads = count
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise MinidlError(f"the number of threads must be a whole number >= 1, got {count!r}")
+    _Settings.num_threads = int(count)
     _forget_pool()
 
 
@@ -79,6 +83,13 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
     """Call ``function`` on every item, on all threads; returns when all are done, raises the first error.
 
     ``operations`` is about how many that takes in all: a little is done by the calling thread alone.
+
+    >>> squares = np.zeros(3)
+    >>> def square(i):
+    ...     squares[i] = i * i
+    >>> for_each(square, range(3))
+    >>> squares
+    array([0., 1., 4.])
     """
     workers = min(get_num_threads(), len(items)) if operations >= SMALL else 1
     _single_threaded_blas()
@@ -120,6 +131,9 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, An
     """Uninitialised memory that the running thread keeps for the next call with the same name.
 
     It must not leave the function that asked for it: the next call overwrites it.
+
+    >>> scratch("example", (2, 3), np.float32).shape
+    (2, 3)
     """
     nbytes = prod(shape) * np.dtype(dtype).itemsize
     memory = _here.scratch.get(name)

@@ -36,7 +36,11 @@ LONGEST = 15
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook."""
+    """A figure that shows itself in a notebook.
+
+    >>> Picture(4, 3)._repr_png_()[1:4]
+    b'PNG'
+    """
 
     def __init__(self, width: float, height: float) -> None:
         super().__init__(figsize=(width, height), layout="constrained")
@@ -59,6 +63,9 @@ def images(
 
     Black is the smallest number of each picture and white its largest, or those of ``limits`` in all of them.
     ``signed`` is for kernels and gradients: blue below 0, white at 0, red above.
+
+    >>> len(images(np.ones((3, 8, 8)), titles=["a", "b", "c"]).axes)
+    3
     """
     rows = math.ceil(len(pictures) / columns)
     picture = Picture(size * min(columns, len(pictures)), (size + 0.25 * bool(titles)) * rows)
@@ -76,7 +83,10 @@ def images(
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the backward pass: which tensor's gradient was passed on, what each input got, and the sums so far."""
+    """A step of the backward pass: which tensor's gradient was passed on, what each input got, and the sums so far.
+
+    :class:`Graph` makes them.
+    """
 
     tensor: Tensor | None
     passed: list[tuple[Tensor, Any]]

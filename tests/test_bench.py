@@ -62,10 +62,10 @@ def test_what_auto_takes_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_does_not_support_the_layer_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = bench(capsys, "--stride=2")
-    assert "\nwinograd: does not support this layer\n" in out
+    assert "\nwinograd: does not support this layer on the backend 'numpy'\n" in out
     rows = rows_of(capsys, "--stride=2")
     assert rows.keys() == set(plugins.names("conv_algorithm"))
-    assert rows["shifted"] == {"name": "shifted", "reason": "does not support this layer"}
+    assert rows["shifted"] == {"name": "shifted", "reason": "does not support this layer on the backend 'numpy'"}
     assert rows["im2col"]["forward"] > 0
     status, out, _ = bench(capsys, "shifted", "--stride=2")
     assert status == 1

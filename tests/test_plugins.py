@@ -124,6 +124,22 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(
     assert reason in rows["bad"].reason
 
 
+@pytest.mark.parametrize(
+    ("point", "module", "remedy"),
+    [
+        ("minidl_fast:Fast", "import nowhere_at_all", "No module named 'nowhere_at_all'.: pip install 'minidl_fast'$"),
+        ("minidl_fast:Fast [gpu]", "import nowhere_at_all", r"pip install 'minidl_fast\[gpu\]'$"),
+        ("minidl_fast.gone:Fast [gpu]", "", "No module named 'minidl_fast.gone'.*: repair or uninstall that package$"),
+    ],
+)
+def test_a_plugin_that_is_known_but_not_wholly_installed_gets_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, module: str, remedy: str
+) -> None:
+    _install(tmp_path, monkeypatch, "minidl_fast", module, f"[minidl.layers]\nfast = {point}\n")
+    with pytest.raises(PluginError, match=f"layer 'fast' of the package minidl_fast 1.2 cannot be imported .*{remedy}"):
+        plugins.get("layer", "fast")
+
+
 def test_of_two_packages_that_announce_one_name_the_first_counts_and_both_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

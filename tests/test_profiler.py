@@ -1,6 +1,7 @@
 """The cost table: everything is counted once, and what was profiled is left as it was."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import minidl as md
 from minidl import nn, optim
 from minidl.callbacks import ProfileSteps
 from minidl.data import ArrayDataset, DataLoader
+from minidl.errors import MinidlError
 from minidl.op import Op
 
 IMAGES = np.random.default_rng(0).random((8, 20, 20, 8), np.float32)
@@ -55,6 +57,36 @@ def test_the_model_is_left_as_it_was() -> None:
     assert Op.record is before
 
 
+def test_the_input_is_left_as_it_was() -> None:
+    x = md.tensor(IMAGES, requires_grad=True)
+    (x * 3).sum().backward()
+    md.profile(network(), x)
+    assert np.array_equal(x.grad, np.full(IMAGES.shape, 3, np.float32))
+    (y := x * 2).retain_grad()
+    md.profile(network(), y)
+    y.sum().backward()  # the graph of y is still there
+    assert np.array_equal(x.grad, np.full(IMAGES.shape, 5, np.float32))
+
+
+def test_what_other_threads_do_is_not_recorded() -> None:
+    def other() -> None:
+        md.tensor(IMAGES).sum()
+
+    with md.Profiler() as profiler:
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        md.tensor(IMAGES).mean()
+    assert [event.op for event in profiler.events] == ["Mean"]
+
+
+def test_wrong_words_are_named() -> None:
+    with pytest.raises(MinidlError, match="the number of steps must be >= 1, got 0"):
+        md.profile(network(), IMAGES, steps=0)
+    with pytest.raises(MinidlError, match="by 'layer' or by 'op', got by='ops'"):
+        md.profile(network(), IMAGES, steps=1).table(by="ops")
+
+
 def test_clocks_are_taken_off_after_an_error() -> None:
     before = Op.record
     with pytest.raises(md.errors.ShapeError):
@@ -93,3 +125,16 @@ def test_the_files_of_a_training(tmp_path: Path) -> None:
     assert {event["cat"] for event in events} == {"forward", "backward", "update", "data"}
     assert all(event["ph"] == "X" and event["ts"] >= 0 and event["dur"] >= 0 for event in events)
     assert (tmp_path / "profile.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("batches", "steps"), [(1, 1), (3, 1), (5, 2)])
+def test_a_short_epoch_is_profiled_without_its_validation(tmp_path: Path, batches: int, steps: int) -> None:
+    model = network()
+    loader = DataLoader(ArrayDataset(np.tile(IMAGES, (batches, 1, 1, 1)), np.zeros(8 * batches, np.int64)), 8)
+    loss = nn.functional.softmax_cross_entropy
+    trainer = md.Trainer(model, loss, optim.SGD(model.parameters()), callbacks=[ProfileSteps(tmp_path)])
+    trainer.fit(loader, loader, epochs=1)
+    lines = (tmp_path / "profile.txt").read_text().splitlines()
+    assert lines[-1].startswith(f"one step of {steps}:")
+    (update,) = (line for line in lines if "SGD" in line)
+    assert update.split()[1] == "1"  # calls in a step

@@ -140,9 +140,12 @@ def test_the_environment_decides() -> None:
     assert done.stdout.strip() == "3"
 
 
-def test_fewer_than_one_thread_is_an_error() -> None:
-    with pytest.raises(MinidlError, match="must be >= 1, got 0"):
-        md.set_num_threads(0)
+@pytest.mark.parametrize("value", [0, 2.0, "2", True])
+def test_threads_are_a_whole_number_from_one_on(value: Any) -> None:
+    before = md.get_num_threads()
+    with pytest.raises(MinidlError, match=f"must be a whole number >= 1, got {value!r}"):
+        md.set_num_threads(value)
+    assert md.get_num_threads() == before
 
 
 def test_blas_is_limited_when_minidl_computes_and_not_before() -> None:

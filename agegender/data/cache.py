@@ -37,6 +37,17 @@ def cached(
 
     ``build(folder)`` writes ``images.npy`` and ``faces.json``, with ``ImageFile`` and ``write_records``. Two processes
     may build at once: the first one's result counts for both.
+
+    >>> import tempfile
+    >>> def build(folder):
+    ...     with ImageFile(folder, 2) as file:
+    ...         file.write(1, np.zeros((128, 128), np.uint8))
+    ...         file.finish([1])
+    ...     write_records(folder, [Record("b", 30, 1, -1, "a5")], [("a", "damaged")])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     faces = cached("mine", build, source="here", kind="mine", cache=Path(folder))
+    ...     len(faces), faces.names, faces.skipped
+    (1, ['b'], [('a', 'damaged')])
     """
     name = f"v{FORMAT_VERSION}|{IMAGE_SIZE}|{kind}|{identity}"
     key = f"{kind}-{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}"
@@ -54,7 +65,8 @@ def cached(
 class ImageFile:
     """``images.npy`` while it is written, row by row in any order; no more than a row is held in memory.
 
-    It is written to rather than mapped, because a full disk is an error to the one and kills the other.
+    It is written to rather than mapped, because a full disk is an error to the one and kills the other. Its use:
+    :func:`cached`.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
@@ -94,7 +106,7 @@ class ImageFile:
 
 
 def write_records(folder: Path, records: Iterable[Record], skipped: Iterable[tuple[str, str]]) -> None:
-    """Write ``faces.json``: a row for each image, in their order, and what was left out."""
+    """Write ``faces.json``, see :func:`cached`: a row for each image, in their order, and what was left out."""
     content = {"columns": Record._fields, "records": list(records), "skipped": list(skipped)}
     with (folder / "faces.json").open("w", encoding="ascii") as file:
         file.write(json.dumps(content))

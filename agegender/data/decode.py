@@ -26,7 +26,11 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 
 
 class Decoded(NamedTuple):
-    """The hash of a file, and the grey pixels uint8 ``(128, 128)`` or the reason why there are none."""
+    """The hash of a file, and the grey pixels uint8 ``(128, 128)`` or the reason why there are none.
+
+    >>> Decoded("a5", Unusable("empty file")).pixels
+    Unusable('empty file')
+    """
 
     digest: str
     pixels: Images | Unusable
@@ -39,6 +43,12 @@ def grey(encoded: bytes) -> Images:
     """Decode a picture to grey uint8 ``(128, 128)``; raises ``Unusable`` where that cannot be done.
 
     Rotates as EXIF says. Grey is the luma of ITU-R BT.601. A picture that isn't square is squeezed into a square.
+
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (200, 300), "white").save(file, "PNG")
+    >>> pixels = grey(file.getvalue())
+    >>> pixels.shape, pixels.dtype, int(pixels.min())
+    ((128, 128), dtype('uint8'), 255)
     """
     if not encoded:
         raise Unusable("empty file")
@@ -73,6 +83,9 @@ def decode_all(stream: Iterable[_Encoded]) -> Iterator[tuple[int, Decoded]]:
     """Decode numbered files on all cores, in their order, holding only a few chunks of them in memory at a time.
 
     A file may come as the reason why it could not be read.
+
+    >>> [(number, str(decoded.pixels)) for number, decoded in decode_all([(7, b"no picture")])]
+    [(7, 'not a picture')]
     """
     Image.init()  # loads Pillow's formats now, rather than while reading a stranger's file
     workers = min(get_num_threads(), 8)

@@ -77,7 +77,13 @@ def draw_person(person: Person, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 class Pen:
-    """Draws shapes, given in the coordinates of a face, on a canvas where the face has a random pose."""
+    """Draws shapes, given in the coordinates of a face, on a canvas where the face has a random pose.
+
+    >>> pen = Pen(np.random.default_rng(0))
+    >>> pen.oval(0, 0.5, 0.5, tone=255)
+    >>> pen.image.getbbox() is not None
+    True
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.image = Image.new("L", (SIZE * ZOOM, SIZE * ZOOM))

@@ -24,7 +24,11 @@ Kind: TypeAlias = str
 
 
 class Record(NamedTuple):
-    """One face but for its pixels. ``digest`` is the hash of its encoded file."""
+    """One face but for its pixels. ``digest`` is the hash of its encoded file.
+
+    >>> Record("26_1_3.jpg", age=26, gender=1, ethnicity=3, digest="a5").age
+    26
+    """
 
     name: str
     age: int
@@ -134,7 +138,15 @@ class Faces(Dataset):
 
 
 def write_skipped(faces: Faces, path: str | Path) -> None:
-    """Write a CSV file of every file left out, with the columns ``name`` and ``reason``."""
+    """Write a CSV file of every file left out, with the columns ``name`` and ``reason``.
+
+    >>> import tempfile
+    >>> faces = Faces.from_records(np.zeros((0, 128, 128), np.uint8), [], source="", skipped=[("a.jpg", "empty")])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_skipped(faces, f"{folder}/skipped.csv")
+    ...     Path(folder, "skipped.csv").read_text()
+    'name,reason\\na.jpg,empty\\n'
+    """
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([("name", "reason"), *faces.skipped])
     write_text(Path(path), table.getvalue())

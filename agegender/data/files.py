@@ -9,6 +9,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one step: a crash leaves the earlier file or the new one, never a part.
 
     Characters that UTF-8 cannot hold (parts of undecodable file names) are written as backslash escapes.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.txt", "all of it")
+    ...     (Path(folder) / "a.txt").read_text()
+    'all of it'
     """
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))

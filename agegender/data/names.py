@@ -14,7 +14,11 @@ _NAME = re.compile(r"([0-9]{1,3})_([0-9]{1,3})_(?:([0-9]{1,3})_)?[0-9]{8,}")
 
 
 class Label(NamedTuple):
-    """What a name says: years; 0 for male, 1 for female; 0 to 4, or -1 for an unknown ethnicity."""
+    """What a name says: years; 0 for male, 1 for female; 0 to 4, or -1 for an unknown ethnicity.
+
+    >>> Label(age=26, gender=1, ethnicity=UNKNOWN)
+    Label(age=26, gender=1, ethnicity=-1)
+    """
 
     age: int
     gender: int

@@ -32,6 +32,10 @@ class Person:
 
     Lengths are in half head heights: the head reaches from y = -1 (top of the skull) to y = 1 (chin), with x
     to the right and y downwards. Tones are grey levels, 0 black to 255 white. Strengths lie between 0 and 1.
+
+    >>> person = sample_person(3, 1, np.random.default_rng(0))
+    >>> person.age, person.gender, person.beard
+    (3, 1, 'none')
     """
 
     age: int  # years

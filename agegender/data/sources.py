@@ -61,7 +61,11 @@ _DAMAGE = (
 
 
 class Entry(NamedTuple):
-    """A file in a source. ``problem`` says what forbids to read it; ``position`` finds it again in an archive."""
+    """A file in a source. ``problem`` says what forbids to read it; ``position`` finds it again in an archive.
+
+    >>> Entry("UTKFace/1_0_0_20170101.jpg", 2048).problem
+    ''
+    """
 
     path: str
     size: int
@@ -70,7 +74,7 @@ class Entry(NamedTuple):
 
 
 class Source(ABC):
-    """A place that can list its files and read them one after the other."""
+    """A place that can list its files and read them one after the other; :func:`open_source` finds the right one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -108,7 +112,14 @@ class Source(ABC):
 
 
 def open_source(path: Path) -> Source:
-    """The source at ``path``, told by its content rather than its name; raises ``DataError`` for any other kind."""
+    """The source at ``path``, told by its content rather than its name; raises ``DataError`` for any other kind.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "1_0_0_20170101.jpg").write_bytes(b"...")
+    ...     [(entry.path, entry.size) for entry in open_source(Path(folder)).visible()]
+    [('1_0_0_20170101.jpg', 3)]
+    """
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -131,7 +142,7 @@ def open_source(path: Path) -> Source:
 
 
 class Folder(Source):
-    """A folder and everything below it. Links are not followed, as an archive's are not."""
+    """A folder, see :func:`open_source`, and all below it. Links are not followed, as an archive's are not."""
 
     def identity(self) -> str:
         """The hash of all names, sizes and times of change."""
@@ -170,7 +181,7 @@ class Folder(Source):
 
 
 class Tar(Source):
-    """A tar archive, compressed with gzip or not."""
+    """A tar archive, compressed with gzip or not; see :func:`open_source`."""
 
     def entries(self) -> Iterator[Entry]:
         with self._stream() as stream, tarfile.TarFile(fileobj=stream) as archive:
@@ -201,7 +212,7 @@ class Tar(Source):
 
 
 class Zip(Source):
-    """A zip archive."""
+    """A zip archive; see :func:`open_source`."""
 
     def entries(self) -> Iterator[Entry]:
         with _damage_reported(self.path, "unzip -t"), zipfile.ZipFile(self.path) as archive:
@@ -271,7 +282,11 @@ def _similar(path: Path) -> str:
 
 
 def data_sets() -> list[str]:
-    """The names of the data sets that need no path: the drawings, and what other packages bring."""
+    """The names of the data sets that need no path: the drawings, and what other packages bring.
+
+    >>> "drawn" in data_sets()
+    True
+    """
     return [name for name in plugins.names("dataset") if name != "utkface"]
 
 

@@ -19,7 +19,17 @@ _COLUMNS = ["name", "part"]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices of the training and validation faces, both ascending, and the names of all faces."""
+    """Indices of the training and validation faces, both ascending, and the names of all faces.
+
+    >>> import tempfile
+    >>> from agegender.data.faces import Record
+    >>> records = [Record(f"{age}.jpg", age, 0, -1, str(age)) for age in range(5)]
+    >>> faces = Faces.from_records(np.zeros((5, 128, 128), np.uint8), records, source="nowhere")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     split(faces).save(f"{folder}/split.csv")
+    ...     Split.load(f"{folder}/split.csv", faces).validation.size
+    1
+    """
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -79,7 +89,16 @@ def split(faces: Faces, fraction: float = 0.2, seed: int = 0) -> Split:
 
 
 def sample(faces: Faces, limit: int, seed: int = 0) -> Faces:
-    """``limit`` faces drawn at random, in their order; all of them if there are no more."""
+    """``limit`` faces drawn at random, in their order; all of them if there are no more.
+
+    Raises ``DataError`` for a limit below 2.
+
+    >>> from agegender.data.faces import Record
+    >>> records = [Record(f"{age}.jpg", age, 0, -1, str(age)) for age in range(5)]
+    >>> faces = Faces.from_records(np.zeros((5, 128, 128), np.uint8), records, source="nowhere")
+    >>> len(sample(faces, 3)), len(sample(faces, 9))
+    (3, 5)
+    """
     if limit < 2:
         raise DataError(f"the limit must be at least 2 faces, one to train with and one to validate, got {limit}")
     if limit >= len(faces):

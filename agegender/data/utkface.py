@@ -27,7 +27,7 @@ _ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 class Picture(NamedTuple):
-    """A file that is worth decoding."""
+    """A file that is worth decoding, as :func:`choose` finds it."""
 
     name: str
     label: Label
@@ -55,6 +55,14 @@ def read(path: Path, *, cache: Path | None = None, progress: Progress | None = N
 
     ``progress(done, total)`` is called now and then while pictures are decoded. Raises ``DataError`` if the source is
     missing, damaged or holds no face, or if more than a tenth of its pictures cannot be used.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("L", (64, 64)).save(f"{folder}/26_1_3_20170117.jpg")
+    ...     faces = read(Path(folder), cache=Path(folder) / ".cache")
+    ...     len(faces), faces.ages.tolist(), faces.images.shape
+    (1, [26], (1, 128, 128))
     """
     source = open_source(path)
 
@@ -65,7 +73,12 @@ def read(path: Path, *, cache: Path | None = None, progress: Progress | None = N
 
 
 def choose(entries: Sequence[Entry]) -> tuple[list[Picture], Skipped]:
-    """The pictures to read, sorted by name, and the files left out with the reasons."""
+    """The pictures to read, sorted by name, and the files left out with the reasons.
+
+    >>> pictures, skipped = choose([Entry("a/UTKFace/1_0_0_20170101.jpg", 9), Entry("b/1_0_0_20170101.jpg", 9)])
+    >>> [picture.entry.path for picture in pictures], skipped
+    (['a/UTKFace/1_0_0_20170101.jpg'], [('b/', '1 copies of pictures read elsewhere')])
+    """
     best: dict[str, Picture] = {}
     skipped: Skipped = []
     copies: Counter[str] = Counter()

@@ -13,7 +13,12 @@ CURVES = (("loss", "loss"), ("gender_accuracy", "gender accuracy"), ("age_mae", 
 
 
 def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, float]) -> "Picture":
-    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines."""
+    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines.
+
+    >>> row = {name: 1.0 for key, _ in CURVES for name in (key, f"val_{key}")}
+    >>> len(learning_curves([{"epoch": 1, **row}], {"age_mae": 14.8}).axes)
+    3
+    """
     figure = _figure(12, 3.6)
     epochs = [row["epoch"] for row in history]
     for position, (name, label) in enumerate(CURVES, start=1):
@@ -35,6 +40,10 @@ def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str
     """Faces (N, 128, 128, 1) with label and prediction below each; wrong genders in red.
 
     ``truth`` and ``predicted`` hold "gender" (0 or 1; predicted: a probability of 1) and "age" in years, (N, 1) each.
+
+    >>> said = {"gender": np.ones((2, 1)), "age": np.full((2, 1), 30.0)}
+    >>> len(predictions(np.zeros((2, 128, 128, 1)), said, said).axes)
+    2
     """
     columns = 6
     rows = -(-len(images) // columns)
@@ -64,6 +73,10 @@ def _figure(width: float, height: float) -> "Picture":
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities of label 1 from logits."""
+    """Probabilities of label 1 from logits.
+
+    >>> probabilities(np.array([0.0, 1e4]))
+    array([0.5, 1. ])
+    """
     chances: NDArray[Any] = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
     return chances

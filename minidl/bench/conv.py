@@ -217,7 +217,7 @@ def why_not(name: str, spec: ConvSpec) -> str:
     try:
         algorithm = plugins.build("conv_algorithm", name, backends.get("numpy"))
         if not algorithm.supports(spec):
-            return "does not support this layer"
+            return "does not support this layer on the backend 'numpy'"
         _results(algorithm, *_arrays(spec), spec)
     except MinidlError as error:
         return str(error)
@@ -276,7 +276,12 @@ def _pair(text: str) -> tuple[int, int]:
 
 
 def _padding(text: str) -> Padding:
-    return text if text in ("valid", "same") else _pair(text)  # type: ignore[return-value]
+    if text in ("valid", "same"):
+        return text  # type: ignore[return-value]
+    try:
+        return _pair(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or 'valid', or 'same'") from error
 
 
 def _check_size(spec: ConvSpec) -> None:

@@ -132,7 +132,7 @@ FRAMEWORKS: dict[str, tuple[str, Callable[[], Step]]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9, help="medians count (default: 9)")
     parser.add_argument("--steps", type=int, default=1000, help="steps in a round (default: 1000)")
     parser.add_argument("--json", action="store_true", help="print JSON, with every round")
 

@@ -13,7 +13,7 @@ Array = Any
 
 
 class AdamStep(NamedTuple):
-    """The constants of one step of Adam: ``lr`` and ``unbias`` make up for the short past of m and v."""
+    """A step of :class:`minidl.optim.Adam`: ``lr`` and ``unbias`` make up for the short past of m and v."""
 
     lr: float
     unbias: float
@@ -24,7 +24,15 @@ class AdamStep(NamedTuple):
 
 
 class ReferenceKernels:
-    """The kernels in terms of ``xp``, a module with NumPy's functions."""
+    """The kernels in terms of ``xp``, a module with NumPy's functions.
+
+    >>> import numpy as np
+    >>> from minidl.kernels.window import sliding_window
+    >>> kernels = ReferenceKernels()
+    >>> kernels.xp = np
+    >>> kernels.avg_pool(np.arange(4.0).reshape(1, 2, 2, 1), sliding_window(2, 2, 2, 2, 0)).item()
+    1.5
+    """
 
     xp: Any
 
@@ -117,5 +125,11 @@ class ReferenceKernels:
 
 
 def argmax_dtype(xp: Any, window: Window) -> Any:
-    """One byte names a tap of any usual pooling window."""
+    """One byte names a tap of any usual pooling window.
+
+    >>> import numpy as np
+    >>> from minidl.kernels.window import sliding_window
+    >>> argmax_dtype(np, sliding_window(4, 4, 2, 2, 0)).__name__
+    'uint8'
+    """
     return xp.uint8 if window.KH * window.KW <= 256 else xp.int32

@@ -83,7 +83,13 @@ class Window:
 
 
 def pad(xp: Any, x: Any, window: Window, value: float = 0.0) -> Any:
-    """The batch ``x`` (N, H, W, C) with ``value`` around each image; ``x`` itself where there is no padding."""
+    """The batch ``x`` (N, H, W, C) with ``value`` around each image; ``x`` itself where there is no padding.
+
+    >>> import numpy as np
+    >>> window = sliding_window(2, 2, kernel=3, stride=1, padding=1)
+    >>> pad(np, np.ones((1, 2, 2, 1)), window).shape
+    (1, 4, 4, 1)
+    """
     return xp.pad(x, window.padding, constant_values=value) if window.padded else x
 
 
@@ -113,7 +119,14 @@ def sliding_window(H: int, W: int, kernel: Pair, stride: Pair, padding: Padding)
 
 
 def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -> Window:
-    """The :class:`Window` of a pooling, for which each must meet at least one pixel: so the padding is smaller."""
+    """The :class:`Window` of a pooling, for which each must meet at least one pixel: so the padding is smaller.
+
+    Raises :class:`ShapeError` as :func:`sliding_window` does, and for more padding.
+
+    >>> window = pooling_window(5, 6, 2, 2, 0)
+    >>> window.OH, window.OW
+    (2, 3)
+    """
     window = sliding_window(H, W, size, stride, padding)
     if max(window.top, window.bottom) >= window.KH or max(window.left, window.right) >= window.KW:
         raise ShapeError(
@@ -124,13 +137,22 @@ def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -
 
 
 def require_images(shape: tuple[int, ...]) -> None:
-    """Raise :class:`ShapeError` unless a shape is that of images (N, H, W, C)."""
+    """Raise :class:`ShapeError` unless a shape is that of images (N, H, W, C).
+
+    >>> require_images((28, 28))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: expected images (N, H, W, C), got (28, 28). Images have four axes...
+    """
     if len(shape) != 4:
         raise ShapeError(f"expected images (N, H, W, C), got {shape}. {missing_axes(shape)}")
 
 
 def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
-    """What to do with a shape that has not the four axes of images, where so many ``channels`` are expected."""
+    """What to do with a shape that has not the four axes of images, where so many ``channels`` are expected.
+
+    >>> missing_axes((8, 28, 28), channels=1)
+    'Grey images need an axis for their one channel: x.reshape(8, 28, 28, 1).'
+    """
     if len(shape) != 3:
         return "Images have four axes: put this before any Flatten, or use x.reshape(N, H, W, C)."
     sizes = ", ".join(map(str, shape))
@@ -140,7 +162,13 @@ def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
 
 
 def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:
-    """``(value, value)`` for a number, the pair itself for a pair; both at least ``least``."""
+    """``(value, value)`` for a number, the pair itself for a pair; both at least ``least``.
+
+    Raises :class:`ShapeError` for anything else; ``what`` is named in it.
+
+    >>> pair(2, "the stride"), pair((1, 2), "the stride")
+    ((2, 2), (1, 2))
+    """
     first, second = _two(value, what)
     if not (_is_size(first, least) and _is_size(second, least)):
         raise ShapeError(f"{what} must be a whole number >= {least} or a tuple of two, got {value!r}")

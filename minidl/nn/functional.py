@@ -252,7 +252,12 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
 
 
 def check_rate(rate: float) -> None:
-    """Raise :class:`MinidlError` unless ``rate`` is a rate of dropout."""
+    """Raise :class:`MinidlError` unless ``rate`` is a rate of dropout.
+
+    >>> check_rate(50)
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: Dropout: the dropout rate must be in 0 <= rate < 1, got 50: 0.5 drops one half
+    """
     if not 0 <= rate < 1:
         raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate}: 0.5 drops one half", "Dropout")
 
@@ -363,7 +368,12 @@ def _target(b: Any, a: Any) -> Any:
 
 
 def require_tensor(x: Any) -> None:
-    """Raise :class:`MinidlError` for what is neither a tensor nor an array, such as a whole batch."""
+    """Raise :class:`MinidlError` for what is neither a tensor nor an array, such as a whole batch.
+
+    >>> require_tensor([1.0])
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected a tensor, got list: use md.tensor(...), and take the inputs out of a batch first
+    """
     if not hasattr(x, "dtype"):
         raise MinidlError(
             f"expected a tensor, got {type(x).__name__}: use md.tensor(...), and take the inputs out of a batch first"
@@ -371,7 +381,7 @@ def require_tensor(x: Any) -> None:
 
 
 def require_floats(x: Any) -> None:
-    """Raise unless a layer with weights can compute from ``x``: from a tensor or an array, but not from raw pixels."""
+    """Like :func:`require_tensor`, and :class:`DtypeError` for raw pixels, which no layer with weights takes."""
     require_tensor(x)
     if x.dtype.kind == "u":
         raise DtypeError(

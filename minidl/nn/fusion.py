@@ -21,7 +21,13 @@ PATTERN = (Conv2D, ReLU, MaxPooling2D)
 
 
 def run(modules: Sequence[Module], x: Any) -> Any:
-    """The modules one after another, fused where possible."""
+    """The modules one after another, fused where possible.
+
+    >>> import numpy as np
+    >>> layers = [Conv2D(1, 2, 3), ReLU(), MaxPooling2D(2)]
+    >>> run(layers, Tensor(np.ones((1, 6, 6, 1), np.float32))).shape
+    (1, 2, 2, 2)
+    """
     position = 0
     while position < len(modules):
         group = modules[position : position + len(PATTERN)]

@@ -13,7 +13,12 @@ from .module import Module
 
 @dataclass(frozen=True)
 class Row:
-    """A layer: its path and class, the shape of its output for a batch (N, ...), and what it costs for one sample."""
+    """A layer: its path and class, the shape of its output for a batch (N, ...), and what it costs for one sample.
+
+    >>> from minidl import nn
+    >>> summary(nn.Dense(8, 4), (8,)).rows[0]
+    Row(path='', kind='Dense', output=(1, 4), parameters=36, activation_bytes=16, flops=68)
+    """
 
     path: str
     kind: str
@@ -30,6 +35,11 @@ class Summary:
     ``parameter_bytes`` is the memory of all parameters and buffers, ``activation_bytes`` that of the layers' outputs
     for one sample, ``flops`` the floating-point operations of one sample's forward pass, a multiplication and an
     addition counting as two.
+
+    >>> from minidl import nn
+    >>> table = summary(nn.Dense(8, 4), (8,))
+    >>> table.parameters, table.parameter_bytes, table.activation_bytes, table.flops
+    (36, 144, 16, 68)
     """
 
     rows: tuple[Row, ...]

@@ -16,6 +16,13 @@ class Conv2D(Op):
     """y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
 
     The gradient for w correlates x with dy, the gradient for x spreads dy over the windows again, and b gets the sum.
+
+    Raises :class:`ShapeError` for sizes that do not fit each other.
+
+    >>> import numpy as np
+    >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
+    >>> Conv2D.apply(x, w, stride=1).shape
+    (1, 2, 2, 2)
     """
 
     def __init__(self, stride: Pair = 1, padding: Padding = 0, algorithm: str = "auto") -> None:
@@ -41,7 +48,13 @@ class Conv2D(Op):
 
 
 def conv_spec(x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding) -> ConvSpec:
-    """The sizes of a convolution; raises :class:`ShapeError` if the arrays do not fit each other."""
+    """The sizes of a convolution; raises :class:`ShapeError` if the arrays do not fit each other.
+
+    >>> import numpy as np
+    >>> spec = conv_spec(np.ones((1, 4, 5, 1)), np.ones((3, 3, 1, 2)), None, stride=1, padding=0)
+    >>> spec.output_shape, spec.flops
+    ((1, 2, 3, 2), 228)
+    """
     if w.ndim != 4 or w.size == 0:
         raise ShapeError(f"expected weights (KH, KW, C_in, C_out) without empty axes, got {w.shape}")
     KH, KW, C, K = w.shape
@@ -62,5 +75,9 @@ def _hint(shape: tuple[int, ...], C: int, K: int) -> str:
 
 
 def frozen(value: Any) -> Any:
-    """Lists as tuples, so that sizes can be looked up."""
+    """Lists as tuples, so that sizes can be looked up.
+
+    >>> frozen([[1, 1], [0, 2]])
+    ((1, 1), (0, 2))
+    """
     return tuple(frozen(part) for part in value) if isinstance(value, list) else value

@@ -15,6 +15,9 @@ class Dropout(Op):
 
     Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014), in the "inverted"
     form that needs no change at test time. The mask is drawn on the host, so it is the same on every backend.
+
+    >>> sorted(set(Dropout.apply([1.0] * 9, rate=0.5, rng=Generator(0)).numpy().tolist()))
+    [0.0, 2.0]
     """
 
     def __init__(self, rate: float, rng: Generator) -> None:

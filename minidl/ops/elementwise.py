@@ -1,7 +1,8 @@
 """Ops that treat every element on its own, after NumPy's broadcasting.
 
-In each class ``dy`` is the gradient for the output y; what it returns are the gradients for the inputs, by the chain
-rule. They may have the broadcast shape: :meth:`minidl.op.Op.gradients` sums it away.
+Inputs have any shapes that broadcast, others are a :class:`minidl.errors.ShapeError`, and one float dtype; y has the
+broadcast shape and that dtype. In each class ``dy`` is the gradient for the output y; what it returns are the gradients
+for the inputs, by the chain rule. They may have the broadcast shape: :meth:`minidl.op.Op.gradients` sums it away.
 """
 
 from typing import Any
@@ -14,7 +15,11 @@ Array = Any
 
 @register("op", "add")
 class Add(Op):
-    """y = a + b"""
+    """y = a + b
+
+    >>> Add.apply([1.0, 2.0], 3.0)
+    tensor([4., 5.])
+    """
 
     def forward(self, a: Array, b: Array) -> Array:
         return a + b
@@ -25,7 +30,11 @@ class Add(Op):
 
 @register("op", "sub")
 class Sub(Op):
-    """y = a - b"""
+    """y = a - b
+
+    >>> Sub.apply([1.0, 2.0], 3.0)
+    tensor([-2., -1.])
+    """
 
     def forward(self, a: Array, b: Array) -> Array:
         return a - b
@@ -36,7 +45,11 @@ class Sub(Op):
 
 @register("op", "mul")
 class Mul(Op):
-    """y = a b"""
+    """y = a b
+
+    >>> Mul.apply([1.0, 2.0], 3.0)
+    tensor([3., 6.])
+    """
 
     def forward(self, a: Array, b: Array) -> Array:
         self.save(a, b)
@@ -50,7 +63,11 @@ class Mul(Op):
 
 @register("op", "div")
 class Div(Op):
-    """y = a / b"""
+    """y = a / b
+
+    >>> Div.apply([3.0, 6.0], 4.0)
+    tensor([0.75, 1.5 ])
+    """
 
     def forward(self, a: Array, b: Array) -> Array:
         self.save(a, b)
@@ -64,7 +81,11 @@ class Div(Op):
 
 @register("op", "neg")
 class Neg(Op):
-    """y = -x"""
+    """y = -x
+
+    >>> Neg.apply([1.0, -2.0])
+    tensor([-1.,  2.])
+    """
 
     def forward(self, x: Array) -> Array:
         return -x
@@ -75,7 +96,11 @@ class Neg(Op):
 
 @register("op", "pow")
 class Pow(Op):
-    """y = x ** p. For x <= 0 there is no derivative by p: it counts as 0."""
+    """y = x ** p. For x <= 0 there is no derivative by p: it counts as 0.
+
+    >>> Pow.apply([2.0, 3.0], 2.0)
+    tensor([4., 9.])
+    """
 
     def forward(self, x: Array, p: Array) -> Array:
         y = x**p
@@ -98,7 +123,11 @@ class Pow(Op):
 
 @register("op", "exp")
 class Exp(Op):
-    """y = e^x"""
+    """y = e^x
+
+    >>> Exp.apply([0.0])
+    tensor([1.])
+    """
 
     def forward(self, x: Array) -> Array:
         y = self.xp.exp(x)
@@ -112,7 +141,11 @@ class Exp(Op):
 
 @register("op", "log")
 class Log(Op):
-    """y = ln x"""
+    """y = ln x
+
+    >>> Log.apply([1.0, 2.0])
+    tensor([0.       , 0.6931472])
+    """
 
     def forward(self, x: Array) -> Array:
         self.save(x)
@@ -125,7 +158,11 @@ class Log(Op):
 
 @register("op", "sqrt")
 class Sqrt(Op):
-    """y = sqrt(x)"""
+    """y = sqrt(x)
+
+    >>> Sqrt.apply([4.0, 9.0])
+    tensor([2., 3.])
+    """
 
     def forward(self, x: Array) -> Array:
         y = self.xp.sqrt(x)
@@ -139,7 +176,11 @@ class Sqrt(Op):
 
 @register("op", "abs")
 class Abs(Op):
-    """y = |x|, with derivative 0 at 0"""
+    """y = |x|, with derivative 0 at 0
+
+    >>> Abs.apply([-3.0, 3.0])
+    tensor([3., 3.])
+    """
 
     def forward(self, x: Array) -> Array:
         self.save(x)
@@ -152,7 +193,11 @@ class Abs(Op):
 
 @register("op", "relu")
 class ReLU(Op):
-    """y = max(x, 0), with derivative 0 at 0"""
+    """y = max(x, 0), with derivative 0 at 0
+
+    >>> ReLU.apply([-1.0, 2.0])
+    tensor([0., 2.])
+    """
 
     def forward(self, x: Array) -> Array:
         y = self.backend.relu(x)
@@ -166,7 +211,11 @@ class ReLU(Op):
 
 @register("op", "leaky_relu")
 class LeakyReLU(Op):
-    """y = x where x > 0, else slope x, with derivative ``slope`` at 0"""
+    """y = x where x > 0, else slope x, with derivative ``slope`` at 0
+
+    >>> LeakyReLU.apply([-1.0, 2.0], slope=0.1)
+    tensor([-0.1,  2. ])
+    """
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = slope
@@ -182,7 +231,11 @@ class LeakyReLU(Op):
 
 @register("op", "sigmoid")
 class Sigmoid(Op):
-    """y = 1 / (1 + e^-x)"""
+    """y = 1 / (1 + e^-x)
+
+    >>> Sigmoid.apply([0.0, 1e4])
+    tensor([0.5, 1. ])
+    """
 
     def forward(self, x: Array) -> Array:
         y = sigmoid(self.xp, x)
@@ -195,14 +248,23 @@ class Sigmoid(Op):
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
-    """The logistic function of an array, without overflow: e^-|x| is never above 1."""
+    """The logistic function of an array, without overflow: e^-|x| is never above 1.
+
+    >>> import numpy as np
+    >>> sigmoid(np, np.array([0.0, -1e4]))
+    array([0.5, 0. ])
+    """
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
 
 
 @register("op", "tanh")
 class Tanh(Op):
-    """y = tanh x"""
+    """y = tanh x
+
+    >>> Tanh.apply([0.0, 20.0])
+    tensor([0., 1.])
+    """
 
     def forward(self, x: Array) -> Array:
         y = self.xp.tanh(x)
@@ -229,7 +291,11 @@ class _Choice(Op):
 
 @register("op", "maximum")
 class Maximum(_Choice):
-    """y = max(a, b); of equal values a counts, and NaN wins"""
+    """y = max(a, b); of equal values a counts, and NaN wins
+
+    >>> Maximum.apply([1.0, 5.0], 3.0)
+    tensor([3., 5.])
+    """
 
     def forward(self, a: Array, b: Array) -> Array:
         return self.choose((a >= b) | (a != a), a, b)
@@ -237,7 +303,11 @@ class Maximum(_Choice):
 
 @register("op", "minimum")
 class Minimum(_Choice):
-    """y = min(a, b); of equal values a counts, and NaN wins"""
+    """y = min(a, b); of equal values a counts, and NaN wins
+
+    >>> Minimum.apply([1.0, 5.0], 3.0)
+    tensor([1., 3.])
+    """
 
     def forward(self, a: Array, b: Array) -> Array:
         return self.choose((a <= b) | (a != a), a, b)
@@ -245,7 +315,11 @@ class Minimum(_Choice):
 
 @register("op", "where")
 class Where(_Choice):
-    """y = a where the condition (an array of booleans) holds, else b"""
+    """y = a where the condition (an array of booleans) holds, else b
+
+    >>> Where.apply([1.0, 2.0], 0.0, condition=[True, False])
+    tensor([1., 0.])
+    """
 
     def __init__(self, condition: Array) -> None:
         self.condition = condition
@@ -256,7 +330,11 @@ class Where(_Choice):
 
 @register("op", "clip")
 class Clip(Op):
-    """y = min(max(x, low), high), with derivative 1 at both ends"""
+    """y = min(max(x, low), high), with derivative 1 at both ends
+
+    >>> Clip.apply([-1.0, 0.5, 9.0], low=0.0, high=1.0)
+    tensor([0. , 0.5, 1. ])
+    """
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         self.low, self.high = low, high

@@ -15,6 +15,12 @@ class Conv2DReLUMaxPool2D(Op):
     """y = max_pool2d(relu(conv2d(x, w, b)))
 
     The algorithm, the sizes and the window of the pooling are worked out by :mod:`minidl.nn.fusion`.
+
+    >>> import numpy as np
+    >>> from minidl import nn, tensor
+    >>> layers = nn.Sequential(nn.Conv2D(1, 2, 3), nn.ReLU(), nn.MaxPooling2D(2))
+    >>> layers(tensor(np.ones((1, 6, 6, 1), np.float32))).op.name
+    'Conv2DReLUMaxPool2D'
     """
 
     def __init__(self, algorithm: ConvAlgorithm, spec: ConvSpec, pool: Window) -> None:

@@ -15,6 +15,11 @@ class MatMul(Op):
     """y = a b, with NumPy's rules: 1-D operands are vectors, leading axes are stacks of matrices
 
     For matrices da = dy b^T and db = a^T dy.
+
+    Raises :class:`ShapeError` where the last axis of a does not match the rows of b.
+
+    >>> MatMul.apply([[1.0, 2.0]], [[3.0], [4.0]])
+    tensor([[11.]])
     """
 
     def forward(self, a: Array, b: Array) -> Array:

@@ -15,6 +15,10 @@ class BatchNorm(Op):
 
     Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. After the forward pass ``mean`` and ``var`` (C,) are
     those of this batch, for the layer's running averages.
+
+    >>> BatchNorm.apply([[1.0], [3.0]], [1.0], [0.0], eps=0.0)
+    tensor([[-1.],
+            [ 1.]])
     """
 
     mean: Array
@@ -48,7 +52,13 @@ class BatchNorm(Op):
 
 
 def check_channels(x: Array, gamma: Array, beta: Array) -> None:
-    """Raise :class:`ShapeError` unless the last axis of ``x`` has as many channels as there are parameters."""
+    """Raise :class:`ShapeError` unless the last axis of ``x`` has as many channels as there are parameters.
+
+    >>> import numpy as np
+    >>> check_channels(np.ones((2, 3)), np.ones(4), np.ones(4))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: expected input (N, ..., C=4) with N >= 1, got (2, 3)...
+    """
     if x.ndim < 2 or x.size == 0 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         C = gamma.shape[0]
         hint = (

@@ -1,4 +1,7 @@
-"""Pooling over the windows of an image (N, H, W, C)."""
+"""Pooling over the windows of an image (N, H, W, C), giving (N, OH, OW, C).
+
+Both raise :class:`minidl.errors.ShapeError` for other shapes, and where the window does not fit.
+"""
 
 from typing import Any
 
@@ -28,7 +31,13 @@ class _Pool2D(Op):
 
 @register("op", "max_pool2d")
 class MaxPool2D(_Pool2D):
-    """y = maximum under each window; its gradient goes to that element, of equal ones to the first"""
+    """y = maximum under each window; its gradient goes to that element, of equal ones to the first
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> MaxPool2D.apply(x, size=2).item()
+    4.0
+    """
 
     def forward(self, x: Array) -> Array:
         y, argmax = self.backend.max_pool(x, self.slide_over(x))
@@ -42,7 +51,13 @@ class MaxPool2D(_Pool2D):
 
 @register("op", "avg_pool2d")
 class AvgPool2D(_Pool2D):
-    """y = mean under each window, of the pixels that are not padding"""
+    """y = mean under each window, of the pixels that are not padding
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> AvgPool2D.apply(x, size=2).item()
+    2.5
+    """
 
     def forward(self, x: Array) -> Array:
         return self.backend.avg_pool(x, self.slide_over(x))

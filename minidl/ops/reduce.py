@@ -1,4 +1,8 @@
-"""Ops that reduce axes: sum, mean, max, min, var."""
+"""Ops that reduce axes: sum, mean, max, min, var.
+
+``axis`` is one axis, several, or None for all; with ``keepdims`` they stay, of size 1. All raise
+:class:`minidl.errors.ShapeError` for an axis that does not exist and, but for sum, where there is nothing to reduce.
+"""
 
 from math import prod
 from typing import Any
@@ -49,7 +53,11 @@ class _Reduction(Op):
 
 @register("op", "sum")
 class Sum(_Reduction):
-    """y = sum of x over the axes"""
+    """y = sum of x over the axes
+
+    >>> Sum.apply([[1.0, 2.0], [3.0, 5.0]], axis=0)
+    tensor([4., 7.])
+    """
 
     def forward(self, x: Array) -> Array:
         self.x_shape, self.kept_shape = x.shape, self.kept(x)
@@ -61,7 +69,12 @@ class Sum(_Reduction):
 
 @register("op", "mean")
 class Mean(_Reduction):
-    """y = mean of x over the axes"""
+    """y = mean of x over the axes
+
+    >>> Mean.apply([[1.0, 2.0], [3.0, 5.0]], axis=1, keepdims=True)
+    tensor([[1.5],
+            [4. ]])
+    """
 
     def forward(self, x: Array) -> Array:
         self.x_shape, self.kept_shape, self.n = x.shape, self.kept(x), self.count(x)
@@ -73,7 +86,11 @@ class Mean(_Reduction):
 
 @register("op", "var")
 class Var(_Reduction):
-    """y = mean of (x - mean of x)^2 over the axes: the variance with ddof 0"""
+    """y = mean of (x - mean of x)^2 over the axes: the variance with ddof 0
+
+    >>> Var.apply([1.0, 3.0])
+    tensor(1.)
+    """
 
     def forward(self, x: Array) -> Array:
         self.kept_shape, self.n = self.kept(x), self.count(x)
@@ -117,7 +134,11 @@ class _Extremum(_Reduction):
 
 @register("op", "max")
 class Max(_Extremum):
-    """y = maximum of x over the axes"""
+    """y = maximum of x over the axes
+
+    >>> Max.apply([[1.0, 2.0], [3.0, 5.0]], axis=0)
+    tensor([3., 5.])
+    """
 
     def find(self, lines: Array) -> Array:
         return lines.argmax(axis=-1)
@@ -125,7 +146,11 @@ class Max(_Extremum):
 
 @register("op", "min")
 class Min(_Extremum):
-    """y = minimum of x over the axes"""
+    """y = minimum of x over the axes
+
+    >>> Min.apply([[1.0, 2.0], [3.0, 5.0]], axis=0)
+    tensor([1., 2.])
+    """
 
     def find(self, lines: Array) -> Array:
         return lines.argmin(axis=-1)

@@ -1,4 +1,7 @@
-"""Ops that move elements without changing their values: shape, selection, joining, padding, dtype and backend."""
+"""Ops that move elements without changing their values: shape, selection, joining, padding, dtype and backend.
+
+Their gradients move the elements back. All raise :class:`minidl.errors.ShapeError` for shapes that do not allow it.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,11 @@ class _Move(Op):
 
 @register("op", "reshape")
 class Reshape(_Move):
-    """y = the elements of x, in order, in another shape; one size may be -1"""
+    """y = the elements of x, in order, in another shape; one size may be -1
+
+    >>> Reshape.apply([1.0, 2.0, 3.0, 4.0], shape=(2, -1)).shape
+    (2, 2)
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -43,7 +50,11 @@ class Reshape(_Move):
 
 @register("op", "transpose")
 class Transpose(_Move):
-    """y = x with its axes in another order (reversed by default)"""
+    """y = x with its axes in another order (reversed by default)
+
+    >>> Transpose.apply([[1.0, 2.0, 3.0]]).shape
+    (3, 1)
+    """
 
     def __init__(self, axes: tuple[int, ...] | None = None) -> None:
         self.axes = axes
@@ -63,7 +74,11 @@ class Transpose(_Move):
 
 @register("op", "getitem")
 class GetItem(_Move):
-    """y = x[index], with NumPy's indices: numbers, slices, lists, arrays, boolean masks, None and ..."""
+    """y = x[index], with NumPy's indices: numbers, slices, lists, arrays, boolean masks, None and ...
+
+    >>> GetItem.apply([1.0, 2.0, 3.0], index=[2, 0, 0])
+    tensor([3., 1., 1.])
+    """
 
     def __init__(self, index: Any) -> None:
         self.index = index
@@ -96,7 +111,11 @@ class GetItem(_Move):
 
 @register("op", "concatenate")
 class Concatenate(_Move):
-    """y = the inputs one after another along an axis"""
+    """y = the inputs one after another along an axis
+
+    >>> Concatenate.apply([1.0], [2.0, 3.0])
+    tensor([1., 2., 3.])
+    """
 
     def __init__(self, axis: int = 0) -> None:
         self.axis = axis
@@ -118,7 +137,11 @@ class Concatenate(_Move):
 
 @register("op", "stack")
 class Stack(_Move):
-    """y = the inputs, all of one shape, side by side along a new axis"""
+    """y = the inputs, all of one shape, side by side along a new axis
+
+    >>> Stack.apply([1.0, 2.0], [3.0, 4.0], axis=1).shape
+    (2, 2)
+    """
 
     def __init__(self, axis: int = 0) -> None:
         self.axis = axis
@@ -135,7 +158,11 @@ class Stack(_Move):
 
 @register("op", "pad")
 class Pad(_Move):
-    """y = x with ``value`` around it; widths are ((before, after), ...) for each axis"""
+    """y = x with ``value`` around it; widths are ((before, after), ...) for each axis
+
+    >>> Pad.apply([1.0, 2.0], widths=((1, 2),))
+    tensor([0., 1., 2., 0., 0.])
+    """
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
         self.widths, self.value = widths, value
@@ -152,7 +179,11 @@ class Pad(_Move):
 
 @register("op", "broadcast_to")
 class BroadcastTo(_Move):
-    """y = x repeated to a shape, by NumPy's rules of broadcasting"""
+    """y = x repeated to a shape, by NumPy's rules of broadcasting
+
+    >>> BroadcastTo.apply([1.0, 2.0], shape=(3, 2)).shape
+    (3, 2)
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -170,7 +201,11 @@ class BroadcastTo(_Move):
 
 @register("op", "cast")
 class Cast(_Move):
-    """y = x in another dtype"""
+    """y = x in another dtype
+
+    >>> Cast.apply([1.0, 2.0], dtype="float64").dtype
+    dtype('float64')
+    """
 
     keeps_dtype = False
 
@@ -187,7 +222,12 @@ class Cast(_Move):
 
 @register("op", "transfer")
 class Transfer(_Move):
-    """y = x on another backend"""
+    """y = x on another backend
+
+    >>> from minidl import backends
+    >>> Transfer.apply([1.0, 2.0], backend=backends.get("numpy"))
+    tensor([1., 2.])
+    """
 
     def __init__(self, backend: "Backend") -> None:
         self.there = backend

@@ -13,7 +13,11 @@ from .kit import Report, Subject, distance, furthest, numbers, require, same_bit
 
 
 class BackendSubject(Subject):
-    """A backend, by its registered name; its one example is the backend itself."""
+    """A backend, by its registered name; its one example is the backend itself.
+
+    >>> BackendSubject("numpy").run().count("failed")
+    0
+    """
 
     kind: ClassVar[str] = "backend"
 
@@ -82,7 +86,8 @@ def _trained(backend: str) -> Mapping[str, Any]:
 def check_backend(backend: type[Backend] | str, *, skip: Mapping[str, str] | None = None) -> Report:
     """Run all checks of a backend: its registered name, or its class, which is registered under its ``name``.
 
-    Raises :class:`CheckError` that lists what failed, and :class:`BackendError` where the backend cannot be used.
+    Raises :class:`minidl.testing.CheckError` that lists what failed, and :class:`minidl.errors.BackendError` where the
+    backend cannot be used.
 
     >>> from minidl.testing.strict import StrictBackend
     >>> check_backend(StrictBackend).count("failed")

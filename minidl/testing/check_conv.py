@@ -32,7 +32,11 @@ POOLS = ((2, 2), (3, 2), (2, 3), ((1, 2), (2, 1)))
 
 @dataclass(frozen=True)
 class ConvExample:
-    """The sizes of a convolution: x (N, H, W, C), w (KH, KW, C, K), stride and padding."""
+    """The sizes of a convolution: x (N, H, W, C), w (KH, KW, C, K), stride and padding.
+
+    >>> ConvExample((1, 5, 5, 2), (3, 3, 2, 4), {"padding": 1}).arrays()[-1].output_shape
+    (1, 5, 5, 4)
+    """
 
     x: tuple[int, int, int, int]
     w: tuple[int, int, int, int]
@@ -51,7 +55,7 @@ class ConvExample:
 
 
 class ConvAlgorithmSubject(Subject):
-    """A convolution algorithm, on a backend, with convolutions to try it on."""
+    """A convolution algorithm, on a backend, with convolutions to try it on, each a :class:`ConvExample`."""
 
     kind: ClassVar[str] = "conv_algorithm"
 
@@ -224,6 +228,10 @@ def conv_subject(name: str, algorithm: type[ConvAlgorithm], examples: Iterable[C
     """The algorithm on the first backend where it supports any of the examples.
 
     Raises :class:`MinidlError` if there is none.
+
+    >>> from minidl.kernels.conv import Direct
+    >>> conv_subject("direct", Direct, [ConvExample((1, 5, 5, 2), (3, 3, 2, 4))]).run().count("failed")
+    0
     """
     examples, reasons = list(examples), []
     for backend in ("numpy", *other_backends(), "emulated"):
@@ -247,7 +255,7 @@ def check_conv_algorithm(
     """Run all checks of a convolution algorithm: its class, or a registered name.
 
     It is tried on those of the examples (by default kernels, strides and paddings of all kinds, on small images) that
-    it supports. Raises :class:`CheckError` that lists what failed.
+    it supports. Raises :class:`minidl.testing.CheckError` that lists what failed.
 
     >>> check_conv_algorithm("direct").count("failed")
     0

@@ -16,7 +16,12 @@ SAMPLES = 16
 
 
 class DatasetSubject(Subject):
-    """A data set; its one example is the data set itself."""
+    """A data set; its one example is the data set itself.
+
+    >>> from minidl.data import ArrayDataset
+    >>> DatasetSubject("numbers", ArrayDataset(np.arange(5))).run().count("failed")
+    0
+    """
 
     kind: ClassVar[str] = "dataset"
 
@@ -118,7 +123,7 @@ def _structure(sample: Any) -> Any:
 def check_dataset(dataset: Dataset | str, *, skip: Mapping[str, str] | None = None, **options: Any) -> Report:
     """Run all checks of a data set, or of what a registered name gives when it is called with ``options``.
 
-    Raises :class:`CheckError` that lists what failed.
+    Raises :class:`minidl.testing.CheckError` that lists what failed.
 
     >>> from minidl.data import ArrayDataset
     >>> check_dataset(ArrayDataset(np.arange(5), np.ones((5, 2), np.float32))).count("failed")

@@ -32,7 +32,13 @@ Array = Any
 
 @dataclass(frozen=True)
 class LayerExample:
-    """A function that makes a new layer, and a batch x (N, ...) for it."""
+    """A function that makes a new layer, and a batch x (N, ...) for it.
+
+    >>> from minidl import nn
+    >>> example = LayerExample(lambda: nn.Dense(3, 2), np.ones((4, 3)))
+    >>> LayerSubject("dense", [example]).run().count("failed")
+    0
+    """
 
     make: Callable[[], Module]
     x: Any
@@ -56,7 +62,7 @@ class LayerExample:
 
 
 class LayerSubject(Subject):
-    """A layer with examples of its use."""
+    """A layer with examples of its use, each a :class:`LayerExample`."""
 
     kind: ClassVar[str] = "layer"
 
@@ -256,7 +262,7 @@ def check_layer(
 
     ``layer`` is a function that makes one (a class without arguments, ``lambda: nn.Dense(3, 2)``), or a registered
     name, which is tried on its examples. The checks need several, so a layer alone is taken as the pattern to copy.
-    Raises :class:`CheckError` that lists what failed.
+    Raises :class:`minidl.testing.CheckError` that lists what failed.
 
     >>> from minidl import nn
     >>> check_layer(lambda: nn.Dense(3, 2), np.ones((4, 3))).count("failed")

@@ -35,7 +35,12 @@ class LossExample(OpExample):
 
 
 class LossSubject(OpSubject):
-    """A loss ``loss(outputs, targets)`` with examples of both."""
+    """A loss ``loss(outputs, targets)`` with examples of both.
+
+    >>> from minidl import nn
+    >>> LossSubject("mse", [default_example(nn.functional.mse_loss)]).run().count("failed")
+    0
+    """
 
     kind: ClassVar[str] = "loss"
 
@@ -95,7 +100,7 @@ def check_loss(
 
     Without ``outputs`` and ``targets`` a registered loss is tried on its examples; any other on outputs (4, 3) and
     targets of the same shape between 0 and 1 or, if it refuses these, whole-number labels (4,). Raises
-    :class:`CheckError` that lists what failed.
+    :class:`minidl.testing.CheckError` that lists what failed.
 
     >>> from minidl import nn
     >>> check_loss(nn.functional.mse_loss).count("failed")
@@ -113,7 +118,12 @@ def check_loss(
 
 
 def default_example(loss: Loss) -> LossExample:
-    """Outputs, and the first kind of targets that a loss accepts."""
+    """Outputs, and the first kind of targets that a loss accepts.
+
+    >>> from minidl import nn
+    >>> default_example(nn.functional.mse_loss).inputs[0].shape
+    (4, 3)
+    """
     outputs, reasons = numbers(4, 3), []
     for targets in (numbers(4, 3, low=0.0, high=1.0, seed=1), np.array([2, 0, 1, 1])):
         try:

@@ -32,7 +32,12 @@ Array = Any
 
 @dataclass(frozen=True)
 class OpExample:
-    """A function of tensors, and arrays to try it on; ``portable`` is False for what runs on NumPy alone."""
+    """A function of tensors, and arrays to try it on; ``portable`` is False for what runs on NumPy alone.
+
+    >>> cube = OpExample(lambda x: x**3, (np.array([1.0, 2.0]),))
+    >>> OpSubject("cube", [cube]).run().count("failed")
+    0
+    """
 
     call: Callable[..., Any]
     inputs: tuple[Any, ...]
@@ -49,7 +54,7 @@ class OpExample:
 
 
 class OpSubject(Subject):
-    """An op with examples of its use."""
+    """An op with examples of its use, each an :class:`OpExample`."""
 
     kind: ClassVar[str] = "op"
 
@@ -205,13 +210,17 @@ class OpSubject(Subject):
 def evaluate(
     example: OpExample, inputs: Iterable[Any] | None = None, dtype: Any = np.float64, backend: str = "numpy"
 ) -> list[Array]:
-    """The outputs and the gradients for all float inputs, with random cotangents, as NumPy arrays."""
+    """The outputs and the gradients for all float inputs, with random cotangents, as NumPy arrays.
+
+    >>> evaluate(OpExample(lambda x: 3 * x, (np.array([1.0, 2.0]),)))[0]
+    array([3., 6.])
+    """
     given = leaves(example.inputs if inputs is None else inputs, dtype, backend)
     return outputs_and_gradients(given, tensors_in(example.call(*given)))
 
 
 def outputs_and_gradients(given: Iterable[Any], outputs: list[Tensor]) -> list[Array]:
-    """Go backward from the outputs; they, and the gradients of the leaves, as NumPy arrays of their own."""
+    """The second half of :func:`evaluate`: the outputs, and after a backward pass the gradients of the leaves."""
     backward_all(outputs)
     wanted = [x for x in given if isinstance(x, Tensor) and x.requires_grad]
     require(all(x.grad is not None for x in wanted), "an input gets no gradient")
@@ -219,7 +228,11 @@ def outputs_and_gradients(given: Iterable[Any], outputs: list[Tensor]) -> list[A
 
 
 def leaves(inputs: Iterable[Any], dtype: Any = np.float64, backend: str = "numpy") -> list[Any]:
-    """Arrays as leaf tensors to differentiate by, in their memory order; what holds no floats stays an array."""
+    """Arrays as leaf tensors to differentiate by, in their memory order; what holds no floats stays an array.
+
+    >>> leaves([[1.0], [2]])
+    [tensor([1.], dtype=float64, requires_grad=True), array([2])]
+    """
     place = backends.get(backend)
     made = []
     for x in map(np.asarray, inputs):
@@ -239,7 +252,7 @@ def check_op(
 
     ``op`` is a class, a function of tensors, or a registered name. Without inputs a registered op is tried on its
     examples, any other on (2, 3) arrays, one for each argument of its forward pass. ``skip`` maps names of checks to
-    reasons. Raises :class:`CheckError` that lists what failed.
+    reasons. Raises :class:`minidl.testing.CheckError` that lists what failed.
 
     >>> from minidl import ops
     >>> check_op(ops.Exp, np.array([[0.5, -1.0]])).count("failed")
@@ -256,7 +269,12 @@ def check_op(
 
 
 def default_inputs(op: Any) -> tuple[Array, ...]:
-    """One (2, 3) array of positive numbers for each argument of an op's forward pass, or of a function."""
+    """One (2, 3) array of positive numbers for each argument of an op's forward pass, or of a function.
+
+    >>> from minidl import ops
+    >>> [x.shape for x in default_inputs(ops.Mul)]
+    [(2, 3), (2, 3)]
+    """
     function: Any = getattr(op, "forward", op)
     parameters = list(inspect.signature(function).parameters.values())[isinstance(op, type) :]
     count = sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)

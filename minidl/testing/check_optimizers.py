@@ -21,7 +21,13 @@ LR = 0.01
 
 @dataclass(frozen=True)
 class OptimizerExample:
-    """A function that makes an optimizer of parameters and a learning rate (or schedule)."""
+    """A function that makes an optimizer of parameters and a learning rate (or schedule).
+
+    >>> from minidl import optim
+    >>> example = OptimizerExample(lambda parameters, lr: optim.SGD(parameters, lr, momentum=0.9))
+    >>> OptimizerSubject("sgd", [example]).run().count("failed")
+    0
+    """
 
     make: Callable[..., Optimizer]
     label: str = ""
@@ -50,7 +56,7 @@ class _Weights(Module):
 
 
 class OptimizerSubject(Subject):
-    """An optimizer with ways to make it."""
+    """An optimizer with ways to make it, each an :class:`OptimizerExample`."""
 
     kind: ClassVar[str] = "optimizer"
 

@@ -35,12 +35,23 @@ DIRECTIONS = 20
 
 
 class GradientError(MinidlError, AssertionError):
-    """A backward pass that does not agree with numerical differentiation."""
+    """A backward pass that does not agree with numerical differentiation.
+
+    >>> from minidl.op import Op
+    >>> class Twice(Op):
+    ...     def forward(self, x):
+    ...         return 2 * x
+    ...     def backward(self, dy):
+    ...         return (dy,)
+    >>> gradcheck(Twice.apply, np.array([1.0]))
+    Traceback (most recent call last):
+    minidl.testing.gradcheck.GradientError: Twice: wrong gradient ... Everywhere it is 0.5 times what it should be
+    """
 
 
 @dataclass(frozen=True)
 class GradcheckResult:
-    """What was compared: the worst error relative to the largest derivative of its input, and how many derivatives.
+    """What :func:`gradcheck` compared: the worst error, relative to an input's largest derivative, and how many.
 
     ``kinks`` counts those that do not exist, and with which nothing was compared.
     """

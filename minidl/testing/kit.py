@@ -27,16 +27,26 @@ COTANGENTS = 1000
 
 
 class CheckError(MinidlError, AssertionError):
-    """A plugin that does not keep what its kind promises."""
+    """A plugin that does not keep what its kind promises.
+
+    >>> require(2 + 2 == 5, "two and two make four")
+    Traceback (most recent call last):
+    minidl.testing.kit.CheckError: two and two make four
+    """
 
 
 class NotApplicable(Exception):  # noqa: N818 - a reason to skip, no error
-    """Raised by a check that has nothing to check on an example; says why."""
+    """Raised by a check that has nothing to check on an example; says why.
+
+    >>> raise NotApplicable("it has no parameters")
+    Traceback (most recent call last):
+    minidl.testing.kit.NotApplicable: it has no parameters
+    """
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a check: ``status`` is "passed", "failed" or "skipped"; ``reason`` says why not passed."""
+    """A line of a :class:`Report`: ``status`` is "passed", "failed" or "skipped"; ``reason`` says why not passed."""
 
     check: str
     status: str
@@ -45,7 +55,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcomes of all checks of one plugin."""
+    """The outcomes of all checks of one plugin.
+
+    >>> print(Report("op", "mine", (Outcome("gradient", "passed"), Outcome("dtype", "skipped", "known"))))
+    op 'mine': 1 of 2 checks passed
+      gradient  passed
+      dtype     skipped  known
+    """
 
     kind: str
     name: str
@@ -64,7 +80,12 @@ class Report:
 
 
 class Subject(ABC):
-    """A plugin under examination: subclasses, one for each kind, hold the checks."""
+    """A plugin under examination: subclasses, one for each kind, hold the checks.
+
+    >>> from minidl.testing import subject
+    >>> print(subject("backend", "numpy").descriptions()["round_trip"])
+    Arrays of every dtype and shape come back as they went, and an array of the backend stays itself.
+    """
 
     kind: ClassVar[str]
 
@@ -174,7 +195,10 @@ def _under_pytest(check: Callable[[], None]) -> None:
 
 
 def require(condition: Any, message: str) -> None:
-    """Raise :class:`CheckError` with a message unless a condition holds."""
+    """Raise :class:`CheckError` with a message unless a condition holds.
+
+    >>> require(True, "nothing happens")
+    """
     if not condition:
         raise CheckError(message)
 
@@ -191,7 +215,12 @@ def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) ->
 
 
 def tensors_in(nested: Any) -> list[Tensor]:
-    """The tensors in a tensor, or in tuples, lists and dictionaries of them; :class:`CheckError` for anything else."""
+    """The tensors in a tensor, or in tuples, lists and dictionaries of them; :class:`CheckError` for anything else.
+
+    >>> from minidl import tensor
+    >>> tensors_in({"gender": tensor(1.0), "age": [tensor(2.0)]})
+    [tensor(1.), tensor(2.)]
+    """
     if isinstance(nested, Tensor):
         return [nested]
     if not isinstance(nested, dict | tuple | list):
@@ -203,7 +232,14 @@ def tensors_in(nested: Any) -> list[Tensor]:
 
 
 def backward_all(outputs: Iterable[Tensor]) -> None:
-    """One backward pass for several outputs, each with a random cotangent of its own."""
+    """One backward pass for several outputs, each with a random cotangent of its own.
+
+    >>> from minidl import tensor
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> backward_all([x * x, x + 1])
+    >>> x.grad.shape
+    (2,)
+    """
     total: Any = 0.0
     for number, y in enumerate(outputs):
         cotangent = y.backend.asarray(numbers(*y.shape, seed=COTANGENTS + number).astype(y.dtype))
@@ -212,13 +248,21 @@ def backward_all(outputs: Iterable[Tensor]) -> None:
 
 
 def same_bits(one: Iterable[Any], other: Iterable[Any]) -> bool:
-    """Whether two lists of arrays are equal to the last bit (NaN equals itself)."""
+    """Whether two lists of arrays are equal to the last bit (NaN equals itself).
+
+    >>> same_bits([np.array([np.nan])], [np.array([np.nan])]), same_bits([np.zeros(1)], [-np.zeros(1)])
+    (True, False)
+    """
     pairs = list(zip(one, other, strict=True))
     return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
 
 
 def distance(one: Any, other: Any) -> float:
-    """The largest difference of two arrays relative to the largest value of the other; infinite for NaN."""
+    """The largest difference of two arrays relative to the largest value of the other; infinite for NaN.
+
+    >>> distance(np.array([1.0, 9.0]), np.array([1.0, 10.0]))
+    0.1
+    """
     if one.shape != other.shape:
         return float("inf")
     if not one.size:
@@ -233,12 +277,22 @@ def furthest(some: Iterable[Any], others: Iterable[Any]) -> float:
 
 
 def fortran(x: Any) -> Any:
-    """The same values, the first axis the fastest in memory."""
+    """The same values, the first axis the fastest in memory.
+
+    >>> x = fortran(np.arange(6.0).reshape(2, 3))
+    >>> x.tolist(), x.strides
+    ([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], (8, 16))
+    """
     return np.asfortranarray(x)
 
 
 def strided(x: Any) -> Any:
-    """The same values with gaps in memory."""
+    """The same values with gaps in memory.
+
+    >>> x = strided(np.arange(6.0).reshape(2, 3))
+    >>> x.tolist(), x.strides
+    ([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], (96, 16))
+    """
     wide = np.full([2 * size for size in x.shape], np.nan, x.dtype)
     view = wide[tuple(slice(None, None, 2) for _ in x.shape)]
     view[...] = x
@@ -246,7 +300,12 @@ def strided(x: Any) -> Any:
 
 
 def reversed_order(x: Any) -> Any:
-    """The same values, stored from the last to the first."""
+    """The same values, stored from the last to the first.
+
+    >>> x = reversed_order(np.arange(6.0).reshape(2, 3))
+    >>> x.tolist(), x.strides
+    ([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], (-24, -8))
+    """
     flip = tuple(slice(None, None, -1) for _ in x.shape)
     return x[flip].copy()[flip]
 
@@ -258,6 +317,9 @@ def other_backends() -> list[str]:
     """The backends to compare NumPy's results with: the strict stand-in, and CuPy where it works.
 
     The emulated one is there by name, for what needs kernels.
+
+    >>> other_backends()[0]
+    'strict'
     """
     plugins.register("backend", "strict")(StrictBackend)
     plugins.register("backend", "emulated")(EmulatedBackend)

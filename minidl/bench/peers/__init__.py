@@ -25,8 +25,8 @@ MEMORY = ("peak memory, MiB", "of which before the first step")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: 32)")
+    parser.add_argument("--rounds", type=int, default=9, help="medians count (default: 9)")
     parser.add_argument("--steps", type=int, default=8, help="steps in a round (default: 8)")
     parser.add_argument("--threads", type=int, help="and cores (default: all)")
     parser.add_argument(

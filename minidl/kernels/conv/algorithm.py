@@ -20,7 +20,13 @@ Array = Any
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """The sizes of one convolution: ``N`` images of ``C`` channels, ``K`` filters, and the sliding window."""
+    """The sizes of one convolution: ``N`` images of ``C`` channels, ``K`` filters, and the sliding window.
+
+    >>> from minidl.kernels.window import sliding_window
+    >>> spec = ConvSpec(8, 3, 16, sliding_window(32, 32, 3, 1, 0), "float32")
+    >>> spec.output_shape, spec.flops
+    ((8, 30, 30, 16), 6336000)
+    """
 
     N: int
     C: int
@@ -55,6 +61,15 @@ class ConvAlgorithm(ABC):
         y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
 
     where x is padded with zeros. dy has the shape of y. Nothing may be written to but the results.
+
+    >>> import numpy as np
+    >>> from minidl import backends
+    >>> from minidl.kernels.window import sliding_window
+    >>> spec = ConvSpec(1, 1, 2, sliding_window(4, 4, 3, 1, 0), np.float32)
+    >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
+    >>> y, saved = choose("direct", spec, backends.default).forward(x, w, None, spec)
+    >>> y.shape
+    (1, 2, 2, 2)
     """
 
     name = ""
@@ -117,7 +132,12 @@ def using(*, conv_algorithm: str | None = None, fusion: bool | None = None) -> I
 
 
 def fusion_allowed() -> bool:
-    """Whether several layers may be computed in one pass."""
+    """Whether several layers may be computed in one pass.
+
+    >>> with using(fusion=False):
+    ...     fusion_allowed()
+    False
+    """
     return _choice.fusion
 
 
@@ -125,6 +145,11 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     """The algorithm of that name; for "auto" the one of :func:`using`, or the backend's first that supports the sizes.
 
     Raises :class:`MinidlError` if the algorithm that was asked for cannot do it.
+
+    >>> from minidl import backends
+    >>> from minidl.kernels.window import sliding_window
+    >>> choose("direct", ConvSpec(1, 1, 2, sliding_window(4, 4, 3, 1, 0), "float32"), backends.default).name
+    'direct'
     """
     algorithms = _candidates(name, spec, backend)
     algorithm = next((algorithm for algorithm in algorithms if algorithm.supports(spec)), None)

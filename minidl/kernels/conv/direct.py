@@ -14,6 +14,11 @@ class Direct(ConvAlgorithm):
     """Every tap (kh, kw) of the kernel multiplies the pixels that it meets; the products add up.
 
     Slow and simple, on every backend: the other algorithms are held against it.
+
+    >>> import numpy as np, minidl as md
+    >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
+    >>> md.nn.functional.conv2d(x, w, algorithm="direct").shape
+    (1, 2, 2, 2)
     """
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:

@@ -27,7 +27,13 @@ Array = Any
 
 @plugins.register("conv_algorithm", "fft")
 class FFT(ConvAlgorithm):
-    """Fourier transforms of images and weights, and one complex matrix product for every frequency."""
+    """Fourier transforms of images and weights, and one complex matrix product for every frequency.
+
+    >>> import numpy as np, minidl as md
+    >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
+    >>> md.nn.functional.conv2d(x, w, algorithm="fft").shape
+    (1, 2, 2, 2)
+    """
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         window = spec.window

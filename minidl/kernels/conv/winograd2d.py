@@ -25,7 +25,13 @@ Array = Any
 
 @plugins.register("conv_algorithm", "winograd2d")
 class Winograd2D(ConvAlgorithm):
-    """F(2 x 2, 3 x 3), for kernels of 3 x 3 and stride 1."""
+    """F(2 x 2, 3 x 3), for kernels of 3 x 3 and stride 1.
+
+    >>> import numpy as np, minidl as md
+    >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
+    >>> md.nn.functional.conv2d(x, w, algorithm="winograd2d").shape
+    (1, 2, 2, 2)
+    """
 
     def supports(self, spec: ConvSpec) -> bool:
         window = spec.window

@@ -1,0 +1,147 @@
+"""Every public name says what it is, and shows it: a docstring with an example, in it or where it points to."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import agegender
+import minidl
+
+WITHOUT = {
+    "minidl.bench": "commands that measure: docs/benchmarks.md shows them",
+    "minidl.doctor": "a command: tests/test_main.py runs it",
+    "minidl.backends:is_array": "docs/plugins.md shows backends",
+    "minidl.backends:of": "docs/plugins.md shows backends",
+    "minidl.backends.numpy:NumPyBackend": "every example runs on it",
+    "minidl.backends.cupy": "needs a GPU",
+    "minidl.kernels.cupy": "needs a GPU: minidl.kernels.reference says what its functions give",
+    "minidl.kernels.numpy": "faster ways to what minidl.kernels.reference says and shows",
+    "minidl.testing.emulated": "a stand-in for CuPy: its module shows it",
+    "minidl.testing.strict": "a stand-in for CuPy: its module shows it",
+    "minidl.testing.examples": "the inputs of the checks",
+    "minidl.testing.exercises": "speaks to the readers of the notebooks, who run it",
+    "minidl.testing.pytest_plugin": "hooks that pytest calls: tests/test_plugin_packages.py uses them",
+    "minidl.train:Totals": "a part of Trainer",
+    "minidl.train:TrainingError": "docs/errors.md shows it",
+    "agegender.cli": "a command: tests/agegender/test_train_command.py runs it",
+    "agegender.train": "a command: tests/agegender/test_train_command.py runs it",
+    "agegender.runs": "a part of agegender.train",
+    "agegender.data.inspect": "a command: README.md shows it",
+    "agegender.data:open": "fills the user's cache: README.md shows it",
+    "agegender.data:drawn": "fills the user's cache: agegender.data.drawn.draw is shown",
+    "agegender.data.utkface:find": "looks into the user's folders",
+}
+"""Modules, and names in others, that need no example, and why."""
+
+
+def modules(package: ModuleType) -> Iterator[ModuleType]:
+    yield package
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not found.name.endswith("__main__") and not excused(found.name):
+            yield importlib.import_module(found.name)
+
+
+def excused(name: str) -> bool:
+    return any(name == listed or name.startswith((f"{listed}.", f"{listed}:")) for listed in WITHOUT)
+
+
+PUBLIC = {
+    f"{module.__name__}:{name}": thing
+    for module in [*modules(minidl), *modules(agegender)]
+    for name, thing in vars(module).items()
+    if not name.startswith("_")
+    and (inspect.isclass(thing) or inspect.isfunction(thing))
+    and thing.__module__ == module.__name__
+}
+
+
+def test_public_names_have_docstrings() -> None:
+    assert [name for name, thing in PUBLIC.items() if not docstring(thing)] == []
+    parts = [
+        f"{name}.{part}"
+        for name, thing in PUBLIC.items()
+        for part in members(thing)
+        if not inspect.getdoc(getattr(thing, part))  # or that of the method that it overrides
+    ]
+    assert parts == []
+
+
+def test_public_names_are_shown() -> None:
+    hidden = [name for name, thing in PUBLIC.items() if not excused(name) and not is_shown(thing)]
+    assert hidden == [], "give each an example, or point to one: see :func:`that_one`"
+
+
+def test_references_lead_somewhere() -> None:
+    lost = []
+    for name, thing in PUBLIC.items():
+        for target in references(text(thing)):
+            try:
+                resolve(target, thing)
+            except (AttributeError, ImportError):
+                lost.append(f"{name}: {target}")
+    assert lost == []
+
+
+def test_what_needs_no_example_exists_and_has_none() -> None:
+    for name in WITHOUT:
+        thing = pkgutil.resolve_name(name)
+        assert isinstance(thing, ModuleType) or not is_shown(thing), f"{name} is shown: take it off the list"
+
+
+def test_a_hidden_name_is_noticed() -> None:
+    def alone() -> None:
+        """Says what it is, and shows nothing; not even :func:`excused`, where it points to, does."""
+
+    assert not is_shown(alone)
+    alone.__doc__ = "See :func:`minidl.nn.functional.relu`."
+    assert is_shown(alone)
+
+
+def is_shown(thing: Any, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether there is an example in a docstring, in one that it points to, or under its name in its module's."""
+    lines = re.findall(r"^ *(?:>>>|\.\.\.) (.*)", importlib.import_module(thing.__module__).__doc__ or "", re.MULTILINE)
+    if ">>>" in text(thing) or any(re.search(rf"\b{thing.__name__}\b", line) for line in lines):
+        return True
+    targets = references(text(thing)) - seen
+    return any(leads_to_an_example(resolve(target, thing), seen | targets) for target in targets)
+
+
+def leads_to_an_example(found: Any, seen: frozenset[str]) -> bool:
+    if inspect.isclass(found) and issubclass(found, BaseException):
+        return False  # what is raised shows nothing of what raises it
+    return is_shown(found, seen) if hasattr(found, "__module__") else ">>>" in (found.__doc__ or "")
+
+
+def text(thing: Any) -> str:
+    """The docstrings of a function, or of a class and its own methods and properties; not those of a base class."""
+    parts = [vars(thing)[part] for part in members(thing)] if inspect.isclass(thing) else []
+    return "\n".join([docstring(thing), *(part.__doc__ or "" for part in parts)])
+
+
+def docstring(thing: Any) -> str:
+    return (vars(thing)["__doc__"] if inspect.isclass(thing) else thing.__doc__) or ""
+
+
+def members(thing: Any) -> list[str]:
+    """The public methods and properties that a class itself defines."""
+    kinds = (property, classmethod, staticmethod, FunctionType)
+    defined = vars(thing).items() if inspect.isclass(thing) else ()
+    return [name for name, part in defined if not name.startswith("_") and isinstance(part, kinds)]
+
+
+def references(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r":(?:func|class|meth|mod):`([\w.]+)`", text))
+
+
+def resolve(target: str, thing: Any) -> Any:
+    """What a reference in the docstring of a thing means: a name in its module, a part of its own, or a full path."""
+    first = target.partition(".")[0]
+    if hasattr(importlib.import_module(thing.__module__), first):
+        return pkgutil.resolve_name(f"{thing.__module__}:{target}")
+    if hasattr(thing, first):
+        return pkgutil.resolve_name(f"{thing.__module__}:{thing.__qualname__}.{target}")
+    return pkgutil.resolve_name(target)
