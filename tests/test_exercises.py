@@ -8,6 +8,7 @@ import pytest
 
 import minidl as md
 from agegender.data.names import parse_name
+from minidl.kernels.window import sliding_window
 from minidl.testing import exercises
 from minidl.testing.exercises import Exercise, NotSolved
 
@@ -171,6 +172,18 @@ def all_bins(probabilities: Any, labels: Any, bins: int) -> float:
     return sum(np.abs(np.divide((probabilities - labels)[i].sum(), i.sum())) * i.mean() for i in inside)
 
 
+def finished(launch: float, work: Any, *, numbered_from: int = 1) -> Any:
+    ends = [0.0]
+    for number, seconds in enumerate(work, start=numbered_from):
+        ends.append(max(ends[-1], number * launch) + seconds)
+    return ends[1:]
+
+
+def pixels_of_windows(H: int, W: int, KH: int, KW: int, stride: int, *, width: int | None = None) -> Any:
+    starts = [(i, j) for i in range(0, H - KH + 1, stride) for j in range(0, W - KW + 1, stride)]
+    return [[(i + a) * (width or W) + j + b for a, b in np.ndindex(KH, KW)] for i, j in starts]
+
+
 ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("conv2d", convolution, "right."),
     ("conv2d", lambda *a: convolution(*a, flip=True), "the kernel is flipped"),
@@ -244,6 +257,18 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("grad_cam", lambda maps, dy: np.einsum("nhwk,nk->nhw", maps, dy.mean((1, 2))).clip(0), "right."),
     ("saliency", lambda dx: np.linalg.norm(dx, axis=3), "for dx of shape (2, 3, 4, 3)"),
     ("calibration_error", all_bins, "is something divided by 0?"),
+    ("matmul_cost", lambda M, K, N: [M * N * (K + K), 4 * M * K + 4 * K * N + 4 * M * N], "right."),
+    ("matmul_cost", lambda M, K, N: M * N * (2 * K - 1), "the answer has shape (): expected (2,)"),
+    ("attainable", lambda intensity, peak, bandwidth: [min(peak, bandwidth * each) for each in intensity], "right."),
+    ("attainable", lambda intensity, peak, bandwidth: min(bandwidth * intensity, peak), "compares two numbers"),
+    ("finish_times", finished, "right."),
+    ("finish_times", lambda *given: finished(*given, numbered_from=0), "the first launch takes time, too"),
+    ("power_mean", lambda x, p: [float(np.mean(row**p) ** (1 / p)) for row in x], "right."),
+    ("power_mean", lambda x, p: np.mean(x**p, axis=1) ** 1 / p, "the mean is divided by p"),
+    ("adagrad_step", lambda w, dw, v, lr, eps: (w - lr * dw / (np.sqrt(v + dw**2) + eps), v + dw**2), "right."),
+    ("adagrad_step", lambda w, dw, v, lr, eps: w - lr * dw / (np.sqrt(v + dw**2) + eps), "expected (6,)"),
+    ("window_pixels", pixels_of_windows, "right."),
+    ("window_pixels", lambda *sizes: pixels_of_windows(*sizes, width=sizes[0]), "W further, not H"),
 ]
 
 
@@ -314,3 +339,19 @@ def test_an_exercise_may_change_what_it_gets(capsys: pytest.CaptureFixture[str])
 def test_names_are_read_as_agegender_reads_them() -> None:
     for (name,) in exercises.check_parse_name.examples:
         assert exercises.check_parse_name.solution(name) == parse_name(name)
+
+
+def test_a_product_costs_what_the_profiler_counts() -> None:
+    for M, K, N in exercises.check_matmul_cost.examples:
+        rows = md.profile(md.nn.Dense(K, N, bias=False), np.ones((M, K), np.float32), steps=1).rows()
+        product = next(row for row in rows if row.op == "MatMul")
+        # Forward, and once more for the gradient of the weights; bytes forward and backward.
+        assert (product.flops / 2, product.nbytes / 2) == exercises.check_matmul_cost.solution(M, K, N)
+
+
+def test_the_pixels_of_windows_are_minidl_s() -> None:
+    for H, W, KH, KW, stride in exercises.check_window_pixels.examples:
+        window = sliding_window(H, W, (KH, KW), stride, 0)
+        numbers = np.arange(H * W).reshape(1, H, W)
+        taps = [numbers[window.under_tap(kh, kw)].ravel() for kh, kw in window.taps()]
+        np.testing.assert_array_equal(exercises.check_window_pixels.solution(H, W, KH, KW, stride), np.transpose(taps))

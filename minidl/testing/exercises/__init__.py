@@ -23,7 +23,9 @@ from .losses import check_bce_with_logits, check_cross_entropy_gradient, check_l
 from .network import check_block_shape, check_conv_parameters, check_gender_accuracy, check_training_step
 from .neurons import check_hat, check_layer, check_neuron, check_product_slopes, check_relu_slope, check_step
 from .optimizers import check_adam_step, check_clip_by_norm, check_early_stopping, check_momentum_step
+from .plugins import check_adagrad_step, check_power_mean, check_window_pixels
 from .pooling import check_dense_backward, check_max_pool, check_max_pool_backward, check_relu_backward
+from .speed import check_attainable, check_finish_times, check_matmul_cost
 
 __all__ = [
     "Exercise",
@@ -65,4 +67,10 @@ __all__ = [
     "check_grad_cam",
     "check_group_means",
     "check_calibration_error",
+    "check_matmul_cost",
+    "check_attainable",
+    "check_finish_times",
+    "check_power_mean",
+    "check_adagrad_step",
+    "check_window_pixels",
 ]
