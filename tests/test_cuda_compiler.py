@@ -14,8 +14,8 @@ import pytest
 from minidl.kernels.cupy import source
 
 FILES = sorted(path.name for path in source.FOLDER.glob("*.cu"))
-GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"]}
-"""Kernels that exist for CUDA cores and for tensor cores, and their other parameters: POOLED and UNPOOL."""
+GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"], "matmul": ["0", "1"]}
+"""Kernels that exist for CUDA cores and for tensor cores, and their other parameters: POOLED and UNPOOL, TRANSPOSED."""
 KERNELS = {
     "col2im": "",
     "im2col": "",

@@ -9,7 +9,7 @@ import pytest
 import minidl as md
 from minidl import backends
 from minidl.kernels.conv import ConvSpec, choose, choose_pooled
-from minidl.kernels.cupy import conv, implicit_gemm, reduce, source
+from minidl.kernels.cupy import conv, implicit_gemm, matmul, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample
@@ -216,6 +216,40 @@ def test_tf32_passes_on_what_is_no_number(in_tf32: Any) -> None:
 def test_float64_stays_exact_in_tf32(in_tf32: Any) -> None:
     subject = ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, [POINTS], in_tf32.name)
     subject.run_check("adjoint")
+
+
+SIZES = [(1, 1, 1), (3, 5, 1), (2, 700, 3), (130, 33, 65), (129, 36, 68), (4, 1024, 128)]
+"""Rows, depth and columns: single numbers, lines that are no whole packs, more than a tile, and depths in parts."""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_matrix_products_of_any_size(sizes: Any, transposed: bool, dtype: Any, device: Any) -> None:
+    rows, depth, columns = sizes
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, depth), (columns, depth)))
+    left = device.asarray(a.T.copy()).T if transposed else device.asarray(a)
+    got = [device.to_numpy(matmul.matmul(device.xp, left, device.asarray(b).T, False)) for _ in range(2)]
+    np.testing.assert_array_equal(*got)
+    expected = a.astype(np.float64) @ b.T
+    np.testing.assert_allclose(got[0], expected, rtol=0, atol=np.finfo(dtype).eps * 4 * depth**0.5 * abs(expected).max())
+    assert got[0].dtype == dtype
+
+
+def test_matrix_products_in_tf32_round_their_factors(in_tf32: Any) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((33, 300)).astype(np.float32), rng.standard_normal((300, 20)).astype(np.float32)
+    few_bits = [np.round(256 * factor) / 256 for factor in (a, b)]
+    for factors, least, most in ((few_bits, 0, 1e-6), ((a, b), 1e-5, 2e-3)):
+        got = in_tf32.to_numpy(matmul.matmul(in_tf32.xp, *map(in_tf32.asarray, factors), True))
+        expected = factors[0].astype(np.float64) @ factors[1]
+        assert least <= np.abs(got - expected).max() / np.abs(expected).max() <= most
+
+
+def test_an_empty_sum_is_zero(device: Any) -> None:
+    product = matmul.matmul(device.xp, device.xp.zeros((2, 0), np.float32), device.xp.zeros((0, 3), np.float32), False)
+    np.testing.assert_array_equal(device.to_numpy(product), np.zeros((2, 3), np.float32))
 
 
 def test_which_algorithm_auto_takes(device: Any) -> None:

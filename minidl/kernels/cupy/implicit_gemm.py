@@ -15,15 +15,12 @@ from ..conv.algorithm import ConvAlgorithm, ConvSpec
 from ..window import Window
 from .reduce import sum_rows
 from .source import TYPES, by_value, kernel, name_of, packed
+from .tiles import TILE_ROWS, TILE_THREADS, parts_in, tiles_in
 
 Array = Any
 
-TILE_ROWS, TILE_COLUMNS, TILE_THREADS = 128, 64, 256
-"""As in tile.cuh."""
 PACK = 4
 """Numbers that are read at once: channels and filters must be multiples of it."""
-BLOCKS = 512
-"""The weight gradient is cut into about so many: enough for every card, and the same for each, so that sums repeat."""
 LEAST_PIXELS = 256
 """Pixels of the output in a part of the weight gradient, at least."""
 LARGEST = 2**31 - 1
@@ -95,7 +92,7 @@ class ImplicitGemm(ConvAlgorithm):
         rows = -(-pixels // 8) * 32 if pooled else pixels
         name = name_of("convolve", spec.dtype, self._tensor_cores(spec), pooled, x_taps is not None)
         inputs = (None if array is None else packed(self.xp, array) for array in (x, x_taps, w, b))
-        tiles = -(-rows // TILE_ROWS) * -(-spec.K // TILE_COLUMNS)
+        tiles = tiles_in(rows, spec.K)
         kernel(self.xp, "implicit_gemm.cu", name)((tiles,), (TILE_THREADS,), (*inputs, y, argmax, *_sizes(spec)))
 
     def _input_gradient(self, dy: Array, argmax: Array | None, w: Array, spec: ConvSpec) -> Array:
@@ -110,8 +107,8 @@ class ImplicitGemm(ConvAlgorithm):
         shape = (window.KH, window.KW, spec.C, spec.K)
         if not dy.size:
             return self.xp.zeros(shape, spec.dtype)
-        tiles = -(-prod(shape[:3]) // TILE_ROWS) * -(-spec.K // TILE_COLUMNS)
-        count = max(1, min(BLOCKS // tiles, prod(spec.output_shape[:3]) // LEAST_PIXELS))
+        tiles = tiles_in(prod(shape[:3]), spec.K)
+        count = parts_in(tiles, prod(spec.output_shape[:3]), LEAST_PIXELS)
         parts = self.xp.empty((count, prod(shape)), spec.dtype)
         name = name_of("correlate", spec.dtype, self._tensor_cores(spec), argmax is not None)
         inputs = (None if array is None else packed(self.xp, array) for array in (x, dy, argmax))
