@@ -8,9 +8,9 @@ import numpy as np
 from .. import plugins
 from ..errors import BackendError
 from . import cupy, numpy
-from .base import Backend
+from .base import Backend, DeviceBackend
 
-__all__ = ["Backend", "default", "get", "is_array", "of"]
+__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
@@ -10,6 +11,7 @@ from ..kernels.reference import ReferenceKernels
 
 if TYPE_CHECKING:
     from ..kernels.conv import ConvSpec
+    from ..kernels.cupy.graph import Recorder
 
 
 class Backend(ReferenceKernels):
@@ -65,5 +67,29 @@ class Backend(ReferenceKernels):
     def synchronize(self) -> None:
         """Wait for everything asked for so far: before reading a clock, for example."""
 
+    def new_recorder(self) -> "Recorder | None":
+        """What records work as a CUDA graph, to be launched as a whole; None where there is no such thing."""
+        return None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+class DeviceBackend(Backend):
+    """A backend whose arrays are in a memory of their own, into which :meth:`upload` copies what comes from the host."""
+
+    recorder: "Recorder | None" = None
+    """What records a CUDA graph just now."""
+
+    def asarray(self, value: Any, dtype: Any = None) -> Any:
+        if isinstance(value, self.array_type):
+            return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+        if isinstance(value, int | float | np.generic):
+            return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
+        if self.recorder is not None:
+            self.recorder.refuse_copy(value)
+        return self.upload(value, dtype)
+
+    def upload(self, host: Any, dtype: Any) -> Any:
+        """A copy of a NumPy array, or of nested lists, on the device."""
+        return self.xp.asarray(host, dtype)

@@ -13,18 +13,20 @@ from ..kernels.cupy import (
     conv,  # noqa: F401 - registers the algorithms
     elementwise,
     implicit_gemm,  # noqa: F401
+    matmul,
     pool,
     reduce,
 )
+from ..kernels.cupy.graph import Recorder
 from ..kernels.cupy.source import TYPES
 from ..kernels.reference import AdamStep
 from ..kernels.window import Window
-from .base import Backend
+from .base import DeviceBackend
 
 Array = Any
 
 
-class CuPyBackend(Backend):
+class CuPyBackend(DeviceBackend):
     """GPU arrays. Needs CuPy, a driver and a card; the error says which of them is missing."""
 
     name = "cupy"
@@ -57,6 +59,14 @@ class CuPyBackend(Backend):
 
     def convolutions(self, spec: ConvSpec) -> Sequence[str]:
         return ("implicit_gemm", "first_layer", "gemm", "direct")
+
+    def new_recorder(self) -> Recorder:
+        return Recorder(self)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        if self.recorder is not None and a.ndim == b.ndim == 2 and _typed(a, b):
+            return matmul.matmul(self.xp, a, b, self.precision == "tf32" and a.dtype == np.float32)
+        return super().matmul(a, b)
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
         return elementwise.relu_backward(self.xp, dy, y) if _typed(dy, y) else super().relu_backward(dy, y)

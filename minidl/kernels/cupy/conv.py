@@ -37,9 +37,8 @@ class Gemm(ConvAlgorithm):
         x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
         y = self.xp.empty(spec.output_shape, x.dtype)
         for chunk, part in _chunks(spec):
-            self.xp.dot(self._columns(x[chunk], part), filters, out=y[chunk].reshape(-1, spec.K))
-        if b is not None:
-            y += b
+            product = self.backend.matmul(self._columns(x[chunk], part), filters)
+            self.xp.add(product.reshape(part.output_shape), 0 if b is None else b, out=y[chunk])
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
@@ -51,7 +50,7 @@ class Gemm(ConvAlgorithm):
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
         x, dy, dw = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(dy), self._no_gradient(spec)
         for chunk, part in _chunks(spec):
-            dw += self.xp.dot(self._columns(x[chunk], part).T, dy[chunk].reshape(-1, spec.K))
+            dw += self.backend.matmul(self._columns(x[chunk], part).T, dy[chunk].reshape(-1, spec.K))
         return dw.reshape(spec.window.KH, spec.window.KW, spec.C, spec.K)
 
     def forward_pooled(
@@ -61,7 +60,7 @@ class Gemm(ConvAlgorithm):
         x, b, filters = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
         y, argmax = self._empty_pooled(spec, pool, needs_argmax)
         for chunk, part in _chunks(spec):
-            convolved = self.xp.dot(self._columns(x[chunk], part), filters).reshape(part.output_shape)
+            convolved = self.backend.matmul(self._columns(x[chunk], part), filters).reshape(part.output_shape)
             pooling.pool_into(self.xp, convolved, b, pool, y[chunk], None if argmax is None else argmax[chunk])
         return y, argmax
 
@@ -74,7 +73,7 @@ class Gemm(ConvAlgorithm):
         through_relu = self.backend.relu_backward(dy, y)
         for chunk, part in _chunks(spec):
             unpooled = pooling.max_pool_backward(self.xp, through_relu[chunk], argmax[chunk], pool)
-            dw += self.xp.dot(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
+            dw += self.backend.matmul(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
             if dx is not None:
                 self._spread(unpooled, filters, part, dx[chunk])
         return dx, dw.reshape(w.shape), self.backend.sum_to_channels(through_relu)
@@ -92,7 +91,7 @@ class Gemm(ConvAlgorithm):
     def _spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
         """Write the gradient for the images."""
         window = spec.window
-        columns = self.xp.dot(dy.reshape(-1, spec.K), filters.T)
+        columns = self.backend.matmul(dy.reshape(-1, spec.K), filters.T)
         run = kernel(self.xp, "im2col.cu", name_of("col2im", dy.dtype))
         arguments = (columns, dx, by_value(window), self.xp.int32(spec.C))
         run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)

@@ -1,0 +1,83 @@
+"""CUDA graphs: work that was recorded once is launched again as a whole, for the price of one launch.
+
+A kernel takes a processor about ten microseconds to ask for, which for small batches is longer than it runs. What is
+recorded is not computed; each launch then computes it, from what lies in the same memory at that time and into the same
+memory. So a recorded function must not read results, and not bring new numbers from the host.
+
+Gray, "Getting Started with CUDA Graphs" (NVIDIA, 2019); CUDA C++ Programming Guide, "CUDA Graphs", stream capture.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...errors import BackendError
+
+if TYPE_CHECKING:
+    from ...backends import DeviceBackend
+
+Result = TypeVar("Result")
+
+
+class CaptureError(BackendError):
+    """Work that cannot be part of a CUDA graph."""
+
+
+class Recorder:
+    """Records the work of one function as a CUDA graph.
+
+    :meth:`run` first, then :meth:`record`, then :meth:`launch` as often as wanted. What the function makes lies in a
+    memory pool of the graph's own, where nothing else is ever put.
+    """
+
+    def __init__(self, backend: "DeviceBackend") -> None:
+        self.backend = backend
+        self.obstacle: str | None = None
+        """Why what was run cannot be recorded."""
+        cuda = backend.xp.cuda
+        self._stream = cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
+        self._pool = cuda.MemoryPool()
+        self._graph: Any = None
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """What ``work`` gives, computed with the kernels that a graph may have; compiles them, and fills the pool."""
+        with self._active():
+            return work()
+
+    def record(self, work: Callable[[], Result]) -> Result:
+        """What ``work`` gives, with arrays whose numbers are only there after a launch.
+
+        Raises an error of CuPy's, or :class:`CaptureError`, where it does what a graph cannot hold.
+        """
+        with self._active():
+            self._stream.begin_capture()
+            try:
+                result = work()
+            except BaseException:
+                with contextlib.suppress(Exception):  # it says again that something was forbidden
+                    self._stream.end_capture()
+                raise
+            self._graph = self._stream.end_capture()
+        return result
+
+    def launch(self) -> None:
+        """Do what was recorded, after everything asked for before on the current stream."""
+        self._graph.launch()
+
+    def refuse_copy(self, value: Any) -> None:
+        """Called for every copy from the host: it would be recorded with today's numbers."""
+        self.obstacle = f"an array of shape {getattr(value, 'shape', (len(value),))} is copied from the host in each step"
+        if self._stream.is_capturing():
+            raise CaptureError(self.obstacle)
+
+    @contextlib.contextmanager
+    def _active(self) -> Iterator[None]:
+        """On the recorder's stream and in its memory, once all else is done."""
+        self.backend.synchronize()
+        self.backend.recorder = self
+        try:
+            with self.backend.xp.cuda.using_allocator(self._pool.malloc), self._stream:
+                yield
+            self._stream.synchronize()
+        finally:
+            self.backend.recorder = None
