@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .capture import CapturedStep
 from .data import DataLoader
 from .errors import MinidlError
 from .nn.module import Buffer, Module, Parameter
@@ -104,6 +105,7 @@ class Profiler:
         self._wrap(Op, "gradients", self._timed_gradients)
         self._wrap(Module, "__call__", self._inside_layer)
         self._wrap(Optimizer, "step", self._timed_update)
+        self._wrap(CapturedStep, "__call__", lambda run: lambda step, *batch: step.computed(*batch))
         self._wrap(DataLoader, "__iter__", self._timed_batches)
         self._started = time.perf_counter()
         return self

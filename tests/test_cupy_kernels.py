@@ -233,7 +233,9 @@ def test_matrix_products_of_any_size(sizes: Any, transposed: bool, dtype: Any, d
     got = [device.to_numpy(matmul.matmul(device.xp, left, device.asarray(b).T, False)) for _ in range(2)]
     np.testing.assert_array_equal(*got)
     expected = a.astype(np.float64) @ b.T
-    np.testing.assert_allclose(got[0], expected, rtol=0, atol=np.finfo(dtype).eps * 4 * depth**0.5 * abs(expected).max())
+    np.testing.assert_allclose(
+        got[0], expected, rtol=0, atol=np.finfo(dtype).eps * 4 * depth**0.5 * abs(expected).max()
+    )
     assert got[0].dtype == dtype
 
 

@@ -1,6 +1,7 @@
 """What a backend is: an array module, a way in and out of it, and kernels."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,7 +25,7 @@ class Backend(ReferenceKernels):
 
     name: ClassVar[str]
     xp: Any
-    array_type: type
+    array_type: type[Any]
     precision = "float32"
     """What :meth:`set_precision` chose."""
 
@@ -76,10 +77,15 @@ class Backend(ReferenceKernels):
 
 
 class DeviceBackend(Backend):
-    """A backend whose arrays are in a memory of their own, into which :meth:`upload` copies what comes from the host."""
+    """A backend whose arrays are in a memory of their own: :class:`minidl.backends.cupy.CuPyBackend`.
+
+    :meth:`upload` and :meth:`download` are the one way into it from the host, and back.
+    """
 
     recorder: "Recorder | None" = None
     """What records a CUDA graph just now."""
+    recordable = False
+    """Whether only kernels are used that may be part of a CUDA graph, see :meth:`only_recordable`."""
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
         if isinstance(value, self.array_type):
@@ -87,9 +93,31 @@ class DeviceBackend(Backend):
         if isinstance(value, int | float | np.generic):
             return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
         if self.recorder is not None:
-            self.recorder.refuse_copy(value)
+            self.recorder.refuse(f"{_what(value)} is copied from the host to the device")
         return self.upload(value, dtype)
+
+    def to_numpy(self, array: Any) -> NDArray[Any]:
+        if self.recorder is not None:
+            self.recorder.refuse(f"{_what(array)} is read on the host")
+        return self.download(array)
 
     def upload(self, host: Any, dtype: Any) -> Any:
         """A copy of a NumPy array, or of nested lists, on the device."""
-        return self.xp.asarray(host, dtype)
+        raise NotImplementedError
+
+    def download(self, array: Any) -> NDArray[Any]:
+        """A copy of an array on the host; waits until it is computed."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def only_recordable(self) -> Iterator[None]:
+        """In here, results are bit for bit those that a CUDA graph gives."""
+        before, self.recordable = self.recordable, True
+        try:
+            yield
+        finally:
+            self.recordable = before
+
+
+def _what(value: Any) -> str:
+    return f"an array of shape {value.shape}" if hasattr(value, "shape") else f"a {type(value).__name__}"

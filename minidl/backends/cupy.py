@@ -35,7 +35,10 @@ class CuPyBackend(DeviceBackend):
         self.xp = _usable_cupy()
         self.array_type = self.xp.ndarray
 
-    def to_numpy(self, array: Any) -> NDArray[Any]:
+    def upload(self, host: Any, dtype: Any) -> Array:
+        return self.xp.asarray(host, dtype)
+
+    def download(self, array: Array) -> NDArray[Any]:
         host: NDArray[Any] = self.xp.asnumpy(array)
         return host
 
@@ -64,7 +67,7 @@ class CuPyBackend(DeviceBackend):
         return Recorder(self)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        if self.recorder is not None and a.ndim == b.ndim == 2 and _typed(a, b):
+        if self.recordable and a.ndim == b.ndim == 2 and _typed(a, b):
             return matmul.matmul(self.xp, a, b, self.precision == "tf32" and a.dtype == np.float32)
         return super().matmul(a, b)
 

@@ -53,6 +53,10 @@ class Module:
     ['factor']
     """
 
+    static = False
+    """Whether a forward pass does the same for every batch of a shape: no ``if`` that looks at numbers, no constant
+    that changes from step to step. A GPU may then record a training step, and repeat it (:mod:`minidl.capture`)."""
+
     def __init__(self) -> None:
         self.training = True
         self.path = ""

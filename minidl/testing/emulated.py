@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from ..backends.cupy import CuPyBackend
 from ..errors import BackendError, MinidlError
+from . import recorded
 from .strict import StrictArray, StrictBackend, StrictModule
 
 HARNESS = Path(__file__).with_name("emulated.hpp")
@@ -43,8 +44,6 @@ THREADS_IN_BLOCK = 1024
 """What CUDA allows (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")."""
 GUARD = 4096
 """Bytes before and after every array."""
-POISON = 0xFF
-"""Floating-point numbers of such bytes are NaN."""
 
 
 class LaunchError(MinidlError):
@@ -55,6 +54,7 @@ class EmulatedArray(StrictArray):
     """An array of the emulated GPU; ``x.data.ptr`` is its address, as in CuPy."""
 
     data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
+    _run = staticmethod(recorded.run)
 
 
 class RawModule:
@@ -80,6 +80,14 @@ class RawKernel:
         self.parameters = _parameters(getattr(library, f"kinds_{number}"))
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        graph = recorded.recording()
+        if graph is not None:
+            graph.touches(arg._host for arg in args if isinstance(arg, EmulatedArray))
+            graph.add(lambda: self.launch(grid, block, args))
+        self.launch(grid, block, args)
+
+    def launch(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        """Run it, once all that a GPU would not notice is checked."""
         sizes = [*_three("grid", grid, GRID), *_three("block", block, BLOCK)]
         if prod(sizes[3:]) > THREADS_IN_BLOCK:
             raise LaunchError(f"{self.name}: a block has at most {THREADS_IN_BLOCK} threads, got {block}")
@@ -138,7 +146,7 @@ class _Memory:
         """Where the copy of an array is; the same for the same array."""
         key = host.ctypes.data, host.nbytes
         if key not in self._copies:
-            copy = np.full(host.nbytes + 2 * GUARD, POISON, np.uint8)
+            copy = np.full(host.nbytes + 2 * GUARD, recorded.POISON, np.uint8)
             copy[GUARD : GUARD + host.nbytes] = host.reshape(-1).view(np.uint8)
             self._copies[key] = host, copy
         if written:
@@ -149,7 +157,7 @@ class _Memory:
         """Check the guards, and write to the arrays what the kernel wrote."""
         for key, (host, copy) in self._copies.items():
             inside = slice(GUARD, GUARD + host.nbytes)
-            if (np.delete(copy, inside) != POISON).any():
+            if (np.delete(copy, inside) != recorded.POISON).any():
                 raise LaunchError(f"{kernel} writes beyond an array of shape {host.shape}")
             if key in self._written:
                 host[...] = copy[inside].view(host.dtype).reshape(host.shape)
@@ -200,17 +208,22 @@ def compiler() -> str:
 
 
 class EmulatedModule(StrictModule):
-    """CuPy's functions, and its ``RawModule``. New memory is poisoned."""
+    """CuPy's functions, its ``RawModule`` and its graphs. New memory is poisoned."""
 
     RawModule = RawModule
+    cuda = recorded
 
     def __init__(self) -> None:
         super().__init__(EmulatedArray)
         self.empty = self._poisoned
 
     def _poisoned(self, shape: Any, dtype: Any = np.float64) -> EmulatedArray:
-        memory = np.full(prod(np.atleast_1d(shape)) * np.dtype(dtype).itemsize, POISON, np.uint8)
-        return EmulatedArray(memory.view(dtype).reshape(shape))
+        memory = np.empty(shape, dtype)
+        recorded.poison(memory)
+        graph = recorded.recording()
+        if graph is not None:
+            graph.add(lambda: recorded.poison(memory), memory)
+        return EmulatedArray(memory)
 
 
 class EmulatedBackend(StrictBackend, CuPyBackend):
@@ -230,6 +243,3 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
 
     def set_precision_of_cublas(self) -> None:
         """There is none."""
-
-    def synchronize(self) -> None:
-        """Every launch is done when it returns."""

@@ -199,6 +199,6 @@ class StrictBackend(DeviceBackend):
         self.to_device += 1
         return self.array_type(np.array(host, dtype))
 
-    def to_numpy(self, array: StrictArray) -> NDArray[Any]:
+    def download(self, array: StrictArray) -> NDArray[Any]:
         self.to_host += 1
         return array._host.copy()

@@ -141,6 +141,16 @@ def fusion_allowed() -> bool:
     return _choice.fusion
 
 
+def chosen() -> tuple[str, bool]:
+    """What :func:`using` says now: the algorithm, and whether there is fusion.
+
+    >>> with using(conv_algorithm="direct"):
+    ...     chosen()
+    ('direct', True)
+    """
+    return _choice.algorithm, _choice.fusion
+
+
 def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     """The algorithm of that name; for "auto" the one of :func:`using`, or the backend's first that supports the sizes.
 

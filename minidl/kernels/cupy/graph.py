@@ -27,7 +27,8 @@ class Recorder:
     """Records the work of one function as a CUDA graph.
 
     :meth:`run` first, then :meth:`record`, then :meth:`launch` as often as wanted. What the function makes lies in a
-    memory pool of the graph's own, where nothing else is ever put.
+    memory pool of the graph's own, where nothing else is ever put. :mod:`minidl.capture` records training steps so; see
+    :mod:`minidl.testing.recorded` for an example without a GPU.
     """
 
     def __init__(self, backend: "DeviceBackend") -> None:
@@ -64,19 +65,20 @@ class Recorder:
         """Do what was recorded, after everything asked for before on the current stream."""
         self._graph.launch()
 
-    def refuse_copy(self, value: Any) -> None:
-        """Called for every copy from the host: it would be recorded with today's numbers."""
-        self.obstacle = f"an array of shape {getattr(value, 'shape', (len(value),))} is copied from the host in each step"
+    def refuse(self, what: str) -> None:
+        """Called for copies from and to the host: a graph would go on with the numbers of today."""
+        self.obstacle = what
         if self._stream.is_capturing():
-            raise CaptureError(self.obstacle)
+            raise CaptureError(what)
 
     @contextlib.contextmanager
     def _active(self) -> Iterator[None]:
         """On the recorder's stream and in its memory, once all else is done."""
         self.backend.synchronize()
         self.backend.recorder = self
+        allocator = self.backend.xp.cuda.using_allocator(self._pool.malloc)
         try:
-            with self.backend.xp.cuda.using_allocator(self._pool.malloc), self._stream:
+            with self.backend.only_recordable(), allocator, self._stream:
                 yield
             self._stream.synchronize()
         finally:

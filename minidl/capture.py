@@ -1,0 +1,184 @@
+"""Training steps as CUDA graphs: the forward and the backward pass of a whole step are launched at once.
+
+Of a step, everything up to the gradients is recorded; the optimizer updates as ever, so that learning rates, schedules,
+clipping and optimizers of one's own need not know of it. See :mod:`minidl.kernels.cupy.graph`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import backends, nested
+from .kernels.conv.algorithm import chosen
+from .kernels.cupy.graph import Recorder
+from .nn import Module
+
+Array = Any
+Compute = Callable[[Any, Any], Array]
+
+
+class CapturedStep:
+    """``compute(inputs, targets)``, which gives an array and leaves the gradients of a model: the same, but faster.
+
+    The second of two batches alike is computed and recorded; from then on, batches of these shapes are copied to where
+    its arrays lie, and the recorded work is launched. A launch must give the gradients of that batch bit for bit, or
+    nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever. Parameters that are frozen or
+    replaced, layers in another mode and another precision or algorithm lead to a new recording. While there are hooks,
+    or a profiler, every step is computed.
+
+    Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with graphs:
+    ``reason`` says why a step is not recorded.
+
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> step = CapturedStep(lambda inputs, targets: inputs + targets, nn.Dense(1, 1))
+    >>> step(np.ones(2), np.ones(2)), step.reason
+    (array([2., 2.]), "the backend 'numpy' has no graphs")
+    """
+
+    def __init__(self, compute: Compute, model: Module) -> None:
+        self.compute, self.model = compute, model
+        self.reason: str | None = None
+        self._last: Any = None
+        self._recording: _Recording | None = None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether there is a graph."""
+        return self._recording is not None
+
+    def __call__(self, inputs: Any, targets: Any) -> Array:
+        if self.reason is None:
+            self.reason = self._obstacle()
+        circumstances = _circumstances(self.model, inputs, targets) if self.reason is None else None
+        if circumstances is None:
+            return self.computed(inputs, targets)
+        if self._recording is not None and self._recording.circumstances == circumstances:
+            return self._recording.launch(inputs, targets)
+        alike, self._last = circumstances == self._last, circumstances
+        return self._record(inputs, targets) if alike else self.computed(inputs, targets)
+
+    def computed(self, inputs: Any, targets: Any) -> Array:
+        """The step without a graph; for a static model to the same bits, so that a resumed run repeats."""
+        backend = self.model.parameters()[0].backend
+        if not self.model.static or not isinstance(backend, backends.DeviceBackend):
+            return self.compute(inputs, targets)
+        with backend.only_recordable():
+            return self.compute(inputs, targets)
+
+    def _obstacle(self) -> str | None:
+        backend = self.model.parameters()[0].backend
+        if backend.new_recorder() is None:
+            return f"the backend '{backend.name}' has no graphs"
+        return None if self.model.static else f"{type(self.model).__name__} does not say that it is static"
+
+    def _record(self, inputs: Any, targets: Any) -> Array:
+        """What the step gives; records it on the way, or says in ``reason`` why that is not possible."""
+        self._recording = None
+        backend: Any = self.model.parameters()[0].backend
+        recorder = backend.new_recorder()
+        fixed = nested.map_leaves(lambda array: array.copy(), (inputs, targets))
+        before = _State(self.model)
+        values = recorder.run(lambda: self.compute(*fixed))
+        after = _State(self.model)
+        self.reason = recorder.obstacle or before.replaced_by(after)
+        if self.reason is None:
+            before.restore()
+            try:
+                recorded = recorder.record(lambda: self.compute(*fixed))
+                recorder.launch()
+            except Exception as error:  # CuPy and CUDA may refuse anything, and the step is computed already
+                self.reason = f"{type(error).__name__}: {error}"
+            else:
+                self._keep(_Recording(recorder, fixed, recorded, _State(self.model)), values, after)
+        if self._recording is None:
+            after.restore()
+            return values
+        return self._recording.values
+
+    def _keep(self, recording: "_Recording", values: Array, after: "_State") -> None:
+        """The recording, if a launch of it gave what the same step gave before."""
+        if _bits(recording.values) == _bits(values) and _bits(recording.state.contents) == _bits(after.contents):
+            recording.circumstances = _circumstances(self.model, *recording.fixed)
+            self._recording = recording
+        else:
+            self.reason = "a launch of the recorded step does not give what the step gives"
+
+
+class _State:
+    """What a step changes in a model: gradients, and buffers such as running means."""
+
+    def __init__(self, model: Module) -> None:
+        tensors = [tensor for _, tensor in model._named_tensors()]
+        self.gradients = [(tensor, tensor.grad) for tensor in tensors if tensor.requires_grad]
+        self.buffers = [(tensor, tensor.data, tensor.data.copy()) for tensor in tensors if not tensor.requires_grad]
+
+    @property
+    def contents(self) -> list[Array]:
+        return [gradient for _, gradient in self.gradients] + [copy for *_, copy in self.buffers]
+
+    def restore(self) -> None:
+        for tensor, gradient in self.gradients:
+            tensor.grad = gradient
+        for tensor, data, copy in self.buffers:
+            tensor.data = data
+            data[...] = copy
+
+    def replaced_by(self, after: "_State") -> str | None:
+        """Whether a buffer is another array now: a graph would go on with the one that it knows."""
+        pairs = zip(self.buffers, after.buffers, strict=True)
+        names = [tensor.name for (tensor, data, _), (_, now, _) in pairs if data is not now]
+        return f"each step puts a new array into {names[0]}, instead of writing to the old one" if names else None
+
+
+@dataclass
+class _Recording:
+    """A graph, the memory that it reads and writes, and for what it holds."""
+
+    recorder: Recorder
+    fixed: tuple[Any, Any]
+    values: Array
+    state: _State
+    circumstances: Any = None
+
+    def launch(self, inputs: Any, targets: Any) -> Array:
+        """The step on another batch: its values, valid until the next launch."""
+        for fixed, array in zip(nested.leaves(self.fixed), nested.leaves((inputs, targets)), strict=True):
+            fixed[...] = array
+        self.recorder.launch()
+        for tensor, gradient in self.state.gradients:
+            tensor.grad = gradient
+        return self.values
+
+
+def _circumstances(model: Module, inputs: Any, targets: Any) -> Any:
+    """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step."""
+    shapes = tuple((array.shape, array.dtype) for array in nested.leaves((inputs, targets)))
+    modules = [module for _, module in model.named_modules()]
+    if any(module.has_hooks for module in modules):
+        return None
+    return (
+        shapes,
+        tuple((_Same(tensor.data), tensor.requires_grad) for _, tensor in model._named_tensors()),
+        tuple(module.training for module in modules),
+        model.parameters()[0].backend.precision,
+        chosen(),
+    )
+
+
+class _Same:
+    """Equal to itself alone; keeps an array alive, so that no other one takes its place in memory."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.array is other.array
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _bits(values: Any) -> list[bytes]:
+    """The bytes of all arrays; None counts as no array."""
+    arrays = (array for array in nested.leaves(values) if array is not None)
+    return [backends.to_host(array).tobytes() for array in arrays]
