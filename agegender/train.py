@@ -302,8 +302,12 @@ class Report(md.Callback):
 
     def __init__(self, say: Speaker, folder: Path, baselines: dict[str, float]) -> None:
         self.say, self.folder, self.baselines = say, folder, baselines
+        self.told = False
 
     def on_epoch_end(self, trainer: md.Trainer) -> None:
+        if not self.told and trainer.model.parameters()[0].backend.name != "numpy":
+            self.told = True
+            self.say(how_steps_are_launched(trainer))
         curves = figures.learning_curves(trainer.history, self.baselines)
         curves.savefig(self.folder / "plots" / "curves.png", dpi=110)
         self.say.note(epoch_line(trainer))
@@ -311,6 +315,13 @@ class Report(md.Callback):
     def on_train_error(self, trainer: md.Trainer) -> None:
         error = sys.exception()
         self.say.note(f"ended by {type(error).__name__}: {error}")
+
+
+def how_steps_are_launched(trainer: md.Trainer) -> str:
+    """Whether a GPU is asked once for a step, or for every kernel of it, and why."""
+    if trainer.captured.recorded:
+        return "steps are launched as one CUDA graph"
+    return f"steps are launched kernel by kernel: {trainer.captured.reason or 'there were too few of one size'}"
 
 
 def summarize(

@@ -80,6 +80,12 @@ class DeviceBackend(Backend):
     """A backend whose arrays are in a memory of their own: :class:`minidl.backends.cupy.CuPyBackend`.
 
     :meth:`upload` and :meth:`download` are the one way into it from the host, and back.
+
+    >>> from minidl.testing.strict import StrictBackend
+    >>> device = StrictBackend()
+    >>> there = device.asarray(np.zeros(3))
+    >>> there is device.asarray(there), device.to_numpy(there)
+    (True, array([0., 0., 0.]))
     """
 
     recorder: "Recorder | None" = None

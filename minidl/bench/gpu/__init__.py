@@ -68,7 +68,7 @@ def measure(backend: Backend, seed: int, data: str | None) -> dict[str, Any]:
         "layers": speed.layers(backend, kernels.LAYERS, LAYER_BATCH),
     }
     precisions = tuple(reversed(backend.precisions))
-    variants = (speed.minidl_on(backend), *speed.PYTORCH)
+    variants = (speed.minidl_on(backend), speed.minidl_on(backend, graph=False), *speed.PYTORCH)
     result |= {"epochs": [epoch(backend, data, precision) for precision in precisions] if data else []}
     result |= speed.steps(variants, SIZES, precisions, wait, partial(_left, end))
     backend.set_precision("float32")

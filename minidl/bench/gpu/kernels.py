@@ -164,12 +164,24 @@ def _matmul(backend: Backend, rng: Any) -> float:
     return distance(got, a.astype(np.float64) @ b)
 
 
+def _matmul_in_a_graph(backend: Any, rng: Any) -> float:
+    """The products of a dense layer and its gradients."""
+    x, w, dy = _normal(rng, (100, 600)), _normal(rng, (600, 40)), _normal(rng, (100, 40))
+    with backend.only_recordable():
+        x_there, w_there, dy_there = [backend.asarray(array) for array in (x, w, dy)]
+        products = (x_there, w_there), (dy_there, w_there.T), (x_there.T, dy_there)
+        got = [backend.to_numpy(backend.matmul(*factors)) for factors in products]
+    x, w, dy = (array.astype(np.float64) for array in (x, w, dy))
+    return _worst(zip(got, (x @ w, dy @ w.T, x.T @ dy), strict=True))
+
+
 OTHERS: dict[str, Callable[[Backend, Any], float]] = {
     "max pooling": _max_pool,
     "ReLU, backward": _relu_backward,
     "sums over rows": _sum_to_channels,
     "Adam": _adam,
     "matrix product": _matmul,
+    "matrix product in a graph": _matmul_in_a_graph,
 }
 
 

@@ -105,7 +105,7 @@ def _reasons(rows: Sequence[Measured]) -> str:
         for row in rows
         for name, reason in row["reasons"].items()
     ]
-    return "\n" + "\n".join(["Not measured:", "", *lines]) + "\n" if lines else ""
+    return "\n" + "\n".join(["Not measured, or not as meant:", "", *lines]) + "\n" if lines else ""
 
 
 def _epochs(epochs: Sequence[Measured]) -> str:
