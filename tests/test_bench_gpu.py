@@ -160,7 +160,7 @@ def test_if_minidl_itself_fails_that_is_an_error() -> None:
 
 
 def test_minidls_own_training_keeps_to_the_device_and_its_precision(device: Any) -> None:
-    """One step and an inference of the documented network: NumPy's loss and gradients, and no hidden copies."""
+    """Steps and inference of the documented network: NumPy's loss and gradients, no hidden copies, and a CUDA graph."""
     training = speed.minidl_on(device).make(speed.ours.weights(seed=0), "float32")
     images, targets = speed.ours.random_batch(1)
     batch = training.put((images, targets))
@@ -172,6 +172,8 @@ def test_minidls_own_training_keeps_to_the_device_and_its_precision(device: Any)
     assert device.to_numpy(loss) == pytest.approx(other(images, targets), rel=1e-4)
     for mine, expected in zip(training.model.parameters(), other.model.parameters(), strict=True):
         assert distance(device.to_numpy(mine.grad), expected.grad) < 1e-3, mine.name
+    training.step(*batch)
+    assert training.captured.recorded, training.captured.reason
 
 
 @pytest.fixture

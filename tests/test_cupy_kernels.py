@@ -145,7 +145,9 @@ def test_implicit_gemm_on_all_edges_of_its_tiles(check: str, device: Any) -> Non
 def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(implicit_gemm, "LEAST_PIXELS", 3 * 10 * 13 // parts)
     launched = []
-    monkeypatch.setattr(implicit_gemm, "sum_rows", lambda xp, x: launched.append(len(x)) or reduce.sum_rows(xp, x))
+    monkeypatch.setattr(
+        implicit_gemm, "sum_rows", lambda xp, x, shape: launched.append(len(x)) or reduce.sum_rows(xp, x, shape)
+    )
     subject = ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, [TILES], device.name)
     subject.run_check("weight_gradient")
     subject.run_check("pooled")

@@ -113,7 +113,7 @@ class ImplicitGemm(ConvAlgorithm):
         name = name_of("correlate", spec.dtype, self._tensor_cores(spec), argmax is not None)
         inputs = (None if array is None else packed(self.xp, array) for array in (x, dy, argmax))
         kernel(self.xp, "implicit_gemm.cu", name)((tiles, count), (TILE_THREADS,), (*inputs, parts, *_sizes(spec)))
-        return sum_rows(self.xp, parts).reshape(shape)
+        return sum_rows(self.xp, parts, shape)
 
     def _tensor_cores(self, spec: ConvSpec) -> bool:
         return self.backend.precision == "tf32" and spec.dtype == np.float32

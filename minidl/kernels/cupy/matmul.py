@@ -24,9 +24,10 @@ def matmul(xp: Any, a: Array, b: Array, tensor_cores: bool) -> Array:
         return xp.zeros((rows, columns), a.dtype)
     transposed = a.T.flags.c_contiguous and not a.flags.c_contiguous
     tiles = tiles_in(rows, columns)
-    parts = xp.empty((parts_in(tiles, depth, LEAST_DEPTH), rows * columns), a.dtype)
+    parts = parts_in(tiles, depth, LEAST_DEPTH)
+    sums = xp.empty((parts, rows * columns) if parts > 1 else (rows, columns), a.dtype)
     name = name_of("matmul", a.dtype, tensor_cores, transposed)
     inputs = packed(xp, a.T if transposed else a), packed(xp, b)
     sizes = map(np.int32, (rows, depth, columns))
-    kernel(xp, "matmul.cu", name)((tiles, len(parts)), (TILE_THREADS,), (*inputs, parts, *sizes))
-    return (sum_rows(xp, parts) if len(parts) > 1 else parts).reshape(rows, columns)
+    kernel(xp, "matmul.cu", name)((tiles, parts), (TILE_THREADS,), (*inputs, sums, *sizes))
+    return sum_rows(xp, sums, (rows, columns)) if parts > 1 else sums
