@@ -1,7 +1,7 @@
 """The CuPy backend: the same ops on an NVIDIA GPU."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import BackendError
 from ..kernels.conv import ConvSpec
 from ..kernels.cupy import (
+    adam,
     conv,  # noqa: F401 - registers the algorithms
     elementwise,
     implicit_gemm,  # noqa: F401
@@ -77,11 +78,14 @@ class CuPyBackend(Backend):
         rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
         return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
 
-    def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
-        if _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v)):
-            elementwise.adam(self.xp, param, grad, m, v, step)
-        else:
-            super().adam(param, grad, m, v, step)
+    def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
+        groups: dict[Any, list[tuple[Array, Array, Array, Array]]] = {}
+        for param, grad, m, v in tensors:
+            able = _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v))
+            groups.setdefault(param.dtype if able else None, []).append((param, grad, m, v))
+        super().adam(groups.pop(None, ()), step)
+        for together in groups.values():
+            adam.adam(self.xp, together, step)
 
 
 def _typed(*arrays: Array) -> bool:

@@ -105,8 +105,11 @@ class ReferenceKernels:
         """``formula(*arrays)``, for an elementwise formula that works in place: a backend may cut the arrays up."""
         formula(*arrays)
 
-    def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
-        """p = keep p - lr m / (sqrt(v) unbias + eps), in place, once m and v have moved towards grad and its square."""
+    def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
+        """p = keep p - lr m / (sqrt(v) unbias + eps), in place, once m and v have moved towards grad and its square.
+
+        ``tensors`` are parameters p, each with its grad, m and v, of one shape and dtype.
+        """
         lr, unbias, beta1, beta2, eps, keep = step
 
         def formula(param: Array, grad: Array, m: Array, v: Array) -> None:
@@ -121,7 +124,8 @@ class ReferenceKernels:
             scale += eps
             param -= lr * m / scale
 
-        self.for_blocks(formula, (param, grad, m, v))
+        for arrays in tensors:
+            self.for_blocks(formula, arrays)
 
 
 def argmax_dtype(xp: Any, window: Window) -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -150,12 +151,14 @@ def _sum_to_channels(backend: Backend, rng: Any) -> float:
 
 def _adam(backend: Backend, rng: Any) -> float:
     step = AdamStep(lr=0.01, unbias=1.7, beta1=0.8, beta2=0.999, eps=1e-3, keep=0.99)
-    arrays = [_normal(rng, (700, 33)) for _ in range(3)] + [np.square(_normal(rng, (700, 33)))]
-    there = [backend.asarray(array) for array in arrays]
-    expected = [array.astype(np.float64) for array in arrays]
-    for where, (param, grad, m, v) in ((backend, there), (backends.get("numpy"), expected)):
-        where.adam(param, grad, m, v, step)
-    return _worst(zip(map(backend.to_numpy, there), expected, strict=True))
+    shapes = [(700, 33), *((1 + 13 * i,) for i in range(100))]  # more parameters than one launch takes
+    tensors: Any = [[_normal(rng, shape) for _ in range(3)] + [np.square(_normal(rng, shape))] for shape in shapes]
+    there: Any = [[backend.asarray(array) for array in arrays] for arrays in tensors]
+    expected: Any = [[array.astype(np.float64) for array in arrays] for arrays in tensors]
+    for where, chosen in ((backend, there), (backends.get("numpy"), expected)):
+        where.adam(chosen, step)
+    pairs = zip(chain(*there), chain(*expected), strict=True)
+    return _worst((backend.to_numpy(got), wanted) for got, wanted in pairs)
 
 
 def _matmul(backend: Backend, rng: Any) -> float:
@@ -164,7 +167,8 @@ def _matmul(backend: Backend, rng: Any) -> float:
     return distance(got, a.astype(np.float64) @ b)
 
 
-OTHERS: dict[str, Callable[[Backend, Any], float]] = {
+Kernel = Callable[[Backend, Any], float]
+OTHERS: dict[str, Kernel] = {
     "max pooling": _max_pool,
     "ReLU, backward": _relu_backward,
     "sums over rows": _sum_to_channels,
