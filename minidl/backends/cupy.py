@@ -17,6 +17,7 @@ from ..kernels.cupy import (
     pool,
     reduce,
 )
+from ..kernels.cupy import loss as losses
 from ..kernels.cupy.source import TYPES
 from ..kernels.reference import AdamStep
 from ..kernels.window import Window
@@ -77,6 +78,30 @@ class CuPyBackend(Backend):
     def sum_to_channels(self, dy: Array) -> Array:
         rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
         return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
+
+    def mean_loss(self, loss: Any, a: Array, b: Array) -> Array:
+        able = _typed(a, b) and losses.supports(loss)
+        return losses.mean_loss(self.xp, loss, a, b) if able else super().mean_loss(loss, a, b)
+
+    def mean_loss_backward(self, loss: Any, a: Array, b: Array, dy: Array) -> Array:
+        able = _typed(a, b, dy) and losses.supports(loss)
+        return (
+            losses.mean_loss_backward(self.xp, loss, a, b, dy) if able else super().mean_loss_backward(loss, a, b, dy)
+        )
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
+        return (
+            losses.softmax_cross_entropy(self.xp, logits, labels)
+            if _typed(logits)
+            else super().softmax_cross_entropy(logits, labels)
+        )
+
+    def softmax_cross_entropy_backward(self, saved: tuple[Array, ...], dy: Array) -> Array:
+        return (
+            losses.softmax_cross_entropy_backward(self.xp, saved, dy)
+            if _typed(saved[0])
+            else super().softmax_cross_entropy_backward(saved, dy)
+        )
 
     def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
         groups: dict[Any, list[tuple[Array, Array, Array, Array]]] = {}

@@ -13,7 +13,9 @@ from ...backends import Backend
 from ...kernels.conv import Direct, choose, choose_pooled
 from ...kernels.reference import AdamStep
 from ...kernels.window import sliding_window
+from ...nn import functional as F
 from ...ops.conv import conv_spec
+from ...tensor import Tensor, tensor
 from ...testing.kit import distance
 
 Array = Any
@@ -161,6 +163,23 @@ def _adam(backend: Backend, rng: Any) -> float:
     return _worst((backend.to_numpy(got), wanted) for got, wanted in pairs)
 
 
+def _loss(call: Callable[[Tensor, Array], Tensor], targets: Callable[[Array], Array]) -> "Kernel":
+    """The check of a loss and of its gradient, for targets that are made from random numbers."""
+
+    def one(backend: Backend, rng: Any) -> float:
+        x, t = _normal(rng, (701, 33)), targets(_normal(rng, (701, 33)))
+
+        def results(where: Backend, x: Array) -> list[Array]:
+            predictions = tensor(where.asarray(x), requires_grad=True)
+            loss = call(predictions, where.asarray(t))
+            loss.backward()
+            return [where.to_numpy(array) for array in (loss.data, predictions.grad)]
+
+        return _worst(zip(results(backend, x), results(backends.get("numpy"), x.astype(np.float64)), strict=True))
+
+    return one
+
+
 def _matmul(backend: Backend, rng: Any) -> float:
     a, b = _normal(rng, (70, 300)), _normal(rng, (300, 50))
     got = backend.to_numpy(backend.matmul(backend.asarray(a), backend.asarray(b)))
@@ -172,6 +191,11 @@ OTHERS: dict[str, Kernel] = {
     "max pooling": _max_pool,
     "ReLU, backward": _relu_backward,
     "sums over rows": _sum_to_channels,
+    "binary cross-entropy": _loss(F.binary_cross_entropy_with_logits, lambda t: np.float32(t > 0)),
+    "L1 loss": _loss(F.l1_loss, np.asarray),
+    "MSE loss": _loss(F.mse_loss, np.asarray),
+    "Huber loss": _loss(F.huber_loss, np.asarray),
+    "softmax cross-entropy": _loss(F.softmax_cross_entropy, lambda t: t.argmax(axis=1)),
     "Adam": _adam,
     "matrix product": _matmul,
 }
