@@ -64,7 +64,18 @@ def test_all_kernels_are_right_at_every_precision(device: Any) -> None:
     assert device.precision == "float32"
 
 
-@pytest.mark.parametrize("wrong", ["relu_backward", "sum_to_channels", "max_pool_backward", "matmul"])
+WRONG = [
+    "relu_backward",
+    "sum_to_channels",
+    "max_pool_backward",
+    "mean_loss",
+    "mean_loss_backward",
+    "softmax_cross_entropy_backward",
+    "matmul",
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("how", ["a little", "unwritten"])
 def test_a_kernel_that_is_wrong_does_not_pass(
     wrong: str, how: str, device: Any, monkeypatch: pytest.MonkeyPatch
@@ -84,6 +95,13 @@ def test_a_step_of_adam_that_is_not_made_does_not_pass(device: Any, monkeypatch:
     monkeypatch.setattr(device, "adam", lambda *arguments: None)
     checks = kernels.check(device, seed=1, batch=1, layers=LAYERS[:1])
     assert {check.kernel for check in checks if not check.passed} == {"Adam"}
+
+
+def test_a_softmax_cross_entropy_that_is_wrong_does_not_pass(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = device.softmax_cross_entropy
+    monkeypatch.setattr(device, "softmax_cross_entropy", lambda x, labels: right(1.001 * x, labels))
+    checks = kernels.check(device, seed=1, batch=1, layers=LAYERS[:1])
+    assert {check.kernel for check in checks if not check.passed} == {"softmax cross-entropy"}
 
 
 def test_an_argmax_that_is_wrong_does_not_pass(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +246,7 @@ def test_a_wrong_kernel_is_shown_and_the_status_is_1(
     monkeypatch.setattr(device, "matmul", lambda a, b: 1.1 * right(a, b))
     assert main(["bench", "gpu"]) == 1
     out = capsys.readouterr().out
-    assert "10 of 22 are WRONG." in out  # convolutions by matrix products, too
+    assert "10 of 32 are WRONG." in out  # convolutions by matrix products, too
     assert "| **WRONG** matrix product | float32 |" in out
     assert "An epoch" not in out
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from minidl.kernels.cupy import source
+from minidl.kernels.cupy.loss import LOSSES
 
 FILES = sorted(path.name for path in source.FOLDER.glob("*.cu"))
 GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"], "matmul": ["0", "1"]}
@@ -22,16 +23,23 @@ KERNELS = {
     "max_pool": "",
     "max_pool_backward": "",
     "relu_backward": "",
+    "softmax_cross_entropy": "",
+    "softmax_cross_entropy_backward": "",
+    "add_up": "",
     "adam": "",
     "sum_rows": "",
     "convolve_and_pool": ", 3, 3, 2, 2, 4",
     "weight_gradients": ", 3, 3, 2, 2",
 }
 """The other kernels, and for which sizes: those of the documented network."""
+MEANS = ("mean_loss", "mean_loss_backward")
+"""Kernels for every elementwise loss."""
 TYPES = ("float", "double")
-NAMES = {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()} | {
-    name: [f"{name}<{dtype}, 0, {kind}>" for kind in kinds for dtype in TYPES] for name, kinds in GEMMS.items()
-}
+NAMES = (
+    {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()}
+    | {name: [f"{name}<{dtype}, 0, {kind}>" for kind in kinds for dtype in TYPES] for name, kinds in GEMMS.items()}
+    | {name: [f"{name}<{dtype}, {loss}>" for loss in LOSSES for dtype in TYPES] for name in MEANS}
+)
 ON_TENSOR_CORES = [f"{name}<float, 1, {kind}>" for name, kinds in GEMMS.items() for kind in kinds]
 REGISTERS = {"float": 80, "double": 168}
 """At most, for a thread: blocks of 256 threads then fill at least a third of a multiprocessor (65,536 registers)."""

@@ -9,7 +9,7 @@ import pytest
 import minidl as md
 from minidl import backends
 from minidl.kernels.conv import ConvSpec, choose, choose_pooled
-from minidl.kernels.cupy import conv, implicit_gemm, matmul, reduce, source
+from minidl.kernels.cupy import adam, conv, implicit_gemm, matmul, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample
@@ -92,19 +92,87 @@ def test_adam(dtype: Any, tolerance: float, device: Any) -> None:
     v *= 1e-4 * v  # so that 1 - beta2, which float32 rounds badly, matters
     there = [device.asarray(array) for array in (param, np.asfortranarray(grad), m, v)]
     for _ in range(2):
-        SLOW.adam(*arrays, step)
-        device.adam(*there, step)
+        SLOW.adam([arrays], step)
+        device.adam([there], step)
     for got, expected in zip(there, (param, grad, m, v), strict=True):
         np.testing.assert_allclose(device.to_numpy(got), expected, rtol=tolerance, atol=tolerance)
 
 
-def test_adam_does_what_it_can_for_parameters_that_are_no_contiguous_arrays(device: Any) -> None:
-    step = AdamStep(lr=0.01, unbias=1.0, beta1=0.9, beta2=0.9, eps=1e-8, keep=1.0)
-    whole = [device.asarray(values(6, 8, seed=seed) ** 2) for seed in range(4)]
-    expected = [values(6, 8, seed=seed)[:, ::2] ** 2 for seed in range(4)]
-    device.adam(*(array[:, ::2] for array in whole), step)
-    SLOW.adam(*expected, step)
-    np.testing.assert_allclose(device.to_numpy(whole[0])[:, ::2], expected[0], rtol=1e-6)
+def gaps(array: Any) -> Any:
+    """The same numbers, not next to each other."""
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def quadruple(shape: Any, dtype: Any = np.float32, arrange: Any = np.ascontiguousarray) -> list[Any]:
+    """A parameter, its gradient and its running means."""
+    return [arrange(np.square(values(*shape, seed=seed)).astype(dtype)) for seed in range(4)]
+
+
+MANY = [quadruple((1 + 37 * i % 1000,)) for i in range(adam.TENSORS + 3)]
+"""More than a launch takes; some have several blocks."""
+
+
+@pytest.mark.parametrize(
+    ("tensors", "launches"),
+    [
+        pytest.param(MANY, 2, id="many"),
+        pytest.param(MANY[: adam.TENSORS], 1, id="as many as there is room for"),
+        pytest.param([quadruple((0, 3)), MANY[0], quadruple((0,)), MANY[1]], 1, id="some are empty"),
+        pytest.param([quadruple((0,))], 0, id="empty"),
+        pytest.param([quadruple((3, 5)), quadruple((7,), np.float64), quadruple((2, 300))], 2, id="float64 between"),
+        pytest.param([quadruple((6, 8), arrange=gaps), quadruple((5,)), quadruple((6,), np.float16)], 1, id="others"),
+    ],
+)
+def test_adam_of_many_parameters(tensors: Any, launches: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = AdamStep(lr=0.01, unbias=1.0, beta1=0.9, beta2=0.9, eps=1e-8, keep=0.9)
+    there = [[on(device, array) for array in tensor] for tensor in tensors]
+    expected = [[array.copy() for array in tensor] for tensor in tensors]
+    launched = launches_of(adam, monkeypatch)
+    device.adam(there, step)
+    SLOW.adam(expected, step)
+    assert len(launched) == launches
+    for arrays, others in zip(there, expected, strict=True):
+        for got, other in zip(arrays, others, strict=True):
+            np.testing.assert_allclose(device.to_numpy(got), other, rtol=2e-3 if other.dtype == np.float16 else 1e-6)
+
+
+def on(device: Any, array: Any) -> Any:
+    """An array on the device, with gaps if it has some."""
+    if array.flags.c_contiguous:
+        return device.asarray(array)
+    return device.xp.repeat(device.asarray(np.ascontiguousarray(array)), 2, axis=-1)[..., ::2]
+
+
+def launches_of(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the kernels that a module launches from now on."""
+    names: list[str] = []
+
+    def recorded(xp: Any, file: str, name: str) -> Any:
+        names.append(name)
+        return source.kernel(xp, file, name)
+
+    monkeypatch.setattr(module, "kernel", recorded)
+    return names
+
+
+def test_the_struct_of_adam_lies_in_memory_as_numpy_says(device: Any) -> None:
+    fields = list(adam.LAYOUT.names or ())
+    members = ", ".join(f"offsetof(Tensors<double>, {field})" for field in fields)
+    code = f"""{source.source("adam.cu")}
+#ifndef offsetof
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+__global__ void offsets(int* y) {{
+    const unsigned long all[] = {{{members}, sizeof(Tensors<double>)}};
+    for (int i = 0; i < {len(fields) + 1}; ++i) y[i] = all[i];
+}}"""
+    y = device.asarray(np.zeros(len(fields) + 1, np.int32))
+    device.xp.RawModule(code=code, options=source.OPTIONS, name_expressions=("offsets",)).get_function("offsets")(
+        (1,), (1,), (y,)
+    )
+    offsets = [adam.LAYOUT.fields[field][1] for field in fields]  # type: ignore[index]
+    assert device.to_numpy(y).tolist() == [*offsets, adam.LAYOUT.itemsize]
+    assert adam.LAYOUT.itemsize + 8 * np.float64().itemsize <= 4096
 
 
 GREY = ConvExample((2, 24, 26, 1), (3, 3, 1, 4), {"padding": ((1, 0), (0, 2))}, "grey")

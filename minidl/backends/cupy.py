@@ -1,7 +1,7 @@
 """The CuPy backend: the same ops on an NVIDIA GPU."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import BackendError
 from ..kernels.conv import ConvSpec
 from ..kernels.cupy import (
+    adam,
     conv,  # noqa: F401 - registers the algorithms
     elementwise,
     implicit_gemm,  # noqa: F401
@@ -17,6 +18,7 @@ from ..kernels.cupy import (
     pool,
     reduce,
 )
+from ..kernels.cupy import loss as losses
 from ..kernels.cupy.graph import Recorder
 from ..kernels.cupy.source import TYPES
 from ..kernels.reference import AdamStep
@@ -90,11 +92,38 @@ class CuPyBackend(DeviceBackend):
         rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
         return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
 
-    def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
-        if _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v)):
-            elementwise.adam(self.xp, param, grad, m, v, step)
-        else:
-            super().adam(param, grad, m, v, step)
+    def mean_loss(self, loss: Any, a: Array, b: Array) -> Array:
+        able = _typed(a, b) and losses.supports(loss)
+        return losses.mean_loss(self.xp, loss, a, b) if able else super().mean_loss(loss, a, b)
+
+    def mean_loss_backward(self, loss: Any, a: Array, b: Array, dy: Array) -> Array:
+        able = _typed(a, b, dy) and losses.supports(loss)
+        return (
+            losses.mean_loss_backward(self.xp, loss, a, b, dy) if able else super().mean_loss_backward(loss, a, b, dy)
+        )
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
+        return (
+            losses.softmax_cross_entropy(self.xp, logits, labels)
+            if _typed(logits)
+            else super().softmax_cross_entropy(logits, labels)
+        )
+
+    def softmax_cross_entropy_backward(self, saved: tuple[Array, ...], dy: Array) -> Array:
+        return (
+            losses.softmax_cross_entropy_backward(self.xp, saved, dy)
+            if _typed(saved[0])
+            else super().softmax_cross_entropy_backward(saved, dy)
+        )
+
+    def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
+        groups: dict[Any, list[tuple[Array, Array, Array, Array]]] = {}
+        for param, grad, m, v in tensors:
+            able = _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v))
+            groups.setdefault(param.dtype if able else None, []).append((param, grad, m, v))
+        super().adam(groups.pop(None, ()), step)
+        for together in groups.values():
+            adam.adam(self.xp, together, step)
 
 
 def _typed(*arrays: Array) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from ...backends import Backend
 from ...kernels.conv import Direct, choose, choose_pooled
 from ...kernels.reference import AdamStep
 from ...kernels.window import sliding_window
+from ...nn import functional as F
 from ...ops.conv import conv_spec
+from ...tensor import Tensor, tensor
 from ...testing.kit import distance
 
 Array = Any
@@ -150,12 +153,31 @@ def _sum_to_channels(backend: Backend, rng: Any) -> float:
 
 def _adam(backend: Backend, rng: Any) -> float:
     step = AdamStep(lr=0.01, unbias=1.7, beta1=0.8, beta2=0.999, eps=1e-3, keep=0.99)
-    arrays = [_normal(rng, (700, 33)) for _ in range(3)] + [np.square(_normal(rng, (700, 33)))]
-    there = [backend.asarray(array) for array in arrays]
-    expected = [array.astype(np.float64) for array in arrays]
-    for where, (param, grad, m, v) in ((backend, there), (backends.get("numpy"), expected)):
-        where.adam(param, grad, m, v, step)
-    return _worst(zip(map(backend.to_numpy, there), expected, strict=True))
+    shapes = [(700, 33), *((1 + 13 * i,) for i in range(100))]  # more parameters than one launch takes
+    tensors: Any = [[_normal(rng, shape) for _ in range(3)] + [np.square(_normal(rng, shape))] for shape in shapes]
+    there: Any = [[backend.asarray(array) for array in arrays] for arrays in tensors]
+    expected: Any = [[array.astype(np.float64) for array in arrays] for arrays in tensors]
+    for where, chosen in ((backend, there), (backends.get("numpy"), expected)):
+        where.adam(chosen, step)
+    pairs = zip(chain(*there), chain(*expected), strict=True)
+    return _worst((backend.to_numpy(got), wanted) for got, wanted in pairs)
+
+
+def _loss(call: Callable[[Tensor, Array], Tensor], targets: Callable[[Array], Array]) -> "Kernel":
+    """The check of a loss and of its gradient, for targets that are made from random numbers."""
+
+    def one(backend: Backend, rng: Any) -> float:
+        x, t = _normal(rng, (701, 33)), targets(_normal(rng, (701, 33)))
+
+        def results(where: Backend, x: Array) -> list[Array]:
+            predictions = tensor(where.asarray(x), requires_grad=True)
+            loss = call(predictions, where.asarray(t))
+            loss.backward()
+            return [where.to_numpy(array) for array in (loss.data, predictions.grad)]
+
+        return _worst(zip(results(backend, x), results(backends.get("numpy"), x.astype(np.float64)), strict=True))
+
+    return one
 
 
 def _matmul(backend: Backend, rng: Any) -> float:
@@ -175,10 +197,16 @@ def _matmul_in_a_graph(backend: Any, rng: Any) -> float:
     return _worst(zip(got, (x @ w, dy @ w.T, x.T @ dy), strict=True))
 
 
-OTHERS: dict[str, Callable[[Backend, Any], float]] = {
+Kernel = Callable[[Backend, Any], float]
+OTHERS: dict[str, Kernel] = {
     "max pooling": _max_pool,
     "ReLU, backward": _relu_backward,
     "sums over rows": _sum_to_channels,
+    "binary cross-entropy": _loss(F.binary_cross_entropy_with_logits, lambda t: np.float32(t > 0)),
+    "L1 loss": _loss(F.l1_loss, np.asarray),
+    "MSE loss": _loss(F.mse_loss, np.asarray),
+    "Huber loss": _loss(F.huber_loss, np.asarray),
+    "softmax cross-entropy": _loss(F.softmax_cross_entropy, lambda t: t.argmax(axis=1)),
     "Adam": _adam,
     "matrix product": _matmul,
     "matrix product in a graph": _matmul_in_a_graph,
