@@ -87,6 +87,10 @@ class ConvAlgorithm(ABC):
         """Whether it has ``forward_pooled`` and ``backward_pooled``, which do bias, ReLU and max pooling as well."""
         return False
 
+    def workspace(self, spec: ConvSpec) -> int:
+        """About how many bytes it takes at its peak besides arguments and results; 0 where nobody has said."""
+        return 0
+
     @abstractmethod
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, Any]:
         """y, and whatever the gradients can use again (None is fine)."""

@@ -47,6 +47,19 @@ class PerChunk(ConvAlgorithm):
     def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
         return not pool.padded and pool.KH * pool.KW <= 256  # the number of a tap is a byte
 
+    def workspace(self, spec: ConvSpec) -> int:
+        """The partial sums of the weight gradient, and what every thread keeps while it is at a few images."""
+        parts = _parts(spec)
+        chunks = [chunk.stop - chunk.start for part in parts for chunk in part]
+        images, busy = max(chunks, default=0), min(threads.get_num_threads(), len(chunks))
+        padded = images * prod(spec.window.padded_size) * spec.C if spec.window.padded else 0
+        kept = busy * (padded + self.scratch_size(images, spec))
+        return int(spec.dtype.itemsize * (len(parts) * prod(_weights(spec)) + kept))
+
+    @abstractmethod
+    def scratch_size(self, images: int, spec: ConvSpec) -> int:
+        """How many numbers a thread keeps in scratch memory while it is at so many images."""
+
     @abstractmethod
     def filters(self, w: Array, spec: ConvSpec) -> Array:
         """The weights as :meth:`convolve` and :meth:`spread` want them: made once, for all images."""
