@@ -148,7 +148,7 @@ def fusion_allowed() -> bool:
 def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     """The algorithm of that name; for "auto" the one of :func:`using`, or the backend's first that supports the sizes.
 
-    Raises :class:`MinidlError` if the algorithm that was asked for cannot do it.
+    Raises :class:`MinidlError` if the algorithm that was asked for cannot do it on this backend, naming those that can.
 
     >>> from minidl import backends
     >>> from minidl.kernels.window import sliding_window
@@ -159,9 +159,20 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     algorithm = next((algorithm for algorithm in algorithms if algorithm.supports(spec)), None)
     if algorithm is None:
         raise MinidlError(
-            f"the algorithm '{algorithms[0].name}' cannot do this convolution of {spec}: use algorithm='auto'"
+            f"the algorithm '{algorithms[0].name}' cannot do this convolution of {spec} on the backend "
+            f"'{backend.name}', which has for it: {', '.join(_able(spec, backend))}"
         )
     return algorithm
+
+
+def _able(spec: ConvSpec, backend: "Backend") -> list[str]:
+    """The names of all algorithms that can do a convolution on a backend."""
+    able = []
+    for name in plugins.names("conv_algorithm"):
+        with contextlib.suppress(Exception):  # a stranger's may raise anything, and is not what was asked for
+            if _instance(name, backend).supports(spec):
+                able.append(name)
+    return able
 
 
 def choose_pooled(name: str, spec: ConvSpec, pool: Window, backend: "Backend") -> ConvAlgorithm | None:
