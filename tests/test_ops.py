@@ -1,6 +1,8 @@
 """What the ops compute, keep and refuse."""
 
+import itertools
 import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -225,6 +227,42 @@ def test_fused_block_equals_its_three_layers() -> None:
         tolerance = 1e-12 if dtype == np.float64 else 1e-4
         for fused, plain in zip(*found, strict=True):
             np.testing.assert_allclose(fused, plain, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "shifted", "winograd"])
+def test_fused_block_computes_no_gradient_that_nobody_needs(monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+    model = nn.Sequential(nn.Conv2D(2, 3, 3, algorithm=algorithm), nn.ReLU(), nn.MaxPooling2D(2))
+    w, b = model.parameters()
+    cls, calls = md.plugins.get("conv_algorithm", algorithm), Counter[str]()
+
+    def count(name: str) -> None:
+        run = getattr(cls, name)
+        monkeypatch.setattr(cls, name, lambda *args: calls.update([name]) or run(*args))
+
+    for name in ("spread", "correlate", "gradient", "filters"):
+        count(name)
+
+    def gradients(*needed: bool) -> Any:
+        x = md.tensor(numbers(2, 8, 8, 2).astype(np.float32))
+        x.requires_grad, w.requires_grad, b.requires_grad = needed
+        model.zero_grad()
+        y = model(x)
+        assert isinstance(y.op, ops.Conv2DReLUMaxPool2D)
+        calls.clear()
+        y.backward(numbers(*y.shape, seed=1).astype(np.float32))
+        return x.grad, w.grad, b.grad
+
+    everything = gradients(True, True, True)
+    for needed in list(itertools.product((True, False), repeat=3))[:-1]:
+        for grad, expected, wanted in zip(gradients(*needed), everything, needed, strict=True):
+            if wanted:
+                np.testing.assert_array_equal(grad, expected)
+            else:
+                assert grad is None
+        needs_dx, needs_dw, _ = needed
+        either = needs_dx or needs_dw
+        made = {"spread": needs_dx, "filters": needs_dx, "correlate": needs_dw, "gradient": either}
+        assert {name: bool(calls[name]) for name in made} == made
 
 
 def test_fusion_steps_aside() -> None:
