@@ -10,7 +10,7 @@ import pytest
 
 import minidl as md
 from minidl import nn, ops
-from minidl.errors import DtypeError, ShapeError
+from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.op import Op
 from minidl.ops.conv import conv_spec
 from minidl.testing.examples import OPS
@@ -298,6 +298,20 @@ def test_the_backward_pass_keeps_the_algorithm_of_its_forward_pass() -> None:
     assert isinstance(y.op, ops.Conv2D)
     assert type(y.op.algorithm) is md.plugins.get("conv_algorithm", "direct")
     with pytest.raises(md.plugins.PluginError, match="Did you mean 'direct'"), md.using(conv_algorithm="dirct"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fusion": "no"}, "fusion is True or False, got 'no'"),
+        ({"fusion": 0}, "fusion is True or False, got 0"),
+        ({"conv_algorithm": ["fft"]}, r"conv_algorithm is the name of an algorithm, got \['fft'\]"),
+        ({"conv_algorithm": True}, "conv_algorithm is the name of an algorithm, got True"),
+    ],
+)
+def test_using_takes_no_other_values(options: Any, message: str) -> None:
+    with pytest.raises(MinidlError, match=message), md.using(**options):
         pass
 
 

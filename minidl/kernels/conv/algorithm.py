@@ -118,10 +118,15 @@ def using(*, conv_algorithm: str | None = None, fusion: bool | None = None) -> I
 
     ``conv_algorithm`` is what convolutions that say "auto" use; ``fusion=False`` keeps ``Sequential`` from computing
     convolution, ReLU and max pooling in one pass. Both count in the forward pass, the backward pass follows it.
+    Raises :class:`MinidlError` for what is neither a name nor True or False, and for a name that nobody registered.
 
     >>> with using(conv_algorithm="direct"):
     ...     pass
     """
+    if not isinstance(conv_algorithm, str | None):
+        raise MinidlError(f"conv_algorithm is the name of an algorithm, got {conv_algorithm!r}")
+    if not isinstance(fusion, bool | None):
+        raise MinidlError(f"fusion is True or False, got {fusion!r}")
     if conv_algorithm is not None and conv_algorithm != "auto":
         plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
     before = _choice.algorithm, _choice.fusion
