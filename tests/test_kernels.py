@@ -11,6 +11,7 @@ import minidl as md
 from minidl import backends
 from minidl.errors import MinidlError, ShapeError
 from minidl.kernels.conv import ConvSpec, Direct, choose
+from minidl.kernels.numpy.conv.measured import ranking
 from minidl.kernels.numpy.elementwise import keep_where
 from minidl.kernels.reference import ReferenceKernels
 from minidl.kernels.window import sliding_window
@@ -212,3 +213,10 @@ def test_an_algorithm_that_a_backend_lacks_is_an_error_with_those_that_it_has(mo
             md.nn.functional.conv2d(x.to(device), md.tensor(w).to(device), algorithm=lacking)
         with md.using(conv_algorithm=lacking), pytest.raises(MinidlError, match=message):
             md.nn.functional.conv2d(x.to(device), md.tensor(w).to(device))
+
+
+def test_images_of_ever_new_sizes_do_not_fill_the_memory() -> None:
+    for H in range(3, 1103):
+        for remembered in (sliding_window, ranking):
+            assert remembered.cache_info().currsize <= 1024
+        ranking(ConvSpec(1, 1, 1, sliding_window(H, 3, 3, 1, 0), np.dtype(np.float32)))
