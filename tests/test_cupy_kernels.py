@@ -1,5 +1,6 @@
 """CuPy's kernels and their launchers against NumPy's: on the emulated GPU, and on a real one where there is one."""
 
+import itertools
 import shutil
 from typing import Any
 
@@ -347,3 +348,43 @@ def test_which_algorithm_auto_takes(device: Any) -> None:
     assert names == ["first_layer"] * 2 + ["implicit_gemm"] + ["gemm"] * 6 + [None]
     assert choose("auto", spec(32), device).name == "implicit_gemm"
     assert choose("auto", spec(1, dtype=np.float16), device).name == "direct"
+
+
+@pytest.mark.parametrize(
+    ("name", "for_dx", "for_dw"),
+    [
+        ("gemm", "col2im", "im2col"),
+        ("first_layer", "col2im", "weight_gradients"),
+        ("implicit_gemm", "convolve", "correlate"),
+    ],
+)
+def test_fused_passes_launch_nothing_for_gradients_that_nobody_needs(
+    device: Any, monkeypatch: pytest.MonkeyPatch, name: str, for_dx: str, for_dw: str
+) -> None:
+    launched: list[str] = []
+
+    def recorded(xp: Any, file: str, full_name: str) -> Any:
+        launched.append(full_name.partition("<")[0])
+        return source.kernel(xp, file, full_name)
+
+    for module in (conv, implicit_gemm):
+        monkeypatch.setattr(module, "kernel", recorded)
+    *arrays, spec = ConvExample((2, 6, 6, 4), (3, 3, 4, 8)).arrays(np.float32)
+    x, w, b, _ = map(device.asarray, arrays)
+    pool = sliding_window(4, 4, 2, 2, 0)
+    algorithm = md.plugins.build("conv_algorithm", name, device)
+    y, argmax = algorithm.forward_pooled(x, w, b, spec, pool, True)
+
+    def gradients(*needed: bool) -> Any:
+        launched.clear()
+        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, needed)
+
+    everything = gradients(True, True, True)
+    for needed in list(itertools.product((True, False), repeat=3))[:-1]:
+        for grad, expected, wanted in zip(gradients(*needed), everything, needed, strict=True):
+            assert (grad is not None) == wanted
+            if wanted:
+                np.testing.assert_array_equal(device.to_numpy(grad), device.to_numpy(expected))
+        needs_dx, needs_dw, needs_db = needed
+        assert (for_dx in launched) == needs_dx
+        assert (for_dw in launched) == (needs_dw or (name == "first_layer" and needs_db))  # there one kernel gives both

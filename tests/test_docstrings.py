@@ -14,9 +14,6 @@ import minidl
 WITHOUT = {
     "minidl.bench": "commands that measure: docs/benchmarks.md shows them",
     "minidl.doctor": "a command: tests/test_main.py runs it",
-    "minidl.backends:is_array": "docs/plugins.md shows backends",
-    "minidl.backends:of": "docs/plugins.md shows backends",
-    "minidl.backends.numpy:NumPyBackend": "every example runs on it",
     "minidl.backends.cupy": "needs a GPU",
     "minidl.kernels.cupy": "needs a GPU: minidl.kernels.reference says what its functions give",
     "minidl.kernels.numpy": "faster ways to what minidl.kernels.reference says and shows",

@@ -21,6 +21,11 @@ class Backend(ReferenceKernels):
     A backend of one's own gives ``name``, ``xp`` (a module with NumPy's functions), ``array_type``, :meth:`asarray`
     and :meth:`to_numpy`; every op then runs on it, through the reference kernels that it inherits and may replace.
     It raises :class:`minidl.errors.BackendError` in ``__init__`` where it cannot be used, saying why and what to do.
+
+    >>> from minidl import backends
+    >>> numpy = backends.get("numpy")
+    >>> numpy.to_numpy(numpy.asarray([1, 2]))
+    array([1, 2])
     """
 
     name: ClassVar[str]

@@ -16,7 +16,12 @@ Array = NDArray[Any]
 
 
 class NumPyBackend(Backend):
-    """NumPy arrays, computed on the threads of :mod:`minidl.threads`."""
+    """NumPy arrays, computed on the threads of :mod:`minidl.threads`; nothing is copied on the way in or out.
+
+    >>> backend, x = NumPyBackend(), np.ones(2)
+    >>> backend.asarray(x) is backend.to_numpy(x) is x
+    True
+    """
 
     name = "numpy"
     xp = np

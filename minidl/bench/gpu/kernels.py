@@ -92,7 +92,7 @@ def _fused(backend: Backend, rng: Any, images: Any, weights: Any) -> tuple[str, 
     there = [backend.asarray(array) for array in (x, w, b)]
     y, argmax = algorithm.forward_pooled(*there, spec, pool, True)
     dy = _normal(rng, y.shape)
-    gradients = algorithm.backward_pooled(backend.asarray(dy), *there[:2], y, argmax, spec, pool, True)
+    gradients = algorithm.backward_pooled(backend.asarray(dy), *there[:2], y, argmax, spec, pool, (True, True, True))
     y, argmax, *gradients = (backend.to_numpy(array) for array in (y, argmax, *gradients))
 
     numpy, direct = backends.get("numpy"), Direct(backends.get("numpy"))

@@ -94,7 +94,7 @@ def _layer(backend: Backend, size: int, C: int, K: int, batch: int) -> Measured:
         return algorithm.forward_pooled(x, w, b, spec, pool, True)
 
     def backward() -> object:
-        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, needs_dx)
+        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, (needs_dx, True, True))
 
     read = 4 * (prod(shapes[0]) + prod(shapes[1]))
     return {

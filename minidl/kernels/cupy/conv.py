@@ -4,7 +4,7 @@ Fused passes keep a byte for each maximum and nothing else of the convolution's 
 network: on a GPU a training step waits for memory, not for arithmetic.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,18 +65,30 @@ class Gemm(ConvAlgorithm):
         return y, argmax
 
     def backward_pooled(
-        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
-    ) -> tuple[Array | None, Array, Array]:
-        """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
-        x, filters, dw = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec), self._no_gradient(spec)
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        y: Array,
+        argmax: Array,
+        spec: ConvSpec,
+        pool: Window,
+        needs_grad: Sequence[bool],
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        needs_dx, needs_dw, needs_db = needs_grad
+        x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
         dx = self._empty_images(spec) if needs_dx else None
+        dw = self._no_gradient(spec) if needs_dw else None
         through_relu = self.backend.relu_backward(dy, y)
-        for chunk, part in _chunks(spec):
+        for chunk, part in _chunks(spec) if needs_dx or needs_dw else ():
             unpooled = pooling.max_pool_backward(self.xp, through_relu[chunk], argmax[chunk], pool)
-            dw += self.backend.matmul(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
+            if dw is not None:
+                dw += self.backend.matmul(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
             if dx is not None:
                 self._spread(unpooled, filters, part, dx[chunk])
-        return dx, dw.reshape(w.shape), self.backend.sum_to_channels(through_relu)
+        db = self.backend.sum_to_channels(through_relu) if needs_db else None
+        return dx, None if dw is None else dw.reshape(w.shape), db
 
     def _columns(self, x: Array, spec: ConvSpec) -> Array:
         """The windows of images as a matrix (N OH OW, KH KW C)."""
@@ -138,10 +150,22 @@ class FirstLayer(Gemm):
         return y, argmax
 
     def backward_pooled(
-        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
-    ) -> tuple[Array | None, Array, Array]:
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        y: Array,
+        argmax: Array,
+        spec: ConvSpec,
+        pool: Window,
+        needs_grad: Sequence[bool],
+    ) -> tuple[Array | None, Array | None, Array | None]:
         """As :meth:`Gemm.backward_pooled`. The first layer of a network needs no dx, which is left to it."""
-        dx = super().backward_pooled(dy, x, w, y, argmax, spec, pool, True)[0] if needs_dx else None
+        needs_dx, needs_dw, needs_db = needs_grad
+        only_dx = (True, False, False)
+        dx = super().backward_pooled(dy, x, w, y, argmax, spec, pool, only_dx)[0] if needs_dx else None
+        if not (needs_dw or needs_db):
+            return dx, None, None
         rows, count = w.size // spec.K + 1, parts_of(spec.N * pool.OH * pool.OW)
         parts = self.xp.empty((count, rows * spec.K), spec.dtype)
         name = name_of("weight_gradients", spec.dtype, *_sizes(spec, pool))
@@ -153,7 +177,7 @@ class FirstLayer(Gemm):
         )
         kernel(self.xp, "first_layer.cu", name)((count, -(-spec.K // LANES), spec.C), (LANES, GROUPS), arguments)
         sums = sum_rows(self.xp, parts).reshape(rows, spec.K)
-        return dx, sums[:-1].reshape(w.shape), sums[-1]
+        return dx, sums[:-1].reshape(w.shape) if needs_dw else None, sums[-1] if needs_db else None
 
 
 def _matrix(xp: Any, w: Array, spec: ConvSpec) -> Array:

@@ -4,6 +4,7 @@ In float32 the products are exact to rounding; at the backend's precision "tf32"
 numbers rounded to 11 bits, and added up in float32.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -66,13 +67,22 @@ class ImplicitGemm(ConvAlgorithm):
         return y, argmax
 
     def backward_pooled(
-        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
-    ) -> tuple[Array | None, Array, Array]:
-        """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        y: Array,
+        argmax: Array,
+        spec: ConvSpec,
+        pool: Window,
+        needs_grad: Sequence[bool],
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        needs_dx, needs_dw, needs_db = needs_grad
         through_relu = self.backend.relu_backward(dy, y)
         dx = self._input_gradient(through_relu, argmax, w, spec) if needs_dx else None
-        dw = self._weight_gradient(x, through_relu, argmax, spec)
-        return dx, dw, self.backend.sum_to_channels(through_relu)
+        dw = self._weight_gradient(x, through_relu, argmax, spec) if needs_dw else None
+        return dx, dw, self.backend.sum_to_channels(through_relu) if needs_db else None
 
     def _convolve(
         self,
