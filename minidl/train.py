@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import backends, random
-from .data import DataLoader, Dataset
+from .data import DataLoader, Dataset, map_arrays
 from .errors import MinidlError
 from .nn import Module
 from .optim import Optimizer
@@ -170,7 +170,7 @@ class Trainer:
         return totals.means()
 
     def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> dict[str, Any]:
-        arrays = _map(outputs, lambda y: y.data)
+        arrays = map_arrays(outputs, lambda y: y.data)
         return {"loss": loss.data, **{name: metric(arrays, targets) for name, metric in self.metrics.items()}}
 
     def _finish_epoch(self, validated: Row) -> None:
@@ -213,7 +213,7 @@ class Trainer:
 
     def _on_device(self, batch: Any) -> Any:
         backend = self.model.parameters()[0].backend
-        return _map(batch, lambda array: backend.asarray(array.data if isinstance(array, Tensor) else array))
+        return map_arrays(batch, lambda array: backend.asarray(array.data if isinstance(array, Tensor) else array))
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
@@ -246,15 +246,6 @@ class Totals:
         return {name: float(backends.to_host(total)) for name, total in self.sums.items()}
 
 
-def _map(nested: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to the leaves of tuples, lists and dictionaries."""
-    if isinstance(nested, dict):
-        return {key: _map(value, function) for key, value in nested.items()}
-    if isinstance(nested, tuple | list):
-        return type(nested)(_map(value, function) for value in nested)
-    return function(nested)
-
-
 def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
@@ -263,7 +254,7 @@ def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
 
 
 def _as_tensors(arrays: Any) -> Any:
-    return _map(arrays, Tensor)
+    return map_arrays(arrays, Tensor)
 
 
 def _batch_size(inputs: Any) -> int:

@@ -12,6 +12,7 @@ from ..kernels.conv import ConvSpec
 from ..kernels.cupy import (
     conv,  # noqa: F401 - registers the algorithms
     elementwise,
+    images,
     implicit_gemm,  # noqa: F401
     pool,
     reduce,
@@ -39,6 +40,10 @@ class CuPyBackend(Backend):
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
+
+    def free_memory(self) -> int | None:
+        free, _ = self.xp.cuda.Device().mem_info
+        return int(free + self.xp.get_default_memory_pool().free_bytes())
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -76,6 +81,14 @@ class CuPyBackend(Backend):
     def sum_to_channels(self, dy: Array) -> Array:
         rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
         return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
+
+    def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
+        able = images.supports(pixels)
+        return (
+            images.gather_images(self.xp, pixels, indices, mirror)
+            if able
+            else super().gather_images(pixels, indices, mirror)
+        )
 
     def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
         if _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v)):

@@ -231,5 +231,8 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
     def set_precision_of_cublas(self) -> None:
         """There is none."""
 
+    def free_memory(self) -> None:
+        """As much as the host has."""
+
     def synchronize(self) -> None:
         """Every launch is done when it returns."""

@@ -158,6 +158,17 @@ def _adam(backend: Backend, rng: Any) -> float:
     return _worst(zip(map(backend.to_numpy, there), expected, strict=True))
 
 
+def _gather_images(backend: Backend, rng: Any) -> float:
+    pairs = []
+    for shape in ((9, 32, 64, 1), (9, 31, 33, 1), (9, 31, 33, 3)):  # several bytes at once, and one by one
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        indices, mirror = rng.integers(0, len(pixels), 12), rng.random(12) < 0.5
+        there = map(backend.asarray, (pixels, indices, mirror))
+        expected = np.where(mirror[:, None, None, None], pixels[indices, :, ::-1], pixels[indices]) / 255
+        pairs += [(backend.to_numpy(backend.gather_images(*there)), expected)]
+    return _worst(pairs)
+
+
 def _matmul(backend: Backend, rng: Any) -> float:
     a, b = _normal(rng, (70, 300)), _normal(rng, (300, 50))
     got = backend.to_numpy(backend.matmul(backend.asarray(a), backend.asarray(b)))
@@ -169,6 +180,7 @@ OTHERS: dict[str, Callable[[Backend, Any], float]] = {
     "ReLU, backward": _relu_backward,
     "sums over rows": _sum_to_channels,
     "Adam": _adam,
+    "pictures of a batch": _gather_images,
     "matrix product": _matmul,
 }
 
