@@ -276,10 +276,11 @@ def _placed(parts: Parts, backend: md.backends.Backend, say: Speaker) -> tuple[D
     if backend is md.backends.default:
         return parts.train, parts.validation
     size, free = (len(parts.train) + len(parts.validation)) * IMAGE_SIZE**2, backend.free_memory()
+    megabytes = f"{size / 1e6:,.1f} MB"
     if free is not None and free < ROOM * size:
-        say(f"the faces go to {backend.name} batch by batch: {size / 1e6:,.0f} MB, of {free / 1e6:,.0f} MB free")
+        say(f"the faces go to {backend.name} batch by batch: {megabytes}, of {free / 1e6:,.1f} MB free")
         return parts.train, parts.validation
-    say(f"the faces are on {backend.name}: {size / 1e6:,.0f} MB")
+    say(f"the faces are on {backend.name}: {megabytes}")
     return parts.train.to(backend.name), parts.validation.to(backend.name)
 
 

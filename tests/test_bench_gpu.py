@@ -224,7 +224,7 @@ def test_a_wrong_kernel_is_shown_and_the_status_is_1(
     monkeypatch.setattr(device, "matmul", lambda a, b: 1.1 * right(a, b))
     assert main(["bench", "gpu"]) == 1
     out = capsys.readouterr().out
-    assert "2 of 20 are WRONG." in out
+    assert "2 of 22 are WRONG." in out
     assert "| **WRONG** matrix product | float32 |" in out
     assert "An epoch" not in out
 

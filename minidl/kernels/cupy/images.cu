@@ -12,9 +12,11 @@ __global__ void gather_images(const unsigned char* pixels, const long long* indi
     const bool mirrored = mirror && mirror[blockIdx.x];
     const int column = at / C % W;
     const int from = mirrored ? at + (W - COUNT - 2 * column) * C : at;
+    // Offsets in the whole data set have 64 bits. That indices lie in it is checked where they come from, on the host.
     const auto read = read_pack<COUNT>(pixels + indices[blockIdx.x] * size + from);
     Pack<float, COUNT> numbers;
 #pragma unroll
-    for (int i = 0; i < COUNT; ++i) numbers.numbers[i] = read.numbers[mirrored ? COUNT - 1 - i : i] / 255.0f;
+    for (int i = 0; i < COUNT; ++i)
+        numbers.numbers[i] = (mirrored ? read.numbers[COUNT - 1 - i] : read.numbers[i]) / 255.0f;
     write_pack(images + (long long)blockIdx.x * size + at, numbers);
 }
