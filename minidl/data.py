@@ -297,15 +297,16 @@ class DataLoader:
             return dataset.batch(indices, **options)
 
         if self.backend is self.dataset.backend:
-            batches = (batch(self.dataset, order[part], part) for part in parts)
-            # The thread touches no device: what it asked for would be in another stream than the steps.
-            return self._ahead(batches) if self.backend is backends.default else batches
+            return self._ahead(batch(self.dataset, order[part], part) for part in parts)
         stored = self._ahead(self.dataset.take(order[part]) for part in parts)
         moved = (samples.to(self.backend.name) for samples in stored)
         return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in zip(moved, parts, strict=True))
 
     def _ahead(self, made: Iterator[Any]) -> Iterator[Any]:
-        return _prefetched(made, self.prefetch) if self.prefetch > 0 and len(self) > 1 else made
+        """The same by a thread that runs ahead, on the host alone: each thread has a stream of a GPU of its own, and in
+        another stream than that of the steps nothing would wait for anything."""
+        on_host = self.dataset.backend is backends.default
+        return _prefetched(made, self.prefetch) if on_host and self.prefetch > 0 and len(self) > 1 else made
 
     def order(self) -> NDArray[np.int64]:
         """The sample numbers of this epoch in their order."""

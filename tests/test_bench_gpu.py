@@ -64,7 +64,7 @@ def test_all_kernels_are_right_at_every_precision(device: Any) -> None:
     assert device.precision == "float32"
 
 
-@pytest.mark.parametrize("wrong", ["relu_backward", "sum_to_channels", "max_pool_backward", "matmul"])
+@pytest.mark.parametrize("wrong", ["relu_backward", "sum_to_channels", "max_pool_backward", "gather_images", "matmul"])
 @pytest.mark.parametrize("how", ["a little", "unwritten"])
 def test_a_kernel_that_is_wrong_does_not_pass(
     wrong: str, how: str, device: Any, monkeypatch: pytest.MonkeyPatch

@@ -136,11 +136,19 @@ def test_pictures_in_the_middle_of_memory_and_with_gaps(device: Any, monkeypatch
         odd, whole = memory[1:].reshape(4, 3, 8, 1), memory[:-1].reshape(4, 3, 8, 1)
         return odd, whole[:, :, 1::2], whole[:, ::-1], whole
 
-    for limit in (images.MOST, 1):
-        monkeypatch.setattr(images, "MOST", limit)
+    def batches() -> list[str]:
+        """The kernels that were launched for them."""
+        launched: list[str] = []
+        find = source.kernel
+        monkeypatch.setattr(images, "kernel", lambda xp, file, name: launched.append(name) or find(xp, file, name))
         for view, there in zip(views(memory), views(device.asarray(memory)), strict=True):
             batch = device.gather_images(there, device.asarray(indices), device.asarray(flags))
             np.testing.assert_array_equal(device.to_numpy(batch), SLOW.gather_images(view, indices, flags))
+        return launched
+
+    assert batches() == ["gather_images<1>", *["gather_images<4>"] * 3]
+    monkeypatch.setattr(images, "MOST", 11)
+    assert batches() == []
 
 
 GREY = ConvExample((2, 24, 26, 1), (3, 3, 1, 4), {"padding": ((1, 0), (0, 2))}, "grey")

@@ -14,7 +14,7 @@ import minidl as md
 from minidl import backends, nn, optim
 from minidl.data import ArrayDataset, DataLoader, Dataset, ImageDataset, Subset, collate, map_arrays
 from minidl.errors import MinidlError, ShapeError
-from minidl.testing.strict import StrictBackend
+from minidl.testing.strict import StrictArray, StrictBackend, StrictModule
 
 from .test_backends import GPU
 
@@ -244,9 +244,10 @@ def mirrored(loader: DataLoader) -> list[int]:
     ]
 
 
-def test_what_is_mirrored_follows_from_seed_and_epoch() -> None:
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_what_is_mirrored_follows_from_seed_and_epoch(shuffle: bool) -> None:
     def loader(seed: int = 1, size: int = 7, mirror: bool = True) -> DataLoader:
-        return DataLoader(pictures(40), size, shuffle=True, mirror=mirror, seed=seed)
+        return DataLoader(pictures(40), size, shuffle=shuffle, mirror=mirror, seed=seed)
 
     one, other = loader(), loader(size=16)
     epochs = [mirrored(one), mirrored(one)]
@@ -271,10 +272,16 @@ def test_a_saved_state_goes_on_with_the_same_mirrored_pictures(device: str) -> N
         assert_same_batches([*made, *second, *second], expected)
 
 
+class SizesArray(StrictArray):
+    """Its type says of which backend it is."""
+
+
 class Sizes(StrictBackend):
     """Knows how many bytes went across."""
 
     name = "sizes"
+    xp = StrictModule(SizesArray)
+    array_type = SizesArray
     bytes = 0
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
@@ -359,12 +366,13 @@ def strict() -> Any:
 @pytest.mark.parametrize("outside", [11, -12])
 def test_numbers_outside_are_errors_on_a_device_too(outside: int, device: str) -> None:
     there = pictures().to(device)
-    for use in (there.batch, there.take, Subset(there, np.arange(11)).batch):
+    alone = ImageDataset(pictures().arrays[0], {}).to(device)  # without targets that would notice
+    for use in (there.batch, there.take, alone.batch, Subset(alone, np.arange(11)).batch):
         with pytest.raises(IndexError):
             use(np.array([0, outside]))
     if device != "numpy":
         with pytest.raises(IndexError):
-            Subset(there, [outside])
+            Subset(alone, [outside])
     with pytest.raises(IndexError):
         there[outside]
 
