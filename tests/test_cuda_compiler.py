@@ -39,6 +39,7 @@ NAMES = (
     {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()}
     | {name: [f"{name}<{dtype}, 0, {kind}>" for kind in kinds for dtype in TYPES] for name, kinds in GEMMS.items()}
     | {name: [f"{name}<{dtype}, {loss}>" for loss in LOSSES for dtype in TYPES] for name in MEANS}
+    | {"gather_images": ["gather_images<1>", "gather_images<4>"]}
 )
 ON_TENSOR_CORES = [f"{name}<float, 1, {kind}>" for name, kinds in GEMMS.items() for kind in kinds]
 REGISTERS = {"float": 80, "double": 168}
@@ -84,7 +85,7 @@ def test_kernels_compile_and_keep_to_their_registers(names: list[str], card: str
     reports = re.findall(r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", said, re.S)
     assert len(reports) == len(names)
     for mangled, spills, registers in reports:
-        name, dtype = re.findall(r"_Z\d+([a-z_0-9]+)I([df])", mangled)[0]
+        name, dtype = re.findall(r"_Z\d+([a-z_0-9]+)I([df]|Li)", mangled)[0]
         limits = REGISTERS_OF_TILES if name in GEMMS and names is ALL else REGISTERS
         assert int(spills) == 0, mangled
         assert int(registers) <= limits["double" if dtype == "d" else "float"], f"{mangled} uses {registers} registers"

@@ -10,7 +10,7 @@ import pytest
 import minidl as md
 from minidl import backends
 from minidl.kernels.conv import ConvSpec, choose, choose_pooled
-from minidl.kernels.cupy import adam, conv, implicit_gemm, matmul, reduce, source
+from minidl.kernels.cupy import adam, conv, images, implicit_gemm, matmul, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample
@@ -174,6 +174,50 @@ __global__ void offsets(int* y) {{
     offsets = [adam.LAYOUT.fields[field][1] for field in fields]  # type: ignore[index]
     assert device.to_numpy(y).tolist() == [*offsets, adam.LAYOUT.itemsize]
     assert adam.LAYOUT.itemsize + 8 * np.float64().itemsize <= 4096
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(7, 6, 8, 1), (7, 5, 7, 1), (7, 3, 4, 3), (7, 5, 7, 3), (7, 1, 1, 1), (7, 1, 4, 1), (7, 40, 36, 1)]
+)
+def test_pictures_of_a_batch_are_numpys_bit_for_bit(shape: Any, mirror: bool, device: Any) -> None:
+    rng = np.random.default_rng(0)
+    pixels, indices = rng.integers(0, 256, shape, np.uint8), np.array([6, 0, 3, 3, 5])
+    flags = np.array([True, False, True, False, True]) if mirror else None
+    expected = SLOW.gather_images(pixels, indices, flags)
+    there = device.asarray(pixels)
+    for dtype in (np.int64, np.int32):
+        batch = device.gather_images(
+            there, device.asarray(indices.astype(dtype)), None if flags is None else device.asarray(flags)
+        )
+        assert batch.dtype == np.float32
+        np.testing.assert_array_equal(device.to_numpy(batch), expected)
+    none = device.gather_images(there, device.asarray(indices[:0]), None)
+    assert none.shape == (0, *shape[1:])
+
+
+def test_pictures_in_the_middle_of_memory_and_with_gaps(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views of a data set, whose rows begin at any byte, and pictures that are too large for the kernel."""
+    memory = np.random.default_rng(0).integers(0, 256, 4 * 3 * 8 + 1, np.uint8)
+    flags, indices = np.array([True, False]), np.array([3, 1])
+
+    def views(memory: Any) -> Any:
+        odd, whole = memory[1:].reshape(4, 3, 8, 1), memory[:-1].reshape(4, 3, 8, 1)
+        return odd, whole[:, :, 1::2], whole[:, ::-1], whole
+
+    def batches() -> list[str]:
+        """The kernels that were launched for them."""
+        launched: list[str] = []
+        find = source.kernel
+        monkeypatch.setattr(images, "kernel", lambda xp, file, name: launched.append(name) or find(xp, file, name))
+        for view, there in zip(views(memory), views(device.asarray(memory)), strict=True):
+            batch = device.gather_images(there, device.asarray(indices), device.asarray(flags))
+            np.testing.assert_array_equal(device.to_numpy(batch), SLOW.gather_images(view, indices, flags))
+        return launched
+
+    assert batches() == ["gather_images<1>", *["gather_images<4>"] * 3]
+    monkeypatch.setattr(images, "MOST", 11)
+    assert batches() == []
 
 
 GREY = ConvExample((2, 24, 26, 1), (3, 3, 1, 4), {"padding": ((1, 0), (0, 2))}, "grey")

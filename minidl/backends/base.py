@@ -70,6 +70,10 @@ class Backend(ReferenceKernels):
         """An array of this backend as a NumPy array; waits until it is computed."""
         raise NotImplementedError
 
+    def free_memory(self) -> int | None:
+        """Bytes that are still free for arrays; None where nobody has to ask, as on the host."""
+        return None
+
     def synchronize(self) -> None:
         """Wait for everything asked for so far: before reading a clock, for example."""
 

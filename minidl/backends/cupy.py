@@ -13,6 +13,7 @@ from ..kernels.cupy import (
     adam,
     conv,  # noqa: F401 - registers the algorithms
     elementwise,
+    images,
     implicit_gemm,  # noqa: F401
     matmul,
     pool,
@@ -46,6 +47,10 @@ class CuPyBackend(DeviceBackend):
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
+
+    def free_memory(self) -> int | None:
+        free, _ = self.xp.cuda.Device().mem_info
+        return int(free + self.xp.get_default_memory_pool().free_bytes())
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -91,6 +96,14 @@ class CuPyBackend(DeviceBackend):
     def sum_to_channels(self, dy: Array) -> Array:
         rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
         return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
+
+    def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
+        able = images.supports(pixels)
+        return (
+            images.gather_images(self.xp, pixels, indices, mirror)
+            if able
+            else super().gather_images(pixels, indices, mirror)
+        )
 
     def mean_loss(self, loss: Any, a: Array, b: Array) -> Array:
         able = _typed(a, b) and losses.supports(loss)

@@ -101,6 +101,15 @@ class ReferenceKernels:
         """The sum (C,) of an array (N, H, W, C) over images and pixels."""
         return dy.sum(axis=(0, 1, 2))
 
+    def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
+        """Pictures (B, H, W, C) of float32 in [0, 1]: those of ``pixels``, uint8 (N, H, W, C), that are at ``indices``,
+        from right to left where the bools ``mirror`` (B,) hold."""
+        xp = self.xp
+        chosen = pixels[indices]
+        if mirror is not None:
+            chosen = xp.where(mirror[:, None, None, None], chosen[:, :, ::-1], chosen)
+        return xp.divide(chosen, xp.float32(255), dtype=xp.float32)
+
     def for_blocks(self, formula: Any, arrays: Iterable[Array]) -> None:
         """``formula(*arrays)``, for an elementwise formula that works in place: a backend may cut the arrays up."""
         formula(*arrays)

@@ -230,6 +230,13 @@ class GivesItself(ArrayDataset):
         return tuple(array[: len(indices)] for array in self.arrays)
 
 
+class TakesTheFirst(ArrayDataset):
+    """Takes as many samples as are asked for, but always the first ones."""
+
+    def take(self, indices: Any) -> Dataset:
+        return super().take(np.arange(len(indices)))
+
+
 class Augments(Samples):
     """Draws from a generator that goes on: a sample is another one each time."""
 
@@ -279,5 +286,6 @@ BROKEN = [
     (_dataset(SharedArray()), "repeats"),
     (_dataset(SortsItsBatches()), "batch"),
     (_dataset(GivesItself(np.ones((5, 2), np.float32))), "batches_are_copies"),
+    (_dataset(TakesTheFirst(np.arange(5))), "moves"),
     (_dataset(Augments()), "repeats"),
 ]

@@ -93,9 +93,9 @@ def card(backend: Backend) -> dict[str, Any]:
 
 
 def epoch(backend: Backend, data: str, precision: str, size: int = 128) -> dict[str, Any]:
-    """Seconds of an epoch of training, copies to the card included: the second, as the first compiles kernels."""
+    """Seconds of an epoch of training on pictures that lie on the card: the second, as the first compiles kernels."""
     backend.set_precision(precision)
-    images = plugins.build("dataset", "utkface", data)
+    images = plugins.build("dataset", "utkface", data).to(backend.name)
     loader = DataLoader(images, size, shuffle=True, drop_last=True)
     training = ours.Training(ours.weights(seed=0), backend.name)
     for _ in range(2):

@@ -180,6 +180,17 @@ def _loss(call: Callable[[Tensor, Array], Tensor], targets: Callable[[Array], Ar
     return one
 
 
+def _gather_images(backend: Backend, rng: Any) -> float:
+    pairs = []
+    for shape in ((9, 32, 64, 1), (9, 31, 33, 1), (9, 31, 33, 3)):  # several bytes at once, and one by one
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        indices, mirror = rng.integers(0, len(pixels), 12), rng.random(12) < 0.5
+        there = map(backend.asarray, (pixels, indices, mirror))
+        expected = np.where(mirror[:, None, None, None], pixels[indices, :, ::-1], pixels[indices]) / 255
+        pairs += [(backend.to_numpy(backend.gather_images(*there)), expected)]
+    return _worst(pairs)
+
+
 def _matmul(backend: Backend, rng: Any) -> float:
     a, b = _normal(rng, (70, 300)), _normal(rng, (300, 50))
     got = backend.to_numpy(backend.matmul(backend.asarray(a), backend.asarray(b)))
@@ -208,6 +219,7 @@ OTHERS: dict[str, Kernel] = {
     "Huber loss": _loss(F.huber_loss, np.asarray),
     "softmax cross-entropy": _loss(F.softmax_cross_entropy, lambda t: t.argmax(axis=1)),
     "Adam": _adam,
+    "pictures of a batch": _gather_images,
     "matrix product": _matmul,
     "matrix product in a graph": _matmul_in_a_graph,
 }

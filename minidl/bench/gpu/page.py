@@ -115,7 +115,7 @@ def _epochs(epochs: Sequence[Measured]) -> str:
     return f"""
 ## An epoch on UTKFace
 
-Training with batches that are copied to the card while it goes on.
+Training on pictures that lie on the card as bytes: each batch is gathered and scaled there.
 
 {markdown(["precision", "batch", "images", "seconds"], rows)}
 """
