@@ -173,7 +173,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam: a step lr m / (sqrt(v) + eps), m and v running means of the gradient and its square, without their bias.
 
-    The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one pass.
+    The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one launch.
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
 
     >>> from minidl import tensor

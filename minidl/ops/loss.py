@@ -134,7 +134,7 @@ class ElementwiseLoss(Op):
     """The mean of a loss of every element of predictions a, given that of targets b: two arrays of one shape.
 
     A subclass says what is lost for an element, :meth:`value`, and how fast this changes, :meth:`slope`. The backend
-    computes their means, in one pass where it has a kernel for the class.
+    computes their means, in one pass where it has a kernel for the class. See :class:`Distance`.
     """
 
     def value(self, a: Array, b: Array) -> Array:
