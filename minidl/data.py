@@ -158,7 +158,10 @@ class ImageDataset(_Stored):
     def __init__(self, images: Any, targets: Any) -> None:
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 4:
-            raise ShapeError(f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}")
+            raise ShapeError(
+                f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: pictures are kept as bytes; "
+                "ArrayDataset(images, targets) takes any arrays"
+            )
         super().__init__((images, _as_arrays(targets)))
 
     def __getitem__(self, index: int) -> Any:
@@ -245,7 +248,8 @@ class DataLoader:
             )
         if mirror and not dataset.mirrors:
             raise MinidlError(
-                f"mirror=True is for pictures, such as an ImageDataset's: {type(dataset).__name__} has none to mirror"
+                f"mirror=True is for pictures, and {type(dataset).__name__} does not say that it has some: use "
+                "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
             )
         self.dataset, self.batch_size, self.shuffle, self.mirror = dataset, batch_size, shuffle, mirror
         self.seed, self.drop_last, self.prefetch = seed, drop_last, prefetch

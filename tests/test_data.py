@@ -389,5 +389,7 @@ def test_pictures_are_bytes_with_channels() -> None:
 
 def test_only_pictures_can_be_mirrored() -> None:
     for dataset in (ArrayDataset(np.zeros(5)), Subset(ArrayDataset(np.zeros(5)), [1])):
-        with pytest.raises(MinidlError, match=f"such as an ImageDataset's: {type(dataset).__name__} has none"):
+        with pytest.raises(
+            MinidlError, match=f"{type(dataset).__name__} does not say that it has some: use ImageDataset"
+        ):
             DataLoader(dataset, mirror=True)

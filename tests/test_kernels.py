@@ -108,6 +108,19 @@ def test_max_pool_passes_nan_on() -> None:
         assert FAST.max_pool(x, window)[1].max() < 4
 
 
+def test_pictures_of_a_batch() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((7, 6, 8, 1), (7, 3, 5, 3), (7, 1, 1, 1)):
+        pixels, indices = rng.integers(0, 256, shape, np.uint8), np.array([6, 0, 3, 3, -2])
+        before = pixels.copy()
+        for mirror in (None, np.array([True, False, True, False, True]), np.zeros(5, bool)):
+            batch = FAST.gather_images(pixels, indices, mirror)
+            expected = SLOW.gather_images(pixels, indices, mirror)
+            assert batch.tobytes() == expected.tobytes()
+            assert batch.dtype == np.float32
+        assert np.array_equal(pixels, before)
+
+
 def test_sum_to_channels() -> None:
     dy = values(5, 9, 8, 3)
     np.testing.assert_allclose(FAST.sum_to_channels(dy), SLOW.sum_to_channels(dy), rtol=1e-5)
