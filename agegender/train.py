@@ -341,7 +341,7 @@ def how_steps_are_launched(trainer: md.Trainer) -> str:
     """Whether a GPU is asked once for a step, or for every kernel of it, and why."""
     if trainer.captured.recorded:
         return "steps are launched as one CUDA graph"
-    return f"steps are launched kernel by kernel: {trainer.captured.reason or 'there were too few of one size'}"
+    return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
 
 
 def summarize(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import backends, nested
+from . import backends, nested, random
 from .kernels.conv.algorithm import chosen
 from .kernels.cupy.graph import Recorder
 from .nn import Module
@@ -21,13 +21,14 @@ class CapturedStep:
     """``compute(inputs, targets)``, which gives an array and leaves the gradients of a model: the same, but faster.
 
     The second of two batches alike is computed and recorded; from then on, batches of these shapes are copied to where
-    its arrays lie, and the recorded work is launched. A launch must give the gradients of that batch bit for bit, or
-    nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever. Parameters that are frozen or
-    replaced, layers in another mode and another precision or algorithm lead to a new recording. While there are hooks,
-    or a profiler, every step is computed.
+    its arrays lie, and the recorded work is launched. A launch must give the array and the gradients of that batch bit
+    for bit, or nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever. Parameters that
+    are frozen, arrays that are replaced, layers in another mode, another precision or algorithm and other values of
+    ``depends_on()`` lead to a new recording. While there are hooks, or a profiler, every step is computed.
 
     Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with graphs:
-    ``reason`` says why a step is not recorded.
+    ``reason`` says why a step is not recorded. ``compute`` forgets the gradients of before. It may change the model,
+    but no other tensors, and draw numbers from ``minidl.random.default_rng``, but from no other generator.
 
     >>> import numpy as np
     >>> from minidl import nn
@@ -36,9 +37,10 @@ class CapturedStep:
     (array([2., 2.]), "the backend 'numpy' has no graphs")
     """
 
-    def __init__(self, compute: Compute, model: Module) -> None:
-        self.compute, self.model = compute, model
+    def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], Any] = tuple) -> None:
+        self.compute, self.model, self.depends_on = compute, model, depends_on
         self.reason: str | None = None
+        self._backend: backends.Backend | None = None
         self._last: Any = None
         self._recording: _Recording | None = None
 
@@ -48,9 +50,8 @@ class CapturedStep:
         return self._recording is not None
 
     def __call__(self, inputs: Any, targets: Any) -> Array:
-        if self.reason is None:
-            self.reason = self._obstacle()
-        circumstances = _circumstances(self.model, inputs, targets) if self.reason is None else None
+        self._look_where_the_model_is()
+        circumstances = self._circumstances(inputs, targets) if self.reason is None else None
         if circumstances is None:
             return self.computed(inputs, targets)
         if self._recording is not None and self._recording.circumstances == circumstances:
@@ -60,30 +61,33 @@ class CapturedStep:
 
     def computed(self, inputs: Any, targets: Any) -> Array:
         """The step without a graph; for a static model to the same bits, so that a resumed run repeats."""
-        backend = self.model.parameters()[0].backend
+        backend = _backend_of(self.model)
         if not self.model.static or not isinstance(backend, backends.DeviceBackend):
             return self.compute(inputs, targets)
         with backend.only_recordable():
             return self.compute(inputs, targets)
 
-    def _obstacle(self) -> str | None:
-        backend = self.model.parameters()[0].backend
-        if backend.new_recorder() is None:
-            return f"the backend '{backend.name}' has no graphs"
-        return None if self.model.static else f"{type(self.model).__name__} does not say that it is static"
+    def _look_where_the_model_is(self) -> None:
+        backend = _backend_of(self.model)
+        if backend is self._backend:
+            return
+        self._backend, self._recording, self.reason = backend, None, None
+        if not backend.has_graphs:
+            self.reason = f"the backend '{backend.name}' has no graphs"
+        elif not self.model.static:
+            self.reason = f"{type(self.model).__name__} does not say that it is static"
 
     def _record(self, inputs: Any, targets: Any) -> Array:
         """What the step gives; records it on the way, or says in ``reason`` why that is not possible."""
         self._recording = None
-        backend: Any = self.model.parameters()[0].backend
-        recorder = backend.new_recorder()
+        recorder = Recorder(_backend_of(self.model))
         fixed = nested.map_leaves(lambda array: array.copy(), (inputs, targets))
         before = _State(self.model)
         values = recorder.run(lambda: self.compute(*fixed))
-        after = _State(self.model)
-        self.reason = recorder.obstacle or before.replaced_by(after)
+        after, drawn = _State(self.model), random.default_rng.state
+        self.reason = recorder.obstacle
         if self.reason is None:
-            before.restore()
+            before.rewind()
             try:
                 recorded = recorder.record(lambda: self.compute(*fixed))
                 recorder.launch()
@@ -91,6 +95,7 @@ class CapturedStep:
                 self.reason = f"{type(error).__name__}: {error}"
             else:
                 self._keep(_Recording(recorder, fixed, recorded, _State(self.model)), values, after)
+            random.default_rng.state = drawn
         if self._recording is None:
             after.restore()
             return values
@@ -99,17 +104,31 @@ class CapturedStep:
     def _keep(self, recording: "_Recording", values: Array, after: "_State") -> None:
         """The recording, if a launch of it gave what the same step gave before."""
         if _bits(recording.values) == _bits(values) and _bits(recording.state.contents) == _bits(after.contents):
-            recording.circumstances = _circumstances(self.model, *recording.fixed)
+            recording.circumstances = self._circumstances(*recording.fixed)
             self._recording = recording
         else:
             self.reason = "a launch of the recorded step does not give what the step gives"
+
+    def _circumstances(self, inputs: Any, targets: Any) -> Any:
+        """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step."""
+        modules, tensors = self.model.parts()
+        if any(module.has_hooks for module in modules):
+            return None
+        return (
+            nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets)),
+            [(_Same(tensor.data), tensor.requires_grad) for tensor in tensors],
+            [module.training for module in modules],
+            tensors[0].backend.precision,
+            chosen(),
+            self.depends_on(),
+        )
 
 
 class _State:
     """What a step changes in a model: gradients, and buffers such as running means."""
 
     def __init__(self, model: Module) -> None:
-        tensors = [tensor for _, tensor in model._named_tensors()]
+        _, tensors = model.parts()
         self.gradients = [(tensor, tensor.grad) for tensor in tensors if tensor.requires_grad]
         self.buffers = [(tensor, tensor.data, tensor.data.copy()) for tensor in tensors if not tensor.requires_grad]
 
@@ -118,17 +137,17 @@ class _State:
         return [gradient for _, gradient in self.gradients] + [copy for *_, copy in self.buffers]
 
     def restore(self) -> None:
+        self.rewind()
         for tensor, gradient in self.gradients:
             tensor.grad = gradient
+
+    def rewind(self) -> None:
+        """The buffers as they were, and no gradients, so that none is recorded to which others are added."""
         for tensor, data, copy in self.buffers:
             tensor.data = data
             data[...] = copy
-
-    def replaced_by(self, after: "_State") -> str | None:
-        """Whether a buffer is another array now: a graph would go on with the one that it knows."""
-        pairs = zip(self.buffers, after.buffers, strict=True)
-        names = [tensor.name for (tensor, data, _), (_, now, _) in pairs if data is not now]
-        return f"each step puts a new array into {names[0]}, instead of writing to the old one" if names else None
+        for tensor, _ in self.gradients:
+            tensor.grad = None
 
 
 @dataclass
@@ -151,21 +170,6 @@ class _Recording:
         return self.values
 
 
-def _circumstances(model: Module, inputs: Any, targets: Any) -> Any:
-    """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step."""
-    shapes = tuple((array.shape, array.dtype) for array in nested.leaves((inputs, targets)))
-    modules = [module for _, module in model.named_modules()]
-    if any(module.has_hooks for module in modules):
-        return None
-    return (
-        shapes,
-        tuple((_Same(tensor.data), tensor.requires_grad) for _, tensor in model._named_tensors()),
-        tuple(module.training for module in modules),
-        model.parameters()[0].backend.precision,
-        chosen(),
-    )
-
-
 class _Same:
     """Equal to itself alone; keeps an array alive, so that no other one takes its place in memory."""
 
@@ -176,6 +180,10 @@ class _Same:
         return isinstance(other, _Same) and self.array is other.array
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _backend_of(model: Module) -> Any:
+    return next(tensor for _, tensor in model._named_tensors()).backend
 
 
 def _bits(values: Any) -> list[bytes]:

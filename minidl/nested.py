@@ -18,13 +18,13 @@ def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
 
 
 def leaves(nested: Any) -> Iterator[Any]:
-    """The leaves from left to right.
+    """The leaves from left to right, those of dictionaries in the order of their keys.
 
-    >>> list(leaves(("ab", {"c": "d"})))
-    ['ab', 'd']
+    >>> list(leaves(({"b": 1, "a": 2}, 3)))
+    [2, 1, 3]
     """
     if isinstance(nested, dict):
-        nested = tuple(nested.values())
+        nested = tuple(nested[key] for key in sorted(nested, key=str))
     if isinstance(nested, tuple | list):
         for part in nested:
             yield from leaves(part)

@@ -83,7 +83,7 @@ class Trainer:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
-        self.captured = CapturedStep(self._gradients, model)
+        self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics.copy()))
         """The forward and the backward pass of a step."""
         self.epoch = 0
         """Epochs that are complete."""
@@ -189,8 +189,11 @@ class Trainer:
     def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> Array:
         """The loss and the metrics of a batch, in one array."""
         arrays = nested.map_leaves(lambda y: y.data, outputs)
-        means = [loss.data.reshape(()), *(metric(arrays, targets) for metric in self.metrics.values())]
-        return loss.backend.xp.stack(means).astype(np.float64)
+        means = loss.backend.xp.empty(1 + len(self.metrics), np.float64)
+        means[0] = loss.data.reshape(())
+        for i, metric in enumerate(self.metrics.values(), start=1):
+            means[i] = metric(arrays, targets)
+        return means
 
     def _finish_epoch(self, validated: Row) -> None:
         row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.lr, **self.totals.means()}
@@ -231,7 +234,7 @@ class Trainer:
         self.totals = Totals(**state["totals"])
 
     def _on_device(self, batch: Any) -> Any:
-        backend = self.model.parameters()[0].backend
+        backend = self.optimizer.parameters[0].backend
         return nested.map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else x), batch)
 
     def _tell(self, event: str) -> None:
@@ -249,6 +252,11 @@ class Totals:
 
     def add(self, names: tuple[str, ...], means: Array, size: int) -> None:
         """Add the float64 means over a batch of ``size`` samples: long sums of float32 lose what the last ones add."""
+        if self.count and names != self.names:
+            raise MinidlError(
+                f"the metrics became {', '.join(names)} in the middle of an epoch, which sums up "
+                f"{', '.join(self.names)}: change them between epochs, in on_epoch_end for example"
+            )
         sums = means * size
         self.sums = sums if self.count == 0 else backends.of(sums).asarray(self.sums) + sums
         self.names, self.count = names, self.count + size

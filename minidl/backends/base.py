@@ -33,6 +33,8 @@ class Backend(ReferenceKernels):
     array_type: type[Any]
     precision = "float32"
     """What :meth:`set_precision` chose."""
+    has_graphs: ClassVar[bool] = False
+    """Whether work can be recorded as a CUDA graph: see :mod:`minidl.capture`."""
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -77,13 +79,6 @@ class Backend(ReferenceKernels):
     def synchronize(self) -> None:
         """Wait for everything asked for so far: before reading a clock, for example."""
 
-    def new_recorder(self) -> "Recorder | None":
-        """What records work as a CUDA graph, to be launched as a whole; None where there is no such thing."""
-        return None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
 
 class DeviceBackend(Backend):
     """A backend whose arrays are in a memory of their own: :class:`minidl.backends.cupy.CuPyBackend`.
@@ -115,6 +110,9 @@ class DeviceBackend(Backend):
         if self.recorder is not None:
             self.recorder.refuse(f"{_what(array)} is read on the host")
         return self.download(array)
+
+    def release_free_memory(self) -> None:
+        """Give memory that no array uses back to the driver, so that others can have it."""
 
     def upload(self, host: Any, dtype: Any) -> Any:
         """A copy of a NumPy array, or of nested lists, on the device."""

@@ -20,7 +20,6 @@ from ..kernels.cupy import (
     reduce,
 )
 from ..kernels.cupy import loss as losses
-from ..kernels.cupy.graph import Recorder
 from ..kernels.cupy.source import TYPES
 from ..kernels.reference import AdamStep
 from ..kernels.window import Window
@@ -33,6 +32,7 @@ class CuPyBackend(DeviceBackend):
     """GPU arrays. Needs CuPy, a driver and a card; the error says which of them is missing."""
 
     name = "cupy"
+    has_graphs = True
 
     def __init__(self) -> None:
         self.xp = _usable_cupy()
@@ -47,6 +47,9 @@ class CuPyBackend(DeviceBackend):
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
+
+    def release_free_memory(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
 
     def free_memory(self) -> int | None:
         free, _ = self.xp.cuda.Device().mem_info
@@ -69,9 +72,6 @@ class CuPyBackend(DeviceBackend):
 
     def convolutions(self, spec: ConvSpec) -> Sequence[str]:
         return ("implicit_gemm", "first_layer", "gemm", "direct")
-
-    def new_recorder(self) -> Recorder:
-        return Recorder(self)
 
     def matmul(self, a: Array, b: Array) -> Array:
         if self.recordable and a.ndim == b.ndim == 2 and _typed(a, b):

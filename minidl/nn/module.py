@@ -149,6 +149,13 @@ class Module:
                 below = f"{path}.{name}" if path else name
                 yield from child._walk(below, seen) if isinstance(child, Module) else ((below, child),)
 
+    def parts(self) -> "tuple[list[Module], list[Tensor]]":
+        """This module and all below it; and all their parameters and buffers. Quicker than asking for their names."""
+        found = [child for _, child in self._walk("", set())]
+        return [part for part in found if isinstance(part, Module)], [
+            part for part in found if isinstance(part, Tensor)
+        ]
+
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         return ((path, child) for path, child in self._walk("", set()) if isinstance(child, Tensor))
 

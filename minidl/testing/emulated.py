@@ -275,5 +275,8 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
     def set_precision_of_cublas(self) -> None:
         """There is none."""
 
+    def release_free_memory(self) -> None:
+        """NumPy does."""
+
     def free_memory(self) -> None:
         """As much as the host has."""

@@ -3,9 +3,10 @@
 What is recorded is not computed, as on a GPU: memory that a recorded function made is poisoned, and what it wrote to
 is as before, until the graph is launched. A launch computes everything again, from what lies in the same memory then.
 
+>>> from minidl.kernels.cupy.graph import Recorder
 >>> from minidl.testing.emulated import EmulatedBackend
 >>> device = EmulatedBackend()
->>> x, recorder = device.asarray(np.ones(2)), device.new_recorder()
+>>> x, recorder = device.asarray(np.ones(2)), Recorder(device)
 >>> y = recorder.record(lambda: x + 1)
 >>> x *= 5
 >>> recorder.launch(); device.to_numpy(y)
@@ -13,8 +14,9 @@ array([6., 6.])
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +32,16 @@ class CUDARuntimeError(RuntimeError):
 class Stream:
     """Like ``cupy.cuda.Stream``: a queue of work, current inside ``with``, which may be recorded."""
 
-    current: "ClassVar[Stream | None]" = None
-
     def __init__(self, non_blocking: bool = False) -> None:
         self.non_blocking = non_blocking
         self.graph: Graph | None = None
 
     def __enter__(self) -> "Stream":
-        self._before, Stream.current = Stream.current, self
+        self._before, _thread.stream = _thread.stream, self
         return self
 
     def __exit__(self, *error: object) -> None:
-        Stream.current = self._before
+        _thread.stream = self._before
 
     def begin_capture(self) -> None:
         """Record from now on what is asked for on this stream."""
@@ -69,7 +69,14 @@ class Stream:
 
 def get_current_stream() -> Stream:
     """The stream of the innermost ``with``, or the default one."""
-    return Stream.current or Stream()
+    return _thread.stream or Stream()
+
+
+class _Thread(threading.local):
+    stream: Stream | None = None
+
+
+_thread = _Thread()
 
 
 class Graph:
@@ -81,9 +88,9 @@ class Graph:
         self._before: dict[tuple[int, int], tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def touches(self, arrays: Iterable[NDArray[Any]]) -> None:
-        """Called before something is done that may write to these arrays: remembers what is in them."""
+        """Called before something is done that may write to these arrays: remembers what is in those of before."""
         for array in arrays:
-            if array.flags.writeable:
+            if array.flags.writeable and not any(np.may_share_memory(array, made) for made in self._made):
                 self._before.setdefault((array.ctypes.data, array.nbytes), (array, array.copy()))
 
     def add(self, work: Callable[[], object], made: NDArray[Any] | None = None) -> None:
@@ -112,6 +119,7 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, 
     graph = recording()
     if graph is None:
         return function(*args, **options)
+    _refuse(function, args)
     inputs = [*_arrays(args), *_arrays(tuple(options.values()))]
     graph.touches(inputs)
     result = function(*args, **options)
@@ -121,6 +129,19 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, 
         return result
     graph.add(lambda: np.copyto(made, function(*args, **options)), made)
     return made
+
+
+CUBLAS = [np.matmul, np.dot, np.tensordot, np.ndarray.dot, np.ndarray.__matmul__, np.ndarray.__rmatmul__]
+MOST_CONCATENATED = 8
+"""CuPy copies the places of more small arrays to the device to bring them together."""
+
+
+def _refuse(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """What CuPy refuses while recording."""
+    if function in CUBLAS:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+    if function in (np.stack, np.concatenate) and len(args[0]) > MOST_CONCATENATED:
+        raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
 
 
 def recording() -> Graph | None:

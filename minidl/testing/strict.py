@@ -174,7 +174,8 @@ class StrictModule:
     def _function(self, function: Callable[..., Any]) -> Any:
         def call(*args: Any, **options: Any) -> Any:
             result = self.ndarray.compute(function, *args, **options)
-            return options.get("out", result)
+            out = options.get("out")
+            return result if out is None else out
 
         return call
 

@@ -8,6 +8,7 @@ Gray, "Getting Started with CUDA Graphs" (NVIDIA, 2019); CUDA C++ Programming Gu
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,23 +27,24 @@ class CaptureError(BackendError):
 class Recorder:
     """Records the work of one function as a CUDA graph.
 
-    :meth:`run` first, then :meth:`record`, then :meth:`launch` as often as wanted. What the function makes lies in a
-    memory pool of the graph's own, where nothing else is ever put. :mod:`minidl.capture` records training steps so; see
-    :mod:`minidl.testing.recorded` for an example without a GPU.
+    :meth:`run` first, then :meth:`record`, then :meth:`launch` as often as wanted. What the function makes when it is
+    recorded lies in a memory pool of the graph's own, where nothing else is ever put. :mod:`minidl.capture` records
+    training steps so; see :mod:`minidl.testing.recorded` for an example without a GPU.
     """
 
     def __init__(self, backend: "DeviceBackend") -> None:
         self.backend = backend
         self.obstacle: str | None = None
         """Why what was run cannot be recorded."""
-        cuda = backend.xp.cuda
-        self._stream = cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
-        self._pool = cuda.MemoryPool()
+        self._cuda = backend.xp.cuda
+        self._thread = threading.get_ident()
+        self._stream = self._cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
+        self._pool = self._cuda.MemoryPool()
         self._graph: Any = None
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """What ``work`` gives, computed with the kernels that a graph may have; compiles them, and fills the pool."""
-        with self._active():
+        """What ``work`` gives, computed with the kernels that a graph may have, which are compiled then."""
+        with self._watching():
             return work()
 
     def record(self, work: Callable[[], Result]) -> Result:
@@ -50,7 +52,8 @@ class Recorder:
 
         Raises an error of CuPy's, or :class:`CaptureError`, where it does what a graph cannot hold.
         """
-        with self._active():
+        self.backend.release_free_memory()
+        with self._watching(), self._cuda.using_allocator(self._malloc), self._stream:
             self._stream.begin_capture()
             try:
                 result = work()
@@ -67,19 +70,24 @@ class Recorder:
 
     def refuse(self, what: str) -> None:
         """Called for copies from and to the host: a graph would go on with the numbers of today."""
+        if threading.get_ident() != self._thread:
+            return
         self.obstacle = what
         if self._stream.is_capturing():
             raise CaptureError(what)
 
+    def _malloc(self, size: int) -> Any:
+        """Memory from the graph's pool that keeps the pool alive: an array of CuPy's does not, and a pool takes all its
+        memory along."""
+        memory = self._pool.malloc(size)
+        owner, device = (memory, self._pool), self._cuda.Device().id
+        return self._cuda.MemoryPointer(self._cuda.UnownedMemory(memory.ptr, size, owner, device), 0)
+
     @contextlib.contextmanager
-    def _active(self) -> Iterator[None]:
-        """On the recorder's stream and in its memory, once all else is done."""
-        self.backend.synchronize()
+    def _watching(self) -> Iterator[None]:
         self.backend.recorder = self
-        allocator = self.backend.xp.cuda.using_allocator(self._pool.malloc)
         try:
-            with self.backend.only_recordable(), allocator, self._stream:
+            with self.backend.only_recordable():
                 yield
-            self._stream.synchronize()
         finally:
             self.backend.recorder = None
