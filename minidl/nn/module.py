@@ -150,11 +150,21 @@ class Module:
                 yield from child._walk(below, seen) if isinstance(child, Module) else ((below, child),)
 
     def parts(self) -> "tuple[list[Module], list[Tensor]]":
-        """This module and all below it; and all their parameters and buffers. Quicker than asking for their names."""
-        found = [child for _, child in self._walk("", set())]
-        return [part for part in found if isinstance(part, Module)], [
-            part for part in found if isinstance(part, Tensor)
-        ]
+        """This module and all below it; and all their parameters and buffers. In no order, but fast, for every step."""
+        found: dict[int, Any] = {}
+        unexplored: list[Any] = [self]
+        while unexplored:
+            part = unexplored.pop()
+            if isinstance(part, list | tuple):
+                unexplored += part
+            elif isinstance(part, dict):
+                unexplored += part.values()
+            elif isinstance(part, _NAMED) and id(part) not in found:
+                found[id(part)] = part
+                if isinstance(part, Module):
+                    unexplored += vars(part).values()
+        tensors = [part for part in found.values() if isinstance(part, Tensor)]
+        return [part for part in found.values() if isinstance(part, Module)], tensors
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         return ((path, child) for path, child in self._walk("", set()) if isinstance(child, Tensor))
