@@ -1,11 +1,12 @@
-"""Command lines made from a dataclass: each field is an option, its metadata the help."""
+"""Command lines made from a dataclass, each field an option, its metadata the help; and what a command says."""
 
 import argparse
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, NoReturn, get_args, get_type_hints
+from typing import Any, NoReturn, TextIO, get_args, get_type_hints
 
 from minidl.errors import MinidlError, suggestion
 
@@ -107,3 +108,30 @@ def _arguments(declared: Field[Any], hint: Any) -> dict[str, Any]:
         return arguments | {"action": "store_true"}
     kinds = [kind for kind in get_args(hint) if kind is not NoneType] if isinstance(hint, UnionType) else [hint]
     return arguments | {"type": kinds[0], "metavar": kinds[0].__name__.upper()} | given
+
+
+class Speaker:
+    """Says things to the user, and to log.txt; what was said before there is a run folder is written there later."""
+
+    def __init__(self, stream: TextIO, quiet: bool) -> None:
+        self.stream, self.quiet = stream, quiet
+        self._log: Path | None = None
+        self._waiting: list[str] = []
+
+    def __call__(self, text: str, always: bool = False) -> None:
+        if always or not self.quiet:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """A line for the log alone."""
+        self._waiting.append(text)
+        if self._log is not None:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.writelines(line + "\n" for line in self._waiting)
+            self._waiting.clear()
+
+    def log_to(self, path: Path) -> None:
+        """Where the log is from now on."""
+        self._log = path

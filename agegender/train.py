@@ -19,7 +19,7 @@ from minidl.data import DataLoader, Dataset
 from minidl.errors import BackendError
 
 from . import cli, data, models, runs, tasks
-from .cli import UsageError, option
+from .cli import Speaker, UsageError, option
 from .data import Faces
 from .data.faces import IMAGE_SIZE
 from .report import figures
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     given = cli.parse_given("python -m agegender.train", DESCRIPTION, Options, arguments)
     options, folder = _options(given)
-    say = Speaker(options)
+    say = Speaker(sys.stderr if options.json else sys.stdout, options.quiet)
     device = _device(options.device, say)
     md.backends.get(device).set_precision(options.precision)
     parts = open_data(options, say)
@@ -133,7 +133,7 @@ def _config(options: Options) -> dict[str, Any]:
     return {name: value for name, value in asdict(options).items() if name not in NOT_CONFIGURED}
 
 
-def _device(wanted: str, say: "Speaker") -> str:
+def _device(wanted: str, say: Speaker) -> str:
     """The backend to compute on; "auto" takes the GPU if there is one that works."""
     if wanted != "auto":
         return md.backends.get(wanted).name
@@ -141,34 +141,6 @@ def _device(wanted: str, say: "Speaker") -> str:
         return md.backends.get("cupy").name
     except BackendError:
         return "numpy"
-
-
-class Speaker:
-    """Says things to the user, and to log.txt; what was said before there is a run folder is written there later."""
-
-    def __init__(self, options: Options) -> None:
-        self.stream = sys.stderr if options.json else sys.stdout
-        self.quiet = options.quiet
-        self._log: Path | None = None
-        self._waiting: list[str] = []
-
-    def __call__(self, text: str, always: bool = False) -> None:
-        if always or not self.quiet:
-            self.stream.write(text + "\n")
-            self.stream.flush()
-        self.note(text)
-
-    def note(self, text: str) -> None:
-        """A line for the log alone."""
-        self._waiting.append(text)
-        if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as file:
-                file.writelines(line + "\n" for line in self._waiting)
-            self._waiting.clear()
-
-    def log_to(self, path: Path) -> None:
-        """Where the log is from now on."""
-        self._log = path
 
 
 @dataclass(frozen=True)
@@ -202,7 +174,7 @@ def _identity(faces: Faces) -> dict[str, Any]:
     return {"source": faces.source, "faces": len(faces), "fingerprint": faces.fingerprint}
 
 
-def open_data(options: Options, say: "Speaker") -> Parts:
+def open_data(options: Options, say: Speaker) -> Parts:
     """Open the data, draw the sample and the split."""
     faces = _open(options.data, say)
     if options.limit is not None:
@@ -222,7 +194,7 @@ def open_data(options: Options, say: "Speaker") -> Parts:
     return Parts(faces, None, split, faces.subset(train), faces.subset(validation), labels)
 
 
-def _warn_of_shared(faces: Faces, other: Faces, say: "Speaker") -> None:
+def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
     shared = len(set(faces.digests).intersection(other.digests))
     if shared:
         say(
@@ -232,7 +204,7 @@ def _warn_of_shared(faces: Faces, other: Faces, say: "Speaker") -> None:
         )
 
 
-def _open(source: str | None, say: "Speaker") -> Faces:
+def _open(source: str | None, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
     faces = data.open(source, progress=progress)
     left_out = f", {len(faces.skipped)} files skipped" if faces.skipped else ""
@@ -240,7 +212,7 @@ def _open(source: str | None, say: "Speaker") -> Faces:
     return faces
 
 
-def _show_decoding(say: "Speaker", done: int, total: int) -> None:
+def _show_decoding(say: Speaker, done: int, total: int) -> None:
     say.stream.write(f"\r\x1b[2Kdecoding {done:,} of {total:,}" if done < total else "\r\x1b[2K")
     say.stream.flush()
 

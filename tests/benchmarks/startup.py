@@ -25,11 +25,11 @@ class FirstStep(train.md.Callback):
         print(opened, time.perf_counter() - started)
         raise SystemExit
 
-say = train.Speaker(train.Options(quiet=True))
+say = train.Speaker(sys.stdout, quiet=True)
 before = time.perf_counter()
 parts = train.open_data(train.Options(data=sys.argv[1]), say)
 opened = time.perf_counter() - before
-training = train.build(train.Options(), "numpy", parts)
+training = train.build(train.Options(), "numpy", parts, say)
 training.trainer.callbacks.append(FirstStep())
 training.trainer.fit(training.train, training.validation, 1)
 """
