@@ -105,13 +105,11 @@ TYPED = {
     "gradients": [
         ("grads = {node: 0 for node in order}\nreturn grads", "everything is 0"),
         (
-            "grads = {order[0]: 1.0}\nfor node in order:\n    for x, s in zip(node.inputs, node.slopes):\n"
-            "        grads[x] = s * grads[node]\nreturn grads",
+            "g = {order[0]: 1.0}\nfor n in order:\n    for x, s in zip(n.inputs, n.slopes): g[x] = s * g[n]\nreturn g",
             "add them up, += instead of =",
         ),
         (
-            "grads = {order[0]: 1.0}\nfor node in order:\n    for x, s in zip(node.inputs, node.slopes):\n"
-            "        grads[x] += s * grads[node]\nreturn grads",
+            "g = {order[0]: 1.0}\nfor n in order:\n    for x, s in zip(n.inputs, n.slopes): g[x] += s * g[n]\nreturn g",
             "it stops with KeyError",
         ),
     ],
