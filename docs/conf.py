@@ -36,9 +36,15 @@ def keep_bars(app: Any, what: str, name: str, found: Any, options: Any, lines: l
             lines[number] = lines[number].replace("|", r"\|")
 
 
+def leave_out(app: Any, what: str, name: str, found: Any, skipped: bool, options: Any) -> bool | None:
+    """The fields of a NamedTuple, of which its docstring says more than "Alias for field number 0"."""
+    return True if str(getattr(found, "__doc__", "")).startswith("Alias for field number") else None
+
+
 def setup(app: Any) -> None:
     """Put the notebooks, which lie outside of docs/, where the site can have them."""
     app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("autodoc-skip-member", leave_out)
     tutorials = DOCS / "tutorials"
     shutil.rmtree(tutorials, ignore_errors=True)
     tutorials.mkdir()

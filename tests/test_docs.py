@@ -98,6 +98,7 @@ LEFT_OUT = {
     r"minidl\.table": "for minidl's own output",
     r"agegender": "has no names of its own",
     r"agegender\.report": "has no names of its own",
+    r"agegender\.data\.(drawn|faces|split)": "agegender.data has what is public of them",
     r"agegender\.data\.(cache|decode|files|names|person|sources|utkface)": "how open() and drawn() do their work",
 }
 """Modules that the reference does without, and why."""
