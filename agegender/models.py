@@ -30,6 +30,8 @@ class Documented(nn.Module):
     {'gender': (2, 1), 'age': (2, 1)}
     """
 
+    static = True
+
     def __init__(self, rng: Generator | None = None) -> None:
         super().__init__()
         self.features = nn.Sequential(

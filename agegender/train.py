@@ -21,11 +21,14 @@ from minidl.errors import BackendError
 from . import cli, data, models, runs, tasks
 from .cli import UsageError, option
 from .data import Faces
+from .data.faces import IMAGE_SIZE
 from .report import figures
 
 DESCRIPTION = "Train a model on UTKFace, or on drawn faces where there is none, and leave all about it in a run folder."
 EPOCHS = {"utkface": 30, "drawn": 7}
 Labels = tasks.Labels
+ROOM = 4
+"""Faces are kept on a device if so many times their size is free there: the rest is for the model and its batches."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Options:
     lr: float = option(1e-3, "the learning rate")
     seed: int = option(0, "decides the split, the initial weights and the order of the faces")
     val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
+    mirror: bool = option(False, "mirror half of the faces to train with left to right, others in every epoch")
     limit: int | None = option(None, "use only so many faces, drawn at random before the split")
     val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
     device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
@@ -78,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = open_data(options, say)
     epochs = options.epochs or EPOCHS.get(parts.faces.kind, EPOCHS["utkface"])
     options = replace(options, data=_found(parts.faces.source), val=options.val and _found(options.val), epochs=epochs)
-    training = build(options, device, parts)
+    training = build(options, device, parts, say)
     if options.dry_run:
         say(json.dumps(_config(options), indent=2))
         say(str(md.summary(training.model, (128, 128, 1))))
@@ -254,14 +258,30 @@ class Training:
         return self.trainer.model
 
 
-def build(options: Options, device: str, parts: Parts) -> Training:
+def build(options: Options, device: str, parts: Parts, say: Speaker) -> Training:
     """The model, optimizer, loaders and trainer, all of them from the seed."""
     md.seed(options.seed)
     model = models.build(options.model, rng=md.Generator(options.seed)).to(device)
     optimizer = plugins.build("optimizer", options.optimizer, model.parameters(), lr=options.lr)
     trainer = md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
-    train = DataLoader(parts.train, options.batch_size, shuffle=True, seed=options.seed)
-    return Training(trainer, train, DataLoader(parts.validation, batch_size=64))
+    train, validation = _placed(parts, md.backends.get(device), say)
+    loader = DataLoader(
+        train, options.batch_size, shuffle=True, mirror=options.mirror, seed=options.seed, backend=device
+    )
+    return Training(trainer, loader, DataLoader(validation, batch_size=64, backend=device))
+
+
+def _placed(parts: Parts, backend: md.backends.Backend, say: Speaker) -> tuple[Dataset, Dataset]:
+    """The two parts on a device, if they fit; else the loaders bring them there batch by batch."""
+    if backend is md.backends.default:
+        return parts.train, parts.validation
+    size, free = (len(parts.train) + len(parts.validation)) * IMAGE_SIZE**2, backend.free_memory()
+    megabytes = f"{size / 1e6:,.1f} MB"
+    if free is not None and free < ROOM * size:
+        say(f"the faces go to {backend.name} batch by batch: {megabytes}, of {free / 1e6:,.1f} MB free")
+        return parts.train, parts.validation
+    say(f"the faces are on {backend.name}: {megabytes}")
+    return parts.train.to(backend.name), parts.validation.to(backend.name)
 
 
 def resume(training: Training, parts: Parts, folder: Path) -> None:
@@ -302,8 +322,12 @@ class Report(md.Callback):
 
     def __init__(self, say: Speaker, folder: Path, baselines: dict[str, float]) -> None:
         self.say, self.folder, self.baselines = say, folder, baselines
+        self.told = False
 
     def on_epoch_end(self, trainer: md.Trainer) -> None:
+        if not self.told and trainer.model.parameters()[0].backend.name != "numpy":
+            self.told = True
+            self.say(how_steps_are_launched(trainer))
         curves = figures.learning_curves(trainer.history, self.baselines)
         curves.savefig(self.folder / "plots" / "curves.png", dpi=110)
         self.say.note(epoch_line(trainer))
@@ -311,6 +335,13 @@ class Report(md.Callback):
     def on_train_error(self, trainer: md.Trainer) -> None:
         error = sys.exception()
         self.say.note(f"ended by {type(error).__name__}: {error}")
+
+
+def how_steps_are_launched(trainer: md.Trainer) -> str:
+    """Whether a GPU is asked once for a step, or for every kernel of it, and why."""
+    if trainer.captured.recorded:
+        return "steps are launched as one CUDA graph"
+    return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
 
 
 def summarize(

@@ -56,9 +56,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     4 False
     text
     """
+    require_folder(path)
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: create it first")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -69,6 +68,18 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def require_folder(path: str | os.PathLike[str]) -> None:
+    """Raise ``FileNotFoundError`` if there is no folder for a file to be written to.
+
+    >>> require_folder("no/such/file")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no folder no/such to write file to: create it first
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: create it first")
 
 
 def _sync_folder(folder: Path) -> None:

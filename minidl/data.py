@@ -1,16 +1,20 @@
 """Data sets, and a loader that makes batches of them in an order which repeats from its seed."""
 
+import copy
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import backends
 from .errors import MinidlError, ShapeError
+from .nested import leaves, map_leaves
 
+Array = Any
 Indices = NDArray[np.integer[Any]]
 
 
@@ -26,6 +30,11 @@ class Dataset(ABC):
     (array([1, 3]), array([1., 9.], dtype=float32))
     """
 
+    backend = backends.default
+    """Where batches are: on NumPy, unless :meth:`to` moved the data."""
+    mirrors = False
+    """Whether ``batch`` takes ``mirror``, as that of :class:`ImageDataset` does."""
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -35,6 +44,27 @@ class Dataset(ABC):
     def batch(self, indices: Indices) -> Any:
         """The samples with these numbers as one batch; override it where that is faster than one by one."""
         return collate([self[int(index)] for index in indices])
+
+    def take(self, indices: Indices) -> "Dataset":
+        """The samples with these numbers as a data set of its own, made now and kept in memory."""
+        return _Stored(self.batch(indices))
+
+    def to(self, backend: str) -> "Dataset":
+        """The samples as a data set in the memory of a backend, where its batches are made: none crosses the bus.
+
+        >>> ArrayDataset(np.arange(3.0)).to("numpy").batch(np.array([2, 0]))
+        (array([2., 0.]),)
+        """
+        if backends.get(backend) is self.backend:
+            return self
+        return self.take(np.arange(len(self))).to(backend)
+
+    def _there(self, indices: Indices) -> Array:
+        """Indices for arrays of the backend. Those of the host are checked, as a device would read beyond its arrays
+        without a word; those that are there already must be right, as a loader's are."""
+        if self.backend is backends.default or not isinstance(indices, np.ndarray):
+            return indices
+        return self.backend.asarray(np.arange(len(self))[indices])
 
 
 def collate(samples: list[Any]) -> Any:
@@ -59,27 +89,96 @@ def collate(samples: list[Any]) -> Any:
     return np.stack(arrays)
 
 
-class ArrayDataset(Dataset):
-    """Arrays of one length; sample i is a tuple of their i-th elements. Raises ShapeError if the lengths differ.
+class _Stored(Dataset):
+    """Samples that are kept as one batch of all of them. Raises ShapeError if its arrays differ in length."""
+
+    def __init__(self, arrays: Any) -> None:
+        self.arrays = arrays
+        shapes = [array.shape for array in leaves(arrays)]
+        if len({shape[:1] for shape in shapes} | {()}) != 2:
+            given = ", ".join(map(str, shapes)) or "none"
+            raise ShapeError(f"expected arrays of one length, that of their first axis, got shapes {given}")
+
+    def __len__(self) -> int:
+        return len(next(leaves(self.arrays)))
+
+    def __getitem__(self, index: int) -> Any:
+        return map_leaves(lambda array: array[index], self.arrays)
+
+    def batch(self, indices: Indices) -> Any:
+        there = self._there(indices)
+        return map_leaves(lambda array: array[there], self.arrays)
+
+    def take(self, indices: Indices) -> Dataset:
+        there = self._there(indices)
+        return self._each(lambda array: array[there])
+
+    def to(self, backend: str) -> Dataset:
+        there = backends.get(backend)
+        if there is self.backend:
+            return self
+        moved = self._each(lambda array: there.asarray(self.backend.to_numpy(array)))
+        moved.backend = there
+        return moved
+
+    def _each(self, function: Callable[[Array], Array]) -> "_Stored":
+        """The same data set of other arrays."""
+        other = copy.copy(self)
+        other.arrays = map_leaves(function, self.arrays)
+        return other
+
+
+class ArrayDataset(_Stored):
+    """Arrays of one length, or dictionaries of them; sample i is a tuple of their i-th elements.
+
+    Raises ShapeError if the lengths differ.
 
     >>> ArrayDataset([[1.0], [2.0]], [0, 1])[1]
     (array([2.]), np.int64(1))
     """
 
     def __init__(self, *arrays: Any) -> None:
-        self.arrays = [np.asarray(array) for array in arrays]
-        if len({array.shape[:1] for array in self.arrays} | {()}) != 2:
-            shapes = ", ".join(str(array.shape) for array in self.arrays) or "none"
-            raise ShapeError(f"expected arrays of one length, that of their first axis, got shapes {shapes}")
+        super().__init__(tuple(map(_as_arrays, arrays)))
 
-    def __len__(self) -> int:
-        return len(self.arrays[0])
+
+class ImageDataset(_Stored):
+    """Pictures as they are stored, uint8 ``(N, H, W, C)``, and their targets: an array, or a dictionary of arrays.
+
+    A batch has the pictures as float32 in [0, 1], those where ``mirror`` holds from right to left. On a device they
+    stay bytes until they are part of a batch. Raises ShapeError for other images.
+
+    >>> faces = ImageDataset(np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1), {"age": np.array([20, 30, 40])})
+    >>> images, targets = faces.batch(np.array([1, 1]), mirror=np.array([False, True]))
+    >>> np.round(255 * images[:, 0, :, 0]).tolist(), targets["age"].tolist()
+    ([[4.0, 5.0], [5.0, 4.0]], [30, 30])
+    """
+
+    mirrors = True
+
+    def __init__(self, images: Any, targets: Any) -> None:
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ShapeError(
+                f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: pictures are kept as bytes; "
+                "ArrayDataset(images, targets) takes any arrays"
+            )
+        super().__init__((images, _as_arrays(targets)))
 
     def __getitem__(self, index: int) -> Any:
-        return tuple(array[index] for array in self.arrays)
+        return map_leaves(lambda array: array[0], self.batch(np.array([index])))
 
-    def batch(self, indices: Indices) -> Any:
-        return tuple(array[indices] for array in self.arrays)
+    def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
+        """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
+        images, targets = self.arrays
+        there = self._there(indices)
+        mirror = None if mirror is None else self.backend.asarray(mirror)
+        chosen = map_leaves(lambda values: values[there], targets)
+        return self.backend.gather_images(images, there, mirror), chosen
+
+
+def _as_arrays(nested: Any) -> Any:
+    """Arrays of what may be lists of numbers; in dictionaries, too."""
+    return {key: _as_arrays(value) for key, value in nested.items()} if isinstance(nested, dict) else np.asarray(nested)
 
 
 class Subset(Dataset):
@@ -90,24 +189,33 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Dataset, indices: Any) -> None:
-        self.dataset, self.indices = dataset, np.asarray(indices)
+        self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
+        self.indices = dataset._there(np.asarray(indices))
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
+        return self.dataset[int(self.backend.to_numpy(self.indices[index]))]
 
-    def batch(self, indices: Indices) -> Any:
-        return self.dataset.batch(self.indices[indices])
+    def batch(self, indices: Indices, **options: Any) -> Any:
+        """The samples with these numbers as one batch; the options are those of the data set's own batch."""
+        return self.dataset.batch(self.indices[self._there(indices)], **options)
+
+    def take(self, indices: Indices) -> Dataset:
+        return self.dataset.take(self.indices[self._there(indices)])
 
 
 class DataLoader:
     """Batches of a data set. Each loop over it is one epoch; when it ends, the next epoch begins.
 
-    The order of an epoch follows from ``seed`` and the number of the epoch alone, so the state of a loader is three
-    numbers. A loop that is left early starts its epoch again in the next loop; after :meth:`load_state_dict` the next
-    loop goes on where the saved one was. While a batch is used, a thread makes the next ``prefetch``.
+    The order of an epoch, and with ``mirror`` which half of its pictures are mirrored, follow from ``seed`` and the
+    number of the epoch alone, so the state of a loader is three numbers. A loop that is left early starts its epoch
+    again in the next loop; after :meth:`load_state_dict` the next loop goes on where the saved one was.
+
+    Batches are on ``backend``, by default where the data set is. While a batch is used, a thread brings the samples of
+    the next ``prefetch`` together; they go to a device as they are stored, pictures as bytes, and become numbers there.
+    Of a data set that is on the device (:meth:`Dataset.to`), the order of an epoch is all that goes there.
 
     >>> loader = DataLoader(ArrayDataset(np.arange(5)), batch_size=2)
     >>> [batch.tolist() for (batch,) in loader]
@@ -120,13 +228,15 @@ class DataLoader:
         batch_size: int = 32,
         *,
         shuffle: bool = False,
+        mirror: bool = False,
         seed: int = 0,
         drop_last: bool = False,
         prefetch: int = 2,
+        backend: str | None = None,
     ) -> None:
         if batch_size < 1 or prefetch < 0:
             raise MinidlError(f"expected batch_size >= 1 and prefetch >= 0, got {batch_size} and {prefetch}")
-        if not hasattr(dataset, "batch"):
+        if not isinstance(dataset, Dataset):
             raise MinidlError(
                 f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
                 "of your own from minidl.data.Dataset"
@@ -136,8 +246,14 @@ class DataLoader:
                 f"a data set of {len(dataset)} samples gives no batch of {batch_size}: take more samples"
                 + (", a smaller batch_size or drop_last=False" if len(dataset) else "")
             )
-        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
-        self.drop_last, self.prefetch = drop_last, prefetch
+        if mirror and not dataset.mirrors:
+            raise MinidlError(
+                f"mirror=True is for pictures, and {type(dataset).__name__} does not say that it has some: use "
+                "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
+            )
+        self.dataset, self.batch_size, self.shuffle, self.mirror = dataset, batch_size, shuffle, mirror
+        self.seed, self.drop_last, self.prefetch = seed, drop_last, prefetch
+        self.backend = dataset.backend if backend is None else backends.get(backend)
         self.epoch = 0
         self.position = 0
         """Batches of this epoch that were handed out."""
@@ -154,24 +270,45 @@ class DataLoader:
         return self._epoch()
 
     def _epoch(self) -> Iterator[Any]:
-        batches = self._batches(self.position)
-        with_thread = self.prefetch > 0 and len(self) > 1
-        for batch in _prefetched(batches, self.prefetch) if with_thread else batches:
+        for batch in self._batches(self.position):
             self.position += 1
             yield batch
         self.epoch, self.position = self.epoch + 1, 0
 
-    def _batches(self, start: int) -> Generator[Any, None, None]:
-        order = self.order()
-        for number in range(start, len(self)):
-            yield self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
+    def _batches(self, start: int) -> Iterator[Any]:
+        parts = [slice(number * self.batch_size, (number + 1) * self.batch_size) for number in range(start, len(self))]
+        order = self.dataset.backend.asarray(self.order())
+        mirrored = self.backend.asarray(self.mirrored()) if self.mirror else None
+
+        def batch(dataset: Dataset, indices: Array, part: slice) -> Any:
+            options = {} if mirrored is None else {"mirror": mirrored[part]}
+            return dataset.batch(indices, **options)
+
+        if self.backend is self.dataset.backend:
+            return self._ahead(batch(self.dataset, order[part], part) for part in parts)
+        stored = self._ahead(self.dataset.take(order[part]) for part in parts)
+        moved = (samples.to(self.backend.name) for samples in stored)
+        return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in zip(moved, parts, strict=True))
+
+    def _ahead(self, made: Iterator[Any]) -> Iterator[Any]:
+        """The same by a thread that runs ahead, on the host alone: each thread has a stream of a GPU of its own, and in
+        another stream than that of the steps nothing would wait for anything."""
+        on_host = self.dataset.backend is backends.default
+        return _prefetched(made, self.prefetch) if on_host and self.prefetch > 0 and len(self) > 1 else made
 
     def order(self) -> NDArray[np.int64]:
         """The sample numbers of this epoch in their order."""
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        bits = np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch]))
-        return np.random.Generator(bits).permutation(len(self.dataset))
+        return self._random().permutation(len(self.dataset))
+
+    def mirrored(self) -> NDArray[np.bool_]:
+        """Whether the first, second, ... picture of this epoch is mirrored: half of them are, by chance."""
+        return self._random(1).random(len(self.dataset)) < 0.5
+
+    def _random(self, *purpose: int) -> np.random.Generator:
+        """Random numbers for this epoch, others for each purpose."""
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch, *purpose])))
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader is: ``position`` counts the batches of this epoch that were handed out."""
@@ -198,7 +335,7 @@ class _Failure:
         self.error = error
 
 
-def _prefetched(batches: Generator[Any, None, None], ahead: int) -> Iterator[Any]:
+def _prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
     """The same batches, made by a thread that is up to ``ahead`` of them in front."""
     ready: queue.Queue[Any] = queue.Queue(ahead)
     end = object()

@@ -1,7 +1,7 @@
 """Optimizers: what to do with a gradient. And learning-rate schedules, and clipping."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import cos, pi, sqrt
 from numbers import Real
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import backends, plugins
+from .backends import Backend
 from .errors import GraphError, MinidlError
 from .kernels.reference import AdamStep
 from .tensor import Tensor
@@ -16,6 +17,8 @@ from .tensor import Tensor
 Array = Any
 Schedule = Callable[[int], float]
 State = dict[str, Any]
+Update = tuple[Array, Array, State]
+"""A parameter, its gradient and its state."""
 
 
 class Optimizer(ABC):
@@ -52,6 +55,11 @@ class Optimizer(ABC):
         Values put into ``state`` are arrays or numbers, so that they can be saved.
         """
 
+    def update_all(self, updates: Sequence[Update]) -> None:
+        """Update all parameters that have a gradient: one by one, unless an optimizer can do many at once."""
+        for param, grad, state in updates:
+            self.update(param, grad, state)
+
     def step(self) -> None:
         """Update every parameter that has a gradient.
 
@@ -59,14 +67,14 @@ class Optimizer(ABC):
         """
         if self.schedule is not None:
             self.lr = self.schedule(self.steps)
-        changed = False
+        updates = []
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
-                self.update(param.data, param.grad, state)
+                updates.append((param.data, param.grad, state))
                 param.mark_changed()
-                changed = True
-        if not changed:
+        if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
+        self.update_all(updates)
         self.steps += 1
 
     def zero_grad(self) -> None:
@@ -153,7 +161,9 @@ class SGD(Optimizer):
         if self.momentum == 0:
             param -= self.lr * grad
             return
-        velocity = state.setdefault("velocity", backends.of(param).xp.zeros_like(param))
+        if "velocity" not in state:
+            state["velocity"] = backends.of(param).xp.zeros_like(param)
+        velocity = state["velocity"]
         velocity *= self.momentum
         velocity += grad
         param -= self.lr * (grad + self.momentum * velocity if self.nesterov else velocity)
@@ -163,7 +173,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam: a step lr m / (sqrt(v) + eps), m and v running means of the gradient and its square, without their bias.
 
-    The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one pass.
+    The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one launch.
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
 
     >>> from minidl import tensor
@@ -186,12 +196,29 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
 
     def update(self, param: Array, grad: Array, state: State) -> None:
-        backend = backends.of(param)
-        m = state.setdefault("m", backend.xp.zeros_like(param))
-        v = state.setdefault("v", backend.xp.zeros_like(param))
-        t = state["t"] = state.get("t", 0) + 1
+        self._update_together([(param, grad, state)])
+
+    def update_all(self, updates: Sequence[Update]) -> None:
+        """One call of the backend for all parameters; but an :meth:`update` of a subclass's own is what counts."""
+        if getattr(self.update, "__func__", None) is Adam.update:
+            self._update_together(updates)
+        else:
+            super().update_all(updates)
+
+    def _update_together(self, updates: Sequence[Update]) -> None:
+        groups: dict[tuple[Backend, int], list[tuple[Array, Array, Array, Array]]] = {}
+        for param, grad, state in updates:
+            backend = backends.of(param)
+            if "m" not in state:
+                state.update(m=backend.xp.zeros_like(param), v=backend.xp.zeros_like(param), t=0)
+            state["t"] += 1
+            groups.setdefault((backend, state["t"]), []).append((param, grad, state["m"], state["v"]))
+        for (backend, t), tensors in groups.items():
+            backend.adam(tensors, self._constants(t))
+
+    def _constants(self, t: int) -> AdamStep:
         beta1, beta2 = self.betas
-        step = AdamStep(
+        return AdamStep(
             lr=self.lr / (1 - beta1**t),
             unbias=1 / sqrt(1 - beta2**t),
             beta1=beta1,
@@ -199,7 +226,6 @@ class Adam(Optimizer):
             eps=self.eps,
             keep=1 - self.lr * self.weight_decay,
         )
-        backend.adam(param, grad, m, v, step)
 
 
 @plugins.register("optimizer", "adamw")

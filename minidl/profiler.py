@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .capture import CapturedStep
+from .checkpoint import atomic_write
 from .data import DataLoader
 from .errors import MinidlError
 from .nn.module import Buffer, Module, Parameter
@@ -104,6 +106,7 @@ class Profiler:
         self._wrap(Op, "gradients", self._timed_gradients)
         self._wrap(Module, "__call__", self._inside_layer)
         self._wrap(Optimizer, "step", self._timed_update)
+        self._wrap(CapturedStep, "__call__", lambda run: lambda step, *batch: step.computed(*batch))
         self._wrap(DataLoader, "__iter__", self._timed_batches)
         self._started = time.perf_counter()
         return self
@@ -236,7 +239,10 @@ class Profiler:
         return self.table()
 
     def plot(self, path: str | Path, by: str = "layer") -> None:
-        """Draw the rows as bars, forward and backward: a PNG at ``path``."""
+        """Draw the rows as bars, forward and backward, to a file: a PNG, or what its suffix says.
+
+        Raises ``FileNotFoundError`` where there is no such folder.
+        """
         from matplotlib.figure import Figure
 
         rows = [row for row in self.rows(by) if row.total > 0][::-1]
@@ -251,12 +257,14 @@ class Profiler:
         axes.set_yticks(range(len(rows)), names, fontsize=8)
         axes.set_xlabel("ms in a step")
         axes.legend(fontsize=8)
-        figure.savefig(path, dpi=110)
+        with atomic_write(path) as file:
+            figure.savefig(file, dpi=110, format=Path(path).suffix[1:] or "png")
 
     def trace(self, path: str | Path) -> None:
         """Write every event for a trace viewer: open the file in https://ui.perfetto.dev or chrome://tracing.
 
-        The format is Google's "Trace Event Format", complete events with microseconds.
+        The format is Google's "Trace Event Format", complete events with microseconds. Raises ``FileNotFoundError``
+        where there is no such folder.
         """
         import json
 
@@ -273,7 +281,8 @@ class Profiler:
             }
             for event in self.events
         ]
-        Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
+        with atomic_write(path) as file:
+            file.write(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}).encode())
 
 
 def _plus(row: Row, event: Event, steps: int) -> Row:
@@ -291,9 +300,14 @@ def _plus(row: Row, event: Event, steps: int) -> Row:
 def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
     """Run a model forward and backward on a batch ``x``, ``steps`` times after a warm-up, and say what took how long.
 
-    What is differentiated is the sum of all outputs. Parameters, their gradients, buffers and the random numbers are
-    afterwards what they were, and so is ``x``. Raises :class:`MinidlError` for less than one step.
+    What is differentiated is the sum of all outputs; inside ``no_grad()``, or where nothing wants a gradient, there is
+    only the forward pass. Parameters, their gradients, buffers and the random numbers are afterwards what they were,
+    and so is ``x``. Raises :class:`MinidlError` for less than one step, and for what is no module.
     """
+    if not isinstance(model, Module):
+        raise MinidlError(
+            f"expected a module, got {type(model).__name__}: for any other code use `with md.Profiler() as profiler:`"
+        )
     if steps < 1:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in _tensors(model)]
@@ -308,7 +322,9 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
                     profiler.restart()
                 model.zero_grad()
                 inputs.zero_grad()
-                _sum(model(inputs)).backward()
+                total = _sum(model(inputs))
+                if total.requires_grad:
+                    total.backward()
         profiler.steps = steps
     finally:
         default_rng.state = random_state

@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, random
+from . import backends, nested, random
+from .capture import CapturedStep
 from .data import DataLoader, Dataset
 from .errors import MinidlError
 from .nn import Module
 from .optim import Optimizer
 from .tensor import Tensor, no_grad
 
+Array = Any
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Any]
 Row = dict[str, float]
@@ -60,6 +62,9 @@ class Trainer:
     ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
     mean over the batch. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
     after the step at hand; :meth:`state_dict` then holds all that is needed to go on exactly there.
+
+    On a GPU, the steps of a model that is ``static`` become one CUDA graph, see :class:`minidl.capture.CapturedStep`:
+    then the loss and the metrics, too, must do the same in every step.
     """
 
     def __init__(
@@ -78,6 +83,8 @@ class Trainer:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
+        self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics.copy()))
+        """The forward and the backward pass of a step."""
         self.epoch = 0
         """Epochs that are complete."""
         self.history: list[Row] = []
@@ -143,14 +150,19 @@ class Trainer:
     def train_step(self, inputs: Any, targets: Any) -> None:
         """One step: forward, backward, update."""
         inputs, targets = self._on_device(inputs), self._on_device(targets)
+        means = self.captured(inputs, targets)
+        self.optimizer.step()
+        size = _batch_size(inputs)
+        self.images += size
+        self.totals.add(self._measured, means, size)
+
+    def _gradients(self, inputs: Any, targets: Any) -> Array:
+        """Leave the gradients for a batch in the parameters; its loss and metrics."""
         outputs = self.model(_as_tensors(inputs))
         loss = self.loss(outputs, targets)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        size = _batch_size(inputs)
-        self.images += size
-        self.totals.add(self._measure(loss, outputs, targets), size)
+        return self._measure(loss, outputs, targets)
 
     def evaluate(self, loader: DataLoader) -> Row:
         """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to.
@@ -163,15 +175,25 @@ class Trainer:
             for batch in loader:
                 inputs, targets = map(self._on_device, _inputs_and_targets(batch))
                 outputs = self.model(_as_tensors(inputs))
-                totals.add(self._measure(self.loss(outputs, targets), outputs, targets), _batch_size(inputs))
+                means = self._measure(self.loss(outputs, targets), outputs, targets)
+                totals.add(self._measured, means, _batch_size(inputs))
                 if self.stopping:
                     break
         self.model.train(before)
         return totals.means()
 
-    def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> dict[str, Any]:
-        arrays = _map(outputs, lambda y: y.data)
-        return {"loss": loss.data, **{name: metric(arrays, targets) for name, metric in self.metrics.items()}}
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        return "loss", *self.metrics
+
+    def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> Array:
+        """The loss and the metrics of a batch, in one array."""
+        arrays = nested.map_leaves(lambda y: y.data, outputs)
+        means = loss.backend.xp.empty(1 + len(self.metrics), np.float64)
+        means[0] = loss.data.reshape(())
+        for i, metric in enumerate(self.metrics.values(), start=1):
+            means[i] = metric(arrays, targets)
+        return means
 
     def _finish_epoch(self, validated: Row) -> None:
         row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.lr, **self.totals.means()}
@@ -212,8 +234,8 @@ class Trainer:
         self.totals = Totals(**state["totals"])
 
     def _on_device(self, batch: Any) -> Any:
-        backend = self.model.parameters()[0].backend
-        return _map(batch, lambda array: backend.asarray(array.data if isinstance(array, Tensor) else array))
+        backend = self.optimizer.parameters[0].backend
+        return nested.map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else x), batch)
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
@@ -223,16 +245,21 @@ class Trainer:
 class Totals:
     """Sums of losses and metrics weighted by batch size; read only when asked, as reading waits for the device."""
 
-    def __init__(self, sums: Mapping[str, Any] | None = None, count: int = 0) -> None:
-        self.sums: dict[str, Any] = dict(sums or {})
+    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
+        self.names = tuple(sums or ())
+        self.sums: Array = np.array(list((sums or {}).values()))
         self.count = count
 
-    def add(self, values: Mapping[str, Any], size: int) -> None:
-        """Add the means over a batch of ``size`` samples."""
-        self.count += size
-        for name, value in values.items():
-            # float64, as a long float32 sum loses the small contributions of the last batches
-            self.sums[name] = self.sums.get(name, 0.0) + value.astype(np.float64) * size
+    def add(self, names: tuple[str, ...], means: Array, size: int) -> None:
+        """Add the float64 means over a batch of ``size`` samples: long sums of float32 lose what the last ones add."""
+        if self.count and names != self.names:
+            raise MinidlError(
+                f"the metrics became {', '.join(names)} in the middle of an epoch, which sums up "
+                f"{', '.join(self.names)}: change them between epochs, in on_epoch_end for example"
+            )
+        sums = means * size
+        self.sums = sums if self.count == 0 else backends.of(sums).asarray(self.sums) + sums
+        self.names, self.count = names, self.count + size
 
     def means(self) -> Row:
         """The means so far, as Python floats."""
@@ -243,16 +270,7 @@ class Totals:
         return {"sums": self._read(), "count": self.count}
 
     def _read(self) -> dict[str, float]:
-        return {name: float(backends.to_host(total)) for name, total in self.sums.items()}
-
-
-def _map(nested: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to the leaves of tuples, lists and dictionaries."""
-    if isinstance(nested, dict):
-        return {key: _map(value, function) for key, value in nested.items()}
-    if isinstance(nested, tuple | list):
-        return type(nested)(_map(value, function) for value in nested)
-    return function(nested)
+        return dict(zip(self.names, backends.to_host(self.sums).tolist(), strict=True))
 
 
 def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
@@ -263,7 +281,7 @@ def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
 
 
 def _as_tensors(arrays: Any) -> Any:
-    return _map(arrays, Tensor)
+    return nested.map_leaves(Tensor, arrays)
 
 
 def _batch_size(inputs: Any) -> int:

@@ -7,6 +7,7 @@ be saved with ``savefig``. Nothing is left behind in pyplot.
 import io
 import itertools
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
+from .checkpoint import require_folder
 from .errors import GraphError
 from .op import Op
 from .tensor import Tensor
@@ -44,6 +46,12 @@ class Picture(Figure):
 
     def __init__(self, width: float, height: float) -> None:
         super().__init__(figsize=(width, height), layout="constrained")
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As matplotlib's; raises ``FileNotFoundError`` that says so where there is no such folder."""
+        if isinstance(fname, str | os.PathLike):
+            require_folder(fname)
+        super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:
         png = io.BytesIO()

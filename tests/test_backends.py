@@ -225,3 +225,13 @@ def test_cupy_says_what_is_missing(module: Any, message: str, monkeypatch: pytes
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BackendError, match=message):
         md.plugins.build("backend", "cupy")
+
+
+def test_free_memory_counts_what_cupy_keeps_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = fake_cupy(1)
+    module.ndarray = StrictArray
+    module.cuda.Device = lambda: types.SimpleNamespace(mem_info=(1000, 5000))
+    module.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 200)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    assert md.plugins.build("backend", "cupy").free_memory() == 1200
+    assert md.backends.default.free_memory() is None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl import plugins
+from minidl import plugins, threads
 from minidl.__main__ import main
 from minidl.bench.conv import measure
 from minidl.kernels.conv import ConvSpec, Direct, choose
@@ -140,3 +140,38 @@ def test_memory_is_the_same_after_results_were_kept_for_reuse() -> None:
     first, second = (measure(spec, ["im2col"], rounds=1)[0].memory for _ in range(2))
     assert first > 0.5
     assert second == pytest.approx(first, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "padding"),
+    [((2, 16, 16, 64, 64), "same"), ((1, 32, 2, 64, 64), 0), ((2, 128, 128, 12, 12), 1), ((4, 1, 32, 64, 64), 0)],
+)
+@pytest.mark.parametrize("name", ["direct", "fft", "im2col", "shifted", "winograd", "winograd2d"])
+def test_working_memory_is_known_beforehand(
+    monkeypatch: pytest.MonkeyPatch, name: str, sizes: tuple[int, ...], padding: Any
+) -> None:
+    monkeypatch.setattr(threads._Settings, "num_threads", 1)  # of several, one may do the work of others
+    N, C, K, height, width = sizes
+    spec = ConvSpec(N, C, K, sliding_window(height, width, 3, 1, padding), np.dtype(np.float32))
+    algorithm = plugins.build("conv_algorithm", name, plugins.build("backend", "numpy"))
+    measured = measure(spec, [name], rounds=1)[0].memory * 2**20
+    assert measured / 1.5 < algorithm.workspace(spec) < 2 * measured
+
+
+def test_an_algorithm_that_does_not_fit_into_memory_is_not_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    @plugins.register("conv_algorithm", "large")
+    class Large(Direct):
+        def workspace(self, spec: ConvSpec) -> int:
+            return 5 << 30
+
+        def forward(self, x: Any, w: Any, b: Any, spec: Any) -> Any:
+            raise AssertionError("it was tried")
+
+    status, out, _ = bench(capsys, "large")
+    assert status == 1
+    assert "\nlarge: takes 5.0 GiB beside this layer, expected 4 GiB at most\n" in out
+    rows = rows_of(capsys, "large", "direct")
+    assert rows["large"] == {"name": "large", "reason": "takes 5.0 GiB beside this layer, expected 4 GiB at most"}
+    assert rows["direct"]["forward"] > 0
+    _, out, _ = bench(capsys, "fft", "--size=512", "--channels=64", "--filters=128", "--batch=1")
+    assert "\nfft: takes 32.1 GiB beside this layer" in out

@@ -12,26 +12,35 @@ from typing import Any
 import pytest
 
 from minidl.kernels.cupy import source
+from minidl.kernels.cupy.loss import LOSSES
 
 FILES = sorted(path.name for path in source.FOLDER.glob("*.cu"))
-GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"]}
-"""Kernels that exist for CUDA cores and for tensor cores, and their other parameters: POOLED and UNPOOL."""
+GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"], "matmul": ["0", "1"]}
+"""Kernels that exist for CUDA cores and for tensor cores, and their other parameters: POOLED and UNPOOL, TRANSPOSED."""
 KERNELS = {
     "col2im": "",
     "im2col": "",
     "max_pool": "",
     "max_pool_backward": "",
     "relu_backward": "",
+    "softmax_cross_entropy": "",
+    "softmax_cross_entropy_backward": "",
+    "add_up": "",
     "adam": "",
     "sum_rows": "",
     "convolve_and_pool": ", 3, 3, 2, 2, 4",
     "weight_gradients": ", 3, 3, 2, 2",
 }
 """The other kernels, and for which sizes: those of the documented network."""
+MEANS = ("mean_loss", "mean_loss_backward")
+"""Kernels for every elementwise loss."""
 TYPES = ("float", "double")
-NAMES = {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()} | {
-    name: [f"{name}<{dtype}, 0, {kind}>" for kind in kinds for dtype in TYPES] for name, kinds in GEMMS.items()
-}
+NAMES = (
+    {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()}
+    | {name: [f"{name}<{dtype}, 0, {kind}>" for kind in kinds for dtype in TYPES] for name, kinds in GEMMS.items()}
+    | {name: [f"{name}<{dtype}, {loss}>" for loss in LOSSES for dtype in TYPES] for name in MEANS}
+    | {"gather_images": ["gather_images<1>", "gather_images<4>"]}
+)
 ON_TENSOR_CORES = [f"{name}<float, 1, {kind}>" for name, kinds in GEMMS.items() for kind in kinds]
 REGISTERS = {"float": 80, "double": 168}
 """At most, for a thread: blocks of 256 threads then fill at least a third of a multiprocessor (65,536 registers)."""
@@ -76,7 +85,7 @@ def test_kernels_compile_and_keep_to_their_registers(names: list[str], card: str
     reports = re.findall(r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", said, re.S)
     assert len(reports) == len(names)
     for mangled, spills, registers in reports:
-        name, dtype = re.findall(r"_Z\d+([a-z_0-9]+)I([df])", mangled)[0]
+        name, dtype = re.findall(r"_Z\d+([a-z_0-9]+)I([df]|Li)", mangled)[0]
         limits = REGISTERS_OF_TILES if name in GEMMS and names is ALL else REGISTERS
         assert int(spills) == 0, mangled
         assert int(registers) <= limits["double" if dtype == "d" else "float"], f"{mangled} uses {registers} registers"

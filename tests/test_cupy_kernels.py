@@ -1,5 +1,6 @@
 """CuPy's kernels and their launchers against NumPy's: on the emulated GPU, and on a real one where there is one."""
 
+import itertools
 import shutil
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import minidl as md
 from minidl import backends
 from minidl.kernels.conv import ConvSpec, choose, choose_pooled
-from minidl.kernels.cupy import conv, implicit_gemm, reduce, source
+from minidl.kernels.cupy import adam, conv, images, implicit_gemm, matmul, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample
@@ -92,19 +93,129 @@ def test_adam(dtype: Any, tolerance: float, device: Any) -> None:
     v *= 1e-4 * v  # so that 1 - beta2, which float32 rounds badly, matters
     there = [device.asarray(array) for array in (param, np.asfortranarray(grad), m, v)]
     for _ in range(2):
-        SLOW.adam(*arrays, step)
-        device.adam(*there, step)
+        SLOW.adam([arrays], step)
+        device.adam([there], step)
     for got, expected in zip(there, (param, grad, m, v), strict=True):
         np.testing.assert_allclose(device.to_numpy(got), expected, rtol=tolerance, atol=tolerance)
 
 
-def test_adam_does_what_it_can_for_parameters_that_are_no_contiguous_arrays(device: Any) -> None:
-    step = AdamStep(lr=0.01, unbias=1.0, beta1=0.9, beta2=0.9, eps=1e-8, keep=1.0)
-    whole = [device.asarray(values(6, 8, seed=seed) ** 2) for seed in range(4)]
-    expected = [values(6, 8, seed=seed)[:, ::2] ** 2 for seed in range(4)]
-    device.adam(*(array[:, ::2] for array in whole), step)
-    SLOW.adam(*expected, step)
-    np.testing.assert_allclose(device.to_numpy(whole[0])[:, ::2], expected[0], rtol=1e-6)
+def gaps(array: Any) -> Any:
+    """The same numbers, not next to each other."""
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def quadruple(shape: Any, dtype: Any = np.float32, arrange: Any = np.ascontiguousarray) -> list[Any]:
+    """A parameter, its gradient and its running means."""
+    return [arrange(np.square(values(*shape, seed=seed)).astype(dtype)) for seed in range(4)]
+
+
+MANY = [quadruple((1 + 37 * i % 1000,)) for i in range(adam.TENSORS + 3)]
+"""More than a launch takes; some have several blocks."""
+
+
+@pytest.mark.parametrize(
+    ("tensors", "launches"),
+    [
+        pytest.param(MANY, 2, id="many"),
+        pytest.param(MANY[: adam.TENSORS], 1, id="as many as there is room for"),
+        pytest.param([quadruple((0, 3)), MANY[0], quadruple((0,)), MANY[1]], 1, id="some are empty"),
+        pytest.param([quadruple((0,))], 0, id="empty"),
+        pytest.param([quadruple((3, 5)), quadruple((7,), np.float64), quadruple((2, 300))], 2, id="float64 between"),
+        pytest.param([quadruple((6, 8), arrange=gaps), quadruple((5,)), quadruple((6,), np.float16)], 1, id="others"),
+    ],
+)
+def test_adam_of_many_parameters(tensors: Any, launches: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = AdamStep(lr=0.01, unbias=1.0, beta1=0.9, beta2=0.9, eps=1e-8, keep=0.9)
+    there = [[on(device, array) for array in tensor] for tensor in tensors]
+    expected = [[array.copy() for array in tensor] for tensor in tensors]
+    launched = launches_of(adam, monkeypatch)
+    device.adam(there, step)
+    SLOW.adam(expected, step)
+    assert len(launched) == launches
+    for arrays, others in zip(there, expected, strict=True):
+        for got, other in zip(arrays, others, strict=True):
+            np.testing.assert_allclose(device.to_numpy(got), other, rtol=2e-3 if other.dtype == np.float16 else 1e-6)
+
+
+def on(device: Any, array: Any) -> Any:
+    """An array on the device, with gaps if it has some."""
+    if array.flags.c_contiguous:
+        return device.asarray(array)
+    return device.xp.repeat(device.asarray(np.ascontiguousarray(array)), 2, axis=-1)[..., ::2]
+
+
+def launches_of(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the kernels that a module launches from now on."""
+    names: list[str] = []
+
+    def recorded(xp: Any, file: str, name: str) -> Any:
+        names.append(name)
+        return source.kernel(xp, file, name)
+
+    monkeypatch.setattr(module, "kernel", recorded)
+    return names
+
+
+def test_the_struct_of_adam_lies_in_memory_as_numpy_says(device: Any) -> None:
+    fields = list(adam.LAYOUT.names or ())
+    offsets = "".join(f"y[{i}] = __builtin_offsetof(Tensors<double>, {field}); " for i, field in enumerate(fields))
+    kernel = f"__global__ void layout(int* y) {{ {offsets} y[{len(fields)}] = sizeof(Tensors<double>); }}"
+    y = device.asarray(np.zeros(len(fields) + 1, np.int32))
+    module = device.xp.RawModule(
+        code=source.source("adam.cu") + kernel, options=source.OPTIONS, name_expressions=("layout",)
+    )
+    module.get_function("layout")((1,), (1,), (y,))
+    offsets_here = [adam.LAYOUT.fields[field][1] for field in fields]  # type: ignore[index]
+    assert device.to_numpy(y).tolist() == [*offsets_here, adam.LAYOUT.itemsize]
+
+
+def test_the_arguments_of_adam_have_room() -> None:
+    constants = 8 * np.dtype(np.float64).itemsize
+    assert adam.LAYOUT.itemsize + constants <= 4096
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(7, 6, 8, 1), (7, 5, 7, 1), (7, 3, 4, 3), (7, 5, 7, 3), (7, 1, 1, 1), (7, 1, 4, 1), (7, 40, 36, 1)]
+)
+def test_pictures_of_a_batch_are_numpys_bit_for_bit(shape: Any, mirror: bool, device: Any) -> None:
+    rng = np.random.default_rng(0)
+    pixels, indices = rng.integers(0, 256, shape, np.uint8), np.array([6, 0, 3, 3, 5])
+    flags = np.array([True, False, True, False, True]) if mirror else None
+    expected = SLOW.gather_images(pixels, indices, flags)
+    there = device.asarray(pixels)
+    for dtype in (np.int64, np.int32):
+        batch = device.gather_images(
+            there, device.asarray(indices.astype(dtype)), None if flags is None else device.asarray(flags)
+        )
+        assert batch.dtype == np.float32
+        np.testing.assert_array_equal(device.to_numpy(batch), expected)
+    none = device.gather_images(there, device.asarray(indices[:0]), None)
+    assert none.shape == (0, *shape[1:])
+
+
+def test_pictures_in_the_middle_of_memory_and_with_gaps(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views of a data set, whose rows begin at any byte, and pictures that are too large for the kernel."""
+    memory = np.random.default_rng(0).integers(0, 256, 4 * 3 * 8 + 1, np.uint8)
+    flags, indices = np.array([True, False]), np.array([3, 1])
+
+    def views(memory: Any) -> Any:
+        odd, whole = memory[1:].reshape(4, 3, 8, 1), memory[:-1].reshape(4, 3, 8, 1)
+        return odd, whole[:, :, 1::2], whole[:, ::-1], whole
+
+    def batches() -> list[str]:
+        """The kernels that were launched for them."""
+        launched: list[str] = []
+        find = source.kernel
+        monkeypatch.setattr(images, "kernel", lambda xp, file, name: launched.append(name) or find(xp, file, name))
+        for view, there in zip(views(memory), views(device.asarray(memory)), strict=True):
+            batch = device.gather_images(there, device.asarray(indices), device.asarray(flags))
+            np.testing.assert_array_equal(device.to_numpy(batch), SLOW.gather_images(view, indices, flags))
+        return launched
+
+    assert batches() == ["gather_images<1>", *["gather_images<4>"] * 3]
+    monkeypatch.setattr(images, "MOST", 11)
+    assert batches() == []
 
 
 GREY = ConvExample((2, 24, 26, 1), (3, 3, 1, 4), {"padding": ((1, 0), (0, 2))}, "grey")
@@ -145,7 +256,9 @@ def test_implicit_gemm_on_all_edges_of_its_tiles(check: str, device: Any) -> Non
 def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(implicit_gemm, "LEAST_PIXELS", 3 * 10 * 13 // parts)
     launched = []
-    monkeypatch.setattr(implicit_gemm, "sum_rows", lambda xp, x: launched.append(len(x)) or reduce.sum_rows(xp, x))
+    monkeypatch.setattr(
+        implicit_gemm, "sum_rows", lambda xp, x, shape: launched.append(len(x)) or reduce.sum_rows(xp, x, shape)
+    )
     subject = ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, [TILES], device.name)
     subject.run_check("weight_gradient")
     subject.run_check("pooled")
@@ -218,6 +331,42 @@ def test_float64_stays_exact_in_tf32(in_tf32: Any) -> None:
     subject.run_check("adjoint")
 
 
+SIZES = [(1, 1, 1), (3, 5, 1), (2, 700, 3), (130, 33, 65), (129, 36, 68), (4, 1024, 128)]
+"""Rows, depth and columns: single numbers, lines that are no whole packs, more than a tile, and depths in parts."""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_matrix_products_of_any_size(sizes: Any, transposed: bool, dtype: Any, device: Any) -> None:
+    rows, depth, columns = sizes
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, depth), (columns, depth)))
+    left = device.asarray(a.T.copy()).T if transposed else device.asarray(a)
+    got = [device.to_numpy(matmul.matmul(device.xp, left, device.asarray(b).T, False)) for _ in range(2)]
+    np.testing.assert_array_equal(*got)
+    expected = a.astype(np.float64) @ b.T
+    np.testing.assert_allclose(
+        got[0], expected, rtol=0, atol=np.finfo(dtype).eps * 4 * depth**0.5 * abs(expected).max()
+    )
+    assert got[0].dtype == dtype
+
+
+def test_matrix_products_in_tf32_round_their_factors(in_tf32: Any) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((33, 300)).astype(np.float32), rng.standard_normal((300, 20)).astype(np.float32)
+    few_bits = [np.round(256 * factor) / 256 for factor in (a, b)]
+    for factors, least, most in ((few_bits, 0, 1e-6), ((a, b), 1e-5, 2e-3)):
+        got = in_tf32.to_numpy(matmul.matmul(in_tf32.xp, *map(in_tf32.asarray, factors), True))
+        expected = factors[0].astype(np.float64) @ factors[1]
+        assert least <= np.abs(got - expected).max() / np.abs(expected).max() <= most
+
+
+def test_an_empty_sum_is_zero(device: Any) -> None:
+    product = matmul.matmul(device.xp, device.xp.zeros((2, 0), np.float32), device.xp.zeros((0, 3), np.float32), False)
+    np.testing.assert_array_equal(device.to_numpy(product), np.zeros((2, 3), np.float32))
+
+
 def test_which_algorithm_auto_takes(device: Any) -> None:
     def spec(C: int, stride: int = 1, dtype: Any = np.float32, K: int = 32) -> ConvSpec:
         return ConvSpec(2, C, K, sliding_window(20, 20, 3, stride, 0), np.dtype(dtype))
@@ -241,3 +390,43 @@ def test_which_algorithm_auto_takes(device: Any) -> None:
     assert names == ["first_layer"] * 2 + ["implicit_gemm"] + ["gemm"] * 6 + [None]
     assert choose("auto", spec(32), device).name == "implicit_gemm"
     assert choose("auto", spec(1, dtype=np.float16), device).name == "direct"
+
+
+@pytest.mark.parametrize(
+    ("name", "for_dx", "for_dw"),
+    [
+        ("gemm", "col2im", "im2col"),
+        ("first_layer", "col2im", "weight_gradients"),
+        ("implicit_gemm", "convolve", "correlate"),
+    ],
+)
+def test_fused_passes_launch_nothing_for_gradients_that_nobody_needs(
+    device: Any, monkeypatch: pytest.MonkeyPatch, name: str, for_dx: str, for_dw: str
+) -> None:
+    launched: list[str] = []
+
+    def recorded(xp: Any, file: str, full_name: str) -> Any:
+        launched.append(full_name.partition("<")[0])
+        return source.kernel(xp, file, full_name)
+
+    for module in (conv, implicit_gemm):
+        monkeypatch.setattr(module, "kernel", recorded)
+    *arrays, spec = ConvExample((2, 6, 6, 4), (3, 3, 4, 8)).arrays(np.float32)
+    x, w, b, _ = map(device.asarray, arrays)
+    pool = sliding_window(4, 4, 2, 2, 0)
+    algorithm = md.plugins.build("conv_algorithm", name, device)
+    y, argmax = algorithm.forward_pooled(x, w, b, spec, pool, True)
+
+    def gradients(*needed: bool) -> Any:
+        launched.clear()
+        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, needed)
+
+    everything = gradients(True, True, True)
+    for needed in list(itertools.product((True, False), repeat=3))[:-1]:
+        for grad, expected, wanted in zip(gradients(*needed), everything, needed, strict=True):
+            assert (grad is not None) == wanted
+            if wanted:
+                np.testing.assert_array_equal(device.to_numpy(grad), device.to_numpy(expected))
+        needs_dx, needs_dw, needs_db = needed
+        assert (for_dx in launched) == needs_dx
+        assert (for_dw in launched) == (needs_dw or (name == "first_layer" and needs_db))  # there one kernel gives both

@@ -1,5 +1,6 @@
 """Data sets and the loader: every sample once an epoch, an order that repeats, and states that can be saved."""
 
+import shutil
 import threading
 from itertools import chain
 from typing import Any
@@ -9,8 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.data import ArrayDataset, DataLoader, Dataset, Subset, collate
+import minidl as md
+from minidl import backends, nn, optim
+from minidl.data import ArrayDataset, DataLoader, Dataset, ImageDataset, Subset, collate
 from minidl.errors import MinidlError, ShapeError
+from minidl.nested import map_leaves
+from minidl.testing.strict import StrictArray, StrictBackend, StrictModule
+
+from .test_backends import GPU
+
+EMULATED = pytest.param("emulated", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing"))
+DEVICES = ["strict", EMULATED, GPU]
 
 
 class Broken(Dataset):
@@ -161,3 +171,225 @@ def test_a_subset_is_a_view_in_its_own_order() -> None:
     assert len(part) == 3
     assert part[1] == (20,)
     assert part.batch(np.array([2, 0]))[0].tolist() == [40, 70]
+
+
+def pictures(count: int = 11, width: int = 8) -> ImageDataset:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, 5, width, 1), np.uint8)
+    images.reshape(-1)[:256] = np.arange(256)  # every byte there is
+    return ImageDataset(images, {"age": rng.random((count, 1), np.float32), "number": np.arange(count)})
+
+
+def on_host(batch: Any) -> Any:
+    return map_leaves(backends.to_host, batch)
+
+
+def assert_same_batches(one: Any, other: Any) -> None:
+    for (images, targets), (expected, labels) in zip(map(on_host, one), map(on_host, other), strict=True):
+        assert images.dtype == np.float32
+        assert images.tobytes() == expected.tobytes()
+        assert {name: (v.dtype, v.tolist()) for name, v in targets.items()} == {
+            name: (v.dtype, v.tolist()) for name, v in labels.items()
+        }
+
+
+def loaders(dataset: Dataset, device: str, **options: Any) -> list[DataLoader]:
+    """Of data that are on a device, of data that go there batch by batch, and of data on the host."""
+    there = DataLoader(dataset.to(device), **options)
+    return [there, DataLoader(dataset, backend=device, **options), DataLoader(dataset, **options)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("width", [8, 7])
+def test_batches_are_the_same_bits_wherever_they_are_made(width: int, mirror: bool, device: str) -> None:
+    whole = pictures(width=width)
+    for dataset in (whole, Subset(whole, [8, 3, 9, 1, 0])):
+        there, sent, here = loaders(dataset, device, batch_size=4, shuffle=True, mirror=mirror, seed=3)
+        assert there.backend is sent.backend is backends.get(device)
+        for _ in range(2):
+            expected = list(here)
+            for loader in (there, sent):
+                batches = list(loader)
+                assert all(type(images) is loader.backend.array_type for images, _ in batches)
+                assert_same_batches(batches, expected)
+
+
+def test_pictures_are_their_bytes_by_255() -> None:
+    order = np.arange(7)[::-1]
+    images, targets = pictures().batch(order)
+    assert np.array_equal(images, pictures().arrays[0][order].astype(np.float32) / np.float32(255))
+    assert len(np.unique(images)) == 256
+    assert targets["number"].tolist() == order.tolist()
+    image, target = pictures()[2]
+    assert np.array_equal(image, images[4])
+    assert target["number"] == 2
+
+
+def test_a_mirrored_picture_is_the_same_from_right_to_left() -> None:
+    dataset, both = pictures(), np.array([1, 1])
+    for data in (dataset, Subset(dataset, np.arange(len(dataset)))):
+        (plain, mirrored), _ = data.batch(both, mirror=np.array([False, True]))
+        assert np.array_equal(mirrored, plain[:, ::-1])
+        assert not np.array_equal(mirrored, plain)
+
+
+def mirrored(loader: DataLoader) -> list[int]:
+    """The numbers of the pictures that an epoch has mirrored."""
+    plain, _ = pictures(40).batch(np.arange(40))
+    return [
+        number
+        for images, targets in loader
+        for image, number in zip(images, targets["number"].tolist(), strict=True)
+        if not np.array_equal(image, plain[number])
+    ]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_what_is_mirrored_follows_from_seed_and_epoch(shuffle: bool) -> None:
+    def loader(seed: int = 1, size: int = 7, mirror: bool = True) -> DataLoader:
+        return DataLoader(pictures(40), size, shuffle=shuffle, mirror=mirror, seed=seed)
+
+    one, other = loader(), loader(size=16)
+    epochs = [mirrored(one), mirrored(one)]
+    assert epochs == [mirrored(other), mirrored(other)]
+    assert epochs[0] != epochs[1]
+    assert epochs[0] != mirrored(loader(seed=2))
+    assert all(8 < len(epoch) < 32 for epoch in epochs)
+    assert mirrored(loader(mirror=False)) == []
+    assert loader().order().tolist() == loader(mirror=False).order().tolist()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_saved_state_goes_on_with_the_same_mirrored_pictures(device: str) -> None:
+    for number, whole in enumerate(loaders(pictures(), device, batch_size=2, shuffle=True, mirror=True, seed=4)):
+        expected = [*whole, *whole]
+        first = loaders(pictures(), device, batch_size=2, shuffle=True, mirror=True, seed=4)[number]
+        made = [batch for batch, _ in zip(first, range(3), strict=False)]
+        state = first.state_dict() | {"position": 3}
+        assert state.keys() == {"seed", "epoch", "position", "samples"}
+        second = loaders(pictures(), device, batch_size=2, shuffle=True, mirror=True)[number]
+        second.load_state_dict(state)
+        assert_same_batches([*made, *second, *second], expected)
+
+
+class SizesArray(StrictArray):
+    """Its type says of which backend it is."""
+
+
+class Sizes(StrictBackend):
+    """Knows how many bytes went across."""
+
+    name = "sizes"
+    xp = StrictModule(SizesArray)
+    array_type = SizesArray
+    bytes = 0
+
+    def asarray(self, value: Any, dtype: Any = None) -> Any:
+        self.bytes += getattr(value, "nbytes", 0) if isinstance(value, np.ndarray) else 0
+        return super().asarray(value, dtype)
+
+
+@pytest.fixture
+def sizes() -> Any:
+    md.plugins.register("backend", "sizes")(Sizes)
+    return backends.get("sizes")
+
+
+def test_of_data_on_the_device_only_the_order_of_an_epoch_goes_there(sizes: Sizes) -> None:
+    loader = DataLoader(pictures().to("sizes"), 2, shuffle=True)
+    before = sizes.to_device, sizes.bytes, sizes.to_host
+    for _ in loader:
+        assert (sizes.to_device, sizes.bytes, sizes.to_host) == (before[0] + 1, before[1] + 8 * 11, before[2])
+        assert not [thread for thread in threading.enumerate() if thread.name == "minidl-loader"]
+    assert len(list(DataLoader(loader.dataset, 2, shuffle=True, mirror=True))) == 6
+    assert (sizes.to_device, sizes.bytes, sizes.to_host) == (before[0] + 3, before[1] + 2 * 8 * 11 + 11, before[2])
+
+
+def test_pictures_on_the_host_go_to_the_device_as_bytes(sizes: Sizes) -> None:
+    before = sizes.bytes
+    threads = set()
+    for images, _ in DataLoader(pictures(), 3, backend="sizes"):
+        threads |= {thread.name for thread in threading.enumerate()}
+        assert images.nbytes == 4 * images.size
+    assert sizes.bytes - before == 11 * (5 * 8 + 4 + 8)  # a byte for each pixel, and the targets
+    assert "minidl-loader" in threads
+
+
+def test_a_training_on_the_device_copies_nothing_in_its_steps(sizes: Sizes) -> None:
+    counts: list[tuple[int, int]] = []
+
+    class Count(md.Callback):
+        def on_step_end(self, trainer: md.Trainer) -> None:
+            counts.append((sizes.to_device, sizes.to_host))
+
+    def train(backend: str) -> Any:
+        model = nn.Sequential(nn.Flatten(), nn.Dense(40, 1, rng=md.Generator(0))).to(backend)
+        data = pictures()
+        targets = ArrayDataset(data.arrays[0] / np.float32(255), data.arrays[1]["age"]).to(backend)
+        callbacks = [Count()] if backend == "sizes" else []
+        trainer = md.Trainer(model, nn.functional.mse_loss, optim.SGD(model.parameters(), 0.01), {}, callbacks)
+        return trainer.fit(DataLoader(targets, 2, shuffle=True), DataLoader(targets, 4), epochs=2)
+
+    history, expected = train("sizes"), train("numpy")
+    assert len(counts) == 12
+    assert len(set(counts[:6])) == len(set(counts[6:])) == 1
+    assert counts[6][0] - counts[5][0] == 2  # the orders of a validation and of the next epoch
+    for row, other in zip(history, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+
+
+def test_any_data_set_can_move(strict: Any) -> None:
+    class Squares(Dataset):
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> Any:
+            return {"x": np.float32(index), "y": [float(index**2)]}
+
+    for dataset in (Squares(), Subset(Squares(), np.arange(6)), Squares().take(np.arange(6))):
+        for there in (dataset.to("strict"), Subset(dataset.to("strict"), np.arange(6))):
+            batch = there.batch(np.array([5, -4]))
+            assert batch["x"].dtype == np.float32
+            assert on_host(batch) == {"x": pytest.approx([5, 2]), "y": [pytest.approx([25, 4])]}
+            assert on_host(there[3])["x"] == 3
+            assert on_host(there.to("numpy").batch(np.array([1])))["x"].tolist() == [1]
+            assert there.to("strict") is there
+        assert dataset.to("numpy") is dataset
+
+
+@pytest.fixture
+def strict() -> Any:
+    return backends.get("strict")
+
+
+@pytest.mark.parametrize("device", ["numpy", *DEVICES])
+@pytest.mark.parametrize("outside", [11, -12])
+def test_numbers_outside_are_errors_on_a_device_too(outside: int, device: str) -> None:
+    there = pictures().to(device)
+    alone = ImageDataset(pictures().arrays[0], {}).to(device)  # without targets that would notice
+    for use in (there.batch, there.take, alone.batch, Subset(alone, np.arange(11)).batch):
+        with pytest.raises(IndexError):
+            use(np.array([0, outside]))
+    if device != "numpy":
+        with pytest.raises(IndexError):
+            Subset(alone, [outside])
+    with pytest.raises(IndexError):
+        there[outside]
+
+
+def test_pictures_are_bytes_with_channels() -> None:
+    with pytest.raises(ShapeError, match=r"expected uint8 images \(N, H, W, C\), got float32 \(3, 8, 8, 1\)"):
+        ImageDataset(np.zeros((3, 8, 8, 1), np.float32), np.zeros(3))
+    with pytest.raises(ShapeError, match=r"expected uint8 images \(N, H, W, C\), got uint8 \(3, 8, 8\)"):
+        ImageDataset(np.zeros((3, 8, 8), np.uint8), np.zeros(3))
+    with pytest.raises(ShapeError, match=r"got shapes \(3, 8, 8, 1\), \(4,\)"):
+        ImageDataset(np.zeros((3, 8, 8, 1), np.uint8), {"age": np.zeros(4)})
+
+
+def test_only_pictures_can_be_mirrored() -> None:
+    for dataset in (ArrayDataset(np.zeros(5)), Subset(ArrayDataset(np.zeros(5)), [1])):
+        with pytest.raises(
+            MinidlError, match=f"{type(dataset).__name__} does not say that it has some: use ImageDataset"
+        ):
+            DataLoader(dataset, mirror=True)

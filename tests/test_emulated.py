@@ -8,7 +8,7 @@ import pytest
 
 from minidl import backends
 from minidl.errors import BackendError
-from minidl.kernels.cupy.source import NULL, by_value
+from minidl.kernels.cupy.source import NULL, Struct, by_value
 from minidl.kernels.window import sliding_window
 from minidl.testing import check_backend
 from minidl.testing.emulated import EmulatedArray, EmulatedBackend, LaunchError, RawModule
@@ -37,6 +37,17 @@ __global__ void read_beyond(const float* x, float* y, int at) { y[0] = x[at]; }
 __global__ void width(Window window, int* y) { y[0] = window.OW; }
 
 __global__ void is_null(const float* x, int* y) { y[0] = x == nullptr; }
+
+struct Pair { float* arrays[2]; int size; int places; };
+__global__ void swap(Pair pair) {
+    for (int i = 0; i < pair.size; ++i) {
+        const float first = pair.arrays[0][i];
+        pair.arrays[0][i] = pair.arrays[1][i];
+        pair.arrays[1][i] = first;
+    }
+}
+
+__global__ void turn_around(int* y) { y[threadIdx.x] = __shfl_xor_sync(0xffffffff, y[threadIdx.x], 31); }
 """
 BARRIERS = """
 template <int BARRIER, int BOUND> __global__ void reverse_twice(float* y) {
@@ -90,6 +101,46 @@ def test_a_struct_and_null_are_passed_by_value(device: Any) -> None:
     assert device.to_numpy(y) == 6
     kernel("is_null")((1,), (1,), (NULL, y))
     assert device.to_numpy(y) == 1
+
+
+PAIR = np.dtype([("arrays", np.uintp, 2), ("size", np.int32), ("places", np.int32)])
+
+
+def pair(*arrays: Any, size: int = 6) -> Struct:
+    return Struct.of(PAIR, arrays=arrays, size=[size])
+
+
+def test_a_struct_leads_to_arrays(device: Any) -> None:
+    x, y = device.asarray(ROW), device.asarray(-ROW)
+    kernel("swap")((1,), (1,), (pair(x, y),))
+    np.testing.assert_array_equal(device.to_numpy(x), -ROW)
+    np.testing.assert_array_equal(device.to_numpy(y), ROW)
+
+
+def raw(x: Any) -> Any:
+    """Addresses without the arrays that are there."""
+    return np.array(pair(x, x))
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (lambda x: pair(x, x[:3]), r"swap writes beyond an array of shape \(3,\)"),
+        (lambda x: pair(x, x[::2], size=3), "argument 0 is not contiguous"),
+        (lambda x: raw(x), "parameter 0 is V24, got .*arrays"),
+        (lambda x: Struct.of(np.dtype([("arrays", np.uintp, 2)]), arrays=[x, x]), "parameter 0 is V24, got .*arrays"),
+        (lambda x: x, "parameter 0 is V24, got float32"),
+    ],
+)
+def test_structs_that_do_not_lead_to_arrays_are_errors(argument: Any, message: str, device: Any) -> None:
+    with pytest.raises(LaunchError, match=message):
+        kernel("swap")((1,), (1,), (argument(device.asarray(ROW)),))
+
+
+def test_threads_of_a_warp_read_from_each_other(device: Any) -> None:
+    y = device.asarray(np.arange(64, dtype=np.int32))
+    kernel("turn_around")((1,), (64,), (y,))
+    np.testing.assert_array_equal(device.to_numpy(y), [*range(31, -1, -1), *range(63, 31, -1)])
 
 
 @pytest.mark.parametrize("block", [64, 63, 1])

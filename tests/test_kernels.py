@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import minidl as md
 from minidl import backends
 from minidl.errors import MinidlError, ShapeError
-from minidl.kernels.conv import ConvSpec, choose
+from minidl.kernels.conv import ConvSpec, Direct, choose
+from minidl.kernels.numpy.conv.measured import ranking
 from minidl.kernels.numpy.elementwise import keep_where
 from minidl.kernels.reference import ReferenceKernels
 from minidl.kernels.window import sliding_window
@@ -107,6 +108,19 @@ def test_max_pool_passes_nan_on() -> None:
         assert FAST.max_pool(x, window)[1].max() < 4
 
 
+def test_pictures_of_a_batch() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((7, 6, 8, 1), (7, 3, 5, 3), (7, 1, 1, 1)):
+        pixels, indices = rng.integers(0, 256, shape, np.uint8), np.array([6, 0, 3, 3, -2])
+        before = pixels.copy()
+        for mirror in (None, np.array([True, False, True, False, True]), np.zeros(5, bool)):
+            batch = FAST.gather_images(pixels, indices, mirror)
+            expected = SLOW.gather_images(pixels, indices, mirror)
+            assert batch.tobytes() == expected.tobytes()
+            assert batch.dtype == np.float32
+        assert np.array_equal(pixels, before)
+
+
 def test_sum_to_channels() -> None:
     dy = values(5, 9, 8, 3)
     np.testing.assert_allclose(FAST.sum_to_channels(dy), SLOW.sum_to_channels(dy), rtol=1e-5)
@@ -137,7 +151,7 @@ def test_conv_algorithms_against_direct(name: str, sizes: Any, dtype: Any, toler
     w, dy = values(window.KH, window.KW, C, K, seed=1).astype(dtype), values(*spec.output_shape, seed=2).astype(dtype)
     fast, slow = md.plugins.build("conv_algorithm", name, FAST), choose("direct", spec, FAST)
     if not fast.supports(spec):
-        with pytest.raises(MinidlError, match=f"'{name}' cannot do this convolution of .*: use algorithm='auto'"):
+        with pytest.raises(MinidlError, match=f"'{name}' cannot do this convolution of .* on the backend 'numpy'"):
             choose(name, spec, FAST)
         return
     y, saved = fast.forward(x, w, b, spec)
@@ -194,3 +208,28 @@ def test_same_padding_gives_the_size_divided_by_the_stride(size: int, kernel: in
     window = sliding_window(size, size, kernel, stride, "same")
     assert -(-size // stride) == window.OH
     assert 0 <= window.bottom - window.top <= 1
+
+
+def test_an_algorithm_that_a_backend_lacks_is_an_error_with_those_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Direct):
+        def supports(self, spec: ConvSpec) -> bool:
+            raise OSError("no licence")
+
+    monkeypatch.setitem(md.plugins._registered["conv_algorithm"], "unlicensed", Broken)
+    x, w = md.tensor(np.ones((1, 9, 8, 4), np.float32)), np.ones((3, 3, 4, 4), np.float32)
+    for device, lacking, there in [
+        ("numpy", "implicit_gemm", "direct, fft, im2col, shifted, winograd, winograd2d"),
+        ("strict", "winograd", "direct, fft, winograd2d"),
+    ]:
+        message = f"'{lacking}' cannot do this convolution of .* on the backend '{device}', which has for it: {there}$"
+        with pytest.raises(MinidlError, match=message):
+            md.nn.functional.conv2d(x.to(device), md.tensor(w).to(device), algorithm=lacking)
+        with md.using(conv_algorithm=lacking), pytest.raises(MinidlError, match=message):
+            md.nn.functional.conv2d(x.to(device), md.tensor(w).to(device))
+
+
+def test_images_of_ever_new_sizes_do_not_fill_the_memory() -> None:
+    for H in range(3, 1103):
+        for remembered in (sliding_window, ranking):
+            assert remembered.cache_info().currsize <= 1024
+        ranking(ConvSpec(1, 1, 1, sliding_window(H, 3, 3, 1, 0), np.dtype(np.float32)))

@@ -297,3 +297,13 @@ def test_summary_passes_errors_on_and_cleans_up() -> None:
         md.summary(model, (4,))
     assert model.training
     assert not model[0].has_hooks
+
+
+def test_parts_are_all_that_have_names() -> None:
+    shared = nn.Dense(2, 2)
+    model = nn.Sequential(shared, nn.Sequential(nn.BatchNorm(2), shared))
+    model.more = {"list": [nn.Parameter([1.0]), nn.ReLU()], "number": 3}  # type: ignore[attr-defined]
+    modules, tensors = model.parts()
+    assert {id(part) for part in modules} == {id(module) for _, module in model.named_modules()}
+    assert {id(part) for part in tensors} == {id(tensor) for _, tensor in model._named_tensors()}
+    assert (len(modules), len(tensors)) == (5, 7)

@@ -1,6 +1,8 @@
 """What the ops compute, keep and refuse."""
 
+import itertools
 import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 import minidl as md
 from minidl import nn, ops
-from minidl.errors import DtypeError, ShapeError
+from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.op import Op
 from minidl.ops.conv import conv_spec
 from minidl.testing.examples import OPS
@@ -227,6 +229,42 @@ def test_fused_block_equals_its_three_layers() -> None:
             np.testing.assert_allclose(fused, plain, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("algorithm", ["im2col", "shifted", "winograd"])
+def test_fused_block_computes_no_gradient_that_nobody_needs(monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+    model = nn.Sequential(nn.Conv2D(2, 3, 3, algorithm=algorithm), nn.ReLU(), nn.MaxPooling2D(2))
+    w, b = model.parameters()
+    cls, calls = md.plugins.get("conv_algorithm", algorithm), Counter[str]()
+
+    def count(name: str) -> None:
+        run = getattr(cls, name)
+        monkeypatch.setattr(cls, name, lambda *args: calls.update([name]) or run(*args))
+
+    for name in ("spread", "correlate", "gradient", "filters"):
+        count(name)
+
+    def gradients(*needed: bool) -> Any:
+        x = md.tensor(numbers(2, 8, 8, 2).astype(np.float32))
+        x.requires_grad, w.requires_grad, b.requires_grad = needed
+        model.zero_grad()
+        y = model(x)
+        assert isinstance(y.op, ops.Conv2DReLUMaxPool2D)
+        calls.clear()
+        y.backward(numbers(*y.shape, seed=1).astype(np.float32))
+        return x.grad, w.grad, b.grad
+
+    everything = gradients(True, True, True)
+    for needed in list(itertools.product((True, False), repeat=3))[:-1]:
+        for grad, expected, wanted in zip(gradients(*needed), everything, needed, strict=True):
+            if wanted:
+                np.testing.assert_array_equal(grad, expected)
+            else:
+                assert grad is None
+        needs_dx, needs_dw, _ = needed
+        either = needs_dx or needs_dw
+        made = {"spread": needs_dx, "filters": needs_dx, "correlate": needs_dw, "gradient": either}
+        assert {name: bool(calls[name]) for name in made} == made
+
+
 def test_fusion_steps_aside() -> None:
     class Noisy(nn.ReLU):
         def forward(self, x: md.Tensor) -> md.Tensor:
@@ -260,6 +298,20 @@ def test_the_backward_pass_keeps_the_algorithm_of_its_forward_pass() -> None:
     assert isinstance(y.op, ops.Conv2D)
     assert type(y.op.algorithm) is md.plugins.get("conv_algorithm", "direct")
     with pytest.raises(md.plugins.PluginError, match="Did you mean 'direct'"), md.using(conv_algorithm="dirct"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fusion": "no"}, "fusion is True or False, got 'no'"),
+        ({"fusion": 0}, "fusion is True or False, got 0"),
+        ({"conv_algorithm": ["fft"]}, r"conv_algorithm is the name of an algorithm, got \['fft'\]"),
+        ({"conv_algorithm": True}, "conv_algorithm is the name of an algorithm, got True"),
+    ],
+)
+def test_using_takes_no_other_values(options: Any, message: str) -> None:
+    with pytest.raises(MinidlError, match=message), md.using(**options):
         pass
 
 

@@ -114,6 +114,57 @@ def test_a_large_parameter_is_updated_like_a_small_one() -> None:
     np.testing.assert_array_equal(whole.data, np.stack([part.data for part in parts]))
 
 
+def adam_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many parameters each call of the backend's kernel is for, from now on."""
+    backend, calls = md.backends.default, list[int]()
+    kernel = type(backend).adam
+
+    def recorded(self: Any, tensors: Any, step: Any) -> None:
+        calls.append(len(tensors))
+        kernel(self, tensors, step)
+
+    monkeypatch.setattr(type(backend), "adam", recorded)
+    return calls
+
+
+def test_adam_hands_all_parameters_of_one_age_to_the_backend_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model()
+    optimizer = optim.Adam(model.parameters())
+    calls = adam_calls(monkeypatch)
+    train(model, optimizer, range(1))
+    model.parameters()[0].grad = None
+    optimizer.step()
+    train(model, optimizer, range(1))
+    assert calls == [4, 3, 1, 3]
+    assert [state["t"] for state in optimizer.state.values()] == [2, 3, 3, 3]
+
+
+class AdamThatCounts(optim.Adam):
+    """Adam with an update of its own, which goes on to Adam's."""
+
+    def update(self, param: Any, grad: Any, state: Any) -> None:
+        state["updates"] = state.get("updates", 0) + 1
+        super().update(param, -grad, state)
+
+
+def test_an_update_of_ones_own_is_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [small_model() for _ in range(2)]
+    calls = adam_calls(monkeypatch)
+    first = AdamThatCounts(models[0].parameters())
+    second = optim.Adam(models[1].parameters())
+    plain = second.update
+    monkeypatch.setattr(second, "update", lambda param, grad, state: plain(param, -grad, state))
+    for model, optimizer in zip(models, (first, second), strict=True):
+        train(model, optimizer, range(3))
+    assert calls == [1] * 24
+    assert [state["updates"] for state in first.state.values()] == [3, 3, 3, 3]
+    assert all(
+        np.array_equal(mine, other) for mine, other in zip(*(m.state_dict().values() for m in models), strict=True)
+    )
+    train(plain_model := small_model(), optim.Adam(plain_model.parameters()), range(3))
+    assert not np.array_equal(plain_model.state_dict()["0.w"], models[0].state_dict()["0.w"])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -87,6 +87,39 @@ def test_wrong_words_are_named() -> None:
         md.profile(network(), IMAGES, steps=1).table(by="ops")
 
 
+def test_without_gradients_the_forward_pass_alone_is_profiled() -> None:
+    frozen = network()
+    for parameter in frozen.parameters():
+        parameter.requires_grad = False
+    profiler = md.profile(frozen, IMAGES)
+    with md.no_grad():
+        inside = md.profile(network(), IMAGES)
+    for rows in (profiler.rows(), inside.rows()):
+        conv = next(row for row in rows if row.layer == "0")
+        assert (conv.op, conv.backward) == ("Conv2DReLUMaxPool2D", 0)
+        assert conv.forward > 0
+    wants_dx = md.profile(frozen, md.tensor(IMAGES, requires_grad=True))
+    assert next(row for row in wants_dx.rows() if row.layer == "0").backward > 0
+
+
+def test_what_is_no_model_is_named() -> None:
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    with pytest.raises(MinidlError, match=r"expected a module, got function: .* `with md.Profiler\(\) as profiler:`"):
+        md.profile(double, IMAGES)  # type: ignore[arg-type]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    profiler = md.profile(network(), IMAGES, steps=1)
+    for write in (profiler.plot, profiler.trace):
+        with pytest.raises(FileNotFoundError, match=r"there is no folder .*plots to write a.png to: create it first"):
+            write(tmp_path / "plots" / "a.png")
+    for name, start in (("a.png", b"\x89PNG"), ("a", b"\x89PNG"), ("a.svg", b"<?xml")):
+        profiler.plot(tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(start)
+
+
 def test_clocks_are_taken_off_after_an_error() -> None:
     before = Op.record
     with pytest.raises(md.errors.ShapeError):

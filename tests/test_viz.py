@@ -1,5 +1,7 @@
 """Pictures: the graph shows the values and gradients that there are, and nothing lies on top of anything else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,11 @@ def test_images_share_limits_only_if_asked() -> None:
 
 def test_a_picture_shows_itself() -> None:
     assert viz.images(np.zeros((2, 4, 4)))._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    picture = viz.images(np.zeros((2, 4, 4)))
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*plots to write a.png to: create it first"):
+        picture.savefig(tmp_path / "plots" / "a.png")
+    picture.savefig(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

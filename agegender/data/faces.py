@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minidl.data import Dataset, Subset
+from minidl.data import Dataset, ImageDataset, Subset
 
 from .files import write_text
 
@@ -59,6 +59,8 @@ class Faces(Dataset):
     ((2, 128, 128, 1), [[40.0], [20.0]])
     """
 
+    mirrors = True
+
     images: Images
     ages: NDArray[np.int16]
     genders: NDArray[np.uint8]
@@ -102,14 +104,23 @@ class Faces(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Any:
-        images, targets = self.batch(np.array([index]))
-        return images[0], {name: values[0] for name, values in targets.items()}
+        return self._pictures[index]
 
-    def batch(self, indices: NDArray[np.integer[Any]]) -> Batch:
-        """Images float32 ``(B, 128, 128, 1)`` in [0, 1]; targets ``gender`` and ``age`` float32 ``(B, 1)``."""
-        images = np.divide(self.images[indices, ..., np.newaxis], np.float32(255), dtype=np.float32)
-        targets = {"gender": self.genders[indices], "age": self.ages[indices]}
-        return images, {name: values.astype(np.float32)[:, np.newaxis] for name, values in targets.items()}
+    def batch(self, indices: NDArray[np.integer[Any]], mirror: NDArray[np.bool_] | None = None) -> Batch:
+        """Images float32 ``(B, 128, 128, 1)`` in [0, 1], from right to left where ``mirror`` holds; targets ``gender``
+        and ``age`` float32 ``(B, 1)``."""
+        batch: Batch = self._pictures.batch(indices, mirror)
+        return batch
+
+    def to(self, backend: str) -> Dataset:
+        """The faces in the memory of a backend, where they stay bytes until they are part of a batch."""
+        return self._pictures.to(backend)
+
+    @cached_property
+    def _pictures(self) -> ImageDataset:
+        """Views of the images, and the targets as the models expect them."""
+        columns = [values.astype(np.float32)[:, np.newaxis] for values in (self.genders, self.ages)]
+        return ImageDataset(self.images[..., np.newaxis], dict(zip(("gender", "age"), columns, strict=True)))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 from .. import plugins
 from ..errors import BackendError
 from . import cupy, numpy
-from .base import Backend
+from .base import Backend, DeviceBackend
 
-__all__ = ["Backend", "default", "get", "is_array", "of"]
+__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
@@ -39,12 +39,22 @@ def get(name: str) -> Backend:
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array of a backend in use."""
+    """Whether a value is an array of a backend in use.
+
+    >>> is_array(np.ones(2)), is_array([1.0, 2.0])
+    (True, False)
+    """
     return type(value) in _by_array_type
 
 
 def of(array: Any) -> Backend:
-    """The backend that an array belongs to."""
+    """The backend that an array belongs to.
+
+    Raises :class:`BackendError` for anything that is no array of a backend in use.
+
+    >>> of(np.ones(2)).name
+    'numpy'
+    """
     found = _by_array_type.get(type(array))
     if found is None:
         if isinstance(array, np.ndarray | np.generic):

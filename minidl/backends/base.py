@@ -1,8 +1,10 @@
 """What a backend is: an array module, a way in and out of it, and kernels."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
@@ -10,6 +12,7 @@ from ..kernels.reference import ReferenceKernels
 
 if TYPE_CHECKING:
     from ..kernels.conv import ConvSpec
+    from ..kernels.cupy.graph import Recorder
 
 
 class Backend(ReferenceKernels):
@@ -18,13 +21,20 @@ class Backend(ReferenceKernels):
     A backend of one's own gives ``name``, ``xp`` (a module with NumPy's functions), ``array_type``, :meth:`asarray`
     and :meth:`to_numpy`; every op then runs on it, through the reference kernels that it inherits and may replace.
     It raises :class:`minidl.errors.BackendError` in ``__init__`` where it cannot be used, saying why and what to do.
+
+    >>> from minidl import backends
+    >>> numpy = backends.get("numpy")
+    >>> numpy.to_numpy(numpy.asarray([1, 2]))
+    array([1, 2])
     """
 
     name: ClassVar[str]
     xp: Any
-    array_type: type
+    array_type: type[Any]
     precision = "float32"
     """What :meth:`set_precision` chose."""
+    has_graphs: ClassVar[bool] = False
+    """Whether work can be recorded as a CUDA graph: see :mod:`minidl.capture`."""
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -62,8 +72,65 @@ class Backend(ReferenceKernels):
         """An array of this backend as a NumPy array; waits until it is computed."""
         raise NotImplementedError
 
+    def free_memory(self) -> int | None:
+        """Bytes that are still free for arrays; None where nobody has to ask, as on the host."""
+        return None
+
     def synchronize(self) -> None:
         """Wait for everything asked for so far: before reading a clock, for example."""
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+
+class DeviceBackend(Backend):
+    """A backend whose arrays are in a memory of their own: :class:`minidl.backends.cupy.CuPyBackend`.
+
+    :meth:`upload` and :meth:`download` are the one way into it from the host, and back.
+
+    >>> from minidl.testing.strict import StrictBackend
+    >>> device = StrictBackend()
+    >>> there = device.asarray(np.zeros(3))
+    >>> there is device.asarray(there), device.to_numpy(there)
+    (True, array([0., 0., 0.]))
+    """
+
+    recorder: "Recorder | None" = None
+    """What records a CUDA graph just now."""
+    recordable = False
+    """Whether only kernels are used that may be part of a CUDA graph, see :meth:`only_recordable`."""
+
+    def asarray(self, value: Any, dtype: Any = None) -> Any:
+        if isinstance(value, self.array_type):
+            return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+        if isinstance(value, int | float | np.generic):
+            return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
+        if self.recorder is not None:
+            self.recorder.refuse(f"{_what(value)} is copied from the host to the device")
+        return self.upload(value, dtype)
+
+    def to_numpy(self, array: Any) -> NDArray[Any]:
+        if self.recorder is not None:
+            self.recorder.refuse(f"{_what(array)} is read on the host")
+        return self.download(array)
+
+    def release_free_memory(self) -> None:
+        """Give memory that no array uses back to the driver, so that others can have it."""
+
+    def upload(self, host: Any, dtype: Any) -> Any:
+        """A copy of a NumPy array, or of nested lists, on the device."""
+        raise NotImplementedError
+
+    def download(self, array: Any) -> NDArray[Any]:
+        """A copy of an array on the host; waits until it is computed."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def only_recordable(self) -> Iterator[None]:
+        """In here, results are bit for bit those that a CUDA graph gives."""
+        before, self.recordable = self.recordable, True
+        try:
+            yield
+        finally:
+            self.recordable = before
+
+
+def _what(value: Any) -> str:
+    return f"an array of shape {value.shape}" if hasattr(value, "shape") else f"a {type(value).__name__}"

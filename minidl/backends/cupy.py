@@ -1,7 +1,7 @@
 """The CuPy backend: the same ops on an NVIDIA GPU."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,35 +10,50 @@ from numpy.typing import NDArray
 from ..errors import BackendError
 from ..kernels.conv import ConvSpec
 from ..kernels.cupy import (
+    adam,
     conv,  # noqa: F401 - registers the algorithms
     elementwise,
+    images,
     implicit_gemm,  # noqa: F401
+    matmul,
     pool,
     reduce,
 )
+from ..kernels.cupy import loss as losses
 from ..kernels.cupy.source import TYPES
 from ..kernels.reference import AdamStep
 from ..kernels.window import Window
-from .base import Backend
+from .base import DeviceBackend
 
 Array = Any
 
 
-class CuPyBackend(Backend):
+class CuPyBackend(DeviceBackend):
     """GPU arrays. Needs CuPy, a driver and a card; the error says which of them is missing."""
 
     name = "cupy"
+    has_graphs = True
 
     def __init__(self) -> None:
         self.xp = _usable_cupy()
         self.array_type = self.xp.ndarray
 
-    def to_numpy(self, array: Any) -> NDArray[Any]:
+    def upload(self, host: Any, dtype: Any) -> Array:
+        return self.xp.asarray(host, dtype)
+
+    def download(self, array: Array) -> NDArray[Any]:
         host: NDArray[Any] = self.xp.asnumpy(array)
         return host
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
+
+    def release_free_memory(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
+
+    def free_memory(self) -> int | None:
+        free, _ = self.xp.cuda.Device().mem_info
+        return int(free + self.xp.get_default_memory_pool().free_bytes())
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -57,6 +72,11 @@ class CuPyBackend(Backend):
 
     def convolutions(self, spec: ConvSpec) -> Sequence[str]:
         return ("implicit_gemm", "first_layer", "gemm", "direct")
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        if self.recordable and a.ndim == b.ndim == 2 and _typed(a, b):
+            return matmul.matmul(self.xp, a, b, self.precision == "tf32" and a.dtype == np.float32)
+        return super().matmul(a, b)
 
     def relu_backward(self, dy: Array, y: Array) -> Array:
         return elementwise.relu_backward(self.xp, dy, y) if _typed(dy, y) else super().relu_backward(dy, y)
@@ -77,11 +97,46 @@ class CuPyBackend(Backend):
         rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
         return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
 
-    def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
-        if _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v)):
-            elementwise.adam(self.xp, param, grad, m, v, step)
-        else:
-            super().adam(param, grad, m, v, step)
+    def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
+        able = images.supports(pixels)
+        return (
+            images.gather_images(self.xp, pixels, indices, mirror)
+            if able
+            else super().gather_images(pixels, indices, mirror)
+        )
+
+    def mean_loss(self, loss: Any, a: Array, b: Array) -> Array:
+        able = _typed(a, b) and losses.supports(loss)
+        return losses.mean_loss(self.xp, loss, a, b) if able else super().mean_loss(loss, a, b)
+
+    def mean_loss_backward(self, loss: Any, a: Array, b: Array, dy: Array) -> Array:
+        able = _typed(a, b, dy) and losses.supports(loss)
+        return (
+            losses.mean_loss_backward(self.xp, loss, a, b, dy) if able else super().mean_loss_backward(loss, a, b, dy)
+        )
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
+        return (
+            losses.softmax_cross_entropy(self.xp, logits, labels)
+            if _typed(logits)
+            else super().softmax_cross_entropy(logits, labels)
+        )
+
+    def softmax_cross_entropy_backward(self, saved: tuple[Array, ...], dy: Array) -> Array:
+        return (
+            losses.softmax_cross_entropy_backward(self.xp, saved, dy)
+            if _typed(saved[0])
+            else super().softmax_cross_entropy_backward(saved, dy)
+        )
+
+    def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
+        groups: dict[Any, list[tuple[Array, Array, Array, Array]]] = {}
+        for param, grad, m, v in tensors:
+            able = _typed(param, grad, m, v) and all(array.flags.c_contiguous for array in (param, m, v))
+            groups.setdefault(param.dtype if able else None, []).append((param, grad, m, v))
+        super().adam(groups.pop(None, ()), step)
+        for together in groups.values():
+            adam.adam(self.xp, together, step)
 
 
 def _typed(*arrays: Array) -> bool:

@@ -32,6 +32,8 @@ Array = Any
 ROUNDS = 7
 LARGEST = 1 << 30
 """Bytes of images, weights or outputs from which on the command refuses a layer: it makes several copies of them."""
+WORKSPACE = 4 * LARGEST
+"""Bytes of working memory from which on an algorithm is not tried."""
 SUFFIXES = (".pdf", ".png", ".svg")
 """What a plot may be."""
 
@@ -65,6 +67,8 @@ def measure(spec: ConvSpec, names: Sequence[str] | None = None, rounds: int = RO
     names = plugins.names("conv_algorithm") if names is None else names
     made = {name: plugins.build("conv_algorithm", name, backend) for name in names}
     algorithms = {name: algorithm for name, algorithm in made.items() if algorithm.supports(spec)}
+    if not algorithms:
+        return []
     x, w, dy = _arrays(spec)
     in_float64 = replace(spec, dtype=np.dtype(np.float64))
     expected = _results(Direct(backend), *_arrays(in_float64), in_float64)
@@ -218,6 +222,8 @@ def why_not(name: str, spec: ConvSpec) -> str:
         algorithm = plugins.build("conv_algorithm", name, backends.get("numpy"))
         if not algorithm.supports(spec):
             return "does not support this layer on the backend 'numpy'"
+        if (workspace := algorithm.workspace(spec)) > WORKSPACE:
+            return f"takes {workspace / 2**30:.1f} GiB beside this layer, expected {WORKSPACE / 2**30:.0f} GiB at most"
         _results(algorithm, *_arrays(spec), spec)
     except MinidlError as error:
         return str(error)

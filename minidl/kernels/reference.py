@@ -101,12 +101,48 @@ class ReferenceKernels:
         """The sum (C,) of an array (N, H, W, C) over images and pixels."""
         return dy.sum(axis=(0, 1, 2))
 
+    def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
+        """Pictures (B, H, W, C) of float32 in [0, 1]: those of ``pixels``, uint8 (N, H, W, C), that are at ``indices``,
+        from right to left where the bools ``mirror`` (B,) hold."""
+        xp = self.xp
+        chosen = pixels[indices]
+        if mirror is not None:
+            chosen = xp.where(mirror[:, None, None, None], chosen[:, :, ::-1], chosen)
+        return xp.divide(chosen, xp.float32(255), dtype=xp.float32)
+
     def for_blocks(self, formula: Any, arrays: Iterable[Array]) -> None:
         """``formula(*arrays)``, for an elementwise formula that works in place: a backend may cut the arrays up."""
         formula(*arrays)
 
-    def adam(self, param: Array, grad: Array, m: Array, v: Array, step: AdamStep) -> None:
-        """p = keep p - lr m / (sqrt(v) unbias + eps), in place, once m and v have moved towards grad and its square."""
+    def mean_loss(self, loss: Any, a: Array, b: Array) -> Array:
+        """The mean of ``loss.value(a, b)``, a 0-d array: see :class:`minidl.ops.loss.ElementwiseLoss`."""
+        return loss.value(a, b).mean()
+
+    def mean_loss_backward(self, loss: Any, a: Array, b: Array, dy: Array) -> Array:
+        """The gradient for a, of its shape, given ``dy`` (0-d)."""
+        return loss.slope(a, b) * (dy / a.size)
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The mean over the rows of -log softmax(logits)[label], 0-d, and what the backward pass needs.
+
+        Logits are (N, classes), labels (N,) whole numbers of any dtype. One that is no class matches no column: its row
+        loses 0, and has the gradient softmax dy / N.
+        """
+        xp = self.xp
+        log_p = log_softmax(xp, logits, axis=-1)
+        one_hot = labels[:, None] == xp.arange(logits.shape[-1])
+        return -xp.where(one_hot, log_p, xp.zeros((), log_p.dtype)).sum() / len(logits), (log_p, one_hot)
+
+    def softmax_cross_entropy_backward(self, saved: tuple[Array, ...], dy: Array) -> Array:
+        """The gradient (softmax - one-hot) dy / N for the logits, given what :meth:`softmax_cross_entropy` saved."""
+        log_p, one_hot = saved
+        return (self.xp.exp(log_p) - one_hot) * (dy / len(log_p))
+
+    def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
+        """p = keep p - lr m / (sqrt(v) unbias + eps), in place, once m and v have moved towards grad and its square.
+
+        ``tensors`` are parameters p, each with its grad, m and v, of one shape and dtype.
+        """
         lr, unbias, beta1, beta2, eps, keep = step
 
         def formula(param: Array, grad: Array, m: Array, v: Array) -> None:
@@ -121,7 +157,19 @@ class ReferenceKernels:
             scale += eps
             param -= lr * m / scale
 
-        self.for_blocks(formula, (param, grad, m, v))
+        for arrays in tensors:
+            self.for_blocks(formula, arrays)
+
+
+def log_softmax(xp: Any, x: Array, axis: int) -> Array:
+    """log(e^x / sum of e^x) along an axis, without overflow: the maximum is taken off first.
+
+    >>> import numpy as np
+    >>> log_softmax(np, np.array([0.0, -1e4]), axis=0)
+    array([     0., -10000.])
+    """
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
 
 def argmax_dtype(xp: Any, window: Window) -> Any:

@@ -53,6 +53,10 @@ class Module:
     ['factor']
     """
 
+    static = False
+    """Whether a forward pass does the same for every batch of a shape: no ``if`` that looks at numbers, no constant
+    that changes from step to step. A GPU may then record a training step, and repeat it (:mod:`minidl.capture`)."""
+
     def __init__(self) -> None:
         self.training = True
         self.path = ""
@@ -144,6 +148,23 @@ class Module:
                 seen.add(id(child))
                 below = f"{path}.{name}" if path else name
                 yield from child._walk(below, seen) if isinstance(child, Module) else ((below, child),)
+
+    def parts(self) -> "tuple[list[Module], list[Tensor]]":
+        """This module and all below it; and all their parameters and buffers. In no order, but fast, for every step."""
+        found: dict[int, Any] = {}
+        unexplored: list[Any] = [self]
+        while unexplored:
+            part = unexplored.pop()
+            if isinstance(part, list | tuple):
+                unexplored += part
+            elif isinstance(part, dict):
+                unexplored += part.values()
+            elif isinstance(part, _NAMED) and id(part) not in found:
+                found[id(part)] = part
+                if isinstance(part, Module):
+                    unexplored += vars(part).values()
+        tensors = [part for part in found.values() if isinstance(part, Tensor)]
+        return [part for part in found.values() if isinstance(part, Module)], tensors
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         return ((path, child) for path, child in self._walk("", set()) if isinstance(child, Tensor))

@@ -36,7 +36,7 @@ class Conv2DReLUMaxPool2D(Op):
         x, w, y, argmax = self.saved
         dy = self.xp.ascontiguousarray(dy)
         gradients: tuple[Array | None, ...] = self.algorithm.backward_pooled(
-            dy, x, w, y, argmax, self.spec, self.pool, self.needs_grad[0]
+            dy, x, w, y, argmax, self.spec, self.pool, self.needs_grad
         )
         return gradients
 

@@ -9,21 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
+from ..kernels.reference import log_softmax
 from ..op import Op
 from ..plugins import register
 from .elementwise import sigmoid
 
 Array = Any
-
-
-def log_softmax(xp: Any, x: Array, axis: int) -> Array:
-    """log(e^x / sum of e^x) along an axis, without overflow: the maximum is taken off first.
-
-    >>> log_softmax(np, np.array([0.0, -1e4]), axis=0)
-    array([     0., -10000.])
-    """
-    shifted = x - x.max(axis=axis, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
 
 @register("op", "softmax")
@@ -82,16 +73,12 @@ class SoftmaxCrossEntropy(Op):
         self.labels = labels
 
     def forward(self, logits: Array) -> Array:
-        labels = self._checked(logits)
-        xp = self.xp
-        log_p = log_softmax(xp, logits, axis=-1)
-        one_hot = labels[:, None] == xp.arange(logits.shape[-1])
-        self.save(log_p, one_hot)
-        return -xp.where(one_hot, log_p, xp.zeros((), log_p.dtype)).sum() / len(logits)
+        loss, saved = self.backend.softmax_cross_entropy(logits, self._checked(logits))
+        self.save(*saved)
+        return loss
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        log_p, one_hot = self.saved
-        return ((self.xp.exp(log_p) - one_hot) * (dy / len(log_p)),)
+        return (self.backend.softmax_cross_entropy_backward(self.saved, dy),)
 
     def _checked(self, logits: Array) -> Array:
         labels = self.labels if hasattr(self.labels, "dtype") else np.asarray(self.labels)
@@ -143,8 +130,24 @@ def _labels_hint(labels: tuple[int, ...], logits: tuple[int, ...]) -> str:
     return "one label for each row of the logits"
 
 
+class ElementwiseLoss(Op):
+    """The mean of a loss of every element of predictions a, given that of targets b: two arrays of one shape.
+
+    A subclass says what is lost for an element, :meth:`value`, and how fast this changes, :meth:`slope`. The backend
+    computes their means, in one pass where it has a kernel for the class. See :class:`Distance`.
+    """
+
+    def value(self, a: Array, b: Array) -> Array:
+        """The loss of each element."""
+        raise NotImplementedError
+
+    def slope(self, a: Array, b: Array) -> Array:
+        """Its derivative by a."""
+        raise NotImplementedError
+
+
 @register("op", "binary_cross_entropy_with_logits")
-class BinaryCrossEntropyWithLogits(Op):
+class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     """y = mean of -t log s(x) - (1 - t) log(1 - s(x)), s the sigmoid, for logits x and targets t in 0 ... 1
 
     Written as max(x, 0) - x t + log(1 + e^-|x|), it is exact for logits of any size. Its gradient is (s(x) - t) / n.
@@ -156,8 +159,14 @@ class BinaryCrossEntropyWithLogits(Op):
     def __init__(self, targets: Array) -> None:
         self.targets = targets
 
-    def forward(self, logits: Array) -> Array:
+    def value(self, x: Array, t: Array) -> Array:
         xp = self.xp
+        return xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
+
+    def slope(self, x: Array, t: Array) -> Array:
+        return sigmoid(self.xp, x) - t
+
+    def forward(self, logits: Array) -> Array:
         targets = self.backend.asarray(self.targets, logits.dtype)
         check_same_shape(logits, targets, "logits", "targets")
         # On a GPU, reading the targets would make every step wait: there they are trusted.
@@ -167,65 +176,69 @@ class BinaryCrossEntropyWithLogits(Op):
                 "scale them, or use softmax_cross_entropy for more than two classes"
             )
         self.save(logits, targets)
-        return (xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).mean()
+        return self.backend.mean_loss(self, logits, targets)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         logits, targets = self.saved
-        return ((sigmoid(self.xp, logits) - targets) * (dy / logits.size),)
+        return (self.backend.mean_loss_backward(self, logits, targets, dy),)
 
 
-class _Distance(Op):
-    """A loss that compares predictions a with targets b, both (N, ...), by their difference."""
+class Distance(ElementwiseLoss):
+    """A loss of the differences a - b, of which both may be predictions.
 
-    def difference(self, a: Array, b: Array) -> Array:
+    >>> class Quartic(Distance):
+    ...     def value(self, a, b):
+    ...         return (a - b) ** 4
+    ...     def slope(self, a, b):
+    ...         return 4 * (a - b) ** 3
+    >>> Quartic.apply([1.0, 2.0], [0.0, 4.0])
+    tensor(8.5)
+    """
+
+    def forward(self, a: Array, b: Array) -> Array:
         check_same_shape(a, b, "predictions", "targets")
-        difference = a - b
-        self.save(difference)
-        return difference
-
-    def slope(self, difference: Array) -> Array:
-        """The derivative of one element's loss by its difference."""
-        raise NotImplementedError
+        self.save(a, b)
+        return self.backend.mean_loss(self, a, b)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        (difference,) = self.saved
-        da = self.slope(difference) * (dy / difference.size)
-        return da, -da
+        a, b = self.saved
+        da = self.backend.mean_loss_backward(self, a, b, dy)
+        return da, -da if self.needs_grad[1] else None
 
 
 @register("op", "l1_loss")
-class L1Loss(_Distance):
+class L1Loss(Distance):
     """y = mean of |a - b|, with derivative 0 where a = b
 
     >>> L1Loss.apply([1.0, 2.0], [0.0, 5.0])
     tensor(2.)
     """
 
-    def forward(self, a: Array, b: Array) -> Array:
-        return self.xp.abs(self.difference(a, b)).mean()
+    def value(self, a: Array, b: Array) -> Array:
+        return self.xp.abs(a - b)
 
-    def slope(self, difference: Array) -> Array:
-        return self.xp.sign(difference)
+    def slope(self, a: Array, b: Array) -> Array:
+        return self.xp.sign(a - b)
 
 
 @register("op", "mse_loss")
-class MSELoss(_Distance):
+class MSELoss(Distance):
     """y = mean of (a - b)^2
 
     >>> MSELoss.apply([1.0, 2.0], [0.0, 5.0])
     tensor(5.)
     """
 
-    def forward(self, a: Array, b: Array) -> Array:
-        difference = self.difference(a, b)
-        return (difference * difference).mean()
+    def value(self, a: Array, b: Array) -> Array:
+        difference = a - b
+        return difference * difference
 
-    def slope(self, difference: Array) -> Array:
-        return 2 * difference
+    def slope(self, a: Array, b: Array) -> Array:
+        return 2 * (a - b)
 
 
 @register("op", "huber_loss")
-class HuberLoss(_Distance):
+class HuberLoss(Distance):
     """y = mean of d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), for d = a - b
 
     Huber, "Robust Estimation of a Location Parameter" (1964).
@@ -237,14 +250,13 @@ class HuberLoss(_Distance):
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = delta
 
-    def forward(self, a: Array, b: Array) -> Array:
-        difference = self.difference(a, b)
-        size = self.xp.abs(difference)
+    def value(self, a: Array, b: Array) -> Array:
+        size = self.xp.abs(a - b)
         near = self.xp.minimum(size, self.delta)
-        return (near * (size - near / 2)).mean()
+        return near * (size - near / 2)
 
-    def slope(self, difference: Array) -> Array:
-        return self.xp.clip(difference, -self.delta, self.delta)
+    def slope(self, a: Array, b: Array) -> Array:
+        return self.xp.clip(a - b, -self.delta, self.delta)
 
 
 def check_same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:

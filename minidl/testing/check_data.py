@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import plugins
+from .. import backends, plugins
 from ..data import DataLoader, Dataset, collate
 from ..errors import MinidlError
-from .kit import NotApplicable, Report, Subject, require, same_bits
+from ..nested import map_leaves
+from .kit import NotApplicable, Report, Subject, other_backends, require, same_bits
 
 SAMPLES = 16
 """So many samples, spread over the data set, are looked at."""
@@ -60,6 +61,15 @@ class DatasetSubject(Subject):
         for array in _arrays(dataset.batch(indices)):
             array[...] = 0
         require(same_bits(_arrays(dataset.batch(indices)), expected), "writing to a batch changes the data set")
+
+    def check_moves(self, dataset: Dataset) -> None:
+        """Samples that are taken out, and moved to a device, form the same batch there."""
+        indices = np.array(_some(dataset)[::-1])
+        backend = backends.get(other_backends()[0])
+        there = dataset.take(indices).to(backend.name).batch(np.arange(len(indices)))
+        got = map_leaves(backend.to_numpy, there)
+        require(_structure(got) == _structure(dataset.batch(indices)), f"on a device a batch is {_structure(got)}")
+        require(same_bits(_arrays(got), _arrays(dataset.batch(indices))), "on a device a batch is another one")
 
     def check_dtype(self, dataset: Dataset) -> None:
         """Numbers with a fraction are float32: no model takes float64 by default."""

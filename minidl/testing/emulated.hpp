@@ -29,6 +29,14 @@ inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 inline float sqrt(float x) { return __builtin_sqrtf(x); }
 inline double sqrt(double x) { return __builtin_sqrt(x); }
+inline float exp(float x) { return __builtin_expf(x); }
+inline double exp(double x) { return __builtin_exp(x); }
+inline float log(float x) { return __builtin_logf(x); }
+inline double log(double x) { return __builtin_log(x); }
+inline float log1p(float x) { return __builtin_log1pf(x); }
+inline double log1p(double x) { return __builtin_log1p(x); }
+inline float fabs(float x) { return __builtin_fabsf(x); }
+inline double fabs(double x) { return __builtin_fabs(x); }
 
 inline float __int_as_float(int bits) {
     float value;
@@ -105,7 +113,7 @@ static void wait() { swapcontext(&running->context, &scheduler); }
 struct Kind {
     bool pointer, constant;
     char letter;
-    unsigned char size;
+    unsigned short size;
 };
 
 template <typename T> constexpr Kind kind() {
@@ -146,6 +154,17 @@ bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointers, bool b
 }
 
 }  // namespace emulated
+
+// The value of another lane of the warp. All threads of a block must ask together here.
+template <typename T> T __shfl_xor_sync(unsigned, T value, int distance) {
+    static T values[1024];
+    const unsigned thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+    values[thread] = value;
+    emulated::wait();
+    value = values[thread ^ distance];
+    emulated::wait();
+    return value;
+}
 
 // mma.sync.m16n8k8 in TF32: the lanes of a warp bring what the PTX ISA says ("Matrix Fragments for mma.m16n8k8"), and each
 // adds up its own four numbers. All warps of a block must do it together here.

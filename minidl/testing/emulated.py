@@ -5,6 +5,7 @@ and a launch is as strict as a GPU is careless. It refuses
 
 - arguments of other types than the kernel's parameters: a Python number is one of 64 bits, as in CuPy, and a null
   pointer is np.uintp(0), as CuPy 13 makes another address of None;
+- pointers in a struct, unless it says which arrays they lead to (``minidl.kernels.cupy.source.Struct``);
 - arrays that are not contiguous, and grids and blocks that no card takes;
 - a barrier that some threads of a block never reach;
 - kernels that write beyond an array. What they read there is NaN, and so is all memory that is not written.
@@ -22,7 +23,8 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +35,8 @@ from numpy.typing import NDArray
 
 from ..backends.cupy import CuPyBackend
 from ..errors import BackendError, MinidlError
+from ..kernels.cupy.source import Struct
+from . import recorded
 from .strict import StrictArray, StrictBackend, StrictModule
 
 HARNESS = Path(__file__).with_name("emulated.hpp")
@@ -43,8 +47,8 @@ THREADS_IN_BLOCK = 1024
 """What CUDA allows (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")."""
 GUARD = 4096
 """Bytes before and after every array."""
-POISON = 0xFF
-"""Floating-point numbers of such bytes are NaN."""
+KIND = "??cH"
+"""The struct Kind of emulated.hpp."""
 
 
 class LaunchError(MinidlError):
@@ -55,6 +59,7 @@ class EmulatedArray(StrictArray):
     """An array of the emulated GPU; ``x.data.ptr`` is its address, as in CuPy."""
 
     data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
+    _run = staticmethod(recorded.run)
 
 
 class RawModule:
@@ -80,6 +85,14 @@ class RawKernel:
         self.parameters = _parameters(getattr(library, f"kinds_{number}"))
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        graph = recorded.recording()
+        if graph is not None:
+            graph.touches(_memory_of(args))
+            graph.add(lambda: self.launch(grid, block, args))
+        self.launch(grid, block, args)
+
+    def launch(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        """Run it, once all that a GPU would not notice is checked."""
         sizes = [*_three("grid", grid, GRID), *_three("block", block, BLOCK)]
         if prod(sizes[3:]) > THREADS_IN_BLOCK:
             raise LaunchError(f"{self.name}: a block has at most {THREADS_IN_BLOCK} threads, got {block}")
@@ -98,16 +111,42 @@ class RawKernel:
         if wanted.pointer and isinstance(value, np.uintp) and value == 0:
             return np.zeros(1, np.uintp)
         if wanted.pointer and isinstance(value, EmulatedArray) and value.dtype.str[1:] == wanted.kind:
-            if not value.flags.c_contiguous:
-                raise LaunchError(f"{self.name}: argument {number} is not contiguous: xp.ascontiguousarray(x)")
-            return np.array([memory.address(value._host, written=not wanted.constant)], np.uintp)
+            return np.array([self._address(number, value, memory, written=not wanted.constant)], np.uintp)
         if not wanted.pointer and not isinstance(value, StrictArray):
             given = np.asarray(value)
-            if given.size == 1 and given.dtype.str[1:] == wanted.kind:
-                return given
+            known = isinstance(value, Struct) or not _has_pointers(given.dtype)
+            if given.size == 1 and given.dtype.str[1:] == wanted.kind and known:
+                return self._moved(number, value, memory) if isinstance(value, Struct) else given
         what = getattr(value, "dtype", type(value).__name__)
         pointer = "a pointer to " if wanted.pointer else ""
         raise LaunchError(f"{self.name}: parameter {number} is {pointer}{wanted.kind}, got {what}")
+
+    def _address(self, number: int, array: EmulatedArray, memory: "_Memory", written: bool) -> int:
+        if not array.flags.c_contiguous:
+            raise LaunchError(f"{self.name}: argument {number} is not contiguous: xp.ascontiguousarray(x)")
+        return memory.address(array._host, written)
+
+    def _moved(self, number: int, given: Struct, memory: "_Memory") -> NDArray[Any]:
+        """A struct with pointers to the copies of its arrays, of which the kernel may write to any."""
+        moved = np.array(given)
+        for field, arrays in given.pointers.items():
+            addresses = [self._address(number, array, memory, written=True) for array in arrays]
+            moved[field].reshape(-1)[: len(addresses)] = addresses
+        return moved
+
+
+def _memory_of(args: Iterable[Any]) -> Iterator[NDArray[Any]]:
+    """What the arguments of a kernel lead to."""
+    for arg in args:
+        if isinstance(arg, EmulatedArray):
+            yield arg._host
+        elif isinstance(arg, Struct):
+            yield from _memory_of(chain(*arg.pointers.values()))
+
+
+def _has_pointers(dtype: np.dtype[Any]) -> bool:
+    """Whether a struct has pointers in it, which only :class:`Struct` says the arrays of."""
+    return any(dtype[name].base == np.uintp for name in dtype.names or ())
 
 
 class _Parameter(NamedTuple):
@@ -119,11 +158,11 @@ class _Parameter(NamedTuple):
 
 
 def _parameters(describe: Any) -> list[_Parameter]:
-    """What emulated::kinds says: four bytes for each parameter."""
+    """What emulated::kinds says."""
     describe.restype = ctypes.c_void_p
     count = ctypes.c_int()
-    data = ctypes.string_at(describe(ctypes.byref(count)), 4 * count.value)
-    fields = struct.iter_unpack("??cB", data)
+    data = ctypes.string_at(describe(ctypes.byref(count)), struct.calcsize(KIND) * count.value)
+    fields = struct.iter_unpack(KIND, data)
     return [_Parameter(pointer, constant, f"{letter.decode()}{size}") for pointer, constant, letter, size in fields]
 
 
@@ -138,7 +177,7 @@ class _Memory:
         """Where the copy of an array is; the same for the same array."""
         key = host.ctypes.data, host.nbytes
         if key not in self._copies:
-            copy = np.full(host.nbytes + 2 * GUARD, POISON, np.uint8)
+            copy = np.full(host.nbytes + 2 * GUARD, recorded.POISON, np.uint8)
             copy[GUARD : GUARD + host.nbytes] = host.reshape(-1).view(np.uint8)
             self._copies[key] = host, copy
         if written:
@@ -149,7 +188,7 @@ class _Memory:
         """Check the guards, and write to the arrays what the kernel wrote."""
         for key, (host, copy) in self._copies.items():
             inside = slice(GUARD, GUARD + host.nbytes)
-            if (np.delete(copy, inside) != POISON).any():
+            if (np.delete(copy, inside) != recorded.POISON).any():
                 raise LaunchError(f"{kernel} writes beyond an array of shape {host.shape}")
             if key in self._written:
                 host[...] = copy[inside].view(host.dtype).reshape(host.shape)
@@ -174,7 +213,7 @@ def _folder() -> Path:
 @functools.cache
 def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ctypes.CDLL:
     """The kernels as a library: for each a function that runs it, and one that names its parameters."""
-    barriers = str("__syncthreads" in code).lower()
+    barriers = str("__syncthreads" in code or "__shfl" in code).lower()
     exports = "\n".join(
         f'extern "C" bool launch_{i}(const unsigned* sizes, void** args)'
         f" {{ return emulated::launch(&{name}, sizes, args, {barriers}); }}\n"
@@ -200,17 +239,22 @@ def compiler() -> str:
 
 
 class EmulatedModule(StrictModule):
-    """CuPy's functions, and its ``RawModule``. New memory is poisoned."""
+    """CuPy's functions, its ``RawModule`` and its graphs. New memory is poisoned."""
 
     RawModule = RawModule
+    cuda = recorded
 
     def __init__(self) -> None:
         super().__init__(EmulatedArray)
         self.empty = self._poisoned
 
     def _poisoned(self, shape: Any, dtype: Any = np.float64) -> EmulatedArray:
-        memory = np.full(prod(np.atleast_1d(shape)) * np.dtype(dtype).itemsize, POISON, np.uint8)
-        return EmulatedArray(memory.view(dtype).reshape(shape))
+        memory = np.empty(shape, dtype)
+        recorded.poison(memory)
+        graph = recorded.recording()
+        if graph is not None:
+            graph.add(lambda: recorded.poison(memory), memory)
+        return EmulatedArray(memory)
 
 
 class EmulatedBackend(StrictBackend, CuPyBackend):
@@ -231,5 +275,8 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
     def set_precision_of_cublas(self) -> None:
         """There is none."""
 
-    def synchronize(self) -> None:
-        """Every launch is done when it returns."""
+    def release_free_memory(self) -> None:
+        """NumPy does."""
+
+    def free_memory(self) -> None:
+        """As much as the host has."""

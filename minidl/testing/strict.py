@@ -19,6 +19,8 @@ Traceback (most recent call last):
 TypeError: implicit conversion of a device array to a NumPy array: use backend.to_numpy(x)
 """
 
+import functools
+import operator
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import Backend
+from ..backends import DeviceBackend
 
 FUNCTIONS = (
     "abs", "add", "arange", "argmax", "argmin", "ascontiguousarray", "broadcast_to", "clip", "concatenate",
@@ -76,36 +78,40 @@ class StrictArray:
         return type(self)(self._host.T)
 
     @classmethod
-    def _wrap(cls, value: Any) -> Any:
-        """Every array that comes out is a device array, results without axes too."""
+    def compute(cls, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """A function of NumPy on device arrays: all that is computed passes here.
+
+        Every array that comes out is a device array, results without axes too.
+        """
+        value = cls._run(function, _operand(args), {key: _operand(value) for key, value in options.items()})
         return cls(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+    @classmethod
+    def _run(cls, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return function(*args, **options)
 
     def __len__(self) -> int:
         return len(self._host)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._wrap(self._host[_index(index)])
+        return self.compute(operator.getitem, self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._host[_index(index)] = _operand(value)
+        self.compute(operator.setitem, self, index, value)
 
     def __neg__(self) -> Any:
-        return self._wrap(-self._host)
+        return self.compute(operator.neg, self)
 
     def __abs__(self) -> Any:
-        return self._wrap(abs(self._host))
+        return self.compute(operator.abs, self)
 
     def __invert__(self) -> Any:
-        return self._wrap(~self._host)
+        return self.compute(operator.invert, self)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in METHODS:
             raise AttributeError(f"a device array has no '{name}', or minidl does not know that CuPy's has")
-
-        def method(*args: Any, **options: Any) -> Any:
-            return self._wrap(getattr(self._host, name)(*map(_operand, args), **_operands(options)))
-
-        return method
+        return functools.partial(self.compute, getattr(np.ndarray, name), self)
 
     def __array__(self, *args: Any, **options: Any) -> NDArray[Any]:
         raise TypeError("implicit conversion of a device array to a NumPy array: use backend.to_numpy(x)")
@@ -130,10 +136,8 @@ METHODS = (
 
 
 def _operator(name: str) -> Callable[[StrictArray, Any], Any]:
-    def operate(self: StrictArray, other: Any) -> Any:
-        return self._wrap(getattr(self._host, name)(_operand(other)))
-
-    return operate
+    function = getattr(np.ndarray, name)
+    return lambda self, other: self.compute(function, self, other)
 
 
 for _name in OPERATORS:
@@ -150,15 +154,6 @@ def _operand(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(_operand(part) for part in value)
     return value
-
-
-def _operands(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: _operand(value) for key, value in options.items()}
-
-
-def _index(index: Any) -> Any:
-    """Indices may be numbers, slices, lists and device arrays."""
-    return tuple(map(_operand, index)) if isinstance(index, tuple) else _operand(index)
 
 
 class StrictModule:
@@ -178,9 +173,9 @@ class StrictModule:
 
     def _function(self, function: Callable[..., Any]) -> Any:
         def call(*args: Any, **options: Any) -> Any:
+            result = self.ndarray.compute(function, *args, **options)
             out = options.get("out")
-            result = function(*map(_operand, args), **_operands(options))
-            return out if out is not None else self.ndarray._wrap(result)
+            return result if out is None else out
 
         return call
 
@@ -190,7 +185,7 @@ class StrictModule:
         )
 
 
-class StrictBackend(Backend):
+class StrictBackend(DeviceBackend):
     """The backend of the stand-in; ``to_device`` and ``to_host`` count the copies across."""
 
     name = "strict"
@@ -201,12 +196,10 @@ class StrictBackend(Backend):
         self.to_device = 0
         self.to_host = 0
 
-    def asarray(self, value: Any, dtype: Any = None) -> StrictArray:
-        if isinstance(value, StrictArray):
-            return value if dtype is None or value.dtype == dtype else self.array_type(value._host.astype(dtype))
-        self.to_device += isinstance(value, np.ndarray | list)  # numbers travel with the call that uses them
-        return self.array_type(np.array(value, dtype))
+    def upload(self, host: Any, dtype: Any) -> StrictArray:
+        self.to_device += 1
+        return self.array_type(np.array(host, dtype))
 
-    def to_numpy(self, array: StrictArray) -> NDArray[Any]:
+    def download(self, array: StrictArray) -> NDArray[Any]:
         self.to_host += 1
         return array._host.copy()

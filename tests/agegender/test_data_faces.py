@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pictures import faces, name
 
+import minidl as md
 from agegender import data
 from agegender.data.faces import Faces, Record
 
@@ -48,6 +49,27 @@ def test_subset_is_a_view_with_the_same_batches(three: Faces) -> None:
     images, targets = part.batch(np.array([1, 0]))
     assert targets["age"].ravel().tolist() == [35.0, 116.0]
     assert np.array_equal(images, three.batch(np.array([1, 2]))[0])
+
+
+def test_faces_on_a_device_give_the_same_batches(three: Faces) -> None:
+    order, mirror = np.array([2, 1]), np.array([True, False])
+    for part in (three, three.subset(np.array([1, 2, 0]))):
+        there = part.to("strict")
+        for options in ({}, {"mirror": mirror}):
+            images, targets = there.batch(order, **options)
+            expected, labels = part.batch(order, **options)
+            assert md.backends.to_host(images).tobytes() == expected.tobytes()
+            assert {name: md.backends.to_host(values).tolist() for name, values in targets.items()} == {
+                name: values.tolist() for name, values in labels.items()
+            }
+
+
+def test_on_a_device_faces_are_bytes(three: Faces) -> None:
+    backend = md.backends.get("strict")
+    before = backend.to_device
+    there = three.subset(np.array([0, 2])).to("strict")
+    assert backend.to_device == before + 3
+    assert there.arrays[0].nbytes == 2 * 128 * 128
 
 
 def test_an_index_beyond_the_end_is_an_error(three: Faces) -> None:

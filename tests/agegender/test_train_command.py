@@ -16,6 +16,9 @@ from pictures import files, write_folder, write_tar
 
 import minidl as md
 from agegender import cli, tasks, train
+from minidl import nn
+from minidl.data import DataLoader
+from minidl.testing.strict import StrictBackend
 
 KEPT = {
     "config.json", "env.json", "metrics.csv", "log.txt", "last.safetensors", "best.safetensors",
@@ -333,3 +336,74 @@ def test_a_run_in_tf32_says_so(utkface: Path, monkeypatch: pytest.MonkeyPatch) -
     environment, summary = (json.loads(Path("runs/mine", name).read_text()) for name in ("env.json", "summary.json"))
     assert environment["precision"] == summary["precision"] == "tf32"
     assert "images/s in tf32" in train.result(summary)
+
+
+class Small(nn.Module):
+    """A model that a backend without fast kernels trains in no time."""
+
+    def __init__(self, rng: md.Generator | None = None) -> None:
+        super().__init__()
+        self.gender, self.age = (nn.Dense(16 * 16, 1, rng=rng) for _ in range(2))
+
+    def forward(self, x: md.Tensor) -> dict[str, md.Tensor]:
+        x = nn.functional.avg_pool2d(x, 8).reshape(-1, 16 * 16)
+        return {"gender": self.gender(x), "age": self.age(x)}
+
+
+@pytest.fixture
+def small(utkface: Path) -> tuple[object, ...]:
+    """Options of a training that takes a second, four steps an epoch."""
+    md.plugins.register("model", "small")(Small)
+    return ("--data", utkface, "--model", "small", "--batch-size", 7, "--epochs", 2)
+
+
+def test_faces_are_kept_on_a_device_where_they_fit(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, copies = md.backends.get("strict"), []
+    size, step = 30 * 128 * 128, md.Trainer.train_step
+
+    def count(trainer: md.Trainer, *batch: Any) -> None:
+        step(trainer, *batch)
+        copies.append((backend.to_device, backend.to_host))
+
+    monkeypatch.setattr(md.Trainer, "train_step", count)
+    said = {}
+    for name, device, free in (("here", "numpy", None), ("there", "strict", None), ("enough", "strict", 4 * size)):
+        monkeypatch.setattr(StrictBackend, "free_memory", lambda self, free=free: free)
+        copies.clear()
+        command(*small, "--device", device, "--name", name, "--mirror")
+        said[name] = Path("runs", name, "log.txt").read_text()
+        assert len(set(copies[:4])) == len(set(copies[4:])) == 1, "no copies in the steps"
+    monkeypatch.setattr(StrictBackend, "free_memory", lambda self: 4 * size - 1)
+    command(*small, "--device", "strict", "--name", "short", "--mirror")
+    said["short"] = Path("runs/short/log.txt").read_text()
+    assert copies[-1][0] - copies[-2][0] == 3, "images, genders and ages"
+    assert "the faces" not in said["here"]
+    assert "the faces are on strict: 0.5 MB\n" in said["there"]
+    assert said["enough"].count("the faces are on strict") == 1
+    assert "the faces go to strict batch by batch: 0.5 MB, of 2.0 MB free\n" in said["short"]
+    assert weights("runs/there") == weights("runs/enough") == weights("runs/short")
+    here, there = (md.load(f"runs/{name}/last.safetensors") for name in ("here", "there"))
+    for name, values in here.items():
+        np.testing.assert_allclose(there[name], values, rtol=1e-4, atol=1e-6)
+
+
+def test_mirroring_is_an_option_that_a_resumed_run_keeps(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[DataLoader, int]] = []
+    order = DataLoader.mirrored
+    monkeypatch.setattr(DataLoader, "mirrored", lambda self: made.append((self, self.epoch)) or order(self))
+    command(*small, "--mirror", "--name", "whole")
+    assert [epoch for _, epoch in made] == [0, 1], "training alone is mirrored"
+    assert all(loader.batch_size == 7 for loader, _ in made)
+    command(*small, "--mirror", "--epochs", 1, "--name", "parts")
+    assert command("--resume", "parts", "--epochs", 2).code == 0
+    assert command(*small, "--name", "plain").code == 0
+    assert command("--config", "runs/whole/config.json", "--name", "again").code == 0
+    assert weights("runs/parts") == weights("runs/whole") == weights("runs/again") != weights("runs/plain")
+    configs = [json.loads(Path("runs", name, "config.json").read_text())["mirror"] for name in ("parts", "plain")]
+    assert configs == [True, False]
+    done = command("--resume", "plain", "--mirror", "--epochs", 3)
+    assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out mirror\n")

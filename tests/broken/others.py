@@ -24,6 +24,14 @@ class Momentum(optim.Optimizer):
         param -= self.lr * velocity
 
 
+class Adagrad(optim.Optimizer):
+    """v = v + g²; p = p - lr g / √v, without a mistake: its steps shrink."""
+
+    def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
+        squares = state["v"] = state.get("v", 0.0) + grad * grad
+        param -= self.lr * grad / (squares**0.5 + 1e-8)
+
+
 class NotInPlace(Momentum):
     def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
         param = param - self.lr * grad
@@ -73,6 +81,19 @@ class CannotBeSaved(Momentum):
 class Ascends(Momentum):
     def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
         param += self.lr * grad
+
+
+class StandsStill(Momentum):
+    def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
+        pass
+
+
+class OneStep(Momentum):
+    """Moves once: with a learning rate of 1 this is all the way."""
+
+    def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
+        param -= self.lr * grad * (state.setdefault("steps", 0) == 0)
+        state["steps"] += 1
 
 
 class OwnLearningRate(Momentum):
@@ -209,6 +230,13 @@ class GivesItself(ArrayDataset):
         return tuple(array[: len(indices)] for array in self.arrays)
 
 
+class TakesTheFirst(ArrayDataset):
+    """Takes as many samples as are asked for, but always the first ones."""
+
+    def take(self, indices: Any) -> Dataset:
+        return super().take(np.arange(len(indices)))
+
+
 class Augments(Samples):
     """Draws from a generator that goes on: a sample is another one each time."""
 
@@ -230,7 +258,7 @@ def _dataset(dataset: Dataset) -> DatasetSubject:
     return DatasetSubject(type(dataset).__name__, dataset)
 
 
-RIGHT = [_optimizer(Momentum), _conv(Direct), _dataset(Samples())]
+RIGHT = [_optimizer(Momentum), _optimizer(Adagrad), _conv(Direct), _dataset(Samples())]
 BROKEN = [
     (_optimizer(NotInPlace), "in_place"),
     (_optimizer(WritesToGradient), "gradients_unchanged"),
@@ -239,6 +267,8 @@ BROKEN = [
     (_optimizer(ForgetsStateOutside), "state"),
     (_optimizer(CannotBeSaved), "state"),
     (_optimizer(Ascends), "descent"),
+    (_optimizer(StandsStill), "descent"),
+    (_optimizer(OneStep), "descent"),
     (_optimizer(OwnLearningRate), "learning_rate"),
     (_optimizer(MovesEverything), "missing_gradients"),
     (_conv(Overwrites), "input_gradient"),
@@ -256,5 +286,6 @@ BROKEN = [
     (_dataset(SharedArray()), "repeats"),
     (_dataset(SortsItsBatches()), "batch"),
     (_dataset(GivesItself(np.ones((5, 2), np.float32))), "batches_are_copies"),
+    (_dataset(TakesTheFirst(np.arange(5))), "moves"),
     (_dataset(Augments()), "repeats"),
 ]

@@ -68,7 +68,7 @@ def measure(backend: Backend, seed: int, data: str | None) -> dict[str, Any]:
         "layers": speed.layers(backend, kernels.LAYERS, LAYER_BATCH),
     }
     precisions = tuple(reversed(backend.precisions))
-    variants = (speed.minidl_on(backend), *speed.PYTORCH)
+    variants = (speed.minidl_on(backend), speed.minidl_on(backend, graph=False), *speed.PYTORCH)
     result |= {"epochs": [epoch(backend, data, precision) for precision in precisions] if data else []}
     result |= speed.steps(variants, SIZES, precisions, wait, partial(_left, end))
     backend.set_precision("float32")
@@ -93,9 +93,9 @@ def card(backend: Backend) -> dict[str, Any]:
 
 
 def epoch(backend: Backend, data: str, precision: str, size: int = 128) -> dict[str, Any]:
-    """Seconds of an epoch of training, copies to the card included: the second, as the first compiles kernels."""
+    """Seconds of an epoch of training on pictures that lie on the card: the second, as the first compiles kernels."""
     backend.set_precision(precision)
-    images = plugins.build("dataset", "utkface", data)
+    images = plugins.build("dataset", "utkface", data).to(backend.name)
     loader = DataLoader(images, size, shuffle=True, drop_last=True)
     training = ours.Training(ours.weights(seed=0), backend.name)
     for _ in range(2):

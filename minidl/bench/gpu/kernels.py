@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from ...backends import Backend
 from ...kernels.conv import Direct, choose, choose_pooled
 from ...kernels.reference import AdamStep
 from ...kernels.window import sliding_window
+from ...nn import functional as F
 from ...ops.conv import conv_spec
+from ...tensor import Tensor, tensor
 from ...testing.kit import distance
 
 Array = Any
@@ -89,7 +92,7 @@ def _fused(backend: Backend, rng: Any, images: Any, weights: Any) -> tuple[str, 
     there = [backend.asarray(array) for array in (x, w, b)]
     y, argmax = algorithm.forward_pooled(*there, spec, pool, True)
     dy = _normal(rng, y.shape)
-    gradients = algorithm.backward_pooled(backend.asarray(dy), *there[:2], y, argmax, spec, pool, True)
+    gradients = algorithm.backward_pooled(backend.asarray(dy), *there[:2], y, argmax, spec, pool, (True, True, True))
     y, argmax, *gradients = (backend.to_numpy(array) for array in (y, argmax, *gradients))
 
     numpy, direct = backends.get("numpy"), Direct(backends.get("numpy"))
@@ -150,12 +153,42 @@ def _sum_to_channels(backend: Backend, rng: Any) -> float:
 
 def _adam(backend: Backend, rng: Any) -> float:
     step = AdamStep(lr=0.01, unbias=1.7, beta1=0.8, beta2=0.999, eps=1e-3, keep=0.99)
-    arrays = [_normal(rng, (700, 33)) for _ in range(3)] + [np.square(_normal(rng, (700, 33)))]
-    there = [backend.asarray(array) for array in arrays]
-    expected = [array.astype(np.float64) for array in arrays]
-    for where, (param, grad, m, v) in ((backend, there), (backends.get("numpy"), expected)):
-        where.adam(param, grad, m, v, step)
-    return _worst(zip(map(backend.to_numpy, there), expected, strict=True))
+    shapes = [(700, 33), *((1 + 13 * i,) for i in range(100))]  # more parameters than one launch takes
+    tensors: Any = [[_normal(rng, shape) for _ in range(3)] + [np.square(_normal(rng, shape))] for shape in shapes]
+    there: Any = [[backend.asarray(array) for array in arrays] for arrays in tensors]
+    expected: Any = [[array.astype(np.float64) for array in arrays] for arrays in tensors]
+    for where, chosen in ((backend, there), (backends.get("numpy"), expected)):
+        where.adam(chosen, step)
+    pairs = zip(chain(*there), chain(*expected), strict=True)
+    return _worst((backend.to_numpy(got), wanted) for got, wanted in pairs)
+
+
+def _loss(call: Callable[[Tensor, Array], Tensor], targets: Callable[[Array], Array]) -> "Kernel":
+    """The check of a loss and of its gradient, for targets that are made from random numbers."""
+
+    def one(backend: Backend, rng: Any) -> float:
+        x, t = _normal(rng, (701, 33)), targets(_normal(rng, (701, 33)))
+
+        def results(where: Backend, x: Array) -> list[Array]:
+            predictions = tensor(where.asarray(x), requires_grad=True)
+            loss = call(predictions, where.asarray(t))
+            loss.backward()
+            return [where.to_numpy(array) for array in (loss.data, predictions.grad)]
+
+        return _worst(zip(results(backend, x), results(backends.get("numpy"), x.astype(np.float64)), strict=True))
+
+    return one
+
+
+def _gather_images(backend: Backend, rng: Any) -> float:
+    pairs = []
+    for shape in ((9, 32, 64, 1), (9, 31, 33, 1), (9, 31, 33, 3)):  # several bytes at once, and one by one
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        indices, mirror = rng.integers(0, len(pixels), 12), rng.random(12) < 0.5
+        there = map(backend.asarray, (pixels, indices, mirror))
+        expected = np.where(mirror[:, None, None, None], pixels[indices, :, ::-1], pixels[indices]) / 255
+        pairs += [(backend.to_numpy(backend.gather_images(*there)), expected)]
+    return _worst(pairs)
 
 
 def _matmul(backend: Backend, rng: Any) -> float:
@@ -164,12 +197,31 @@ def _matmul(backend: Backend, rng: Any) -> float:
     return distance(got, a.astype(np.float64) @ b)
 
 
-OTHERS: dict[str, Callable[[Backend, Any], float]] = {
+def _matmul_in_a_graph(backend: Any, rng: Any) -> float:
+    """The products of a dense layer and its gradients."""
+    x, w, dy = _normal(rng, (100, 600)), _normal(rng, (600, 40)), _normal(rng, (100, 40))
+    with backend.only_recordable():
+        x_there, w_there, dy_there = [backend.asarray(array) for array in (x, w, dy)]
+        products = (x_there, w_there), (dy_there, w_there.T), (x_there.T, dy_there)
+        got = [backend.to_numpy(backend.matmul(*factors)) for factors in products]
+    x, w, dy = (array.astype(np.float64) for array in (x, w, dy))
+    return _worst(zip(got, (x @ w, dy @ w.T, x.T @ dy), strict=True))
+
+
+Kernel = Callable[[Backend, Any], float]
+OTHERS: dict[str, Kernel] = {
     "max pooling": _max_pool,
     "ReLU, backward": _relu_backward,
     "sums over rows": _sum_to_channels,
+    "binary cross-entropy": _loss(F.binary_cross_entropy_with_logits, lambda t: np.float32(t > 0)),
+    "L1 loss": _loss(F.l1_loss, np.asarray),
+    "MSE loss": _loss(F.mse_loss, np.asarray),
+    "Huber loss": _loss(F.huber_loss, np.asarray),
+    "softmax cross-entropy": _loss(F.softmax_cross_entropy, lambda t: t.argmax(axis=1)),
     "Adam": _adam,
+    "pictures of a batch": _gather_images,
     "matrix product": _matmul,
+    "matrix product in a graph": _matmul_in_a_graph,
 }
 
 

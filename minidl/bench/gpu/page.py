@@ -105,7 +105,7 @@ def _reasons(rows: Sequence[Measured]) -> str:
         for row in rows
         for name, reason in row["reasons"].items()
     ]
-    return "\n" + "\n".join(["Not measured:", "", *lines]) + "\n" if lines else ""
+    return "\n" + "\n".join(["Not measured, or not as meant:", "", *lines]) + "\n" if lines else ""
 
 
 def _epochs(epochs: Sequence[Measured]) -> str:
@@ -115,7 +115,7 @@ def _epochs(epochs: Sequence[Measured]) -> str:
     return f"""
 ## An epoch on UTKFace
 
-Training with batches that are copied to the card while it goes on.
+Training on pictures that lie on the card as bytes: each batch is gathered and scaled there.
 
 {markdown(["precision", "batch", "images", "seconds"], rows)}
 """

@@ -94,7 +94,7 @@ def _layer(backend: Backend, size: int, C: int, K: int, batch: int) -> Measured:
         return algorithm.forward_pooled(x, w, b, spec, pool, True)
 
     def backward() -> object:
-        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, needs_dx)
+        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, (needs_dx, True, True))
 
     read = 4 * (prod(shapes[0]) + prod(shapes[1]))
     return {
@@ -123,14 +123,16 @@ class Variant:
     compiles: bool = False
 
 
-def minidl_on(backend: Backend) -> Variant:
-    """minidl's own training."""
+def minidl_on(backend: Backend, graph: bool = True) -> Variant:
+    """minidl's own training, with or without a CUDA graph."""
 
     def make(weights: Any, precision: str) -> Any:
         backend.set_precision(precision)
-        return ours.Training(weights, backend.name)
+        training = ours.Training(weights, backend.name)
+        training.model.static = graph
+        return training
 
-    return Variant("minidl", make)
+    return Variant("minidl" if graph else "minidl, without a CUDA graph", make)
 
 
 def _pytorch(name: str, **options: Any) -> Variant:
@@ -162,7 +164,7 @@ def steps(
     """Seconds of training steps and of inference: by precision, batch size, task and variant, every round.
 
     A variant that fails, does not compute what the first one does, or would compile with less than ``COMPILING`` of
-    the ``left()`` seconds, gets a reason instead.
+    the ``left()`` seconds, gets a reason instead; minidl gets one, too, where it has to do without a CUDA graph.
     """
     weights, found = ours.weights(seed=0), []
     for precision in precisions:
@@ -195,6 +197,9 @@ def _ready(
             reasons[variant.name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             continue
         expected = expected or losses
+        captured = getattr(training, "captured", None)
+        if captured is not None and captured.model.static and not captured.recorded:
+            reasons[variant.name] = f"measured without a CUDA graph: {captured.reason}"
         if np.allclose(losses, expected, rtol=TOLERANCES[precision], atol=0):
             yield variant.name, (training, batch)
         else:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import backends, nn, optim, plugins
+from ...capture import CapturedStep
 from ...random import Generator
 from ...tensor import Tensor, no_grad
 
@@ -39,6 +40,7 @@ class Training:
         self.model.to(backend)
         self.backend = backends.get(backend)
         self.optimizer = optim.Adam(self.model.parameters())
+        self.captured = CapturedStep(self._gradients, self.model)
 
     def put(self, batch: Batch) -> Any:
         """The batch as arrays of the backend."""
@@ -46,17 +48,21 @@ class Training:
         return self.backend.asarray(images), {name: self.backend.asarray(values) for name, values in targets.items()}
 
     def __call__(self, images: Any, targets: dict[str, Any]) -> float:
-        return self.step(images, targets).item()
+        return float(self.backend.to_numpy(self.step(images, targets)))
 
-    def step(self, images: Any, targets: dict[str, Any]) -> Tensor:
+    def step(self, images: Any, targets: dict[str, Any]) -> Any:
         """One step; its loss stays where it was computed."""
+        loss = self.captured(images, targets)
+        self.optimizer.step()
+        return loss
+
+    def _gradients(self, images: Any, targets: dict[str, Any]) -> Any:
         outputs = self.model(Tensor(images))
         loss = F.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
         loss = loss + F.l1_loss(outputs["age"], targets["age"])
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+        return loss.data
 
     def predict(self, images: Any) -> None:
         """Inference on a batch."""

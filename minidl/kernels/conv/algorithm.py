@@ -87,6 +87,10 @@ class ConvAlgorithm(ABC):
         """Whether it has ``forward_pooled`` and ``backward_pooled``, which do bias, ReLU and max pooling as well."""
         return False
 
+    def workspace(self, spec: ConvSpec) -> int:
+        """About how many bytes it takes at its peak besides arguments and results; 0 where nobody has said."""
+        return 0
+
     @abstractmethod
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, Any]:
         """y, and whatever the gradients can use again (None is fine)."""
@@ -114,10 +118,15 @@ def using(*, conv_algorithm: str | None = None, fusion: bool | None = None) -> I
 
     ``conv_algorithm`` is what convolutions that say "auto" use; ``fusion=False`` keeps ``Sequential`` from computing
     convolution, ReLU and max pooling in one pass. Both count in the forward pass, the backward pass follows it.
+    Raises :class:`MinidlError` for what is neither a name nor True or False, and for a name that nobody registered.
 
     >>> with using(conv_algorithm="direct"):
     ...     pass
     """
+    if not isinstance(conv_algorithm, str | None):
+        raise MinidlError(f"conv_algorithm is the name of an algorithm, got {conv_algorithm!r}")
+    if not isinstance(fusion, bool | None):
+        raise MinidlError(f"fusion is True or False, got {fusion!r}")
     if conv_algorithm is not None and conv_algorithm != "auto":
         plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
     before = _choice.algorithm, _choice.fusion
@@ -141,10 +150,20 @@ def fusion_allowed() -> bool:
     return _choice.fusion
 
 
+def chosen() -> tuple[str, bool]:
+    """What :func:`using` says now: the algorithm, and whether there is fusion.
+
+    >>> with using(conv_algorithm="direct"):
+    ...     chosen()
+    ('direct', True)
+    """
+    return _choice.algorithm, _choice.fusion
+
+
 def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     """The algorithm of that name; for "auto" the one of :func:`using`, or the backend's first that supports the sizes.
 
-    Raises :class:`MinidlError` if the algorithm that was asked for cannot do it.
+    Raises :class:`MinidlError` if the algorithm that was asked for cannot do it on this backend, naming those that can.
 
     >>> from minidl import backends
     >>> from minidl.kernels.window import sliding_window
@@ -155,9 +174,20 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     algorithm = next((algorithm for algorithm in algorithms if algorithm.supports(spec)), None)
     if algorithm is None:
         raise MinidlError(
-            f"the algorithm '{algorithms[0].name}' cannot do this convolution of {spec}: use algorithm='auto'"
+            f"the algorithm '{algorithms[0].name}' cannot do this convolution of {spec} on the backend "
+            f"'{backend.name}', which has for it: {', '.join(_able(spec, backend))}"
         )
     return algorithm
+
+
+def _able(spec: ConvSpec, backend: "Backend") -> list[str]:
+    """The names of all algorithms that can do a convolution on a backend."""
+    able = []
+    for name in plugins.names("conv_algorithm"):
+        with contextlib.suppress(Exception):  # a stranger's may raise anything, and is not what was asked for
+            if _instance(name, backend).supports(spec):
+                able.append(name)
+    return able
 
 
 def choose_pooled(name: str, spec: ConvSpec, pool: Window, backend: "Backend") -> ConvAlgorithm | None:

@@ -1,5 +1,6 @@
 """The direct convolution: the definition, one kernel tap at a time."""
 
+from math import prod
 from typing import Any
 
 from ... import plugins
@@ -20,6 +21,12 @@ class Direct(ConvAlgorithm):
     >>> md.nn.functional.conv2d(x, w, algorithm="direct").shape
     (1, 2, 2, 2)
     """
+
+    def workspace(self, spec: ConvSpec) -> int:
+        """The padded images, and what a tap meets (two of them, as one takes the place of another) or its product."""
+        window = spec.window
+        padded = prod(window.padded_size) * spec.C if window.padded else 0
+        return int(spec.dtype.itemsize * spec.N * (padded + window.OH * window.OW * max(2 * spec.C, spec.K)))
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         window = spec.window

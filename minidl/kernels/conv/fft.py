@@ -35,6 +35,12 @@ class FFT(ConvAlgorithm):
     (1, 2, 2, 2)
     """
 
+    def workspace(self, spec: ConvSpec) -> int:
+        """The largest transform several times: itself, what it is made of or into, and both in double precision."""
+        height, width = spec.window.padded_size
+        frequencies = 2 * spec.dtype.itemsize * height * (width // 2 + 1)  # 2: they are complex
+        return int(frequencies * max(7 * spec.N * max(spec.C, spec.K), 4 * spec.C * spec.K))
+
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         window = spec.window
         X, W = self._of_images(pad(self.xp, x, window), spec), self._of_weights(w, spec)

@@ -37,6 +37,10 @@ class Winograd2D(ConvAlgorithm):
         window = spec.window
         return (window.KH, window.KW, window.SH, window.SW) == (3, 3, 1, 1)
 
+    def workspace(self, spec: ConvSpec) -> int:
+        """The 16 numbers of all tiles, of images or outputs, three times: as they are, copied and multiplied."""
+        return int(3 * 16 * spec.dtype.itemsize * (_count(spec) * max(spec.C, spec.K) + spec.C * spec.K))
+
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         A_T, G, B_T = self._matrices(spec)
         M = self._both(B_T, self._input_tiles(x, spec)) @ self._both(G, w)

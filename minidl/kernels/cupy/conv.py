@@ -4,7 +4,7 @@ Fused passes keep a byte for each maximum and nothing else of the convolution's 
 network: on a GPU a training step waits for memory, not for arithmetic.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +37,8 @@ class Gemm(ConvAlgorithm):
         x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
         y = self.xp.empty(spec.output_shape, x.dtype)
         for chunk, part in _chunks(spec):
-            self.xp.dot(self._columns(x[chunk], part), filters, out=y[chunk].reshape(-1, spec.K))
-        if b is not None:
-            y += b
+            product = self.backend.matmul(self._columns(x[chunk], part), filters)
+            self.xp.add(product.reshape(part.output_shape), 0 if b is None else b, out=y[chunk])
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
@@ -51,7 +50,7 @@ class Gemm(ConvAlgorithm):
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
         x, dy, dw = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(dy), self._no_gradient(spec)
         for chunk, part in _chunks(spec):
-            dw += self.xp.dot(self._columns(x[chunk], part).T, dy[chunk].reshape(-1, spec.K))
+            dw += self.backend.matmul(self._columns(x[chunk], part).T, dy[chunk].reshape(-1, spec.K))
         return dw.reshape(spec.window.KH, spec.window.KW, spec.C, spec.K)
 
     def forward_pooled(
@@ -61,23 +60,35 @@ class Gemm(ConvAlgorithm):
         x, b, filters = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
         y, argmax = self._empty_pooled(spec, pool, needs_argmax)
         for chunk, part in _chunks(spec):
-            convolved = self.xp.dot(self._columns(x[chunk], part), filters).reshape(part.output_shape)
+            convolved = self.backend.matmul(self._columns(x[chunk], part), filters).reshape(part.output_shape)
             pooling.pool_into(self.xp, convolved, b, pool, y[chunk], None if argmax is None else argmax[chunk])
         return y, argmax
 
     def backward_pooled(
-        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
-    ) -> tuple[Array | None, Array, Array]:
-        """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
-        x, filters, dw = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec), self._no_gradient(spec)
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        y: Array,
+        argmax: Array,
+        spec: ConvSpec,
+        pool: Window,
+        needs_grad: Sequence[bool],
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        needs_dx, needs_dw, needs_db = needs_grad
+        x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
         dx = self._empty_images(spec) if needs_dx else None
+        dw = self._no_gradient(spec) if needs_dw else None
         through_relu = self.backend.relu_backward(dy, y)
-        for chunk, part in _chunks(spec):
+        for chunk, part in _chunks(spec) if needs_dx or needs_dw else ():
             unpooled = pooling.max_pool_backward(self.xp, through_relu[chunk], argmax[chunk], pool)
-            dw += self.xp.dot(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
+            if dw is not None:
+                dw += self.backend.matmul(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
             if dx is not None:
                 self._spread(unpooled, filters, part, dx[chunk])
-        return dx, dw.reshape(w.shape), self.backend.sum_to_channels(through_relu)
+        db = self.backend.sum_to_channels(through_relu) if needs_db else None
+        return dx, None if dw is None else dw.reshape(w.shape), db
 
     def _columns(self, x: Array, spec: ConvSpec) -> Array:
         """The windows of images as a matrix (N OH OW, KH KW C)."""
@@ -92,7 +103,7 @@ class Gemm(ConvAlgorithm):
     def _spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
         """Write the gradient for the images."""
         window = spec.window
-        columns = self.xp.dot(dy.reshape(-1, spec.K), filters.T)
+        columns = self.backend.matmul(dy.reshape(-1, spec.K), filters.T)
         run = kernel(self.xp, "im2col.cu", name_of("col2im", dy.dtype))
         arguments = (columns, dx, by_value(window), self.xp.int32(spec.C))
         run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)
@@ -139,10 +150,22 @@ class FirstLayer(Gemm):
         return y, argmax
 
     def backward_pooled(
-        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
-    ) -> tuple[Array | None, Array, Array]:
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        y: Array,
+        argmax: Array,
+        spec: ConvSpec,
+        pool: Window,
+        needs_grad: Sequence[bool],
+    ) -> tuple[Array | None, Array | None, Array | None]:
         """As :meth:`Gemm.backward_pooled`. The first layer of a network needs no dx, which is left to it."""
-        dx = super().backward_pooled(dy, x, w, y, argmax, spec, pool, True)[0] if needs_dx else None
+        needs_dx, needs_dw, needs_db = needs_grad
+        only_dx = (True, False, False)
+        dx = super().backward_pooled(dy, x, w, y, argmax, spec, pool, only_dx)[0] if needs_dx else None
+        if not (needs_dw or needs_db):
+            return dx, None, None
         rows, count = w.size // spec.K + 1, parts_of(spec.N * pool.OH * pool.OW)
         parts = self.xp.empty((count, rows * spec.K), spec.dtype)
         name = name_of("weight_gradients", spec.dtype, *_sizes(spec, pool))
@@ -154,7 +177,7 @@ class FirstLayer(Gemm):
         )
         kernel(self.xp, "first_layer.cu", name)((count, -(-spec.K // LANES), spec.C), (LANES, GROUPS), arguments)
         sums = sum_rows(self.xp, parts).reshape(rows, spec.K)
-        return dx, sums[:-1].reshape(w.shape), sums[-1]
+        return dx, sums[:-1].reshape(w.shape) if needs_dw else None, sums[-1] if needs_db else None
 
 
 def _matrix(xp: Any, w: Array, spec: ConvSpec) -> Array:

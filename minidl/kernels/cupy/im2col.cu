@@ -16,21 +16,8 @@ template <typename T> __global__ void im2col(const T* x, T* columns, Window wind
         pixel ? x[((size_t(n) * window.H + h) * window.W + w) * C + c] : T(0);
 }
 
-// dx (N, H, W, C): every pixel adds up the numbers of columns that it was copied to, in the order of their taps.
+// dx (N, H, W, C): every pixel adds up the numbers of columns that it was copied to.
 template <typename T> __global__ void col2im(const T* columns, T* dx, Window window, int C) {
-    const int n = blockIdx.x / window.H, h = blockIdx.x % window.H + window.top;
-    const int column = blockIdx.y * blockDim.x + threadIdx.x;
-    if (column >= window.W * C) return;
-    const int w = column / C + window.left, c = column % C;
-    const int first_row = first_window(h, window.KH, window.SH), first = first_window(w, window.KW, window.SW);
-    const int last_row = last_window(h, window.SH, window.OH), last = last_window(w, window.SW, window.OW);
-    T sum = 0;
-    for (int oh = last_row; oh >= first_row; --oh) {
-        for (int ow = last; ow >= first; --ow) {
-            const int tap = (h - oh * window.SH) * window.KW + w - ow * window.SW;
-            const size_t row = (size_t(n) * window.OH + oh) * window.OW + ow;
-            sum += columns[(row * window.KH * window.KW + tap) * C + c];
-        }
-    }
-    dx[size_t(blockIdx.x) * window.W * C + column] = sum;
+    const int taps = window.KH * window.KW;
+    gather(dx, window, C, [=](size_t row, int tap, int c) { return columns[(row * taps + tap) * C + c]; });
 }

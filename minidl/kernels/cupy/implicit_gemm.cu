@@ -223,17 +223,5 @@ __global__ void __launch_bounds__(256) correlate(const T* x, const T* dy, const 
     Rows<T, UNPOOL> gradients(dy, taps, K, first, start, end, outputs.windows());
     Sums<T> sums = {};
     multiply<TF32, AlongRows<T>>(windows, gradients, (end - start + tile_depth<T> - 1) / tile_depth<T>, sums);
-
-    const Place place = place_in_tile();
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const int row = first_row + place.row + 8 * i;
-        if (row >= rows) continue;
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const int column = first + place.column + 8 * j;
-            const Pack<T, 2> pair = {sums[i][j][0], sums[i][j][1]};
-            if (column < K) write_pack(parts + (size_t(blockIdx.y) * rows + row) * K + column, pair);
-        }
-    }
+    write_tile(parts + size_t(blockIdx.y) * rows * K, sums, first_row, first, rows, K);
 }

@@ -4,6 +4,7 @@ In float32 the products are exact to rounding; at the backend's precision "tf32"
 numbers rounded to 11 bits, and added up in float32.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -15,15 +16,12 @@ from ..conv.algorithm import ConvAlgorithm, ConvSpec
 from ..window import Window
 from .reduce import sum_rows
 from .source import TYPES, by_value, kernel, name_of, packed
+from .tiles import TILE_ROWS, TILE_THREADS, parts_in, tiles_in
 
 Array = Any
 
-TILE_ROWS, TILE_COLUMNS, TILE_THREADS = 128, 64, 256
-"""As in tile.cuh."""
 PACK = 4
 """Numbers that are read at once: channels and filters must be multiples of it."""
-BLOCKS = 512
-"""The weight gradient is cut into about so many: enough for every card, and the same for each, so that sums repeat."""
 LEAST_PIXELS = 256
 """Pixels of the output in a part of the weight gradient, at least."""
 LARGEST = 2**31 - 1
@@ -69,13 +67,22 @@ class ImplicitGemm(ConvAlgorithm):
         return y, argmax
 
     def backward_pooled(
-        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
-    ) -> tuple[Array | None, Array, Array]:
-        """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        y: Array,
+        argmax: Array,
+        spec: ConvSpec,
+        pool: Window,
+        needs_grad: Sequence[bool],
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        needs_dx, needs_dw, needs_db = needs_grad
         through_relu = self.backend.relu_backward(dy, y)
         dx = self._input_gradient(through_relu, argmax, w, spec) if needs_dx else None
-        dw = self._weight_gradient(x, through_relu, argmax, spec)
-        return dx, dw, self.backend.sum_to_channels(through_relu)
+        dw = self._weight_gradient(x, through_relu, argmax, spec) if needs_dw else None
+        return dx, dw, self.backend.sum_to_channels(through_relu) if needs_db else None
 
     def _convolve(
         self,
@@ -95,7 +102,7 @@ class ImplicitGemm(ConvAlgorithm):
         rows = -(-pixels // 8) * 32 if pooled else pixels
         name = name_of("convolve", spec.dtype, self._tensor_cores(spec), pooled, x_taps is not None)
         inputs = (None if array is None else packed(self.xp, array) for array in (x, x_taps, w, b))
-        tiles = -(-rows // TILE_ROWS) * -(-spec.K // TILE_COLUMNS)
+        tiles = tiles_in(rows, spec.K)
         kernel(self.xp, "implicit_gemm.cu", name)((tiles,), (TILE_THREADS,), (*inputs, y, argmax, *_sizes(spec)))
 
     def _input_gradient(self, dy: Array, argmax: Array | None, w: Array, spec: ConvSpec) -> Array:
@@ -110,13 +117,13 @@ class ImplicitGemm(ConvAlgorithm):
         shape = (window.KH, window.KW, spec.C, spec.K)
         if not dy.size:
             return self.xp.zeros(shape, spec.dtype)
-        tiles = -(-prod(shape[:3]) // TILE_ROWS) * -(-spec.K // TILE_COLUMNS)
-        count = max(1, min(BLOCKS // tiles, prod(spec.output_shape[:3]) // LEAST_PIXELS))
+        tiles = tiles_in(prod(shape[:3]), spec.K)
+        count = parts_in(tiles, prod(spec.output_shape[:3]), LEAST_PIXELS)
         parts = self.xp.empty((count, prod(shape)), spec.dtype)
         name = name_of("correlate", spec.dtype, self._tensor_cores(spec), argmax is not None)
         inputs = (None if array is None else packed(self.xp, array) for array in (x, dy, argmax))
         kernel(self.xp, "implicit_gemm.cu", name)((tiles, count), (TILE_THREADS,), (*inputs, parts, *_sizes(spec)))
-        return sum_rows(self.xp, parts).reshape(shape)
+        return sum_rows(self.xp, parts, shape)
 
     def _tensor_cores(self, spec: ConvSpec) -> bool:
         return self.backend.precision == "tf32" and spec.dtype == np.float32

@@ -30,22 +30,11 @@ __global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax,
     if (argmax) argmax[at] = tap;
 }
 
-// The gradient for x: every pixel adds up dy of the windows whose maximum it was, in the order of their taps.
+// The gradient for x: every pixel adds up dy of the windows whose maximum it was.
 template <typename T>
 __global__ void max_pool_backward(const T* dy, const unsigned char* argmax, T* dx, Window window, int C) {
-    const int n = blockIdx.x / window.H, h = blockIdx.x % window.H + window.top;
-    const int column = blockIdx.y * blockDim.x + threadIdx.x;
-    if (column >= window.W * C) return;
-    const int w = column / C + window.left, c = column % C;
-    const int first_row = first_window(h, window.KH, window.SH), first = first_window(w, window.KW, window.SW);
-    const int last_row = last_window(h, window.SH, window.OH), last = last_window(w, window.SW, window.OW);
-    T sum = 0;
-    for (int oh = last_row; oh >= first_row; --oh) {
-        for (int ow = last; ow >= first; --ow) {
-            const size_t at = ((size_t(n) * window.OH + oh) * window.OW + ow) * C + c;
-            const int tap = (h - oh * window.SH) * window.KW + w - ow * window.SW;
-            if (argmax[at] == tap) sum += dy[at];
-        }
-    }
-    dx[size_t(blockIdx.x) * window.W * C + column] = sum;
+    gather(dx, window, C, [=](size_t row, int tap, int c) {
+        const size_t at = row * C + c;
+        return argmax[at] == tap ? dy[at] : T(0);
+    });
 }

@@ -23,15 +23,16 @@ def parts_of(rows: int) -> int:
     return max(1, min(rows // LEAST_ROWS, MOST_PARTS))
 
 
-def sum_rows(xp: Any, x: Array) -> Array:
-    """The sum (columns,) of a matrix (rows, columns) over its rows."""
+def sum_rows(xp: Any, x: Array, shape: tuple[int, ...] = ()) -> Array:
+    """The sum (columns,) of a matrix (rows, columns) over its rows, as an array of ``shape`` if there is one."""
     parts = parts_of(len(x))
-    return _sum_parts(xp, x, parts) if parts == 1 else _sum_parts(xp, _sum_parts(xp, x, parts), 1)
+    if parts > 1:
+        x = _sum_parts(xp, x, xp.empty((parts, x.shape[1]), x.dtype), parts)
+    return _sum_parts(xp, x, xp.empty(shape or x.shape[1:], x.dtype), 1)
 
 
-def _sum_parts(xp: Any, x: Array, parts: int) -> Array:
+def _sum_parts(xp: Any, x: Array, sums: Array, parts: int) -> Array:
     rows, columns = x.shape
-    sums = xp.empty((parts, columns), x.dtype)
     run = kernel(xp, "reduce.cu", name_of("sum_rows", x.dtype))
     run((-(-columns // LANES), parts), (LANES, GROUPS), (x, sums, xp.int64(rows), xp.int32(columns)))
-    return sums if parts > 1 else sums[0]
+    return sums

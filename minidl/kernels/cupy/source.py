@@ -7,8 +7,9 @@ speed depends on it, over sizes: what is launched is a name such as ``max_pool<f
 import dataclasses
 import functools
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,13 +55,14 @@ def kernel(xp: Any, file: str, name: str) -> Any:
     return launch
 
 
-def name_of(template: str, dtype: Any, *sizes: int) -> str:
-    """The full name of a kernel.
+def name_of(template: str, dtype: Any, *parameters: int | str) -> str:
+    """The full name of a kernel; its parameters besides the dtype are sizes, switches and names of types.
 
-    >>> name_of("convolve", np.float32, 3, 3)
-    'convolve<float, 3, 3>'
+    >>> name_of("convolve", np.float32, 3, True), name_of("mean_loss", np.float64, "L1Loss")
+    ('convolve<float, 3, 1>', 'mean_loss<double, L1Loss>')
     """
-    return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *(str(int(size)) for size in sizes)))}>"
+    words = (parameter if isinstance(parameter, str) else str(int(parameter)) for parameter in parameters)
+    return f"{template}<{', '.join((TYPES[np.dtype(dtype)], *words))}>"
 
 
 def packed(xp: Any, array: Array) -> Array:
@@ -72,6 +74,28 @@ def packed(xp: Any, array: Array) -> Array:
 def by_value(window: Window) -> NDArray[Any]:
     """A window as an argument of a kernel: CuPy passes a NumPy array of one element by value."""
     return np.array(dataclasses.astuple(window), WINDOW)
+
+
+class Struct(np.ndarray[Any, Any]):
+    """A struct with pointers in it, as an argument of a kernel by value, and the arrays that they lead to.
+
+    >>> layout = np.dtype([("arrays", np.uintp, 4), ("sizes", np.int64, 4)])
+    >>> Struct.of(layout, arrays=[], sizes=[7, 8])["sizes"]
+    Struct([[7, 8, 0, 0]])
+    """
+
+    pointers: Mapping[str, Sequence[Array]]
+
+    @classmethod
+    def of(cls, layout: np.dtype[Any], **fields: Sequence[Any]) -> Self:
+        """A struct from the first values of its fields: arrays of the device where these are of np.uintp, else numbers.
+        The others are 0."""
+        struct = np.zeros(1, layout).view(cls)
+        struct.pointers = {field: values for field, values in fields.items() if layout[field].base == np.uintp}
+        for field, values in fields.items():
+            numbers = [array.data.ptr for array in values] if field in struct.pointers else values
+            struct[field].reshape(-1)[: len(values)] = numbers
+        return struct
 
 
 def in_blocks(rows: int, columns: int) -> tuple[tuple[int, int], tuple[int]]:

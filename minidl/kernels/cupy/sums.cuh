@@ -1,8 +1,13 @@
 // Sums in a block of 32 x 8 threads: so many columns side by side, and groups of threads that share the rows of each.
+// Each group is a warp.
 #ifndef MINIDL_SUMS
 #define MINIDL_SUMS
 
 constexpr int LANES = 32, GROUPS = 8;
+
+__device__ inline long long number_of_thread() {
+    return ((long long)blockIdx.x * GROUPS + threadIdx.y) * LANES + threadIdx.x;
+}
 
 // The sum over the groups, one after another, for the threads of group 0. All threads of the block must call it.
 template <typename T> __device__ inline T sum_over_groups(T sum) {
@@ -14,5 +19,22 @@ template <typename T> __device__ inline T sum_over_groups(T sum) {
     __syncthreads();  // before the next call writes to sums
     return sum;
 }
+
+// The sum over the lanes of a group, and the largest number, for each of them.
+template <typename T> __device__ inline T sum_over_lanes(T sum) {
+    for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffff, sum, distance);
+    return sum;
+}
+
+template <typename T> __device__ inline T largest_of_lanes(T largest) {
+    for (int distance = LANES / 2; distance > 0; distance /= 2) {
+        const T other = __shfl_xor_sync(0xffffffff, largest, distance);
+        largest = other > largest ? other : largest;
+    }
+    return largest;
+}
+
+// The sum over all threads of a block, for the first of them. All must call it.
+template <typename T> __device__ inline T sum_over_block(T sum) { return sum_over_lanes(sum_over_groups(sum)); }
 
 #endif

@@ -180,4 +180,27 @@ __device__ inline void multiply(LeftSource& left, RightSource& right, int steps,
     }
 }
 
+// Write a tile's numbers to their places in a matrix (rows, columns), two at once where these start at even numbers.
+template <typename T>
+__device__ inline void write_tile(T* matrix, const Sums<T>& sums, int first_row, int first_column, int rows,
+                                  int columns) {
+    const Place place = place_in_tile();
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const int row = first_row + place.row + 8 * i;
+        if (row >= rows) continue;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const int column = first_column + place.column + 8 * j;
+            T* to = matrix + size_t(row) * columns + column;
+            if (columns % 2 == 0) {
+                if (column < columns) write_pack(to, Pack<T, 2>{sums[i][j][0], sums[i][j][1]});
+            } else {
+                if (column < columns) to[0] = sums[i][j][0];
+                if (column + 1 < columns) to[1] = sums[i][j][1];
+            }
+        }
+    }
+}
+
 #endif

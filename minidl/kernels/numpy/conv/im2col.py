@@ -28,6 +28,11 @@ COLUMNS_BYTES = 1 << 20
 class Im2col(PerChunk):
     """Rows of windows times a matrix of weights."""
 
+    def scratch_size(self, images: int, spec: ConvSpec) -> int:
+        """The columns of a strip, and a product of the size of the weights."""
+        window, first = spec.window, _strips(spec)[0]
+        return window.KH * window.KW * spec.C * (len(range(window.OH)[first]) * window.OW + spec.K)
+
     def filters(self, w: Array, spec: ConvSpec) -> Array:
         """The weights as a matrix (KH KW C, K)."""
         return w.reshape(-1, spec.K)

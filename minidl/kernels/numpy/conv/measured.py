@@ -18,7 +18,7 @@ WEIGHTS = (4.0, 4.0, 4.0, 1.0, 1.0, 0.5)
 """How much it counts that a size is twice as large."""
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)  # images of ever new sizes must not fill the memory
 def ranking(spec: ConvSpec) -> tuple[str, ...]:
     """The algorithms of the table, best first for a convolution like this one; then "direct", which can do anything.
 

@@ -12,6 +12,7 @@ then the odd ones), and what pooling reads together lies together.
 
 import itertools
 from abc import abstractmethod
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -46,6 +47,19 @@ class PerChunk(ConvAlgorithm):
 
     def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
         return not pool.padded and pool.KH * pool.KW <= 256  # the number of a tap is a byte
+
+    def workspace(self, spec: ConvSpec) -> int:
+        """The partial sums of the weight gradient, and what every thread keeps while it is at a few images."""
+        parts = _parts(spec)
+        chunks = [chunk.stop - chunk.start for part in parts for chunk in part]
+        images, busy = max(chunks, default=0), min(threads.get_num_threads(), len(chunks))
+        padded = images * prod(spec.window.padded_size) * spec.C if spec.window.padded else 0
+        kept = busy * (padded + self.scratch_size(images, spec))
+        return int(spec.dtype.itemsize * (len(parts) * prod(_weights(spec)) + kept))
+
+    @abstractmethod
+    def scratch_size(self, images: int, spec: ConvSpec) -> int:
+        """How many numbers a thread keeps in scratch memory while it is at so many images."""
 
     @abstractmethod
     def filters(self, w: Array, spec: ConvSpec) -> Array:
@@ -122,29 +136,47 @@ class PerChunk(ConvAlgorithm):
         return y, argmax
 
     def backward_pooled(
-        self, dy: Array, x: Array, w: Array, y: Array, argmax: Array, spec: ConvSpec, pool: Window, needs_dx: bool
-    ) -> tuple[Array | None, Array, Array]:
-        """The gradients for x (None if nobody needs it), w and b, given what :meth:`forward_pooled` gave."""
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        y: Array,
+        argmax: Array,
+        spec: ConvSpec,
+        pool: Window,
+        needs_grad: Sequence[bool],
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        needs_dx, needs_dw, needs_db = needs_grad
         parts, columns = _parts(spec), by_phase(spec.window.OW, pool.SW)
-        sums, bias_sums = (memory.zeros((len(parts), *shape), dy.dtype) for shape in (_weights(spec), (spec.K,)))
         dx = _empty_padded(spec) if needs_dx else None
-        filters = self.filters(w, spec)
+        dw = memory.zeros((len(parts), *_weights(spec)), dy.dtype) if needs_dw else None
+        db = memory.zeros((len(parts), spec.K), dy.dtype) if needs_db else None
+        filters: Any = self.filters(w, spec) if needs_dx else None
 
         def add_up(part: int) -> None:
             for chunk in parts[part]:
                 through_relu = keep_where(y[chunk] > 0, dy[chunk])
-                bias_sums[part] += sum_rows(through_relu)
+                if db is not None:
+                    db[part] += sum_rows(through_relu)
+                if dx is None and dw is None:
+                    continue
                 whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
                 if not pool.covers_once:  # some pixels are under no window, or add up what several give
                     whole[...] = 0
                 unpool_taps(through_relu, argmax[chunk], _taps(whole, pool, columns), pool.overlaps)
                 gradient = self.gradient(whole, spec)
-                self.correlate(pad(np, x[chunk], spec.window), gradient, spec, sums[part], columns)
+                if dw is not None:
+                    self.correlate(pad(np, x[chunk], spec.window), gradient, spec, dw[part], columns)
                 if dx is not None:
                     self.spread(gradient, filters, spec, dx[chunk], columns)
 
         threads.for_each(add_up, range(len(parts)), spec.flops)
-        return (None if dx is None else dx[spec.window.inside]), sums.sum(axis=0), bias_sums.sum(axis=0)
+        return (
+            None if dx is None else dx[spec.window.inside],
+            None if dw is None else dw.sum(axis=0),
+            None if db is None else db.sum(axis=0),
+        )
 
 
 def by_phase(length: int, stride: int) -> Columns:

@@ -30,6 +30,10 @@ class Shifted(PerChunk):
     def supports(self, spec: ConvSpec) -> bool:
         return super().supports(spec) and (spec.window.SH, spec.window.SW) == (1, 1)
 
+    def scratch_size(self, images: int, spec: ConvSpec) -> int:
+        """Rows as wide as the image: sum, product and gradient of the outputs, and a product for the pixels."""
+        return spec.window.OH * spec.window.padded_size[1] * (3 * spec.K + spec.C)
+
     def filters(self, w: Array, spec: ConvSpec) -> Array:
         """The weights as they are."""
         return w

@@ -52,6 +52,12 @@ class Winograd(PerChunk):
         window = spec.window
         return super().supports(spec) and (window.KH, window.SH, window.SW) == (TAPS, 1, 1)
 
+    def scratch_size(self, images: int, spec: ConvSpec) -> int:
+        """At the six points: products, taps side by side, rows and their sums; and dU and dw."""
+        KW = spec.window.KW
+        rows = images * -(-spec.window.OH // OUTPUTS) * spec.window.OW
+        return POINTS * rows * (spec.K + (KW + 2) * spec.C) + (POINTS + TAPS) * KW * spec.C * spec.K
+
     def filters(self, w: Array, spec: ConvSpec) -> Array:
         """U (6, KW C, K)"""
         _, G, _ = transforms(OUTPUTS, TAPS, spec.dtype, AT)

@@ -1,0 +1,192 @@
+"""Training steps as CUDA graphs: the forward and the backward pass of a whole step are launched at once.
+
+Of a step, everything up to the gradients is recorded; the optimizer updates as ever, so that learning rates, schedules,
+clipping and optimizers of one's own need not know of it. See :mod:`minidl.kernels.cupy.graph`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import backends, nested, random
+from .kernels.conv.algorithm import chosen
+from .kernels.cupy.graph import Recorder
+from .nn import Module
+
+Array = Any
+Compute = Callable[[Any, Any], Array]
+
+
+class CapturedStep:
+    """``compute(inputs, targets)``, which gives an array and leaves the gradients of a model: the same, but faster.
+
+    The second of two batches alike is computed and recorded; from then on, batches of these shapes are copied to where
+    its arrays lie, and the recorded work is launched. A launch must give the array and the gradients of that batch bit
+    for bit, or nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever. Parameters that
+    are frozen, arrays that are replaced, layers in another mode, another precision or algorithm and other values of
+    ``depends_on()`` lead to a new recording. While there are hooks, or a profiler, every step is computed.
+
+    Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with graphs:
+    ``reason`` says why a step is not recorded. ``compute`` forgets the gradients of before. It may change the model,
+    but no other tensors, and draw numbers from ``minidl.random.default_rng``, but from no other generator.
+
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> step = CapturedStep(lambda inputs, targets: inputs + targets, nn.Dense(1, 1))
+    >>> step(np.ones(2), np.ones(2)), step.reason
+    (array([2., 2.]), "the backend 'numpy' has no graphs")
+    """
+
+    def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], Any] = tuple) -> None:
+        self.compute, self.model, self.depends_on = compute, model, depends_on
+        self.reason: str | None = None
+        self._backend: backends.Backend | None = None
+        self._last: Any = None
+        self._recording: _Recording | None = None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether there is a graph."""
+        return self._recording is not None
+
+    def __call__(self, inputs: Any, targets: Any) -> Array:
+        self._look_where_the_model_is()
+        circumstances = self._circumstances(inputs, targets) if self.reason is None else None
+        if circumstances is None:
+            return self.computed(inputs, targets)
+        if self._recording is not None and self._recording.circumstances == circumstances:
+            return self._recording.launch(inputs, targets)
+        alike, self._last = circumstances == self._last, circumstances
+        return self._record(inputs, targets) if alike else self.computed(inputs, targets)
+
+    def computed(self, inputs: Any, targets: Any) -> Array:
+        """The step without a graph; for a static model to the same bits, so that a resumed run repeats."""
+        backend = _backend_of(self.model)
+        if not self.model.static or not isinstance(backend, backends.DeviceBackend):
+            return self.compute(inputs, targets)
+        with backend.only_recordable():
+            return self.compute(inputs, targets)
+
+    def _look_where_the_model_is(self) -> None:
+        backend = _backend_of(self.model)
+        if backend is self._backend:
+            return
+        self._backend, self._recording, self.reason = backend, None, None
+        if not backend.has_graphs:
+            self.reason = f"the backend '{backend.name}' has no graphs"
+        elif not self.model.static:
+            self.reason = f"{type(self.model).__name__} does not say that it is static"
+
+    def _record(self, inputs: Any, targets: Any) -> Array:
+        """What the step gives; records it on the way, or says in ``reason`` why that is not possible."""
+        self._recording = None
+        recorder = Recorder(_backend_of(self.model))
+        fixed = nested.map_leaves(lambda array: array.copy(), (inputs, targets))
+        before = _State(self.model)
+        values = recorder.run(lambda: self.compute(*fixed))
+        after, drawn = _State(self.model), random.default_rng.state
+        self.reason = recorder.obstacle
+        if self.reason is None:
+            before.rewind()
+            try:
+                recorded = recorder.record(lambda: self.compute(*fixed))
+                recorder.launch()
+            except Exception as error:  # CuPy and CUDA may refuse anything, and the step is computed already
+                self.reason = f"{type(error).__name__}: {error}"
+            else:
+                self._keep(_Recording(recorder, fixed, recorded, _State(self.model)), values, after)
+            random.default_rng.state = drawn
+        if self._recording is None:
+            after.restore()
+            return values
+        return self._recording.values
+
+    def _keep(self, recording: "_Recording", values: Array, after: "_State") -> None:
+        """The recording, if a launch of it gave what the same step gave before."""
+        if _bits(recording.values) == _bits(values) and _bits(recording.state.contents) == _bits(after.contents):
+            recording.circumstances = self._circumstances(*recording.fixed)
+            self._recording = recording
+        else:
+            self.reason = "a launch of the recorded step does not give what the step gives"
+
+    def _circumstances(self, inputs: Any, targets: Any) -> Any:
+        """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step."""
+        modules, tensors = self.model.parts()
+        if any(module.has_hooks for module in modules):
+            return None
+        return (
+            nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets)),
+            [(_Same(tensor.data), tensor.requires_grad) for tensor in tensors],
+            [module.training for module in modules],
+            tensors[0].backend.precision,
+            chosen(),
+            self.depends_on(),
+        )
+
+
+class _State:
+    """What a step changes in a model: gradients, and buffers such as running means."""
+
+    def __init__(self, model: Module) -> None:
+        _, tensors = model.parts()
+        self.gradients = [(tensor, tensor.grad) for tensor in tensors if tensor.requires_grad]
+        self.buffers = [(tensor, tensor.data, tensor.data.copy()) for tensor in tensors if not tensor.requires_grad]
+
+    @property
+    def contents(self) -> list[Array]:
+        return [gradient for _, gradient in self.gradients] + [copy for *_, copy in self.buffers]
+
+    def restore(self) -> None:
+        self.rewind()
+        for tensor, gradient in self.gradients:
+            tensor.grad = gradient
+
+    def rewind(self) -> None:
+        """The buffers as they were, and no gradients, so that none is recorded to which others are added."""
+        for tensor, data, copy in self.buffers:
+            tensor.data = data
+            data[...] = copy
+        for tensor, _ in self.gradients:
+            tensor.grad = None
+
+
+@dataclass
+class _Recording:
+    """A graph, the memory that it reads and writes, and for what it holds."""
+
+    recorder: Recorder
+    fixed: tuple[Any, Any]
+    values: Array
+    state: _State
+    circumstances: Any = None
+
+    def launch(self, inputs: Any, targets: Any) -> Array:
+        """The step on another batch: its values, valid until the next launch."""
+        for fixed, array in zip(nested.leaves(self.fixed), nested.leaves((inputs, targets)), strict=True):
+            fixed[...] = array
+        self.recorder.launch()
+        for tensor, gradient in self.state.gradients:
+            tensor.grad = gradient
+        return self.values
+
+
+class _Same:
+    """Equal to itself alone; keeps an array alive, so that no other one takes its place in memory."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.array is other.array
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _backend_of(model: Module) -> Any:
+    return next(tensor for _, tensor in model._named_tensors()).backend
+
+
+def _bits(values: Any) -> list[bytes]:
+    """The bytes of all arrays; None counts as no array."""
+    arrays = (array for array in nested.leaves(values) if array is not None)
+    return [backends.to_host(array).tobytes() for array in arrays]

@@ -1,0 +1,78 @@
+"""Losses and their gradients, each in one pass: see loss.cu."""
+
+from typing import Any
+
+from .reduce import GROUPS, LANES, parts_of
+from .source import kernel, name_of
+
+Array = Any
+
+LOSSES = ("BinaryCrossEntropyWithLogits", "L1Loss", "MSELoss", "HuberLoss")
+"""What loss.cu has of :mod:`minidl.ops.loss`, under the same names."""
+
+
+def supports(loss: Any) -> bool:
+    """Whether there is a kernel for an elementwise loss: for its very class, as a subclass may compute something else.
+
+    >>> supports("no loss")
+    False
+    """
+    cls = type(loss)  # known by its name: ops are made of kernels, not kernels of ops
+    return cls.__module__ == "minidl.ops.loss" and cls.__name__ in LOSSES
+
+
+def mean_loss(xp: Any, loss: Any, a: Array, b: Array) -> Array:
+    """As :meth:`ReferenceKernels.mean_loss` defines it."""
+    run = _kernel_of(xp, "mean_loss", loss, a)
+    parts = xp.empty(parts_of(a.size // LANES), a.dtype)
+    arguments = (*map(xp.ascontiguousarray, (a, b)), parts, _delta(loss, a), xp.int64(a.size))
+    run(parts.shape, (LANES, GROUPS), arguments)
+    return _added_up(xp, parts)
+
+
+def mean_loss_backward(xp: Any, loss: Any, a: Array, b: Array, dy: Array) -> Array:
+    """The gradient for a, as :meth:`ReferenceKernels.mean_loss_backward` defines it."""
+    run = _kernel_of(xp, "mean_loss_backward", loss, a)
+    da = xp.empty(a.shape, a.dtype)
+    arguments = (*map(xp.ascontiguousarray, (a, b, dy)), da, _delta(loss, a), xp.int64(a.size))
+    run((-(-a.size // (LANES * GROUPS)),), (LANES, GROUPS), arguments)
+    return da
+
+
+def softmax_cross_entropy(xp: Any, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
+    """As :meth:`ReferenceKernels.softmax_cross_entropy` defines it; what is saved is two numbers a row besides."""
+    N, classes = logits.shape
+    logits, labels = xp.ascontiguousarray(logits), xp.ascontiguousarray(labels, xp.int64)
+    maxima, log_sums = xp.empty(N, logits.dtype), xp.empty(N, logits.dtype)
+    parts = xp.empty(min(parts_of(logits.size // LANES), -(-N // GROUPS)), logits.dtype)
+    run = kernel(xp, "loss.cu", name_of("softmax_cross_entropy", logits.dtype))
+    run(parts.shape, (LANES, GROUPS), (logits, labels, maxima, log_sums, parts, xp.int64(N), xp.int64(classes)))
+    return _added_up(xp, parts), (logits, labels, maxima, log_sums)
+
+
+def softmax_cross_entropy_backward(xp: Any, saved: tuple[Array, ...], dy: Array) -> Array:
+    """The gradient for the logits, as :meth:`ReferenceKernels.softmax_cross_entropy_backward` defines it."""
+    logits = saved[0]
+    N, classes = logits.shape
+    dx = xp.empty(logits.shape, logits.dtype)
+    run = kernel(xp, "loss.cu", name_of("softmax_cross_entropy_backward", logits.dtype))
+    run((-(-N // GROUPS),), (LANES, GROUPS), (*saved, xp.ascontiguousarray(dy), dx, xp.int64(N), xp.int64(classes)))
+    return dx
+
+
+def _kernel_of(xp: Any, name: str, loss: Any, a: Array) -> Any:
+    return kernel(xp, "loss.cu", name_of(name, a.dtype, type(loss).__name__))
+
+
+def _delta(loss: Any, a: Array) -> Any:
+    return a.dtype.type(getattr(loss, "delta", 0))
+
+
+def _added_up(xp: Any, parts: Array) -> Array:
+    """The sum of parts, a 0-d array."""
+    if parts.size == 1:
+        return parts.reshape(())
+    loss = xp.empty((), parts.dtype)
+    run = kernel(xp, "loss.cu", name_of("add_up", parts.dtype))
+    run((1,), (LANES, GROUPS), (parts, loss, xp.int32(parts.size)))
+    return loss

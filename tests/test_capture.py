@@ -1,0 +1,400 @@
+"""Recorded training steps, on the emulated GPU and on a real one: the same bits as steps that are computed."""
+
+import re
+import shutil
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import backends, nn, optim
+from minidl.data import ArrayDataset, DataLoader
+from minidl.errors import MinidlError
+from minidl.kernels.cupy.graph import CaptureError, Recorder
+from minidl.profiler import Profiler
+from minidl.train import Totals
+
+from .test_backends import gpu_problem
+
+F = nn.functional
+EMULATED = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
+GPU = pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))
+SAMPLES, BATCH = 14, 4
+
+
+@pytest.fixture(params=[pytest.param("emulated", marks=EMULATED), pytest.param("cupy", marks=[GPU, pytest.mark.gpu])])
+def device(request: pytest.FixtureRequest) -> Any:
+    return backends.get(request.param)
+
+
+class Network(nn.Sequential):
+    static = True
+
+
+def network() -> Network:
+    rng = md.Generator(0)
+    return Network(
+        nn.Conv2D(1, 4, 3, rng=rng),
+        nn.ReLU(),
+        nn.MaxPooling2D(2),
+        nn.Conv2D(4, 8, 3, rng=rng),
+        nn.ReLU(),
+        nn.MaxPooling2D(2),
+        nn.Flatten(),
+        nn.Dense(8, 6, rng=rng),
+        nn.BatchNorm(6),
+        nn.ReLU(),
+        nn.Dense(6, 1, rng=rng),
+    )
+
+
+def data() -> ArrayDataset:
+    rng = np.random.default_rng(0)
+    return ArrayDataset(
+        rng.random((SAMPLES, 12, 12, 1), np.float32), rng.integers(0, 2, (SAMPLES, 1)).astype(np.float32)
+    )
+
+
+def accuracy(outputs: Any, targets: Any) -> Any:
+    return ((outputs > 0) == (targets > 0.5)).mean()
+
+
+def trainer(
+    device: Any, model: nn.Module | None = None, loss: Any = F.binary_cross_entropy_with_logits, recording: bool = True
+) -> md.Trainer:
+    """A trainer; ``recording=False``: one that computes every step, with the same kernels."""
+    model = (network() if model is None else model).to(device.name)
+    optimizer = optim.Adam(model.parameters(), lr=optim.cosine(0.01, steps=12))
+    one = md.Trainer(model, loss, optimizer, {"accuracy": accuracy})
+    if not recording:
+        one.captured._record = one.captured.computed  # type: ignore[method-assign]
+    return one
+
+
+def loader() -> DataLoader:
+    return DataLoader(data(), BATCH, shuffle=True)
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with every launch of a graph."""
+    counted: list[int] = []
+    launch = Recorder.launch
+    monkeypatch.setattr(Recorder, "launch", lambda self: counted.append(1) or launch(self))
+    return counted
+
+
+def test_recorded_steps_give_the_bits_of_computed_ones(device: Any, launches: list[int]) -> None:
+    """With a schedule, running means, batches of two sizes and validation in between."""
+    results = []
+    for recording in (True, False):
+        one = trainer(device, recording=recording)
+        one.fit(loader(), loader(), epochs=3)
+        results.append(one)
+        assert one.captured.reason is None
+        assert one.captured.recorded == recording
+    recorded, computed = results
+    # Three whole batches an epoch, of which the first is computed; the rest is another shape.
+    assert len(launches) == 3 * (SAMPLES // BATCH) - 1
+    assert recorded.history == computed.history
+    before, after = recorded.model.state_dict(), computed.model.state_dict()
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, after[name], err_msg=name)
+
+
+def test_a_recorded_step_copies_the_batch_and_nothing_else(device: Any, launches: list[int]) -> None:
+    if not hasattr(device, "to_device"):
+        pytest.skip("only the emulated GPU counts copies")
+    one = trainer(device)
+    batch = [device.asarray(array) for array in data().batch(np.arange(BATCH))]
+    for _ in range(2):
+        one.train_step(*batch)
+    before = device.to_device, device.to_host
+    for _ in range(2):
+        one.train_step(*batch)
+    assert len(launches) == 3
+    assert (device.to_device, device.to_host) == before
+
+
+def steps(one: md.Trainer, count: int) -> list[bytes]:
+    """The weights after every one of some steps, on one batch."""
+    found = []
+    for _ in range(count):
+        one.train_step(*data().batch(np.arange(BATCH)))
+        found.append(b"".join(value.tobytes() for value in one.model.state_dict().values()))
+    return found
+
+
+def change_nothing(one: md.Trainer) -> None:
+    pass
+
+
+def freeze(one: md.Trainer) -> None:
+    one.model.parameters()[0].requires_grad = False
+
+
+def evaluate_a_layer(one: md.Trainer) -> None:
+    one.model[8].eval()  # type: ignore[index]
+
+
+def replace(one: md.Trainer) -> None:
+    one.model.load_state_dict({name: value / 2 for name, value in one.model.state_dict().items()})
+
+
+def in_tf32(one: md.Trainer) -> None:
+    backend = one.model.parameters()[0].backend
+    if "tf32" not in backend.precisions:
+        pytest.skip("this card has no tensor cores for TF32")
+    backend.set_precision("tf32")
+
+
+@pytest.mark.parametrize("change", [change_nothing, freeze, evaluate_a_layer, replace, in_tf32])
+def test_a_change_of_the_model_leads_to_a_new_recording(
+    change: Callable[[md.Trainer], None], device: Any, launches: list[int]
+) -> None:
+    found = []
+    try:
+        for recording in (True, False):
+            one = trainer(device, recording=recording)
+            steps(one, 3)
+            change(one)
+            found.append(steps(one, 3))
+            device.set_precision("float32")
+    finally:
+        device.set_precision("float32")
+    assert found[0] == found[1]
+    assert len(launches) == (5 if change is change_nothing else 4)
+
+
+class Watched(Network):
+    """A model that is not what it says."""
+
+    def __init__(self, watch: Callable[[md.Tensor], md.Tensor]) -> None:
+        super().__init__(*network())
+        self.watch = watch
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return self.watch(super().forward(x))
+
+
+def reads_a_number(y: md.Tensor) -> md.Tensor:
+    return y * y.sum().item()
+
+
+def brings_a_number(y: md.Tensor) -> md.Tensor:
+    return y * md.tensor(np.ones((BATCH, 1), np.float32), backend=y.backend.name)
+
+
+def waits(y: md.Tensor) -> md.Tensor:
+    y.backend.synchronize()
+    return y
+
+
+def draws_a_number(y: md.Tensor) -> md.Tensor:
+    return y * float(md.random.default_rng.random(()))
+
+
+class Counts:
+    """Another number in every step: 1, 2, 3 ..."""
+
+    def __init__(self, use: Callable[[md.Tensor, int], md.Tensor]) -> None:
+        self.use, self.count = use, 0
+
+    def __call__(self, y: md.Tensor) -> md.Tensor:
+        self.count += 1
+        return self.use(y, self.count)
+
+
+def test_what_cannot_be_recorded_is_computed_and_said(device: Any) -> None:
+    reasons = {
+        reads_a_number: r"an array of shape \(\) is read on the host",
+        brings_a_number: r"an array of shape \(4, 1\) is copied from the host to the device",
+        waits: "cudaErrorStreamCaptureUnsupported",
+        draws_a_number: "a launch of the recorded step does not give what the step gives",
+    }
+    for watch, reason in reasons.items():
+        found = []
+        for recording in (True, False):
+            md.seed(3)
+            one = trainer(device, Watched(watch), recording=recording)
+            found.append(steps(one, 4))
+            assert not one.captured.recorded
+            assert re.search(reason if recording else "^None", str(one.captured.reason)), one.captured.reason
+        assert found[0] == found[1], "steps are what they would have been"
+
+
+def test_cublas_cannot_be_recorded(device: Any) -> None:
+    model = nn.Dense(3, 1)
+    model.static = True
+    one = trainer(device, model)
+    for _ in range(3):
+        one.train_step(np.ones((2, 5, 3), np.float32), np.ones((2, 5, 1), np.float32))
+    assert re.match("NotImplementedError: .*cuBLAS", one.captured.reason or ""), one.captured.reason
+
+
+@pytest.mark.parametrize("use", [lambda y, n: y + n, lambda y, n: y + n * (y - y.detach())], ids=["value", "slope"])
+def test_a_launch_must_give_the_loss_and_the_gradients(use: Any, device: Any) -> None:
+    """A loss that changes from step to step and its gradients do not, and the other way round."""
+    counts = Counts(use)
+    one = trainer(device, loss=lambda outputs, targets: counts(outputs.sum()))
+    steps(one, 3)
+    assert one.captured.reason == "a launch of the recorded step does not give what the step gives"
+
+
+class Remembers(Network):
+    """A model with a buffer that it replaces."""
+
+    def __init__(self) -> None:
+        super().__init__(*network())
+        self.last = nn.Buffer(np.zeros((), np.float32))
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        y = super().forward(x)
+        self.last.data = y.data.sum()
+        return y
+
+
+def test_a_model_that_replaces_a_buffer_is_never_alike(device: Any, launches: list[int]) -> None:
+    one = trainer(device, Remembers())
+    steps(one, 4)
+    assert (one.captured.reason, launches) == (None, [])
+
+
+def test_another_loss_metric_or_algorithm_is_noticed(device: Any, launches: list[int]) -> None:
+    found = []
+    for recording in (True, False):
+        one = trainer(device, recording=recording)
+        steps(one, 3)
+        one.loss = lambda outputs, targets: F.mse_loss(outputs, targets)
+        steps(one, 3)
+        one.metrics["least"] = lambda outputs, targets: outputs.min()
+        with pytest.raises(MinidlError, match="the metrics became loss, accuracy, least in the middle of an epoch"):
+            steps(one, 1)
+        one.totals = Totals()
+        steps(one, 3)
+        with md.using(fusion=False):
+            found.append((steps(one, 3), one.totals.state_dict()))
+    assert found[0] == found[1]
+    assert len(launches) == 2 + 2 + 3 + 2  # the step that fails is the first of a kind
+
+
+def test_gradients_that_add_up_are_computed(device: Any) -> None:
+    """Of parameters that another optimizer has, which steps now and then."""
+    found = []
+    for recording in (True, False):
+        one = trainer(device, recording=recording)
+        last = one.model.parameters()[-2:]
+        one.optimizer, other = optim.SGD(one.model.parameters()[:-2]), optim.SGD(last, lr=0.1)
+        weights = []
+        for _ in range(3):
+            weights += steps(one, 2)
+            other.step()
+            other.zero_grad()
+        found.append(weights)
+    assert found[0] == found[1]
+
+
+class Differs(nn.Module):
+    static = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(np.ones(2, np.float32))
+
+    def forward(self, x: dict[str, md.Tensor]) -> md.Tensor:
+        return (x["a"] - x["b"]) * self.weight
+
+
+def test_batches_in_dictionaries_are_matched_by_their_keys(device: Any, launches: list[int]) -> None:
+    found = []
+    for recording in (True, False):
+        one = trainer(device, Differs(), loss=F.mse_loss, recording=recording)
+        x, y = np.array([[1, 2]], np.float32), np.array([[5, 3]], np.float32)
+        for batch in ({"a": x, "b": y}, {"a": x, "b": y}, {"b": y, "a": x}):
+            one.train_step(batch, np.ones((1, 2), np.float32))
+        found.append(one.model.state_dict()["weight"].tobytes())
+    assert found[0] == found[1]
+    assert len(launches) == 2
+
+
+def test_what_other_threads_copy_is_no_obstacle(device: Any) -> None:
+    recorder = Recorder(device)
+
+    def work() -> Any:
+        other = threading.Thread(target=recorder.refuse, args=("by another thread",))
+        other.start()
+        other.join()
+        return device.xp.zeros(3)
+
+    recorder.run(work)
+    assert recorder.obstacle is None
+    recorder.record(work)
+
+
+def test_memory_of_a_graph_keeps_its_pool_alive() -> None:
+    """Of CuPy's own, an array does not: its memory goes with the pool."""
+    pool = SimpleNamespace(malloc=lambda size: SimpleNamespace(ptr=512, size=size))
+    cuda = SimpleNamespace(
+        Stream=lambda non_blocking: None,
+        MemoryPool=lambda: pool,
+        Device=lambda: SimpleNamespace(id=1),
+        UnownedMemory=lambda *args: args,
+        MemoryPointer=lambda memory, offset: (memory, offset),
+    )
+    backend: Any = SimpleNamespace(xp=SimpleNamespace(cuda=cuda))
+    (ptr, size, owner, device), offset = Recorder(backend)._malloc(12)
+    assert (ptr, size, device, offset) == (512, 12, 1, 0)
+    assert owner[0].size == 12
+    assert owner[1] is pool
+
+
+def test_hooks_and_profilers_see_every_step(device: Any, launches: list[int]) -> None:
+    one, seen = trainer(device), []
+    steps(one, 3)
+    assert len(launches) == 2
+    remove = one.model[0].add_hook(lambda *_: seen.append(1))  # type: ignore[index]
+    steps(one, 2)
+    remove()
+    with Profiler() as profiler:
+        steps(one, 2)
+    assert (len(launches), len(seen)) == (2, 2)
+    assert "Conv2DReLUMaxPool2D" in {event.op for event in profiler.events}
+    steps(one, 1)
+    assert len(launches) == 3
+
+
+def test_a_model_that_does_not_say_that_it_is_static_is_not_recorded(device: Any, launches: list[int]) -> None:
+    one = trainer(device, nn.Sequential(*network()))
+    steps(one, 3)
+    assert (one.captured.reason, launches) == ("Sequential does not say that it is static", [])
+
+
+def test_what_the_graph_cannot_hold_leaves_everything_as_it_was(device: Any) -> None:
+    x = device.asarray(np.ones(3, np.float32))
+    recorder = Recorder(device)
+
+    def work() -> None:
+        x[...] = x + 1
+        device.asarray(np.ones(3))
+
+    with pytest.raises(CaptureError, match="is copied from the host"):
+        recorder.record(work)
+    np.testing.assert_array_equal(device.to_numpy(x + x), 2)
+
+
+def test_a_model_may_go_to_another_backend_and_back(device: Any, launches: list[int]) -> None:
+    one = trainer(device)
+    steps(one, 2)
+    one.model.to("numpy")
+    one.optimizer, one.totals = optim.SGD(one.model.parameters()), Totals()
+    steps(one, 1)
+    assert one.captured.reason == "the backend 'numpy' has no graphs"
+    one.model.to(device.name)
+    one.totals = Totals()
+    steps(one, 2)
+    assert one.captured.recorded
+    assert len(launches) == 2
