@@ -3,11 +3,13 @@
 import shutil
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 
 project = "minidl"
-author = "the authors of minidl"
+author = "The minidl developers"
+project_copyright = "The minidl developers, MIT licence"
 release = metadata.version("minidl")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
@@ -26,8 +28,23 @@ autodoc_typehints_description_target = "documented"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 
 
-def setup(app: object) -> None:
+def keep_bars(app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """In docstrings |x| is the absolute value, and not reStructuredText's substitution."""
+    examples = (number for number, line in enumerate(lines) if line.lstrip().startswith(">>>"))
+    for number in range(next(examples, len(lines))):
+        if "`" not in lines[number]:
+            lines[number] = lines[number].replace("|", r"\|")
+
+
+def leave_out(app: Any, what: str, name: str, found: Any, skipped: bool, options: Any) -> bool | None:
+    """The fields of a NamedTuple, of which its docstring says more than "Alias for field number 0"."""
+    return True if str(getattr(found, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def setup(app: Any) -> None:
     """Put the notebooks, which lie outside of docs/, where the site can have them."""
+    app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("autodoc-skip-member", leave_out)
     tutorials = DOCS / "tutorials"
     shutil.rmtree(tutorials, ignore_errors=True)
     tutorials.mkdir()

@@ -126,7 +126,7 @@ def starts() -> str:
     rows = [
         [label, f"{start[key]['open']:.2f} s", f"{start[key]['first_step']:.2f} s"] for key, label in labels.items()
     ]
-    return markdown(["", "opening the data", "first training step done after"], rows)
+    return markdown(["start", "opening the data", "first training step done after"], rows)
 
 
 def accuracy() -> str:
@@ -141,7 +141,7 @@ def accuracy() -> str:
             f"{utkface['baseline_age_mae']:.2f} years",
         ],
     ]
-    return markdown(["", "gender accuracy", "age error"], rows)
+    return markdown(["answers", "gender accuracy", "age error"], rows)
 
 
 def page() -> str:
@@ -241,6 +241,17 @@ of their first two steps are equal. Medians of {rounds} rounds with the slowest 
 the quartiles of the rounds' ratios."""
 
 
+COUNTED = {
+    "ops, forward and backward": "op",
+    "layers, forward and backward": "layer",
+    "training step of the documented network": "images in a batch",
+    "inference of the documented network": "images in a batch",
+    "training step, batches of 32, by the size of the images": "pixels a side",
+    "training step, batches of 32, by the width of the network": "filters, times those of the documented network",
+}
+"""What the first column of a group of ``tests/benchmarks`` says."""
+
+
 def timed() -> str:
     """Tables of what ``tests/benchmarks`` timed, one for each group."""
     parts = []
@@ -254,7 +265,7 @@ def timed() -> str:
             milliseconds = 1e3 * found["median"]
             rows.append([name, f"{milliseconds:.{0 if milliseconds >= 100 else 2}f}", rate, words])
         used = [column for column in range(4) if any(row[column] for row in rows)]
-        header = ["", "ms", "images/s", ""]
+        header = [COUNTED.get(group, "what"), "ms", "images/s", "notes"]
         parts.append(
             f"### {group[0].upper()}{group[1:]}\n\n"
             + markdown([header[column] for column in used], [[row[column] for column in used] for row in rows])
@@ -285,6 +296,7 @@ Measured: {place("peers")}.
 ## Tiny tensors
 
 ```sh
+pip install torch mygrad autograd
 python -m minidl bench small --json > docs/measured/small.json
 ```
 
@@ -344,7 +356,7 @@ def gradients() -> str:
         ["mutants caught", f"{mutants['caught']} of {mutants['total']}"],
         ["mutants that survive", f"{mutants['equivalent']} that are equivalent, {mutants['missed']} others"],
     ]
-    return filled(GRADIENTS, f"\n{markdown(['', ''], rows)}\n\nMeasured: {place('proof')}.\n")
+    return filled(GRADIENTS, f"\n{markdown(['what was tried', 'figure'], rows)}\n\nMeasured: {place('proof')}.\n")
 
 
 def filled(path: Path, part: str) -> str:

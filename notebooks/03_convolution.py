@@ -251,19 +251,14 @@ plt.show()
 #
 # $$ y = F^{-1}\left[\, F(x) \cdot \overline{F(w)}\, \right] $$
 #
-# The bar (complex conjugate) makes a correlation of it. See what the kernels do to the waves: fast ones, towards the
-# edges of these pictures, are what blurring takes away and what edges are made of.
+# The bar (complex conjugate) makes a correlation of it. See how much of each wave the kernels let through, the slowest
+# waves in the middle: fast ones, towards the edges of these pictures, are what blurring takes away and what edges are
+# made of.
 
 # %%
 size = (128, 128)
-
-
-def strength(kernel):
-    """How much each wave is let through, the slowest in the middle."""
-    return np.fft.fftshift(np.abs(np.fft.fft2(kernel, size)))
-
-
-viz.images([strength(kernel) for kernel in kernels.values()], list(kernels), columns=5)
+strengths = [np.abs(np.fft.fft2(kernel, size)) for kernel in kernels.values()]
+viz.images([np.fft.fftshift(strength) for strength in strengths], list(kernels), columns=5)
 
 # %%
 X, frequencies = np.fft.rfft2(face[0, ..., 0]), np.fft.rfft2(kernels["blur"], size)
@@ -308,14 +303,12 @@ class MyIm2col(Direct):
         return y.reshape(spec.output_shape) + (0 if b is None else b), None
 
 
-x, w = rng.normal(size=(2, 26, 26, 8)).astype(np.float32), rng.normal(size=(3, 3, 8, 16)).astype(np.float32)
-rows = measure(conv_spec(x, w, None, 1, 0), rounds=7)
-fastest = min(row.forward for row in rows)
-rows.sort(key=lambda row: row.forward)
+stack, filters = (rng.normal(size=size).astype(np.float32) for size in ((2, 26, 26, 8), (3, 3, 8, 16)))
+rows = sorted(measure(conv_spec(stack, filters, None, 1, 0), rounds=7), key=lambda row: row.forward)
 figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained", sharey=True)
 names = [row.name for row in rows]
 colours = ["tab:red" if name.startswith("my") else "tab:blue" for name in names]
-axes[0].barh(names, [row.forward / fastest for row in rows], color=colours)
+axes[0].scatter([row.forward / rows[0].forward for row in rows], names, color=colours)
 axes[0].set(xscale="log", xlabel="time, in units of the fastest")
 axes[1].barh(names, [row.memory for row in rows], color=colours)
 axes[1].set(xlabel="extra memory (MiB)")

@@ -219,7 +219,7 @@ mistyped = ages.copy()
 mistyped[:10] *= 10
 answers = np.linspace(0, 100, 401)
 losses = {"L1": F.l1_loss, "L2": F.mse_loss, "Huber": lambda a, b: F.huber_loss(a, b, delta=5.0)}
-figure, axes = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
 for part, (name, loss) in zip(axes, losses.items(), strict=True):
     for truth, colour, title in ((ages, "tab:blue", "ages"), (mistyped, "tab:red", "10 mistyped")):
         values = np.array([loss(md.tensor(np.full(300, answer)), truth).item() for answer in answers])
@@ -227,7 +227,7 @@ for part, (name, loss) in zip(axes, losses.items(), strict=True):
         part.plot(answers, values / values.min(), color=colour, label=f"{title}: best at {best:.1f}")
         part.axvline(best, color=colour, ls=":")
     part.set(title=f"{name}, relative to its least", xlabel="the answer for all (years)", ylim=(0.95, 2))
-    part.legend(fontsize=8)
+    part.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
 plt.show()
 for title, truth in (("ages", ages), ("10 mistyped", mistyped)):
     print(f"{title}: median {np.median(truth):.1f}, mean {truth.mean():.1f}")
@@ -331,9 +331,10 @@ checks = {
     "Huber": gradcheck(F.huber_loss, a, b),
 }
 figure, axes = plt.subplots(figsize=(7, 2.2), layout="constrained")
-axes.barh(list(checks), [max(check.worst, 1e-17) for check in checks.values()], color="tab:blue")
+axes.plot([max(check.worst, 1e-17) for check in checks.values()], list(checks), "o")
 axes.axvline(1e-8, color="tab:red", ls=":", label="what gradcheck allows")
 axes.set(xscale="log", xlabel="worst error, relative to the largest derivative")
+axes.margins(y=0.2)
 axes.invert_yaxis()
 axes.legend(fontsize=8)
 plt.show()

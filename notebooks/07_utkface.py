@@ -369,8 +369,8 @@ axes[0].legend()
 shares = [[(faces.genders[rows] == g).mean() for rows in (parts.train, parts.validation)] for g in (0, 1)]
 axes[1].bar(("training", "validation"), shares[0], label="male")
 axes[1].bar(("training", "validation"), shares[1], bottom=shares[0], label="female")
-axes[1].set(ylabel="share of the part")
-axes[1].legend(loc="lower right")
+axes[1].set(ylabel="share of the part", ylim=(0, 1.25))
+axes[1].legend(loc="upper center", ncols=2)
 plt.show()
 
 # %% [markdown]

@@ -2,9 +2,10 @@
 
 ``solutions/NAME.py`` is the source: a percent script, as jupytext calls it, where ``# <blank>`` and ``# </blank>``
 enclose what a student is to find out. From it follow ``NAME.py``, the same with blanks, and ``NAME.ipynb``, which is
-that script executed. With ``--check`` both versions of every notebook are executed and nothing is written. A cell that
-raises, a word on stderr, or a solution that its own checker doubts ends it with an error. Notebooks are executed on the
-drawn faces, whatever else this machine has: no real face may get into their outputs.
+that script executed. With ``--check`` both versions of every notebook are executed, with all exercises once more at the
+end, and nothing is written. A cell that raises, a word on stderr, or a solution that its own checker doubts ends it
+with an error. Notebooks are executed on the drawn faces, whatever else this machine has: no real face may get into
+their outputs.
 
 Only executing needs packages, those of ``pip install -e '.[notebooks]'``.
 """
@@ -72,6 +73,16 @@ def notebook(script: str) -> dict[str, Any]:
     return {"cells": content, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
+def going_back(script: str) -> str:
+    """The cells with exercises once more, the last first: what is run by someone who comes back to them at the end.
+
+    >>> going_back("# %%\\none = exercises.check_one(one)\\n\\n# %%\\ntwo = exercises.check_two(two)\\n\\n# %%\\n3\\n")
+    '\\n# %%\\ntwo = exercises.check_two(two)\\n\\n# %%\\none = exercises.check_one(one)\\n'
+    """
+    exercises = [source for kind, source in cells(script) if kind == "code" and "exercises.check_" in source]
+    return "".join(f"\n# %%\n{source}\n" for source in reversed(exercises))
+
+
 def execute(script: str) -> dict[str, Any]:
     """The notebook of a script with its outputs."""
     import nbformat
@@ -123,7 +134,7 @@ def main() -> None:
         versions = {"as a student gets it": student} | ({"solved": solution} if options.check else {})
         for version, script in versions.items():
             start = time.perf_counter()
-            executed = execute(script)
+            executed = execute(script + going_back(script) if options.check else script)
             print(f"{name}, {version}: {time.perf_counter() - start:.0f} s", flush=True)
             if wrong := complaints(executed, version == "solved"):
                 raise SystemExit("\n".join(wrong))

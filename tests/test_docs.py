@@ -1,14 +1,17 @@
 """The documents say what is so: README's code runs, and the page of results is the one that its figures give."""
 
+import importlib
 import importlib.util
 import json
 import operator
+import pkgutil
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import agegender
 import minidl as md
 from minidl import plugins
 
@@ -76,6 +79,61 @@ def test_the_page_on_plugins_lists_every_kind() -> None:
     assert sorted(rows) == sorted((kind, plugins.group(kind)) for kind in plugins.KINDS)
 
 
+REFERENCE = {
+    module
+    for page in (ROOT / "docs" / "guide").glob("api*.md")
+    for module in re.findall(r"^\.\. automodule:: (\S+)$", page.read_text(), re.MULTILINE)
+}
+LEFT_OUT = {
+    r"minidl": "its names are those of the modules below",
+    r"minidl\.ops\..+": "minidl.ops has all of them",
+    r"minidl\.nn": "its names are those of the modules below",
+    r"minidl\.nn\.fusion": "what Sequential does inside",
+    r"minidl\.backends\.(numpy|cupy)": "what the base class says, made fast",
+    r"minidl\.kernels(\.(reference|cupy|numpy|conv)(\..+)?)?": "explained by the pages on kernels and convolution",
+    r"minidl\.bench(\.(small|machine|peers|gpu)(\..+)?)?": "commands, which say themselves what they do: --help",
+    r"minidl\.testing\.(check_\w+|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
+    r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
+    r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
+    r"minidl\.(nested|table)": "for minidl's own use",
+    r"agegender": "has no names of its own",
+    r"agegender\.report": "has no names of its own",
+    r"agegender\.data\.(drawn|faces|split)": "agegender.data has what is public of them",
+    r"agegender\.data\.(cache|decode|files|names|person|sources|utkface)": "how open() and drawn() do their work",
+}
+"""Modules that the reference does without, and why."""
+
+
+def test_the_reference_leaves_out_no_public_module() -> None:
+    found = {
+        module.name
+        for package in (md, agegender)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not module.name.endswith("__main__")
+    } | {"minidl", "agegender"}
+    assert sorted(found - REFERENCE - {name for name in found if any(re.fullmatch(p, name) for p in LEFT_OUT)}) == []
+    assert sorted(REFERENCE - found) == []
+    useless = [p for p in LEFT_OUT if not any(re.fullmatch(p, name) for name in found - REFERENCE)]
+    assert useless == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    docs = ROOT / "docs"
+    trees = re.findall(r"```\{toctree\}.*?```", (docs / "index.md").read_text(), re.DOTALL)
+    listed = [line for tree in trees for line in tree.splitlines() if re.fullmatch(r"[\w/-]+", line)]
+    pages = [page.relative_to(docs) for page in docs.rglob("*.md") if "_build" not in page.parts]
+    assert sorted(listed) == sorted(str(page.with_suffix("")) for page in pages if page.name != "index.md")
+
+
+def test_the_drawing_names_what_exists() -> None:
+    drawing = (ROOT / "docs" / "guide" / "architecture.svg").read_text()
+    titles = re.findall(r'font-weight="bold">([^<]+)<', drawing)
+    assert len(titles) >= 8
+    for title in titles:
+        for name in title.split(", "):
+            importlib.import_module(name if name.startswith(("minidl", "agegender")) else f"minidl.{name}")
+
+
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
 
@@ -84,6 +142,11 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").r
 def test_links_between_files_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_table_says_what_its_first_column_is(page: Path) -> None:
+    assert re.findall(r"^\|\s*\|.*\n\| ?---", page.read_text(), re.MULTILINE) == []
 
 
 def test_what_newcomers_are_told_to_use_exists() -> None:

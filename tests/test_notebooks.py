@@ -111,7 +111,8 @@ def test_outputs_tell_nothing_of_the_machine(name: str) -> None:
     for output in outputs(name):
         data = {key: value for key, value in output.get("data", {}).items() if key != "image/png"}
         text = json.dumps([data, output.get("text", "")])
-        assert not re.search(r"(/home|/root|/tmp|/usr|/Users|C:\\\\|site-packages|Warning|Traceback)", text), text
+        assert not re.search(r"(?<![\w.<])/[A-Za-z][\w.-]*(/[\w.-]+)+", text), text  # a path from the root
+        assert not re.search(r"(C:\\\\|site-packages|Warning|Traceback)", text), text
         assert not re.search(r" at 0x[0-9a-f]+", text), text
 
 

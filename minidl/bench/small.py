@@ -173,7 +173,7 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
     return {"machine": machine.describe(), "rounds": rounds, "steps": steps, "microseconds": times, "ratios": ratios}
 
 
-HEADER = ("", "one step, microseconds", "minidl is ... times as fast")
+HEADER = ("framework", "one step, microseconds", "minidl is ... times as fast")
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:

@@ -21,7 +21,7 @@
 
 # %%
 import inspect
-import time
+import timeit
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -81,20 +81,17 @@ plt.show()
 # against it. (The faces are drawn, of invented people.)
 
 # %%
-faces = data.drawn(300)
-pixels, labels = faces.batch(np.arange(300))
+pixels, labels = data.drawn(300).batch(np.arange(300))
 ages = labels["age"][:, 0]
-average = pixels.mean(axis=0)
-weights = (pixels[ages > 60].mean(axis=0) - pixels[ages < 20].mean(axis=0)).ravel()
-sums = (pixels - average).reshape(300, -1) @ weights
-order = np.argsort(sums)
-viz.images([weights.reshape(128, 128)], ["the weights"], columns=1, size=2, signed=True)
+weights = pixels[ages > 60].mean(axis=0) - pixels[ages < 20].mean(axis=0)
+sums = ((pixels - pixels.mean(axis=0)) * weights).sum(axis=(1, 2, 3))
+viz.images([weights], ["the weights"], columns=1, size=2, signed=True)
 
 # %% [markdown]
 # The faces with the smallest and the largest sums, and the sums of all faces beside their ages:
 
 # %%
-extreme = [*order[:3], *order[-3:]]
+extreme = np.argsort(sums)[[0, 1, 2, -3, -2, -1]]
 viz.images(pixels[extreme], [f"sum {sums[i]:.0f}, age {ages[i]:.0f}" for i in extreme])
 
 # %%
@@ -368,11 +365,16 @@ first = {
 }
 
 
+def as_values(numbers):
+    """The weights as Values, which remember."""
+    return {name: [Value(number) for number in array] for name, array in numbers.items()}
+
+
 def predict(p, x):
     """The network's answer for a number x; p are lists of Values."""
     y = p["b2"][0]
     for w1, b1, w2 in zip(p["w1"], p["b1"], p["w2"], strict=True):
-        y = y + (w1 * x + b1).relu() * w2
+        y = y + (w1 * Value(x) + b1).relu() * w2
     return y
 
 
@@ -380,37 +382,23 @@ def mean_squared_error(p):
     """The mean over the points of (answer - wanted)^2."""
     total = Value(0.0)
     for x, y in zip(x_train, y_train, strict=True):
-        error = predict(p, Value(x)) - Value(y)
+        error = predict(p, x) - Value(y)
         total = total + error * error
     return total * Value(1 / len(x_train))
 
 
-def trained(numbers, steps, lr):
-    """The numbers after some steps of gradient descent, and the loss at each."""
-    losses = []
-    for _ in range(steps):
-        p = {name: [Value(number) for number in array] for name, array in numbers.items()}
-        loss = mean_squared_error(p)
-        loss.backward()
-        losses.append(loss.data)
-        numbers = {
-            name: step(array, np.array([value.grad for value in p[name]]), lr) for name, array in numbers.items()
-        }
-    return numbers, losses
-
-
-last, losses = trained(first, steps=500, lr=0.03)
-
-
-def curve(numbers):
-    p = {name: [Value(number) for number in array] for name, array in numbers.items()}
-    return [predict(p, Value(x)).data for x in xs]
-
+numbers, losses = first, []
+for _ in range(500):
+    p = as_values(numbers)
+    loss = mean_squared_error(p)
+    loss.backward()
+    losses.append(loss.data)
+    numbers = {name: step(array, np.array([w.grad for w in p[name]]), lr=0.03) for name, array in numbers.items()}
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3), layout="constrained")
 axes[0].plot(x_train, y_train, "k.", label="points to learn")
-axes[0].plot(xs, curve(first), ":", label="at the start")
-axes[0].plot(xs, curve(last), color="tab:red", label="after 500 steps")
+axes[0].plot(xs, [predict(as_values(first), x).data for x in xs], ":", label="at the start")
+axes[0].plot(xs, [predict(as_values(numbers), x).data for x in xs], color="tab:red", label="after 500 steps")
 axes[0].set(xlabel="x")
 axes[0].legend(fontsize=8)
 axes[1].semilogy(losses, color="tab:red")
@@ -443,6 +431,7 @@ def loss_by_tensors():
 loss = loss_by_tensors()
 graph = viz.Graph(loss, p | {"loss": loss})
 loss.backward()
+by_tensors = {name: tensor.grad.copy() for name, tensor in p.items()}
 graph.draw()
 
 # %% [markdown]
@@ -450,33 +439,23 @@ graph.draw()
 # The gradients are the same to the last digits:
 
 # %%
-values = {name: [Value(number) for number in array] for name, array in first.items()}
+values = as_values(first)
 loss_by_values = mean_squared_error(values)
 loss_by_values.backward()
 print(f"{len(loss_by_values.ancestors())} Values, {len(graph.tensors)} tensors")
-for name, tensor in p.items():
+for name, gradient in by_tensors.items():
     by_values = np.array([value.grad for value in values[name]])
-    print(f"{name}: largest difference {np.abs(tensor.grad - by_values).max():.0e}")
-    assert np.allclose(tensor.grad, by_values)
+    print(f"{name}: largest difference {np.abs(gradient - by_values).max():.0e}")
+    assert np.allclose(gradient, by_values)
 
 # %% [markdown]
-# And it is faster, the more so the larger the arrays are:
-
+# And it is faster, the more so the larger the arrays are. The best of five times for a loss and its gradients:
 
 # %%
-def seconds(make_loss):
-    """The best time of five for a loss and its gradients."""
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        make_loss().backward()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-ratio = seconds(lambda: mean_squared_error(values)) / seconds(loss_by_tensors)
+ways = {"Values": lambda: mean_squared_error(values).backward(), "tensors": lambda: loss_by_tensors().backward()}
+times = np.array([min(timeit.repeat(way, number=1, repeat=5)) for way in ways.values()])
 figure, axes = plt.subplots(figsize=(6, 1.6), layout="constrained")
-axes.barh(["Values", "tensors"], [ratio, 1], color=["tab:gray", "tab:red"])
+axes.barh(list(ways), times / times[1], color=["tab:gray", "tab:red"])
 axes.set(xlabel="time for a loss and its gradients, in units of that of tensors")
 plt.show()
 

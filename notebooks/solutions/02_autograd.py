@@ -249,8 +249,8 @@ figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
 axes.axhline(3, color="tab:gray", lw=0.8)
 axes.plot(descend(forget=False), color="tab:green", label="with zero_grad()")
 axes.plot(descend(forget=True), color="tab:red", label="without")
-axes.set(xlabel="step", ylabel="w")
-axes.legend()
+axes.set(xlabel="step", ylabel="w", ylim=(-0.5, 8.5))
+axes.legend(ncols=2)
 plt.show()
 
 # %% [markdown]

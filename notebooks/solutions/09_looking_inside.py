@@ -275,7 +275,7 @@ plt.show()
 worst = np.argsort(-np.abs(errors))[:6]
 surest = np.argsort(-np.abs(chances - labels))[:6]
 titles = [f"is {ages[i]:.0f}, says {predicted_ages[i]:.0f}" for i in worst]
-titles += [f"{('male', 'female')[int(labels[i])]}, p = {chances[i]:.2f}" for i in surest]
+titles += [f"{('male', 'female')[int(labels[i])]}, {chances[i]:.0%}" for i in surest]
 viz.images(images[[*worst, *surest]], titles, size=1.1, limits=(0, 1))
 
 # %% [markdown]
@@ -373,18 +373,19 @@ for part, t in zip(axes, (1.0, temperature), strict=False):
     part.plot([0, 1], [0, 1], color="black", lw=0.8)
     part.plot(said, is_so, "o", color="tab:red", label="at the mean probability")
     for b in filled:
-        part.text((b + 0.5) / BINS, 0.02, (number == b).sum(), ha="center", fontsize=8)
+        part.text((b + 0.5) / BINS, 1.05, (number == b).sum(), ha="center", fontsize=8)
     part.set(
         title=f"temperature {t:.2f}: ECE {calibration_error(p, labels[~half], BINS):.3f}",
         xlabel="probability of label 1",
+        ylim=(0, 1.15),
     )
-    part.legend(fontsize=8, loc="upper left")
+figure.legend(*part.get_legend_handles_labels(), fontsize=8, loc="outside lower left", ncols=2)
 axes[2].plot(temperatures, losses)
 axes[2].set(xlabel="temperature", title="cross-entropy of the first half")
 plt.show()
 
 # %% [markdown]
-# The dots should lie on the line; the numbers at the bottom count the faces of each bin. A temperature below 1 says
+# The dots should lie on the line; the numbers at the top count the faces of each bin. A temperature below 1 says
 # that the network was too cautious, as here after a short training; those that were trained for long are often too sure
 # (Guo et al.). Is the rest its fault, or chance? Let labels be drawn *from* the probabilities, so that these are right
 # by construction, many times:

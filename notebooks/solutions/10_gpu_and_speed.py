@@ -382,9 +382,9 @@ for place in places:
     network = models.build("documented", rng=md.Generator(0)).to(place).eval()
     batches, rates = (1, 2, 4, 8, 16, 32, 64), []
     for count in batches:
-        x = md.tensor(images[:count], backend=place)
+        some = md.tensor(images[:count], backend=place)
         with md.no_grad():
-            rates.append(count / best(lambda x=x, network=network: network(x), 3, place))
+            rates.append(count / best(lambda some=some, network=network: network(some), 3, place))
     axes[1].plot(batches, rates, "o-", label=place)
     least = flat[place].min()
     few = sizes[flat[place] <= 2 * least].max()

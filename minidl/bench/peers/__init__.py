@@ -19,7 +19,8 @@ from ...threads import get_num_threads
 from .. import machine
 from .frameworks import FRAMEWORKS
 
-HEADER = ("", "training, images/s", "minidl is ... times as fast", "inference, images/s", "minidl is ... times as fast")
+RATIO = "minidl is ... times as fast"
+HEADER = ("framework", "training, images/s", RATIO, "inference, images/s", RATIO)
 MEMORY = ("peak memory, MiB", "of which before the first step")
 
 

@@ -51,7 +51,7 @@ class Exercise:
         try:
             problem = next(filter(None, (self._problem(attempt, example) for example in self.examples)), "")
         except NotSolved:
-            print(f"{self.name}: not solved yet. The notebook goes on with minidl's own version.")
+            print(f"{self.name}: not solved yet, it returns nothing. The notebook goes on with minidl's own version.")
             return self.solution
         if problem:
             print(f"{self.name}: not right yet, {problem}\n    The notebook goes on with minidl's own version.")
@@ -63,37 +63,41 @@ class Exercise:
         """Where the attempt fails on an example, and a hint; nothing if it is right."""
         given = copy.deepcopy(example)
 
-        def outcome(function: Function) -> Array | str:
+        def outcome(function: Function) -> tuple[Any, Array | str]:
             # Of a copy, as a function may be meant to change what it gets: a training step is.
             return self._outcome(function, copy.deepcopy(example))
 
-        got, expected = self._outcome(attempt, given), outcome(self.solution)
+        answer, got = self._outcome(attempt, given)
+        wanted, expected = outcome(self.solution)
         if any(isinstance(old, np.ndarray) and (old != new).any() for old, new in zip(example, given, strict=True)):
             hint = "it changes the arrays that it gets. Work on a copy, or build a new array."
-        elif _alike(got, expected):
-            return ""
-        else:
-            known = (hint for hint, wrong in self.mistakes.items() if _alike(got, outcome(wrong)))
+        elif not _alike(got, expected):
+            known = (hint for hint, wrong in self.mistakes.items() if _alike(got, outcome(wrong)[1]))
             hint = next(known, "") or (got if isinstance(got, str) else difference(got, np.asarray(expected)))
+        elif isinstance(wanted, np.ndarray) and not isinstance(answer, np.ndarray):
+            kind = type(answer).__name__
+            hint = f"the numbers are right, but this is a {kind}: what follows needs a NumPy array, np.array(...)."
+        else:
+            return ""
         parameters = inspect.signature(self.solution).parameters
         call = ", ".join(f"{name}{_shown(value)}" for name, value in zip(parameters, example, strict=True))
         return f"for {call}.\n    Hint: {hint}"
 
-    def _outcome(self, function: Function, example: tuple[Any, ...]) -> Array | str:
-        """The numbers that a function gives, or what comes instead, in words."""
+    def _outcome(self, function: Function, example: tuple[Any, ...]) -> tuple[Any, Array | str]:
+        """The answer that a function gives with its numbers, or what comes instead, in words."""
         try:
             with np.errstate(all="ignore"):  # a hint says more than a warning about the same
                 answer = function(*example)
         except NotSolved:
             raise
         except Exception as error:  # a reader's function may raise anything
-            return f"it stops with {type(error).__name__}: {error}"
+            return None, f"it stops with {type(error).__name__}: {error}"
         if answer is None or answer is ...:
             raise NotSolved
         try:
-            return _array(self.numbers(answer, *example))
+            return answer, _array(self.numbers(answer, *example))
         except Exception:  # and return anything
-            return f"it returns {type(answer).__name__}, which cannot be read as the answer."
+            return answer, f"it returns {type(answer).__name__}, which cannot be read as the answer."
 
 
 def _alike(one: Array | str, other: Array | str) -> bool:

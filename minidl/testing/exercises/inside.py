@@ -139,7 +139,7 @@ def _gaps(probabilities: Array, labels: Array, bins: int, centres: bool = False)
     return np.array(said) - np.array(shares), np.array([(number == b).mean() for b in filled])
 
 
-_P = np.array([0.05, 0.1, 0.22, 0.28, 0.45, 0.61, 0.64, 0.7, 0.93, 0.97])
+_P = np.array([0.05, 0.1, 0.22, 0.28, 0.45, 0.64, 0.68, 0.7, 0.93, 0.97])
 _IS = np.array([0, 1, 0, 0, 1, 0, 1, 1, 1, 1])
 
 check_calibration_error = Exercise(

@@ -133,7 +133,7 @@ def relu_slope(x: float) -> float:
 
 check_relu_slope = Exercise(
     relu_slope,
-    examples=[(3.0,), (-2.0,), (0.0,)],
+    examples=[(3.0,), (-2.0,), (0.0,), (0.5,)],
     mistakes={
         "this is ReLU itself: its slope says how much the output grows if x grows by 1.": lambda x: max(x, 0.0),
         "at 0 itself there is a kink and no derivative. As in minidl, let it be 0 there.": lambda x: 1.0 * (x >= 0),
