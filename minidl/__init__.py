@@ -2,6 +2,7 @@
 
 from . import backends, callbacks, data, nn, optim, plugins
 from .checkpoint import load, save
+from .creation import arange, from_numpy, ones, randn, zeros
 from .kernels.conv import using
 from .nn import summary
 from .op import Op
@@ -16,6 +17,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Tensor",
     "tensor",
+    "from_numpy",
+    "zeros",
+    "ones",
+    "randn",
+    "arange",
     "no_grad",
     "Op",
     "seed",

@@ -1,6 +1,6 @@
 """What can be written with tensors: NumPy's operators and methods, each the application of an op."""
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 import numpy as np
 
@@ -132,18 +132,59 @@ class Operators:
         """The variance over one axis, several, or all (None), with ddof 0."""
         return ops.Var.apply(self, axis=axis, keepdims=keepdims)
 
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
+        """Where the maximum is along an axis, or in the flattened tensor (None), as whole numbers without a gradient.
+
+        Of equal ones the first counts.
+
+        >>> import minidl as md
+        >>> scores = md.tensor([[0.1, 0.7, 0.2], [0.5, 0.2, 0.5]])
+        >>> scores.argmax(axis=1), scores.argmax().item()
+        (tensor([1, 0], dtype=int64), 1)
+        """
+        return ops.ArgMax.apply(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
+        """Where the minimum is, as :meth:`argmax` says of the maximum."""
+        return ops.ArgMin.apply(self, axis=axis, keepdims=keepdims)
+
     def reshape(self, *shape: Any) -> "Tensor":
         """The elements, in order, in another shape; one size may be -1."""
-        return ops.Reshape.apply(self, shape=_unpacked(shape))
+        return ops.Reshape.apply(self, shape=unpacked(shape))
 
     def transpose(self, *axes: Any) -> "Tensor":
         """The axes in another order, reversed by default."""
-        return ops.Transpose.apply(self, axes=_unpacked(axes) or None)
+        return ops.Transpose.apply(self, axes=unpacked(axes) or None)
 
     @property
     def T(self) -> "Tensor":
         """The axes reversed: the transpose of a matrix."""
         return self.transpose()
+
+    def clone(self) -> "Tensor":
+        """The same values in memory of their own; the gradient goes through to this tensor.
+
+        ``copy`` and ``copy.copy`` are the same. For a new leaf, detach first: ``x.detach().clone()``.
+
+        >>> import minidl as md
+        >>> x = md.tensor([1.0, 2.0], requires_grad=True)
+        >>> y = x.clone()
+        >>> (y * y).sum().backward()
+        >>> x.grad, y.data is x.data
+        (array([2., 4.], dtype=float32), False)
+        """
+        return ops.Clone.apply(self)
+
+    copy = __copy__ = clone
+
+    def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:
+        """What ``copy.deepcopy`` and pickle see: a leaf with its gradient, but no graph."""
+        if self.op is not None:
+            raise GraphError(
+                f"only leaves can be copied deeply or pickled, got the result of {self.op.name}: x.clone() copies "
+                "inside of the graph, x.detach() leaves it"
+            )
+        return super().__reduce_ex__(protocol)
 
     def __getitem__(self, index: Any) -> "Tensor":
         return ops.GetItem.apply(self, index=index)
@@ -174,6 +215,10 @@ class Operators:
         return ops.Cast.apply(self, dtype=np.dtype(dtype))
 
 
-def _unpacked(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
+def unpacked(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` mean the same.
+
+    >>> unpacked((2, 3)) == unpacked(((2, 3),))
+    True
+    """
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes

@@ -87,6 +87,29 @@ def test_of_equal_values_the_first_gets_the_gradient() -> None:
     assert np.ravel(gradient(lambda x: F.max_pool2d(x, 2), image)).tolist() == [1, 0, 0, 0]
 
 
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1, np.int64(2)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_the_position_of_the_extremum_is_numpys(axis: Any, keepdims: bool, backend: str) -> None:
+    array = numbers(2, 3, 4)
+    array[0, 1] = array[1, 1] = array[:, :, 2] = 9.0  # ties: the first counts
+    for x in (array, -array, array.round(), array > 0, array.transpose(2, 0, 1)):
+        for name in ("argmax", "argmin"):
+            y = getattr(md.tensor(x, backend=backend), name)(axis, keepdims)
+            expected = getattr(np.asarray(x), name)(axis, keepdims=keepdims)
+            assert (y.dtype, y.shape, y.backend.name) == (np.int64, np.shape(expected), backend)
+            np.testing.assert_array_equal(y.numpy(), expected)
+
+
+def test_a_position_has_no_gradient() -> None:
+    x = md.tensor(numbers(2, 3), requires_grad=True)
+    y = x.argmax(axis=1)
+    assert (y.requires_grad, y.op) == (False, None)
+    x[[0, 1], y].sum().backward()  # but what it finds has one
+    np.testing.assert_array_equal(x.grad, x.data == x.data.max(axis=1, keepdims=True))
+    assert (x.argmax(1) == x.data.argmax(1)).mean().item() == 1
+
+
 def test_derivatives_at_the_kinks() -> None:
     assert gradient(F.relu, [0.0, -0.0, 1.0]) == [[0, 0, 1]]
     assert gradient(F.abs, [0.0, -2.0]) == [[0, -1]]
@@ -166,6 +189,9 @@ def test_dropout_keeps_the_mean_and_repeats_from_its_seed() -> None:
         (lambda x: x.sum(axis=4), "axis 4 does not exist"),
         (lambda x: x.mean(axis=(1, -3)), "names one axis twice"),
         (lambda x: x[:0].max(), "nothing to reduce"),
+        (lambda x: x[:0].argmax(), "ArgMax: there is nothing to reduce"),
+        (lambda x: x.argmin(axis=4), "ArgMin: axis 4 does not exist"),
+        (lambda x: x.argmax(axis=(0, 1)), r"ArgMax: expected one axis, or None .*, got axis \(0, 1\)"),
         (lambda x: x.transpose(0, 1, 1, 2), "not an order"),
         (lambda x: x.sum().mean(axis=0), "in a single number: leave axis out"),
         (lambda x: F.conv2d(x[0, 0, 0], np.ones((3, 3, 3, 8))), "four axes: put this before any Flatten"),

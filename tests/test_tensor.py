@@ -1,6 +1,8 @@
 """Tensors, the graph and the backward pass."""
 
+import copy
 import operator
+import pickle
 import re
 import subprocess
 import sys
@@ -147,6 +149,34 @@ def test_detach_cuts_the_graph() -> None:
     x = leaf(3.0)
     ((x * x).detach() * x).backward()
     np.testing.assert_array_equal(x.grad, [9.0])
+
+
+@pytest.mark.parametrize("copied", [md.Tensor.clone, md.Tensor.copy, copy.copy], ids=["clone", "copy", "copy.copy"])
+def test_a_clone_has_memory_of_its_own_and_hands_the_gradient_on(copied: Any) -> None:
+    x = leaf(1.0, 2.0)
+    y = copied(x)
+    y.data[0] = 9.0
+    np.testing.assert_array_equal(x.numpy(), [1, 2])
+    (y * 3.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [3, 3])
+    assert y.grad is None
+    with md.no_grad():
+        assert not copied(x).requires_grad
+    parameter = md.nn.Parameter([1.0])
+    assert (type(copied(parameter)), copied(parameter).requires_grad) == (md.Tensor, True)
+    assert copied(md.tensor([1, 2])).dtype == np.int64
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_a_deep_copy_of_a_leaf_is_a_leaf_and_of_a_result_an_error(copied: Any) -> None:
+    w = md.nn.Parameter([1.0, 2.0])
+    w.name, w.grad = "w", np.ones(2, np.float32)
+    other = copied(w)
+    assert (type(other), other.name, other.requires_grad) == (md.nn.Parameter, "w", True)
+    other.data[0], other.grad[0] = 9.0, 9.0
+    np.testing.assert_array_equal([w.data, w.grad], [[1, 2], [1, 1]])
+    with pytest.raises(GraphError, match=r"only leaves .* got the result of Mul: x\.clone\(\) .* x\.detach\(\)"):
+        copied(w * 2.0)
 
 
 def test_tensor_copies_and_keeps_the_dtype() -> None:

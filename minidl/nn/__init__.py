@@ -13,6 +13,7 @@ from .layers import (
     MaxPooling2D,
     ReLU,
     Sigmoid,
+    Softmax,
     Tanh,
 )
 from .losses import BinaryCrossEntropyWithLogits, HuberLoss, L1Loss, MSELoss, SoftmaxCrossEntropy
@@ -34,6 +35,7 @@ __all__ = [
     "LeakyReLU",
     "Sigmoid",
     "Tanh",
+    "Softmax",
     "Flatten",
     "Dropout",
     "BatchNorm",

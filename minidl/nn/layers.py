@@ -231,6 +231,28 @@ class LeakyReLU(Module):
         return F.leaky_relu(x, self.slope)
 
 
+@plugins.register("layer", "softmax")
+class Softmax(Module):
+    """e^x / sum of e^x along an axis: probabilities to show. The loss of classes wants the logits instead.
+
+    See :class:`minidl.nn.SoftmaxCrossEntropy`.
+
+    >>> Softmax()(Tensor(np.array([[0.0, 0.0], [0.0, 1e4]]))).numpy()
+    array([[0.5, 0.5],
+           [0. , 1. ]])
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softmax(x, self.axis)
+
+    def describe(self) -> str:
+        return f"axis={self.axis}"
+
+
 @plugins.register("layer", "dropout")
 class Dropout(Module):
     """In training, each element is 0 with probability ``rate`` and the others are scaled up; else nothing happens.

@@ -35,8 +35,8 @@ from .loss import (
 from .matmul import MatMul
 from .norm import BatchNorm
 from .pool import AvgPool2D, MaxPool2D
-from .reduce import Max, Mean, Min, Sum, Var
-from .shape import BroadcastTo, Cast, Concatenate, GetItem, Pad, Reshape, Stack, Transfer, Transpose
+from .reduce import ArgMax, ArgMin, Max, Mean, Min, Sum, Var
+from .shape import BroadcastTo, Cast, Clone, Concatenate, GetItem, Pad, Reshape, Stack, Transfer, Transpose
 
 __all__ = [
     "Add",
@@ -62,6 +62,8 @@ __all__ = [
     "Max",
     "Min",
     "Var",
+    "ArgMax",
+    "ArgMin",
     "Reshape",
     "Transpose",
     "GetItem",
@@ -69,6 +71,7 @@ __all__ = [
     "Stack",
     "Pad",
     "BroadcastTo",
+    "Clone",
     "Cast",
     "Transfer",
     "MatMul",

@@ -1,4 +1,4 @@
-"""Ops that reduce axes: sum, mean, max, min, var.
+"""Ops that reduce axes: sum, mean, max, min, var, and the positions of maximum and minimum.
 
 ``axis`` is one axis, several, or None for all; with ``keepdims`` they stay, of size 1. All raise
 :class:`minidl.errors.ShapeError` for an axis that does not exist and, but for sum, where there is nothing to reduce.
@@ -23,7 +23,8 @@ class _Reduction(Op):
 
     def axes(self, x: Array) -> tuple[int, ...]:
         """The reduced axes, counted from 0."""
-        given = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        several = range(x.ndim) if self.axis is None else self.axis
+        given = several if isinstance(several, range | tuple | list) else (several,)
         if any(not -x.ndim <= axis < x.ndim for axis in given):
             raise ShapeError(
                 f"axis {self.axis} does not exist in an array of shape {x.shape}: its axes are 0 ... {x.ndim - 1}"
@@ -154,3 +155,44 @@ class Min(_Extremum):
 
     def find(self, lines: Array) -> Array:
         return lines.argmin(axis=-1)
+
+
+class _Position(_Reduction):
+    """Where an extremum is: whole numbers, which have no derivative, so no check of the kind ``op`` would fit."""
+
+    def find(self, x: Array) -> Array:
+        """The position of the extremum along the one axis, or in the flattened array."""
+        raise NotImplementedError
+
+    def forward(self, x: Array) -> Array:
+        if isinstance(self.axis, tuple | list):
+            raise ShapeError(
+                f"expected one axis, or None for the position in the flattened array, got axis {self.axis}: reshape "
+                "these axes into one first"
+            )
+        self.count(x)
+        self.needs_grad = ()
+        position = self.find(x)
+        return position.reshape(self.kept(x)) if self.keepdims else position
+
+
+class ArgMax(_Position):
+    """y = where the maximum of x is along an axis, or in x flattened (None); the first of equal ones
+
+    >>> ArgMax.apply([[1.0, 2.0], [5.0, 5.0]], axis=1)
+    tensor([1, 0], dtype=int64)
+    """
+
+    def find(self, x: Array) -> Array:
+        return x.argmax(axis=self.axis)
+
+
+class ArgMin(_Position):
+    """y = where the minimum of x is along an axis, or in x flattened (None); the first of equal ones
+
+    >>> ArgMin.apply([[1.0, 2.0], [5.0, 5.0]], axis=1)
+    tensor([0, 0], dtype=int64)
+    """
+
+    def find(self, x: Array) -> Array:
+        return x.argmin(axis=self.axis)

@@ -1,4 +1,4 @@
-"""Ops that move elements without changing their values: shape, selection, joining, padding, dtype and backend.
+"""Ops that move elements without changing their values: shape, selection, joining, padding, copies, dtype and backend.
 
 Their gradients move the elements back. All raise :class:`minidl.errors.ShapeError` for shapes that do not allow it.
 """
@@ -197,6 +197,21 @@ class BroadcastTo(_Move):
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (unbroadcast(dy, self.x_shape),)
+
+
+@register("op", "clone")
+class Clone(_Move):
+    """y = x in memory of its own
+
+    >>> Clone.apply([1.0, 2.0])
+    tensor([1., 2.])
+    """
+
+    def forward(self, x: Array) -> Array:
+        return x.copy()
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        return (dy,)
 
 
 @register("op", "cast")

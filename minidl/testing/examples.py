@@ -102,6 +102,8 @@ _example("stack", lambda a, b: F.stack([a, b], axis=1), A, B)
 _example("stack", lambda a, b: F.stack([a, b], axis=-1), A, B, label="last")
 _example("pad", lambda x: F.pad(x, ((0, 2), (1, 0)), value=3.0), A)
 _example("broadcast_to", lambda x: F.broadcast_to(x, (4, 2, 3)), COLUMN)
+_example("clone", lambda x: x.clone(), A)
+_example("clone", lambda x: x.transpose(2, 0, 1).clone(), CUBE, label="view")
 _example("cast", lambda x: x.astype(x.dtype), A)
 _example("transfer", lambda x: x.to(x.backend.name), A)
 
@@ -216,6 +218,7 @@ LAYERS: dict[str, list[LayerExample]] = {
     "leaky_relu": [LayerExample(nn.LeakyReLU, A)],
     "sigmoid": [LayerExample(nn.Sigmoid, A)],
     "tanh": [LayerExample(nn.Tanh, A)],
+    "softmax": [LayerExample(nn.Softmax, A), LayerExample(lambda: nn.Softmax(axis=1), IMAGE, "axis")],
     "flatten": [LayerExample(nn.Flatten, IMAGE)],
     "dropout": [
         LayerExample(nn.Dropout, A),

@@ -71,7 +71,7 @@ UNARY: dict[str, Operator] = {
     "Sigmoid": F.sigmoid,
     "Tanh": F.tanh,
     "Reciprocal": lambda x: 1 / x,
-    "Identity": lambda x: x,
+    "Identity": md.Tensor.clone,
 }
 BINARY: dict[str, Operator] = {
     "Add": operator.add,

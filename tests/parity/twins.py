@@ -94,6 +94,7 @@ TWINS: dict[str, Twin] = {
     "stack": lambda op, *xs: torch.stack(xs, op.axis),
     "pad": pad,
     "broadcast_to": lambda op, x: x.broadcast_to(op.shape),
+    "clone": lambda op, x: x.clone(),
     "cast": lambda op, x: x.to(getattr(torch, str(np.dtype(op.dtype)))),
     "matmul": lambda op, a, b: a @ b,
     "conv2d": conv2d,

@@ -1,0 +1,118 @@
+"""Tensors of zeros, ones, random numbers and ranges, and of NumPy arrays, by the names of NumPy and PyTorch.
+
+``dtype`` is float32 unless it says otherwise, ``backend`` NumPy. Every tensor has memory of its own and is a leaf, with
+a gradient if ``requires_grad``; whole numbers have none (:class:`minidl.errors.DtypeError`). A shape is given as sizes,
+``zeros(2, 3)``, or as one tuple, ``zeros((2, 3))``; anything else is a :class:`minidl.errors.ShapeError`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import random
+from .errors import DtypeError, MinidlError, ShapeError
+from .operators import unpacked
+from .random import Generator
+from .tensor import Tensor, tensor
+
+
+def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, backend: str | None = None) -> Tensor:
+    """Zeros in a shape.
+
+    >>> zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
+    return tensor(np.zeros(_checked(shape), dtype), requires_grad=requires_grad, backend=backend)
+
+
+def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, backend: str | None = None) -> Tensor:
+    """Ones in a shape.
+
+    >>> ones((2,), requires_grad=True)
+    tensor([1., 1.], requires_grad=True)
+    """
+    return tensor(np.ones(_checked(shape), dtype), requires_grad=requires_grad, backend=backend)
+
+
+def randn(
+    *shape: Any,
+    rng: Generator | None = None,
+    dtype: Any = np.float32,
+    requires_grad: bool = False,
+    backend: str | None = None,
+) -> Tensor:
+    """Numbers of the standard normal distribution in a shape, from ``rng`` or the generator of :func:`minidl.seed`.
+
+    They are drawn on the host, so all backends get the same. Raises :class:`minidl.errors.DtypeError` for anything but
+    float32 and float64.
+
+    >>> import minidl as md
+    >>> md.seed(0)
+    >>> x = randn(2, 3)
+    >>> x.shape, (x == randn(2, 3, rng=md.Generator(0))).numpy().all()
+    ((2, 3), np.True_)
+    """
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise DtypeError(f"randn draws float32 or float64, got {np.dtype(dtype)}: convert them with x.astype(...)")
+    drawn = (random.default_rng if rng is None else rng).standard_normal(_checked(shape), dtype)
+    return tensor(drawn, requires_grad=requires_grad, backend=backend)
+
+
+def arange(
+    start: float,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    backend: str | None = None,
+) -> Tensor:
+    """The numbers from ``start`` (0 if it is given alone) up to, but without, ``stop``.
+
+    Whole numbers give int64, as in NumPy and PyTorch, anything else float32. Raises
+    :class:`minidl.errors.MinidlError` for numbers that make no finite range.
+
+    >>> arange(4), arange(1, 2, 0.25)
+    (tensor([0, 1, 2, 3], dtype=int64), tensor([1.  , 1.25, 1.5 , 1.75]))
+    """
+    try:
+        numbers: NDArray[Any] = np.arange(start, stop, step)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise MinidlError(
+            f"arange needs finite numbers and a step other than 0, got {start!r}, {stop!r}, {step!r}: as in "
+            "arange(stop) or arange(start, stop, step)"
+        ) from error
+    if dtype is None and numbers.dtype.kind == "f":
+        dtype = np.float32
+    return tensor(numbers, dtype, requires_grad, backend)
+
+
+def from_numpy(array: NDArray[Any], *, requires_grad: bool = False, backend: str | None = None) -> Tensor:
+    """A NumPy array as a tensor of its dtype.
+
+    It copies, as :func:`minidl.tensor` does and PyTorch's does not, because nothing would notice a change that is made
+    through the array between the forward and the backward pass. Raises :class:`minidl.errors.MinidlError` for anything
+    but an array.
+
+    >>> array = np.array([1.0, 2.0], np.float32)
+    >>> x = from_numpy(array)
+    >>> array[0] = 9
+    >>> x
+    tensor([1., 2.])
+    """
+    if not isinstance(array, np.ndarray):
+        raise MinidlError(f"expected a NumPy array, got {type(array).__name__}: md.tensor(...) takes anything")
+    return tensor(array, requires_grad=requires_grad, backend=backend)
+
+
+def _checked(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    """The sizes, given one by one or as one tuple."""
+    sizes = unpacked(shape)
+    if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0 for size in sizes):
+        raise ShapeError(
+            f"a shape is whole numbers >= 0, got {shape}: zeros(2, 3) or zeros((2, 3)), and a dtype goes by its name, "
+            "dtype=np.float64"
+        )
+    return sizes
