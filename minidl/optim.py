@@ -1,8 +1,8 @@
-"""Optimizers: what to do with a gradient. And learning-rate schedules, and clipping."""
+"""Optimizers: what to do with a gradient. And clipping; the learning-rate schedules are those of minidl.schedules."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import cos, pi, sqrt
+from collections.abc import Iterable, Mapping, Sequence
+from math import sqrt
 from numbers import Real
 from typing import Any
 
@@ -12,10 +12,25 @@ from . import backends, plugins
 from .backends import Backend
 from .errors import GraphError, MinidlError
 from .kernels.reference import AdamStep
+from .schedules import Schedule, constant, cosine, one_cycle, step
 from .tensor import Tensor
 
+__all__ = [
+    "Optimizer",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "RMSprop",
+    "Adagrad",
+    "Schedule",
+    "constant",
+    "step",
+    "cosine",
+    "one_cycle",
+    "clip_grad_norm",
+]
+
 Array = Any
-Schedule = Callable[[int], float]
 State = dict[str, Any]
 Update = tuple[Array, Array, State]
 """A parameter, its gradient and its state."""
@@ -156,8 +171,7 @@ class SGD(Optimizer):
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def update(self, param: Array, grad: Array, state: State) -> None:
-        if self.weight_decay:
-            grad = grad + self.weight_decay * param
+        grad = _decayed(grad, param, self.weight_decay)
         if self.momentum == 0:
             param -= self.lr * grad
             return
@@ -253,81 +267,104 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
 
-# Schedules: functions of the step, so that nothing has to be saved
+@plugins.register("optimizer", "rmsprop")
+class RMSprop(Optimizer):
+    """RMSprop: p = p - lr g / (sqrt(v) + eps), v = alpha v + (1 - alpha) g^2, g the gradient plus ``weight_decay`` p.
 
+    ``centered`` takes from v the square of a running mean of g, so that it becomes the variance (Graves, "Generating
+    Sequences With Recurrent Neural Networks", 2013). With ``momentum`` the step is lr u, u = momentum u +
+    g / (sqrt(v) + eps). Options and defaults are PyTorch's.
 
-@plugins.register("schedule", "constant")
-def constant(lr: float) -> Schedule:
-    """Always ``lr``.
+    Tieleman and Hinton, "Lecture 6.5 - RMSProp", Neural Networks for Machine Learning (2012).
 
-    >>> constant(0.1)(1000)
-    0.1
+    >>> from minidl import tensor
+    >>> w = tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()   # the gradient is 2
+    >>> RMSprop([w], lr=0.1, alpha=0.75).step(); w.numpy()   # v = 1
+    array([0.8], dtype=float32)
     """
-    return lambda step: lr
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Schedule = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.alpha, self.eps, self.weight_decay = alpha, eps, weight_decay
+        self.momentum, self.centered = momentum, centered
+
+    def update(self, param: Array, grad: Array, state: State) -> None:
+        xp = backends.of(param).xp
+        if not state:
+            names = ["v", *["mean"] * self.centered, *["velocity"] * (self.momentum != 0)]
+            state.update({name: xp.zeros_like(param) for name in names})
+        grad = _decayed(grad, param, self.weight_decay)
+        v = state["v"]
+        v *= self.alpha
+        v += (1 - self.alpha) * grad * grad
+        if self.centered:
+            mean = state["mean"]
+            mean += (1 - self.alpha) * (grad - mean)
+            v = xp.maximum(v - mean * mean, 0)  # a variance that is 0 may come out below by rounding
+        root = xp.sqrt(v) + self.eps
+        if self.momentum == 0:
+            param -= self.lr * grad / root
+            return
+        velocity = state["velocity"]
+        velocity *= self.momentum
+        velocity += grad / root
+        param -= self.lr * velocity
 
 
-@plugins.register("schedule", "step")
-def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
-    """``lr``, multiplied by ``factor`` after every ``every`` steps.
+@plugins.register("optimizer", "adagrad")
+class Adagrad(Optimizer):
+    """Adagrad: p = p - lr g / (sqrt(v) + eps), v the sum of all g^2, g the gradient plus ``weight_decay`` p.
 
-    >>> schedule = step(1.0, every=10, factor=0.5)
-    >>> schedule(9), schedule(10), schedule(20)
-    (1.0, 0.5, 0.25)
+    So its steps shrink, by themselves and with ``lr_decay``, which makes lr / (1 + t lr_decay) of lr after t steps;
+    larger learning rates than elsewhere are usual. Options and defaults are PyTorch's.
+
+    Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (2011).
+
+    >>> from minidl import tensor
+    >>> w = tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()   # the gradient is 2
+    >>> Adagrad([w], lr=0.1).step(); w.numpy()
+    array([0.9], dtype=float32)
     """
-    _check_steps(every)
-    return lambda step: lr * factor ** (step // every)
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Schedule = 0.01,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
+        self.initial_accumulator_value = initial_accumulator_value
+
+    def update(self, param: Array, grad: Array, state: State) -> None:
+        xp = backends.of(param).xp
+        if not state:
+            state.update(v=xp.full_like(param, self.initial_accumulator_value), t=0)
+        grad = _decayed(grad, param, self.weight_decay)
+        v = state["v"]
+        v += grad * grad
+        lr = self.lr / (1 + state["t"] * self.lr_decay)
+        state["t"] += 1
+        param -= lr * grad / (xp.sqrt(v) + self.eps)
 
 
-@plugins.register("schedule", "cosine")
-def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
-    """Up to ``lr`` in ``warmup`` steps, then down to ``final`` along half a cosine until step ``steps``.
-
-    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5.
-
-    >>> schedule = cosine(1.0, steps=10)
-    >>> schedule(0), round(schedule(5), 3), schedule(10)
-    (1.0, 0.5, 0.0)
-    """
-    _check_steps(steps - warmup)
-
-    def schedule(step: int) -> float:
-        if step < warmup:
-            return lr * (step + 1) / warmup
-        return _half_cosine(lr, final, (step - warmup) / (steps - warmup))
-
-    return schedule
-
-
-@plugins.register("schedule", "one_cycle")
-def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
-    """From ``start`` x ``lr`` up to ``lr`` in the share ``rise`` of the steps, then down to ``final`` x ``lr``.
-
-    Smith and Topin, "Super-Convergence" (2018), with half cosines for both parts.
-
-    >>> schedule = one_cycle(1.0, steps=100)
-    >>> schedule(0), schedule(30), schedule(100)
-    (0.04, 1.0, 0.0001)
-    """
-    _check_steps(steps)
-    top = max(1, round(rise * steps))
-
-    def schedule(step: int) -> float:
-        if step < top:
-            return _half_cosine(start * lr, lr, step / top)
-        return _half_cosine(lr, final * lr, (step - top) / max(1, steps - top))
-
-    return schedule
-
-
-def _half_cosine(first: float, last: float, progress: float) -> float:
-    """From ``first`` at progress 0 to ``last`` at 1 and beyond."""
-    share = (1 - cos(pi * min(progress, 1.0))) / 2
-    return first * (1 - share) + last * share
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise MinidlError(f"a schedule needs at least one step, got {steps}")
+def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
+    """The gradient of the loss plus weight_decay / 2 of the squared parameter; a new array if they differ."""
+    return grad + weight_decay * param if weight_decay else grad
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:

@@ -185,6 +185,8 @@ assert abs(exponents[-1][0] - 1) < 0.1 < 5 < exponents[-1][1]
 #
 # $$ v \leftarrow v + dw^2, \qquad w \leftarrow w - \text{lr}\, \frac{dw}{\sqrt{v} + \epsilon} $$
 #
+# minidl has it as `optim.Adagrad`, and the name `adagrad` is taken: ours is `our_adagrad`.
+#
 # **Exercise.** Write a step. Write the root as `v**0.5`: then it takes the arrays of a GPU as well.
 
 
@@ -197,7 +199,7 @@ def adagrad_step(w, dw, v, lr, eps):
 adagrad_step = exercises.check_adagrad_step(adagrad_step)
 
 
-@plugins.register("optimizer", "adagrad")
+@plugins.register("optimizer", "our_adagrad")
 class Adagrad(optim.Optimizer):
     """Steps that shrink with all gradients so far, for each weight on its own."""
 
@@ -378,9 +380,9 @@ def learn(algorithm, optimizer):
 
 
 figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
-minidls, ours = learn("auto", "adagrad"), learn("matrix", "adagrad")
-axes.plot(minidls, lw=6, color="lightgray", label="adagrad, minidl's convolution")
-axes.plot(ours, "k", label="adagrad, the matrix")
+minidls, ours = learn("auto", "our_adagrad"), learn("matrix", "our_adagrad")
+axes.plot(minidls, lw=6, color="lightgray", label="our_adagrad, minidl's convolution")
+axes.plot(ours, "k", label="our_adagrad, the matrix")
 for name, colour in (("sgd", "tab:orange"), ("adam", "tab:blue")):
     axes.plot(learn("auto", name), color=colour, lw=1, label=f"{name}, minidl's convolution")
 axes.set(xlabel="step", ylabel="mean error (years)", ylim=(8, 25))
@@ -397,7 +399,7 @@ assert np.allclose(ours, minidls, rtol=0.02)
 # A plugin that others can install is a package whose `pyproject.toml` announces it:
 #
 #     [project.entry-points."minidl.optimizers"]
-#     adagrad = "my_package:Adagrad"
+#     our_adagrad = "my_package:Adagrad"
 #
 # Then every program that uses minidl knows the name without an import, `python -m minidl plugins` lists it, and `python
 # -m pytest --minidl-checks my-package` checks it as we did. `docs/plugins.md` has what each kind promises, and names a

@@ -35,6 +35,30 @@ def adam(lr: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, weigh
         yield p
 
 
+def rmsprop(
+    lr: float, a: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, momentum: float = 0.0, centered: int = 0
+) -> Iterator[Any]:
+    p, v, mean, u = P0.copy(), *np.zeros((3, *P0.shape))
+    for g in GRADIENTS:
+        g = g + weight_decay * p
+        v = a * v + (1 - a) * g**2
+        mean = a * mean + (1 - a) * g
+        u = momentum * u + g / (np.sqrt(v - centered * mean**2) + eps)
+        p = p - lr * u
+        yield p
+
+
+def adagrad(
+    lr: float, lr_decay: float = 0.0, weight_decay: float = 0.0, start: float = 0.0, eps: float = 1e-10
+) -> Iterator[Any]:
+    p, v = P0.copy(), np.full_like(P0, start)
+    for t, g in enumerate(GRADIENTS):
+        g = g + weight_decay * p
+        v = v + g**2
+        p = p - lr / (1 + t * lr_decay) * g / (np.sqrt(v) + eps)
+        yield p
+
+
 @pytest.mark.parametrize(
     ("make", "formula"),
     [
@@ -45,6 +69,11 @@ def adam(lr: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, weigh
         (lambda p: optim.Adam(p, 0.1), adam(0.1)),
         (lambda p: optim.Adam(p, 0.1, betas=(0.8, 0.9), eps=0.1), adam(0.1, 0.8, 0.9, 0.1)),
         (lambda p: optim.AdamW(p, 0.1, weight_decay=0.3), adam(0.1, weight_decay=0.3)),
+        (lambda p: optim.RMSprop(p), rmsprop(0.01)),
+        (lambda p: optim.RMSprop(p, 0.1, 0.8, 0.1, weight_decay=0.2), rmsprop(0.1, 0.8, 0.1, 0.2)),
+        (lambda p: optim.RMSprop(p, momentum=0.5, centered=True), rmsprop(0.01, momentum=0.5, centered=1)),
+        (lambda p: optim.Adagrad(p), adagrad(0.01)),
+        (lambda p: optim.Adagrad(p, 0.1, 0.5, 0.2, 0.3, 0.1), adagrad(0.1, 0.5, 0.2, 0.3, 0.1)),
     ],
 )
 def test_steps_follow_the_formula(make: Any, formula: Iterator[Any]) -> None:
@@ -77,6 +106,8 @@ def train(model: nn.Module, optimizer: optim.Optimizer, steps: range) -> None:
         lambda p: optim.SGD(p, 0.1, momentum=0.9),
         lambda p: optim.Adam(p, optim.one_cycle(0.1, 10)),
         lambda p: optim.AdamW(p),
+        lambda p: optim.RMSprop(p, momentum=0.5, centered=True),
+        lambda p: optim.Adagrad(p, lr_decay=0.1),
     ],
 )
 def test_a_saved_optimizer_goes_on_bit_for_bit(make: Any) -> None:
@@ -92,6 +123,16 @@ def test_a_saved_optimizer_goes_on_bit_for_bit(make: Any) -> None:
     train(other, second, range(4, 8))
     for name, value in other.state_dict().items():
         np.testing.assert_array_equal(value, model.state_dict()[name])
+
+
+def test_a_centered_rmsprop_survives_a_variance_that_rounds_below_zero() -> None:
+    p = nn.Parameter(np.zeros(3, np.float32))
+    optimizer = optim.RMSprop([p], centered=True, alpha=0.5)
+    gradient = np.float32([0.1, 0.3, 0.7])
+    for _ in range(100):
+        p.grad = gradient
+        optimizer.step()
+    assert np.isfinite(p.data).all()
 
 
 def test_state_is_kept_by_parameter_name() -> None:

@@ -257,4 +257,14 @@ OPTIMIZERS: dict[str, list[OptimizerExample]] = {
     ],
     "adam": [OptimizerExample(optim.Adam)],
     "adamw": [OptimizerExample(optim.AdamW)],
+    "rmsprop": [
+        OptimizerExample(optim.RMSprop),
+        OptimizerExample(lambda parameters, lr: optim.RMSprop(parameters, lr, momentum=0.5, centered=True), "centered"),
+    ],
+    "adagrad": [
+        OptimizerExample(optim.Adagrad),
+        OptimizerExample(
+            lambda parameters, lr: optim.Adagrad(parameters, lr, lr_decay=0.01, initial_accumulator_value=0.1), "decay"
+        ),
+    ],
 }

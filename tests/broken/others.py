@@ -24,14 +24,6 @@ class Momentum(optim.Optimizer):
         param -= self.lr * velocity
 
 
-class Adagrad(optim.Optimizer):
-    """v = v + g²; p = p - lr g / √v, without a mistake: its steps shrink."""
-
-    def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
-        squares = state["v"] = state.get("v", 0.0) + grad * grad
-        param -= self.lr * grad / (squares**0.5 + 1e-8)
-
-
 class NotInPlace(Momentum):
     def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
         param = param - self.lr * grad
@@ -258,7 +250,7 @@ def _dataset(dataset: Dataset) -> DatasetSubject:
     return DatasetSubject(type(dataset).__name__, dataset)
 
 
-RIGHT = [_optimizer(Momentum), _optimizer(Adagrad), _conv(Direct), _dataset(Samples())]
+RIGHT = [_optimizer(Momentum), _conv(Direct), _dataset(Samples())]
 BROKEN = [
     (_optimizer(NotInPlace), "in_place"),
     (_optimizer(WritesToGradient), "gradients_unchanged"),

@@ -132,6 +132,14 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], list[dict[str, Any]]]] 
     "sgd": (torch.optim.SGD, [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"weight_decay": 0.1}]),
     "adam": (torch.optim.Adam, [{}, {"betas": (0.8, 0.99), "eps": 1e-3}]),
     "adamw": (torch.optim.AdamW, [{}, {"weight_decay": 0.3}]),
+    "rmsprop": (
+        torch.optim.RMSprop,
+        [{}, {"alpha": 0.9, "eps": 1e-3}, {"momentum": 0.9, "weight_decay": 0.1}, {"centered": True}],
+    ),
+    "adagrad": (
+        torch.optim.Adagrad,
+        [{}, {"lr_decay": 0.1, "eps": 1e-3}, {"initial_accumulator_value": 0.1, "weight_decay": 0.1}],
+    ),
 }
 """PyTorch's class for every optimizer, and settings, which have the same names in both."""
 

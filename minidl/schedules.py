@@ -1,0 +1,86 @@
+"""Learning-rate schedules: functions from the number of the step to the learning rate, so that nothing has to be saved.
+
+They are names of :mod:`minidl.optim` too, where they are used: ``optim.Adam(parameters, lr=optim.cosine(0.1, 1000))``.
+"""
+
+from collections.abc import Callable
+from math import cos, pi
+
+from . import plugins
+from .errors import MinidlError
+
+Schedule = Callable[[int], float]
+
+
+@plugins.register("schedule", "constant")
+def constant(lr: float) -> Schedule:
+    """Always ``lr``.
+
+    >>> constant(0.1)(1000)
+    0.1
+    """
+    return lambda step: lr
+
+
+@plugins.register("schedule", "step")
+def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
+    """``lr``, multiplied by ``factor`` after every ``every`` steps.
+
+    >>> schedule = step(1.0, every=10, factor=0.5)
+    >>> schedule(9), schedule(10), schedule(20)
+    (1.0, 0.5, 0.25)
+    """
+    _check_steps(every)
+    return lambda step: lr * factor ** (step // every)
+
+
+@plugins.register("schedule", "cosine")
+def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
+    """Up to ``lr`` in ``warmup`` steps, then down to ``final`` along half a cosine until step ``steps``.
+
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5.
+
+    >>> schedule = cosine(1.0, steps=10)
+    >>> schedule(0), round(schedule(5), 3), schedule(10)
+    (1.0, 0.5, 0.0)
+    """
+    _check_steps(steps - warmup)
+
+    def schedule(step: int) -> float:
+        if step < warmup:
+            return lr * (step + 1) / warmup
+        return _half_cosine(lr, final, (step - warmup) / (steps - warmup))
+
+    return schedule
+
+
+@plugins.register("schedule", "one_cycle")
+def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
+    """From ``start`` x ``lr`` up to ``lr`` in the share ``rise`` of the steps, then down to ``final`` x ``lr``.
+
+    Smith and Topin, "Super-Convergence" (2018), with half cosines for both parts.
+
+    >>> schedule = one_cycle(1.0, steps=100)
+    >>> schedule(0), schedule(30), schedule(100)
+    (0.04, 1.0, 0.0001)
+    """
+    _check_steps(steps)
+    top = max(1, round(rise * steps))
+
+    def schedule(step: int) -> float:
+        if step < top:
+            return _half_cosine(start * lr, lr, step / top)
+        return _half_cosine(lr, final * lr, (step - top) / max(1, steps - top))
+
+    return schedule
+
+
+def _half_cosine(first: float, last: float, progress: float) -> float:
+    """From ``first`` at progress 0 to ``last`` at 1 and beyond."""
+    share = (1 - cos(pi * min(progress, 1.0))) / 2
+    return first * (1 - share) + last * share
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise MinidlError(f"a schedule needs at least one step, got {steps}")
