@@ -18,6 +18,7 @@ best.safetensors last.safetensors last.state.safetensors metrics.csv profile.png
 
 import csv
 import io
+import math
 import signal
 import sys
 import time
@@ -42,10 +43,10 @@ def best_row(history: Sequence[Row], monitor: str = "val_loss") -> Row:
 
 @plugins.register("callback", "checkpoint")
 class Checkpoint(Callback):
-    """Keeps in a folder, after every epoch and when training is stopped:
+    """Keeps in a folder, after every epoch and when training ends inside of one:
 
     - ``best.safetensors``: the weights of the epoch with the lowest ``monitor``;
-    - ``last.safetensors``: the weights of the last epoch;
+    - ``last.safetensors``: the weights of the last epoch, or of the last step if ``fit(steps=...)`` ended there;
     - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename.
     """
 
@@ -62,7 +63,10 @@ class Checkpoint(Callback):
         self._save_state(trainer)
 
     def on_train_end(self, trainer: Trainer) -> None:
-        if trainer.stopping:
+        if trainer.inside_epoch and not trainer.stopping:
+            note = {"step": str(trainer.optimizer.steps)}
+            checkpoint.save(self.folder / "last.safetensors", trainer.model.state_dict(), note)
+        if trainer.inside_epoch or trainer.stopping:
             self._save_state(trainer)
 
     def _save_state(self, trainer: Trainer) -> None:
@@ -111,7 +115,8 @@ class EarlyStopping(Callback):
 class Progress(Callback):
     """One line that shows how far training is, its speed, the time left and the metrics so far; a line an epoch.
 
-    On a terminal the line is rewritten in place; elsewhere only the lines of the epochs are written.
+    On a terminal the line is rewritten in place; elsewhere only the lines of the epochs are written. An epoch inside
+    which ``fit(steps=...)`` ends gets its line then.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -130,7 +135,10 @@ class Progress(Callback):
         self.stream.flush()
 
     def on_train_end(self, trainer: Trainer) -> None:
-        self._clear()
+        if trainer.inside_epoch and not trainer.stopping:
+            self.on_epoch_end(trainer)
+        else:
+            self._clear()
 
     def _rewrite(self, line: str) -> None:
         self.stream.write(f"\r\x1b[2K{line}")
@@ -144,22 +152,31 @@ class Progress(Callback):
 def progress_line(trainer: Trainer) -> str:
     """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far."""
     assert trainer.train_loader is not None, "there is progress only inside fit"
-    steps = len(trainer.train_loader)
-    done = trainer.train_loader.state_dict()["position"]
-    left = (trainer.epochs - trainer.epoch) * steps - done
+    done, steps = trainer.train_loader.state_dict()["position"], len(trainer.train_loader)
+    step = _of(done, steps) if trainer.steps == math.inf else _of(trainer.optimizer.steps, trainer.steps)
     per_step = trainer.seconds / max(1, trainer.optimizer.steps)
-    speed = trainer.images / trainer.seconds if trainer.seconds else 0.0
     return (
-        f"epoch {trainer.epoch + 1}/{trainer.epochs}  step {done}/{steps}  {speed:.0f} images/s  "
-        f"{duration(left * per_step)} left  {_metrics(trainer.totals.means())}"
+        f"epoch {_of(trainer.epoch + 1, trainer.epochs)}  step {step}  {_speed(trainer)}  "
+        f"{duration(trainer.steps_left * per_step)} left  {_metrics(trainer.totals.means())}"
     )
 
 
 def epoch_line(trainer: Trainer) -> str:
-    """The last complete epoch, for :class:`Progress`: its metrics and the speed so far."""
-    row = {name: value for name, value in trainer.history[-1].items() if name not in ("epoch", "lr")}
-    speed = trainer.images / trainer.seconds if trainer.seconds else 0.0
-    return f"epoch {trainer.epoch}/{trainer.epochs}  {speed:.0f} images/s  {_metrics(row)}"
+    """The last epoch, for :class:`Progress`: its metrics, so far if it is not complete, and the speed so far."""
+    if trainer.inside_epoch:
+        epoch, row = f"{trainer.epoch + 1} up to step {trainer.optimizer.steps}", trainer.totals.means()
+    else:
+        epoch, row = _of(trainer.epoch, trainer.epochs), trainer.history[-1]
+    values = {name: value for name, value in row.items() if name not in ("epoch", "lr")}
+    return f"epoch {epoch}  {_speed(trainer)}  {_metrics(values)}"
+
+
+def _of(number: int, all: float) -> str:
+    return f"{number}" if all == math.inf else f"{number}/{all}"
+
+
+def _speed(trainer: Trainer) -> str:
+    return f"{trainer.images / trainer.seconds if trainer.seconds else 0.0:.0f} images/s"
 
 
 def duration(seconds: float) -> str:
@@ -191,8 +208,8 @@ class ProfileSteps(Callback):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.profiler, self.done = Profiler(), 0
-        if trainer.train_loader is not None:  # not beyond the epoch: validation is no training step
-            batches = len(trainer.train_loader)
+        if trainer.train_loader is not None:  # not beyond the epoch, as validation is no training step
+            batches = max(1, int(min(len(trainer.train_loader), trainer.steps_left)))
             self.warm_up = min(self.warm_up, batches - 1)
             self.steps = min(self.steps, batches - self.warm_up)
         self.profiler.__enter__()

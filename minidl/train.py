@@ -15,13 +15,14 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from . import backends, nested, random
 from .capture import CapturedStep
-from .data import DataLoader, Dataset
+from .data import DataLoader
 from .errors import MinidlError
 from .nn import Module
 from .optim import Optimizer
@@ -97,44 +98,89 @@ class Trainer:
         self.trained = False
         """Whether the epoch at hand only wants its validation."""
         self.stopping = False
-        self.epochs = 0
+        self.epochs = self.steps = math.inf
+        """How many epochs, and how many steps, ``fit`` is to complete; infinite where it was not told."""
         self.train_loader: DataLoader | None = None
+        self._left: Mapping[str, int] | None = None
+        """Where training goes on in the loader, which others may look into meanwhile; None while it looks itself."""
 
-    def fit(self, train: DataLoader, validation: DataLoader | None = None, epochs: int = 1) -> list[Row]:
-        """Train until ``epochs`` epochs are complete, counting those before; returns the history, a row an epoch.
+    def fit(
+        self,
+        train: DataLoader,
+        validation: DataLoader | None = None,
+        epochs: int | None = None,
+        steps: int | None = None,
+    ) -> list[Row]:
+        """Train until ``epochs`` epochs or ``steps`` steps are complete; returns the history, a row an epoch.
 
-        Raises :class:`TrainingError` if the loss of an epoch is infinite or no number.
+        Both count what was trained before (steps as ``optimizer.steps``, which schedules count too), so the same call
+        ends at the same place after a stop, and trains nothing if it is repeated. If both are given, what is reached
+        first ends it; without either, one epoch is trained.
+
+        Where the steps end inside an epoch, that epoch is not validated and has no row and no ``on_epoch_end`` yet:
+        ``totals.means()`` is its loss so far, and a later ``fit`` with the same loader goes on with its next batch,
+        here or from a :meth:`state_dict`. With another loader, or after an error, it begins anew.
+
+        Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number.
+
+        >>> import minidl as md
+        >>> from minidl.data import ArrayDataset
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(-1, 1)
+        >>> loader, model = DataLoader(ArrayDataset(x, 3 * x), batch_size=16), md.nn.Dense(1, 1)
+        >>> trainer = Trainer(model, md.nn.functional.mse_loss, md.optim.SGD(model.parameters(), lr=0.1))
+        >>> len(trainer.fit(loader, steps=6)), trainer.optimizer.steps  # an epoch has 4
+        (1, 6)
+        >>> len(trainer.fit(loader, steps=8)), trainer.optimizer.steps  # 2 more
+        (2, 8)
         """
-        for loader in (train, validation):
-            if isinstance(loader, Dataset):
-                raise MinidlError(
-                    f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)"
-                )
-        self.train_loader, self.epochs, self.stopping = train, epochs, False
+        for loader in [train] if validation is None else [train, validation]:
+            if not isinstance(loader, DataLoader):
+                remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
+                raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
+        for name, number in (("epochs", epochs), ("steps", steps)):
+            if number is not None and not (isinstance(number, Real) and number >= 0):
+                raise MinidlError(f"expected a number of {name} >= 0, got {number!r}")
+        if train is not self.train_loader:
+            self._left = None
+        self.train_loader, self.stopping = train, False
+        self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
+        self.steps = math.inf if steps is None else steps
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
-                return self._fit(train, validation, epochs)
+                return self._fit(train, validation)
         except BaseException:
             self._tell("on_train_error")
             raise
 
-    def _fit(self, train: DataLoader, validation: DataLoader | None, epochs: int) -> list[Row]:
+    def _fit(self, train: DataLoader, validation: DataLoader | None) -> list[Row]:
         self._tell("on_train_begin")
-        while self.epoch < epochs and not self.stopping:
+        while not (self.stopping or self._is_complete(train)):
             self._train_epoch(train)
-            if self.stopping:
+            if self.stopping or not self.trained:
                 break
             validated = self.evaluate(validation) if validation is not None else {}
             if self.stopping:  # resuming repeats the half-done validation
                 break
             self._finish_epoch(validated)
             self._tell("on_epoch_end")
+        self._require_finite(self.totals.means())
         self._tell("on_train_end")
         return self.history
 
+    def _is_complete(self, loader: DataLoader) -> bool:
+        """Whether all is trained that ``fit`` was asked for. An epoch without further batches is finished first."""
+        trained = self.trained or (self._left is not None and self._left["position"] == len(loader))
+        return self.epoch >= self.epochs or (self.optimizer.steps >= self.steps and not trained)
+
     def _train_epoch(self, loader: DataLoader) -> None:
+        """Train on what is left of the epoch at hand, but for what follows a stop or the last step."""
         if self.trained:
             return
+        if self._left is None:
+            self.totals = Totals()
+        else:
+            loader.load_state_dict(self._left)
+        self._left = None
         self.model.train()
         started = time.perf_counter()
         for batch in loader:
@@ -143,9 +189,24 @@ class Trainer:
             self.seconds, started = self.seconds + now - started, now
             self._tell("on_step_end")
             started = time.perf_counter()
-            if self.stopping:
-                return
-        self.trained = True
+            if (self.stopping or self.optimizer.steps >= self.steps) and loader.position < len(loader):
+                break
+        else:
+            self.trained = True
+        self._left = loader.state_dict()
+
+    @property
+    def inside_epoch(self) -> bool:
+        """Whether an epoch has begun that is not complete."""
+        return self.totals.count > 0
+
+    @property
+    def steps_left(self) -> float:
+        """The steps until all is trained that :meth:`fit` was asked for, validation left out of account."""
+        assert self.train_loader is not None, "there is something left only in fit"
+        place = self.train_loader.state_dict() if self._left is None else self._left
+        rest = (self.epochs - self.epoch) * len(self.train_loader) - place["position"]
+        return max(0, min(rest, self.steps - self.optimizer.steps))
 
     def train_step(self, inputs: Any, targets: Any) -> None:
         """One step: forward, backward, update."""
@@ -198,28 +259,33 @@ class Trainer:
     def _finish_epoch(self, validated: Row) -> None:
         row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.lr, **self.totals.means()}
         row |= {f"val_{name}": value for name, value in validated.items()}
-        bad = [name for name in ("loss", "val_loss") if not math.isfinite(row.get(name, 0.0))]
-        if bad:
-            raise TrainingError(
-                f"the {bad[0]} became {row[bad[0]]} in epoch {self.epoch + 1}: try a smaller learning rate "
-                f"(it was {self.optimizer.lr:g}) or look for bad values in the data"
-            )
+        self._require_finite(row)
         self.history.append(row)
         self.epoch += 1
         self.totals, self.trained = Totals(), False
 
+    def _require_finite(self, row: Row) -> None:
+        bad = [name for name in ("loss", "val_loss") if not math.isfinite(row.get(name, 0.0))]
+        if bad:
+            self._left, self.totals, self.trained = None, Totals(), False  # what came to nothing begins anew
+            raise TrainingError(
+                f"the {bad[0]} became {row[bad[0]]} in epoch {self.epoch + 1}: try a smaller learning rate "
+                f"(it was {self.optimizer.lr:g}) or look for bad values in the data"
+            )
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how training goes on, as NumPy arrays and plain values."""
+        loader = self.train_loader.state_dict() if self.train_loader is not None else None
         return {
             "epoch": self.epoch,
-            "history": self.history,
+            "history": list(self.history),
             "trained": self.trained,
             "totals": self.totals.state_dict(),
             "seconds": self.seconds,
             "images": self.images,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "loader": self.train_loader.state_dict() if self.train_loader is not None else None,
+            "loader": loader if self._left is None else self._left,
             "random": random.default_rng.state,
         }
 
@@ -227,7 +293,9 @@ class Trainer:
         """Go on from a :meth:`state_dict` with a loader of the same data."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        train.load_state_dict(state["loader"])
+        if state["loader"] is not None:
+            train.load_state_dict(state["loader"])
+        self.train_loader, self._left = train, state["loader"]
         random.default_rng.state = state["random"]
         self.epoch, self.history, self.trained = state["epoch"], list(state["history"]), state["trained"]
         self.seconds, self.images = state["seconds"], state["images"]

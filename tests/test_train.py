@@ -183,6 +183,9 @@ def test_callbacks_are_called_in_order() -> None:
     trainer, train, validation = make([Record()])
     trainer.fit(train, validation, epochs=2)
     assert seen == ["begin", *["step"] * 4, "epoch 1 1", *["step"] * 4, "epoch 2 2", "end"]
+    seen.clear()
+    trainer.fit(train, validation, steps=14)
+    assert seen == ["begin", *["step"] * 4, "epoch 3 3", *["step"] * 2, "end"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

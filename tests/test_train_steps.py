@@ -1,0 +1,196 @@
+"""Training for a number of steps: where it ends, what it leaves, and that it goes on as if it had not ended."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import checkpoint, optim
+from minidl.callbacks import Checkpoint, ProfileSteps, Progress
+from minidl.data import DataLoader
+from minidl.errors import MinidlError
+from minidl.train import Callback, Trainer, TrainingError
+
+from .test_train import StopAfter, assert_same, final, make, two_classes
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 6, 8, 12])
+def test_training_for_some_steps_is_the_first_part_of_training_for_some_epochs(steps: int, tmp_path: Path) -> None:
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=3)
+    first, train, validation = make([Checkpoint(tmp_path)])
+    history = first.fit(train, validation, steps=steps)
+    assert first.optimizer.steps == steps
+    assert list(map(list, history)) == list(map(list, whole.history[: steps // 4]))  # an epoch has 4 steps
+    assert_same(dict(md.load(tmp_path / "last.safetensors")), first.model.state_dict())
+    saved = checkpoint.load_state(tmp_path / "last.state.safetensors")
+    next(iter(train))  # who looks at the data
+    first.evaluate(train)
+    first.fit(train, validation, steps=steps)  # which are trained already
+    first.fit(train, validation, epochs=3)
+    assert_same(final(first), final(whole))
+    resumed, train, validation = make()
+    resumed.load_state_dict(saved, train)
+    resumed.evaluate(train)
+    resumed.fit(train, validation, steps=12)
+    assert_same(final(resumed), final(whole))
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_state_saved_after_any_step_goes_on_to_the_last_one(steps: int) -> None:
+    states: list[Any] = []
+
+    class Save(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            states.append(trainer.state_dict())
+
+    whole, train, validation = make([Save()])
+    whole.fit(train, validation, steps=8)
+    resumed, train, validation = make()
+    resumed.load_state_dict(states[steps - 1], train)
+    resumed.fit(train, validation, steps=8)
+    assert_same(final(resumed), final(whole))
+
+
+def test_steps_and_epochs_count_what_was_trained_before_and_the_first_to_be_reached_ends() -> None:
+    trainer, train, validation = make()
+    ends = []
+    for options in ({"steps": 6}, {"steps": 6}, {"steps": 7}, {"epochs": 2}, {"epochs": 3, "steps": 10}, {"steps": 0}):
+        trainer.fit(train, validation, **options)
+        ends.append((trainer.epoch, trainer.optimizer.steps))
+    assert ends == [(1, 6), (1, 6), (1, 7), (2, 8), (2, 10), (2, 10)]
+    trainer.fit(train, validation, epochs=3, steps=99)
+    trainer.fit(train, validation)  # one epoch: there are three
+    assert (trainer.epoch, trainer.optimizer.steps) == (3, 12)
+
+
+def test_validation_on_the_training_data_does_not_move_the_place_in_them() -> None:
+    whole, train, _ = make()
+    whole.fit(train, train, epochs=3)
+    parts, train, _ = make()
+    for steps in (3, 4, 9, 12):
+        parts.fit(train, train, steps=steps)
+    assert_same(final(parts), final(whole))
+    other, train, validation = make()
+    other.fit(train, validation, epochs=3)
+    assert_same(other.model.state_dict(), whole.model.state_dict())
+
+
+def test_an_epoch_that_was_stopped_goes_on_in_the_same_trainer() -> None:
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=2)
+    stopped, train, validation = make([StopAfter(3)])
+    stopped.fit(train, validation, epochs=2)
+    stopped.fit(train, validation, epochs=2)
+    assert_same(final(stopped), final(whole))
+
+
+class SeenOfAnEpoch(Callback):
+    """How many samples went into each row."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.train_loader is not None and trainer.train_loader.position == len(trainer.train_loader):
+            self.counts.append(trainer.totals.count)
+
+
+def test_an_epoch_begins_anew_with_another_loader_and_after_an_error() -> None:
+    class FailOnce(Callback):
+        failed = False
+
+        def on_step_end(self, trainer: Trainer) -> None:
+            if trainer.optimizer.steps == 4 and not self.failed:
+                self.failed = True
+                raise KeyboardInterrupt
+
+    seen = SeenOfAnEpoch()
+    trainer, train, validation = make([seen, FailOnce()])
+    trainer.fit(train, validation, steps=2)
+    other = DataLoader(two_classes(30), 10)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(other, validation)
+    trainer.fit(other, validation)
+    assert seen.counts == [30]
+    assert trainer.optimizer.steps == 2 + 2 + 3
+
+
+def test_a_state_from_before_training_can_be_loaded() -> None:
+    whole, train, validation = make()
+    state = whole.state_dict()
+    whole.fit(train, validation)
+    other, train, validation = make()
+    other.model[0].w.data[...] = 99
+    other.load_state_dict(state, train)
+    other.fit(train, validation)
+    assert_same(final(other), final(whole))
+
+
+def test_a_loss_that_is_no_number_where_the_steps_end_keeps_the_checkpoints(tmp_path: Path) -> None:
+    trainer, train, validation = make([Checkpoint(tmp_path)])
+    trainer.fit(train, validation, steps=2)
+    before = (tmp_path / "last.state.safetensors").read_bytes()
+    trainer.model[0].w.data[...] = np.nan
+    with pytest.raises(TrainingError, match="the loss became nan in epoch 1"):
+        trainer.fit(train, validation, steps=3)
+    assert (tmp_path / "last.state.safetensors").read_bytes() == before
+    trainer.load_state_dict(checkpoint.load_state(tmp_path / "last.state.safetensors"), train)
+    trainer.fit(train, validation, epochs=1)
+    assert trainer.optimizer.steps == 4
+
+
+def test_an_epoch_whose_loss_is_no_number_begins_anew_once_the_weights_are_mended() -> None:
+    trainer, train, validation = make()
+    weights = trainer.model.state_dict()
+    trainer.model[0].w.data[...] = np.nan
+    with pytest.raises(TrainingError):
+        trainer.fit(train, validation)
+    trainer.model.load_state_dict(weights)
+    trainer.optimizer = optim.SGD(trainer.model.parameters())
+    assert np.isfinite(trainer.fit(train, validation)[0]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1, 2],), "expected a loader, got list: use DataLoader"),
+        ((None, 5), "expected a loader, got int: use epochs=5"),
+        ((None, None, "3"), "expected a number of epochs >= 0, got '3'"),
+        ((None, None, None, -1), "expected a number of steps >= 0, got -1"),
+    ],
+)
+def test_mistakes_in_fit_are_found_before_the_first_step(arguments: Any, message: str) -> None:
+    trainer, train, _ = make()
+    first, *others = arguments
+    with pytest.raises(MinidlError, match=message):
+        trainer.fit(train if first is None else first, *others)
+    assert trainer.optimizer.steps == 0
+
+
+def test_progress_of_some_steps_counts_them_and_shows_how_far_the_last_epoch_got() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = []
+    for stream in (Terminal(), io.StringIO()):
+        progress = Progress(stream)
+        progress.shown = -1.0
+        trainer, train, validation = make([progress])
+        trainer.fit(train, validation, steps=6)
+        shown.append(stream.getvalue())
+    assert "epoch 1  step 1/6" in shown[0]
+    lines = [line.split("  ")[0] for line in shown[1].splitlines()]
+    assert lines == ["epoch 1", "epoch 2 up to step 6"]
+    assert "val_loss" not in shown[1].splitlines()[1]
+
+
+def test_a_profile_of_few_steps_waits_for_no_more_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(md.Profiler, "plot", lambda self, path: None)
+    trainer, train, validation = make([ProfileSteps(tmp_path)])
+    trainer.fit(train, validation, steps=2)
+    assert "one step of 1:" in (tmp_path / "profile.txt").read_text()  # the first warms up
