@@ -94,6 +94,8 @@ OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
     "adam": lambda p: optim.Adam(p, 0.01),
     "adamw": lambda p: optim.AdamW(p, optim.cosine(0.01, 5)),
+    "rmsprop": lambda p: optim.RMSprop(p, 0.01, momentum=0.5, centered=True, weight_decay=0.1),
+    "adagrad": lambda p: optim.Adagrad(p, 0.01, lr_decay=0.1, weight_decay=0.1),
 }
 
 
@@ -109,6 +111,16 @@ def test_training_steps_equal_numpys_without_hidden_copies(name: str, backend: s
 
 def test_every_optimizer_is_checked() -> None:
     assert set(md.plugins.names("optimizer")) == {*OPTIMIZERS}
+
+
+def test_positions_and_clones_stay_on_the_device(strict_backend: StrictBackend) -> None:
+    x = md.tensor(numbers(4, 3), backend="strict", requires_grad=True)
+    copies = strict_backend.to_device, strict_backend.to_host
+    y = x.clone()
+    positions = [y.argmax(axis=1), y.argmin(keepdims=True)]
+    y.sum().backward()
+    assert (strict_backend.to_device, strict_backend.to_host) == copies
+    assert all(isinstance(position.data, StrictArray) for position in positions)
 
 
 def test_class_labels_on_the_device_are_not_read(strict_backend: StrictBackend) -> None:
