@@ -171,8 +171,8 @@ def epoch_line(trainer: Trainer) -> str:
     return f"epoch {epoch}  {_speed(trainer)}  {_metrics(values)}"
 
 
-def _of(number: int, all: float) -> str:
-    return f"{number}" if all == math.inf else f"{number}/{all}"
+def _of(number: int, total: float) -> str:
+    return f"{number}" if total == math.inf else f"{number}/{total}"
 
 
 def _speed(trainer: Trainer) -> str:

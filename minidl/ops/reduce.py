@@ -171,7 +171,7 @@ class _Position(_Reduction):
                 "these axes into one first"
             )
         self.count(x)
-        self.needs_grad = ()
+        self.needs_grad = ()  # whatever the input wants: nothing is recorded
         position = self.find(x)
         return position.reshape(self.kept(x)) if self.keepdims else position
 
