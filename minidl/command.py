@@ -74,6 +74,7 @@ class Parser(argparse.ArgumentParser):
         return flags
 
     def format_help(self) -> str:
+        """As argparse's, after the examples."""
         width = max((len(line) for line, _ in self.examples), default=0)
         lines = [f"  {line:<{width}}  # {remark}\n" for line, remark in self.examples]
         return "".join(["examples:\n", *lines, "\n"] if lines else []) + super().format_help()

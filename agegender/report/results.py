@@ -70,9 +70,9 @@ def result(summary: dict[str, Any]) -> str:
     >>> summary = {"gender_accuracy": 0.9, "baseline_gender_accuracy": 0.5, "age_mae": 99.5, "baseline_age_mae": 14.8}
     >>> line = result({**summary, "no_better_than_guessing": ["age_mae"], "best_epoch": 2, "epochs": 3})
     >>> print(line.replace(", ", "\\n"))
-    gender accuracy 0.900 (always guessing the commonest gender: 0.500)
+    gender accuracy 0.900 (guessing: 0.500)
     age error 99.50 years
-    no better than always guessing the median age (14.80 years); both at epoch 2 of 3
+    no better than always guessing the median age (14.80 years); at epoch 2 of 3
     """
     told = []
     for name, label, form in LABELS:
@@ -80,8 +80,8 @@ def result(summary: dict[str, Any]) -> str:
         if name in summary["no_better_than_guessing"]:
             told.append(f"{label} {value}, no better than {tasks.GUESSES[name]} ({guessing})")
         else:
-            told.append(f"{label} {value} ({tasks.GUESSES[name]}: {guessing})")
-    return f"{', '.join(told)}; both at epoch {summary['best_epoch']} of {summary['epochs']}"
+            told.append(f"{label} {value} (guessing: {guessing})")
+    return f"{', '.join(told)}; at epoch {summary['best_epoch']} of {summary['epochs']}"
 
 
 def effort(summary: dict[str, Any]) -> str:
