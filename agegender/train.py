@@ -70,6 +70,9 @@ def _main(given: dict[str, Any]) -> int:
     try:
         parts.save(current.folder, options, device)
         return run(training, options, parts, current.folder, say, started - current.seconds)
+    except KeyboardInterrupt:
+        say(f"interrupted. What was saved goes on with: {_go_on(current.folder, options)}", always=True)
+        return 130
     except OSError as error:
         mended = f"Once that is mended, go on with: {_go_on(current.folder, options)}"
         raise UsageError(f"{reason(error)}. {mended}") from None

@@ -113,7 +113,7 @@ def status(command: Callable[[], int], spare_memory: str = "") -> int:
     2
     """
     try:
-        done = command()
+        done = _done(command)
         _flush()
     except BrokenPipeError:
         _discard(sys.stdout)
@@ -130,6 +130,13 @@ def status(command: Callable[[], int], spare_memory: str = "") -> int:
             _flush()
         return 2
     return done
+
+
+def _done(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except SystemExit as ended:  # argparse, once it has shown the help
+        return ended.code if isinstance(ended.code, int) else 0
 
 
 def _flush() -> None:
