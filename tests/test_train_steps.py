@@ -14,7 +14,7 @@ from minidl.data import DataLoader
 from minidl.errors import MinidlError
 from minidl.train import Callback, Trainer, TrainingError
 
-from .test_train import StopAfter, assert_same, final, make, two_classes
+from .test_train import StopAfter, Terminal, assert_same, final, make, two_classes
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6, 8, 12])
@@ -171,11 +171,10 @@ def test_mistakes_in_fit_are_found_before_the_first_step(arguments: Any, message
     assert trainer.optimizer.steps == 0
 
 
-def test_progress_of_some_steps_counts_them_and_shows_how_far_the_last_epoch_got() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+def test_progress_of_some_steps_counts_them_and_shows_how_far_the_last_epoch_got(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     shown = []
     for stream in (Terminal(), io.StringIO()):
         progress = Progress(stream)
