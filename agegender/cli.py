@@ -1,20 +1,17 @@
 """Command lines made from a dataclass, each field an option, its metadata the help; and what a command says."""
 
 import argparse
+import shlex
+import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, NoReturn, TextIO, get_args, get_type_hints
+from typing import Any, TextIO, get_args, get_type_hints
 
-from minidl.errors import MinidlError, suggestion
-
-from .errors import DataError
-
-
-class UsageError(ValueError):
-    """A command line that cannot be followed."""
+from minidl.command import Parser, UsageError, reason
+from minidl.errors import suggestion
 
 
 def option(default: Any, help: str, **arguments: Any) -> Any:
@@ -22,22 +19,35 @@ def option(default: Any, help: str, **arguments: Any) -> Any:
     return field(default=default, metadata={"help": help, "arguments": arguments})
 
 
-def parse_given(program: str, description: str, options: type[Any], arguments: Sequence[str] | None) -> dict[str, Any]:
+def parse_given(
+    program: str, description: str, options: type[Any], arguments: Sequence[str] | None, **settings: Any
+) -> dict[str, Any]:
     """The options that were given on a command line (by default the process's), by field name; none of the defaults.
 
-    Unknown options and values of the wrong type end in :class:`UsageError`.
+    ``settings`` are those of :class:`minidl.command.Parser`. Unknown options and values of the wrong type end in
+    :class:`minidl.command.UsageError`.
     """
-    parser = Parser(prog=program, description=description, argument_default=argparse.SUPPRESS)
+    parser = Parser(prog=program, description=description, argument_default=argparse.SUPPRESS, **settings)
     hints = get_type_hints(options)
     for declared in fields(options):
         parser.add_argument(_flag(declared.name), **_arguments(declared, hints[declared.name]))
     return parser.given(arguments)
 
 
+def command_line(program: str, *words: str) -> str:
+    """A command line to be copied into a terminal: words are quoted where its shell needs it.
+
+    >>> command_line("python -m agegender.train", "--resume", "runs/my run")
+    "python -m agegender.train --resume 'runs/my run'"
+    """
+    quoted = subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+    return f"{program} {quoted}"
+
+
 def checked(source: object, options: type[Any], config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     """The options that were read from a file: ``config``, if its names are ``known`` and its values of the right types.
 
-    Raises :class:`UsageError` that names the file, ``source``, and what is wrong in it.
+    Raises :class:`minidl.command.UsageError` that names the file, ``source``, and what is wrong in it.
 
     >>> class Options:
     ...     lr: float
@@ -57,41 +67,6 @@ def checked(source: object, options: type[Any], config: Mapping[str, Any], known
             raise UsageError(f"{source}: '{name}' must be {wanted}, got {value!r}")
         found[name] = value
     return found
-
-
-def run(command: Callable[[], int]) -> NoReturn:
-    """Run a command and exit: bad input is one line on stderr and exit code 2, Ctrl-C is exit code 130."""
-    try:
-        code = command()
-    except (UsageError, DataError, MinidlError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        code = 2
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        code = 130
-    sys.exit(code)
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises :class:`UsageError` for a wrong command line; names the option that an unknown one is most like."""
-
-    def __init__(self, **settings: Any) -> None:
-        self._flags: list[str] = []
-        super().__init__(**settings, allow_abbrev=False)
-
-    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
-        self._flags += [name for name in names if name.startswith("--")]
-        return super().add_argument(*names, **settings)
-
-    def given(self, arguments: Sequence[str] | None = None) -> dict[str, Any]:
-        """The arguments by name."""
-        namespace, unknown = self.parse_known_args(arguments)
-        if unknown:
-            raise UsageError(f"unknown option {unknown[0]}.{suggestion(unknown[0], self._flags)} See --help.")
-        return vars(namespace)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}. See --help.")
 
 
 def _flag(name: str) -> str:
@@ -127,10 +102,15 @@ class Speaker:
     def note(self, text: str) -> None:
         """A line for the log alone."""
         self._waiting.append(text)
-        if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as file:
+        if self._log is None:
+            return
+        try:
+            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(line + "\n" for line in self._waiting)
             self._waiting.clear()
+        except OSError as error:  # a log is not worth the training that it tells of
+            log, self._log = self._log, None
+            self(f"warning: no more is written to {log}: {reason(error)}", always=True)
 
     def log_to(self, path: Path) -> None:
         """Where the log is from now on."""

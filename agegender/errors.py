@@ -1,7 +1,9 @@
 """The errors that agegender raises: one line that says what is wrong and what to do."""
 
+from minidl.errors import MinidlError
 
-class DataError(ValueError):
+
+class DataError(MinidlError, ValueError):
     """A data set that cannot be used as it is.
 
     >>> from agegender import data

@@ -1,5 +1,6 @@
 """What the models are trained for: the loss, the metrics, and what one gets without looking at the pictures."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ def loss(outputs: dict[str, Tensor], targets: Outputs) -> Tensor:
     return gender + nn.functional.l1_loss(outputs["age"], targets["age"])
 
 
+def years(age: Any) -> Any:
+    """The ages to report, from the outputs of a model: a negative one is reported as 0.
+
+    >>> years(np.array([-1.5, 30.0]))
+    array([ 0., 30.])
+    """
+    return age.clip(0)
+
+
 def gender_accuracy(outputs: Outputs, targets: Outputs) -> Any:
     """The share of faces whose logit is on the right side of 0.
 
@@ -34,12 +44,12 @@ def gender_accuracy(outputs: Outputs, targets: Outputs) -> Any:
 
 
 def age_mae(outputs: Outputs, targets: Outputs) -> Any:
-    """The mean absolute error of the age, in years.
+    """The mean absolute error of the reported age, see :func:`years`.
 
     >>> float(age_mae({"age": np.array([20.0, 31.0])}, {"age": np.array([24, 30])}))
     2.5
     """
-    return abs(outputs["age"] - targets["age"]).mean()
+    return abs(years(outputs["age"]) - targets["age"]).mean()
 
 
 METRICS = {"gender_accuracy": gender_accuracy, "age_mae": age_mae}
@@ -57,3 +67,23 @@ def baselines(train: Labels, validation: Labels) -> dict[str, float]:
         "gender_accuracy": float((validation[0] == commonest).mean()),
         "age_mae": float(np.abs(validation[1] - np.median(train[1])).mean()),
     }
+
+
+GUESSES = {
+    "gender_accuracy": "always guessing the commonest gender",
+    "age_mae": "always guessing the median age",
+}
+"""What the :func:`baselines` are the metrics of."""
+
+
+def no_better(metrics: Mapping[str, float], guessing: Mapping[str, float]) -> list[str]:
+    """The metrics that are no better than those of always guessing the same, see :func:`baselines`.
+
+    >>> no_better({"gender_accuracy": 0.8, "age_mae": 14e6}, {"gender_accuracy": 0.52, "age_mae": 14.8})
+    ['age_mae']
+    """
+    better = {
+        "gender_accuracy": metrics["gender_accuracy"] > guessing["gender_accuracy"],
+        "age_mae": metrics["age_mae"] < guessing["age_mae"],
+    }
+    return [name for name, is_better in better.items() if not is_better]

@@ -1,127 +1,95 @@
 """``python -m agegender.train``: train a model on UTKFace, or on drawn faces where there is none."""
 
 import json
-import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minidl as md
-from minidl import checkpoint, plugins
-from minidl.callbacks import Checkpoint, CSVLog, ProfileSteps, Progress, StopOnSignal, best_row, duration, epoch_line
-from minidl.data import DataLoader, Dataset
+from minidl import checkpoint, command, plugins
+from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, epoch_facts
+from minidl.command import UsageError, reason
+from minidl.data import DataLoader
 from minidl.errors import BackendError
 
-from . import cli, data, models, runs, tasks
-from .cli import Speaker, UsageError, option
-from .data import Faces
-from .data.faces import IMAGE_SIZE
+from . import models, runs, tasks
+from .cli import Speaker
+from .options import Options, parse, resolve
+from .parts import Parts, open_data, placed
 from .report import figures
+from .report.results import Metrics, effort, next_steps, result, summarize
 
-DESCRIPTION = "Train a model on UTKFace, or on drawn faces where there is none, and leave all about it in a run folder."
 EPOCHS = {"utkface": 30, "drawn": 7}
-Labels = tasks.Labels
-ROOM = 4
-"""Faces are kept on a device if so many times their size is free there: the rest is for the model and its batches."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line; also what ``config.json`` holds, once all open choices are made."""
-
-    data: str | None = option(
-        None,
-        "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
-        "Kaggle's input, drawn",
-        metavar="PATH|NAME",
-    )
-    model: str = option("documented", "the model, by its registered name", metavar="NAME")
-    optimizer: str = option("adam", "the optimizer, by its registered name", metavar="NAME")
-    epochs: int | None = option(None, "passes over the training part (default: 30, but 7 for drawn faces)")
-    batch_size: int = option(32, "faces in a step")
-    lr: float = option(1e-3, "the learning rate")
-    seed: int = option(0, "decides the split, the initial weights and the order of the faces")
-    val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
-    mirror: bool = option(False, "mirror half of the faces to train with left to right, others in every epoch")
-    limit: int | None = option(None, "use only so many faces, drawn at random before the split")
-    val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
-    device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
-    precision: str = option(
-        "float32", "how products are computed: float32, or tf32, on tensor cores of a GPU, to 11 bits", metavar="NAME"
-    )
-    resume: str | None = option(
-        None, "go on with a run (a folder or name; the latest without)", nargs="?", const="", metavar="RUN"
-    )
-    config: str | None = option(None, "take the options from a config.json; others given here win", metavar="FILE")
-    out: str = option("runs", "the folder for the run folders", metavar="DIR")
-    name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
-    json: bool = option(False, "print the summary as JSON in the last line")
-    quiet: bool = option(False, "print only the result")
-    profile: bool = option(False, "measure 20 steps; leaves profile.txt, profile.png and trace.json")
-    dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")
-
-
-NOT_CONFIGURED = ("resume", "config", "out", "name", "json", "quiet", "profile", "dry_run")
-"""Options of one call, which say nothing about the training itself."""
+COPIES = 8
+"""Of the parameters in a run folder: the best, the last, three in the state with Adam's, and these again as a new state
+is written before the old one is removed."""
+SPARE_MEMORY = "A smaller --batch-size takes less memory, and so does --limit, with fewer faces."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """The command; returns its exit status. It goes on when its terminal is closed."""
+    with command.outliving_terminal():
+        return _main(parse(None if arguments is None else list(arguments)))
+
+
+def _main(given: dict[str, Any]) -> int:
     started = time.monotonic()
-    given = cli.parse_given("python -m agegender.train", DESCRIPTION, Options, arguments)
-    options, folder = _options(given)
+    if given.get("list"):
+        print(runs.overview(Path(given.get("out", "runs"))))
+        return 0
+    options, earlier, remarks = resolve(given)
     say = Speaker(sys.stderr if options.json else sys.stdout, options.quiet)
-    device = _device(options.device, say)
+    for remark in remarks:
+        say(remark, always=True)
+    if earlier is not None and options.epochs is not None and earlier.epochs >= options.epochs and earlier.summary:
+        return nothing_left(earlier, options, say)
+    device = _device(options.device)
     md.backends.get(device).set_precision(options.precision)
+    trainer = build(options, device)
+    if not options.dry_run:
+        nbytes = COPIES * sum(parameter.data.nbytes for parameter in trainer.model.parameters())
+        runs.require_room(earlier.folder if earlier is not None else Path(options.out), nbytes)
     parts = open_data(options, say)
     epochs = options.epochs or EPOCHS.get(parts.faces.kind, EPOCHS["utkface"])
     options = replace(options, data=_found(parts.faces.source), val=options.val and _found(options.val), epochs=epochs)
-    training = build(options, device, parts, say)
+    training = load(trainer, options, device, parts, say)
     if options.dry_run:
-        say(json.dumps(_config(options), indent=2))
-        say(str(md.summary(training.model, (128, 128, 1))))
+        say(json.dumps(options.configuration(), indent=2))
+        say(str(md.summary(trainer.model, (128, 128, 1))))
         return 0
-    if folder is None:
-        folder = runs.create(Path(options.out), options.name, options.model)
-        parts.save(folder, options, device)
+    if earlier is None:
+        current = runs.create(Path(options.out), options.name, options.model, options.configuration())
     else:
-        resume(training, parts, folder)
-    return run(training, options, parts, folder, say, started)
+        current = earlier
+        resume(training, parts, current)
+    try:
+        parts.save(current.folder, options, device)
+        return run(training, options, parts, current.folder, say, started - current.seconds)
+    except KeyboardInterrupt:
+        say(f"interrupted. What was saved goes on with: {_go_on(current.folder, options)}", always=True)
+        return 130
+    except OSError as error:
+        mended = f"Once that is mended, go on with: {_go_on(current.folder, options)}"
+        raise UsageError(f"{reason(error)}. {mended}") from None
 
 
-def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
-    """The options of this call, and the run folder if it resumes one."""
-    folder = runs.find(Path(given.get("out", "runs")), given["resume"]) if "resume" in given else None
-    source = folder / "config.json" if folder is not None else Path(given["config"]) if "config" in given else None
-    config = runs.read_json(source) if source is not None else {}
-    known = {declared.name for declared in fields(Options)} - {*NOT_CONFIGURED}
-    config = cli.checked(source, Options, config, known)
-    if folder is not None:
-        data_sets = {"data", "val"} if config.get("val") else {"data"}  # may lie elsewhere: known by their content
-        fixed = set(given) & known - {"epochs", "device", "precision", *data_sets}
-        if fixed:
-            raise UsageError(f"a resumed run keeps its options: leave out {', '.join(sorted(fixed))}")
-    options = Options(**config | given)
-    for name, least in (("batch_size", 1), ("epochs", 1), ("limit", 2), ("seed", 0), ("lr", 0)):
-        value = getattr(options, name)
-        if value is not None and not value >= least:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
-    if options.lr == math.inf:
-        raise UsageError("--lr must be a finite number, got inf")
-    if not 0 < options.val_fraction < 1:
-        raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
-    for name in ("data", "val", "out", "name"):  # "" would be the current folder, when a shell variable is not set
-        if getattr(options, name) == "":
-            raise UsageError(f"--{name} is empty: name something, or leave it out")
-    plugins.get("model", options.model)
-    plugins.get("optimizer", options.optimizer)
-    return options, folder
+def nothing_left(run: runs.Run, options: Options, say: Speaker) -> int:
+    """Say that a run has all its epochs; nothing in its folder is changed."""
+    more = runs.resume_command(run.folder, "--epochs", str(run.epochs + 10))
+    say(f"nothing left to do: {run.folder} has {run.epochs} epochs. Ten more: {more}", always=True)
+    if options.json:
+        print(json.dumps(run.summary))
+    return 0
+
+
+def _go_on(folder: Path, options: Options) -> str:
+    """The command that goes on with a run, and speaks as this one does."""
+    return runs.resume_command(folder, *(f"--{name}" for name in ("json", "quiet") if getattr(options, name)))
 
 
 def _found(source: str) -> str:
@@ -129,11 +97,7 @@ def _found(source: str) -> str:
     return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
 
 
-def _config(options: Options) -> dict[str, Any]:
-    return {name: value for name, value in asdict(options).items() if name not in NOT_CONFIGURED}
-
-
-def _device(wanted: str, say: Speaker) -> str:
+def _device(wanted: str) -> str:
     """The backend to compute on; "auto" takes the GPU if there is one that works."""
     if wanted != "auto":
         return md.backends.get(wanted).name
@@ -143,78 +107,12 @@ def _device(wanted: str, say: Speaker) -> str:
         return "numpy"
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The faces and their two parts, or the faces to train with and ``other`` ones for validation."""
-
-    faces: Faces
-    other: Faces | None
-    split: data.Split | None
-    train: Dataset
-    validation: Dataset
-    labels: tuple[Labels, Labels]
-    """Of the training and of the validation part."""
-
-    def save(self, folder: Path, options: Options, device: str) -> None:
-        """Write what the run was started with."""
-        runs.write_json(folder / "config.json", _config(options))
-        runs.write_json(folder / "env.json", runs.environment(device, self.fingerprints()))
-        data.write_skipped(self.faces, folder / "skipped.csv")
-        if self.other is not None:
-            data.write_skipped(self.other, folder / "skipped_validation.csv")
-        if self.split is not None:
-            self.split.save(folder / "split.csv")
-
-    def fingerprints(self) -> dict[str, Any]:
-        """What the data are, and those for validation if they are others."""
-        return _identity(self.faces) | ({"validation": _identity(self.other)} if self.other is not None else {})
-
-
-def _identity(faces: Faces) -> dict[str, Any]:
-    return {"source": faces.source, "faces": len(faces), "fingerprint": faces.fingerprint}
-
-
-def open_data(options: Options, say: Speaker) -> Parts:
-    """Open the data, draw the sample and the split."""
-    faces = _open(options.data, say)
-    if options.limit is not None:
-        faces = data.sample(faces, options.limit, options.seed)
-    if faces.kind == "drawn":
-        say(
-            "These faces are drawings, made from a seed. For real ones get UTKFace (https://susanqq.github.io/UTKFace, "
-            "for non-commercial research) and name it: --data UTKFace.tar.gz"
-        )
-    if options.val is not None:
-        other = _open(options.val, say)
-        _warn_of_shared(faces, other, say)
-        return Parts(faces, other, None, faces, other, ((faces.genders, faces.ages), (other.genders, other.ages)))
-    split = data.split(faces, options.val_fraction, options.seed)
-    train, validation = split.train, split.validation
-    labels = (faces.genders[train], faces.ages[train]), (faces.genders[validation], faces.ages[validation])
-    return Parts(faces, None, split, faces.subset(train), faces.subset(validation), labels)
-
-
-def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
-    shared = len(set(faces.digests).intersection(other.digests))
-    if shared:
-        say(
-            f"warning: {shared:,} pictures of {other.source} are among those to train with: the results will look "
-            "better than they are",
-            always=True,
-        )
-
-
-def _open(source: str | None, say: Speaker) -> Faces:
-    progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
-    faces = data.open(source, progress=progress)
-    left_out = f", {len(faces.skipped)} files skipped" if faces.skipped else ""
-    say(f"{len(faces):,} faces from {faces.source}{left_out}")
-    return faces
-
-
-def _show_decoding(say: Speaker, done: int, total: int) -> None:
-    say.stream.write(f"\r\x1b[2Kdecoding {done:,} of {total:,}" if done < total else "\r\x1b[2K")
-    say.stream.flush()
+def build(options: Options, device: str) -> md.Trainer:
+    """The model, its optimizer and the trainer, all of them from the seed."""
+    md.seed(options.seed)
+    model = models.build(options.model, rng=md.Generator(options.seed)).to(device)
+    optimizer = plugins.build("optimizer", options.optimizer, model.parameters(), lr=options.lr)
+    return md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
 
 
 @dataclass(frozen=True)
@@ -230,39 +128,23 @@ class Training:
         return self.trainer.model
 
 
-def build(options: Options, device: str, parts: Parts, say: Speaker) -> Training:
-    """The model, optimizer, loaders and trainer, all of them from the seed."""
-    md.seed(options.seed)
-    model = models.build(options.model, rng=md.Generator(options.seed)).to(device)
-    optimizer = plugins.build("optimizer", options.optimizer, model.parameters(), lr=options.lr)
-    trainer = md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
-    train, validation = _placed(parts, md.backends.get(device), say)
+def load(trainer: md.Trainer, options: Options, device: str, parts: Parts, say: Speaker) -> Training:
+    """The loaders of the two parts, beside their trainer."""
+    train, validation = placed(parts, md.backends.get(device), say)
     loader = DataLoader(
         train, options.batch_size, shuffle=True, mirror=options.mirror, seed=options.seed, backend=device
     )
     return Training(trainer, loader, DataLoader(validation, batch_size=64, backend=device))
 
 
-def _placed(parts: Parts, backend: md.backends.Backend, say: Speaker) -> tuple[Dataset, Dataset]:
-    """The two parts on a device, if they fit; else the loaders bring them there batch by batch."""
-    if backend is md.backends.default:
-        return parts.train, parts.validation
-    size, free = (len(parts.train) + len(parts.validation)) * IMAGE_SIZE**2, backend.free_memory()
-    megabytes = f"{size / 1e6:,.1f} MB"
-    if free is not None and free < ROOM * size:
-        say(f"the faces go to {backend.name} batch by batch: {megabytes}, of {free / 1e6:,.1f} MB free")
-        return parts.train, parts.validation
-    say(f"the faces are on {backend.name}: {megabytes}")
-    return parts.train.to(backend.name), parts.validation.to(backend.name)
-
-
-def resume(training: Training, parts: Parts, folder: Path) -> None:
-    """Bring a training to where the run in ``folder`` stopped; raises if its data are not the same."""
-    before, now = runs.read_json(folder / "env.json")["data"], parts.fingerprints()
-    for old, new in ((before, now), (before.get("validation"), now.get("validation"))):
-        if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
-            raise UsageError(f"{new['source']} is not the data set that {folder} was started with ({old['source']})")
-    training.trainer.load_state_dict(checkpoint.load_state(folder / runs.STATE), training.train)
+def resume(training: Training, parts: Parts, run: runs.Run) -> None:
+    """Bring a training to where a run stopped, or was last saved; raises if its data are not the same."""
+    checkpoint.remove_leftovers(run.folder)
+    (run.folder / "plots").mkdir(exist_ok=True)
+    if not run.notes:
+        return
+    parts.require_same(run)
+    training.trainer.load_state_dict(checkpoint.load_state(run.folder / runs.STATE), training.train)
 
 
 def run(training: Training, options: Options, parts: Parts, folder: Path, say: Speaker, started: float) -> int:
@@ -272,21 +154,40 @@ def run(training: Training, options: Options, parts: Parts, folder: Path, say: S
     baselines = tasks.baselines(*parts.labels)
     say(f"training '{options.model}' on {len(parts.train):,} faces, validating on {len(parts.validation):,}: {folder}")
     stop = StopOnSignal()
-    trainer.callbacks += [Checkpoint(folder), CSVLog(folder / "metrics.csv"), stop]
-    trainer.callbacks += [] if options.quiet else [Progress(say.stream)]
-    trainer.callbacks += [Report(say, folder, baselines)]
-    trainer.callbacks += [ProfileSteps(folder)] if options.profile else []
+    trainer.callbacks += callbacks(options, folder, say, baselines, started)
+    trainer.callbacks += [stop]
     trainer.fit(training.train, training.validation, options.epochs or 0)
     if stop.received is not None:
-        say(f"stopped. Go on with: python -m agegender.train --resume {folder}", always=True)
+        say(f"stopped. Go on with: {_go_on(folder, options)}", always=True)
         return 130
-    summary = summarize(trainer, parts, baselines, folder, time.monotonic() - started)
-    runs.write_json(folder / "summary.json", summary)
+    summary = summarize(
+        trainer, (len(parts.train), len(parts.validation)), baselines, folder, time.monotonic() - started
+    )
+    runs.write_json(folder / runs.SUMMARY, summary)
     show_examples(training, parts, folder)
+    say(effort(summary))
     say(result(summary), always=True)
+    for line in next_steps(summary, options.lr):
+        say(line)
     if options.json:
-        sys.stdout.write(json.dumps(summary) + "\n")
+        print(json.dumps(summary))
     return 0
+
+
+def callbacks(
+    options: Options, folder: Path, say: Speaker, baselines: dict[str, float], started: float
+) -> list[md.Callback]:
+    """What looks on: the weights and the numbers are safe before pictures are drawn."""
+
+    def notes() -> dict[str, str]:
+        seconds = round(time.monotonic() - started, 1)
+        return {"config": json.dumps(options.configuration()), "seconds": json.dumps(seconds)}
+
+    watching: list[md.Callback] = [Checkpoint(folder, notes=notes), Metrics(folder / runs.METRICS, baselines)]
+    watching += [] if options.quiet else [Progress(say.stream)]
+    watching += [Report(say, folder, baselines)]
+    watching += [ProfileSteps(folder)] if options.profile else []
+    return watching
 
 
 class Report(md.Callback):
@@ -302,7 +203,7 @@ class Report(md.Callback):
             self.say(how_steps_are_launched(trainer))
         curves = figures.learning_curves(trainer.history, self.baselines)
         curves.savefig(self.folder / "plots" / "curves.png", dpi=110)
-        self.say.note(epoch_line(trainer))
+        self.say.note("  ".join(epoch_facts(trainer)))
 
     def on_train_error(self, trainer: md.Trainer) -> None:
         error = sys.exception()
@@ -316,40 +217,6 @@ def how_steps_are_launched(trainer: md.Trainer) -> str:
     return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
 
 
-def summarize(
-    trainer: md.Trainer, parts: Parts, baselines: dict[str, float], folder: Path, seconds: float
-) -> dict[str, Any]:
-    """The results of a run: at the epoch with the lowest validation loss, and at the last one."""
-    best, last = best_row(trainer.history), trainer.history[-1]
-    return {
-        "epochs": trainer.epoch,
-        "train_images": len(parts.train),
-        "val_images": len(parts.validation),
-        "gender_accuracy": best["val_gender_accuracy"],
-        "age_mae": best["val_age_mae"],
-        "best_epoch": int(best["epoch"]),
-        "last_gender_accuracy": last["val_gender_accuracy"],
-        "last_age_mae": last["val_age_mae"],
-        "baseline_gender_accuracy": baselines["gender_accuracy"],
-        "baseline_age_mae": baselines["age_mae"],
-        "precision": trainer.model.parameters()[0].backend.precision,
-        "seconds": round(seconds, 1),
-        "images_per_second": round(trainer.images / trainer.seconds, 1),
-        "run": str(folder),
-    }
-
-
-def result(summary: dict[str, Any]) -> str:
-    """The results in words."""
-    return (
-        f"gender accuracy {summary['gender_accuracy']:.3f} (always the commonest: "
-        f"{summary['baseline_gender_accuracy']:.3f}), age error {summary['age_mae']:.2f} years (always the median: "
-        f"{summary['baseline_age_mae']:.2f}), both at epoch {summary['best_epoch']} of {summary['epochs']}; "
-        f"{summary['images_per_second']:.0f} images/s in {summary['precision']}, "
-        f"{duration(summary['seconds'])} in all. Everything is in {summary['run']}/"
-    )
-
-
 def show_examples(training: Training, parts: Parts, folder: Path, count: int = 18) -> None:
     """Draw some validation faces with the predictions of the best weights."""
     model = training.model
@@ -360,9 +227,10 @@ def show_examples(training: Training, parts: Parts, folder: Path, count: int = 1
     with md.no_grad():
         outputs = model(md.tensor(images).to(model.parameters()[0].backend.name))
     predicted = {name: y.numpy() for name, y in outputs.items()}
+    predicted["age"] = tasks.years(predicted["age"])
     predicted["gender"] = figures.probabilities(predicted["gender"])
     figures.predictions(images, truth, predicted).savefig(folder / "plots" / "examples.png", dpi=110)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main, SPARE_MEMORY)

@@ -1,5 +1,6 @@
 """minidl: deep learning in pure NumPy and CuPy that can be read in an evening."""
 
+from . import interrupt  # noqa: F401 # isort: skip - first: Ctrl-C may come while the others are imported
 from . import backends, callbacks, data, nn, optim, plugins
 from .checkpoint import load, save
 from .kernels.conv import using

@@ -2,56 +2,59 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
-from . import plugins
+from . import command, plugins
 from .bench import conv, gpu, peers, small
-from .errors import MinidlError, suggestion
+from .command import UsageError
+from .errors import suggestion
 from .table import table
 
 COMMANDS = ("doctor", "plugins", "gradcheck", "bench")
+EXAMPLES = (
+    ("python -m minidl doctor", "is everything there?"),
+    ("python -m minidl gradcheck relu dense", "are their gradients right?"),
+    ("python -m minidl bench conv --help", "what can be measured"),
+)
 BENCHES = {"conv": conv, "gpu": gpu, "peers": peers, "small": small}
 """The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 1 where something is wrong, 2 for what cannot be done."""
-    parser = _Parser(prog="python -m minidl", description="Tools around minidl.")
+    """Carry out one command; the exit status: 0, or 1 where something is wrong."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        close = suggestion(words[0], COMMANDS)
+        raise UsageError(f"there is no command '{words[0]}'.{close} Commands: {', '.join(COMMANDS)}.")
+    parser = _parser()
+    if not words:
+        print(parser.format_help(), end="")
+        return 0
+    given = argparse.Namespace(**parser.given(words))
+    run: Callable[[argparse.Namespace], int] = given.run
+    return run(given)
+
+
+def _parser() -> command.Parser:
+    parser = command.Parser(prog="python -m minidl", description="Tools around minidl.", examples=EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("doctor", help="what this machine has, what is missing, and how to mend it")
-    command.set_defaults(run=doctor)
-    command = commands.add_parser("plugins", help="every plugin by kind and name, and where it comes from")
-    command.add_argument("--json", action="store_true", help="as JSON")
-    command.set_defaults(run=show_plugins)
-    command = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
-    command.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
-    command.set_defaults(run=show_gradients)
-    command = commands.add_parser("bench", help="measure something on this machine")
-    benches = command.add_subparsers(required=True, metavar="WHAT")
+    added = commands.add_parser("doctor", help="what this machine has, what is missing, and how to mend it")
+    added.set_defaults(run=doctor)
+    added = commands.add_parser("plugins", help="every plugin by kind and name, and where it comes from")
+    added.add_argument("--json", action="store_true", help="as JSON")
+    added.set_defaults(run=show_plugins)
+    added = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
+    added.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
+    added.set_defaults(run=show_gradients)
+    added = commands.add_parser("bench", help="measure something on this machine")
+    benches = added.add_subparsers(required=True, metavar="WHAT")
     for name, module in BENCHES.items():
         summary = (module.__doc__ or "").partition("\n")[0]
-        command = benches.add_parser(name, help=summary, description=summary)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-            close = suggestion(words[0], COMMANDS)
-            raise MinidlError(f"there is no command '{words[0]}'.{close} Commands: {', '.join(COMMANDS)}.")
-        given = parser.parse_args(words)
-        run: Callable[[argparse.Namespace], int] = given.run
-        status = run(given)
-        sys.stdout.flush()
-    except MinidlError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except BrokenPipeError:  # whoever reads, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return status
+        added = benches.add_parser(name, help=summary, description=summary)
+        module.add_arguments(added)
+        added.set_defaults(run=module.run)
+    return parser
 
 
 def doctor(given: argparse.Namespace) -> int:
@@ -100,12 +103,5 @@ def show_gradients(given: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """A command line that is wrong is one line and exit status 2, like anything else that cannot be done."""
-
-    def error(self, message: str) -> NoReturn:
-        raise MinidlError(f"{message}. See --help.")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

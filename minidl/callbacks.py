@@ -16,12 +16,15 @@ epoch 2/2  ... images/s  loss ...
 best.safetensors last.safetensors last.state.safetensors metrics.csv profile.png profile.txt trace.json
 """
 
+import contextlib
 import csv
 import io
+import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -46,11 +49,14 @@ class Checkpoint(Callback):
 
     - ``best.safetensors``: the weights of the epoch with the lowest ``monitor``;
     - ``last.safetensors``: the weights of the last epoch;
-    - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename.
+    - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename. ``notes()``
+      gives texts to store with it, for :func:`minidl.checkpoint.read_metadata`.
     """
 
-    def __init__(self, folder: str | Path, monitor: str = "val_loss") -> None:
-        self.folder, self.monitor = Path(folder), monitor
+    def __init__(
+        self, folder: str | Path, monitor: str = "val_loss", notes: Callable[[], dict[str, str]] | None = None
+    ) -> None:
+        self.folder, self.monitor, self.notes = Path(folder), monitor, notes or dict
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         weights = trainer.model.state_dict()
@@ -66,23 +72,32 @@ class Checkpoint(Callback):
             self._save_state(trainer)
 
     def _save_state(self, trainer: Trainer) -> None:
-        checkpoint.save_state(self.folder / "last.state.safetensors", trainer.state_dict())
+        notes = {"epoch": str(trainer.epoch), **self.notes()}
+        checkpoint.save_state(self.folder / "last.state.safetensors", trainer.state_dict(), notes)
 
 
 @plugins.register("callback", "csv_log")
 class CSVLog(Callback):
-    """Writes the history to a CSV file, a row an epoch."""
+    """Writes the history to a CSV file, a row an epoch.
+
+    A subclass may add columns: ``rows(trainer)`` gives what is written.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(trainer.history[0]), lineterminator="\n")
+        rows = self.rows(trainer)
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(trainer.history)
+        writer.writerows(rows)
         with checkpoint.atomic_write(self.path) as file:
             file.write(text.getvalue().encode())
+
+    def rows(self, trainer: Trainer) -> Sequence[dict[str, Any]]:
+        """What is written: the values by column, of every epoch."""
+        return trainer.history
 
 
 @plugins.register("callback", "early_stopping")
@@ -111,7 +126,8 @@ class EarlyStopping(Callback):
 class Progress(Callback):
     """One line that shows how far training is, its speed, the time left and the metrics so far; a line an epoch.
 
-    On a terminal the line is rewritten in place; elsewhere only the lines of the epochs are written.
+    On a terminal the line is rewritten in place, and is as long as fits; elsewhere only the lines of the epochs are
+    written.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -122,11 +138,13 @@ class Progress(Callback):
         now = time.monotonic()
         if self.stream.isatty() and now - self.shown > 0.2:
             self.shown = now
-            self._rewrite(progress_line(trainer))
+            self._rewrite(fitting(progress_facts(trainer), columns(self.stream) - 1))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._clear()
-        self.stream.write(epoch_line(trainer) + "\n")
+        facts = epoch_facts(trainer)
+        lines = wrapped(facts, columns(self.stream) - 1) if self.stream.isatty() else ["  ".join(facts)]
+        self.stream.write("\n".join(lines) + "\n")
         self.stream.flush()
 
     def on_train_end(self, trainer: Trainer) -> None:
@@ -141,7 +159,7 @@ class Progress(Callback):
             self._rewrite("")
 
 
-def progress_line(trainer: Trainer) -> str:
+def progress_facts(trainer: Trainer) -> list[str]:
     """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far."""
     assert trainer.train_loader is not None, "there is progress only inside fit"
     steps = len(trainer.train_loader)
@@ -149,17 +167,56 @@ def progress_line(trainer: Trainer) -> str:
     left = (trainer.epochs - trainer.epoch) * steps - done
     per_step = trainer.seconds / max(1, trainer.optimizer.steps)
     speed = trainer.images / trainer.seconds if trainer.seconds else 0.0
-    return (
-        f"epoch {trainer.epoch + 1}/{trainer.epochs}  step {done}/{steps}  {speed:.0f} images/s  "
-        f"{duration(left * per_step)} left  {_metrics(trainer.totals.means())}"
-    )
+    where = [f"epoch {trainer.epoch + 1}/{trainer.epochs}", f"step {done}/{steps}"]
+    return [*where, f"{speed:.0f} images/s", f"{duration(left * per_step)} left", *_metrics(trainer.totals.means())]
 
 
-def epoch_line(trainer: Trainer) -> str:
+def epoch_facts(trainer: Trainer) -> list[str]:
     """The last complete epoch, for :class:`Progress`: its metrics and the speed so far."""
     row = {name: value for name, value in trainer.history[-1].items() if name not in ("epoch", "lr")}
     speed = trainer.images / trainer.seconds if trainer.seconds else 0.0
-    return f"epoch {trainer.epoch}/{trainer.epochs}  {speed:.0f} images/s  {_metrics(row)}"
+    return [f"epoch {trainer.epoch}/{trainer.epochs}", f"{speed:.0f} images/s", *_metrics(row)]
+
+
+def columns(stream: TextIO) -> int:
+    """The width of the terminal behind a stream; what the environment says, or 80, where there is none.
+
+    >>> import io
+    >>> columns(io.StringIO()) == shutil.get_terminal_size().columns
+    True
+    """
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        width = 0
+    return width or shutil.get_terminal_size().columns
+
+
+def fitting(facts: Sequence[str], width: int) -> str:
+    """The facts in a line of at most ``width`` characters; the longest are left out first.
+
+    >>> fitting(["epoch 1/30", "loss 12.5", "gender_accuracy 0.9135"], 40)
+    'epoch 1/30  loss 12.5'
+    """
+    kept = list(facts)
+    while kept and len("  ".join(kept)) > width:
+        kept.remove(max(reversed(kept), key=len))
+    return "  ".join(kept)
+
+
+def wrapped(facts: Sequence[str], width: int) -> list[str]:
+    """The facts in lines of at most ``width`` characters, unless a fact is longer; the first line is not indented.
+
+    >>> wrapped(["epoch 1/30", "loss 12.5", "gender_accuracy 0.9135"], 30)
+    ['epoch 1/30  loss 12.5', '  gender_accuracy 0.9135']
+    """
+    lines: list[str] = []
+    for fact in facts:
+        if lines and len(lines[-1]) + 2 + len(fact) <= width:
+            lines[-1] += f"  {fact}"
+        else:
+            lines.append(f"  {fact}" if lines else fact)
+    return lines
 
 
 def duration(seconds: float) -> str:
@@ -173,8 +230,8 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _metrics(row: Row) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in row.items())
+def _metrics(row: Row) -> list[str]:
+    return [f"{name} {value:.4g}" for name, value in row.items()]
 
 
 @plugins.register("callback", "profile_steps")
@@ -236,7 +293,8 @@ class StopOnSignal(Callback):
         def stop(number: int, frame: FrameType | None) -> None:
             self.received, trainer.stopping = number, True
             self._restore()
-            sys.stderr.write("\nstopping after this step; once more to stop at once\n")
+            with contextlib.suppress(OSError):  # a closed terminal
+                sys.stderr.write("\nstopping after this step; once more to stop at once\n")
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, stop)

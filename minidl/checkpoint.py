@@ -28,6 +28,7 @@ DTYPES = {
 CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
 LONGEST_HEADER = 100_000_000
 CHECKSUM = "minidl.sha256"
+STATE = "state"
 
 
 class CheckpointError(MinidlError, ValueError):
@@ -46,7 +47,9 @@ class CheckpointError(MinidlError, ValueError):
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under its name only when it is complete and on the disk.
 
-    On an error the temporary file is removed, and a file that was there before stays as it was.
+    On an error the temporary file is removed, and a file that was there before stays as it was. What fails while it is
+    written is an ``OSError`` that names ``path``. A process that is killed leaves the temporary file, see
+    :func:`remove_leftovers`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -65,9 +68,28 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it stays, then: what failed before is what counts
+            temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files that a killed :func:`atomic_write` has left in a folder and below it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, ".w.safetensors.17.tmp").touch()
+    ...     remove_leftovers(folder)
+    ...     list(Path(folder).iterdir())
+    []
+    """
+    for path in Path(folder).rglob(".*.*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def require_folder(path: str | os.PathLike[str]) -> None:
@@ -150,8 +172,32 @@ def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
     ({}, {'epoch': '3'})
     """
     content = Path(path).read_bytes()
-    try:
+    with _damage_reported(path):
         return _parse(content)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The texts that were saved with the arrays of a file, which are neither read nor checked.
+
+    Raises as :func:`load` does.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/w.safetensors", {"w": np.zeros(2)}, {"epoch": "3"})
+    ...     read_metadata(f"{folder}/w.safetensors")
+    {'epoch': '3'}
+    """
+    with _damage_reported(path), Path(path).open("rb") as file:
+        start = file.read(8)
+        size = os.fstat(file.fileno()).st_size
+        notes = _parse_header(start + file.read(_header_length(start, size)))[1]
+        return {key: note for key, note in notes.items() if key not in (CHECKSUM, STATE)}
+
+
+@contextlib.contextmanager
+def _damage_reported(path: str | Path) -> Iterator[None]:
+    try:
+        yield
     except _Damaged as error:
         raise CheckpointError(
             f"{path} cannot be loaded: {error}. Use an earlier checkpoint or copy it again."
@@ -163,13 +209,30 @@ class _Damaged(ValueError):  # noqa: N818 - a reason, which becomes part of an e
 
 
 def _parse(content: bytes) -> tuple[Arrays, dict[str, str]]:
-    if len(content) < 8:
-        raise _Damaged(f"it has {len(content)} bytes and is no safetensors file")
-    length = int.from_bytes(content[:8], "little")
-    if length > min(LONGEST_HEADER, len(content) - 8):
+    start = 8 + _header_length(content[:8], len(content))
+    header, notes = _parse_header(content[:start])
+    data = memoryview(content)[start:]
+    arrays = {name: _read(name, entry, data) for name, entry in header.items()}
+    _check_layout(header, len(data))
+    if CHECKSUM in notes and notes[CHECKSUM] != _checksum(header, notes, [data]):
+        raise _Damaged("its checksum is wrong: some bytes have changed")
+    return arrays, {key: note for key, note in notes.items() if key != CHECKSUM}
+
+
+def _header_length(start: bytes, size: int) -> int:
+    """The bytes of the header after the first 8, in a file of ``size`` bytes."""
+    if len(start) < 8:
+        raise _Damaged(f"it has {len(start)} bytes and is no safetensors file")
+    length = int.from_bytes(start, "little")
+    if length > min(LONGEST_HEADER, size - 8):
         raise _Damaged("it was cut off, or is no safetensors file")
+    return length
+
+
+def _parse_header(content: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """The entries of the arrays and the texts, from all bytes that come before the arrays."""
     try:
-        header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_without_duplicates)
+        header = json.loads(content[8:].decode(), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise _Damaged(f"its header is no JSON ({error})") from None
     if not isinstance(header, dict):
@@ -177,12 +240,7 @@ def _parse(content: bytes) -> tuple[Arrays, dict[str, str]]:
     notes = header.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
         raise _Damaged("its metadata are not texts")
-    data = memoryview(content)[8 + length :]
-    arrays = {name: _read(name, entry, data) for name, entry in header.items()}
-    _check_layout(header, len(data))
-    if CHECKSUM in notes and notes[CHECKSUM] != _checksum(header, notes, [data]):
-        raise _Damaged("its checksum is wrong: some bytes have changed")
-    return arrays, {key: note for key, note in notes.items() if key != CHECKSUM}
+    return header, notes
 
 
 def _read(name: str, entry: Any, data: memoryview) -> NDArray[Any]:
@@ -250,10 +308,11 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
 # Nested states: arrays as arrays, the rest as JSON
 
 
-def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
+def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
 
-    Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists.
+    Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists. ``metadata`` are texts
+    that go along, for :func:`read_metadata`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -263,15 +322,15 @@ def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
     """
     arrays: dict[str, Any] = {}
     outline = _outline(state, "", arrays)
-    save(path, arrays, {"state": json.dumps(outline)})
+    save(path, arrays, {**(metadata or {}), STATE: json.dumps(outline)})
 
 
 def load_state(path: str | Path) -> Any:
     """What :func:`save_state` wrote. Raises :class:`CheckpointError` for any other file."""
     arrays, notes = load_with_metadata(path)
-    if "state" not in notes:
+    if STATE not in notes:
         raise CheckpointError(f"{path} holds weights but no training state: resume from a file *.state.safetensors")
-    return _filled(json.loads(notes["state"]), arrays)
+    return _filled(json.loads(notes[STATE]), arrays)
 
 
 def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:

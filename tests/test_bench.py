@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl import plugins, threads
+from minidl import command, plugins, threads
 from minidl.__main__ import main
 from minidl.bench.conv import measure
 from minidl.kernels.conv import ConvSpec, Direct, choose
@@ -24,7 +24,7 @@ def _registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def bench(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Exit status, output and errors of ``bench conv`` on a small layer."""
-    status = main(["bench", "conv", *SMALL, *arguments])
+    status = command.status(lambda: main(["bench", "conv", *SMALL, *arguments]))
     return status, *capsys.readouterr()
 
 
@@ -117,7 +117,7 @@ def test_named_ones_alone_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path
         (["winograt"], "there is no conv_algorithm 'winograt'. Did you mean 'winograd'?"),
         (["--plot=here.txt"], "--plot draws .pdf, .png, .svg, got 'here.txt'"),
         (["--plot=no/such/place.png"], "--plot no/such/place.png: there is no folder no/such"),
-        (["--rows=3"], "unrecognized arguments: --rows=3"),
+        (["--rows=3"], "unknown option --rows. Did you mean '--rounds'?"),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:

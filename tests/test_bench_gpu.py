@@ -13,6 +13,7 @@ from minidl import backends, plugins
 from minidl.__main__ import main
 from minidl.bench import gpu
 from minidl.bench.gpu import kernels, speed
+from minidl.command import status
 from minidl.data import ArrayDataset
 from minidl.errors import BackendError
 from minidl.testing.kit import distance
@@ -265,7 +266,7 @@ def test_without_a_gpu_it_says_what_is_missing(
         raise BackendError("CuPy finds no NVIDIA card: check nvidia-smi")
 
     monkeypatch.setattr(backends, "get", get)
-    assert main(["bench", "gpu"]) == 2
+    assert status(lambda: main(["bench", "gpu"])) == 2
     assert "error: CuPy finds no NVIDIA card" in capsys.readouterr().err
-    assert main(["bench", "gpu", "--write", str(tmp_path)]) == 2
+    assert status(lambda: main(["bench", "gpu", "--write", str(tmp_path)])) == 2
     assert "is not the docs folder of a checkout" in capsys.readouterr().err

@@ -15,6 +15,7 @@ import pytest
 from minidl.__main__ import main
 from minidl.bench import peers
 from minidl.bench.peers import frameworks, ours, race
+from minidl.command import status
 from minidl.errors import MinidlError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,7 +88,7 @@ def test_a_worker_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, capfd:
     [(["--rounds", "0"], "--rounds must be >= 1, got 0"), (["--write", "elsewhere"], "it has no results.py")],
 )
 def test_what_cannot_be_done(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK, *options]) == 2
+    assert status(lambda: main([*QUICK, *options])) == 2
     assert message in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from minidl.__main__ import main
 from minidl.bench import small
+from minidl.command import status
 from minidl.errors import MinidlError
 
 
@@ -40,5 +41,5 @@ def test_another_loss_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_done(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "small", "--steps", "0"]) == 2
+    assert status(lambda: main(["bench", "small", "--steps", "0"])) == 2
     assert "--steps must be >= 1, got 0" in capsys.readouterr().err

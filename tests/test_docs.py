@@ -84,7 +84,7 @@ LEFT_OUT = {
     r"minidl\.testing\.(check_\w+|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
-    r"minidl\.(nested|table)": "for minidl's own use",
+    r"minidl\.(nested|table|command|interrupt)": "for the own use of minidl and agegender",
     r"agegender": "has no names of its own",
     r"agegender\.report": "has no names of its own",
     r"agegender\.data\.(drawn|faces|split)": "agegender.data has what is public of them",

@@ -7,6 +7,7 @@ import pytest
 
 from minidl import backends, doctor, plugins
 from minidl.__main__ import main
+from minidl.command import status
 from minidl.errors import BackendError
 from minidl.testing.gradcheck import GradientError
 
@@ -15,13 +16,14 @@ from minidl.testing.gradcheck import GradientError
     ("arguments", "message"),
     [
         (["docter"], "there is no command 'docter'. Did you mean 'doctor'?"),
-        ([], "the following arguments are required: COMMAND"),
-        (["plugins", "--jsn"], "unrecognized arguments: --jsn"),
+        (["bench"], "the following arguments are required: WHAT"),
+        (["plugins", "--jsn"], "unknown option --jsn. Did you mean '--json'? See --help."),
+        (["doctor", "now"], "'now' belongs to no option. See --help."),
         (["gradcheck", "relo"], "there is no op, layer or loss 'relo'. Did you mean 'relu'?"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 2
+    assert status(lambda: main(arguments)) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(f"error: {message}")

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -225,11 +226,15 @@ def test_evaluation_leaves_the_mode_of_the_model_as_it_was(training: bool) -> No
     assert trainer.model.training is training
 
 
-def test_progress_on_a_terminal_rewrites_one_line_and_elsewhere_writes_epochs_only() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_progress_on_a_terminal_rewrites_one_line_and_elsewhere_writes_epochs_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     for stream in (Terminal(), io.StringIO()):
         progress = Progress(stream)
         progress.shown = -1.0
@@ -240,6 +245,21 @@ def test_progress_on_a_terminal_rewrites_one_line_and_elsewhere_writes_epochs_on
         assert "epoch 2/2" in text
         assert "val_accuracy" in text
         assert ("step 1/4" in text and "left" in text and "\x1b[2K" in text) == stream.isatty()
+
+
+@pytest.mark.parametrize("width", [40, 80, 20])
+def test_the_lines_of_a_training_fit_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    progress = Progress(Terminal())
+    progress.shown = -1.0
+    trainer, train, validation = make([progress])
+    trainer.fit(train, validation, epochs=2)
+    text = progress.stream.getvalue()  # type: ignore[attr-defined]
+    lines = re.split(r"[\r\n]|\x1b\[2K", text)
+    assert max(map(len, lines)) < width
+    assert "epoch 1/2" in lines[1 if lines[0] else 2]
+    for fact in ("epoch 2/2", "val_accuracy", "val_loss"):
+        assert fact in text, "of a whole epoch nothing is left out"
 
 
 def test_batches_may_be_structures() -> None:

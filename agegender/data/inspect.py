@@ -1,4 +1,4 @@
-"""What is in a data set: ``python -m agegender.data.inspect PATH``."""
+"""``python -m agegender.data.inspect``: what is in a data set."""
 
 import json
 from collections import Counter, defaultdict
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import cli
+from minidl import command
+
 from . import open
 from .faces import Faces
 
@@ -64,7 +65,7 @@ def table(numbers: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the numbers of the data set named on the command line; returns the exit code."""
-    parser = cli.Parser(prog="python -m agegender.data.inspect", description="Numbers of a data set.")
+    parser = command.Parser(prog="python -m agegender.data.inspect", description="Numbers of a data set.")
     parser.add_argument("data", help="folder or archive of UTKFace, 'drawn', or an installed data set")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.given(arguments)
@@ -74,4 +75,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

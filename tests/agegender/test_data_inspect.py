@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pictures import faces, files, write_tar
 
-from agegender import cli
 from agegender.data.inspect import inspect, main
+from minidl import command
 
 
 def test_numbers() -> None:
@@ -47,7 +47,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
         ([], "the following arguments are required: data"),
     ):
         with pytest.raises(SystemExit) as ended:
-            cli.run(partial(main, arguments))
+            command.run(partial(main, arguments))
         output = capsys.readouterr()
         assert (ended.value.code, output.out, output.err.count("\n")) == (2, "", 1)
         assert output.err.startswith("error: ")

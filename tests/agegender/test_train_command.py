@@ -6,67 +6,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from commands import Command, weights
 from pictures import files, write_folder, write_tar
 
 import minidl as md
-from agegender import cli, tasks, train
-from minidl import nn
+from agegender import tasks, train
+from agegender.report import results
 from minidl.data import DataLoader
 from minidl.testing.strict import StrictBackend
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
 KEPT = {
     "config.json", "env.json", "metrics.csv", "log.txt", "last.safetensors", "best.safetensors",
     "last.state.safetensors", "plots", "summary.json", "skipped.csv", "split.csv",
 }  # fmt: skip
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        summary: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return summary
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture(scope="session")
-def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("data"), files(30))
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("UTKFACE", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command here, as ``__main__`` does."""
-
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            cli.run(lambda: train.main([str(argument) for argument in arguments]))
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, *capsys.readouterr())
-
-    return run
-
-
-def weights(run: object) -> bytes:
-    return Path(str(run), "last.safetensors").read_bytes()
 
 
 def test_a_run_leaves_everything(command: Command, utkface: Path) -> None:
@@ -186,7 +144,7 @@ def test_a_validation_set_of_its_own(command: Command, utkface: Path, tmp_path: 
     write_tar(other, files(12))
     resumed = command("--resume", run, "--epochs", 2)
     assert resumed.code == 2
-    assert "is not the data set that" in resumed.err
+    assert f"{other} has changed since {run} was started (11 faces then, 12 now)" in resumed.err
 
 
 def test_a_run_goes_on_in_another_folder_and_with_data_that_were_moved(
@@ -260,7 +218,7 @@ def test_utkface_is_found_where_the_environment_says(
         (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
         (["--out", "text.tar.gz"], "text.tar.gz is a file: name a folder for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
-        (["--resume", "nothing"], "holds no run that can be resumed"),
+        (["--resume", "nothing"], "runs/nothing is no run: it has no config.json. Runs in runs/: none."),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
         (["--config", "list.json"], "must hold a JSON object"),
         (["--config", "odd.json"], "has an option that does not exist, 'epoch'. Did you mean 'epochs'?"),
@@ -335,26 +293,7 @@ def test_a_run_in_tf32_says_so(utkface: Path, monkeypatch: pytest.MonkeyPatch) -
     assert train.main(options) == 0
     environment, summary = (json.loads(Path("runs/mine", name).read_text()) for name in ("env.json", "summary.json"))
     assert environment["precision"] == summary["precision"] == "tf32"
-    assert "images/s in tf32" in train.result(summary)
-
-
-class Small(nn.Module):
-    """A model that a backend without fast kernels trains in no time."""
-
-    def __init__(self, rng: md.Generator | None = None) -> None:
-        super().__init__()
-        self.gender, self.age = (nn.Dense(16 * 16, 1, rng=rng) for _ in range(2))
-
-    def forward(self, x: md.Tensor) -> dict[str, md.Tensor]:
-        x = nn.functional.avg_pool2d(x, 8).reshape(-1, 16 * 16)
-        return {"gender": self.gender(x), "age": self.age(x)}
-
-
-@pytest.fixture
-def small(utkface: Path) -> tuple[object, ...]:
-    """Options of a training that takes a second, four steps an epoch."""
-    md.plugins.register("model", "small")(Small)
-    return ("--data", utkface, "--model", "small", "--batch-size", 7, "--epochs", 2)
+    assert "images/s in tf32" in results.effort(summary)
 
 
 def test_faces_are_kept_on_a_device_where_they_fit(

@@ -29,7 +29,8 @@ say = train.Speaker(sys.stdout, quiet=True)
 before = time.perf_counter()
 parts = train.open_data(train.Options(data=sys.argv[1]), say)
 opened = time.perf_counter() - before
-training = train.build(train.Options(), "numpy", parts, say)
+options = train.Options()
+training = train.load(train.build(options, "numpy"), options, "numpy", parts, say)
 training.trainer.callbacks.append(FirstStep())
 training.trainer.fit(training.train, training.validation, 1)
 """

@@ -1,0 +1,37 @@
+"""``python -m agegender``: the commands, with a sentence each."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from minidl import command
+from minidl.command import UsageError
+from minidl.errors import suggestion
+from minidl.table import table
+
+COMMANDS = ("train", "data.inspect")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List the commands; each of them is a module of its own, ``python -m agegender.NAME``."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in COMMANDS:
+        raise UsageError(f"the command is written with a dot: python -m agegender.{' '.join(words)}")
+    if words and not words[0].startswith("-"):
+        close = suggestion(words[0], COMMANDS)
+        raise UsageError(f"there is no command '{words[0]}'.{close} See python -m agegender.")
+    print(
+        table([("command", "what it does"), *map(_row, COMMANDS), ("python -m minidl", "tools around minidl")], left=2)
+    )
+    print("\nEach says more with --help.")
+    return 0
+
+
+def _row(name: str) -> tuple[str, str]:
+    module = importlib.import_module(f"agegender.{name}")
+    what = (module.__doc__ or "").partition("\n")[0].partition("``: ")[2]
+    return f"python -m agegender.{name}", what
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,162 @@
+"""The options of ``python -m agegender.train``: from the command line, from a file, or from the run that goes on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from minidl import plugins
+from minidl.command import UsageError
+
+from . import cli, runs
+from .cli import option
+
+EXAMPLES = (
+    ("python -m agegender.train", "UTKFace where it is found, else drawn faces"),
+    ("python -m agegender.train --data UTKFace.tar.gz --epochs 10", "an archive, or a folder"),
+    ("python -m agegender.train --resume --epochs 40", "the latest run goes on"),
+)
+ELSEWHERE = {
+    "--learning-rate": "--lr",
+    "--num-epochs": "--epochs",
+    "--gpu": "--device cupy",
+    "--cuda": "--device cupy",
+    "--cpu": "--device numpy",
+    "--dataset": "--data",
+    "--data-dir": "--data",
+    "--output": "--out",
+    "--output-dir": "--out",
+    "--checkpoint": "--resume",
+    "--validation-split": "--val-fraction",
+    "--flip": "--mirror",
+    "--arch": "--model",
+}
+"""What other programs call an option, and what it is here."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line; also what ``config.json`` holds, once all open choices are made."""
+
+    data: str | None = option(
+        None,
+        "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
+        "Kaggle's input, drawn",
+        metavar="PATH|NAME",
+    )
+    model: str = option("documented", "the model, by its registered name", metavar="NAME")
+    optimizer: str = option("adam", "the optimizer, by its registered name", metavar="NAME")
+    epochs: int | None = option(None, "passes over the training part (default: 30, but 7 for drawn faces)")
+    batch_size: int = option(32, "faces in a step")
+    lr: float = option(1e-3, "the learning rate")
+    seed: int = option(0, "decides the split, the initial weights and the order of the faces")
+    val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
+    mirror: bool = option(False, "mirror half of the faces to train with left to right, others in every epoch")
+    limit: int | None = option(None, "use only so many faces, drawn at random before the split")
+    val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
+    device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
+    precision: str = option(
+        "float32", "how products are computed: float32, or tf32, on tensor cores of a GPU, to 11 bits", metavar="NAME"
+    )
+    resume: str | None = option(
+        None, "go on with a run (a folder or name; the latest without)", nargs="?", metavar="RUN"
+    )
+    config: str | None = option(None, "take the options from a config.json; others given here win", metavar="FILE")
+    out: str = option("runs", "the folder for the run folders", metavar="DIR")
+    name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
+    json: bool = option(False, "print the summary as JSON in the last line")
+    quiet: bool = option(False, "print only the result")
+    profile: bool = option(False, "measure 20 steps; leaves profile.txt, profile.png and trace.json")
+    dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")
+    list: bool = option(False, "list the runs in --out, with their results, and stop")
+
+    def configuration(self) -> dict[str, Any]:
+        """The options that say something about the training, and not only about this call."""
+        return {name: value for name, value in asdict(self).items() if name in CONFIGURED}
+
+
+CONFIGURED = {declared.name for declared in fields(Options)} - {
+    "resume", "config", "out", "name", "json", "quiet", "profile", "dry_run", "list",
+}  # fmt: skip
+FREE = {"epochs", "device", "precision", "data"}
+"""What may change when a run goes on; its data may only lie elsewhere, as they are known by their content."""
+
+
+def parse(arguments: list[str] | None) -> dict[str, Any]:
+    """The options that are given on a command line, by name; see :func:`agegender.cli.parse_given`."""
+    description = "Train a model on UTKFace, or on drawn faces where there is none; a run folder keeps all about it."
+    return cli.parse_given(
+        runs.PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare="--data"
+    )
+
+
+def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[str]]:
+    """The options of this call; the run that it resumes, if it does; and remarks on what the user should know.
+
+    Raises :class:`UsageError` for options that make no sense, or that a resumed run can't change.
+    """
+    for name in ("data", "val", "out", "name", "config", "resume"):  # "" where a shell variable is not set
+        if given.get(name) == "":
+            raise UsageError(f"--{name} is empty: name something, or leave it out")
+    run: runs.Run | None = None
+    remarks: list[str] = []
+    if "resume" in given:
+        run, config, remarks = _resumed(given)
+    elif "config" in given:
+        config = _checked(Path(given["config"]), runs.read_json(Path(given["config"])))
+    else:
+        config = {}
+    options = Options(**{**config, **given})
+    _check(options)
+    return options, run, remarks
+
+
+def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[str]]:
+    """The run to resume, its options, and what is said of them."""
+    useless = sorted({"config", "name"} & set(given))
+    if useless:
+        raise UsageError(
+            f"--resume goes on with a run as it is: leave out {_flags(useless)}, or --resume itself to start a new run"
+        )
+    run = runs.find(Path(given.get("out", "runs")), given["resume"])
+    file = run.folder / runs.CONFIG
+    config = _checked(file, run.config)
+    before = run.trained_with
+    if not before:
+        remark = f"{run.folder} was not saved before it ended: it starts from the beginning"
+        return run, config, [remark]
+    free = FREE | {"val"} if before.get("val") else FREE
+    fixed = set(given) & CONFIGURED - free
+    if fixed:
+        raise UsageError(f"a resumed run keeps its options: leave out {', '.join(sorted(fixed))}")
+    edited = {name: f"{name} {value} -> {config[name]}" for name, value in before.items() if config[name] != value}
+    if set(edited) - free:
+        changes = ", ".join(edited[name] for name in sorted(set(edited) - free))
+        raise UsageError(
+            f"{file} was edited ({changes}), but a resumed run keeps its options: put the old ones back, or start "
+            f"a new run: {cli.command_line(runs.PROGRAM, '--config', str(file), '--name', 'NAME')}"
+        )
+    return run, config, [f"{file} differs from what was saved: {', '.join(edited.values())}"] if edited else []
+
+
+def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in a file, with the defaults of those that it lacks."""
+    return Options(**cli.checked(source, Options, config, CONFIGURED)).configuration()
+
+
+def _check(options: Options) -> None:
+    for name, least in (("batch_size", 1), ("epochs", 1), ("limit", 2), ("seed", 0), ("lr", 0)):
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise UsageError(f"{_flags([name])} must be at least {least}, got {value}")
+    if options.lr == math.inf:
+        raise UsageError("--lr must be a finite number, got inf")
+    if not 0 < options.val_fraction < 1:
+        raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
+    plugins.get("model", options.model)
+    plugins.get("optimizer", options.optimizer)
+
+
+def _flags(names: list[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)

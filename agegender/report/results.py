@@ -1,0 +1,105 @@
+"""The results of a run, as numbers and in words."""
+
+from pathlib import Path
+from typing import Any
+
+import minidl as md
+from minidl.callbacks import CSVLog, best_row, duration
+
+from .. import tasks
+from ..cli import command_line
+from ..runs import PROGRAM, resume_command
+
+
+class Metrics(CSVLog):
+    """``metrics.csv``: the history, and in each epoch which metrics are no better than those of guessing."""
+
+    def __init__(self, path: Path, baselines: dict[str, float]) -> None:
+        super().__init__(path)
+        self.baselines = baselines
+
+    def rows(self, trainer: md.Trainer) -> list[dict[str, Any]]:
+        return [
+            {**row, "no_better_than_guessing": " ".join(tasks.no_better(validated(row), self.baselines))}
+            for row in trainer.history
+        ]
+
+
+def validated(row: dict[str, float]) -> dict[str, float]:
+    """The metrics of the validation part in a row of the history, under their own names.
+
+    >>> validated({"epoch": 1, "age_mae": 3.0, "val_age_mae": 6.5})
+    {'age_mae': 6.5}
+    """
+    return {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
+
+
+def summarize(
+    trainer: md.Trainer, faces: tuple[int, int], baselines: dict[str, float], folder: Path, seconds: float
+) -> dict[str, Any]:
+    """The results of a run: at the epoch with the lowest validation loss, and at the last one.
+
+    ``faces`` are the sizes of the two parts; ``seconds`` is how long the run took in all its calls.
+    """
+    best, last = best_row(trainer.history), trainer.history[-1]
+    return {
+        "epochs": trainer.epoch,
+        "train_images": faces[0],
+        "val_images": faces[1],
+        "gender_accuracy": best["val_gender_accuracy"],
+        "age_mae": best["val_age_mae"],
+        "best_epoch": int(best["epoch"]),
+        "last_gender_accuracy": last["val_gender_accuracy"],
+        "last_age_mae": last["val_age_mae"],
+        "baseline_gender_accuracy": baselines["gender_accuracy"],
+        "baseline_age_mae": baselines["age_mae"],
+        "no_better_than_guessing": tasks.no_better(validated(best), baselines),
+        "precision": trainer.model.parameters()[0].backend.precision,
+        "seconds": round(seconds, 1),
+        "images_per_second": round(trainer.images / trainer.seconds, 1),
+        "run": str(folder),
+    }
+
+
+LABELS = (("gender_accuracy", "gender accuracy", "{:.3f}"), ("age_mae", "age error", "{:.2f} years"))
+
+
+def result(summary: dict[str, Any]) -> str:
+    """What came out, in a line.
+
+    >>> summary = {"gender_accuracy": 0.9, "baseline_gender_accuracy": 0.5, "age_mae": 99.5, "baseline_age_mae": 14.8}
+    >>> line = result({**summary, "no_better_than_guessing": ["age_mae"], "best_epoch": 2, "epochs": 3})
+    >>> print(line.replace(", ", "\\n"))
+    gender accuracy 0.900 (guessing: 0.500)
+    age error 99.50 years
+    no better than always guessing the median age (14.80 years); at epoch 2 of 3
+    """
+    told = []
+    for name, label, form in LABELS:
+        value, guessing = form.format(summary[name]), form.format(summary[f"baseline_{name}"])
+        if name in summary["no_better_than_guessing"]:
+            told.append(f"{label} {value}, no better than {tasks.GUESSES[name]} ({guessing})")
+        else:
+            told.append(f"{label} {value} (guessing: {guessing})")
+    return f"{', '.join(told)}; at epoch {summary['best_epoch']} of {summary['epochs']}"
+
+
+def effort(summary: dict[str, Any]) -> str:
+    """How fast it was, and how long it took.
+
+    >>> effort({"images_per_second": 300.2, "precision": "float32", "seconds": 75})
+    '300 images/s in float32, 1:15 in all'
+    """
+    speed = f"{summary['images_per_second']:.0f} images/s in {summary['precision']}"
+    return f"{speed}, {duration(summary['seconds'])} in all"
+
+
+def next_steps(summary: dict[str, Any], lr: float) -> list[str]:
+    """Which picture to open, and the command that most likely comes next."""
+    folder = Path(summary["run"])
+    lines = [f"look at {folder / 'plots' / 'curves.png'} and {folder / 'plots' / 'examples.png'}"]
+    if summary["no_better_than_guessing"]:
+        words = ("--config", str(folder / "config.json"), "--lr", f"{lr / 10:g}")
+        return [*lines, f"the learning rate is the first thing to lower: {command_line(PROGRAM, *words)}"]
+    more = resume_command(folder, "--epochs", str(summary["epochs"] + 10))
+    return [*lines, f"train on, with ten epochs more: {more}"]

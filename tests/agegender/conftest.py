@@ -1,0 +1,77 @@
+"""What the tests of the training command share."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Command, Done, Small
+from pictures import files, write_folder
+
+import minidl as md
+from agegender import tasks, train
+from agegender.data import utkface as utkface_module
+from minidl.command import run as carry_out
+from minidl.viz import Picture
+
+
+@pytest.fixture(scope="session")
+def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), files(30))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("UTKFACE", raising=False)
+    monkeypatch.setattr(utkface_module, "KAGGLE_INPUT", tmp_path / "no-kaggle")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command here, as ``__main__`` does."""
+
+    def run(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            carry_out(lambda: train.main([str(argument) for argument in arguments]))
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def small(utkface: Path) -> tuple[object, ...]:
+    """Options of a training that takes a second, four steps an epoch."""
+    md.plugins.register("model", "small")(Small)
+    return ("--data", utkface, "--model", "small", "--batch-size", 7, "--epochs", 2)
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that draw nothing, and take a tenth of the time."""
+    monkeypatch.setattr(Picture, "savefig", lambda *given, **options: None)
+    monkeypatch.setattr(train, "show_examples", lambda *given: None)
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Send this process a signal, or raise an error, in a call of the loss; the calls are counted from 1."""
+
+    def stop(call: int, how: signal.Signals | BaseException = signal.SIGINT, original: Any = tasks.loss) -> None:
+        calls = []
+
+        def loss(outputs: Any, targets: Any) -> Any:
+            calls.append(1)
+            if len(calls) == call:
+                if isinstance(how, BaseException):
+                    raise how
+                os.kill(os.getpid(), how)
+            return original(outputs, targets)
+
+        monkeypatch.setattr(tasks, "loss", loss)
+
+    return stop

@@ -1,0 +1,330 @@
+"""``python -m agegender.train --resume``: whatever was going on goes on, by the command that is printed."""
+
+import json
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Command, Done, weights
+from pictures import files, write_folder
+
+import minidl as md
+from agegender import runs, tasks
+from minidl import checkpoint
+
+pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
+Stop = Callable[..., None]
+STATE = "last.state.safetensors"
+
+
+def printed(done: Done) -> list[str]:
+    """The words of the last command that was printed, without the program."""
+    program = "python -m agegender.train "
+    (line,) = [line for line in (done.out + done.err).splitlines() if program in line][-1:]
+    return shlex.split(line.partition(program)[2])
+
+
+def config(run: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(Path("runs", run, "config.json").read_text())
+    return read
+
+
+# What the command says it would do is what it does
+
+
+def test_the_printed_command_goes_on_with_what_the_last_resume_asked_for(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    command(*small, "--epochs", 1, "--name", "a")
+    stop_at(6)
+    stopped = command("--resume", "a", "--epochs", 3, "--device", "numpy", "--json")
+    assert stopped.code == 130
+    assert (config("a")["epochs"], config("a")["device"]) == (3, "numpy")
+    done = command(*printed(stopped))
+    assert (done.code, done.summary["epochs"]) == (0, 3)
+    command(*small, "--epochs", 3, "--name", "b")
+    assert weights("runs/a") == weights("runs/b")
+
+
+def test_the_printed_command_knows_where_the_data_were_moved(
+    command: Command, small: tuple[object, ...], tmp_path: Path, stop_at: Stop
+) -> None:
+    write_folder(tmp_path / "faces", files(30))
+    command(*small, "--data", tmp_path / "faces", "--epochs", 1, "--name", "a")
+    (tmp_path / "faces").rename(tmp_path / "moved")
+    stop_at(6)
+    stopped = command("--resume", "a", "--epochs", 3, "--data", "moved")
+    assert stopped.code == 130
+    assert command(*printed(stopped)).code == 0
+    assert json.loads(Path("runs/a/env.json").read_text())["data"]["source"] == str(tmp_path / "moved")
+
+
+@pytest.mark.parametrize("name", ["my run", "a;b", "-x", "$HOME", "it's"])
+def test_the_printed_command_can_be_pasted_whatever_the_run_is_called(
+    command: Command, small: tuple[object, ...], stop_at: Stop, name: str
+) -> None:
+    stop_at(6)
+    stopped = command(*small, f"--name={name}", "--out=-o" if name == "-x" else "--out=my runs")
+    assert stopped.code == 130
+    assert command(*printed(stopped)).code == 0
+
+
+def test_a_resumed_run_says_only_what_was_to_be_said(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    stop_at(6)
+    stopped = command(*small, "--name", "a", "--quiet")
+    assert printed(stopped) == ["--resume", "runs/a", "--quiet"]
+
+
+# A run that ended before anything was saved
+
+
+@pytest.mark.parametrize("how", [RuntimeError("a bug"), KeyboardInterrupt(), MemoryError(), OSError(5, "I/O error")])
+def test_a_run_that_ended_in_its_first_epoch_starts_again(
+    command: Command, small: tuple[object, ...], stop_at: Stop, how: BaseException
+) -> None:
+    stop_at(2, how)
+    if isinstance(how, RuntimeError):
+        with pytest.raises(RuntimeError):
+            command(*small, "--name", "a")
+    else:
+        done = command(*small, "--name", "a")
+        assert done.code in (2, 130)
+        assert isinstance(how, MemoryError) or printed(done) == ["--resume", "runs/a"]
+    again = command(*small, "--name", "a")
+    assert again.code == 2
+    assert "go on with it, python -m agegender.train --resume runs/a, or take another --name" in again.err
+    done = command("--resume", "a")
+    assert done.code == 0
+    assert "runs/a was not saved before it ended: it starts from the beginning" in done.out
+    command(*small, "--name", "b")
+    assert weights("runs/a") == weights("runs/b")
+
+
+def test_the_latest_run_is_resumed_also_if_it_ended_in_its_first_epoch(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    command(*small, "--name", "earlier")
+    stop_at(2, KeyboardInterrupt())
+    command(*small, "--name", "latest")
+    assert "runs/latest was not saved" in command("--resume").out
+
+
+def test_before_anything_is_saved_any_option_may_change(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    stop_at(2, MemoryError())
+    assert command(*small, "--lr", 100, "--seed", 1, "--name", "a").code == 2
+    done = command("--resume", "a", "--lr", 0.01, "--seed", 2)
+    assert (done.code, config("a")["lr"], config("a")["seed"]) == (0, 0.01, 2)
+    command(*small, "--lr", 0.01, "--seed", 2, "--name", "b")
+    assert weights("runs/a") == weights("runs/b")
+
+
+def test_a_folder_that_is_no_run_is_named_as_such(command: Command, small: tuple[object, ...]) -> None:
+    Path("runs/photos").mkdir(parents=True)
+    done = command(*small, "--name", "photos")
+    assert (done.code, done.err) == (2, "error: runs/photos exists already, and is no run: take another --name\n")
+    done = command("--resume", "photos")
+    assert (done.code, "runs/photos is no run" in done.err) == (2, True)
+
+
+def test_a_run_is_found_by_name_beside_a_folder_of_that_name(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--epochs", 1, "--name", "tests")
+    Path("tests").mkdir()
+    assert command("--resume", "tests", "--epochs", 2).code == 0
+
+
+# What a resumed run takes, and what it refuses
+
+
+@pytest.mark.parametrize(("options", "named"), [(["--name", "b"], "--name"), (["--config", "c.json"], "--config")])
+def test_resuming_refuses_what_it_would_ignore(
+    command: Command, small: tuple[object, ...], options: list[str], named: str
+) -> None:
+    command(*small, "--name", "a")
+    done = command("--resume", "a", *options)
+    assert done.code == 2
+    assert f"leave out {named}, or --resume itself" in done.err
+    assert not Path("runs/b").exists()
+
+
+def edit(run: str, **changes: Any) -> None:
+    Path("runs", run, "config.json").write_text(json.dumps(config(run) | changes))
+
+
+def test_an_edited_configuration_is_told(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a")
+    edit("a", epochs=3)
+    done = command("--resume", "a")
+    assert "runs/a/config.json differs from what was saved: epochs 2 -> 3" in done.out
+    assert (done.code, config("a")["epochs"]) == (0, 3)
+
+
+def test_an_edited_configuration_is_refused_where_a_run_must_keep_it(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    command(*small, "--name", "a")
+    before = weights("runs/a")
+    edit("a", epochs=3, lr=0.5, seed=7)
+    done = command("--resume", "a")
+    assert done.code == 2
+    assert (
+        "runs/a/config.json was edited (lr 0.001 -> 0.5, seed 0 -> 7), but a resumed run keeps its options" in done.err
+    )
+    assert printed(done) == ["--config", "runs/a/config.json", "--name", "NAME"]
+    assert weights("runs/a") == before
+    edit("a", seed=0, lr=0.001)
+    assert command("--resume", "a").code == 0
+
+
+def test_an_option_taken_out_of_the_configuration_is_an_edit(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a", "--seed", 3)
+    kept = config("a")
+    del kept["seed"]
+    Path("runs/a/config.json").write_text(json.dumps(kept | {"epochs": 3}))
+    assert "seed 3 -> 0" in command("--resume", "a").err
+
+
+def snapshot(run: str) -> dict[str, tuple[bytes, int]]:
+    kept = [path for path in Path("runs", run).rglob("*") if path.is_file()]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in kept}
+
+
+def test_a_finished_run_has_nothing_left_to_do_and_stays_as_it_is(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a")
+    before = snapshot("a")
+    for options in ([], ["--epochs", "1"]):
+        done = command("--resume", "a", *options)
+        assert done.code == 0
+        assert "nothing left to do: runs/a has 2 epochs" in done.out
+        assert printed(done) == ["--resume", "runs/a", "--epochs", "12"]
+    assert command("--resume", "a", "--json").summary == json.loads(Path("runs/a/summary.json").read_text())
+    assert snapshot("a") == before
+
+
+def test_a_run_killed_after_its_last_epoch_still_gets_its_summary(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a")
+    Path("runs/a/summary.json").unlink()
+    done = command("--resume", "a", "--json")
+    assert (done.code, done.summary["epochs"]) == (0, 2)
+    assert Path("runs/a/summary.json").is_file()
+
+
+def test_a_run_that_got_more_epochs_and_was_stopped_is_not_finished(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    command(*small, "--name", "a")
+    stop_at(11)  # four steps and a batch of validation are an epoch
+    assert command("--resume", "a", "--epochs", 5).code == 130
+    assert command("--resume", "a", "--json").summary["epochs"] == 5
+
+
+# What is counted, and what is kept
+
+
+def test_the_time_of_a_run_is_that_of_all_its_calls(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = iter(range(0, 10**9, 3600))
+    clock = {"now": 0.0}
+    monkeypatch.setattr("agegender.train.time.monotonic", lambda: clock["now"])
+    original = tasks.loss
+
+    def slow(outputs: Any, targets: Any) -> Any:
+        clock["now"] += 100.0
+        return original(outputs, targets)
+
+    monkeypatch.setattr(tasks, "loss", slow)
+    first = command(*small, "--epochs", 1, "--name", "a", "--json").summary["seconds"]
+    assert first == 500.0, "four steps and a batch of validation"
+    clock["now"] = next(hours)
+    both = command("--resume", "a", "--epochs", 2, "--json").summary
+    assert both["seconds"] == 1000.0
+    assert both["images_per_second"] > 0
+
+
+def test_what_a_killed_save_has_left_is_cleared_when_its_run_goes_on(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    command(*small, "--name", "a")
+    command(*small, "--name", "other")
+    leftovers = [Path("runs", run, f".{STATE}.4711.tmp") for run in ("a", "other")]
+    for path in leftovers:
+        path.write_bytes(b"half")
+    command("--resume", "a", "--epochs", 3)
+    assert [path.exists() for path in leftovers] == [False, True]
+
+
+def test_runs_that_start_in_the_same_second_get_names_of_their_own(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agegender.runs.time.strftime", lambda *form: "20260101-000000")
+    made = [runs.create(Path("runs"), None, "documented", {}).folder.name for _ in range(12)]
+    assert made[0] == "20260101-000000-documented"
+    assert made[1:3] == ["20260101-000000-documented-2", "20260101-000000-documented-3"]
+    assert len(set(made)) == 12
+
+
+def test_data_that_changed_where_they_lie_are_told_as_such(
+    command: Command, small: tuple[object, ...], tmp_path: Path
+) -> None:
+    folder = write_folder(tmp_path / "faces", files(30))
+    command(*small, "--data", folder, "--name", "a")
+    write_folder(folder, files(31))
+    done = command("--resume", "a", "--epochs", 3)
+    assert done.code == 2
+    assert f"{folder} has changed since runs/a was started (30 faces then, 31 now)" in done.err
+    assert done.err.count(str(folder)) == 1
+    assert printed(done) == ["--config", "runs/a/config.json", "--name", "NAME"]
+
+
+@pytest.mark.parametrize("content", ["{}", '{"data": 3}', '{"data": {}}', "[]", "", "\xff", "[" * 100_000])
+def test_an_environment_file_that_was_damaged_is_one_line(
+    command: Command, small: tuple[object, ...], content: str
+) -> None:
+    command(*small, "--name", "a")
+    Path("runs/a/env.json").write_text(content, encoding="latin-1")
+    done = command("--resume", "a", "--epochs", 3)
+    assert done.code == 2
+    assert done.err.startswith("error: runs/a/env.json ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["config.json", STATE])
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"{}"])
+def test_a_run_whose_files_were_damaged_is_one_line(
+    command: Command, small: tuple[object, ...], name: str, content: bytes
+) -> None:
+    command(*small, "--name", "a")
+    Path("runs/a", name).write_bytes(content)
+    done = command("--resume", "a", "--epochs", 3)
+    assert done.code == 2
+    assert done.err.startswith(f"error: runs/a/{name} ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("notes", [{"epoch": "x"}, {"config": "{"}])
+def test_notes_that_cannot_be_read_are_one_line(
+    command: Command, small: tuple[object, ...], notes: dict[str, str]
+) -> None:
+    command(*small, "--name", "a")
+    checkpoint.save(f"runs/a/{STATE}", {"w": np.zeros(1)}, notes)
+    done = command("--resume", "a")
+    assert (done.code, "is damaged" in done.err, done.err.count("\n")) == (2, True, 1)
+
+
+def test_a_second_signal_does_not_spoil_what_the_first_saved(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    stop_at(7, signal.SIGTERM)
+    assert command(*small, "--epochs", 3, "--name", "a").code == 130
+    assert command("--resume", "a").code == 0
+    command(*small, "--epochs", 3, "--name", "whole")
+    assert weights("runs/a") == weights("runs/whole")
+    assert md.load("runs/a/best.safetensors").keys() == md.load("runs/whole/best.safetensors").keys()

@@ -1,0 +1,378 @@
+"""What the commands say, and what they outlive: full disks, closed terminals, names that can't be encoded."""
+
+import errno
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from commands import Command, weights
+from pictures import files, write_folder
+
+import minidl as md
+from agegender import __main__ as overview
+from agegender import cli, tasks, train
+from agegender.data import inspect
+from agegender.report import results
+from minidl import checkpoint
+from minidl import command as shared
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+Stop = Callable[..., None]
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+# Disks
+
+
+def test_a_disk_without_room_is_told_before_data_are_read(
+    command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "open_data", lambda *given: pytest.fail("the data were read"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 0, 40_000_000))
+    done = command("--data", utkface)
+    assert done.code == 2
+    assert re.fullmatch(
+        r"error: a run needs 163 MB, and 40 MB are free in \S+: make room, or name .* --out\n", done.err
+    )
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_data_are_read(
+    command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(train, "open_data", lambda *given: pytest.fail("the data were read"))
+    monkeypatch.setattr("agegender.runs.tempfile.TemporaryFile", refuse)
+    done = command("--data", utkface, "--out", "there")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("error: . cannot be written to (Permission denied): name a folder")
+
+
+def test_a_file_in_the_way_of_the_runs_is_told(command: Command, utkface: Path) -> None:
+    Path("taken").write_text("")
+    done = command("--data", utkface, "--out", "taken/below/here")
+    assert (done.code, done.err) == (2, "error: taken is a file: name a folder for the runs with --out\n")
+
+
+def full(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let every write of the file end as on a full disk."""
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if f".{name}." in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which file is written")
+@pytest.mark.parametrize("name", ["last.state.safetensors", "metrics.csv", "summary.json", "config.json"])
+def test_a_disk_that_becomes_full_is_told_with_the_way_to_go_on(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        full(patch, name)
+        done = command(*small, "--name", "a")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith(f"error: runs/a/{name}: No space left on device")
+    if name == "config.json":
+        assert not Path("runs/a").exists()
+        return
+    assert "go on with: python -m agegender.train --resume runs/a" in done.err
+    assert list(Path("runs/a").glob(".*")) == []
+    assert command("--resume", "a").code == 0
+    command(*small, "--name", "b")
+    assert weights("runs/a") == weights("runs/b")
+
+
+def test_an_error_in_writing_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="I/O error") as caught:
+        md.save(tmp_path / "w.safetensors", {})
+    assert caught.value.filename == str(tmp_path / "w.safetensors")
+
+
+def test_a_log_that_cannot_be_written_is_told_once_and_does_not_end_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("log.txt").mkdir()
+    say = cli.Speaker(sys.stdout, quiet=True)
+    say.log_to(Path("log.txt"))
+    say.note("first")
+    say.note("second")
+    assert capsys.readouterr().out == "warning: no more is written to log.txt: log.txt: Is a directory\n"
+
+
+# Streams and terminals
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    def replace(stream: Any) -> None:
+        monkeypatch.setattr(sys, "stdout", stream)
+
+    return replace
+
+
+def finish(work: Callable[[], int]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        shared.run(work)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+class Gone(io.StringIO):
+    """The write end of a pipe that nobody reads any more, or a terminal that was closed."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError(errno.EIO, "I/O error")])
+def test_training_goes_on_when_its_reader_is_gone(
+    small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, Gone(error))
+    arguments = [str(word) for word in (*small, "--name", "a")]
+    assert finish(lambda: train.main(arguments)) == 0
+    assert "epoch 2/2" in Path("runs/a/log.txt").read_text()
+    assert Path("runs/a/summary.json").is_file()
+
+
+def test_training_goes_on_when_its_terminal_is_closed(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    stop_at(2, signal.SIGHUP)
+    assert command(*small, "--name", "a").code == 0
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_a_closed_standard_output_is_as_good_as_one_that_is_dropped(
+    small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    arguments = [str(word) for word in (*small, "--name", "a")]
+    assert finish(lambda: train.main(arguments)) == 0
+    assert finish(lambda: inspect.main(["nowhere"])) == 2
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names elsewhere are Unicode")
+def test_a_path_that_is_not_utf_8_is_a_path(
+    small: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    odd = os.fsdecode(b"faces-\xff")
+    faces = write_folder(tmp_path / odd, files(30))
+    arguments = [str(word) for word in (*small, "--data", faces, "--name", os.fsdecode(b"r\xfcn"))]
+    assert finish(lambda: train.main(arguments)) == 0
+    assert finish(lambda: inspect.main([str(faces)])) == 0
+    assert rb"faces-\udcff" in written.getvalue()
+    folder = Path("runs", os.fsdecode(b"r\xfcn"))
+    assert r"faces-\udcff" in (folder / "log.txt").read_text()
+    assert finish(lambda: train.main(["--resume", str(folder), "--epochs", "3"])) == 0
+
+
+def test_memory_that_does_not_suffice_is_told_with_what_lowers_it(
+    small: tuple[object, ...], stop_at: Stop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop_at(2, MemoryError("Unable to allocate 12.0 GiB"))
+    arguments = [str(word) for word in small]
+    assert finish(lambda: shared.status(lambda: train.main(arguments), train.SPARE_MEMORY)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: not enough memory (Unable to allocate 12.0 GiB). A smaller --batch-size takes less")
+
+
+@pytest.mark.parametrize("module", ["agegender", "agegender.train", "agegender.data.inspect", "minidl"])
+def test_an_interrupt_while_modules_are_imported_is_one_word(tmp_path: Path, module: str) -> None:
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == "interrupted\n"
+    assert done.returncode == (-signal.SIGINT if sys.platform != "win32" else 1)
+
+
+def test_a_reader_of_the_help_may_have_seen_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Buffered(Gone):
+        def write(self, text: str) -> int:
+            return len(text)
+
+        def flush(self) -> None:
+            raise self.error
+
+    monkeypatch.setattr(sys, "stdout", Buffered(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert finish(lambda: inspect.main(["--help"])) == 0
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    def warn() -> int:
+        warnings.simplefilter("always")
+        warnings.warn("the cache folder cannot be used:\nset MINIDL_CACHE", stacklevel=1)
+        return 0
+
+    assert finish(warn) == 0
+    assert capsys.readouterr().err == "warning: the cache folder cannot be used: set MINIDL_CACHE\n"
+
+
+# Results
+
+
+@pytest.fixture
+def guessing(command: Command, small: tuple[object, ...]) -> Any:
+    """A run with a learning rate at which nothing is learned."""
+    return command(*small, "--lr", 100, "--name", "a", "--json")
+
+
+def test_a_run_no_better_than_guessing_is_told_and_marked(command: Command, guessing: Any) -> None:
+    assert guessing.code == 0
+    assert "age_mae" in guessing.summary["no_better_than_guessing"]
+    last = Path("runs/a/metrics.csv").read_text().splitlines()
+    assert last[0].endswith(",no_better_than_guessing")
+    assert all("age_mae" in line for line in last[1:])
+    *_, result, look, advice = guessing.err.splitlines()
+    assert re.search(r"age error \S+ years, no better than always guessing the median age \(\S+ years\)", result)
+    assert look == "look at runs/a/plots/curves.png and runs/a/plots/examples.png"
+    command_line = "python -m agegender.train --config runs/a/config.json --lr 10"
+    assert advice == f"the learning rate is the first thing to lower: {command_line}"
+    assert "no better than guessing" in command("--list").out
+
+
+def test_a_run_that_learned_says_how_to_go_on() -> None:
+    look, following = results.next_steps({"run": "runs/a", "epochs": 4, "no_better_than_guessing": []}, lr=1e-3)
+    assert look == "look at runs/a/plots/curves.png and runs/a/plots/examples.png"
+    assert following == "train on, with ten epochs more: python -m agegender.train --resume runs/a --epochs 14"
+
+
+def test_equal_to_guessing_is_no_better_and_so_is_no_number() -> None:
+    guesses = {"gender_accuracy": 0.5, "age_mae": 10.0}
+    assert tasks.no_better(guesses, guesses) == ["gender_accuracy", "age_mae"]
+    assert tasks.no_better({"gender_accuracy": 0.6, "age_mae": float("nan")}, guesses) == ["age_mae"]
+
+
+def test_no_age_below_0_is_reported(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    original = train.figures.predictions
+    monkeypatch.setattr(train.figures, "predictions", lambda *given: shown.append(given[2]) or original(*given))
+    monkeypatch.setattr(md.nn.Dense, "forward", lambda self, x: x.mean(axis=1, keepdims=True) * 0 - 5 + self.b)
+    done = command(*small, "--lr", 0, "--name", "a", "--json")
+    assert float(shown[0]["age"].min()) == float(shown[0]["age"].max()) == 0
+    assert done.summary["age_mae"] < done.summary["baseline_age_mae"] * 10
+
+
+# Help
+
+
+def test_the_commands_are_listed_with_a_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert overview.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in overview.COMMANDS:
+        (line,) = [line for line in lines if line.startswith(f"python -m agegender.{name} ")]
+        assert len(line.split()) > 6
+    modules = {path.stem for path in Path(train.__file__).parent.glob("*.py") if "__main__" in path.read_text()}
+    assert modules - {"__main__", "runs"} <= set(overview.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--epochs", "3"], "the command is written with a dot: python -m agegender.train --epochs 3"),
+        (["trian"], "there is no command 'trian'. Did you mean 'train'? See python -m agegender."),
+    ],
+)
+def test_a_command_without_its_dot_is_told(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert finish(lambda: overview.main(words)) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize("main", [train.main, inspect.main])
+def test_help_begins_with_three_examples(main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert finish(lambda: main(["--help"])) == 0
+    head, *examples, empty = capsys.readouterr().out.splitlines()[:5]
+    assert (head, empty) == ("examples:", "")
+    assert all(re.match(r"  python -m agegender\.\S+ .* # \w", line) for line in examples)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["UTKFace.zip"], "'UTKFace.zip' belongs to no option: write --data UTKFace.zip. See --help."),
+        (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
+        (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),
+        (["--batch_size", "8"], "unknown option --batch_size. Did you mean '--batch-size'? See --help."),
+        (["--resume", ""], "--resume is empty: name something, or leave it out"),
+    ],
+)
+def test_what_is_no_option_here_is_told_with_what_is(command: Command, words: list[str], message: str) -> None:
+    done = command(*words)
+    assert (done.code, done.err) == (2, f"error: {message}\n")
+
+
+def test_the_runs_are_listed_with_what_became_of_them(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    assert command("--list").out == "There are no runs in runs/. One is made by: python -m agegender.train\n"
+    command(*small, "--lr", 0.1, "--name", "whole")
+    stop_at(6)
+    command(*small, "--name", "stopped")
+    stop_at(2, MemoryError())
+    command(*small, "--name", "begun")
+    shutil.copytree("runs/whole", "runs/damaged")
+    Path("runs/damaged/config.json").write_text("{")
+    Path("runs/no-run").mkdir()
+    done = command("--list")
+    assert done.code == 0
+    head, *rows = done.out.splitlines()
+    assert head.split("  ")[0] == "run"
+    states = {row.split()[0]: row for row in rows}
+    assert set(states) == {"whole", "stopped", "begun", "damaged"}
+    for name, state in (
+        ("whole", "finished"),
+        ("stopped", "can be resumed"),
+        ("begun", "0 of 2"),
+        ("damaged", "damaged: "),
+    ):
+        assert state in states[name]
+    assert re.search(r"data0 +finished.* 2 of 2 +0\.\d{3} +\d+\.\d\d years$", states["whole"])
+    assert "1 of 2" in states["stopped"]
+
+
+def test_leftovers_are_those_of_atomic_writes_alone(tmp_path: Path) -> None:
+    for name in (".a.csv.12.tmp", ".tmp", "notes.tmp", ".hidden"):
+        (tmp_path / name).touch()
+    checkpoint.remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", ".tmp", "notes.tmp"]
