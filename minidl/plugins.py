@@ -237,7 +237,7 @@ def _remedy(point: "EntryPoint", missing: str | None) -> str:
     if missing is None or missing.partition(".")[0] == point.module.partition(".")[0]:
         return "repair or uninstall that package"
     if distribution == OWN:  # which need not be on a package index, or there be somebody else's
-        return "python -m minidl doctor says what to install"
+        return "run python -m minidl doctor, which says what to install"
     extras = f"[{','.join(point.extras)}]" if point.extras else ""
     return f"pip install '{distribution}{extras}'"
 

@@ -16,19 +16,21 @@ from packaging.requirements import Requirement
 
 import agegender
 import minidl as md
+from agegender.options import ELSEWHERE
 from minidl import nn, optim, plugins
 from minidl.__main__ import BENCHES
 from minidl.__main__ import COMMANDS as TOOLS
 from tests.command_lines import EXTRAS, PACKAGES, complaint
 from tests.pages import PAGES, ROOT, commands, spans, strings
 
+EXAMPLE = re.compile(r"^ *>>> .*?(?=\n *\n|\Z)", re.DOTALL | re.MULTILINE)
 MESSAGES = [
-    (f"{path.relative_to(ROOT)}:{line}", text)
+    (f"{path.relative_to(ROOT)}:{line}", EXAMPLE.sub("", text))
     for package in (md, agegender)
     for path in sorted(Path(package.__path__[0]).rglob("*.py"))
     for line, text in strings(path)
 ]
-"""Every string of the packages, docstrings included, and where it stands."""
+"""Every string of the packages, and where it stands: docstrings too, but for their examples, which are run."""
 SAID = [*((name, span) for name, page in PAGES.items() for span in spans(page)), *MESSAGES]
 """These, and what the pages have in backticks."""
 
@@ -49,10 +51,10 @@ def said(pattern: str, where: list[tuple[str, str]] = SAID) -> Iterator[tuple[st
 
 
 def test_options_exist() -> None:
-    ours = options() | {"--minidl-checks"}  # of pytest, by minidl.testing.pytest_plugin
+    there = options() | {*ELSEWHERE} | {"--minidl-checks"}  # the last is for pytest
     without_pip = [(place, re.sub(r"pip \w+[^\n]*", "", text)) for place, text in SAID]
     options_said = said(r"(?<![\w-])--[a-z][\w-]*", without_pip)
-    assert [(place, option) for place, option in options_said if option not in ours] == []
+    assert [(place, option) for place, option in options_said if option not in there] == []
 
 
 def options() -> set[str]:
@@ -68,10 +70,11 @@ def options() -> set[str]:
 
 
 def test_what_is_to_be_run_exists(pytestconfig: pytest.Config) -> None:
-    modules = said(r"python -m ([\w.]+\w)")
-    assert [(place, module) for place, module in modules if importlib.util.find_spec(module) is None] == []
-    lines = said(r"``(python -m [^`]+)``")
-    wrong = [(place, complaint(words, pytestconfig)) for place, line in lines for words in commands(line)]
+    modules = [(place, name) for place, name in said(r"python -m (\w[\w.]*\w)") if "NAME" not in name]
+    assert [(place, name) for place, name in modules if importlib.util.find_spec(name) is None] == []
+    lines = [*said(r"``(python -m \w[^`]+)``"), *said(r"^python -m \w.+$", MESSAGES)]
+    told = [(place, words) for place, line in lines if "NAME" not in line for words in commands(line)]
+    wrong = [(place, complaint(words, pytestconfig)) for place, words in told]
     assert [(place, what) for place, what in wrong if what and "arguments are required" not in what] == []
 
 
@@ -105,8 +108,7 @@ def test_methods_exist() -> None:
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     trainer = md.Trainer(model, nn.functional.mse_loss, optimizer)
     things: dict[str, Any] = {"x": md.tensor([1.0]), "model": model, "optimizer": optimizer, "trainer": trainer}
-    prose = [(place, re.sub(r"^ *(>>>|\.\.\.) .*", "", text, flags=re.MULTILINE)) for place, text in SAID]
-    calls = said(rf"(?<![\w.])({'|'.join(things)})\.(\w+)\(", prose)
+    calls = said(rf"(?<![\w.])({'|'.join(things)})\.(\w+)\(")
     assert [(place, *call) for place, call in calls if not known(partial(getattr, things[call[0]], call[1]))] == []
 
 

@@ -147,7 +147,9 @@ def test_where_minidl_s_own_plugin_lacks_a_package_the_doctor_says_which(
         tmp_path, monkeypatch, "minidl_fast", "import nowhere_at_all", "[minidl.layers]\nfast = minidl_fast:Fast\n"
     )
     monkeypatch.setattr(plugins, "OWN", "minidl_fast")
-    with pytest.raises(PluginError, match=r"No module named 'nowhere_at_all'\): python -m minidl doctor says what to"):
+    with pytest.raises(
+        PluginError, match=r"No module named 'nowhere_at_all'\): run python -m minidl doctor, which says what"
+    ):
         plugins.get("layer", "fast")
 
 
