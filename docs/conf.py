@@ -15,7 +15,7 @@ release = metadata.version("minidl")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 html_theme = "furo"
 html_title = f"minidl {release}"
-exclude_patterns = ["_build", "conftest.py"]
+exclude_patterns = ["_build"]
 templates_path: list[str] = []
 
 nb_execution_mode = "off"  # the notebooks are committed with their outputs

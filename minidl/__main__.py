@@ -1,4 +1,4 @@
-"""The command line: ``python -m minidl doctor | plugins | gradcheck | bench``."""
+"""The command line: ``python -m minidl doctor``, ``plugins``, ``gradcheck`` and ``bench``."""
 
 import argparse
 import json

@@ -113,15 +113,16 @@ def gradients() -> Iterator[Finding]:
         detail = f"{result.compared} derivatives of a small network, worst error {result.worst:.1e}"
         yield Finding("gradients", "ok", detail)
     except MinidlError as error:
-        yield Finding("gradients", "failed", str(error), "pip install --force-reinstall minidl numpy")
+        remedy = "pip install --force-reinstall 'numpy>=2', then install minidl again, from your clone or wheel"
+        yield Finding("gradients", "failed", str(error), remedy)
 
 
 def others() -> Iterator[Finding]:
-    """Plugins of other packages that cannot be loaded."""
+    """Plugins of other packages that cannot be loaded; what minidl's own need is looked at above."""
     for info in plugins.describe():
-        if info.status == "failed":
-            remedy = f"pip install --upgrade {info.distribution}, or pip uninstall {info.distribution}"
-            yield Finding("plugin", "missing", f"{info.kind} '{info.name}': {info.reason}", remedy)
+        if info.status == "failed" and info.distribution != plugins.OWN:
+            detail, _, remedy = info.reason.rpartition(": ")
+            yield Finding("plugin", "missing", detail, remedy)
 
 
 LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (

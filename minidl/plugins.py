@@ -41,6 +41,9 @@ KINDS = (
     "model",
 )
 
+OWN = "minidl"
+"""The distribution that this module belongs to, and agegender with it."""
+
 _Plugin = TypeVar("_Plugin")
 _registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
 
@@ -207,7 +210,7 @@ def _announced(kind: str) -> "dict[str, list[EntryPoint]]":
 def _precedence(point: "EntryPoint") -> tuple[bool, str]:
     """minidl's own plugins come first, the others in an order that does not change from machine to machine."""
     distribution, _ = _distribution_of(point)
-    return distribution != "minidl", distribution
+    return distribution != OWN, distribution
 
 
 def _load(kind: str, point: "EntryPoint") -> Any:
@@ -216,17 +219,27 @@ def _load(kind: str, point: "EntryPoint") -> Any:
     try:
         plugin = point.load()
     except ModuleNotFoundError as error:
-        own = error.name is None or error.name.partition(".")[0] == point.module.partition(".")[0]
-        extras = f"[{','.join(point.extras)}]" if point.extras else ""
-        remedy = "repair or uninstall that package" if own else f"pip install '{distribution}{extras}'"
-        raise PluginError(f"{described} cannot be imported ({error}): {remedy}") from error
+        raise PluginError(f"{described} cannot be imported ({error}): {_remedy(point, error.name)}") from error
     except Exception as error:  # a stranger's module may raise anything
         raise PluginError(
             f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
         ) from error
     if not callable(plugin):
-        raise PluginError(f"{described} is of type {type(plugin).__name__}, expected a class or a function")
+        raise PluginError(
+            f"{described} is of type {type(plugin).__name__}, expected a class or a function: correct its entry point"
+        )
     return plugin
+
+
+def _remedy(point: "EntryPoint", missing: str | None) -> str:
+    """What to do about a module that is missing: a part of the plugin's own package, or something that this needs."""
+    distribution, _ = _distribution_of(point)
+    if missing is None or missing.partition(".")[0] == point.module.partition(".")[0]:
+        return "repair or uninstall that package"
+    if distribution == OWN:  # which need not be on a package index, or there be somebody else's
+        return "run python -m minidl doctor, which says what to install"
+    extras = f"[{','.join(point.extras)}]" if point.extras else ""
+    return f"pip install '{distribution}{extras}'"
 
 
 def _origin(plugin: Any) -> tuple[str, str]:

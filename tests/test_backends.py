@@ -225,7 +225,7 @@ def fake_cupy(devices: Any, total: Any = 3) -> types.ModuleType:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (None, r"not installed: pip install 'minidl\[gpu\]'"),
+        (None, r"not installed: pip install cupy-cuda12x \(CUDA 12\) or cupy-cuda13x \(CUDA 13\)$"),
         (fake_cupy(FakeRuntimeError("no driver")), "no usable NVIDIA driver .*nvidia-smi"),
         (fake_cupy(0), "no NVIDIA card.*CUDA_VISIBLE_DEVICES"),
         (fake_cupy(1, RuntimeError("no kernel image")), "cannot compute on the card.*cupy-cuda12x or cupy-cuda13x"),

@@ -1,4 +1,4 @@
-"""The documents say what is so: README's code runs, and the page of results is the one that its figures give."""
+"""The documents say what is so: the page of results is the one that its figures give, and every page is linked."""
 
 import importlib
 import importlib.util
@@ -14,8 +14,7 @@ import pytest
 import agegender
 import minidl as md
 from minidl import plugins
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.pages import FENCED, PAGES, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +25,6 @@ def results() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(block, names)
-    assert len(blocks) == 2
-    assert "Conv2D" in capsys.readouterr().out
-    assert names["x"].grad.tolist() == [2.0, 4.0, 6.0]  # type: ignore[attr-defined]
 
 
 def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
@@ -122,7 +111,7 @@ def test_every_page_is_in_the_index() -> None:
     docs = ROOT / "docs"
     trees = re.findall(r"```\{toctree\}.*?```", (docs / "index.md").read_text(), re.DOTALL)
     listed = [line for tree in trees for line in tree.splitlines() if re.fullmatch(r"[\w/-]+", line)]
-    pages = [page.relative_to(docs) for page in docs.rglob("*.md") if "_build" not in page.parts]
+    pages = [page.relative_to(docs) for page in PAGES.values() if page.is_relative_to(docs)]
     assert sorted(listed) == sorted(str(page.with_suffix("")) for page in pages if page.name != "index.md")
 
 
@@ -135,19 +124,29 @@ def test_the_drawing_names_what_exists() -> None:
             importlib.import_module(name if name.startswith(("minidl", "agegender")) else f"minidl.{name}")
 
 
-LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_between_files_lead_somewhere(page: Path) -> None:
-    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_files_lead_somewhere(page: str) -> None:
+    here = PAGES[page]
+    missing = []
+    for path, anchor in LINK.findall(here.read_text()):
+        target = here.parent / path if path else here
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(f"{path}#{anchor}")
     assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_table_says_what_its_first_column_is(page: Path) -> None:
-    assert re.findall(r"^\|\s*\|.*\n\| ?---", page.read_text(), re.MULTILINE) == []
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links."""
+    titles = re.findall(r"^#+ (.+)", FENCED.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_table_says_what_its_first_column_is(page: str) -> None:
+    assert re.findall(r"^\|\s*\|.*\n\| ?---", PAGES[page].read_text(), re.MULTILINE) == []
 
 
 def test_what_newcomers_are_told_to_use_exists() -> None:

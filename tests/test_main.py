@@ -9,6 +9,7 @@ from minidl import backends, doctor, plugins
 from minidl.__main__ import main
 from minidl.command import status
 from minidl.errors import BackendError
+from minidl.testing.gradcheck import GradientError
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,27 @@ def test_the_doctor_fails_where_something_needed_is_broken(
     monkeypatch.setattr(doctor, "LOOKS", (doctor.packages,))
     assert main(["doctor"]) == 1
     assert "-> pip install matplotlib" in capsys.readouterr().out
+
+
+def test_the_doctor_says_of_another_package_what_its_plugin_s_reason_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "the layer 'fast' of the package minidl_fast 1.2 cannot be imported (TypeError: no): repair that package"
+    rows = [
+        plugins.PluginInfo("layer", "fast", "minidl_fast", "1.2", "failed", reason),
+        plugins.PluginInfo("layer", "dense", "minidl", "0.1.0", "loaded"),
+    ]
+    monkeypatch.setattr(plugins, "describe", lambda: rows)
+    (finding,) = doctor.others()
+    assert finding.detail == "the layer 'fast' of the package minidl_fast 1.2 cannot be imported (TypeError: no)"
+    assert finding.remedy == "repair that package"
+
+
+def test_the_doctor_sends_nobody_with_wrong_gradients_to_a_package_index_for_minidl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong(*arguments: object) -> None:
+        raise GradientError("it is twice what it should be")
+
+    monkeypatch.setattr(doctor, "gradcheck", wrong)
+    (finding,) = doctor.gradients()
+    assert finding.status == "failed"
+    assert finding.remedy.startswith("pip install --force-reinstall 'numpy>=2', then install minidl again, from your")

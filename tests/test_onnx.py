@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.importorskip("onnx", reason="onnx is not installed: pip install 'minidl[test]'")
+pytest.importorskip("onnx", reason="onnx is not installed: pip install onnx")
 
 from tests.onnx_vectors.operators import OPERATORS
 from tests.onnx_vectors.vectors import Result, results

@@ -140,6 +140,19 @@ def test_a_plugin_that_is_known_but_not_wholly_installed_gets_the_command_that_i
         plugins.get("layer", "fast")
 
 
+def test_where_minidl_s_own_plugin_lacks_a_package_the_doctor_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(
+        tmp_path, monkeypatch, "minidl_fast", "import nowhere_at_all", "[minidl.layers]\nfast = minidl_fast:Fast\n"
+    )
+    monkeypatch.setattr(plugins, "OWN", "minidl_fast")
+    with pytest.raises(
+        PluginError, match=r"No module named 'nowhere_at_all'\): run python -m minidl doctor, which says what"
+    ):
+        plugins.get("layer", "fast")
+
+
 def test_of_two_packages_that_announce_one_name_the_first_counts_and_both_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +189,10 @@ def test_a_plugin_that_is_neither_class_nor_function_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _install(tmp_path, monkeypatch, "minidl_bad", "rate = 0.1", "[minidl.optimizers]\nbad = minidl_bad:rate\n")
-    with pytest.raises(PluginError, match=r"optimizer 'bad' of the package minidl_bad 1\.2 is of type float, expected"):
+    with pytest.raises(
+        PluginError,
+        match=r"optimizer 'bad' of the package minidl_bad 1\.2 is of type float, expected .*: correct its entry point$",
+    ):
         plugins.get("optimizer", "bad")
 
 

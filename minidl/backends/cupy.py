@@ -149,13 +149,14 @@ def _usable_cupy() -> Any:
     if importlib.util.find_spec("cupy") is None:
         raise BackendError(
             "the backend 'cupy' needs CuPy, which is not installed: "
-            "pip install 'minidl[gpu]' (CUDA 12) or 'minidl[gpu13]' (CUDA 13)"
+            "pip install cupy-cuda12x (CUDA 12) or cupy-cuda13x (CUDA 13)"
         )
     try:
         import cupy
     except Exception as error:  # a broken installation may raise anything
         raise BackendError(
-            f"CuPy is installed but cannot be imported ({error}): reinstall the one that fits your CUDA version"
+            f"CuPy is installed but cannot be imported ({error}): reinstall the one that fits your CUDA version, "
+            "cupy-cuda12x or cupy-cuda13x"
         ) from error
     try:
         cards = cupy.cuda.runtime.getDeviceCount()

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.parity
 
 @pytest.fixture(scope="module")
 def ops() -> ModuleType:
-    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'minidl[parity]'")
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     from tests.parity import ops
 
     return ops

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'minidl[parity]'")
+pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 from agegender import data
 from tests.parity import steps

@@ -1,0 +1,157 @@
+"""What a page or a message names exists: commands, options, functions, files, packages, environment variables."""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+import agegender
+import minidl as md
+from agegender.options import ELSEWHERE
+from minidl import nn, optim, plugins
+from minidl.__main__ import BENCHES
+from minidl.__main__ import COMMANDS as TOOLS
+from tests.command_lines import EXTRAS, PACKAGES, complaint
+from tests.pages import PAGES, ROOT, commands, spans, strings
+
+EXAMPLE = re.compile(r"^ *>>> .*?(?=\n *\n|\Z)", re.DOTALL | re.MULTILINE)
+MESSAGES = [
+    (f"{path.relative_to(ROOT)}:{line}", EXAMPLE.sub("", text))
+    for package in (md, agegender)
+    for path in sorted(Path(package.__path__[0]).rglob("*.py"))
+    for line, text in strings(path)
+]
+"""Every string of the packages, and where it stands: docstrings too, but for their examples, which are run."""
+SAID = [*((name, span) for name, page in PAGES.items() for span in spans(page)), *MESSAGES]
+"""These, and what the pages have in backticks."""
+
+WRITTEN = {
+    "docs/_build/html": "the site",
+    "docs/benchmarks-gpu.md": "what `python -m minidl bench gpu --write` writes on a GPU",
+    "runs/": "the folder for what is trained",
+    "plots/": "a part of a run",
+}
+"""Files that the checkout does not have, as a command writes them."""
+NO_NAMES = {"minidl.sha256": "an entry in the metadata of a safetensors file", "optim.py": "a file"}
+"""What looks like a name in a module, and is none."""
+
+
+def said(pattern: str, where: list[tuple[str, str]] = SAID) -> Iterator[tuple[str, str]]:
+    """Every place where something of this pattern is said, and what is said there."""
+    return ((place, found) for place, text in where for found in re.findall(pattern, text))
+
+
+def test_options_exist() -> None:
+    there = options() | {*ELSEWHERE} | {"--minidl-checks"}  # the last is for pytest
+    without_pip = [(place, re.sub(r"pip \w+[^\n]*", "", text)) for place, text in SAID]
+    options_said = said(r"(?<![\w-])--[a-z][\w-]*", without_pip)
+    assert [(place, option) for place, option in options_said if option not in there] == []
+
+
+def options() -> set[str]:
+    """The options of all programs of both packages, as their --help shows them."""
+    calls = [("minidl.__main__", *words) for words in [*zip(TOOLS), *(("bench", what) for what in BENCHES)]]
+    calls += [(name,) for _, name, _ in pkgutil.walk_packages(agegender.__path__, "agegender.") if "__" not in name]
+    shown = io.StringIO()
+    for module, *words in calls:
+        if main := getattr(importlib.import_module(module), "main", None):
+            with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+                main([*words, "--help"])
+    return {*re.findall(r"--[a-z][\w-]*", shown.getvalue())}
+
+
+def test_what_is_to_be_run_exists(pytestconfig: pytest.Config) -> None:
+    modules = [(place, name) for place, name in said(r"python -m (\w[\w.]*\w)") if "NAME" not in name]
+    assert [(place, name) for place, name in modules if importlib.util.find_spec(name) is None] == []
+    lines = [*said(r"``(python -m \w[^`]+)``"), *said(r"^python -m \w.+$", MESSAGES)]
+    told = [(place, words) for place, line in lines if "NAME" not in line for words in commands(line)]
+    wrong = [(place, complaint(words, pytestconfig)) for place, words in told]
+    assert [(place, what) for place, what in wrong if what and "arguments are required" not in what] == []
+
+
+SPACES = {"md": "minidl", "nn": "minidl.nn", "F": "minidl.nn.functional", "optim": "minidl.optim"}
+IN_A_MODULE = r"(?<![\w.'/$])((?:md|nn|F|optim|minidl|agegender)(?:\.[A-Za-z_]\w*)+)"
+GROUPS = {plugins.group(kind) for kind in plugins.KINDS}
+
+
+def test_names_in_modules_exist() -> None:
+    assert [(place, name) for place, name in said(IN_A_MODULE) if not exists(name)] == []
+
+
+def exists(name: str) -> bool:
+    first, _, rest = name.partition(".")
+    if "NAME" in name or name in NO_NAMES or name in GROUPS:
+        return True
+    return known(lambda: pkgutil.resolve_name(f"{SPACES.get(first, first)}.{rest}"))
+
+
+def known(look: Callable[[], object]) -> bool:
+    """Whether a name is there, or belongs to another framework and is answered with what to write instead."""
+    try:
+        look()
+    except (AttributeError, ImportError) as error:
+        return bool(re.search("PyTorch|Keras", str(error)))
+    return True
+
+
+def test_methods_exist() -> None:
+    model = nn.Dense(1, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    trainer = md.Trainer(model, nn.functional.mse_loss, optimizer)
+    things: dict[str, Any] = {"x": md.tensor([1.0]), "model": model, "optimizer": optimizer, "trainer": trainer}
+    calls = said(rf"(?<![\w.])({'|'.join(things)})\.(\w+)\(")
+    assert [(place, *call) for place, call in calls if not known(partial(getattr, things[call[0]], call[1]))] == []
+
+
+def test_files_exist() -> None:
+    paths = said(r"(?<![\w./-])(?:docs|tests|notebooks|minidl|agegender)/[\w./-]*\w")
+    assert [(place, path) for place, path in paths if path not in WRITTEN and not (ROOT / path).exists()] == []
+    names = said(r"^\w[\w/-]*(?:/|\.(?:py|cuh?|hpp|toml|ipynb|md))$", SAID[: -len(MESSAGES)])
+    assert [(place, name) for place, name in names if name not in WRITTEN and not any(ROOT.rglob(name))] == []
+
+
+def test_environment_variables_are_read() -> None:
+    literals = {text for _, text in MESSAGES}
+    assert [(place, name) for place, name in said(r"\bMINIDL_[A-Z_]+") if name not in literals] == []
+
+
+EVERYTHING = [
+    *((name, page.read_text()) for name, page in PAGES.items()),
+    *((path.name, path.read_text()) for path in (ROOT / "notebooks").glob("*.ipynb")),
+    *(
+        (f"{path.relative_to(ROOT)}:{line}", text)
+        for folder in ("minidl", "agegender", "tests", "notebooks", "docs")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line, text in strings(path)
+    ),
+]
+"""All that anybody reads, and where it stands."""
+
+
+def test_nobody_is_told_to_install_minidl_by_its_name_alone() -> None:
+    """No index has it: who took the name there could be anybody. A clone or a wheel is what one has."""
+    assert list(said(r"pip install [^\n`&;#,]*?(?<![\w./-])(?:minidl|agegender)(?![\w-])", EVERYTHING)) == []
+
+
+def test_messages_name_the_package_that_is_missing() -> None:
+    """Which helps in a clone and with a wheel, where ``pip install '.[extra]'`` finds nothing to install."""
+    named = list(said(r"pip install (?:--[\w-]+ )*'?([\w.\[\]-]*)", MESSAGES))
+    assert named
+    assert [(place, name) for place, name in named if name.replace("NAME", "") and name not in PACKAGES] == []
+
+
+def test_cupy_is_named_as_the_extras_do() -> None:
+    (message,) = (text for _, text in MESSAGES if "needs CuPy" in text)
+    wanted = {Requirement(text).name for extra in ("gpu", "gpu13") for text in EXTRAS[extra]}
+    assert {*re.findall(r"cupy-\w+", message)} == wanted
+    for name in ("README.md", "docs/guide/howto.md"):
+        assert {*re.findall(r"cupy-\w+", PAGES[name].read_text())} == wanted
