@@ -37,7 +37,7 @@ class Options:
 
     data: str | None = option(
         None,
-        "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
+        "UTKFace: a folder or an archive; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
         "Kaggle's input, drawn",
         metavar="PATH|NAME",
     )
@@ -49,6 +49,7 @@ class Options:
     seed: int = option(0, "decides the split, the initial weights and the order of the faces")
     val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
     mirror: bool = option(False, "mirror half of the faces to train with left to right, others in every epoch")
+    max_skipped: float = option(0.1, "the largest share of the pictures that may be unusable", metavar="SHARE")
     limit: int | None = option(None, "use only so many faces, drawn at random before the split")
     val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
     device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
@@ -116,6 +117,8 @@ def _options(given: dict[str, Any]) -> tuple[Options, Path | None]:
         raise UsageError("--lr must be a finite number, got inf")
     if not 0 < options.val_fraction < 1:
         raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
+    if not 0 <= options.max_skipped <= 1:
+        raise UsageError(f"--max-skipped is a share of the pictures, from 0 to 1, got {options.max_skipped}")
     for name in ("data", "val", "out", "name"):  # "" would be the current folder, when a shell variable is not set
         if getattr(options, name) == "":
             raise UsageError(f"--{name} is empty: name something, or leave it out")
@@ -176,7 +179,7 @@ def _identity(faces: Faces) -> dict[str, Any]:
 
 def open_data(options: Options, say: Speaker) -> Parts:
     """Open the data, draw the sample and the split."""
-    faces = _open(options.data, say)
+    faces = _open(options.data, options, say)
     if options.limit is not None:
         faces = data.sample(faces, options.limit, options.seed)
     if faces.kind == "drawn":
@@ -185,7 +188,7 @@ def open_data(options: Options, say: Speaker) -> Parts:
             "for non-commercial research) and name it: --data UTKFace.tar.gz"
         )
     if options.val is not None:
-        other = _open(options.val, say)
+        other = _open(options.val, options, say)
         _warn_of_shared(faces, other, say)
         return Parts(faces, other, None, faces, other, ((faces.genders, faces.ages), (other.genders, other.ages)))
     split = data.split(faces, options.val_fraction, options.seed)
@@ -204,11 +207,13 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
         )
 
 
-def _open(source: str | None, say: Speaker) -> Faces:
+def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
-    faces = data.open(source, progress=progress)
+    found = data.found() if source is None else []
+    with data.skipped_written_to(Path(options.out, "skipped.csv")):
+        faces = data.open(found[0] if found else source, progress=progress, max_skipped=options.max_skipped)
     left_out = f", {len(faces.skipped)} files skipped" if faces.skipped else ""
-    say(f"{len(faces):,} faces from {faces.source}{left_out}")
+    say(f"{len(faces):,} faces from {faces.source}{left_out}{data.not_taken(found[1:])}")
     return faces
 
 
