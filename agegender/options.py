@@ -41,7 +41,7 @@ class Options:
 
     data: str | None = option(
         None,
-        "UTKFace: a folder, .tar.gz, .tar or .zip; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
+        "UTKFace: a folder or an archive; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
         "Kaggle's input, drawn",
         metavar="PATH|NAME",
     )
@@ -53,6 +53,7 @@ class Options:
     seed: int = option(0, "decides the split, the initial weights and the order of the faces")
     val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
     mirror: bool = option(False, "mirror half of the faces to train with left to right, others in every epoch")
+    max_skipped: float = option(0.1, "the largest share of the pictures that may be unusable", metavar="SHARE")
     limit: int | None = option(None, "use only so many faces, drawn at random before the split")
     val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
     device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
@@ -79,7 +80,7 @@ class Options:
 CONFIGURED = {declared.name for declared in fields(Options)} - {
     "resume", "config", "out", "name", "json", "quiet", "profile", "dry_run", "list",
 }  # fmt: skip
-FREE = {"epochs", "device", "precision", "data"}
+FREE = {"epochs", "device", "precision", "data", "max_skipped"}
 """What may change when a run goes on; its data may only lie elsewhere, as they are known by their content."""
 
 
@@ -154,6 +155,8 @@ def _check(options: Options) -> None:
         raise UsageError("--lr must be a finite number, got inf")
     if not 0 < options.val_fraction < 1:
         raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
+    if not 0 <= options.max_skipped <= 1:
+        raise UsageError(f"--max-skipped is a share of the pictures, from 0 to 1, got {options.max_skipped}")
     plugins.get("model", options.model)
     plugins.get("optimizer", options.optimizer)
 

@@ -81,7 +81,7 @@ def _changed(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> str:
 
 def open_data(options: Options, say: Speaker) -> Parts:
     """Open the data, draw the sample and the split."""
-    faces = _open(options.data, say)
+    faces = _open(options.data, options, say)
     if options.limit is not None:
         faces = data.sample(faces, options.limit, options.seed)
     if faces.kind == "drawn":
@@ -90,7 +90,7 @@ def open_data(options: Options, say: Speaker) -> Parts:
             "for non-commercial research) and name it: --data UTKFace.tar.gz"
         )
     if options.val is not None:
-        other = _open(options.val, say)
+        other = _open(options.val, options, say)
         _warn_of_shared(faces, other, say)
         return Parts(faces, other, None, faces, other, ((faces.genders, faces.ages), (other.genders, other.ages)))
     split = data.split(faces, options.val_fraction, options.seed)
@@ -109,11 +109,13 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
         )
 
 
-def _open(source: str | None, say: Speaker) -> Faces:
+def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
-    faces = data.open(source, progress=progress)
+    found = data.found() if source is None else []
+    with data.skipped_written_to(Path(options.out, "skipped.csv")):
+        faces = data.open(found[0] if found else source, progress=progress, max_skipped=options.max_skipped)
     left_out = f", {len(faces.skipped)} files skipped" if faces.skipped else ""
-    say(f"{len(faces):,} faces from {faces.source}{left_out}")
+    say(f"{len(faces):,} faces from {faces.source}{left_out}{data.not_taken(found[1:])}")
     return faces
 
 

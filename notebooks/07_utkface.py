@@ -383,5 +383,5 @@ for name, value in tasks.baselines(*labels).items():
     print(f"{name}: {value:.3f}")
 
 # %% [markdown]
-# The next notebook builds the network that beats them. To read on: `agegender/data/utkface.py` finds and reads the
+# The next notebook builds the network that beats them. To read on: `agegender/data/utkface.py` chooses and reads the
 # files, `decode.py` makes them grey, `split.py` is the split.

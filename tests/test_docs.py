@@ -89,7 +89,8 @@ LEFT_OUT = {
     r"agegender": "has no names of its own",
     r"agegender\.report": "has no names of its own",
     r"agegender\.data\.(drawn|faces|split)": "agegender.data has what is public of them",
-    r"agegender\.data\.(cache|decode|files|names|person|sources|utkface)": "how open() and drawn() do their work",
+    r"agegender\.data\.(cache|decode|files|names|person|utkface)": "how open() and drawn() do their work",
+    r"agegender\.data\.(archives|folder|kinds|places|sources)": "where open() and found() look",
 }
 """Modules that the reference does without, and why."""
 

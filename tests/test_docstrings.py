@@ -36,7 +36,8 @@ WITHOUT = {
     "agegender.data.inspect": "a command: README.md shows it",
     "agegender.data:open": "fills the user's cache: README.md shows it",
     "agegender.data:drawn": "fills the user's cache: agegender.data.drawn.draw is shown",
-    "agegender.data.utkface:find": "looks into the user's folders",
+    "agegender.data.places:find": "looks into the user's folders",
+    "agegender.data.places:found": "looks into the user's folders",
 }
 """Modules, and names in others, that need no example, and why."""
 

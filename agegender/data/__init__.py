@@ -1,36 +1,52 @@
 """The data of the system: UTKFace from wherever it lies, or faces drawn from a seed."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from minidl import plugins
 
-from ..errors import DataError
+from ..errors import DataError, TooManySkipped
 from . import drawn as _artist  # before the function of the same name, which is the public one
 from .cache import ImageFile, cached, write_records
+from .decode import digest
 from .faces import Faces, Record, write_skipped
-from .sources import data_sets
+from .files import expanded
+from .kinds import data_sets
+from .places import find, found, not_taken
 from .split import Split, sample, split
-from .utkface import Progress, find, read
+from .utkface import MAX_SKIPPED, Progress, read, skipped_written_to
 
-__all__ = ["DataError", "Faces", "Record", "Split", "drawn", "find", "open", "sample", "split", "write_skipped"]
+__all__ = [
+    "DataError", "Faces", "Record", "Split", "TooManySkipped", "drawn", "find", "found", "not_taken", "open", "sample",
+    "skipped_written_to", "split", "write_skipped",
+]  # fmt: skip
 
 
-def open(source: str | Path | None = None, *, cache: Path | None = None, progress: Progress | None = None) -> Faces:
-    """Open a data set: UTKFace as a folder or a ``.tar.gz``, ``.tar`` or ``.zip`` archive, ``"drawn"``, or one that an
-    installed package brings, by its name (unless a file or folder bears it).
+def open(
+    source: str | Path | None = None,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    max_skipped: float = MAX_SKIPPED,
+) -> Faces:
+    """Open a data set: UTKFace as a folder or an archive (``.tar``, ``.tar.gz``, ``.tar.bz2``, ``.tar.xz``, ``.zip``),
+    ``"drawn"``, or one that an installed package brings, by its name (unless a file or folder bears it).
 
-    Without a source, UTKFace is looked for (see ``find``), and the drawn faces take its place if it isn't there.
+    Without a source, UTKFace is looked for (see ``found``), and the drawn faces take its place if it isn't there.
     Pictures become grey, 128 x 128, and are kept in the cache: ``$MINIDL_CACHE``, the user's cache folder, or
-    ``cache``. While they are decoded, ``progress(done, total)`` is called. Raises ``DataError``.
+    ``cache``. While they are decoded, ``progress(done, total)`` is called. Raises ``DataError``; the subclass
+    ``TooManySkipped`` if more than the share ``max_skipped`` of the pictures cannot be used.
     """
-    path = find() if source is None else Path(source)
+    if not 0 <= max_skipped <= 1:
+        raise DataError(f"max_skipped is a share of the pictures, from 0 to 1, got {max_skipped}")
+    if source == "":
+        raise DataError("the name of the data set is empty: name a folder, an archive, or 'drawn'")
+    path = find() if source is None else expanded(source)
     if path is None or str(path) == "drawn":
         return drawn(cache=cache)
     if str(path) in data_sets() and not path.exists():
         return _build(str(path))
-    return read(path, cache=cache, progress=progress)
+    return read(path, cache=cache, progress=progress, max_skipped=max_skipped)
 
 
 def _build(name: str) -> Faces:
@@ -46,20 +62,16 @@ def drawn(count: int = 2000, seed: int = 0, *, cache: Path | None = None) -> Fac
         raise DataError(f"at least 2 faces must be drawn, got {count}")
 
     def build(folder: Path) -> None:
-        images, ages, genders = _artist.draw(count, seed)
-        records = [
-            Record(f"drawn-{i:05d}", int(ages[i]), int(genders[i]), -1, _digest(images[i].tobytes()))
-            for i in range(count)
-        ]
         with ImageFile(folder, count) as file:
+            images, ages, genders = _artist.draw(count, seed)
             for row, pixels in enumerate(images):
                 file.write(row, pixels)
             file.finish(range(count))
+        records = [
+            Record(f"drawn-{i:05d}", int(ages[i]), int(genders[i]), -1, digest(images[i].tobytes()))
+            for i in range(count)
+        ]
         write_records(folder, records, [])
 
     identity = f"{_artist.VERSION}|{count}|{seed}"
     return cached(identity, build, source="drawn", kind="drawn", cache=cache)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -21,22 +21,27 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, cause
 from .faces import IMAGE_SIZE, Faces, Images, Kind, Record
+from .files import expanded
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
+_RECORD_BYTES = 200
+_SIZE = f"{_ROW_BYTES / 1000:.0f} kB each"
+_WAYS = "make room there, or set MINIDL_CACHE to a folder elsewhere"
 _BUILDING = ".building-"
 _ABANDONED_SECONDS = 3600.0
 
 
 def cached(
-    identity: str, build: Callable[[Path], None], *, source: str, kind: Kind, cache: Path | None = None
+    identity: str, build: Callable[[Path], bool | None], *, source: str, kind: Kind, cache: Path | None = None
 ) -> Faces:
     """The data set with this identity, built only if no earlier call has left it in the cache.
 
-    ``build(folder)`` writes ``images.npy`` and ``faces.json``, with ``ImageFile`` and ``write_records``. Two processes
-    may build at once: the first one's result counts for both.
+    ``build(folder)`` writes ``images.npy`` and ``faces.json``, with ``ImageFile`` and ``write_records``. If it returns
+    True, what it has made is of use now, but is not kept: the next call tries again. Two processes may build at once:
+    the first one's result counts for both. Raises ``DataError`` if there is no room.
 
     >>> import tempfile
     >>> def build(folder):
@@ -50,13 +55,12 @@ def cached(
     (1, ['b'], [('a', 'damaged')])
     """
     name = f"v{FORMAT_VERSION}|{IMAGE_SIZE}|{kind}|{identity}"
-    key = f"{kind}-{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}"
+    key = f"{kind}-{hashlib.blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=12).hexdigest()}"
     root = _writable_root(cache, key)
     faces = _load(root / key, source, kind)
     if faces is None:
         _clean(root)
-        _build(root / key, build, source, kind)
-        faces = _load(root / key, source, kind)
+        faces = _build(root / key, build, source, kind)
     if faces is None:
         raise DataError(f"the cache in {root} is not readable: set MINIDL_CACHE to another folder")
     return faces
@@ -65,11 +69,17 @@ def cached(
 class ImageFile:
     """``images.npy`` while it is written, row by row in any order; no more than a row is held in memory.
 
-    It is written to rather than mapped, because a full disk is an error to the one and kills the other. Its use:
-    :func:`cached`.
+    It is written to rather than mapped, because a full disk is an error to the one and kills the other. Raises
+    ``DataError`` at once if there is no room for so many images. Its use: :func:`cached`.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
+        needed, free = count * (_ROW_BYTES + _RECORD_BYTES), shutil.disk_usage(folder).free
+        if free < needed:
+            raise DataError(
+                f"{count:,} decoded pictures take {needed / 1e6:,.1f} MB, and only {free / 1e6:,.1f} MB are free in "
+                f"{folder.parent}: {_WAYS}"
+            )
         self._file = (folder / "images.npy").open("w+b")
         self._write_header(count)
         self._start = self._file.tell()
@@ -129,10 +139,12 @@ def _load(folder: Path, source: str, kind: Kind) -> Faces | None:
         return None
 
 
-def _build(target: Path, build: Callable[[Path], None], source: str, kind: Kind) -> None:
-    folder = _new_folder(target.parent)
+def _build(target: Path, build: Callable[[Path], bool | None], source: str, kind: Kind) -> Faces | None:
+    folder = target.parent / f"{_BUILDING}{uuid.uuid4().hex}"
     try:
-        build(folder)
+        folder.mkdir()
+        if build(folder):
+            return _load(folder, source, kind)  # a memory map outlives the name of its file
         try:
             folder.rename(target)
         except OSError:
@@ -142,23 +154,17 @@ def _build(target: Path, build: Callable[[Path], None], source: str, kind: Kind)
     except OSError as error:
         if _load(target, source, kind) is None:
             raise DataError(
-                f"cannot write the decoded pictures to {target.parent}: {error.strerror}; "
-                "make room there or set MINIDL_CACHE to another folder"
+                f"cannot write the decoded pictures, {_SIZE}, to {target.parent}: {cause(error)}; {_WAYS}"
             ) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _new_folder(root: Path) -> Path:
-    folder = root / f"{_BUILDING}{uuid.uuid4().hex}"
-    folder.mkdir()
-    return folder
+    return _load(target, source, kind)
 
 
 def _remove(folder: Path) -> None:
     """Move the folder out of the way, which takes no time, and then delete it."""
-    away = _new_folder(folder.parent)
-    folder.rename(away / folder.name)
+    away = folder.with_name(f"{_BUILDING}{uuid.uuid4().hex}")
+    folder.rename(away)
     shutil.rmtree(away, ignore_errors=True)
 
 
@@ -176,23 +182,33 @@ def _clean(root: Path) -> None:
 def _writable_root(cache: Path | None, key: str) -> Path:
     """The folder of all data sets; a temporary one if it can neither be written nor holds ``key`` already."""
     try:
-        root = (cache or _user_cache()) / "faces"
+        root = (expanded(cache) if cache else _user_cache()) / "faces"
+    except RuntimeError:
+        return _temporary_root("there is no home folder to keep a cache in")
+    try:
         if not (root / key).is_dir():
             root.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=root).close()
-        return root
-    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
-        temporary = Path(tempfile.mkdtemp(prefix="minidl-faces-"))
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        warnings.warn(
-            f"the cache folder cannot be used ({error}): the pictures are decoded again each time. "
-            "Set MINIDL_CACHE to a folder that can be written.",
-            stacklevel=2,
-        )
-        return temporary
+    except OSError as error:
+        return _temporary_root(f"{root} cannot be written ({cause(error)})")
+    return root
+
+
+def _temporary_root(why: str) -> Path:
+    way = "Set MINIDL_CACHE to a folder that can be written"
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="minidl-faces-"))
+    except OSError as error:
+        raise DataError(f"{why}, and there is no temporary folder ({cause(error)}). {way}") from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    warnings.warn(
+        f"{why}: the decoded pictures, {_SIZE}, go to {folder}, for this time only. {way}, and they will be kept.",
+        stacklevel=6,  # the line that calls open()
+    )
+    return folder
 
 
 def _user_cache() -> Path:
     if named := os.environ.get("MINIDL_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidl"
+        return expanded(named)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidl"

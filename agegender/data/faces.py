@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from minidl.data import Dataset, ImageDataset, Subset
 
+from ..errors import TooManySkipped
 from .files import write_text
 
 IMAGE_SIZE = 128
@@ -148,8 +149,8 @@ class Faces(Dataset):
         )
 
 
-def write_skipped(faces: Faces, path: str | Path) -> None:
-    """Write a CSV file of every file left out, with the columns ``name`` and ``reason``.
+def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:
+    """Write a CSV file of every file left out of some faces, with the columns ``name`` and ``reason``.
 
     >>> import tempfile
     >>> faces = Faces.from_records(np.zeros((0, 128, 128), np.uint8), [], source="", skipped=[("a.jpg", "empty")])

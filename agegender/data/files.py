@@ -1,8 +1,20 @@
-"""Small text files that are either there as a whole or not at all."""
+"""Paths as users write them, and small text files that are either there as a whole or not at all."""
 
 from pathlib import Path
 
 from minidl.checkpoint import atomic_write
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with the user's home for a ``~`` at its beginning, which a shell leaves alone where it is quoted.
+
+    >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
+    True
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user
+        return Path(path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,15 +3,22 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minidl import command
 
-from . import open
+from . import open, skipped_written_to
 from .faces import Faces
+from .utkface import MAX_SKIPPED
 
+EXAMPLES = (
+    ("python -m agegender.data.inspect UTKFace.tar.gz", "an archive, or a folder"),
+    ("python -m agegender.data.inspect drawn", "the faces that need no download"),
+    ("python -m agegender.data.inspect photos --max-skipped 0.5 --json", "half of them may be unusable"),
+)
 _QUANTILES = {"minimum": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "maximum": 1.0}
 
 
@@ -46,30 +53,57 @@ def inspect(faces: Faces) -> dict[str, Any]:
     }
 
 
+def first_skipped(faces: Faces, count: int = 3) -> dict[str, list[str]]:
+    """The first files that were left out for each reason."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, reason in faces.skipped:
+        names[reason].append(name)
+    return {reason: found[:count] for reason, found in names.items()}
+
+
 def table(numbers: dict[str, Any]) -> str:
     """The numbers as lines of text, groups indented.
 
-    >>> print(table({"faces": 2, "age": {"median": 31.0}}))
+    >>> print(table({"faces": 2, "age": {"median": 31.0}, "first skipped": {"empty file": ["a.jpg", "b.jpg"]}}))
     faces   2
     age
       median   31
+    first skipped
+      empty file   'a.jpg', 'b.jpg'
     """
     lines = []
     for name, value in numbers.items():
         rows = value if isinstance(value, dict) else {}
         lines.append(name if isinstance(value, dict) else f"{name}   {value}")
         width = max(map(len, rows), default=0)
-        lines += [f"  {key:<{width}}   {count:g}" for key, count in rows.items()]
+        lines += [f"  {key:<{width}}   {_shown(entry)}" for key, entry in rows.items()]
     return "\n".join(lines)
+
+
+def _shown(entry: float | list[str]) -> str:
+    return ", ".join(map(repr, entry)) if isinstance(entry, list) else f"{entry:g}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the numbers of the data set named on the command line; returns the exit code."""
-    parser = command.Parser(prog="python -m agegender.data.inspect", description="Numbers of a data set.")
+    parser = command.Parser(
+        prog="python -m agegender.data.inspect", description="Numbers of a data set.", examples=EXAMPLES
+    )
     parser.add_argument("data", help="folder or archive of UTKFace, 'drawn', or an installed data set")
+    parser.add_argument(
+        "--max-skipped",
+        type=float,
+        default=MAX_SKIPPED,
+        metavar="SHARE",
+        help="the largest share of the pictures, from 0 to 1, that may be unusable (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.given(arguments)
-    numbers = inspect(open(given["data"]))
+    with skipped_written_to(Path("skipped.csv")):
+        faces = open(given["data"], max_skipped=given["max_skipped"])
+    numbers = inspect(faces) | {"names taken twice": sum("/" in name for name in faces.names)}
+    if faces.skipped:
+        numbers["first skipped"] = first_skipped(faces)
     print(json.dumps(numbers) if given["json"] else table(numbers))
     return 0
 

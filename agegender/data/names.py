@@ -1,4 +1,4 @@
-"""Labels from the names of UTKFace's files: ``age_gender_ethnicity_date.jpg.chip.jpg``."""
+"""Labels from the names of files: UTKFace's ``age_gender_ethnicity_date.jpg.chip.jpg``, and one's own like them."""
 
 import re
 from typing import NamedTuple
@@ -7,10 +7,14 @@ from ..errors import Unusable
 
 MAX_AGE = 130
 UNKNOWN = -1  # the ethnicity of a face whose name does not tell
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+ETHNICITIES = ("0", "1", "2", "3", "4")
+PICTURE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif",
+)  # fmt: skip
 
-# Three names of the published set lack the ethnicity, one has a space after the date and one lacks a dot there.
-_NAME = re.compile(r"([0-9]{1,3})_([0-9]{1,3})_(?:([0-9]{1,3})_)?[0-9]{8,}")
+# Three names of the published set have the date, of 17 digits, where the ethnicity should be. Two numbers alone are no
+# label: too many files that show nobody are called 12_1.jpg.
+_NAME = re.compile(r"([0-9]{1,3})_([0-9]{1,3})_(?:([0-9]{1,3})(?![^\W_])|[0-9]{8,})")
 
 
 class Label(NamedTuple):
@@ -28,20 +32,25 @@ class Label(NamedTuple):
 def parse_name(name: str) -> Label:
     """Read the label from a file's name; raises ``Unusable`` where there is none.
 
+    Anything may follow the three numbers, or nothing. A date of at least 8 digits in the place of the third one means
+    that the ethnicity is unknown, and so does every number but 0 to 4.
+
     >>> parse_name("26_1_3_20170117195547823.jpg.chip.jpg")
     Label(age=26, gender=1, ethnicity=3)
+    >>> parse_name("30_0_0_anna.jpg"), parse_name("30_0_0.jpg").age
+    (Label(age=30, gender=0, ethnicity=0), 30)
     >>> parse_name("61_1_20170109142408075.jpg.chip.jpg").ethnicity
     -1
     """
     match = _NAME.match(name)
     if match is None:
-        raise Unusable("name is not age_gender_ethnicity_date")
-    age, gender, ethnicity = int(match[1]), int(match[2]), int(match[3] or UNKNOWN)
+        raise Unusable("name is not age_gender_ethnicity_anything")
+    age, gender = int(match[1]), int(match[2])
     if age > MAX_AGE:
         raise Unusable(f"age in the name is above {MAX_AGE}")
     if gender not in (0, 1):
         raise Unusable("gender in the name is neither 0 nor 1")
-    return Label(age, gender, ethnicity if ethnicity in range(5) else UNKNOWN)
+    return Label(age, gender, int(match[3]) if match[3] in ETHNICITIES else UNKNOWN)
 
 
 def is_picture(name: str) -> bool:

@@ -1,29 +1,32 @@
-"""UTKFace: find it, choose its pictures among all files of a source, decode them.
+"""UTKFace: choose its pictures among all files of a source, and decode them.
 
-Copies of the set in subfolders (as in Kaggle's ``utkface-new``) are not read twice: of all pictures with the same name,
-one in a folder called ``UTKFace`` is taken before others, and the one with the shortest way to it before the rest.
+Copies of pictures in other folders (as in Kaggle's ``utkface-new``) are not read twice. A copy has the same name and
+the same bytes. Of pictures with one name, one in a folder called ``UTKFace`` comes before others, and the one with the
+shortest way to it before the rest; it keeps the name, and others that are no copies of it bear their paths.
 """
 
-import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from ..errors import DataError, Unusable
+from ..errors import DataError, TooManySkipped, Unreadable, Unusable, cause
+from . import sources
+from .archives import Archive, is_archive
 from .cache import ImageFile, cached, write_records
-from .decode import decode_all
-from .faces import Faces, Record
+from .decode import decode_all, digest
+from .faces import Faces, Record, write_skipped
+from .kinds import open_source
 from .names import Label, is_picture, parse_name
-from .sources import MAX_TOTAL_BYTES, Entry, Source, open_source
+from .sources import Entry, Source
 
-KAGGLE_INPUT = Path("/kaggle/input")
-MAX_BAD_SHARE = 0.1
+MAX_SKIPPED = 0.1
+_FIRST = 5
 
 Progress: TypeAlias = Callable[[int, int], None]
 Skipped: TypeAlias = list[tuple[str, str]]
-
-_ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 class Picture(NamedTuple):
@@ -34,70 +37,107 @@ class Picture(NamedTuple):
     entry: Entry
 
 
-def find() -> Path | None:
-    """UTKFace's place: ``$UTKFACE``, or something in ``./data`` or Kaggle's input folder, or None.
-
-    There it is a folder or an archive whose name begins with "utkface", at most three levels deep, or else the folder
-    itself if it holds faces.
-    """
-    if named := os.environ.get("UTKFACE"):
-        return Path(named)
-    for place in (Path("data"), KAGGLE_INPUT):
-        if found := next(_candidates(place, levels=3), None):
-            return found
-        if any(_is_face(path) for path in _children(place)):
-            return place
-    return None
-
-
-def read(path: Path, *, cache: Path | None = None, progress: Progress | None = None) -> Faces:
+def read(
+    path: Path, *, cache: Path | None = None, progress: Progress | None = None, max_skipped: float = MAX_SKIPPED
+) -> Faces:
     """The faces of a folder or an archive, decoded at the first call and opened from the cache at the next ones.
 
     ``progress(done, total)`` is called now and then while pictures are decoded. Raises ``DataError`` if the source is
-    missing, damaged or holds no face, or if more than a tenth of its pictures cannot be used.
+    missing, damaged or holds no face, and ``TooManySkipped`` if more than the share ``max_skipped`` of its pictures
+    cannot be used.
 
     >>> import tempfile
     >>> from PIL import Image
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Image.new("L", (64, 64)).save(f"{folder}/26_1_3_20170117.jpg")
+    ...     Image.linear_gradient("L").save(f"{folder}/26_1_3_20170117.jpg")
     ...     faces = read(Path(folder), cache=Path(folder) / ".cache")
     ...     len(faces), faces.ages.tolist(), faces.images.shape
     (1, [26], (1, 128, 128))
     """
     source = open_source(path)
 
-    def build(folder: Path) -> None:
-        _build(source, folder, progress)
+    def build(folder: Path) -> bool:
+        return _build(source, folder, progress)
 
-    return cached(source.identity(), build, source=str(path), kind="utkface", cache=cache)
+    faces = cached(source.identity(), build, source=str(path), kind="utkface", cache=cache)
+    _check_share(faces, max_skipped)
+    return faces
+
+
+@contextmanager
+def skipped_written_to(path: Path) -> Iterator[None]:
+    """Let a ``TooManySkipped`` leave its list in a CSV file, with the columns ``name`` and ``reason``, and say where.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with skipped_written_to(Path(folder) / "skipped.csv"):
+    ...         raise TooManySkipped("2 of the 2 pictures cannot be used", [("a.jpg", "empty file")])
+    Traceback (most recent call last):
+    agegender.errors.TooManySkipped: 2 of the 2 pictures cannot be used. All of them are in ...skipped.csv
+    """
+    try:
+        yield
+    except TooManySkipped as error:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_skipped(error, path)
+            where = f"All of them are in {path}"
+        except OSError as failure:
+            where = f"The list of them cannot be written to {path} ({cause(failure)})"
+        raise TooManySkipped(f"{error}. {where}", error.skipped) from None
 
 
 def choose(entries: Sequence[Entry]) -> tuple[list[Picture], Skipped]:
-    """The pictures to read, sorted by name, and the files left out with the reasons.
+    """The pictures to read, copies and all, in the order of preference; and the files left out with the reasons.
 
-    >>> pictures, skipped = choose([Entry("a/UTKFace/1_0_0_20170101.jpg", 9), Entry("b/1_0_0_20170101.jpg", 9)])
+    >>> pictures, skipped = choose([Entry("b/1_0_0.jpg", 9), Entry("a/UTKFace/1_0_0.jpg", 9), Entry("b/anna.jpg", 9)])
     >>> [picture.entry.path for picture in pictures], skipped
-    (['a/UTKFace/1_0_0_20170101.jpg'], [('b/', '1 copies of pictures read elsewhere')])
+    (['a/UTKFace/1_0_0.jpg', 'b/1_0_0.jpg'], [('b/anna.jpg', 'name is not age_gender_ethnicity_anything')])
     """
-    best: dict[str, Picture] = {}
+    pictures: list[Picture] = []
     skipped: Skipped = []
-    copies: Counter[str] = Counter()
     for entry in sorted(entries, key=_preference):
-        folder, _, name = entry.path.rpartition("/")
-        if name in best:
-            copies[folder] += 1
-            continue
+        name = entry.parts[-1] if entry.parts else ""
         try:
-            best[name] = Picture(name, _label(entry, name), entry)
+            pictures.append(Picture(name, _label(entry, name), entry))
         except Unusable as reason:
-            skipped.append((entry.path, str(reason)))
-    skipped += [(f"{folder}/", f"{count} copies of pictures read elsewhere") for folder, count in copies.items()]
-    return [best[name] for name in sorted(best)], sorted(skipped)
+            skipped.append(("/".join(entry.parts), str(reason)))
+    return pictures, skipped
+
+
+def without_copies(pictures: Sequence[Picture], digests: Mapping[Entry, str]) -> tuple[list[Picture], Skipped]:
+    """The pictures but for copies of those before them, sorted by names that no two of them share; and the copies.
+
+    ``digests`` are those of the pictures that share name and size with another one.
+
+    >>> pictures, _ = choose([Entry(f"{folder}/1_0_0.jpg", 9) for folder in "abc"])
+    >>> faces, copies = without_copies(pictures, dict(zip((p.entry for p in pictures), ["5e", "5e", "77"])))
+    >>> [picture.name for picture in faces], copies
+    (['1_0_0.jpg', 'c/1_0_0.jpg'], [('b/', '1 copy of a picture read elsewhere')])
+    """
+    contents: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, Picture] = {}
+    copies: Counter[str] = Counter()
+    for picture in pictures:
+        content = digests.get(picture.entry, picture.entry.path)
+        if content in contents[picture.name]:
+            copies["/".join(picture.entry.parts[:-1]) or "."] += 1
+            continue
+        contents[picture.name].add(content)
+        name = picture.name if picture.name not in found else "/".join(picture.entry.parts)
+        while name in found:
+            name = f"./{name}"
+        found[name] = picture._replace(name=name)
+    return [found[name] for name in sorted(found)], [(f"{folder}/", _copies(count)) for folder, count in copies.items()]
+
+
+def _copies(count: int) -> str:
+    return f"{count} copies of pictures read elsewhere" if count > 1 else "1 copy of a picture read elsewhere"
 
 
 def _preference(entry: Entry) -> tuple[bool, int, str]:
-    folders = entry.path.split("/")[:-1]
-    return (folders[-1:] != ["UTKFace"], len(folders), entry.path)
+    folders = entry.parts[:-1]
+    return (folders[-1:] != ("UTKFace",), len(folders), entry.path)
 
 
 def _label(entry: Entry, name: str) -> Label:
@@ -108,77 +148,78 @@ def _label(entry: Entry, name: str) -> Label:
     return parse_name(name)
 
 
-def _build(source: Source, folder: Path, progress: Progress | None) -> None:
+def _build(source: Source, folder: Path, progress: Progress | None) -> bool:
+    """Decode a source into ``folder``; whether a file could not be read, and should be tried again the next time."""
     entries = source.visible()
     pictures, skipped = choose(entries)
     if not pictures:
-        raise DataError(_no_face(source.path, entries, skipped))
-    if sum(picture.entry.size for picture in pictures) > MAX_TOTAL_BYTES:
-        raise DataError(f"{source.path} holds more than {MAX_TOTAL_BYTES // 10**9} GB of pictures: that is not UTKFace")
+        raise DataError(_no_face(source, entries, skipped))
+    if sum(picture.entry.size for picture in pictures) > sources.MAX_TOTAL_BYTES:
+        size = sources.MAX_TOTAL_BYTES // 10**9
+        raise DataError(f"{source.path} holds more than {size} GB of pictures: that is not UTKFace")
+    digests, unread = _digests(source, pictures)
+    pictures, copies = without_copies(pictures, digests)
+    skipped += copies
     rows = {picture.entry: row for row, picture in enumerate(pictures)}
-    stream = ((rows[entry], content) for entry, content in source.read(rows))
     records: dict[int, Record] = {}
     with ImageFile(folder, len(pictures)) as images:
-        for done, (row, (digest, pixels)) in enumerate(decode_all(stream), start=1):
+        stream = ((rows[entry], content) for entry, content in source.read(rows))
+        for done, (row, (content, pixels)) in enumerate(decode_all(stream), start=1):
             name, label, entry = pictures[row]
             if isinstance(pixels, Unusable):
-                skipped.append((entry.path, str(pixels)))
+                skipped.append(("/".join(entry.parts), str(pixels)))
+                unread = unread or isinstance(pixels, Unreadable)
             else:
                 images.write(row, pixels)
-                records[row] = Record(name, *label, digest)
+                records[row] = Record(name, *label, content)
             if progress and (done % 100 == 0 or done == len(pictures)):
                 progress(done, len(pictures))
-        _check_share(source.path, len(records), skipped)
         kept = sorted(records)
         images.finish(kept)
     write_records(folder, [records[row] for row in kept], sorted(skipped))
+    return unread
 
 
-def _check_share(path: Path, good: int, skipped: Skipped) -> None:
-    reasons = Counter(reason for name, reason in skipped if is_picture(name))
-    bad = reasons.total()
-    if bad > MAX_BAD_SHARE * (good + bad):
-        reason, count = reasons.most_common(1)[0]
-        raise DataError(
-            f"{bad:,} of the {good + bad:,} pictures in {path} cannot be used, more than {MAX_BAD_SHARE:.0%} "
-            f"({count:,} of them: {reason}): get UTKFace again, or remove what is not part of it"
-        )
+def _digests(source: Source, pictures: Sequence[Picture]) -> tuple[dict[Entry, str], bool]:
+    """The hashes of the pictures that may be copies, as they share name and size; whether one could not be read."""
+    alike = Counter((picture.name, picture.entry.size) for picture in pictures)
+    wanted = [picture.entry for picture in pictures if alike[picture.name, picture.entry.size] > 1]
+    digests: dict[Entry, str] = {}
+    unread = False
+    for entry, content in source.read(wanted) if wanted else ():
+        if isinstance(content, bytes):
+            digests[entry] = digest(content)
+        unread = unread or isinstance(content, Unreadable)
+    return digests, unread
 
 
-def _no_face(path: Path, entries: Sequence[Entry], skipped: Skipped) -> str:
-    if not entries:
-        return f"{path} is empty: expected pictures named age_gender_ethnicity_date.jpg"
-    archives = [entry.path for entry in entries if entry.path.lower().endswith(_ARCHIVES)]
-    hint = f" It holds {archives[0]!r}: name that file." if archives else ""
-    (name, reason), *_ = skipped
-    return (
-        f"{path} holds no face: expected pictures named age_gender_ethnicity_date.jpg, "
-        f"found {len(entries):,} files such as {name!r} ({reason}).{hint}"
+def _check_share(faces: Faces, most: float) -> None:
+    skipped = [(name, reason) for name, reason in faces.skipped if is_picture(name)]
+    total = len(faces) + len(skipped)
+    if len(faces) and len(skipped) <= most * total:
+        return
+    reason, count = Counter(reason for _, reason in skipped).most_common(1)[0]
+    first = ", ".join(f"{name!r} ({reason})" for name, reason in skipped[:_FIRST])
+    more = f" and {len(skipped) - _FIRST:,} more" if len(skipped) > _FIRST else ""
+    share = math.ceil(100 * len(skipped) / total) / 100
+    option = f", or leave them out with --max-skipped {share} (in Python max_skipped={share})" if len(faces) else ""
+    limit = f", more than {most:.0%}" if len(faces) else ""
+    raise TooManySkipped(
+        f"{len(skipped):,} of the {total:,} pictures in {faces.source} cannot be used{limit} "
+        f"({count:,} of them: {reason}). The first: {first}{more}. "
+        f"Get UTKFace again, remove what is not part of it{option}",
+        faces.skipped,
     )
 
 
-def _candidates(place: Path, levels: int) -> Iterator[Path]:
-    children = _children(place)
-    for child in children:
-        is_archive = child.name.lower().endswith(_ARCHIVES) and child.is_file()
-        if child.name.lower().startswith("utkface") and (is_archive or child.is_dir()):
-            yield child
-    if levels > 1:
-        for child in children:
-            if child.is_dir():
-                yield from _candidates(child, levels - 1)
-
-
-def _is_face(path: Path) -> bool:
-    try:
-        parse_name(path.name)
-    except Unusable:
-        return False
-    return is_picture(path.name)
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
+def _no_face(source: Source, entries: Sequence[Entry], skipped: Skipped) -> str:
+    expected = "expected pictures named age_gender_ethnicity_anything.jpg"
+    if not entries:
+        return f"{source.path} is empty: {expected}"
+    hint = ""
+    if inner := next((entry.path for entry in entries if is_archive(entry.path)), None):
+        way = source.unpack(inner) if isinstance(source, Archive) else f"name {source.path / inner}"
+        hint = f". It holds the archive {inner!r}: {way}"
+    (name, reason), *_ = skipped
+    count = "1 file," if len(entries) == 1 else f"{len(entries):,} files such as"
+    return f"{source.path} holds no face: {expected}, found {count} {name!r} ({reason}){hint}"

@@ -3,13 +3,15 @@
 import io
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from agegender.data import places
 from agegender.data.faces import Faces, Record
 
 
@@ -41,8 +43,20 @@ def write_folder(path: Path, content: dict[str, bytes]) -> Path:
     return path
 
 
+def write_links(path: Path, content: dict[str, bytes]) -> Path:
+    """A folder of links to files whose names say nothing, as model hubs lay them out."""
+    blobs = path.with_name(f"{path.name}-blobs")
+    blobs.mkdir(parents=True, exist_ok=True)
+    for number, (relative, data) in enumerate(content.items()):
+        (blobs / str(number)).write_bytes(data)
+        (path / relative).parent.mkdir(parents=True, exist_ok=True)
+        (path / relative).symlink_to(blobs / str(number))
+    return path
+
+
 def write_tar(path: Path, content: dict[str, bytes], extra: Sequence[tarfile.TarInfo] = ()) -> Path:
-    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as archive:
+    mode = next((mode for mode in ("gz", "bz2", "xz") if path.name.endswith(mode)), "")
+    with tarfile.open(path, f"w:{mode}") as archive:  # type: ignore[call-overload]
         for relative, data in content.items():
             member = tarfile.TarInfo(relative)
             member.size = len(data)
@@ -57,6 +71,35 @@ def write_zip(path: Path, content: dict[str, bytes]) -> Path:
         for relative, data in content.items():
             archive.writestr(relative, data)
     return path
+
+
+def write_zip_of_windows(path: Path, content: dict[str, bytes]) -> Path:
+    """With backslashes in the names, and with entries for folders."""
+    folders = {f"{relative.rpartition('/')[0]}/" for relative in content if "/" in relative}
+    entries = dict.fromkeys(folders, b"") | content
+    return write_zip(path, {relative.replace("/", "\\"): data for relative, data in entries.items()})
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
+    "folder": write_folder,
+    "links": write_links,
+    "faces.tar": write_tar,
+    "faces.tar.gz": write_tar,
+    "faces.tgz": write_tar,
+    "faces.tar.bz2": write_tar,
+    "faces.tar.xz": write_tar,
+    "faces.zip": write_zip,
+    "windows.zip": write_zip_of_windows,
+}
+"""Every way to lay out the files of a data set, by the name of the place."""
+
+
+def isolate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test in an empty folder, with a cache of its own and no data set anywhere else."""
+    monkeypatch.setenv("MINIDL_CACHE", str(folder / "cache"))
+    monkeypatch.delenv("UTKFACE", raising=False)
+    monkeypatch.setattr(places, "KAGGLE_INPUT", folder / "no-kaggle")
+    monkeypatch.chdir(folder)
 
 
 def faces(digests: Sequence[str], ages: Sequence[int] | None = None) -> Faces:

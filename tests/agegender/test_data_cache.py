@@ -1,10 +1,12 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from pictures import files, write_folder, write_tar
 
 import agegender
 from agegender import data
-from agegender.data import DataError, cache, decode, utkface
+from agegender.data import DataError, cache, decode, places, utkface
 from agegender.data.cache import ImageFile, cached, write_records
 from agegender.data.faces import Faces, Record
 
@@ -63,7 +65,7 @@ def test_the_second_start_decodes_nothing(tmp_path: Path, decoded: list[int]) ->
     assert len(decoded) == 12
     assert second.fingerprint == first.fingerprint
     assert second.names == first.names
-    assert second.skipped == first.skipped == [("UTKFace/bad.jpg", "name is not age_gender_ethnicity_date")]
+    assert second.skipped == first.skipped == [("UTKFace/bad.jpg", "name is not age_gender_ethnicity_anything")]
     assert second.ages.dtype == np.int16
     assert second.genders.dtype == np.uint8
     assert second.ethnicities.dtype == np.int8
@@ -247,10 +249,91 @@ def test_without_a_writable_cache_a_temporary_one_serves(tmp_path: Path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
-    with pytest.warns(UserWarning, match="MINIDL_CACHE"):
+    message = (
+        r"file.faces cannot be written \(Not a directory\): .* go to .*minidl-faces-.* Set MINIDL_CACHE to a folder"
+    )
+    with pytest.warns(UserWarning, match=message):
         faces = open_value(3)
     assert np.all(faces.images == 3)
     assert Path(str(faces.images.filename)).is_relative_to(tmp_path)  # type: ignore[attr-defined]
+    monkeypatch.setattr(cache.tempfile, "mkdtemp", failing(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(DataError, match=r"\(Not a directory\), and there is no temporary folder \(No space left"):
+        open_value(4)
+
+
+def test_without_a_home_a_temporary_cache_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("MINIDL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cache.Path, "home", home)
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
+    with pytest.warns(UserWarning, match="there is no home folder to keep a cache in: .* Set MINIDL_CACHE"):
+        assert len(open_value(3)) == 2
+
+
+def failing(number: int, text: str) -> Callable[..., Any]:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(number, text)
+
+    return fail
+
+
+def test_a_full_disk_is_noticed_before_anything_is_decoded_or_drawn(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[int]
+) -> None:
+    path = write_tar(tmp_path / "faces.tar.gz", files(12))
+    monkeypatch.setattr("agegender.data._artist.draw", lambda count, seed: pytest.fail("drawn in vain"))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage._replace(free=190_000))
+    for open_it, needed in (
+        (lambda: data.open(path), "12 decoded pictures take 0.2 MB"),
+        (data.drawn, "2,000 .* 33.2"),
+    ):
+        with pytest.raises(
+            DataError, match=rf"{needed}.*, and only 0.2 MB are free in {root}: make room .* MINIDL_CACHE"
+        ):
+            open_it()
+    assert decoded == []
+    assert list(root.iterdir()) == []
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage._replace(free=200_000))
+    assert len(data.open(path)) == 12
+
+
+@pytest.mark.parametrize("call", ["mkdir", "rename"])
+def test_a_cache_that_turns_out_to_be_full_says_where_and_what_to_do(
+    root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    root.mkdir(parents=True)
+    monkeypatch.setattr(cache.Path, call, failing(errno.EDQUOT, "Disk quota exceeded"))
+    if call == "mkdir":
+        monkeypatch.setattr(cache, "_writable_root", lambda *_: root)
+    with pytest.raises(
+        DataError, match=rf"cannot write .* 16 kB each, to {root}: Disk quota exceeded; make room .*CACHE"
+    ):
+        open_value(1)
+
+
+def test_what_may_not_be_kept_is_of_use_and_built_anew(root: Path) -> None:
+    def build(folder: Path) -> bool:
+        builder(7)(folder)
+        return True
+
+    first = cached("same", build, source="test", kind="utkface")
+    assert np.all(first.images == 7)
+    assert open_value(8).digests == ["8", "8"]
+    assert np.all(first.images == 7)
+    assert open_value(9).digests == ["8", "8"]
+
+
+def test_an_archive_whose_name_is_not_utf8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.tar.gz")
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert len(data.open(write_tar(path, files(3)))) == 3
 
 
 def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,11 +343,13 @@ def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     assert place(open_value(1)) == tmp_path / "cache" / "faces"
     assert place(open_value(1, cache=tmp_path / "own")) == tmp_path / "own" / "faces"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MINIDL_CACHE", "~/mine")  # which a shell does not expand where it is quoted
+    assert place(open_value(1)) == tmp_path / "home" / "mine" / "faces"
     monkeypatch.delenv("MINIDL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert place(open_value(1)) == tmp_path / "xdg" / "minidl" / "faces"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert place(open_value(1)) == tmp_path / "home" / ".cache" / "minidl" / "faces"
 
 
@@ -312,7 +397,7 @@ def test_drawn_faces_are_cached_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_drawn_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UTKFACE", raising=False)
-    monkeypatch.setattr(utkface, "KAGGLE_INPUT", tmp_path / "no-kaggle")
+    monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "no-kaggle")
     monkeypatch.chdir(tmp_path)
 
     def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

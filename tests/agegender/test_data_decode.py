@@ -3,13 +3,14 @@ import os
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import encode, picture
-from PIL import Image
+from PIL import Image, ImageColor
 
 import agegender
 from agegender.data import decode
@@ -40,6 +41,15 @@ def test_png_modes(mode: str) -> None:
     assert difference(encode(image, "PNG"), image) <= 1
 
 
+@pytest.mark.parametrize("format", ["WEBP", "GIF", "AVIF", "TIFF", "PNG"])
+def test_the_first_frame_of_other_formats(format: str) -> None:
+    if format not in decode._formats():
+        pytest.skip(f"this Pillow reads no {format}")
+    first, *others = (picture(seed, (150, 130)).convert("L") for seed in range(3))
+    assert difference(encode(first, format, quality=95), first) <= 5
+    assert difference(encode(first, format, quality=95, save_all=True, append_images=others), first) <= 5
+
+
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_not_clipped(format: str) -> None:
     ramp = np.linspace(0, 65535, 128 * 128).reshape(128, 128)
@@ -47,9 +57,93 @@ def test_sixteen_bits_are_scaled_not_clipped(format: str) -> None:
     assert np.abs(pixels - ramp / 257).max() < 1.5
 
 
-def test_floating_point_pixels_are_refused() -> None:
-    with pytest.raises(Unusable, match="floating"):
-        grey(encode(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF"))
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [
+        (np.uint16, 8), (np.uint16, 12), (np.uint16, 16), (np.int16, 8), (np.int16, 15), (np.int32, 8),
+        (np.int32, 16), (np.int32, 31), (np.uint32, 8), (np.uint32, 12), (np.uint32, 24), (np.uint32, 32),
+    ],
+)  # fmt: skip
+def test_the_depth_is_the_one_that_holds_the_brightest_pixel(dtype: type, bits: int) -> None:
+    """Programs write 0 to 255 into 16 or 32 bits, and what a camera measured into more bits than it has."""
+    ramp = np.linspace(0, 255, 128 * 128).reshape(128, 128).astype(np.uint64)
+    levels = (ramp << (bits - 8) | ramp >> max(0, 16 - bits)).astype(dtype)
+    pixels = grey(tiff(levels))
+    assert np.abs(pixels.astype(int) - ramp.astype(int)).max() <= 1
+
+
+def tiff(levels: np.ndarray, photometry: int = 1) -> bytes:
+    """A grey TIFF of any depth, of which Pillow writes some only. Photometry 0 has white as zero."""
+    (height, width), data = levels.shape, levels.tobytes()
+    kind = {"u": 1, "i": 2, "f": 3}[levels.dtype.kind]
+    tags = {
+        256: width, 257: height, 258: 8 * levels.itemsize, 259: 1, 262: photometry, 273: 8, 277: 1, 278: height,
+        279: len(data), 339: kind,
+    }  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_white_may_be_zero() -> None:
+    ramp = np.linspace(0, 65535, 128 * 128).reshape(128, 128).astype(np.uint16)
+    assert np.abs(grey(tiff(65535 - ramp, photometry=0)) - ramp / 257).max() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("encoded", "reason"),
+    [
+        (tiff(np.zeros((32, 32), np.float32)), "floating-point numbers: save it with 8 bits, in RGB or grey"),
+        (tiff(np.zeros((32, 32), np.float64)), "a damaged TIFF, or a kind of it that is not read"),
+        (encode(Image.new("LAB", (32, 32)), "TIFF"), "colours are in CIELAB: save it"),
+    ],
+)
+def test_pixels_of_kinds_that_are_not_read_have_a_reason(encoded: bytes, reason: str) -> None:
+    with pytest.raises(Unusable, match=reason):
+        grey(encoded)
+
+
+def half_transparent(hidden: str) -> Image.Image:
+    """With a colour hidden in the upper half, under full transparency."""
+    image = picture(8, (128, 128)).point(lambda level: max(level, 8)).convert("RGBA")
+    image.paste((*ImageColor.getrgb(hidden), 0), (0, 0, 128, 64))
+    return image
+
+
+def of_one_colour(mode: str) -> Image.Image:
+    """Where the transparent part is told by its colour, which the other part lacks."""
+    return half_transparent("black").convert("RGB").convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "most"),
+    [
+        (encode(half_transparent("black"), "PNG"), 0),
+        (encode(half_transparent("lime"), "PNG"), 0),
+        (encode(half_transparent("black"), "TIFF"), 0),
+        (encode(half_transparent("black"), "WEBP", lossless=True), 0),
+        (encode(half_transparent("black"), "GIF"), 20),
+        (encode(half_transparent("black").quantize(256), "PNG"), 20),
+        (encode(half_transparent("black").convert("LA"), "PNG"), 0),
+        (encode(half_transparent("black").convert("LA"), "TIFF"), 0),
+        (encode(of_one_colour("RGB"), "PNG", transparency=(0, 0, 0)), 0),
+        (encode(of_one_colour("L"), "PNG", transparency=0), 0),
+        (encode(of_one_colour("L"), "GIF", transparency=0), 0),
+    ],
+)
+def test_what_is_transparent_is_white(encoded: bytes, most: int) -> None:
+    seen = of_one_colour("L")
+    seen.paste(255, (0, 0, 128, 64))
+    assert difference(encoded, seen) <= most
+    assert grey(encoded)[:64].min() == 255
+
+
+def test_sixteen_bits_may_have_a_transparent_level() -> None:
+    ramp = np.linspace(0, 65535, 128 * 128).reshape(128, 128).astype(np.uint16)
+    ramp[:40] = 7
+    png, chunk = encode(Image.fromarray(ramp), "PNG"), struct.pack(">4sH", b"tRNS", 7)
+    before = png.index(b"IDAT") - 4
+    png = png[:before] + struct.pack(">I6sI", 2, chunk, zlib.crc32(chunk)) + png[before:]
+    assert grey(png)[:36].min() == 255
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -93,15 +187,37 @@ def bmp_header(width: int, height: int) -> bytes:
         (encode(picture(6))[:-2], "truncated or damaged"),
         (encode(picture(6))[:300], "truncated or damaged"),
         (encode(picture(6), "PNG")[:200], "truncated or damaged"),
-        (bmp_header(5001, 5000), "25 million pixels"),
+        (bmp_header(5001, 5000), "25 million pixels: save it smaller"),
         (bmp_header(12_000, 12_000), "25 million pixels"),  # Pillow warns of these
         (bmp_header(60_000, 60_000), "25 million pixels"),  # and raises an error for these
         (bmp_header(5000, 5000), "truncated or damaged"),
+        (encode(picture(6, (1, 1)), "PNG"), "smaller than 16 x 16 pixels"),
+        (encode(picture(6, (300, 15)), "PNG"), "smaller than 16 x 16 pixels"),
+        (encode(Image.new("RGB", (200, 200), "red")), "one flat value"),
+        (encode(Image.new("RGBA", (200, 200), (9, 9, 9, 0)), "PNG"), "one flat value"),
+        (encode(picture(6).point(lambda level: 100 + level // 16), "PNG"), "one flat value"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not read: save it as JPEG"),
+        (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF that is damaged, or that this Pillow cannot read"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS .* git lfs pull"),
     ],
 )
 def test_bad_pictures_have_a_reason(encoded: bytes, reason: str) -> None:
     with pytest.raises(Unusable, match=reason):
         grey(encoded)
+
+
+def test_the_least_of_a_picture_is_enough() -> None:
+    assert grey(encode(picture(6, (16, 16)), "PNG")).shape == (128, 128)
+    assert int(np.ptp(grey(encode(picture(6).point(lambda level: 100 + level // 8), "PNG")))) >= 16
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(picture: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decode, "_shrink", fail)
+    with pytest.raises(MemoryError):
+        grey(encode(picture()))
 
 
 def test_a_stream_keeps_its_order_and_its_reasons() -> None:

@@ -3,7 +3,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pictures import faces, files, write_tar
+from pictures import encode, faces, files, picture, write_folder, write_tar
 
 from agegender.data.inspect import inspect, main
 from minidl import command
@@ -36,8 +36,38 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "faces   12\n" in table
     assert "0 (male)     6\n" in table
     assert "not a picture's name   1" in table
+    assert "not a picture's name   'notes.txt'" in table
     assert main([str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["age"]["maximum"] == 31
+
+
+def test_the_first_of_what_was_skipped_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
+    content = (
+        files(12) | {f"UTKFace/{letter}.jpg": b"" for letter in "abcd"} | {f"again/{path}": b"" for path in files(1)}
+    )
+    content |= {f"again/{path}": encode(picture(50)) for path in list(files(2))[1:]}
+    path = write_folder(tmp_path / "faces", content | {"bell\a\udcff\n.txt": b""})
+    assert main([str(path), "--json", "--max-skipped", "0.5"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    reason = "name is not age_gender_ethnicity_anything"
+    assert numbers["skipped"] == {"empty file": 1, reason: 4, "not a picture's name": 1}
+    assert numbers["first skipped"][reason] == ["UTKFace/a.jpg", "UTKFace/b.jpg", "UTKFace/c.jpg"]
+    assert numbers["names taken twice"] == 1
+    assert main([str(path), "--max-skipped", "0.5"]) == 0
+    assert f"{reason}   'UTKFace/a.jpg', 'UTKFace/b.jpg', 'UTKFace/c.jpg'\n" in (table := capsys.readouterr().out)
+    assert r"not a picture's name                        'bell\x07\udcff\n.txt'" in table
+
+
+def test_an_empty_name_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(write_folder(tmp_path / "faces", files(12)))
+    with pytest.raises(SystemExit):
+        cli.run(partial(main, [""]))
+    assert "the name of the data set is empty" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,17 @@ from agegender.errors import Unusable
         ("0_0_0_20170101.jpg", Label(0, 0, 0)),
         ("130_1_0_20170101.png", Label(130, 1, 0)),
         ("30_1_7_20170101.jpg", Label(30, 1, -1)),
+        # one's own: anything, or nothing, after the third number
+        ("30_0_0_anna.jpg", Label(30, 0, 0)),
+        ("30_0_0.jpg", Label(30, 0, 0)),
+        ("30_1_0_.png", Label(30, 1, 0)),
+        ("30_0_2_copy (1).jpg", Label(30, 0, 2)),
+        ("30_0_2 (1).jpg", Label(30, 0, 2)),
+        ("30_0_4-anna.jpg", Label(30, 0, 4)),
+        ("30_0_001.jpg", Label(30, 0, -1)),  # a number of the picture, not an ethnicity
+        # a date of 8 digits or more is none either
+        ("30_0_20170101.jpg", Label(30, 0, -1)),
+        ("30_0_20170101_anna.jpg", Label(30, 0, -1)),
     ],
 )
 def test_names_are_read_as_far_as_they_go(name: str, label: Label) -> None:
@@ -34,7 +45,11 @@ def test_names_are_read_as_far_as_they_go(name: str, label: Label) -> None:
         ("30__0_20170116174525125.jpg", "name is not"),
         ("holiday.jpg", "name is not"),
         ("-1_0_0_20170101.jpg", "name is not"),
-        ("30_1_0_.jpg", "name is not"),
+        ("30_0_anna.jpg", "name is not age_gender_ethnicity_anything"),
+        ("30_0.jpg", "name is not"),
+        ("30_0_0anna.jpg", "name is not"),
+        ("30_0_0417.jpg", "name is not"),
+        (" 30_0_0.jpg", "name is not"),
         ("٣٠_1_0_20170101.jpg", "name is not"),
         ("9" * 6000 + "_1_0_20170101.jpg", "name is not"),
     ],
@@ -47,5 +62,6 @@ def test_other_names_have_a_reason(name: str, reason: str) -> None:
 def test_pictures_are_told_by_their_suffix() -> None:
     assert is_picture("a.jpg.chip.JPG")
     assert is_picture("a.png")
+    assert all(is_picture(f"a.{suffix}") for suffix in ("webp", "gif", "avif", "jfif", "TIFF", "BMP"))
     assert not is_picture("a.jpg.txt")
     assert not is_picture("a.csv")

@@ -1,0 +1,91 @@
+"""A folder of pictures, or of links to them."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import Unreadable, Unusable, cause
+from . import sources
+from .names import is_picture
+from .sources import UNIX_KINDS, Entry, Source, problem
+
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_FOLDER = problem("folder", 0)
+
+
+class Folder(Source):
+    """A folder and all below it, links followed; see :func:`agegender.data.kinds.open_source`.
+
+    A folder to which several ways lead is read once, by a way without links if there is one.
+    """
+
+    def identity(self) -> str:
+        """The hash of all names, sizes and times of change, those of what links lead to."""
+        return hashlib.blake2b(repr(self._scan).encode(), digest_size=16).hexdigest()
+
+    def entries(self) -> Iterator[Entry]:
+        return (entry for entry, _ in self._scan)
+
+    def read(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | Unusable]]:
+        for entry in wanted:
+            try:
+                yield entry, (self.path / entry.path).read_bytes()
+            except OSError as error:
+                yield entry, Unreadable(f"unreadable: {cause(error)}")
+
+    @cached_property
+    def _scan(self) -> list[tuple[Entry, int]]:
+        found: list[tuple[Entry, int]] = []
+        folders = deque([""])
+        seen = _ancestors(self.path)  # a link to one of these would come back to this folder
+        while folders and len(found) <= sources.MAX_FILES:
+            folder = folders.popleft()
+            try:
+                place = _place(self.path / folder)
+                if place in seen:
+                    found.append((Entry(folder, 0, "link to a folder above it, or to one that is read elsewhere"), 0))
+                    continue
+                seen.add(place)
+                with os.scandir(self.path / folder) as items:
+                    for item in sorted(items, key=lambda item: item.name):
+                        path = f"{folder}/{item.name}".lstrip("/")
+                        entry, changed = _entry(path, item)
+                        if entry.problem != _FOLDER or is_picture(path):
+                            found.append((entry, changed))
+                        elif item.is_symlink():
+                            folders.append(path)  # after all that is reached without links
+                        else:
+                            folders.appendleft(path)
+            except OSError as error:
+                found.append((Entry(folder, 0, f"unreadable folder: {cause(error)}"), 0))
+        return sorted(found)
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _ancestors(folder: Path) -> set[tuple[int, int]]:
+    found = set()
+    for parent in folder.resolve().parents:
+        with suppress(OSError):
+            found.add(_place(parent))
+    return found
+
+
+def _entry(path: str, item: os.DirEntry[str]) -> tuple[Entry, int]:
+    """What a file or a link leads to, and its time of change; a failure is a part of it, and so of the identity."""
+    try:
+        status = item.stat()
+    except OSError as error:
+        broken = item.is_symlink() and error.errno in _NOWHERE
+        return Entry(path, 0, "broken link" if broken else f"unreadable: {cause(error)}"), 0
+    kind = UNIX_KINDS.get(stat.S_IFMT(status.st_mode), "")
+    return Entry(path, status.st_size, problem(kind, status.st_size)), status.st_mtime_ns

@@ -1,0 +1,113 @@
+"""What a path is, told by its content: a folder, an archive, or something else, and what is to be done with that."""
+
+import difflib
+import os
+import shlex
+import stat
+import tarfile
+from pathlib import Path
+
+from minidl import plugins
+from minidl.errors import suggestion
+
+from ..errors import DataError, cause
+from .archives import DAMAGE, Tar, Zip, decompressed
+from .folder import Folder
+from .sources import Source
+
+EXPECTED = "a folder, or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz or .zip), of UTKFace"
+_PAGE = "It is a web page: the download needed a login or a confirmation, so open the link in a browser and download it"
+_FOREIGN = (
+    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with '7z x {}' and name the folder"),
+    (b"Rar!\x1a\x07", "It is a rar archive: unpack it with 'unrar x {}' and name the folder"),
+    (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with 'tar --zstd -xf {}' and name the folder"),
+    (b"PK", "It holds a zip archive: make a file of that with 'gzip -dc {} > faces.zip'"),
+    (b"version https://git-lfs", "It is a pointer of Git LFS instead of the file: get that with 'git lfs pull'"),
+    (b"\xff\xd8\xff", "It is a picture: name the folder that it is in"),
+    (b"\x89PNG", "It is a picture: name the folder that it is in"),
+)
+
+
+def open_source(path: Path) -> Source:
+    """The source at ``path``, told by its content rather than its name; raises ``DataError`` for any other kind.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "1_0_0_20170101.jpg").write_bytes(b"...")
+    ...     [(entry.path, entry.size) for entry in open_source(Path(folder)).visible()]
+    [('1_0_0_20170101.jpg', 3)]
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()
+            return Folder(path)
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path} is neither a file nor a folder")
+        return _archive(path)
+    except DataError:
+        raise
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a path with a NUL
+        raise DataError(f"{path} does not exist. {_similar(path)}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {cause(error)}") from None
+
+
+def _archive(path: Path) -> Source:
+    with path.open("rb") as file:
+        try:
+            content = decompressed(file)
+            compressed, head = content is not file, content.read(512)
+        except DAMAGE:
+            return Tar(path)  # which says what is wrong
+    if _begins_tar(head):
+        return Tar(path)
+    if compressed:
+        raise DataError(f"{path} is compressed, but not a tar archive: expected {EXPECTED}{_hint(head, path)}")
+    if head.startswith(b"PK"):
+        return Zip(path)
+    if not head:
+        raise DataError(f"{path} is an empty file: download it again")
+    raise DataError(f"{path} is no data set: expected {EXPECTED}{_hint(head, path)}")
+
+
+def _begins_tar(head: bytes) -> bool:
+    if head[257:262] == b"ustar" or head == bytes(512):  # zeros: an empty one
+        return True
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _hint(head: bytes, path: Path) -> str:
+    """What to do with a file that begins so, where that is known."""
+    quoted = shlex.quote(str(path))
+    if b"<html" in head.lower() or b"<!doctype html" in head.lower():
+        return f". {_PAGE}"
+    return next((". " + hint.format(quoted) for magic, hint in _FOREIGN if head.startswith(magic)), "")
+
+
+def _similar(path: Path) -> str:
+    if str(path).startswith(("http:", "https:")):
+        return "It is a web address: download the file and name that."
+    try:
+        names = {child.name.lower(): child.name for child in path.parent.iterdir()}
+    except OSError:
+        names = {}
+    close = difflib.get_close_matches(path.name.lower(), names, n=3)
+    if close:
+        return f"In {path.parent} there is " + " and ".join(repr(names[name]) for name in close) + "."
+    known = data_sets()
+    close_name = suggestion(path.name, known)
+    return f"Name the folder or the archive of UTKFace, or a data set: {', '.join(known)}.{close_name}"
+
+
+def data_sets() -> list[str]:
+    """The names of the data sets that need no path: the drawings, and what other packages bring.
+
+    >>> "drawn" in data_sets()
+    True
+    """
+    return [name for name in plugins.names("dataset") if name != "utkface"]

@@ -1,0 +1,150 @@
+"""Where UTKFace is looked for, when nobody says where it lies."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from ..errors import DataError, Unusable
+from .archives import Archive, is_archive
+from .files import expanded
+from .kinds import open_source
+from .names import is_picture, parse_name
+from .sources import is_hidden
+
+KAGGLE_INPUT = Path("/kaggle/input")
+_LOOKED_AT = 1000
+"""Names of a folder or an archive that are looked at."""
+_FOLDERS, _LEVELS = 100, 3
+"""How many folders, and how deep, are looked into for one data set."""
+
+
+def find() -> Path | None:
+    """UTKFace's place, or None: the first one that :func:`found` finds."""
+    return next(iter(found()), None)
+
+
+def found() -> list[Path]:
+    """All places where UTKFace is, the one to take first.
+
+    That is ``$UTKFACE`` alone, if it is set. Otherwise ``./data`` comes first, then Kaggle's input folder. In each, a
+    folder or archive whose name begins with "utkface" comes before the faces that lie there openly, and these before
+    other folders and archives, in the order of their names. What holds faces is told by the names in it, at most three
+    folders deep. What is called UTKFace but shows no face comes last, for the error that says why.
+    """
+    if named := os.environ.get("UTKFACE"):
+        return [expanded(named)]
+    holding: list[Path] = []
+    empty: list[Path] = []
+    for place, candidates in _places():
+        called = [path for path in candidates if _is_called_utkface(path)]
+        for path in called:
+            inside = list(_data_sets(path))
+            holding += inside
+            empty += [] if inside else [path]
+        others = [path for path in candidates if path not in called]
+        if _are_faces(path.name for path in candidates):
+            holding.append(place)
+            others = [path for path in others if not path.is_dir()]  # the folders are a part of it
+        for path in others:
+            holding += _data_sets(path)
+    return holding + empty
+
+
+def not_taken(others: Sequence[Path]) -> str:
+    """What to say of places where UTKFace is too, behind the one that was taken; "" if there are none.
+
+    >>> not_taken([Path("data/archive.zip"), Path("data/crop_part1")])
+    '; not from data/archive.zip or data/crop_part1, which were found too: --data names another one'
+    """
+    if not others:
+        return ""
+    names = [str(path) for path in others[:3]] + ([f"{len(others) - 3} others"] if len(others) > 3 else [])
+    listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"; not from {listed}, which {'were' if len(others) > 1 else 'was'} found too: --data names another one"
+
+
+def _places() -> Iterator[tuple[Path, list[Path]]]:
+    """Folders to look into, and what is in them."""
+    data = Path("data")
+    yield data, [path for part in _listing(data) for path in part]
+    datasets = KAGGLE_INPUT / "datasets"  # where they are by their owners; in older notebooks they lie beside it
+    folders, files = _listing(KAGGLE_INPUT)
+    for owner in _listing(datasets)[0]:
+        folders += _listing(owner)[0]
+    yield KAGGLE_INPUT, [*(path for path in folders if path != datasets), *files]
+
+
+def _data_sets(path: Path) -> Iterator[Path]:
+    """The data sets in a folder: all of it, unless one folder or archive in it has the faces; or that archive."""
+    if not path.is_dir():
+        if is_archive(path.name) and _shows_faces(path):
+            yield path
+        return
+    homes, archives = [], []
+    for folder, files in _walk(path):
+        if _are_faces(file.name for file in files):
+            homes.append(folder)
+        archives += [file for file in files if is_archive(file.name)]
+    published = [home for home in homes if home.name.lower() == "utkface"]
+    if len(homes) > 1:
+        yield published[0] if published else path
+    elif homes:
+        yield path if _is_called_utkface(path) else homes[0]
+    else:
+        yield from filter(_shows_faces, archives)
+
+
+def _walk(top: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder and those below it, level by level, each with its files."""
+    waiting = deque([(top, 1)])
+    for _ in range(_FOLDERS):
+        if not waiting:
+            return
+        folder, level = waiting.popleft()
+        folders, files = _listing(folder)
+        yield folder, files
+        waiting += [(path, level + 1) for path in folders] if level < _LEVELS else []
+
+
+def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders and the files in a folder by name, without hidden ones; not all of them where there are very many."""
+    found: tuple[list[Path], list[Path]] = [], []
+    try:
+        with os.scandir(folder) as items:
+            for item in islice(items, _LOOKED_AT):
+                if not is_hidden(item.name):
+                    found[not item.is_dir()].append(folder / item.name)
+    except OSError:  # what cannot be read holds nothing that can be taken
+        pass
+    return sorted(found[0]), sorted(found[1])
+
+
+def _shows_faces(archive: Path) -> bool:
+    """Whether an archive begins with faces, or holds the archive of UTKFace, whose error says how to get at it."""
+    try:
+        source = open_source(archive)
+    except DataError:
+        return False
+    entries = source.peek(_LOOKED_AT) if isinstance(source, Archive) else []
+    names = [entry.parts[-1] for entry in entries if entry.parts and not any(map(is_hidden, entry.parts))]
+    return _are_faces(names) or any(_is_called_utkface(Path(name)) for name in names)
+
+
+def _is_called_utkface(path: Path) -> bool:
+    return path.name.lower().startswith("utkface") and (is_archive(path.name) or path.is_dir())
+
+
+def _are_faces(names: Iterable[str]) -> bool:
+    """Whether at least half of the pictures among these names bear labels."""
+    pictures = [name for name in names if is_picture(name)]
+    return 0 < len(pictures) <= 2 * sum(map(_has_label, pictures))
+
+
+def _has_label(name: str) -> bool:
+    try:
+        parse_name(name)
+    except Unusable:
+        return False
+    return True

@@ -1,0 +1,170 @@
+"""UTKFace is found wherever people have it, and what is not taken is known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pictures import encode, files, isolate, name, picture, write_folder, write_links, write_tar, write_zip
+
+from agegender import data
+from agegender.data import DataError, archives, places
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    isolate(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "kaggle")
+    return tmp_path / "kaggle"
+
+
+OWN = {"anna/30_0_0.jpg": encode(picture(1)), "ben/40_1_0_ben.png": encode(picture(2), "PNG")}
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "found"),
+    [
+        ("utkface-new", files(2), "utkface-new"),
+        ("utkface-new", files(2) | files(1, "crop_part1/") | files(2, "utkface_aligned_cropped/UTKFace/"),
+         "utkface-new/UTKFace"),
+        ("utk-face-cropped", files(2, "utkcropped/"), "utk-face-cropped/utkcropped"),
+        ("utk-face-cropped", files(2, "utkcropped/utkcropped/"), "utk-face-cropped/utkcropped/utkcropped"),
+        ("crop_part1", files(2, ""), "crop_part1"),
+        ("UTKFace", files(2), "UTKFace"),
+        ("my-upload", files(2, "") | {"README.md": b""}, "my-upload"),
+        ("my-upload", files(2, "some/where/") | {"figures/plot.png": b"", "figures/1.png": b""},
+         "my-upload/some/where"),
+        ("my-upload", OWN, "my-upload"),
+        ("raw", {"crop.csv": b"", "UTKFace.zip": b"PK"}, "raw/UTKFace.zip"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("parent", ["data", "kaggle", "kaggle/datasets/someone"])
+def test_every_layout_is_found(
+    tmp_path: Path, kaggle: Path, place: str, content: dict[str, bytes], found: str, parent: str
+) -> None:
+    if "UTKFace.zip" in content:
+        write_zip(tmp_path / "UTKFace.zip", files(2))
+        content = content | {"UTKFace.zip": (tmp_path / "UTKFace.zip").read_bytes()}
+    write_folder(tmp_path / parent / place, content)
+    folder = Path("data") if parent == "data" else tmp_path / parent
+    assert data.find() == folder / found
+    assert len(data.open()) == 2
+
+
+@pytest.mark.parametrize(
+    ("filename", "write"),
+    [("archive.zip", write_zip), ("faces.tar.gz", write_tar), ("utk.tar.xz", write_tar), ("a.tbz2", write_tar)],
+)
+def test_an_archive_is_known_by_what_is_in_it(
+    tmp_path: Path, filename: str, write: Callable[[Path, dict[str, bytes]], Path]
+) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / filename, {"holiday/beach.jpg": b"", "notes.txt": b""})
+    assert data.find() is None
+    write(tmp_path / "data" / filename, files(2, "archive/UTKFace/") | {"__MACOSX/._x.jpg": b""})
+    assert data.find() == Path("data", filename)
+
+
+def test_an_archive_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_PEEKED_BYTES", 50_000)
+    zeros = {"zeros": bytes(100_000)}
+    (tmp_path / "data").mkdir()
+    write_tar(tmp_path / "data" / "late.tar.gz", zeros | files(2))
+    assert data.find() is None
+    write_tar(tmp_path / "data" / "early.tar.gz", files(2) | zeros)
+    assert data.find() == Path("data/early.tar.gz")
+
+
+def test_other_pictures_are_not_taken_for_faces(tmp_path: Path, kaggle: Path) -> None:
+    names = ["12_1.jpg", "beach.jpg", "0_5_3.png", "2019_01_02.jpg", "30_1_1.jpg"]  # of the last, one in five
+    write_folder(tmp_path / "data" / "tiles", dict.fromkeys(names, b""))
+    write_folder(kaggle / "cats", {f"cat.{number}.jpg": b"" for number in range(5)})
+    assert data.find() is None
+    assert data.found() == []
+
+
+def test_faces_behind_links_are_found(tmp_path: Path) -> None:
+    write_links(tmp_path / "data" / "snapshot", files(2))
+    assert data.find() == Path("data/snapshot/UTKFace")
+
+
+def test_where_several_are_there_the_order_is_fixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kaggle: Path
+) -> None:
+    expected: list[Path] = []
+
+    def check(place: Path, position: int) -> None:
+        expected.insert(position, place)
+        assert data.found() == expected
+        assert data.find() == expected[0]
+
+    write_folder(kaggle / "a-upload", files(1, ""))
+    check(kaggle / "a-upload", 0)
+    write_folder(kaggle / "datasets" / "someone" / "utkface-new", files(2))
+    check(kaggle / "datasets" / "someone" / "utkface-new", 0)
+    write_folder(tmp_path / "data" / "crop_part1", files(1, ""))
+    check(Path("data/crop_part1"), 0)
+    write_zip(tmp_path / "data" / "archive.zip", files(3))
+    check(Path("data/archive.zip"), 1)
+    write_tar(tmp_path / "data" / "UTKFace.tar.gz", files(3))
+    check(Path("data/UTKFace.tar.gz"), 0)
+    write_folder(tmp_path / "data", files(1, ""))
+    expected.remove(Path("data/crop_part1"))  # which is a part of ./data now
+    check(Path("data"), 1)
+    (tmp_path / "data" / "UTKFace").mkdir()  # where nothing was unpacked yet
+    check(Path("data/UTKFace"), 5)
+    assert data.open().source == "data/UTKFace.tar.gz"
+    monkeypatch.setenv("UTKFACE", "elsewhere")
+    assert data.found() == [Path("elsewhere")]
+    with pytest.raises(DataError, match="elsewhere does not exist"):
+        data.open()
+    monkeypatch.setenv("UTKFACE", "")
+    assert data.find() == Path("data/UTKFace.tar.gz")
+
+
+def test_what_is_called_utkface_but_shows_no_face_is_heard_of(tmp_path: Path) -> None:
+    """Rather than that drawn faces take its place."""
+    (tmp_path / "data" / "UTKFace").mkdir(parents=True)
+    with pytest.raises(DataError, match="UTKFace is empty"):
+        data.open()
+    (tmp_path / "data" / "UTKFace").rmdir()
+    (tmp_path / "data" / "UTKFace.tar.gz").write_bytes(b"<html>sign in")
+    with pytest.raises(DataError, match="It is a web page"):
+        data.open()
+    (tmp_path / "data" / "UTKFace.tar.gz").unlink()
+    inner = write_tar(tmp_path / "UTKFace.tar.gz", files(2)).read_bytes()
+    write_zip(tmp_path / "data" / "archive.zip", {"UTKFace.tar.gz": inner})
+    with pytest.raises(DataError, match=r"archive\.zip holds no face: .* holds the archive 'UTKFace\.tar\.gz'"):
+        data.open()
+
+
+def test_what_was_found_but_not_taken_is_said_in_one_line() -> None:
+    assert data.not_taken([]) == ""
+    assert data.not_taken([Path("a")]) == "; not from a, which was found too: --data names another one"
+    assert "not from a, b, c or 2 others, which were" in data.not_taken([Path(letter) for letter in "abcde"])
+
+
+def test_very_large_folders_are_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "_LOOKED_AT", 4)
+    write_folder(tmp_path / "data" / "many", files(30, ""))
+    looked_at: list[str] = []
+    monkeypatch.setattr(places, "is_picture", lambda name: looked_at.append(name) or True)
+    assert data.find() == Path("data/many")
+    assert len(looked_at) <= 5
+
+
+def test_a_folder_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "data" / "faces", {name(1): b""})
+    listing = places.os.scandir
+
+    def scandir(path: Path) -> object:
+        if path == Path("data/locked"):
+            raise PermissionError
+        return listing(path)
+
+    (tmp_path / "data" / "locked").mkdir()
+    monkeypatch.setattr(places.os, "scandir", scandir)
+    assert data.found() == [Path("data/faces")]

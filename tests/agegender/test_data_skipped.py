@@ -1,0 +1,115 @@
+"""Pictures that cannot be used: how many there may be, and what is said where there are more."""
+
+import csv
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pictures import files, isolate, name, write_folder
+
+from agegender import cli, data, train
+from agegender.data import DataError, TooManySkipped, inspect
+
+BAD = {name(600 + number): b"no picture" for number in range(7)} | {name(650): b""}
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    isolate(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Eight of its 20 pictures cannot be used."""
+    return write_folder(tmp_path / "faces", files(12, "") | BAD | {"README.md": b""})
+
+
+def test_too_many_bad_pictures(tmp_path: Path) -> None:
+    bad = {name(600): b"no picture"}
+    assert len(data.open(write_folder(tmp_path / "nine", files(9) | bad))) == 9
+    with pytest.raises(DataError, match=r"1 of the 9 pictures .* more than 10% \(1 of them: not a picture\)"):
+        data.open(write_folder(tmp_path / "eight", files(8) | bad))
+    for most in (0.1, 1.0):
+        with pytest.raises(TooManySkipped, match=r"1 of the 1 pictures .* used \(1 of them.* not part of it$"):
+            data.open(write_folder(tmp_path / "none", bad), max_skipped=most)
+
+
+def test_the_error_names_the_first_five_and_has_all(faces: Path) -> None:
+    with pytest.raises(TooManySkipped) as error:
+        data.open(faces)
+    message = str(error.value)
+    assert "8 of the 20 pictures" in message
+    assert [each in message for each in sorted(BAD)] == 5 * [True] + 3 * [False]
+    assert f"{name(600)!r} (not a picture), " in message
+    assert "and 3 more." in message
+    assert "--max-skipped 0.4 (in Python max_skipped=0.4)" in message
+    assert "README.md" not in message, "that is no picture"
+    assert sorted(each for each, _ in error.value.skipped) == sorted([*BAD, "README.md"])
+
+
+def test_the_share_can_be_set_and_counts_also_from_the_cache(faces: Path) -> None:
+    assert len(data.open(faces, max_skipped=0.4)) == 12
+    with pytest.raises(TooManySkipped, match="more than 39%"):
+        data.open(faces, max_skipped=0.39)
+    assert len(data.open(faces, max_skipped=1)) == 12
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(DataError, match="a share of the pictures, from 0 to 1"):
+            data.open(faces, max_skipped=share)
+
+
+def test_a_list_that_cannot_be_written_does_not_hide_the_error(faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with (
+        pytest.raises(TooManySkipped, match=r"8 of the 20 .* cannot be written to runs.skipped\.csv \(.*\)$") as error,
+        data.skipped_written_to(Path("runs/skipped.csv")),
+    ):
+        data.open(faces)
+    assert len(error.value.skipped) == 9
+
+
+def ended(command: Callable[[list[str]], int], arguments: list[str]) -> object:
+    with pytest.raises(SystemExit) as end:
+        cli.run(partial(command, arguments))
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "place"),
+    [
+        (train.main, ["--dry-run", "--data"], "runs"),
+        (train.main, ["--dry-run", "--out", "mine", "--data"], "mine"),
+        (train.main, ["--dry-run", "--data", "drawn", "--val"], "runs"),
+        (inspect.main, [], "."),
+    ],
+)
+def test_a_command_leaves_the_whole_list_and_takes_the_share(
+    monkeypatch: pytest.MonkeyPatch,
+    faces: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[list[str]], int],
+    arguments: list[str],
+    place: str,
+) -> None:
+    monkeypatch.setattr(data, "drawn", lambda cache: data.open(faces, max_skipped=1))
+    assert ended(command, [*arguments, str(faces)]) == 2
+    path = Path(place, "skipped.csv")
+    assert capsys.readouterr().err.endswith(f"All of them are in {path}\n")
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["name", "reason"]
+    assert len(rows) == 1 + len(BAD) + 1
+    assert ended(command, [*arguments, str(faces), "--max-skipped", "0.4"]) == 0
+    assert ended(command, [*arguments, str(faces), "--max-skipped", "40"]) == 2
+    assert "from 0 to 1, got 40" in capsys.readouterr().err
+
+
+def test_training_says_what_it_took_and_what_not(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(tmp_path / "data" / "UTKFace", files(6, ""))
+    write_folder(tmp_path / "data" / "mine", files(7, ""))
+    assert train.main(["--dry-run"]) == 0
+    assert "6 faces from data/UTKFace; not from data/mine, which was found too: --data" in capsys.readouterr().out
+    assert train.main(["--dry-run", "--data", "data/mine"]) == 0
+    assert "7 faces from data/mine\n" in capsys.readouterr().out
