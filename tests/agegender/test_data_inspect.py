@@ -66,7 +66,7 @@ def test_an_empty_name_is_not_the_current_folder(
 ) -> None:
     monkeypatch.chdir(write_folder(tmp_path / "faces", files(12)))
     with pytest.raises(SystemExit):
-        cli.run(partial(main, [""]))
+        command.run(partial(main, [""]))
     assert "the name of the data set is empty" in capsys.readouterr().err
 
 
