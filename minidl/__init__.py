@@ -1,6 +1,6 @@
 """minidl: deep learning in pure NumPy and CuPy that can be read in an evening."""
 
-from . import backends, callbacks, data, nn, optim, plugins
+from . import backends, callbacks, data, habits, nn, optim, plugins
 from .checkpoint import load, save
 from .kernels.conv import using
 from .nn import summary
@@ -37,3 +37,7 @@ __all__ = [
     "get_num_threads",
     "set_num_threads",
 ]
+
+habits.answer_in(
+    "minidl", "minidl.nn", "minidl.nn.functional", "minidl.nn.init", "minidl.optim", "minidl.data", "minidl.callbacks"
+)

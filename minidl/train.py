@@ -23,6 +23,7 @@ from . import backends, nested, random
 from .capture import CapturedStep
 from .data import DataLoader, Dataset
 from .errors import MinidlError
+from .habits import Answering, explained
 from .nn import Module
 from .optim import Optimizer
 from .tensor import Tensor, no_grad
@@ -37,7 +38,7 @@ class TrainingError(MinidlError, ArithmeticError):
     """Training that cannot go on, because the loss is no number any more."""
 
 
-class Callback:
+class Callback(Answering):
     """Looks on while a :class:`Trainer` works: override what is of interest."""
 
     def on_train_begin(self, trainer: "Trainer") -> None:
@@ -56,7 +57,7 @@ class Callback:
         """After an error, in the place of ``on_train_end``: give back what you hold, the training is in no state."""
 
 
-class Trainer:
+class Trainer(Answering):
     """Trains a model on batches ``(inputs, targets)``.
 
     ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
@@ -77,6 +78,12 @@ class Trainer:
     ) -> None:
         if isinstance(loss, type) or not callable(loss):
             raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
+        if not isinstance(optimizer, Optimizer):
+            raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+        if not isinstance(metrics, Mapping | None):
+            raise MinidlError(
+                f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
+            )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = dict(metrics or {})
         self.callbacks = list(callbacks)
@@ -100,6 +107,7 @@ class Trainer:
         self.epochs = 0
         self.train_loader: DataLoader | None = None
 
+    @explained
     def fit(self, train: DataLoader, validation: DataLoader | None = None, epochs: int = 1) -> list[Row]:
         """Train until ``epochs`` epochs are complete, counting those before; returns the history, a row an epoch.
 
@@ -164,6 +172,7 @@ class Trainer:
         loss.backward()
         return self._measure(loss, outputs, targets)
 
+    @explained
     def evaluate(self, loader: DataLoader) -> Row:
         """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to.
 
