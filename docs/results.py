@@ -1,4 +1,5 @@
 """Writes docs/results.md and benchmarks.md, and the tables of README.md and docs/gradients.md, from what was measured.
+And the tables of docs/guide/faq.md, from those that minidl answers with.
 
     python docs/results.py record utkface runs/a runs/b    condense runs of one command into docs/measured/utkface.json
     python docs/results.py condense FILE                   condense pytest-benchmark's JSON into .../benchmarks.json
@@ -16,11 +17,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from minidl import equivalents
 from minidl.bench import machine, peers, small
 from minidl.table import markdown
 
 DOCS = Path(__file__).resolve().parent
-README, GRADIENTS = DOCS.parent / "README.md", DOCS / "gradients.md"
+README, GRADIENTS, FAQ = DOCS.parent / "README.md", DOCS / "gradients.md", DOCS / "guide" / "faq.md"
 BEGIN, END = "<!-- begin: written by docs/results.py -->", "<!-- end -->"
 
 Measured = dict[str, Any]
@@ -359,6 +361,17 @@ def gradients() -> str:
     return filled(GRADIENTS, f"\n{markdown(['what was tried', 'figure'], rows)}\n\nMeasured: {place('proof')}.\n")
 
 
+def faq() -> str:
+    """docs/guide/faq.md with the tables of equivalents."""
+    part = ""
+    for title, rows in equivalents.sections().items():
+        cells = [[f"`{code}`" * bool(code) for code in row[:3]] for row in rows]
+        for cell, row in zip(cells, rows, strict=True):
+            cell[2] = ", ".join(filter(None, [cell[2], row.remark]))
+        part += f"\n### {title}\n\n{markdown(['Keras', 'PyTorch', 'minidl'], cells)}\n"
+    return filled(FAQ, part)
+
+
 def filled(path: Path, part: str) -> str:
     """A document with another text between its two marks."""
     text = path.read_text()
@@ -377,6 +390,7 @@ def main() -> None:
             (DOCS / "benchmarks.md").write_text(benchmarks())
             README.write_text(readme())
             GRADIENTS.write_text(gradients())
+            FAQ.write_text(faq())
         case _:
             sys.exit(__doc__)
 

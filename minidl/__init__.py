@@ -1,7 +1,7 @@
 """minidl: deep learning in pure NumPy and CuPy that can be read in an evening."""
 
 from . import interrupt  # noqa: F401 # isort: skip - first: Ctrl-C may come while the others are imported
-from . import backends, callbacks, data, nn, optim, plugins
+from . import backends, callbacks, data, habits, nn, optim, plugins
 from .checkpoint import load, save
 from .creation import arange, from_numpy, ones, randn, zeros
 from .kernels.conv import using
@@ -44,3 +44,7 @@ __all__ = [
     "get_num_threads",
     "set_num_threads",
 ]
+
+habits.answer_in(
+    "minidl", "minidl.nn", "minidl.nn.functional", "minidl.nn.init", "minidl.optim", "minidl.data", "minidl.callbacks"
+)

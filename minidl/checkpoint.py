@@ -125,7 +125,8 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
     np.float32(4.0)
     """
     if not isinstance(tensors, Mapping):
-        raise TypeError(f"expected arrays by name, got {type(tensors).__name__}: save model.state_dict()")
+        hint = "the path comes first" if isinstance(path, Mapping) else "save model.state_dict()"
+        raise TypeError(f"expected arrays by name, got {type(tensors).__name__}: {hint}")
     arrays = {name: _to_array(name, value) for name, value in tensors.items()}
     # The widest dtypes first, so that every array lies at a multiple of its item size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from . import backends
 from .errors import MinidlError, ShapeError
+from .habits import Answering
 from .nested import leaves, map_leaves
 
 Array = Any
 Indices = NDArray[np.integer[Any]]
 
 
-class Dataset(ABC):
+class Dataset(Answering, ABC):
     """Samples by number. A sample is an array, a number, or tuples, lists and dictionaries of them.
 
     >>> class Squares(Dataset):
@@ -206,7 +207,7 @@ class Subset(Dataset):
         return self.dataset.take(self.indices[self._there(indices)])
 
 
-class DataLoader:
+class DataLoader(Answering):
     """Batches of a data set. Each loop over it is one epoch; when it ends, the next epoch begins.
 
     The order of an epoch, and with ``mirror`` which half of its pictures are mirrored, follow from ``seed`` and the

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class MinidlError(Exception):
@@ -26,9 +27,13 @@ class MinidlError(Exception):
         if not self.located:
             self.where, self.located = where, True
 
+    @property
+    def message(self) -> str:
+        """What is wrong, without where."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        message = super().__str__()
-        return f"{self.where}: {message}" if self.where else message
+        return f"{self.where}: {self.message}" if self.where else self.message
 
 
 class ShapeError(MinidlError, ValueError):
@@ -81,16 +86,61 @@ class PluginError(MinidlError, LookupError):
     """
 
 
-ELSEWHERE = {"cuda": "cupy", "gpu": "cupy", "cpu": "numpy"}
-"""What other frameworks call it."""
+class MissingNameError(MinidlError, AttributeError):
+    """A name that a module or an object lacks. Says what to write instead, where PyTorch or Keras has the name.
+
+    The message is made when it is read: most of these errors end in ``hasattr`` or ``getattr``, unread.
+
+    >>> import minidl as md
+    >>> md.nn.Linear
+    Traceback (most recent call last):
+    minidl.errors.MissingNameError: minidl.nn has no 'Linear': PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here
+    """
+
+    def __init__(self, owner: object, name: str, message: str = "") -> None:
+        super().__init__(message)
+        self.owner, self.name = owner, name
+        self.obj = None  # where Python would look for a name to suggest, after ours
+
+    @property
+    def message(self) -> str:
+        from .habits import missing
+
+        return super().message or missing(self.owner, str(self.name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (None, self.name, self.message), {"where": self.where, "located": self.located}
+
+
+class MissingImportError(MinidlError, ImportError):
+    """A :class:`MissingNameError` in ``from module import name``.
+
+    >>> from minidl.nn import Linear
+    Traceback (most recent call last):
+    minidl.errors.MissingImportError: minidl.nn has no 'Linear': PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here
+    """
+
+
+class CallError(MinidlError, TypeError):
+    """Arguments that a constructor or a method does not take.
+
+    >>> import minidl as md
+    >>> md.nn.MaxPooling2D(kernel_size=2)
+    Traceback (most recent call last):
+    minidl.errors.CallError: expected MaxPooling2D(size, ...), got kernel_size=2, no size: PyTorch's kernel_size=2 ...
+    """
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or nothing.
 
-    >>> suggestion("adm", ["sgd", "adam"])
-    " Did you mean 'adam'?"
+    Of names that other frameworks put in quotes the table of equivalents knows the meaning.
+
+    >>> suggestion("adm", ["sgd", "adam"]), suggestion("cuda", ["numpy", "cupy"])
+    (" Did you mean 'adam'?", " Did you mean 'cupy'?")
     """
-    name = str(name).lower()  # whatever was given in the place of a name
-    close = difflib.get_close_matches(ELSEWHERE.get(name, name), list(known), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    from .habits import renamed
+
+    by_lower_case = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(renamed(str(name).lower()), by_lower_case, n=1)
+    return f" Did you mean '{by_lower_case[close[0]]}'?" if close else ""

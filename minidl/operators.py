@@ -6,6 +6,7 @@ import numpy as np
 
 from . import backends, ops
 from .errors import GraphError
+from .habits import explained, missing_attribute
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -112,22 +113,27 @@ class Operators:
         """The values limited to ``low ... high``."""
         return ops.Clip.apply(self, low=low, high=high)
 
+    @explained
     def sum(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """The sum over one axis, several, or all (None)."""
         return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
 
+    @explained
     def mean(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """The mean over one axis, several, or all (None)."""
         return ops.Mean.apply(self, axis=axis, keepdims=keepdims)
 
+    @explained
     def max(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """The maximum over one axis, several, or all (None); the first of equal ones gets the gradient."""
         return ops.Max.apply(self, axis=axis, keepdims=keepdims)
 
+    @explained
     def min(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """The minimum over one axis, several, or all (None); the first of equal ones gets the gradient."""
         return ops.Min.apply(self, axis=axis, keepdims=keepdims)
 
+    @explained
     def var(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """The variance over one axis, several, or all (None), with ddof 0."""
         return ops.Var.apply(self, axis=axis, keepdims=keepdims)
@@ -189,6 +195,9 @@ class Operators:
     def __getitem__(self, index: Any) -> "Tensor":
         return ops.GetItem.apply(self, index=index)
 
+    if not TYPE_CHECKING:  # a type checker shall go on finding wrong names
+        __getattr__ = missing_attribute
+
     # NumPy
 
     def __array_function__(self, function: Any, *call: Any) -> NoReturn:
@@ -205,6 +214,7 @@ class Operators:
 
     # Conversions
 
+    @explained
     def to(self, backend: str) -> "Tensor":
         """The tensor on another backend, itself if it is there. Gradients travel back."""
         there = backends.get(backend)

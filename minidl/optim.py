@@ -11,6 +11,7 @@ import numpy as np
 from . import backends, plugins
 from .backends import Backend
 from .errors import GraphError, MinidlError
+from .habits import Answering, explained
 from .kernels.reference import AdamStep
 from .schedules import Schedule, constant, cosine, one_cycle, step
 from .tensor import Tensor
@@ -36,7 +37,7 @@ Update = tuple[Array, Array, State]
 """A parameter, its gradient and its state."""
 
 
-class Optimizer(ABC):
+class Optimizer(Answering, ABC):
     """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
 
     ``lr`` is the learning rate, or a schedule: a function from the number of the step (from 0) to the learning rate.
@@ -92,6 +93,7 @@ class Optimizer(ABC):
         self.update_all(updates)
         self.steps += 1
 
+    @explained
     def zero_grad(self) -> None:
         """Forget all gradients, as they would add up otherwise."""
         for param in self.parameters:

@@ -127,8 +127,8 @@ class Profiler:
         original, run = vars(owner)[name], getattr(owner, name)
         timed = wrapper(run)
 
-        def here(*arguments: Any) -> Any:
-            return (timed if threading.get_ident() == self._thread else run)(*arguments)
+        def here(*arguments: Any, **options: Any) -> Any:
+            return (timed if threading.get_ident() == self._thread else run)(*arguments, **options)
 
         self._wrapped.append((owner, name, original))
         setattr(owner, name, staticmethod(here) if isinstance(original, staticmethod) else here)
@@ -166,10 +166,10 @@ class Profiler:
         return gradients
 
     def _inside_layer(self, run: Callable[..., Any]) -> Callable[..., Any]:
-        def call(module: Module, *inputs: Any) -> Any:
+        def call(module: Module, *inputs: Any, **options: Any) -> Any:
             self._layers.append(module.path)
             try:
-                return run(module, *inputs)
+                return run(module, *inputs, **options)
             finally:
                 self._layers.pop()
 

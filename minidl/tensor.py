@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from . import backends
 from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
+from .habits import Count, explained
 from .op import Op
 from .operators import Operators
 
@@ -62,7 +63,7 @@ class Tensor(Operators):
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(self.data.size)
+        return Count(self.data.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -208,6 +209,7 @@ class Tensor(Operators):
     __hash__ = object.__hash__
 
 
+@explained
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
 
@@ -271,6 +273,8 @@ Op.record = staticmethod(record)
 def _common(inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend and the one float dtype (None if there is none) of the tensors, or else of the arrays."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
+    if len({(type(array), getattr(array, "dtype", None)) for array in arrays}) == 1:  # nearly always
+        return backends.of(arrays[0]), arrays[0].dtype if arrays[0].dtype.kind == "f" else None
     places = {backends.of(array) for array in arrays}
     dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:

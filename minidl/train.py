@@ -24,6 +24,7 @@ from . import backends, nested, random
 from .capture import CapturedStep
 from .data import DataLoader
 from .errors import MinidlError
+from .habits import Answering, explained
 from .nn import Module
 from .optim import Optimizer
 from .tensor import Tensor, no_grad
@@ -38,7 +39,7 @@ class TrainingError(MinidlError, ArithmeticError):
     """Training that cannot go on, because the loss is no number any more."""
 
 
-class Callback:
+class Callback(Answering):
     """Looks on while a :class:`Trainer` works: override what is of interest."""
 
     def on_train_begin(self, trainer: "Trainer") -> None:
@@ -57,7 +58,7 @@ class Callback:
         """After an error, in the place of ``on_train_end``: give back what you hold, the training is in no state."""
 
 
-class Trainer:
+class Trainer(Answering):
     """Trains a model on batches ``(inputs, targets)``.
 
     ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
@@ -78,6 +79,12 @@ class Trainer:
     ) -> None:
         if isinstance(loss, type) or not callable(loss):
             raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
+        if not isinstance(optimizer, Optimizer):
+            raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+        if not isinstance(metrics, Mapping | None):
+            raise MinidlError(
+                f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
+            )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = dict(metrics or {})
         self.callbacks = list(callbacks)
@@ -104,6 +111,7 @@ class Trainer:
         self._left: Mapping[str, int] | None = None
         """Where training goes on in the loader, which others may look into meanwhile; None while it looks itself."""
 
+    @explained
     def fit(
         self,
         train: DataLoader,
@@ -225,6 +233,7 @@ class Trainer:
         loss.backward()
         return self._measure(loss, outputs, targets)
 
+    @explained
     def evaluate(self, loader: DataLoader) -> Row:
         """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to.
 

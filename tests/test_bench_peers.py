@@ -110,6 +110,7 @@ def test_the_weights_leave_the_threads_of_blas_alone() -> None:
     assert threads._single_threaded_blas.cache_info().currsize == 0
 
 
-def test_import_minidl_leaves_the_benchmarks_out() -> None:
-    code = "import sys, minidl; print([name for name in sys.modules if name.startswith('minidl.bench')])"
+def test_import_minidl_leaves_out_the_benchmarks_and_the_table_of_equivalents() -> None:
+    left_out = ("minidl.bench", "minidl.equivalents")
+    code = f"import sys, minidl; print([name for name in sys.modules if name.startswith({left_out})])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

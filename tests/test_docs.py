@@ -34,6 +34,10 @@ def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
     assert (ROOT / "docs" / "gradients.md").read_text() == results.gradients()
 
 
+def test_the_tables_of_equivalents_are_those_of_the_answers(results: ModuleType) -> None:
+    assert (ROOT / "docs" / "guide" / "faq.md").read_text() == results.faq(), "run: python docs/results.py page"
+
+
 def test_benchmarks_are_condensed_to_medians_and_notes(
     results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +90,7 @@ LEFT_OUT = {
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
     r"minidl\.(nested|table|command|interrupt)": "for the own use of minidl and agegender",
+    r"minidl\.(habits|equivalents)": "what errors say: docs/guide/faq.md has the table",
     r"agegender": "has no names of its own",
     r"agegender\.report": "has no names of its own",
     r"agegender\.data\.(drawn|faces|split)": "agegender.data has what is public of them",
@@ -151,11 +156,19 @@ def test_every_table_says_what_its_first_column_is(page: str) -> None:
 
 
 def test_what_newcomers_are_told_to_use_exists() -> None:
-    """Every name in the last column of the table of equivalents."""
+    """Every name in the last column of the tables of equivalents."""
     rows = [line for line in (ROOT / "docs" / "guide" / "faq.md").read_text().splitlines() if line.startswith("| ")]
-    names = [name for row in rows for name in re.findall(r"`((?:md|nn|optim|F)\.[\w.]+)", row.split(" | ")[-1])]
-    assert len(names) > 15
-    spaces = {"md": md, "nn": md.nn, "optim": md.optim, "F": md.nn.functional}
+    last = [row.split(" | ")[-1] for row in rows]
+    names = [
+        name
+        for cell in last
+        for name in re.findall(r"\b(?:md|nn|optim|init|F|x|model|optimizer)\.[a-zA-Z_]\w*(?:\.\w+)*", cell)
+    ]
+    assert len(names) > 100
+    x, model = md.tensor([[1.0]], requires_grad=True), md.nn.Dense(1, 1)
+    optimizer = md.optim.SGD(model.parameters())
+    spaces = {"md": md, "nn": md.nn, "optim": md.optim, "init": md.nn.init, "F": md.nn.functional}
+    spaces |= {"x": x, "model": model, "optimizer": optimizer}
     for name in names:
         space, _, path = name.partition(".")
         operator.attrgetter(path)(spaces[space])

@@ -62,7 +62,10 @@ def of(array: Any) -> Backend:
         if type(array).__module__.partition(".")[0] == "cupy":
             return get("cupy")
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
-        raise BackendError(f"{type(array).__name__} is not an array of a backend in use ({known})")
+        raise BackendError(
+            f"{type(array).__name__} is not an array of a backend in use ({known}): md.tensor(...) makes a tensor of "
+            "numbers"
+        )
     return found
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..errors import MinidlError, ShapeError
+from ..habits import Answering, explained, misfit
 from ..tensor import Tensor, no_grad
 from ..tensor import tensor as as_tensor
 
@@ -36,7 +37,7 @@ class Buffer(Tensor):
     """
 
 
-class Module:
+class Module(Answering):
     """Base of layers and models: define ``forward``, call the module itself.
 
     Parameters, buffers and modules that are assigned to attributes (alone or in lists, tuples and dictionaries) are
@@ -62,21 +63,30 @@ class Module:
         self.path = ""
         self._hooks: list[Hook] = []
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         """The outputs for these inputs: tensors, or a dictionary or tuple of tensors."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x) in it")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         try:
-            outputs = self.forward(*inputs)
+            outputs = self.forward(*inputs, **options)
             if outputs is None:
                 raise MinidlError("forward gave nothing: end it with `return y`")
         except MinidlError as error:
-            error.locate(f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__)
+            error.locate(self._where())
             raise
+        except TypeError:
+            if (wrong := misfit(self.forward, inputs, options)) is None:
+                raise
+            wrong.locate(self._where())
+            raise wrong from None
         for hook in self._hooks:
             hook(self, inputs, outputs)
         return outputs
+
+    def _where(self) -> str:
+        """The path and the class, for errors."""
+        return f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
         """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it."""
@@ -180,6 +190,7 @@ class Module:
 
     # What concerns all of them
 
+    @explained
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for parameter in self.parameters():
@@ -195,6 +206,7 @@ class Module:
         """Switch to evaluation."""
         return self.train(False)
 
+    @explained
     def to(self, backend: str) -> Self:
         """Move all parameters and buffers to a backend; they stay the same objects. Gradients are forgotten."""
         place = backends.get(backend)
@@ -213,6 +225,7 @@ class Module:
         """Copies of all parameters and buffers as NumPy arrays, by dotted name."""
         return {name: tensor.numpy().copy() for name, tensor in self._named_tensors()}
 
+    @explained
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the values of a :meth:`state_dict`, all or nothing.
 

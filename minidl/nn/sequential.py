@@ -54,4 +54,6 @@ def _hint(given: Any) -> str:
         return f"write {given.__name__}(...), with brackets"
     if isinstance(given, list | tuple):
         return "write Sequential(*layers), with a star"
+    if isinstance(given, dict):
+        return "write Sequential(*layers.values()), with a star"
     return "use the layer for it, such as nn.ReLU() for F.relu, or a Module of your own"

@@ -1,0 +1,270 @@
+"""What Keras and PyTorch call it, and what minidl does: the table of docs/guide/faq.md, and of the answers to habits.
+
+A line of the table is code of Keras, of PyTorch and of minidl, and perhaps a remark. Who types a name of the first two
+columns that minidl lacks is shown the third (:mod:`minidl.habits`). Whose name it is counts: ``x`` is a tensor,
+``images`` an array of pictures, ``model`` a module, so ``x.cuda()`` and ``model.cuda()`` have a line each. Where there
+is nothing to write instead, the remark says why.
+"""
+
+from typing import NamedTuple
+
+TABLE = """
+## Modules
+keras.layers | torch.nn | md.nn
+keras.losses | torch.nn | md.nn
+keras.activations | torch.nn.functional | nn.functional
+keras.initializers | torch.nn.init | nn.init
+keras.optimizers | torch.optim | md.optim
+keras.optimizers.schedules | optim.lr_scheduler | optim.step, optim.cosine, optim.one_cycle
+keras.models | torch.nn | nn.Sequential, nn.Module
+keras.callbacks | | md.callbacks
+keras.utils | torch.utils.data | md.data
+keras.datasets | torchvision.datasets | md.data.ArrayDataset(images, labels) # arrays that you have read
+keras.metrics | torchmetrics | md.Trainer(model, F.l1_loss, optimizer, metrics={"accuracy": accuracy})
+
+## Layers
+layers.Dense(b) | nn.Linear(a, b) | nn.Dense(a, b)
+layers.Conv2D(32, 3) | nn.Conv2d(1, 32, 3) | nn.Conv2D(1, 32, 3)
+layers.MaxPooling2D(2) | nn.MaxPool2d(2) | nn.MaxPooling2D(2)
+layers.MaxPool2D(2) | | nn.MaxPooling2D(2)
+layers.AveragePooling2D(2) | nn.AvgPool2d(2) | nn.AveragePooling2D(2)
+layers.GlobalAveragePooling2D() | nn.AdaptiveAvgPool2d(1) | nn.GlobalAveragePooling2D()
+layers.GlobalMaxPooling2D() | nn.AdaptiveMaxPool2d(1) | images.max(axis=(1, 2))
+layers.Flatten() | nn.Flatten() | nn.Flatten()
+layers.Reshape((7, 7, 1)) | nn.Unflatten(1, (7, 7, 1)) | images.reshape(-1, 7, 7, 1)
+layers.Activation("relu") | nn.ReLU() | nn.ReLU()
+layers.Activation("gelu") | nn.GELU() | # left out: write a module of your own
+layers.Dropout(0.5) | nn.Dropout(0.5) | nn.Dropout(0.5)
+layers.SpatialDropout2D(0.5) | nn.Dropout2d(0.5) | nn.Dropout(0.5) # it drops elements, not channels
+layers.BatchNormalization() | nn.BatchNorm2d(32) | nn.BatchNorm(32)
+| nn.BatchNorm1d(32) | nn.BatchNorm(32)
+layers.LayerNormalization() | nn.LayerNorm(32) | # left out: write a module of your own
+layers.Add()([x, y]) | x + y | x + y
+layers.Concatenate()([x, y]) | | F.concatenate([x, y], axis=-1)
+layers.ZeroPadding2D(1) | nn.ZeroPad2d(1) | F.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
+layers.Rescaling(1 / 255) | transforms.ToTensor() | images / 255
+layers.RandomFlip("horizontal") | transforms.RandomHorizontalFlip() | md.data.DataLoader(pictures, mirror=True)
+layers.Lambda(f) | | # left out: write a module of your own
+layers.Conv1D(32, 3) | nn.Conv1d(1, 32, 3) | nn.Conv2D(1, 32, (1, 3)) # of images of height 1
+layers.Conv2DTranspose(32, 3) | nn.ConvTranspose2d(1, 32, 3) | # left out: write an op of your own
+layers.UpSampling2D(2) | nn.Upsample(2) | # left out: write an op of your own
+layers.Embedding(1000, 8) | nn.Embedding(1000, 8) | w[labels] # w is a parameter
+layers.LSTM(16) | nn.LSTM(8, 16) | # left out: minidl is made for images
+keras.Input((28, 28, 1)) | | # not needed: the first layer is told what comes in
+layers.Identity() | nn.Identity() | nn.Sequential()
+
+## Models
+class Net(keras.Model): ... | class Net(nn.Module): ... | class Net(nn.Module): ... # with forward, not call
+keras.Model(inputs, outputs) | | class Net(nn.Module): ... # with a forward of your own
+keras.Sequential([first, second]) | nn.Sequential(first, second) | nn.Sequential(first, second)
+model.add(layer) | model.append(layer) | nn.Sequential(*model, layer)
+| nn.ModuleList([first, second]) | self.layers = [first, second]
+| nn.ModuleDict({"one": first}) | self.layers = {"one": first}
+self.add_weight(shape=(3, 2)) | nn.Parameter(torch.zeros(3, 2)) | nn.Parameter(np.zeros((3, 2), np.float32))
+| self.register_parameter("w", parameter) | self.w = nn.Parameter(array)
+| self.register_buffer("mean", array) | self.mean = nn.Buffer(array)
+| self.add_module("layer", layer) | self.layer = layer
+model.summary() | print(model) | md.summary(model, (28, 28, 1))
+model.layers | model.children() | model.children()
+| model.modules() | [module for _, module in model.named_modules()]
+| model.named_children() | model.named_modules() # the names of children have no dot
+model.get_layer("0") | model.get_submodule("0") | dict(model.named_modules())["0"]
+| model.apply(f) | [f(module) for _, module in model.named_modules()]
+model.trainable_variables | model.parameters() | model.parameters()
+model.trainable_weights | model.parameters() | model.parameters()
+model.count_params() | sum(p.numel() for p in model.parameters()) | sum(p.size for p in model.parameters())
+model.get_weights() | model.state_dict() | model.state_dict()
+model.set_weights(weights) | model.load_state_dict(weights) | model.load_state_dict(weights)
+| model.buffers() | model.state_dict() # parameters and buffers
+| model.register_forward_hook(hook) | model.add_hook(hook)
+| model.requires_grad_(False) | for p in model.parameters(): p.requires_grad = False
+| model.float() | model.astype(np.float32)
+| model.double() | model.astype(np.float64)
+| model.half() | # left out: models are float32
+| model.cpu() | model.to("numpy")
+| model.cuda() | model.to("cupy")
+tf.device("GPU") | model.to("cuda") | model.to("cupy")
+tf.device("CPU") | model.to("cpu") | model.to("numpy")
+tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has a name
+| next(model.parameters()).device | model.parameters()[0].backend
+| torch.cuda.is_available() | # not needed: `python -m minidl doctor` says what there is
+| torch.compile(model) | # not needed: on a GPU the trainer records its steps
+| nn.DataParallel(model) | # left out: a model is on one device
+
+## Losses
+losses.SparseCategoricalCrossentropy() | nn.CrossEntropyLoss() | nn.SoftmaxCrossEntropy() # of logits
+losses.CategoricalCrossentropy() | | nn.SoftmaxCrossEntropy() # of logits, and labels as numbers
+| nn.NLLLoss() | nn.SoftmaxCrossEntropy() # of logits, without log_softmax
+| nn.BCEWithLogitsLoss() | nn.BinaryCrossEntropyWithLogits()
+losses.BinaryCrossentropy() | nn.BCELoss() | nn.BinaryCrossEntropyWithLogits() # of logits, without sigmoid
+losses.MeanSquaredError() | nn.MSELoss() | nn.MSELoss()
+losses.MeanAbsoluteError() | nn.L1Loss() | nn.L1Loss()
+losses.Huber() | nn.SmoothL1Loss() | nn.HuberLoss()
+losses.sparse_categorical_crossentropy | F.cross_entropy | F.softmax_cross_entropy # of logits
+losses.categorical_crossentropy | | F.softmax_cross_entropy # of logits, and labels as numbers
+| F.nll_loss | F.softmax_cross_entropy # of logits, without log_softmax
+losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_with_logits # of logits, without sigmoid
+losses.mean_squared_error | F.mse_loss | F.mse_loss
+losses.mean_absolute_error | F.l1_loss | F.l1_loss
+losses.huber | F.smooth_l1_loss | F.huber_loss
+
+## Tensors
+tf.constant([1.0, 2.0]) | torch.tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
+tf.Variable([1.0, 2.0]) | torch.Tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
+tf.convert_to_tensor(array) | torch.as_tensor(array) | md.tensor(array)
+| torch.FloatTensor([1.0]) | md.tensor([1.0])
+| torch.LongTensor([3]) | np.array([3])
+tf.float32 | torch.float32 | np.float32
+tf.int64 | torch.long | np.int64
+tf.cast(x, tf.float32) | x.float() | x.astype(np.float32)
+| x.double() | x.astype(np.float64)
+| x.long() | x.astype(np.int64)
+| x.type(torch.float32) | x.astype(np.float32)
+tf.reshape(x, (3, 2)) | x.view(3, 2) | x.reshape(3, 2)
+tf.transpose(x) | x.t() | x.T
+| x.permute(1, 0) | x.transpose(1, 0)
+tf.expand_dims(x, 0) | x.unsqueeze(0) | x[None]
+tf.squeeze(x, 0) | x.squeeze(0) | x[0]
+tf.shape(x)[0] | x.size(0) | x.shape[0]
+tf.size(x) | x.numel() | x.size
+tf.rank(x) | x.dim() | x.ndim
+tf.concat([x, y], 0) | torch.cat([x, y]) | F.concatenate([x, y])
+tf.tile(x, (2, 1)) | x.repeat(2, 1) | F.concatenate([x, x])
+tf.broadcast_to(x, (2, 3)) | x.expand(2, 3) | F.broadcast_to(x, (2, 3))
+tf.split(x, 2) | x.chunk(2) | x[:1], x[1:]
+tf.reduce_sum(x, 1) | x.sum(dim=1) | x.sum(axis=1)
+tf.reduce_mean(x) | x.mean() | x.mean()
+tf.reduce_max(x, 1) | x.max(dim=1).values | x.max(axis=1)
+tf.math.reduce_std(x) | x.std() | x.var().sqrt() # with ddof 0
+tf.norm(x) | x.norm() | (x**2).sum().sqrt()
+tf.matmul(x, w) | torch.matmul(x, w) | x @ w
+| torch.mm(x, w) | x @ w
+tf.square(x) | x.pow(2) | x**2
+tf.clip_by_value(x, 0, 1) | x.clamp(0, 1) | x.clip(0, 1)
+tf.equal(x, y) | x.eq(y) | x == y
+| x.masked_fill(mask, 0) | F.where(mask, 0, x)
+tf.one_hot(labels, 10) | F.one_hot(labels, 10) | np.eye(10)[labels] # losses take the labels themselves
+x.assign(y) | x.copy_(y) | x.data[...] = y.data
+x.assign_add(y) | x.add_(y) | x.data += y.data
+| x.zero_() | x.data[...] = 0
+| x.fill_(1) | x.data[...] = 1
+| x.requires_grad_() | x.requires_grad = True
+tf.stop_gradient(x) | x.detach() | x.detach()
+tf.GradientTape() | loss.backward() | loss.backward()
+tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
+tf.custom_gradient(f) | torch.autograd.Function | md.Op
+| torch.inference_mode() | md.no_grad()
+| torch.set_grad_enabled(False) | md.no_grad()
+x.numpy() | x.detach().cpu().numpy() | x.numpy()
+| x.cpu() | x.to("numpy")
+| x.cuda() | x.to("cupy")
+| x.device | x.backend
+| x.is_cuda | x.backend.name == "cupy"
+| x.contiguous() | # not needed: kernels take what they need
+tf.random.set_seed(0) | torch.manual_seed(0) | md.seed(0)
+keras.utils.set_random_seed(0) | torch.cuda.manual_seed_all(0) | md.seed(0)
+initializers.HeNormal() | init.kaiming_normal_(w) | init.he_normal
+initializers.GlorotUniform() | init.xavier_uniform_(w) | init.glorot_uniform
+
+## Training
+optimizers.SGD(0.1) | optim.SGD(model.parameters(), 0.1) | optim.SGD(model.parameters(), 0.1)
+optimizers.Adam(1e-3) | optim.Adam(model.parameters(), 1e-3) | optim.Adam(model.parameters(), 1e-3)
+optimizers.Nadam(1e-3) | optim.NAdam(model.parameters(), 1e-3) | # left out: write an optimizer of your own
+optimizer.learning_rate | optimizer.param_groups[0]["lr"] | optimizer.lr
+optimizer.apply_gradients(pairs) | optimizer.step() | optimizer.step()
+optimizer.minimize(loss, variables) | | loss.backward(), optimizer.step()
+schedules.CosineDecay(0.1, 99) | lr_scheduler.CosineAnnealingLR(optimizer, 99) | lr=optim.cosine(0.1, steps=99)
+schedules.ExponentialDecay(0.1, 30, 0.5, staircase=True) | | lr=optim.step(0.1, 30, 0.5)
+| lr_scheduler.StepLR(optimizer, 30, 0.5) | lr=optim.step(0.1, 30, 0.5)
+| lr_scheduler.OneCycleLR(optimizer, 0.1, 99) | lr=optim.one_cycle(0.1, steps=99)
+callbacks.LearningRateScheduler(f) | lr_scheduler.LambdaLR(optimizer, f) | lr=f
+callbacks.ReduceLROnPlateau() | lr_scheduler.ReduceLROnPlateau(optimizer) | # left out: write a callback
+| nn.utils.clip_grad_norm_(model.parameters(), 1.0) | optim.clip_grad_norm(model.parameters(), 1.0)
+model.compile(optimizer, loss) | | md.Trainer(model, F.softmax_cross_entropy, optimizer)
+model.fit(images, labels, epochs=5) | | md.Trainer(model, F.softmax_cross_entropy, optimizer).fit(loader, epochs=5)
+model.evaluate(images, labels) | | md.Trainer(model, F.softmax_cross_entropy, optimizer).evaluate(loader)
+model.predict(images) | model.eval()(images).detach().numpy() | model.eval()(images).numpy()
+model.train_on_batch(images, labels) | | trainer.train_step(images, labels)
+history.history["loss"] | | [row["loss"] for row in history]
+tf.data.Dataset.from_tensor_slices(arrays) | torch.utils.data.TensorDataset(x, y) | md.data.ArrayDataset(images, labels)
+keras.utils.PyDataset | torch.utils.data.Dataset | md.data.Dataset
+dataset.shuffle(99).batch(32) | DataLoader(dataset, 32, shuffle=True) | md.data.DataLoader(dataset, 32, shuffle=True)
+dataset.take(80) | torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, range(80))
+callbacks.ModelCheckpoint(path) | | md.callbacks.Checkpoint(folder)
+callbacks.CSVLogger(path) | tensorboard.SummaryWriter() | md.callbacks.CSVLog(path)
+callbacks.EarlyStopping(patience=5) | | md.callbacks.EarlyStopping(patience=5)
+model.save_weights(path) | torch.save(model.state_dict(), path) | md.save(path, model.state_dict())
+model.save(path) | torch.save(model, path) | md.save(path, model.state_dict())
+model.load_weights(path) | model.load_state_dict(torch.load(path)) | model.load_state_dict(md.load(path))
+keras.models.load_model(path) | | model.load_state_dict(md.load(path))
+
+## Arguments
+activation="relu" | | nn.ReLU() # a layer of its own
+input_shape=(28, 28, 1) | | nn.Conv2D(1, 32, 3) # how many channels come in is the first argument
+units=10 | out_features=10 | outputs=10
+input_dim=64 | in_features=64 | inputs=64
+filters=32 | out_channels=32 | filters=32
+| in_channels=3 | channels=3
+| num_features=32 | channels=32
+pool_size=2 | kernel_size=2 | size=2
+strides=2 | stride=2 | stride=2
+dilation_rate=2 | dilation=2 | # left out
+groups=2 | groups=2 | # left out
+use_bias=False | bias=False | bias=False
+kernel_initializer="he_normal" | | initializer="he_normal"
+rate=0.5 | p=0.5 | rate=0.5
+negative_slope=0.1 | negative_slope=0.1 | slope=0.1
+epsilon=1e-3 | eps=1e-3 | eps=1e-3
+name="conv1" | | self.conv1 = layer # the attribute is the name
+| inplace=True | # not needed: nothing is changed in place
+from_logits=True | | # not needed: losses take logits
+reduction="sum" | reduction="sum" | # left out: losses are means
+learning_rate=1e-3 | lr=1e-3 | lr=1e-3
+beta_1=0.9 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
+beta_2=0.999 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
+| params=model.parameters() | parameters=model.parameters()
+weight_decay=0.01 | weight_decay=0.01 | optim.AdamW(model.parameters(), weight_decay=0.01)
+axis=1 | dim=1 | axis=1
+keepdims=True | keepdim=True | keepdims=True
+| dtype=torch.float32 | dtype=np.float32
+| device="cuda" | backend="cupy"
+| retain_graph=True | # left out: add losses up and call backward() once
+| set_to_none=True | # not needed: gradients are None then
+| strict=False | # left out: load all of the weights or none
+training=False | model.eval() | model.eval()
+batch_size=32 | | md.data.DataLoader(dataset, batch_size=32)
+validation_data=(images, labels) | | validation=loader
+validation_split=0.2 | | md.data.Subset(dataset, indices) # in a loader of its own
+verbose=1 | | callbacks=[md.callbacks.Progress()] # of the Trainer
+| num_workers=4 | prefetch=4 # batches ahead, by a thread
+| pin_memory=True | # not needed: a loader copies by itself
+"""
+
+
+class Row(NamedTuple):
+    """A line of the table: what each calls it, empty where it has nothing, and the remark.
+
+    >>> Row("layers.Dense(b)", "nn.Linear(a, b)", "nn.Dense(a, b)").pytorch
+    'nn.Linear(a, b)'
+    """
+
+    keras: str
+    pytorch: str
+    minidl: str
+    remark: str = ""
+
+
+def sections() -> dict[str, list[Row]]:
+    """The lines of the table by the titles over them.
+
+    >>> list(sections())
+    ['Modules', 'Layers', 'Models', 'Losses', 'Tensors', 'Training', 'Arguments']
+    """
+    parts = [part.partition("\n") for part in TABLE.split("## ")[1:]]
+    return {title: [_row(line) for line in lines.split("\n") if line] for title, _, lines in parts}
+
+
+def _row(line: str) -> Row:
+    keras, pytorch, rest = line.split("|")
+    code, _, remark = rest.partition("#")
+    return Row(*map(str.strip, (keras, pytorch, code, remark)))

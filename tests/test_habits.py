@@ -1,0 +1,465 @@
+"""Whoever types what they know of PyTorch or Keras gets what they want, or is told what to write instead."""
+
+import copy
+import doctest
+import inspect
+import itertools
+import pickle
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import equivalents, habits, nn, optim
+from minidl.errors import CallError, MinidlError, MissingImportError, MissingNameError
+
+F = nn.functional
+ROWS = [(title, row) for title, rows in equivalents.sections().items() for row in rows]
+WORKS = ""
+
+HABITS = {
+    # PyTorch's layers and losses
+    "nn.Linear(2, 3)": "nn.Linear(a, b) is nn.Dense(a, b) here",
+    "nn.Conv2d(1, 32, 3)": "nn.Conv2D(1, 32, 3)",
+    "nn.MaxPool2d(2)": "nn.MaxPooling2D(2)",
+    "nn.AvgPool2d(2)": "nn.AveragePooling2D(2)",
+    "nn.AdaptiveAvgPool2d(1)": "nn.GlobalAveragePooling2D()",
+    "nn.BatchNorm2d(8)": "nn.BatchNorm(32)",
+    "nn.Dropout2d(0.5)": "nn.Dropout(0.5)",
+    "nn.Dropout(0.5)": WORKS,
+    "nn.Dropout(p=0.5)": "rate=0.5",
+    "nn.ReLU()": WORKS,
+    "nn.ReLU(inplace=True)": "not needed",
+    "nn.GELU()": "write a module of your own",
+    "nn.LSTM(8, 16)": "minidl is made for images",
+    "nn.Identity()": "nn.Sequential()",
+    "nn.ModuleList([nn.ReLU()])": "self.layers = [first, second]",
+    "nn.Sequential([nn.ReLU()])": "Sequential(*layers)",
+    "nn.Sequential({'one': nn.ReLU()})": "Sequential(*layers.values())",
+    "nn.CrossEntropyLoss()": "nn.SoftmaxCrossEntropy()",
+    "nn.BCEWithLogitsLoss()": "nn.BinaryCrossEntropyWithLogits()",
+    "nn.BCELoss()": "nn.BinaryCrossEntropyWithLogits() here, of logits, without sigmoid",
+    "nn.NLLLoss()": "nn.SoftmaxCrossEntropy() here, of logits, without log_softmax",
+    "nn.MSELoss()": WORKS,
+    "nn.MSELoss(reduction='sum')": "losses are means",
+    "nn.init.kaiming_normal_(model.w)": "init.he_normal",
+    "nn.utils.clip_grad_norm_(model.parameters(), 1.0)": "optim.clip_grad_norm(model.parameters(), 1.0)",
+    # its functions
+    "F.cross_entropy(x, labels)": "F.softmax_cross_entropy",
+    "F.binary_cross_entropy(x, x)": "F.binary_cross_entropy_with_logits",
+    "F.conv2d(images, np.ones((3, 3, 1, 2), np.float32))": WORKS,
+    "F.max_pool2d(images, 2)": WORKS,
+    "F.max_pool2d(images, kernel_size=2)": "size=2",
+    "F.softmax(x, dim=1)": "axis=1",
+    "F.dropout(x, p=0.5)": "rate=0.5",
+    "F.one_hot(labels, 10)": "np.eye(10)[labels]",
+    # its tensors
+    "x.view(6)": "x.reshape(3, 2)",
+    "x.permute(1, 0)": "x.transpose(1, 0)",
+    "x.unsqueeze(0)": "x[None]",
+    "x.squeeze(0)": "x[0]",
+    "x.T": WORKS,
+    "x.t()": "x.T",
+    "x.size(0)": "x.shape[0]",
+    "x.size()": "x.shape[0]",
+    "x.dim()": "x.ndim",
+    "x.numel()": "x.size",
+    "x.sum(dim=1, keepdim=True)": "axis=1 here; PyTorch's keepdim=True is keepdims=True",
+    "x.float()": "x.astype(np.float32)",
+    "x.cpu()": 'x.to("numpy")',
+    "x.cuda()": 'x.to("cupy")',
+    'x.to("cuda")': "Did you mean 'cupy'?",
+    'x.to("cuda:0")': "Did you mean 'cupy'?",
+    "x.to(np.float64)": "astype() converts a dtype",
+    "x.device": "x.backend",
+    "x.detach().numpy()": WORKS,
+    "x.detach().cpu().numpy()": 'x.to("numpy")',
+    "x.requires_grad_()": "x.requires_grad = True",
+    "x.zero_()": "x.data[...] = 0",
+    "x.contiguous()": "not needed",
+    "x.relu()": "F.relu(x)",
+    "x.argsort()": "x.numpy().argsort",
+    "md.Tensor([1.0, 2.0]) + 1": "md.tensor(...)",
+    "md.tensor([1.0], device='cuda')": 'backend="cupy"',
+    "md.cat([x, x])": "F.concatenate([x, y])",
+    "md.stack([x, x])": "F.stack",
+    "md.concatenate([x, x])": "F.concatenate",
+    "md.matmul(x, x)": "x @ w",
+    "md.relu(x)": "F.relu",
+    "md.sum(x)": "x.sum",
+    "md.linspace(0, 1, 5)": "np.linspace",
+    "md.float32": "np.float32",
+    "md.device('cuda')": 'model.to("cupy")',
+    "md.cuda.is_available()": "python -m minidl doctor",
+    "md.manual_seed(0)": "md.seed(0)",
+    "md.no_grad()": WORKS,
+    "md.inference_mode()": "md.no_grad()",
+    # its modules, optimizers and data
+    "model.cuda()": 'model.to("cupy")',
+    'model.to("gpu")': "Did you mean 'cupy'?",
+    "model.to(device='cuda')": 'backend="cupy"',
+    "model.modules()": "model.named_modules()",
+    "model.named_children()": "model.named_modules()",
+    "model.apply(print)": "for _, module in model.named_modules()",
+    "model.register_buffer('mean', x)": "self.mean = nn.Buffer(array)",
+    "model.register_forward_hook(print)": "model.add_hook(hook)",
+    "model.load_state_dict({}, strict=False)": "all of the weights or none",
+    "optim.SGD(model.parameters())": WORKS,
+    "optim.Adam(model)": "pass model.parameters()",
+    "optim.Adam(model.parameters(), weight_decay=0.1)": "optim.AdamW",
+    "optim.lr_scheduler.StepLR(optimizer, 30)": "optim.step, optim.cosine, optim.one_cycle",
+    "optimizer.param_groups": "optimizer.lr",
+    "optimizer.zero_grad(set_to_none=True)": "not needed",
+    "md.utils.data.DataLoader(dataset)": "md.data",
+    "md.data.TensorDataset(x, x)": "md.data.ArrayDataset(images, labels)",
+    "md.data.random_split(dataset, [2, 2])": "md.data.Subset(dataset, range(80))",
+    "md.data.DataLoader(dataset, num_workers=4)": "prefetch=4",
+    "md.data.DataLoader(dataset, 32, True)": "what follows * is given by its name",
+    "md.save(model.state_dict(), 'weights.pt')": "the path comes first",
+    # Keras's
+    "md.layers.Dense(10)": "keras.layers is md.nn here",
+    "nn.Dense(10)": "got inputs=10, no outputs: Keras's layers.Dense(b) is nn.Dense(a, b) here",
+    "nn.Dense(10, activation='relu')": "nn.ReLU() here, a layer of its own",
+    "nn.Dense(units=10)": "outputs=10",
+    "nn.Dense(2, 3, kernel_initializer='he_normal')": 'initializer="he_normal"',
+    "nn.Conv2D(32, 3)": "got channels=32, filters=3, no kernel_size: Keras's layers.Conv2D(32, 3) is nn.Conv2D(1, ",
+    "nn.Conv2D(32, 3, activation='relu')": "nn.ReLU() here, a layer of its own",
+    "nn.Conv2D(filters=32, kernel_size=3)": "no channels",
+    "nn.Conv2D(1, 32, 3, strides=2)": "stride=2",
+    "nn.MaxPooling2D(pool_size=2)": "size=2",
+    "nn.BatchNormalization()": "nn.BatchNorm(32)",
+    "nn.Activation('relu')": "nn.ReLU()",
+    "md.Sequential([nn.ReLU()])": "nn.Sequential(first, second)",
+    "md.Input((28, 28, 1))": "not needed",
+    "model.add(nn.ReLU())": "nn.Sequential(*model, layer)",
+    "model.compile(optimizer='adam', loss='mse')": "md.Trainer(model, F.softmax_cross_entropy, optimizer)",
+    "model.fit(x, labels, epochs=5)": "md.Trainer(model, F.softmax_cross_entropy, optimizer).fit(loader, epochs=5)",
+    "model.predict(x)": "model.eval()(images).numpy()",
+    "model.evaluate(x, labels)": "md.Trainer(model, F.softmax_cross_entropy, optimizer).evaluate(loader)",
+    "model.summary()": "md.summary(model, (28, 28, 1))",
+    "model.save('weights.keras')": "md.save(path, model.state_dict())",
+    "model.trainable_variables": "model.parameters()",
+    "model(x, training=False)": "model.eval()",
+    "optim.Adam(learning_rate=1e-3)": "lr=1e-3 here; Keras's optimizers.Adam(1e-3) is optim.Adam(model.parameters(), ",
+    "optim.Adam(model.parameters(), learning_rate=1e-3)": "lr=1e-3",
+    "md.Trainer(model, 'mse', optimizer)": "use F.mse_loss or nn.MSELoss()",
+    "md.Trainer(model, F.mse_loss, 'adam')": "optim.Adam(model.parameters(), lr=1e-3)",
+    "md.Trainer(model, F.mse_loss, optimizer, metrics=['accuracy'])": "{name: function(outputs, targets)}",
+    "trainer.fit(loader, validation_data=loader)": "validation=loader",
+    "trainer.fit(loader, batch_size=32)": "md.data.DataLoader(dataset, batch_size=32)",
+    "trainer.predict(x)": "model.eval()(images).numpy()",
+    "md.callbacks.ModelCheckpoint('weights')": "md.callbacks.Checkpoint(folder)",
+    "md.GradientTape()": "TensorFlow's tf.GradientTape() is loss.backward() here",
+    "md.plugins.get('loss', 'cross_entropy')": "Did you mean 'softmax_cross_entropy'?",
+    # slips
+    "nn.Desne(2, 3)": "Did you mean 'Dense'?",
+    "nn.maxpooling2d(2)": "Did you mean 'MaxPooling2D'?",
+    "x.reshpae(6)": "Did you mean 'reshape'?",
+    "md.Dense(2, 3)": "it is nn.Dense here",
+    "nn.relu(x)": "it is F.relu here",
+    "nn.Dense(2, 3, bais=False)": "Did you mean 'bias'?",
+    "from minidl.nn import Linear": "nn.Dense(a, b)",
+    "from minidl.nn.functional import cross_entropy": "F.softmax_cross_entropy",
+    "from minidl.optim import Adamw": "Did you mean 'AdamW'?",
+    "from minidl import layers": "md.nn",
+    "from minidl.data import TensorDataset": "md.data.ArrayDataset(images, labels)",
+}
+"""What is typed, and what must be in the answer; nothing where it works."""
+
+SMALL = """
+x.argmax(1)
+x.argmin(1)
+x.clone()
+x.copy()
+md.zeros((2, 3))
+md.ones((2, 3))
+md.randn(2, 3)
+md.arange(5)
+md.from_numpy(array)
+nn.Softmax()
+optim.RMSprop(model.parameters())
+optim.Adagrad(model.parameters())
+trainer.fit(loader, steps=3)
+"""
+"""What is simply there."""
+
+if hasattr(md, "zeros"):
+    HABITS |= dict.fromkeys(SMALL.split("\n")[1:-1], WORKS)
+
+
+WORLD = """
+import numpy as np, minidl as md
+from minidl import nn, optim
+from minidl.nn import init
+
+F = nn.functional
+a, b, path, folder = 2, 3, "weights.safetensors", "."
+images, labels = np.ones((2, 28, 28, 1), np.float32), np.array([0, 1])
+model = nn.Sequential(nn.Flatten(), nn.Dense(28 * 28, 2))
+x = y = md.tensor(np.ones((2, 3), np.float32))
+w = md.tensor(np.ones((3, 3), np.float32), requires_grad=True)
+loss, array, mask = (w * w).sum(), np.ones((2, 3), np.float32), np.ones((2, 3), bool)
+first, second, layer = nn.ReLU(), nn.ReLU(), nn.ReLU()
+self = nn.Sequential(first, second)
+dataset = md.data.ArrayDataset(np.tile(images, (50, 1, 1, 1)), np.tile(labels, 50))
+pictures = md.data.ImageDataset(np.zeros((2, 4, 4, 1), np.uint8), labels)
+loader = md.data.DataLoader(dataset, batch_size=50)
+optimizer = optim.SGD(model.parameters())
+trainer = md.Trainer(model, F.softmax_cross_entropy, optimizer)
+F.softmax_cross_entropy(model(images), labels).backward()
+md.save(path, model.state_dict())
+weights, history = model.state_dict(), [{"loss": 1.0}]
+f, hook, accuracy = lambda step: 0.1, lambda *call: None, lambda outputs, targets: 1.0
+"""
+"""What the code of habits and of the table speaks of."""
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(WORLD, names)
+    return names
+
+
+def answer(habit: str, world: dict[str, Any]) -> str:
+    """The message that it gets, or nothing where it works."""
+    try:
+        exec(habit, world)
+    except Exception as error:
+        return str(error)
+    return WORKS
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_a_habit_works_or_is_answered_with_what_to_write(habit: str, world: dict[str, Any]) -> None:
+    said = answer(habit, world)
+    assert HABITS[habit] in said
+    assert bool(HABITS[habit]) == bool(said)
+    assert "\n" not in said
+
+
+def test_there_are_enough_habits() -> None:
+    assert len(HABITS) >= 100
+
+
+# The table
+
+OWNERS: dict[str, Any] = {
+    "torch": md,
+    "tf": md,
+    "keras": md,
+    "nn": nn,
+    "layers": nn,
+    "losses": nn,
+    "F": F,
+    "init": nn.init,
+}
+OWNERS |= {"initializers": nn.init, "optim": optim, "optimizers": optim, "lr_scheduler": optim, "schedules": optim}
+OWNERS |= {"callbacks": md.callbacks, "x": md.tensor([1.0]), "model": nn.ReLU(), "self": nn.ReLU()}
+OWNERS |= {"optimizer": optim.SGD(nn.Dense(1, 1).parameters()), "dataset": md.data.ArrayDataset([1])}
+"""Whose names the names of the table are taken for."""
+
+
+@pytest.mark.parametrize("title", list(equivalents.sections())[:-1])
+def test_a_name_of_the_table_is_there_or_is_answered_with_its_line(title: str) -> None:
+    rows = equivalents.sections()[title]
+    for row, code in itertools.chain.from_iterable([(row, row.keras), (row, row.pytorch)] for row in rows):
+        first, *names = habits._path(code)
+        if first in OWNERS and names and not hasattr(OWNERS[first], names[-1]):
+            with pytest.raises(MissingNameError) as caught:
+                getattr(OWNERS[first], names[-1])
+            same = [other for _, other in ROWS if names[-1] in habits._path(other.keras) + habits._path(other.pytorch)]
+            assert any((other.minidl or other.remark) in str(caught.value) for other in [row, *same]), code
+
+
+WRITTEN = [row.minidl for title, row in ROWS if title != "Arguments" and row.minidl]
+
+
+@pytest.mark.parametrize("code", dict.fromkeys(WRITTEN))
+def test_what_the_table_says_to_write_runs(code: str, world: dict[str, Any]) -> None:
+    exec(code.replace('"cupy"', '"numpy"'), world)
+
+
+def test_the_table_has_no_line_twice() -> None:
+    assert len({row[:3] for _, row in ROWS}) == len(ROWS)
+    assert all(row.minidl or row.remark for _, row in ROWS)
+
+
+# Names
+
+
+def test_whoever_asks_whether_a_name_is_there_is_not_in_the_way() -> None:
+    for thing in (md, nn, F, optim, md.data, md.tensor([1.0]), nn.ReLU()):
+        assert not hasattr(thing, "Linear")
+        assert getattr(thing, "Linear", 3) == 3
+        assert inspect.getmembers(thing)
+    assert doctest.DocTestFinder().find(optim)
+    with pytest.raises(AttributeError):
+        nn.Linear  # noqa: B018 - a habit
+    with pytest.raises(ImportError):
+        from minidl.nn import Linear  # type: ignore[attr-defined]  # noqa: F401 - a habit
+
+
+def test_the_table_is_read_only_to_say_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "minidl.equivalents")
+    assert not hasattr(nn, "Linear")
+    assert copy.deepcopy(nn.Dense(2, 3)) is not None
+    with pytest.raises(MissingNameError) as caught:
+        nn.Linear  # noqa: B018 - a habit
+    assert "minidl.equivalents" not in sys.modules
+    assert "Dense" in str(caught.value)
+    assert "minidl.equivalents" in sys.modules
+
+
+def test_a_module_that_nobody_imported_yet_is_found_and_else_named() -> None:
+    from minidl import doctor
+
+    assert doctor is md.doctor
+    assert habits.missing(md, "viz") == "minidl has no 'viz': write `import minidl.viz` first"
+
+
+def test_tensors_and_modules_are_copied_and_pickled_as_before() -> None:
+    x, layer = md.tensor([1.0, 2.0]), nn.Dense(2, 3)
+    for again in (copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))):
+        assert again(x).numpy().tolist() == [1.0, 2.0]
+        assert again(layer)(x.reshape(1, 2)).shape == (1, 3)
+        assert again(x.size) == 2
+
+
+def test_the_error_of_a_property_is_the_one_to_see() -> None:
+    class Net(nn.Module):
+        @property
+        def head(self) -> Any:
+            return SimpleNamespace().layer
+
+    class Named(md.Tensor):
+        @property
+        def title(self) -> Any:
+            return SimpleNamespace().text
+
+    with pytest.raises(AttributeError, match=r"'types.SimpleNamespace' object has no attribute 'layer'"):
+        Net().head  # noqa: B018 - what is tested
+    with pytest.raises(AttributeError, match=r"'types.SimpleNamespace' object has no attribute 'text'"):
+        Named(np.ones(1)).title  # noqa: B018 - what is tested
+
+
+def test_a_name_of_ones_own_is_compared_with_ones_own_names() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = nn.Dense(2, 3)
+
+        def forward(self, x: md.Tensor) -> Any:
+            return self.clasifier(x)
+
+    with pytest.raises(MissingNameError, match=r"^Net: Net has no 'clasifier'\. Did you mean 'classifier'\?$"):
+        Net()(md.tensor([[1.0, 2.0]]))
+    assert str(MissingNameError(Net(), "dropout")) == "Net has no 'dropout'"
+    assert str(MissingNameError(Net(), "_hook")) == "Net has no '_hook'"
+
+
+def test_a_habit_inside_a_model_says_in_which_layer() -> None:
+    class Flat(nn.Module):
+        def forward(self, x: md.Tensor) -> Any:
+            return x.view(1, -1)  # type: ignore[attr-defined]
+
+    with pytest.raises(MissingNameError, match=r"^1 \(Flat\): Tensor has no 'view': PyTorch's x.view\(3, 2\) is "):
+        nn.Sequential(nn.ReLU(), Flat())(md.tensor([1.0]))
+
+
+def test_python_adds_no_guess_of_its_own() -> None:
+    with pytest.raises(MissingNameError) as caught:
+        nn.Conv2d  # noqa: B018 - a habit
+    assert caught.value.name == "Conv2d"
+    (line,) = traceback.format_exception_only(caught.value)
+    assert line == f"minidl.errors.MissingNameError: {caught.value}\n"
+
+
+def test_the_error_travels_between_processes() -> None:
+    for error in (
+        MissingNameError(nn, "Linear"),
+        CallError("expected more"),
+        MissingImportError("minidl.nn has no ..."),
+    ):
+        error.locate("2 (Dense)")
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
+
+
+# Calls
+
+
+def test_an_error_inside_a_constructor_is_left_alone() -> None:
+    class Net(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.layer = len(width)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError, match=r"object of type 'int' has no len\(\)") as caught:
+        Net(3)
+    assert not isinstance(caught.value, MinidlError)
+    assert caught.traceback[-1].name == "__init__"
+
+
+def test_a_wrong_call_inside_a_constructor_names_what_was_called() -> None:
+    class Wide(nn.Dense):
+        def __init__(self) -> None:
+            super().__init__(10)  # type: ignore[call-arg]
+
+    with pytest.raises(CallError, match=r"^expected Dense\(inputs, outputs, .*\), got inputs=10, no outputs: "):
+        Wide()
+
+
+def test_layers_and_optimizers_of_ones_own_answer_too() -> None:
+    class Scale(nn.Module):
+        def __init__(self, factor: float, *, shift: float = 0.0) -> None:
+            super().__init__()
+
+        def forward(self, x: md.Tensor, mask: Any = None) -> Any:
+            return x if mask is None else x * mask
+
+    class Sign(optim.Optimizer):
+        def update(self, param: Any, grad: Any, state: Any) -> None: ...
+
+    class Deep(nn.Dense): ...
+
+    x = md.tensor([1.0])
+    assert Scale(2.0, shift=1.0)(x, mask=2.0).item() == 2.0
+    for code, message in {
+        "Scale()": "expected Scale(factor, *, shift=0.0), got no factor",
+        "Scale(1, 2)": "expected Scale(factor, *, shift=0.0), got factor=1, 2: what follows * is given by its name",
+        "Scale(1, shfit=2)": "expected Scale(factor, *, shift=0.0), got factor=1, shfit=2: there is no shfit. Did you "
+        "mean 'shift'?",
+        "Scale(1)(x, mark=2)": "Scale: expected forward(x, mask=None), got x=..., mark=2: there is no mark. Did you "
+        "mean 'mask'?",
+        "Sign([x])": "expected Sign(parameters, lr), got parameters=..., no lr",
+        "Deep(10)": "expected Deep(inputs, outputs, bias=True, initializer='he_normal', rng=None), got inputs=10, "
+        "no outputs: Keras's layers.Dense(b) is nn.Dense(a, b) here",
+    }.items():
+        with pytest.raises(CallError) as caught:
+            eval(code)
+        assert str(caught.value) == message
+
+
+def test_a_wrong_call_shows_nothing_of_how_it_was_found_out() -> None:
+    with pytest.raises(CallError) as caught:
+        nn.Dense(10)  # type: ignore[call-arg]
+    assert [entry.name for entry in caught.traceback] == [
+        "test_a_wrong_call_shows_nothing_of_how_it_was_found_out",
+        "call",
+    ]
+    assert caught.value.__context__ is None
+    with pytest.raises(CallError) as caught:
+        nn.ReLU()(1, 2)
+    assert caught.value.__suppress_context__
+
+
+def test_signatures_are_those_that_were_written() -> None:
+    assert list(inspect.signature(nn.Dense).parameters) == ["inputs", "outputs", "bias", "initializer", "rng"]
+    assert list(inspect.signature(F.softmax).parameters) == ["x", "axis"]
