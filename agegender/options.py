@@ -11,6 +11,7 @@ from minidl.command import UsageError
 
 from . import cli, runs
 from .cli import option
+from .data.files import expanded
 
 EXAMPLES = (
     ("python -m agegender.train", "UTKFace where it is found, else drawn faces"),
@@ -77,6 +78,7 @@ class Options:
         return {name: value for name, value in asdict(self).items() if name in CONFIGURED}
 
 
+PLACES = {"data", "val", "out", "name", "config", "resume"}
 CONFIGURED = {declared.name for declared in fields(Options)} - {
     "resume", "config", "out", "name", "json", "quiet", "profile", "dry_run", "list",
 }  # fmt: skip
@@ -97,9 +99,7 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[st
 
     Raises :class:`UsageError` for options that make no sense, or that a resumed run can't change.
     """
-    for name in ("data", "val", "out", "name", "config", "resume"):  # "" where a shell variable is not set
-        if given.get(name) == "":
-            raise UsageError(f"--{name} is empty: name something, or leave it out")
+    given = {name: _place(name, value) if name in PLACES else value for name, value in given.items()}
     run: runs.Run | None = None
     remarks: list[str] = []
     if "resume" in given:
@@ -111,6 +111,13 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[st
     options = Options(**{**config, **given})
     _check(options)
     return options, run, remarks
+
+
+def _place(name: str, given: str | None) -> str | None:
+    """A path as it was given; a ``~`` that the shell has left, in quotes, becomes the user's folder."""
+    if given == "":  # where a shell variable is not set
+        raise UsageError(f"--{name} is empty: name something, or leave it out")
+    return str(expanded(given)) if given is not None and given.startswith("~") else given
 
 
 def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[str]]:

@@ -12,7 +12,7 @@ from pictures import files, write_folder
 
 import minidl as md
 from agegender import tasks, train
-from agegender.data import utkface as utkface_module
+from agegender.data import places
 from minidl.command import run as carry_out
 from minidl.viz import Picture
 
@@ -26,7 +26,7 @@ def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("UTKFACE", raising=False)
-    monkeypatch.setattr(utkface_module, "KAGGLE_INPUT", tmp_path / "no-kaggle")
+    monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "no-kaggle")
     monkeypatch.chdir(tmp_path)
 
 

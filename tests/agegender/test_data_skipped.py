@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pictures import files, isolate, name, write_folder
 
-from agegender import cli, data, train
+from agegender import data, train
 from agegender.data import DataError, TooManySkipped, inspect
+from minidl.command import run as carry_out
 
 BAD = {name(600 + number): b"no picture" for number in range(7)} | {name(650): b""}
 
@@ -70,7 +71,7 @@ def test_a_list_that_cannot_be_written_does_not_hide_the_error(faces: Path, tmp_
 
 def ended(command: Callable[[list[str]], int], arguments: list[str]) -> object:
     with pytest.raises(SystemExit) as end:
-        cli.run(partial(command, arguments))
+        carry_out(partial(command, arguments))
     return end.value.code
 
 
