@@ -44,7 +44,7 @@ def complaint(words: list[str], config: pytest.Config) -> str:
             return f"there is no folder for {words[end + 1]}"
         words = words[:end]
     match words:
-        case ["python", "-m", "venv", ".venv"] | [".", ".venv/bin/activate"] | ["pip", "wheel", "--no-deps", "."]:
+        case [".", ".venv/bin/activate"] | ["pip", "wheel", "--no-deps", "."]:
             return ""
         case ["pip" | "%pip", "install", *wanted]:
             return "".join(f"nothing to install by '{one}'; " for one in wanted if not installable(one))
@@ -53,7 +53,7 @@ def complaint(words: list[str], config: pytest.Config) -> str:
         case ["python", "-m", "pytest", *arguments]:
             return pytest_complaint(arguments, config)
         case ["python", "-m", module, *_]:
-            return program_complaint(module, words)
+            return "" if module in sys.stdlib_module_names else program_complaint(module, words)
         case ["python", script, *_]:
             return lost([script]) or usage_complaint(ROOT / script, words)
     return f"no test knows the command '{words[0]}'"

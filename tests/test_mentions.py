@@ -41,6 +41,8 @@ WRITTEN = {
     "plots/": "a part of a run",
 }
 """Files that the checkout does not have, as a command writes them."""
+OF_OTHERS = {"--minidl-checks": "pytest has it from minidl.testing.pytest_plugin", "--zstd": "tar"}
+"""Options of programs that are not ours."""
 NO_NAMES = {"minidl.sha256": "an entry in the metadata of a safetensors file", "optim.py": "a file"}
 """What looks like a name in a module, and is none."""
 
@@ -51,7 +53,7 @@ def said(pattern: str, where: list[tuple[str, str]] = SAID) -> Iterator[tuple[st
 
 
 def test_options_exist() -> None:
-    there = options() | {*ELSEWHERE} | {"--minidl-checks"}  # the last is for pytest
+    there = options() | {*ELSEWHERE, *OF_OTHERS}
     without_pip = [(place, re.sub(r"pip \w+[^\n]*", "", text)) for place, text in SAID]
     options_said = said(r"(?<![\w-])--[a-z][\w-]*", without_pip)
     assert [(place, option) for place, option in options_said if option not in there] == []
