@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from . import random
 from .errors import DtypeError, MinidlError, ShapeError
+from .habits import explained
 from .operators import unpacked
 from .random import Generator
 from .tensor import Tensor, tensor
 
 
+@explained
 def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """Zeros in a shape.
 
@@ -27,6 +29,7 @@ def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, bac
     return tensor(np.zeros(_checked(shape), dtype), requires_grad=requires_grad, backend=backend)
 
 
+@explained
 def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """Ones in a shape.
 
@@ -36,6 +39,7 @@ def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, back
     return tensor(np.ones(_checked(shape), dtype), requires_grad=requires_grad, backend=backend)
 
 
+@explained
 def randn(
     *shape: Any,
     rng: Generator | None = None,
@@ -60,6 +64,7 @@ def randn(
     return tensor(drawn, requires_grad=requires_grad, backend=backend)
 
 
+@explained
 def arange(
     start: float,
     stop: float | None = None,
@@ -89,6 +94,7 @@ def arange(
     return tensor(numbers, dtype, requires_grad, backend)
 
 
+@explained
 def from_numpy(array: NDArray[Any], *, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A NumPy array as a tensor of its dtype.
 

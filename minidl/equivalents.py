@@ -33,6 +33,7 @@ layers.GlobalMaxPooling2D() | nn.AdaptiveMaxPool2d(1) | images.max(axis=(1, 2))
 layers.Flatten() | nn.Flatten() | nn.Flatten()
 layers.Reshape((7, 7, 1)) | nn.Unflatten(1, (7, 7, 1)) | images.reshape(-1, 7, 7, 1)
 layers.Activation("relu") | nn.ReLU() | nn.ReLU()
+layers.Softmax() | nn.Softmax(dim=-1) | nn.Softmax() # losses take the logits before it
 layers.Activation("gelu") | nn.GELU() | # left out: write a module of your own
 layers.Dropout(0.5) | nn.Dropout(0.5) | nn.Dropout(0.5)
 layers.SpatialDropout2D(0.5) | nn.Dropout2d(0.5) | nn.Dropout(0.5) # it drops elements, not channels
@@ -114,6 +115,11 @@ tf.Variable([1.0, 2.0]) | torch.Tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
 tf.convert_to_tensor(array) | torch.as_tensor(array) | md.tensor(array)
 | torch.FloatTensor([1.0]) | md.tensor([1.0])
 | torch.LongTensor([3]) | np.array([3])
+tf.zeros((2, 3)) | torch.zeros(2, 3) | md.zeros(2, 3)
+tf.ones((2, 3)) | torch.ones(2, 3) | md.ones(2, 3)
+tf.random.normal((2, 3)) | torch.randn(2, 3) | md.randn(2, 3)
+tf.range(5) | torch.arange(5) | md.arange(5)
+| torch.from_numpy(array) | md.from_numpy(array)
 tf.float32 | torch.float32 | np.float32
 tf.int64 | torch.long | np.int64
 tf.cast(x, tf.float32) | x.float() | x.astype(np.float32)
@@ -135,6 +141,7 @@ tf.split(x, 2) | x.chunk(2) | x[:1], x[1:]
 tf.reduce_sum(x, 1) | x.sum(dim=1) | x.sum(axis=1)
 tf.reduce_mean(x) | x.mean() | x.mean()
 tf.reduce_max(x, 1) | x.max(dim=1).values | x.max(axis=1)
+tf.argmax(x, 1) | x.argmax(dim=1) | x.argmax(axis=1)
 tf.math.reduce_std(x) | x.std() | x.var().sqrt() # with ddof 0
 tf.norm(x) | x.norm() | (x**2).sum().sqrt()
 tf.matmul(x, w) | torch.matmul(x, w) | x @ w
@@ -144,6 +151,7 @@ tf.clip_by_value(x, 0, 1) | x.clamp(0, 1) | x.clip(0, 1)
 tf.equal(x, y) | x.eq(y) | x == y
 | x.masked_fill(mask, 0) | F.where(mask, 0, x)
 tf.one_hot(labels, 10) | F.one_hot(labels, 10) | np.eye(10)[labels] # losses take the labels themselves
+tf.identity(x) | x.clone() | x.clone()
 x.assign(y) | x.copy_(y) | x.data[...] = y.data
 x.assign_add(y) | x.add_(y) | x.data += y.data
 | x.zero_() | x.data[...] = 0
@@ -169,6 +177,8 @@ initializers.GlorotUniform() | init.xavier_uniform_(w) | init.glorot_uniform
 ## Training
 optimizers.SGD(0.1) | optim.SGD(model.parameters(), 0.1) | optim.SGD(model.parameters(), 0.1)
 optimizers.Adam(1e-3) | optim.Adam(model.parameters(), 1e-3) | optim.Adam(model.parameters(), 1e-3)
+optimizers.RMSprop(1e-3) | optim.RMSprop(model.parameters(), 1e-3) | optim.RMSprop(model.parameters(), 1e-3)
+optimizers.Adagrad(1e-2) | optim.Adagrad(model.parameters(), 1e-2) | optim.Adagrad(model.parameters(), 1e-2)
 optimizers.Nadam(1e-3) | optim.NAdam(model.parameters(), 1e-3) | # left out: write an optimizer of your own
 optimizer.learning_rate | optimizer.param_groups[0]["lr"] | optimizer.lr
 optimizer.apply_gradients(pairs) | optimizer.step() | optimizer.step()

@@ -138,6 +138,7 @@ class Operators:
         """The variance over one axis, several, or all (None), with ddof 0."""
         return ops.Var.apply(self, axis=axis, keepdims=keepdims)
 
+    @explained
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
         """Where the maximum is along an axis, or in the flattened tensor (None), as whole numbers without a gradient.
 
@@ -150,6 +151,7 @@ class Operators:
         """
         return ops.ArgMax.apply(self, axis=axis, keepdims=keepdims)
 
+    @explained
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
         """Where the minimum is, as :meth:`argmax` says of the maximum."""
         return ops.ArgMin.apply(self, axis=axis, keepdims=keepdims)

@@ -121,6 +121,23 @@ HABITS = {
     "md.data.DataLoader(dataset, num_workers=4)": "prefetch=4",
     "md.data.DataLoader(dataset, 32, True)": "what follows * is given by its name",
     "md.save(model.state_dict(), 'weights.pt')": "the path comes first",
+    # what is small, and simply there
+    "x.argmax(1)": WORKS,
+    "x.argmax(dim=1)": "axis=1",
+    "x.argmin(1)": WORKS,
+    "x.clone()": WORKS,
+    "x.copy()": WORKS,
+    "md.zeros((2, 3))": WORKS,
+    "md.ones(2, 3)": WORKS,
+    "md.ones(2, 3, device='cuda')": 'backend="cupy"',
+    "md.randn(2, 3)": WORKS,
+    "md.arange(5)": WORKS,
+    "md.from_numpy(array)": WORKS,
+    "nn.Softmax()": WORKS,
+    "nn.Softmax(dim=1)": "axis=1",
+    "optim.RMSprop(model.parameters())": WORKS,
+    "optim.Adagrad(model.parameters())": WORKS,
+    "trainer.fit(loader, steps=3)": WORKS,
     # Keras's
     "md.layers.Dense(10)": "keras.layers is md.nn here",
     "nn.Dense(10)": "got inputs=10, no outputs: Keras's layers.Dense(b) is nn.Dense(a, b) here",
@@ -170,27 +187,6 @@ HABITS = {
     "from minidl.data import TensorDataset": "md.data.ArrayDataset(images, labels)",
 }
 """What is typed, and what must be in the answer; nothing where it works."""
-
-SMALL = """
-x.argmax(1)
-x.argmin(1)
-x.clone()
-x.copy()
-md.zeros((2, 3))
-md.ones((2, 3))
-md.randn(2, 3)
-md.arange(5)
-md.from_numpy(array)
-nn.Softmax()
-optim.RMSprop(model.parameters())
-optim.Adagrad(model.parameters())
-trainer.fit(loader, steps=3)
-"""
-"""What is simply there."""
-
-if hasattr(md, "zeros"):
-    HABITS |= dict.fromkeys(SMALL.split("\n")[1:-1], WORKS)
-
 
 WORLD = """
 import numpy as np, minidl as md
