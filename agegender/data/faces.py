@@ -38,7 +38,7 @@ class Record(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Faces(Dataset):
     """A data set of faces, sorted by name.
 
@@ -100,6 +100,9 @@ class Faces(Dataset):
             kind=kind,
             skipped=list(skipped),
         )
+
+    def __repr__(self) -> str:
+        return f"Faces({len(self):,} from {self.source!r})"
 
     def __len__(self) -> int:
         return len(self.images)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Split:
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
-    names: Sequence[str]
+    names: Sequence[str] = field(repr=False)
 
     def save(self, path: str | Path) -> None:
         """Write a CSV file with a row for each face: its name, and "train" or "validation"."""

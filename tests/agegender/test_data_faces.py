@@ -19,6 +19,11 @@ def three() -> Faces:
     return Faces.from_records(images, records, source="test", skipped=[("a,b.jpg", "empty file")])
 
 
+def test_what_is_shown_of_faces_and_of_a_split_is_short(three: Faces) -> None:
+    assert repr(three) == "Faces(3 from 'test')"
+    assert "jpg" not in repr(data.split(three))
+
+
 def test_item(three: Faces) -> None:
     image, target = three[2]
     assert image.shape == (128, 128, 1)
