@@ -21,6 +21,7 @@ EXAMPLES = (
 ELSEWHERE = {
     "--learning-rate": "--lr",
     "--num-epochs": "--epochs",
+    "--bs": "--batch-size",
     "--gpu": "--device cupy",
     "--cuda": "--device cupy",
     "--cpu": "--device numpy",

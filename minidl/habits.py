@@ -120,6 +120,20 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def explain_calls_in(module: str) -> None:
+    """Let all functions that are defined in a module say how they are called, see :func:`explained`.
+
+    >>> from minidl.nn import functional
+    >>> functional.relu(inplace=True)
+    Traceback (most recent call last):
+    minidl.errors.CallError: expected relu(x), got inplace=True, no x: PyTorch's inplace=True is not needed: ...
+    """
+    names = vars(sys.modules[module])
+    for name, value in list(names.items()):
+        if isinstance(value, FunctionType) and value.__module__ == module and not name.startswith("_"):
+            names[name] = explained(value)
+
+
 class Count(int):
     """A number that PyTorch has as a method: the number of elements of a tensor.
 

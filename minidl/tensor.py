@@ -117,6 +117,7 @@ class Tensor(Operators):
 
     # The graph
 
+    @explained
     def backward(self, grad: Any = None) -> None:
         """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor.
 
@@ -219,8 +220,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
     """
-    if isinstance(data, Tensor):
-        data = data.data
+    data = data.data if isinstance(data, Tensor) else data
     array = _numbers_in(data)
     if array is not data and dtype is None and array.dtype == np.float64:
         array = array.astype(np.float32)

@@ -57,6 +57,10 @@ HABITS = {
     "F.max_pool2d(images, kernel_size=2)": "size=2",
     "F.softmax(x, dim=1)": "axis=1",
     "F.dropout(x, p=0.5)": "rate=0.5",
+    "F.relu(x, inplace=True)": "not needed: nothing is changed in place",
+    "F.mse_loss(x, x, reduction='sum')": "losses are means",
+    "F.cross_entropy": "F.softmax_cross_entropy",
+    "F.mse_loss(x.detach(), x).backward(retain_graph=True)": "add losses up and call backward() once",
     "F.one_hot(labels, 10)": "np.eye(10)[labels]",
     # its tensors
     "x.view(6)": "x.reshape(3, 2)",

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import ops, random
 from ..errors import DtypeError, MinidlError
-from ..habits import explained
+from ..habits import explain_calls_in
 from ..kernels.window import Padding, Pair
 from ..random import Generator
 from ..tensor import Tensor, tensor
@@ -128,7 +128,6 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 # Shape
 
 
-@explained
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     """Tensors one after another along an axis.
 
@@ -140,7 +139,6 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     return ops.Concatenate.apply(*xs, axis=axis)
 
 
-@explained
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     """Tensors of one shape side by side along a new axis.
 
@@ -215,7 +213,6 @@ def conv2d(x: Tensor, w: Any, b: Any = None, stride: Pair = 1, padding: Padding 
     return ops.Conv2D.apply(*inputs, stride=stride, padding=padding, algorithm=algorithm)
 
 
-@explained
 def max_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> Tensor:
     """The maximum under each window of images (N, H, W, C); the stride is the window's size unless given.
 
@@ -228,7 +225,6 @@ def max_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Paddi
     return ops.MaxPool2D.apply(x, size=size, stride=stride, padding=padding)
 
 
-@explained
 def avg_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> Tensor:
     """The mean under each window of images (N, H, W, C), of the pixels that are not padding.
 
@@ -241,7 +237,6 @@ def avg_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Paddi
     return ops.AvgPool2D.apply(x, size=size, stride=stride, padding=padding)
 
 
-@explained
 def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator | None = None) -> Tensor:
     """x with each element set to 0 with probability ``rate``, the others scaled up; x itself when not training.
 
@@ -285,7 +280,6 @@ def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:
 # Classes and losses
 
 
-@explained
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """e^x / sum of e^x along an axis.
 
@@ -295,7 +289,6 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return ops.Softmax.apply(x, axis=axis)
 
 
-@explained
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """The logarithm of the softmax, exact where the softmax would be 0.
 
@@ -395,3 +388,6 @@ def require_floats(x: Any) -> None:
         raise DtypeError(
             f"expected floats of about 1, got {x.dtype}: bring pixels to 0 ... 1 with x.astype(np.float32) / 255"
         )
+
+
+explain_calls_in(__name__)
