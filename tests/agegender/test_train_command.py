@@ -2,10 +2,10 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,28 +76,20 @@ def test_the_same_command_gives_the_same_weights_and_another_seed_others(command
     assert weights(runs[0]["run"]) != weights(runs[2]["run"])
 
 
-def test_a_config_repeats_its_run(command: Command, utkface: Path) -> None:
-    command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--seed", 5, "--optimizer", "sgd", "--name", "a")
+def test_a_config_repeats_its_run(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--seed", 5, "--optimizer", "sgd", "--name", "a")
     command("--config", "runs/a/config.json", "--name", "b")
     assert weights("runs/a") == weights("runs/b")
     assert Path("runs/a/config.json").read_bytes() == Path("runs/b/config.json").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "model"), [(signal.SIGINT, "documented"), (signal.SIGTERM, "small")])
 def test_a_stopped_run_resumes_as_if_nothing_had_been(
-    command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    command: Command, small: tuple[object, ...], stop_at: Callable[..., None], number: signal.Signals, model: str
 ) -> None:
-    options = ("--data", utkface, "--epochs", 3, "--batch-size", 8)
+    options = (*small, "--model", model, "--epochs", 3, "--batch-size", 8)
     command(*options, "--name", "whole")
-    calls = []
-
-    def loss(outputs: Any, targets: Any, original: Any = tasks.loss) -> Any:
-        calls.append(1)
-        if len(calls) == 6:  # in the second epoch: one has three steps and one batch of validation
-            os.kill(os.getpid(), number)
-        return original(outputs, targets)
-
-    monkeypatch.setattr(tasks, "loss", loss)
+    stop_at(6, number)  # in the second epoch: one has three steps and one batch of validation
     done = command(*options, "--name", "stopped")
     assert done.code == 130
     assert f"python -m agegender.train --resume {Path('runs/stopped')}" in done.out
@@ -109,16 +101,17 @@ def test_a_stopped_run_resumes_as_if_nothing_had_been(
     assert done.summary["epochs"] == 3
 
 
-def test_a_finished_run_can_get_more_epochs(command: Command, utkface: Path) -> None:
-    options = ("--data", utkface, "--batch-size", 8)
-    command(*options, "--epochs", 3, "--name", "three")
-    command(*options, "--epochs", 2, "--name", "two")
+def test_a_finished_run_can_get_more_epochs(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--epochs", 3, "--name", "three")
+    command(*small, "--epochs", 2, "--name", "two")
     assert command("--resume", "--epochs", 3).code == 0
     assert weights("runs/two") == weights("runs/three")
 
 
-def test_resuming_refuses_other_options_and_other_data(command: Command, utkface: Path, tmp_path: Path) -> None:
-    command("--data", utkface, "--epochs", 1, "--batch-size", 8, "--name", "a")
+def test_resuming_refuses_other_options_and_other_data(
+    command: Command, small: tuple[object, ...], utkface: Path, tmp_path: Path
+) -> None:
+    command(*small, "--epochs", 1, "--name", "a")
     done = command("--resume", "a", "--lr", 0.1, "--seed", 3)
     assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out lr, seed\n")
     done = command("--resume", "a", "--epochs", 2, "--val", utkface)
@@ -131,9 +124,9 @@ def test_resuming_refuses_other_options_and_other_data(command: Command, utkface
     assert "is not the data set that" in done.err
 
 
-def test_a_validation_set_of_its_own(command: Command, utkface: Path, tmp_path: Path) -> None:
+def test_a_validation_set_of_its_own(command: Command, small: tuple[object, ...], tmp_path: Path) -> None:
     other = write_tar(tmp_path / "other.tar.gz", files(11) | {"notes.txt": b""})
-    done = command("--data", utkface, "--val", other, "--epochs", 1, "--json")
+    done = command(*small, "--val", other, "--epochs", 1, "--json")
     assert (done.summary["train_images"], done.summary["val_images"]) == (30, 11)
     run = Path(done.summary["run"])
     known = json.loads((run / "env.json").read_text())["data"]
@@ -148,10 +141,10 @@ def test_a_validation_set_of_its_own(command: Command, utkface: Path, tmp_path: 
 
 
 def test_a_run_goes_on_in_another_folder_and_with_data_that_were_moved(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, small: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_folder(tmp_path / "faces", files(12))
-    command("--data", "faces", "--epochs", 1, "--name", "a")
+    command(*small, "--data", "faces", "--epochs", 1, "--name", "a")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert command("--resume", "../runs/a", "--epochs", 2).code == 0
@@ -259,10 +252,10 @@ def test_a_device_that_cannot_be_used_is_explained(command: Command, monkeypatch
     md.backends.get.cache_clear()
 
 
-def test_the_name_of_an_earlier_run_is_not_taken_twice(command: Command, utkface: Path) -> None:
-    command("--data", utkface, "--epochs", 1, "--name", "a")
+def test_the_name_of_an_earlier_run_is_not_taken_twice(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--epochs", 1, "--name", "a")
     before = weights("runs/a")
-    done = command("--data", utkface, "--epochs", 1, "--seed", 1, "--name", "a")
+    done = command(*small, "--epochs", 1, "--seed", 1, "--name", "a")
     assert done.code == 2
     assert "the run runs/a exists already" in done.err
     assert weights("runs/a") == before
