@@ -25,7 +25,7 @@ from ..errors import DataError, cause
 from .faces import IMAGE_SIZE, Faces, Images, Kind, Record
 from .files import expanded
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
 _RECORD_BYTES = 200
 _SIZE = f"{_ROW_BYTES / 1000:.0f} kB each"

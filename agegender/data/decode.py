@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from minidl.threads import get_num_threads
@@ -29,15 +30,21 @@ CHUNK_BYTES = 4_000_000
 # start a program (EPS). AVIF is missing in some of Pillow's builds.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "AVIF")
 _UNREAD_MODES = {"F": "pixels are floating-point numbers", "LAB": "colours are in CIELAB"}
+_UNREAD_TIFF = "a damaged TIFF, or a kind of it that is not read: save it with 8 bits"
+_NEGATIVE = "pixels may be negative: save it with 8 bits, unsigned"
 _UNREAD_FORMATS = (  # where a file has which bytes, and what it is then
     (4, b"ftypavif", "AVIF that is damaged, or that this Pillow cannot read"),
+    (8, b"WEBP", "WebP that is damaged, or that this Pillow cannot read"),
     (4, b"ftypheic", "HEIC, which is not read: save it as JPEG"),
     (4, b"ftypmif1", "HEIC, which is not read: save it as JPEG"),
-    (0, b"II*\0", "a damaged TIFF, or a kind of it that is not read: save it with 8 bits"),
-    (0, b"MM\0*", "a damaged TIFF, or a kind of it that is not read: save it with 8 bits"),
+    (0, b"II*\0", _UNREAD_TIFF),
+    (0, b"MM\0*", _UNREAD_TIFF),
     (0, b"version https://git-lfs", "a pointer of Git LFS instead of a picture: git lfs pull"),
 )
 _TIFF_BITS, _TIFF_PHOTOMETRY, _TIFF_SAMPLES = 258, 262, 339  # tags; in the second 0 is white, in the third 2 signed
+_BRIGHT = 99
+"""The percentile that tells whether pixels fill their range. It is below half of it in 1 of 100 faces of UTKFace, and a
+few hot pixels do not reach it."""
 
 
 class Decoded(NamedTuple):
@@ -68,8 +75,14 @@ def grey(encoded: bytes) -> Images:
 
     Reads JPEG, PNG, BMP, TIFF, WebP, GIF and, where Pillow does, AVIF; the first frame of several. Rotates as EXIF
     says. What is transparent becomes white. Grey is the luma of ITU-R BT.601. A picture that isn't square is squeezed
-    into a square. Pixels of more than 8 bits are scaled from the depth that holds the brightest one: 8, 12, 16, 24 or
-    32 bits, for many programs write 0 to 255 into 16.
+    into a square.
+
+    Pixels of more than 8 bits are scaled to 8 only where their brightness is plain, and refused elsewhere, as 12 bits
+    of a camera in a file of 16 look like a dark picture. It is plain if no level is above 255, which many programs
+    write into 16 or 32 bits of grey, or if one pixel of a hundred lies in the upper half of the 16 bits (of the 32, if
+    16 do not hold the brightest; of 15 or 31, if they are signed). No level may be negative. Of 16 bits a colour,
+    Pillow reads the upper 8, which must be filled in the same way. An alpha channel of zeros is ignored in BMP, where
+    programs leave it empty.
 
     >>> file = io.BytesIO()
     >>> Image.radial_gradient("L").resize((200, 300)).save(file, "PNG")
@@ -80,7 +93,7 @@ def grey(encoded: bytes) -> Images:
     if not encoded:
         raise Unusable("empty file")
     try:
-        with Image.open(io.BytesIO(encoded), formats=_formats()) as picture:
+        with Image.open(io.BytesIO(encoded), formats=formats()) as picture:
             _check(picture)
             pixels = _shrink(picture)
     except (Unusable, MemoryError):  # the latter says nothing of the picture
@@ -97,7 +110,12 @@ def grey(encoded: bytes) -> Images:
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def formats() -> tuple[str, ...]:
+    """The formats that are read, by Pillow's names; some depend on how it was built.
+
+    >>> "JPEG" in formats()
+    True
+    """
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -107,8 +125,17 @@ def _check(picture: Image.Image) -> None:
         raise Unusable(f"{_UNREAD_MODES[picture.mode]}: save it with 8 bits, in RGB or grey")
     if picture.width * picture.height > MAX_PIXELS:
         raise _too_large()
+    tags = _tags(picture)
+    if picture.mode == "L" and tags.get(_TIFF_SAMPLES, (1,))[0] == 2:
+        raise Unusable(_NEGATIVE)
+    if tags.get(_TIFF_BITS, (1,))[0] > 8 and picture.mode[0] != "I" and not _has_sixteen_bits(picture):
+        raise Unusable(_UNREAD_TIFF)  # planes of 16 bits, which Pillow takes for 8
     if min(picture.size) < MIN_SIDE:
         raise Unusable(f"smaller than {MIN_SIDE} x {MIN_SIDE} pixels")
+
+
+def _tags(picture: Image.Image) -> Any:
+    return getattr(picture, "tag_v2", {})
 
 
 def _too_large() -> Unusable:
@@ -123,32 +150,76 @@ def _unidentified(encoded: bytes) -> str:
 def _shrink(picture: Image.Image) -> Images:
     # A JPEG need not be decoded to colours, nor to its full size where at least twice ours remains.
     picture.draft("L", (2 * IMAGE_SIZE, 2 * IMAGE_SIZE))
-    ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode.startswith("I"):
+    sixteen = _has_sixteen_bits(picture)  # which is forgotten in loading
+    picture.load()
+    _turn(picture)
+    if picture.mode[0] == "I":
         picture = _eight_bits(picture)
-    elif picture.has_transparency_data:
-        colours = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+    elif picture.has_transparency_data or sixteen:
+        picture = _on_white(picture, sixteen)
     small = picture.convert("L").resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
     return np.asarray(small)
+
+
+def _turn(picture: Image.Image) -> None:
+    """Rotate as EXIF says, if that can be read."""
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # of many kinds, as Pillow's decoders raise them
+        return
+
+
+def _has_sixteen_bits(picture: Image.Image) -> bool:
+    return picture.format in ("PNG", "TIFF") and ";16" in str(getattr(picture, "tile", ""))
+
+
+def _on_white(picture: Image.Image, sixteen: bool) -> Image.Image:
+    """Colours, with or without transparency, on white; of 16 bits only the upper 8 are left."""
+    colours = picture.convert("RGBA")
+    visible = np.asarray(colours.getchannel("A")) > 0
+    if not visible.any():
+        if picture.format != "BMP":
+            raise _transparent()
+        colours.putalpha(255)
+    elif sixteen:
+        stored = np.asarray(picture if picture.mode == "CMYK" else colours)
+        _require_filled(stored[visible, :3].max(axis=1), 8, stored=16)
+    return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """Grey levels of up to 32 bits, which convert() would clip, as 8 bits."""
     levels = np.asarray(picture)
-    tags: Any = getattr(picture, "tag_v2", {})
-    full = 16
+    tags = _tags(picture)
+    signed = tags.get(_TIFF_SAMPLES, (1,))[0] == 2
+    if signed and levels.min() < 0:
+        raise Unusable(_NEGATIVE)
     if levels.dtype == np.int32:  # as which Pillow gives unsigned ones, too
-        signed = tags.get(_TIFF_SAMPLES, (1,))[0] == 2
-        levels = levels.clip(0) if signed else levels.view(np.uint32)
-        full = tags.get(_TIFF_BITS, (32,))[0] - signed
-    depth = next((bits for bits in (8, 12, 16, 24) if bits < full and int(levels.max()) < 1 << bits), full)
+        levels = levels.view(np.uint32)
+    full = tags.get(_TIFF_BITS, (16,))[0] - signed
+    hidden = levels == picture.info.get("transparency", -1)
+    if hidden.all():
+        raise _transparent()
+    visible = levels[~hidden]
+    depth = next(bits for bits in (8, 16, full) if bits <= full and int(visible.max()) < 1 << bits)
+    if depth > 8:
+        _require_filled(visible, depth, stored=depth)
     pixels = (levels >> (depth - 8)).astype(np.uint8)
     if tags.get(_TIFF_PHOTOMETRY) == 0:
         pixels = 255 - pixels
-    if "transparency" in picture.info:
-        pixels[levels == picture.info["transparency"]] = 255
+    pixels[hidden] = 255
     return Image.fromarray(pixels)
+
+
+def _require_filled(levels: NDArray[Any], depth: int, stored: int) -> None:
+    if np.percentile(levels, _BRIGHT) < 1 << (depth - 1):
+        raise Unusable(f"most of its {stored} bits are unused, so its brightness is unclear: save it with 8 bits")
+
+
+def _transparent() -> Unusable:
+    return Unusable("transparent everywhere: save it without an alpha channel")
 
 
 def decode_all(stream: Iterable[_Encoded]) -> Iterator[tuple[int, Decoded]]:
@@ -159,7 +230,7 @@ def decode_all(stream: Iterable[_Encoded]) -> Iterator[tuple[int, Decoded]]:
     >>> [(number, str(decoded.pixels)) for number, decoded in decode_all([(7, b"no picture")])]
     [(7, 'not a picture')]
     """
-    _formats()  # loads them now, rather than while reading a stranger's file
+    formats()  # loads them now, rather than while reading a stranger's file
     workers = min(get_num_threads(), 8)
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         warnings.simplefilter("ignore")  # Pillow's remarks about odd pictures; those that fail have their reason

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 from ..errors import Unreadable, Unusable, cause
 from . import sources
@@ -16,6 +17,7 @@ from .names import is_picture
 from .sources import UNIX_KINDS, Entry, Source, problem
 
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_State: TypeAlias = tuple[int, ...]
 _FOLDER = problem("folder", 0)
 
 
@@ -26,7 +28,11 @@ class Folder(Source):
     """
 
     def identity(self) -> str:
-        """The hash of all names, sizes and times of change, those of what links lead to."""
+        """The hash of all names, sizes, times of change and places on the disk, those of what links lead to.
+
+        The folder may be renamed. A copy of it is another one: equal sizes and times of change say little of files
+        without compression, and where the times were set on purpose.
+        """
         return hashlib.blake2b(repr(self._scan).encode(), digest_size=16).hexdigest()
 
     def entries(self) -> Iterator[Entry]:
@@ -40,8 +46,8 @@ class Folder(Source):
                 yield entry, Unreadable(f"unreadable: {cause(error)}")
 
     @cached_property
-    def _scan(self) -> list[tuple[Entry, int]]:
-        found: list[tuple[Entry, int]] = []
+    def _scan(self) -> list[tuple[Entry, _State]]:
+        found: list[tuple[Entry, _State]] = []
         folders = deque([""])
         seen = _ancestors(self.path)  # a link to one of these would come back to this folder
         while folders and len(found) <= sources.MAX_FILES:
@@ -49,21 +55,21 @@ class Folder(Source):
             try:
                 place = _place(self.path / folder)
                 if place in seen:
-                    found.append((Entry(folder, 0, "link to a folder above it, or to one that is read elsewhere"), 0))
+                    found.append((Entry(folder, 0, "link to a folder above it, or to one that is read elsewhere"), ()))
                     continue
                 seen.add(place)
                 with os.scandir(self.path / folder) as items:
                     for item in sorted(items, key=lambda item: item.name):
                         path = f"{folder}/{item.name}".lstrip("/")
-                        entry, changed = _entry(path, item)
+                        entry, state = _entry(path, item)
                         if entry.problem != _FOLDER or is_picture(path):
-                            found.append((entry, changed))
+                            found.append((entry, state))
                         elif item.is_symlink():
                             folders.append(path)  # after all that is reached without links
                         else:
                             folders.appendleft(path)
             except OSError as error:
-                found.append((Entry(folder, 0, f"unreadable folder: {cause(error)}"), 0))
+                found.append((Entry(folder, 0, f"unreadable folder: {cause(error)}"), ()))
         return sorted(found)
 
 
@@ -80,12 +86,14 @@ def _ancestors(folder: Path) -> set[tuple[int, int]]:
     return found
 
 
-def _entry(path: str, item: os.DirEntry[str]) -> tuple[Entry, int]:
-    """What a file or a link leads to, and its time of change; a failure is a part of it, and so of the identity."""
+def _entry(path: str, item: os.DirEntry[str]) -> tuple[Entry, _State]:
+    """What a file or a link leads to, and its state; a failure is a part of it, and so of the identity."""
     try:
         status = item.stat()
     except OSError as error:
         broken = item.is_symlink() and error.errno in _NOWHERE
-        return Entry(path, 0, "broken link" if broken else f"unreadable: {cause(error)}"), 0
+        return Entry(path, 0, "broken link" if broken else f"unreadable: {cause(error)}"), ()
     kind = UNIX_KINDS.get(stat.S_IFMT(status.st_mode), "")
-    return Entry(path, status.st_size, problem(kind, status.st_size)), status.st_mtime_ns
+    # Anyone can set the time of change of the content; that of the inode tells when this or a name was changed.
+    state = status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+    return Entry(path, status.st_size, problem(kind, status.st_size)), state

@@ -16,7 +16,7 @@ from ..errors import DataError, TooManySkipped, Unreadable, Unusable, cause
 from . import sources
 from .archives import Archive, is_archive
 from .cache import ImageFile, cached, write_records
-from .decode import decode_all, digest
+from .decode import decode_all, digest, formats
 from .faces import Faces, Record, write_skipped
 from .kinds import open_source
 from .names import Label, is_picture, parse_name
@@ -59,7 +59,8 @@ def read(
     def build(folder: Path) -> bool:
         return _build(source, folder, progress)
 
-    faces = cached(source.identity(), build, source=str(path), kind="utkface", cache=cache)
+    identity = f"{source.identity()}|{','.join(formats())}"  # another Pillow may read what this one leaves out
+    faces = cached(identity, build, source=str(path), kind="utkface", cache=cache)
     _check_share(faces, max_skipped)
     return faces
 

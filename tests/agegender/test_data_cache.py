@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import files, write_folder, write_tar
+from pictures import encode, files, picture, write_folder, write_tar
 
 import agegender
 from agegender import data
@@ -109,13 +109,25 @@ def test_a_changed_folder_is_read_again(tmp_path: Path, decoded: list[int]) -> N
 
 
 def test_a_folder_is_known_wherever_it_lies_and_however_it_was_filled(tmp_path: Path, decoded: list[int]) -> None:
-    content = files(30, "")
-    for name, names in [("one", sorted(content)), ("two", sorted(content, reverse=True))]:
-        folder = write_folder(tmp_path / name, {each: content[each] for each in names})
-        for path in folder.iterdir():
-            os.utime(path, (1e9, 1e9))
+    one = write_folder(tmp_path / "one", files(30, ""))
+    (tmp_path / "two").mkdir()
+    for path in sorted(one.iterdir(), reverse=True):
+        (tmp_path / "two" / path.name).hardlink_to(path)
+    for folder in (one, tmp_path / "two"):
         data.open(folder)
+    data.open(one.rename(tmp_path / "three"))
     assert len(decoded) == 30
+
+
+def test_what_this_pillow_cannot_read_another_one_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = files(12, "") | {"1_0_0.webp": encode(picture(99), "WEBP")}
+    path = write_tar(tmp_path / "faces.tar", content)
+    able = decode.formats()
+    with monkeypatch.context() as patch:
+        for module in (decode, utkface):
+            patch.setattr(module, "formats", lambda: tuple(format for format in able if format != "WEBP"))
+        assert data.open(path).skipped == [("1_0_0.webp", "WebP that is damaged, or that this Pillow cannot read")]
+    assert len(data.open(path)) == 13
 
 
 def damage_pixels(folder: Path) -> None:

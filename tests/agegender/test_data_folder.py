@@ -79,6 +79,51 @@ def test_what_a_link_leads_to_may_not_change_unnoticed(tmp_path: Path) -> None:
     assert data.open(faces).digests == after.digests
 
 
+def uncompressed(count: int, seed: int = 0) -> dict[str, bytes]:
+    """Pictures that all have the same size in bytes."""
+    return {name(i): encode(picture(seed + i), "BMP") for i in range(count)}
+
+
+def date_back(folder: Path) -> Path:
+    """As some archives do to the files that come from them."""
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    return folder
+
+
+def test_folders_of_equal_names_sizes_and_times_are_told_apart(tmp_path: Path) -> None:
+    one, two = (data.open(date_back(write_folder(tmp_path / str(i), uncompressed(3, seed=i)))) for i in (1, 2))
+    assert not np.array_equal(one.images, two.images)
+    assert one.fingerprint != two.fingerprint
+
+
+def test_files_that_exchange_their_names_are_read_again(tmp_path: Path) -> None:
+    folder = date_back(write_folder(tmp_path / "faces", uncompressed(2)))
+    before = data.open(folder)
+    for old, new in ((name(0), "kept"), (name(1), name(0)), ("kept", name(1))):
+        (folder / old).rename(folder / new)
+    assert data.open(folder).digests == before.digests[::-1]
+
+
+def test_a_file_that_was_written_again_under_its_old_time_is_read_again(tmp_path: Path) -> None:
+    folder = date_back(write_folder(tmp_path / "faces", uncompressed(2)))
+    before = data.open(folder)
+    (folder / name(0)).write_bytes(encode(picture(9), "BMP"))
+    assert data.open(date_back(folder)).digests != before.digests
+
+
+def test_a_link_that_is_led_elsewhere_is_read_again(tmp_path: Path) -> None:
+    blobs = date_back(write_folder(tmp_path / "blobs", uncompressed(2)))
+    (tmp_path / "faces").mkdir()
+    link = tmp_path / "faces" / name(7)
+    digests = []
+    for target in (name(0), name(1)):
+        link.unlink(missing_ok=True)
+        link.symlink_to(blobs / target)
+        digests += data.open(tmp_path / "faces").digests
+    assert len(set(digests)) == 2
+
+
 def test_a_picture_that_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = write_folder(tmp_path / "faces", files(20, ""))
     locked = faces / sorted(files(20, ""))[3]
