@@ -101,7 +101,7 @@ def open_data(options: Options, say: Speaker) -> Parts:
 
 
 def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
-    shared = len(set(faces.digests).intersection(other.digests))
+    shared = len(set(faces.pixel_digests).intersection(other.pixel_digests))
     if shared:
         say(
             f"warning: {shared:,} pictures of {other.source} are among those to train with: the results will look "

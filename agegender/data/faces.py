@@ -135,6 +135,11 @@ class Faces(Dataset):
             content.update(repr(row).encode())
         return content.hexdigest()
 
+    @cached_property
+    def pixel_digests(self) -> list[bytes]:
+        """The hash of each image: equal for copies of a picture that were saved in other formats without loss."""
+        return [hashlib.sha256(image.tobytes()).digest() for image in self.images]
+
     def subset(self, indices: NDArray[np.integer[Any]]) -> Subset:
         """A view of the faces at ``indices``, such as the training part of a split."""
         return Subset(self, indices)

@@ -103,10 +103,12 @@ def isolate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def faces(digests: Sequence[str], ages: Sequence[int] | None = None) -> Faces:
-    """Black faces in memory with these digests."""
+    """Faces in memory with these digests; the pixels are equal where these are."""
     ages = ages or [30] * len(digests)
     records = [
         Record(name(i, age), age, i % 2, i % 3 - 1, digest)
         for i, (age, digest) in enumerate(zip(ages, digests, strict=True))
     ]
-    return Faces.from_records(np.zeros((len(records), 128, 128), np.uint8), records, source="test")
+    rows = [np.frombuffer(digest.encode().ljust(128), np.uint8) for digest in digests]
+    images = np.broadcast_to(np.reshape(rows, (-1, 1, 128)), (len(rows), 128, 128))
+    return Faces.from_records(images, records, source="test")

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import Command, weights
-from pictures import files, write_folder, write_tar
+from pictures import encode, files, write_folder, write_tar
+from PIL import Image
 
 import minidl as md
 from agegender import tasks, train
+from agegender.data.decode import grey
 from agegender.report import results
 from minidl.data import DataLoader
 from minidl.testing.strict import StrictBackend
@@ -125,7 +127,10 @@ def test_resuming_refuses_other_options_and_other_data(
 
 
 def test_a_validation_set_of_its_own(command: Command, small: tuple[object, ...], tmp_path: Path) -> None:
-    other = write_tar(tmp_path / "other.tar.gz", files(11) | {"notes.txt": b""})
+    content = files(11) | {"notes.txt": b""}
+    first = next(iter(content))
+    content[first] = encode(Image.fromarray(grey(content[first])), "PNG")  # the same pixels
+    other = write_tar(tmp_path / "other.tar.gz", content)
     done = command(*small, "--val", other, "--epochs", 1, "--json")
     assert (done.summary["train_images"], done.summary["val_images"]) == (30, 11)
     run = Path(done.summary["run"])
