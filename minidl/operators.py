@@ -109,6 +109,7 @@ class Operators:
         """The absolute value, elementwise, with derivative 0 at 0."""
         return ops.Abs.apply(self)
 
+    @explained
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
         """The values limited to ``low ... high``."""
         return ops.Clip.apply(self, low=low, high=high)

@@ -76,6 +76,7 @@ class Optimizer(Answering, ABC):
         for param, grad, state in updates:
             self.update(param, grad, state)
 
+    @explained
     def step(self) -> None:
         """Update every parameter that has a gradient.
 
@@ -369,6 +370,7 @@ def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
     return grad + weight_decay * param if weight_decay else grad
 
 
+@explained
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     """Scale all gradients by one factor so that their common Euclidean norm is at most ``max_norm``.
 
