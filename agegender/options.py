@@ -131,8 +131,9 @@ def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[s
     run = runs.find(Path(given.get("out", "runs")), given["resume"])
     file = run.folder / runs.CONFIG
     config = _checked(file, run.config)
-    before = run.trained_with
-    if not before:
+    run.require_whole()
+    before = run.trained_with or config
+    if not run.is_saved:
         remark = f"{run.folder} was not saved before it ended: it starts from the beginning"
         return run, config, [remark]
     free = FREE | {"val"} if before.get("val") else FREE

@@ -47,7 +47,8 @@ class Parts:
 
     def require_same(self, run: runs.Run) -> None:
         """Raise :class:`UsageError` if a run was started with other data."""
-        before, now = runs.read_json(run.folder / ENVIRONMENT).get("data"), self.fingerprints()
+        path = run.folder / ENVIRONMENT
+        before, now = runs.read_json(path).get("data") if path.exists() else None, self.fingerprints()
         if not isinstance(before, dict) or "fingerprint" not in before:
             again = cli.command_line(runs.PROGRAM, "--config", str(run.folder / runs.CONFIG), "--name", "NAME")
             raise UsageError(

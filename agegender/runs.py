@@ -1,9 +1,10 @@
 """The folder that a training run leaves: its configuration, environment, results and checkpoints."""
 
-import contextlib
 import csv
+import errno
 import itertools
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -24,7 +25,9 @@ from minidl.table import table
 from .cli import command_line
 from .data.files import write_text
 
-CONFIG, METRICS, STATE, SUMMARY = "config.json", "metrics.csv", "last.state.safetensors", "summary.json"
+CONFIG, METRICS, SUMMARY = "config.json", "metrics.csv", "summary.json"
+BEST, STATE = "best.safetensors", "last.state.safetensors"
+_BEGUN = ".new-run-"
 PROGRAM = "python -m agegender.train"
 
 
@@ -46,9 +49,16 @@ class Run:
         return checkpoint.read_metadata(path) if path.is_file() else {}
 
     @property
+    def is_saved(self) -> bool:
+        """Whether there is a state to go on from; false for what ended before the first one was written."""
+        return (self.folder / STATE).is_file()
+
+    @cached_property
     def epochs(self) -> int:
         """The epochs that are complete."""
-        return int(self._note("epoch", 0))
+        if not self.is_saved or "epoch" in self.notes:
+            return int(self._note("epoch", 0))
+        return int(checkpoint.load_state(self.folder / STATE)["epoch"])  # of a state that was saved without notes
 
     @property
     def seconds(self) -> float:
@@ -59,6 +69,17 @@ class Run:
     def trained_with(self) -> dict[str, Any]:
         """The options of the training that led to the saved state; empty before the first one."""
         return dict(self._note("config", {}))
+
+    def require_whole(self) -> None:
+        """Raise :class:`UsageError` if a file is missing that the run needs to go on, and had."""
+        lost = STATE if (self.folder / METRICS).exists() and not self.is_saved else ""
+        lost = BEST if self.epochs and not (self.folder / BEST).is_file() else lost
+        if lost:
+            again = command_line(PROGRAM, "--config", str(self.folder / CONFIG), "--name", "NAME")
+            raise UsageError(
+                f"{self.folder} has lost its {lost}, and cannot go on without. Bring the file back, or start a new "
+                f"run: {again}"
+            )
 
     def _note(self, name: str, default: Any) -> Any:
         try:
@@ -79,34 +100,47 @@ def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]
 
     Raises :class:`UsageError` if there is something of that name.
     """
-    folder = _new_folder(parent, name) if name is not None else _numbered_folder(parent, model)
+    parent.mkdir(parents=True, exist_ok=True)
+    whole = parent / f"{_BEGUN}{os.getpid()}"  # which is renamed, so that a killed process leaves no part of a run
+    shutil.rmtree(whole, ignore_errors=True)
     try:
-        (folder / "plots").mkdir()
-        write_json(folder / CONFIG, config)
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Run(folder)
+        (whole / "plots").mkdir(parents=True)
+        write_json(whole / CONFIG, config)
+        return Run(_named(whole, parent, name) if name is not None else _numbered(whole, parent, model))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(parent)) from None
+    finally:
+        shutil.rmtree(whole, ignore_errors=True)
 
 
-def _new_folder(parent: Path, name: str) -> Path:
+def _named(whole: Path, parent: Path, name: str) -> Path:
     folder = parent / name
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise UsageError(_taken(folder)) from None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not _renamed(whole, folder):
+        raise UsageError(_taken(folder))
     return folder
 
 
-def _numbered_folder(parent: Path, model: str) -> Path:
+def _numbered(whole: Path, parent: Path, model: str) -> Path:
     """Named by time and model, and numbered where several runs start in the same second."""
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{model}"
-    for number in itertools.count(1):
-        folder = parent / (name if number == 1 else f"{name}-{number}")
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(parents=True)
-            break
-    return folder
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(parent / name for name in names if _renamed(whole, parent / name))
+
+
+def _renamed(whole: Path, folder: Path) -> bool:
+    """Rename, unless there is something: then an empty folder gives way, and nothing else does."""
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
+    elif folder.exists() or folder.is_symlink():
+        return False
+    try:
+        whole.rename(folder)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):  # another process was faster
+            return False
+        raise
+    return True
 
 
 def _taken(folder: Path) -> str:
@@ -140,7 +174,7 @@ def found(parent: Path) -> list[Run]:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
+    return not folder.name.startswith(_BEGUN) and (folder / CONFIG).is_file()
 
 
 def _last_written(folder: Path) -> float:
@@ -166,21 +200,25 @@ def _row(run: Run) -> tuple[str, ...]:
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(_last_written(run.folder)))
     try:
         wanted, done = run.config["epochs"], run.epochs
-        state = "finished" if done >= wanted and run.summary else "can be resumed"
-        *results, as_good = _results(run.folder / METRICS) if done else ("", "", "")
-        state += f", {as_good}" if as_good else ""
+        is_finished = done >= wanted and run.summary is not None
+        results = _results(run) if done else ("", "", False)
+        state = "finished" if is_finished else "can be resumed"
+        state += ", no better than guessing" if results[2] else ""
         source = Path(str(run.config["data"])).name
     except (UsageError, CheckpointError, OSError, LookupError, TypeError, ValueError) as error:
         return run.folder.name, date, "", f"damaged: {error}", "", "", ""
-    return run.folder.name, date, source, state, f"{done} of {wanted}", *results
+    return run.folder.name, date, source, state, f"{done} of {wanted}", *results[:2]
 
 
-def _results(path: Path) -> tuple[str, str, str]:
+def _results(run: Run) -> tuple[str, str, bool]:
     """Gender accuracy and age error at the best epoch, and whether guessing is as good."""
-    with path.open(encoding="utf-8", newline="") as file:
-        best = min(csv.DictReader(file), key=lambda row: float(row["val_loss"]))
-    accuracy, error = float(best["val_gender_accuracy"]), float(best["val_age_mae"])
-    return f"{accuracy:.3f}", f"{error:.2f} years", "no better than guessing" if best["no_better_than_guessing"] else ""
+    if run.summary is not None:
+        best, prefix = run.summary, ""
+    else:
+        with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
+            best, prefix = min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_"
+    accuracy, error = float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"])
+    return f"{accuracy:.3f}", f"{error:.2f} years", bool(best["no_better_than_guessing"])
 
 
 def require_room(folder: Path, nbytes: int) -> None:

@@ -141,7 +141,7 @@ def resume(training: Training, parts: Parts, run: runs.Run) -> None:
     """Bring a training to where a run stopped, or was last saved; raises if its data are not the same."""
     checkpoint.remove_leftovers(run.folder)
     (run.folder / "plots").mkdir(exist_ok=True)
-    if not run.notes:
+    if not run.is_saved:
         return
     parts.require_same(run)
     training.trainer.load_state_dict(checkpoint.load_state(run.folder / runs.STATE), training.train)
@@ -220,7 +220,7 @@ def how_steps_are_launched(trainer: md.Trainer) -> str:
 def show_examples(training: Training, parts: Parts, folder: Path, count: int = 18) -> None:
     """Draw some validation faces with the predictions of the best weights."""
     model = training.model
-    model.load_state_dict(md.load(folder / "best.safetensors"))
+    model.load_state_dict(md.load(folder / runs.BEST))
     chosen = np.linspace(0, len(parts.validation) - 1, min(count, len(parts.validation))).astype(np.intp)
     images, truth = parts.validation.batch(chosen)
     model.eval()

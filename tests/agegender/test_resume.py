@@ -127,7 +127,7 @@ def test_before_anything_is_saved_any_option_may_change(
 
 
 def test_a_folder_that_is_no_run_is_named_as_such(command: Command, small: tuple[object, ...]) -> None:
-    Path("runs/photos").mkdir(parents=True)
+    write_folder(Path("runs/photos"), files(1))
     done = command(*small, "--name", "photos")
     assert (done.code, done.err) == (2, "error: runs/photos exists already, and is no run: take another --name\n")
     done = command("--resume", "photos")
@@ -309,7 +309,7 @@ def test_a_run_whose_files_were_damaged_is_one_line(
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("notes", [{"epoch": "x"}, {"config": "{"}])
+@pytest.mark.parametrize("notes", [{"epoch": "x"}, {"epoch": "1", "config": "{"}])
 def test_notes_that_cannot_be_read_are_one_line(
     command: Command, small: tuple[object, ...], notes: dict[str, str]
 ) -> None:
@@ -328,3 +328,44 @@ def test_a_second_signal_does_not_spoil_what_the_first_saved(
     command(*small, "--epochs", 3, "--name", "whole")
     assert weights("runs/a") == weights("runs/whole")
     assert md.load("runs/a/best.safetensors").keys() == md.load("runs/whole/best.safetensors").keys()
+
+
+@pytest.mark.parametrize("name", [STATE, "best.safetensors", "env.json"])
+def test_a_run_that_lost_a_file_says_so_and_loses_no_more(
+    command: Command, small: tuple[object, ...], name: str
+) -> None:
+    command(*small, "--name", "a")
+    Path("runs/a", name).unlink()
+    before = snapshot("a")
+    done = command("--resume", "a", "--epochs", 3)
+    assert done.code == 2
+    assert name in done.err
+    assert printed(done) == ["--config", "runs/a/config.json", "--name", "NAME"]
+    assert snapshot("a") == before
+
+
+def test_a_state_that_was_saved_without_notes_goes_on(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a")
+    path = f"runs/a/{STATE}"
+    checkpoint.save_state(path, checkpoint.load_state(path))
+    Path("runs/a/summary.json").unlink()
+    assert command("--resume", "a", "--epochs", 3, "--json").summary["epochs"] == 3
+    command(*small, "--epochs", 3, "--name", "b")
+    assert weights("runs/a") == weights("runs/b")
+
+
+def test_an_empty_folder_may_become_a_run_and_a_begun_one_is_none(command: Command, small: tuple[object, ...]) -> None:
+    Path("runs/a").mkdir(parents=True)
+    begun = Path("runs/.new-run-4711")
+    begun.mkdir()
+    (begun / "config.json").write_text("{}")
+    assert command(*small, "--name", "a").code == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == [".new-run-4711", "a"]
+    assert command("--resume").out.startswith("nothing left to do: runs/a ")
+
+
+def test_a_list_of_runs_shows_what_the_summary_says(command: Command, small: tuple[object, ...]) -> None:
+    summary = command(*small, "--name", "a", "--json").summary
+    rows = Path("runs/a/metrics.csv").read_text().splitlines()
+    Path("runs/a/metrics.csv").write_text("\n".join(rows[:2]) + "\n")
+    assert f"{summary['gender_accuracy']:.3f}  {summary['age_mae']:.2f} years" in command("--list").out
