@@ -106,11 +106,11 @@ def test_room_for_a_run_that_goes_on_is_what_is_written_anew(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command(*small, "--name", "a")
-    held = sum(path.stat().st_size for path in Path("runs/a").glob("*.safetensors"))
     needed = train.COPIES * 4 * sum(parameter.size for parameter in Small().parameters())
-    for free, code in ((needed - held, 0), (needed - held - 1, 2)):
-        monkeypatch.setattr(shutil, "disk_usage", lambda place, free=free: Usage(10**9, 0, free))
-        done = command("--resume", "a", "--epochs", 3 + (code == 2))
+    for lacking, code in ((0, 0), (1, 2)):
+        held = sum(path.stat().st_size for path in Path("runs/a").glob("*.safetensors"))
+        monkeypatch.setattr(shutil, "disk_usage", lambda place, free=needed - held - lacking: Usage(10**9, 0, free))
+        done = command("--resume", "a", "--epochs", 3 + lacking)
         assert done.code == code
     assert "make room, or copy the run to a place with room" in done.err
 
