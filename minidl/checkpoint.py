@@ -89,7 +89,7 @@ def remove_leftovers(folder: str | Path) -> None:
     ...     list(Path(folder).iterdir())
     []
     """
-    for path in Path(folder).rglob(".*.*.tmp"):
+    for path in Path(folder).rglob(".*.[0-9]*.tmp"):
         path.unlink(missing_ok=True)
 
 
