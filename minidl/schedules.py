@@ -91,6 +91,8 @@ def _half_cosine(first: float, last: float, progress: float) -> float:
 def _check(lr: float, steps: int = 1) -> None:
     if not isinstance(lr, Real):
         kind = type(lr).__name__
-        raise MinidlError(f"expected a learning rate, got {kind}: a schedule is what the optimizer takes as its lr=...")
+        raise MinidlError(
+            f"expected the learning rate, a number, got {kind}: a schedule is what the optimizer takes as its lr=..."
+        )
     if steps < 1:
         raise MinidlError(f"a schedule needs at least one step, got {steps}")
