@@ -1,4 +1,4 @@
-"""Optimizers: what to do with a gradient. And clipping; the learning-rate schedules are those of minidl.schedules."""
+"""Optimizers: what to do with a gradient. Schedules are in minidl.schedules, clipping is in minidl.clipping."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ import numpy as np
 
 from . import backends, plugins
 from .backends import Backend
+from .clipping import clip_grad_norm
 from .errors import GraphError, MinidlError
 from .habits import Answering, explained
 from .kernels.reference import AdamStep
@@ -387,32 +388,6 @@ def _remembered(state: State, name: str, param: Array) -> Array:
 def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
     """The gradient of the loss plus weight_decay / 2 of the squared parameter; a new array if they differ."""
     return grad + weight_decay * param if weight_decay else grad
-
-
-@explained
-def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
-    """Scale all gradients by one factor so that their common Euclidean norm is at most ``max_norm``.
-
-    Returns the norm before (a 0-d array, still on the device). Pascanu et al., "On the difficulty of training
-    recurrent neural networks" (2013), algorithm 1.
-
-    Raises :class:`GraphError` if there is no gradient.
-
-    >>> from minidl import tensor
-    >>> x = tensor([3.0, 4.0], requires_grad=True)
-    >>> (x * x).sum().backward()   # the gradient is (6, 8), of norm 10
-    >>> float(clip_grad_norm([x], 1.0)), x.grad
-    (10.0, array([0.6, 0.8], dtype=float32))
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
-        raise GraphError("there is no gradient to clip: call loss.backward() first")
-    xp = backends.of(gradients[0]).xp
-    norm = xp.sqrt(sum((g * g).sum() for g in gradients))
-    factor = max_norm / xp.maximum(norm, max_norm)
-    for gradient in gradients:
-        gradient *= factor
-    return norm
 
 
 def _to_device(value: Any, param: Tensor) -> Any:
