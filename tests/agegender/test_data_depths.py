@@ -51,7 +51,7 @@ def test_pixels_that_fill_8_16_or_all_bits_are_read(dtype: type, bits: int) -> N
     assert np.abs(pixels.astype(int) - levels_of(np.uint8, 8).astype(int)).max() <= 1
 
 
-UNCLEAR = "bits are unused, so its brightness is unclear: save it with 8 bits"
+UNCLEAR = "the upper of its (15|16|31|32) bits are hardly used, so its brightness is unclear: save it with 8 bits"
 
 
 @pytest.mark.parametrize(
