@@ -215,7 +215,9 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 def _require_filled(levels: NDArray[Any], depth: int, stored: int) -> None:
     if np.percentile(levels, _BRIGHT) < 1 << (depth - 1):
-        raise Unusable(f"the upper of its {stored} bits are hardly used, so its brightness is unclear: save it with 8 bits")
+        raise Unusable(
+            f"the upper of its {stored} bits are hardly used, so its brightness is unclear: save it with 8 bits"
+        )
 
 
 def _transparent() -> Unusable:
