@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in COMMANDS:
         raise UsageError(f"the command is written with a dot: python -m agegender.{' '.join(words)}")
-    if words and not words[0].startswith("-"):
+    if words and words[0] not in ("-h", "--help"):
         close = suggestion(words[0], COMMANDS)
         raise UsageError(f"there is no command '{words[0]}'.{close} See python -m agegender.")
     print(

@@ -1,7 +1,8 @@
 """The options of ``python -m agegender.train``: from the command line, from a file, or from the run that goes on."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -87,12 +88,13 @@ FREE = {"epochs", "device", "precision", "data", "max_skipped"}
 """What may change when a run goes on; its data may only lie elsewhere, as they are known by their content."""
 
 
-def parse(arguments: list[str] | None) -> dict[str, Any]:
+def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     """The options that are given on a command line, by name; see :func:`agegender.cli.parse_given`."""
     description = "Train a model on UTKFace, or on drawn faces where there is none; a run folder keeps all about it."
-    return cli.parse_given(
+    given = cli.parse_given(
         runs.PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare="--data"
     )
+    return {name: _place(name, value) if name in PLACES else value for name, value in given.items()}
 
 
 def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[str]]:
@@ -100,7 +102,6 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[st
 
     Raises :class:`UsageError` for options that make no sense, or that a resumed run can't change.
     """
-    given = {name: _place(name, value) if name in PLACES else value for name, value in given.items()}
     run: runs.Run | None = None
     remarks: list[str] = []
     if "resume" in given:
@@ -110,7 +111,7 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[st
     else:
         config = {}
     options = Options(**{**config, **given})
-    _check(options)
+    _check(options, given)
     return options, run, remarks
 
 
@@ -139,13 +140,20 @@ def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[s
     free = FREE | {"val"} if before.get("val") else FREE
     fixed = set(given) & CONFIGURED - free
     if fixed:
-        raise UsageError(f"a resumed run keeps its options: leave out {', '.join(sorted(fixed))}")
-    edited = {name: f"{name} {value} -> {config[name]}" for name, value in before.items() if config[name] != value}
+        raise UsageError(
+            f"a resumed run keeps its options: leave out {_flags(sorted(fixed))}, or start a new run: "
+            f"{runs.again_command(run.folder)}"
+        )
+    edited = {
+        name: f"{name} {json.dumps(value)} -> {json.dumps(config[name])}"
+        for name, value in before.items()
+        if name in CONFIGURED and config[name] != value
+    }
     if set(edited) - free:
         changes = ", ".join(edited[name] for name in sorted(set(edited) - free))
         raise UsageError(
             f"{file} was edited ({changes}), but a resumed run keeps its options: put the old ones back, or start "
-            f"a new run: {cli.command_line(runs.PROGRAM, '--config', str(file), '--name', 'NAME')}"
+            f"a new run: {runs.again_command(run.folder)}"
         )
     return run, config, [f"{file} differs from what was saved: {', '.join(edited.values())}"] if edited else []
 
@@ -155,13 +163,17 @@ def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return Options(**cli.checked(source, Options, config, CONFIGURED)).configuration()
 
 
-def _check(options: Options) -> None:
+def _check(options: Options, given: Mapping[str, Any]) -> None:
     for name, least in (("batch_size", 1), ("epochs", 1), ("limit", 2), ("seed", 0), ("lr", 0)):
         value = getattr(options, name)
         if value is not None and not value >= least:
             raise UsageError(f"{_flags([name])} must be at least {least}, got {value}")
     if options.lr == math.inf:
         raise UsageError("--lr must be a finite number, got inf")
+    if options.val is not None and "val_fraction" in given:
+        raise UsageError("--val is the whole validation part: leave out --val-fraction, or --val")
+    if options.name is not None and Path(options.name).name != options.name:
+        raise UsageError(f"--name is the name of a folder in --out, without '/', got {options.name}")
     if not 0 < options.val_fraction < 1:
         raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
     if not 0 <= options.max_skipped <= 1:

@@ -10,7 +10,7 @@ from minidl.callbacks import columns, fitting
 from minidl.command import UsageError
 from minidl.data import Dataset
 
-from . import cli, data, runs
+from . import data, runs
 from .cli import Speaker
 from .data import Faces
 from .data.faces import IMAGE_SIZE
@@ -50,10 +50,9 @@ class Parts:
         path = run.folder / ENVIRONMENT
         before, now = runs.read_json(path).get("data") if path.exists() else None, self.fingerprints()
         if not isinstance(before, dict) or "fingerprint" not in before:
-            again = cli.command_line(runs.PROGRAM, "--config", str(run.folder / runs.CONFIG), "--name", "NAME")
             raise UsageError(
                 f"{run.folder / ENVIRONMENT} does not tell any more which data the run was started with. Bring the "
-                f"file back, or start a new run: {again}"
+                f"file back, or start a new run: {runs.again_command(run.folder)}"
             )
         for old, new in ((before, now), (before.get("validation"), now.get("validation"))):
             if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
@@ -65,19 +64,24 @@ class Parts:
 
 
 def _identity(faces: Faces) -> dict[str, Any]:
-    return {"source": faces.source, "faces": len(faces), "fingerprint": faces.fingerprint}
+    return {"source": located(faces.source), "faces": len(faces), "fingerprint": faces.fingerprint}
 
 
 def _changed(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> str:
     """What to do where data are not those that a run was started with."""
+    again = f"or start a new run: {runs.again_command(folder)}"
     if old.get("source") != new["source"]:
-        return f"{new['source']} is not the data set that {folder} was started with ({old.get('source')})"
-    counts = f"{old.get('faces')} faces then, {new['faces']} now"
-    again = cli.command_line(runs.PROGRAM, "--config", str(folder / runs.CONFIG), "--name", "NAME")
-    return (
-        f"{new['source']} has changed since {folder} was started ({counts}). Bring the earlier files back, or start a "
-        f"new run: {again}"
-    )
+        return (
+            f"{new['source']} is not the data set that {folder} was started with ({old.get('source')}). Name that one "
+            f"with --data, {again}"
+        )
+    counts = f" ({old.get('faces')} faces then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
+    return f"{new['source']} has changed since {folder} was started{counts}. Bring the earlier files back, {again}"
+
+
+def located(source: str) -> str:
+    """A data set's name, or its path as it holds in any folder: the run may be resumed from another one."""
+    return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
 
 
 def open_data(options: Options, say: Speaker) -> Parts:

@@ -39,14 +39,23 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The options of the last start; raises :class:`UsageError` if the file was damaged."""
-        return read_json(self.folder / CONFIG)
+        """The options of the last start, or without the file those of the state. :class:`UsageError` if damaged."""
+        path = self.folder / CONFIG
+        if not path.exists():
+            return self.trained_with
+        try:
+            return read_json(path)
+        except UsageError as error:
+            remedy = "Delete it, and the run goes on with the options that were saved" if self.trained_with else ""
+            raise UsageError(f"{error}. {remedy or 'Write it anew, or start another run'}") from None
 
     @cached_property
     def notes(self) -> dict[str, str]:
-        """What was stored with the last saved state; empty before the first one."""
-        path = self.folder / STATE
-        return checkpoint.read_metadata(path) if path.is_file() else {}
+        """What was stored with the last saved state; empty before the first one. :class:`UsageError` if damaged."""
+        try:
+            return checkpoint.read_metadata(self.folder / STATE) if self.is_saved else {}
+        except CheckpointError as error:
+            raise UsageError(f"{error} Or start a new run: {again_command(self.folder)}") from None
 
     @property
     def is_saved(self) -> bool:
@@ -75,24 +84,31 @@ class Run:
         lost = STATE if (self.folder / METRICS).exists() and not self.is_saved else ""
         lost = BEST if self.epochs and not (self.folder / BEST).is_file() else lost
         if lost:
-            again = command_line(PROGRAM, "--config", str(self.folder / CONFIG), "--name", "NAME")
             raise UsageError(
                 f"{self.folder} has lost its {lost}, and cannot go on without. Bring the file back, or start a new "
-                f"run: {again}"
+                f"run: {again_command(self.folder)}"
             )
 
     def _note(self, name: str, default: Any) -> Any:
         try:
-            return json.loads(self.notes[name]) if name in self.notes else default
-        except ValueError:
-            raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' is no JSON") from None
+            return type(default)(json.loads(self.notes[name])) if name in self.notes else default
+        except (ValueError, TypeError):
+            raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' cannot be read") from None
 
     @property
     def summary(self) -> dict[str, Any] | None:
         """The results, if the run has come to its end with all epochs that it has."""
-        path = self.folder / SUMMARY
-        summary = read_json(path) if path.is_file() else {}
+        try:
+            summary = read_json(self.folder / SUMMARY)
+        except UsageError:  # there is none, or it can be made anew
+            return None
         return summary if summary.get("epochs") == self.epochs else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do but further epochs: results and pictures are there."""
+        drawn = (self.folder / "plots" / "examples.png").is_file()
+        return self.epochs >= self.config.get("epochs", 0) and self.summary is not None and drawn
 
 
 def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]) -> Run:
@@ -145,7 +161,10 @@ def _renamed(whole: Path, folder: Path) -> bool:
 
 def _taken(folder: Path) -> str:
     if _is_run(folder):
-        return f"the run {folder} exists already: go on with it, {resume_command(folder)}, or take another --name"
+        remark = "" if Run(folder).is_saved else " (nothing was saved of it, so its options may still change)"
+        return (
+            f"the run {folder} exists already: take another --name, or go on with it{remark}: {resume_command(folder)}"
+        )
     return f"{folder} exists already, and is no run: take another --name"
 
 
@@ -174,7 +193,8 @@ def found(parent: Path) -> list[Run]:
 
 
 def _is_run(folder: Path) -> bool:
-    return not folder.name.startswith(_BEGUN) and (folder / CONFIG).is_file()
+    has_file = any(os.path.isfile(folder / name) for name in (CONFIG, STATE))  # noqa: PTH113 - no error without rights
+    return has_file and not folder.name.startswith(_BEGUN)
 
 
 def _last_written(folder: Path) -> float:
@@ -187,11 +207,21 @@ def resume_command(folder: Path, *flags: str) -> str:
     return command_line(PROGRAM, "--resume", f"./{name}" if name.startswith("-") else name, *flags)
 
 
+def again_command(folder: Path, *flags: str) -> str:
+    """The command that starts a new run with the options of another one."""
+    where = [] if folder.parent == Path("runs") else ["--out", str(folder.parent)]
+    name = [] if flags else ["--name", "NAME"]
+    return command_line(PROGRAM, "--config", str(folder / CONFIG), *where, *name, *flags)
+
+
 def overview(parent: Path) -> str:
-    """A table of all runs in a folder, the latest last."""
+    """A table of all runs in a folder, the latest last; OSError if it can't be read."""
     runs = found(parent)
     if not runs:
-        return f"There are no runs in {parent}/. One is made by: {PROGRAM}"
+        if parent.exists():
+            list(parent.iterdir())
+        where = "" if parent == Path("runs") else f" --out {parent}"
+        return f"There are no runs in {parent}/. One is made by: {PROGRAM}{where}"
     head = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
     return table([head, *map(_row, runs)], left=4)
 
@@ -200,14 +230,19 @@ def _row(run: Run) -> tuple[str, ...]:
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(_last_written(run.folder)))
     try:
         wanted, done = run.config["epochs"], run.epochs
-        is_finished = done >= wanted and run.summary is not None
         results = _results(run) if done else ("", "", False)
-        state = "finished" if is_finished else "can be resumed"
+        state = "finished" if run.is_finished else "can be resumed"
         state += ", no better than guessing" if results[2] else ""
         source = Path(str(run.config["data"])).name
-    except (UsageError, CheckpointError, OSError, LookupError, TypeError, ValueError) as error:
-        return run.folder.name, date, "", f"damaged: {error}", "", "", ""
-    return run.folder.name, date, source, state, f"{done} of {wanted}", *results[:2]
+    except (UsageError, CheckpointError, OSError) as error:
+        return _printable(run.folder.name), date, "", f"damaged: {error}", "", "", ""
+    except (LookupError, TypeError, ValueError):
+        return _printable(run.folder.name), date, "", f"damaged: {CONFIG}, {METRICS} or {SUMMARY}", "", "", ""
+    return _printable(run.folder.name), date, _printable(source), state, f"{done} of {wanted}", *results[:2]
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
 
 
 def _results(run: Run) -> tuple[str, str, bool]:
@@ -218,27 +253,29 @@ def _results(run: Run) -> tuple[str, str, bool]:
         with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
             best, prefix = min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_"
     accuracy, error = float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"])
-    return f"{accuracy:.3f}", f"{error:.2f} years", bool(best["no_better_than_guessing"])
+    return f"{accuracy:.3f}", f"{error:.2f} years", bool(best.get("no_better_than_guessing"))
 
 
-def require_room(folder: Path, nbytes: int) -> None:
-    """Raise :class:`UsageError` if so many bytes can't be written to a folder, which need not exist yet."""
+def require_room(folder: Path, nbytes: int, remedy: str) -> None:
+    """Raise :class:`UsageError` if a run of so many bytes can't be written to a folder, which need not exist yet.
+
+    What the run has written already is there to be replaced, file by file. ``remedy`` is what else can be done.
+    """
     place = folder
+    nbytes -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise UsageError(f"{place} is a file: name a folder for the runs with --out")
+        raise UsageError(f"{place} is a file: {remedy}")
     try:
         tempfile.TemporaryFile(dir=place).close()
         free = shutil.disk_usage(place).free
     except OSError as error:
-        raise UsageError(
-            f"{place} cannot be written to ({error.strerror}): name a folder of yours for the runs with --out"
-        ) from None
+        raise UsageError(f"{place} cannot be written to ({error.strerror}): {remedy}") from None
     if free < nbytes:
         raise UsageError(
             f"a run needs {nbytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free in {place.resolve()}: make room, "
-            "or name another folder for the runs with --out"
+            f"or {remedy}"
         )
 
 
@@ -250,7 +287,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; anything else ends in :class:`UsageError`."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # as editors on Windows write it
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -82,8 +82,8 @@ def no_better(metrics: Mapping[str, float], guessing: Mapping[str, float]) -> li
     >>> no_better({"gender_accuracy": 0.8, "age_mae": 14e6}, {"gender_accuracy": 0.52, "age_mae": 14.8})
     ['age_mae']
     """
-    better = {
-        "gender_accuracy": metrics["gender_accuracy"] > guessing["gender_accuracy"],
-        "age_mae": metrics["age_mae"] < guessing["age_mae"],
+    better = {  # where guessing is always right, as for faces of one gender, nothing is better than that
+        "gender_accuracy": metrics["gender_accuracy"] > min(guessing["gender_accuracy"], np.nextafter(1.0, 0.0)),
+        "age_mae": metrics["age_mae"] < max(guessing["age_mae"], np.nextafter(0.0, 1.0)),
     }
     return [name for name, is_better in better.items() if not is_better]

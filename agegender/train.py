@@ -16,11 +16,12 @@ from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, e
 from minidl.command import UsageError, reason
 from minidl.data import DataLoader
 from minidl.errors import BackendError
+from minidl.train import TrainingError
 
 from . import models, runs, tasks
 from .cli import Speaker
 from .options import Options, parse, resolve
-from .parts import Parts, open_data, placed
+from .parts import Parts, located, open_data, placed
 from .report import figures
 from .report.results import Metrics, effort, next_steps, result, summarize
 
@@ -32,36 +33,46 @@ SPARE_MEMORY = "A smaller --batch-size takes less memory, and so does --limit, w
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status. It goes on when its terminal is closed."""
-    with command.outliving_terminal():
-        return _main(parse(None if arguments is None else list(arguments)))
-
-
-def _main(given: dict[str, Any]) -> int:
-    started = time.monotonic()
+    """The command; returns its exit code. It goes on when its terminal is closed."""
+    given = parse(arguments)
     if given.get("list"):
         print(runs.overview(Path(given.get("out", "runs"))))
         return 0
+    with command.outliving_terminal():
+        status, summary = carry_out(given)
+    if summary is not None and given.get("json"):
+        print(json.dumps(summary))
+    return status
+
+
+def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
+    """Train as the options say; the exit code, and the results where there are some."""
+    started = time.monotonic()
     options, earlier, remarks = resolve(given)
     say = Speaker(sys.stderr if options.json else sys.stdout, options.quiet)
     for remark in remarks:
         say(remark, always=True)
-    if earlier is not None and options.epochs is not None and earlier.epochs >= options.epochs and earlier.summary:
-        return nothing_left(earlier, options, say)
+    if earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0):
+        return 0, nothing_left(earlier, say)
     device = _device(options.device)
     md.backends.get(device).set_precision(options.precision)
     trainer = build(options, device)
     if not options.dry_run:
         nbytes = COPIES * sum(parameter.data.nbytes for parameter in trainer.model.parameters())
-        runs.require_room(earlier.folder if earlier is not None else Path(options.out), nbytes)
+        remedy = "name a folder of yours for the runs with --out"
+        if earlier is not None:
+            remedy = "copy the run to a place with room, and resume it there"
+        runs.require_room(earlier.folder if earlier is not None else Path(options.out), nbytes, remedy)
     parts = open_data(options, say)
     epochs = options.epochs or EPOCHS.get(parts.faces.kind, EPOCHS["utkface"])
-    options = replace(options, data=_found(parts.faces.source), val=options.val and _found(options.val), epochs=epochs)
+    options = replace(
+        options, data=located(parts.faces.source), val=options.val and located(options.val), epochs=epochs
+    )
     training = load(trainer, options, device, parts, say)
     if options.dry_run:
         say(json.dumps(options.configuration(), indent=2))
         say(str(md.summary(trainer.model, (128, 128, 1))))
-        return 0
+        return 0, None
     if earlier is None:
         current = runs.create(Path(options.out), options.name, options.model, options.configuration())
     else:
@@ -72,29 +83,30 @@ def _main(given: dict[str, Any]) -> int:
         return run(training, options, parts, current.folder, say, started - current.seconds)
     except KeyboardInterrupt:
         say(f"interrupted. What was saved goes on with: {_go_on(current.folder, options)}", always=True)
-        return 130
+        return 130, None
+    except TrainingError as error:
+        again = runs.again_command(current.folder, "--lr", f"{options.lr / 10:g}")
+        raise UsageError(f"{reason(error)}. For example: {again}") from None
+    except MemoryError as error:
+        again = runs.again_command(current.folder, "--batch-size", str(max(1, options.batch_size // 2)))
+        raise UsageError(f"not enough memory ({reason(error)}). Smaller batches need less: {again}") from None
     except OSError as error:
         mended = f"Once that is mended, go on with: {_go_on(current.folder, options)}"
         raise UsageError(f"{reason(error)}. {mended}") from None
 
 
-def nothing_left(run: runs.Run, options: Options, say: Speaker) -> int:
-    """Say that a run has all its epochs; nothing in its folder is changed."""
+def nothing_left(run: runs.Run, say: Speaker) -> dict[str, Any]:
+    """Say that a run has all its epochs, and what came out; nothing in its folder is changed."""
+    summary = run.summary or {}
     more = runs.resume_command(run.folder, "--epochs", str(run.epochs + 10))
     say(f"nothing left to do: {run.folder} has {run.epochs} epochs. Ten more: {more}", always=True)
-    if options.json:
-        print(json.dumps(run.summary))
-    return 0
+    say(result(summary))
+    return summary
 
 
 def _go_on(folder: Path, options: Options) -> str:
     """The command that goes on with a run, and speaks as this one does."""
     return runs.resume_command(folder, *(f"--{name}" for name in ("json", "quiet") if getattr(options, name)))
-
-
-def _found(source: str) -> str:
-    """A data set's name, or its path as it holds in any folder: the run may be resumed from another one."""
-    return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
 
 
 def _device(wanted: str) -> str:
@@ -147,7 +159,9 @@ def resume(training: Training, parts: Parts, run: runs.Run) -> None:
     training.trainer.load_state_dict(checkpoint.load_state(run.folder / runs.STATE), training.train)
 
 
-def run(training: Training, options: Options, parts: Parts, folder: Path, say: Speaker, started: float) -> int:
+def run(
+    training: Training, options: Options, parts: Parts, folder: Path, say: Speaker, started: float
+) -> tuple[int, dict[str, Any] | None]:
     """Train, report, and say where everything is."""
     say.log_to(folder / "log.txt")
     trainer = training.trainer
@@ -159,7 +173,7 @@ def run(training: Training, options: Options, parts: Parts, folder: Path, say: S
     trainer.fit(training.train, training.validation, options.epochs or 0)
     if stop.received is not None:
         say(f"stopped. Go on with: {_go_on(folder, options)}", always=True)
-        return 130
+        return 130, None
     summary = summarize(
         trainer, (len(parts.train), len(parts.validation)), baselines, folder, time.monotonic() - started
     )
@@ -169,9 +183,7 @@ def run(training: Training, options: Options, parts: Parts, folder: Path, say: S
     say(result(summary), always=True)
     for line in next_steps(summary, options.lr):
         say(line)
-    if options.json:
-        print(json.dumps(summary))
-    return 0
+    return 0, summary
 
 
 def callbacks(

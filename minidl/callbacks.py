@@ -82,7 +82,10 @@ class Checkpoint(Callback):
 
 @plugins.register("callback", "csv_log")
 class CSVLog(Callback):
-    """Writes the history to a CSV file, a row an epoch.
+    """Writes the history to a CSV file, a row an epoch; a value that a row has not is empty.
+
+    It is written after every epoch, and before the first step where there is a history: a run that was ended after its
+    state was saved, but not the file, has a whole file again once it is resumed.
 
     A subclass may add columns: ``rows(trainer)`` gives what is written.
     """
@@ -90,10 +93,15 @@ class CSVLog(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    def on_train_begin(self, trainer: Trainer) -> None:
+        if trainer.history:
+            self.on_epoch_end(trainer)
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         text = io.StringIO()
         rows = self.rows(trainer)
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        names = dict.fromkeys(name for row in rows for name in row)  # in order; validation may have come later
+        writer = csv.DictWriter(text, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         with checkpoint.atomic_write(self.path) as file:
@@ -108,6 +116,9 @@ class CSVLog(Callback):
 class EarlyStopping(Callback):
     """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs.
 
+    Training that was stopped so, here or in the run that is resumed, ends before its first step if ``fit`` is called
+    again: to go on, take the callback away or raise its ``patience``.
+
     Prechelt, "Early Stopping - But When?" (1998).
 
     >>> from types import SimpleNamespace
@@ -120,6 +131,10 @@ class EarlyStopping(Callback):
 
     def __init__(self, patience: int = 5, monitor: str = "val_loss") -> None:
         self.patience, self.monitor = patience, monitor
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        if trainer.history:
+            self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         best = best_row(trainer.history, self.monitor)["epoch"]

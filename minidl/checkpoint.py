@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MinidlError
+from .habits import explained
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -88,7 +89,7 @@ def remove_leftovers(folder: str | Path) -> None:
     ...     list(Path(folder).iterdir())
     []
     """
-    for path in Path(folder).rglob(".*.*.tmp"):
+    for path in Path(folder).rglob(".*.[0-9]*.tmp"):
         path.unlink(missing_ok=True)
 
 
@@ -147,6 +148,7 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
             file.write(arrays[name].data)
 
 
+@explained
 def load(path: str | Path) -> Arrays:
     """The arrays of a file by name, each writable and with memory of its own.
 

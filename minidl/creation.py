@@ -1,8 +1,9 @@
 """Tensors of zeros, ones, random numbers and ranges, and of NumPy arrays, by the names of NumPy and PyTorch.
 
-``dtype`` is float32 unless it says otherwise, ``backend`` NumPy. Every tensor has memory of its own and is a leaf, with
-a gradient if ``requires_grad``; whole numbers have none (:class:`minidl.errors.DtypeError`). A shape is given as sizes,
-``zeros(2, 3)``, or as one tuple, ``zeros((2, 3))``; anything else is a :class:`minidl.errors.ShapeError`.
+``dtype`` is float32 unless it says otherwise, also where it is None, ``backend`` NumPy. Every tensor has memory of its
+own and is a leaf, with a gradient if ``requires_grad``; whole numbers have none (:class:`minidl.errors.DtypeError`). A
+shape is given as sizes, ``zeros(2, 3)``, or as one tuple, ``zeros((2, 3))``; anything else is a
+:class:`minidl.errors.ShapeError`.
 """
 
 from typing import Any
@@ -19,31 +20,31 @@ from .tensor import Tensor, tensor
 
 
 @explained
-def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, backend: str | None = None) -> Tensor:
+def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """Zeros in a shape.
 
     >>> zeros(2, 3)
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    return tensor(np.zeros(_checked(shape), dtype), requires_grad=requires_grad, backend=backend)
+    return tensor(np.zeros(_checked(shape), _float32_or(dtype)), requires_grad=requires_grad, backend=backend)
 
 
 @explained
-def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, backend: str | None = None) -> Tensor:
+def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """Ones in a shape.
 
     >>> ones((2,), requires_grad=True)
     tensor([1., 1.], requires_grad=True)
     """
-    return tensor(np.ones(_checked(shape), dtype), requires_grad=requires_grad, backend=backend)
+    return tensor(np.ones(_checked(shape), _float32_or(dtype)), requires_grad=requires_grad, backend=backend)
 
 
 @explained
 def randn(
     *shape: Any,
     rng: Generator | None = None,
-    dtype: Any = np.float32,
+    dtype: Any = None,
     requires_grad: bool = False,
     backend: str | None = None,
 ) -> Tensor:
@@ -58,9 +59,10 @@ def randn(
     >>> x.shape, (x == randn(2, 3, rng=md.Generator(0))).numpy().all()
     ((2, 3), np.True_)
     """
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise DtypeError(f"randn draws float32 or float64, got {np.dtype(dtype)}: convert them with x.astype(...)")
-    drawn = (random.default_rng if rng is None else rng).standard_normal(_checked(shape), dtype)
+    wanted = _float32_or(dtype)
+    if wanted not in (np.float32, np.float64):
+        raise DtypeError(f"randn draws float32 or float64, got {wanted}: convert them with x.astype(...)")
+    drawn = (random.default_rng if rng is None else rng).standard_normal(_checked(shape), wanted)
     return tensor(drawn, requires_grad=requires_grad, backend=backend)
 
 
@@ -111,6 +113,11 @@ def from_numpy(array: NDArray[Any], *, requires_grad: bool = False, backend: str
     if not isinstance(array, np.ndarray):
         raise MinidlError(f"expected a NumPy array, got {type(array).__name__}: md.tensor(...) takes anything")
     return tensor(array, requires_grad=requires_grad, backend=backend)
+
+
+def _float32_or(dtype: Any) -> np.dtype[Any]:
+    """A dtype; None, which is float64 for NumPy, is float32."""
+    return np.dtype(np.float32 if dtype is None else dtype)
 
 
 def _checked(shape: tuple[Any, ...]) -> tuple[int, ...]:

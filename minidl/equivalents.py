@@ -34,13 +34,17 @@ layers.Flatten() | nn.Flatten() | nn.Flatten()
 layers.Reshape((7, 7, 1)) | nn.Unflatten(1, (7, 7, 1)) | images.reshape(-1, 7, 7, 1)
 layers.Activation("relu") | nn.ReLU() | nn.ReLU()
 layers.Softmax() | nn.Softmax(dim=-1) | nn.Softmax() # losses take the logits before it
+| nn.LogSoftmax(dim=-1) | F.log_softmax(x) # a function
 layers.Activation("gelu") | nn.GELU() | # left out: write a module of your own
 layers.Dropout(0.5) | nn.Dropout(0.5) | nn.Dropout(0.5)
 layers.SpatialDropout2D(0.5) | nn.Dropout2d(0.5) | nn.Dropout(0.5) # it drops elements, not channels
-layers.BatchNormalization() | nn.BatchNorm2d(32) | nn.BatchNorm(32)
-| nn.BatchNorm1d(32) | nn.BatchNorm(32)
+layers.BatchNormalization() | | nn.BatchNorm(32)
+| nn.BatchNorm1d(32) | nn.BatchNorm(32) # PyTorch's momentum=0.1, eps=1e-5 is momentum=0.9, eps=1e-5
+| nn.BatchNorm2d(32) | nn.BatchNorm(32) # PyTorch's momentum=0.1, eps=1e-5 is momentum=0.9, eps=1e-5
 layers.LayerNormalization() | nn.LayerNorm(32) | # left out: write a module of your own
 layers.Add()([x, y]) | x + y | x + y
+layers.Multiply()([x, y]) | x * y | x * y
+layers.Maximum()([x, y]) | torch.maximum(x, y) | F.maximum(x, y)
 layers.Concatenate()([x, y]) | | F.concatenate([x, y], axis=-1)
 layers.ZeroPadding2D(1) | nn.ZeroPad2d(1) | F.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
 layers.Rescaling(1 / 255) | transforms.ToTensor() | images / 255
@@ -60,6 +64,8 @@ keras.Model(inputs, outputs) | | class Net(nn.Module): ... # with a forward of y
 keras.Sequential([first, second]) | nn.Sequential(first, second) | nn.Sequential(first, second)
 model.add(layer) | model.append(layer) | nn.Sequential(*model, layer)
 | nn.ModuleList([first, second]) | self.layers = [first, second]
+| nn.ParameterList([w]) | self.weights = [nn.Parameter(array)]
+| nn.ParameterDict({"w": w}) | self.weights = {"w": nn.Parameter(array)}
 | nn.ModuleDict({"one": first}) | self.layers = {"one": first}
 self.add_weight(shape=(3, 2)) | nn.Parameter(torch.zeros(3, 2)) | nn.Parameter(np.zeros((3, 2), np.float32))
 | self.register_parameter("w", parameter) | self.w = nn.Parameter(array)
@@ -115,8 +121,17 @@ tf.Variable([1.0, 2.0]) | torch.Tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
 tf.convert_to_tensor(array) | torch.as_tensor(array) | md.tensor(array)
 | torch.FloatTensor([1.0]) | md.tensor([1.0])
 | torch.LongTensor([3]) | np.array([3])
+| torch.is_tensor(x) | isinstance(x, md.Tensor)
 tf.zeros((2, 3)) | torch.zeros(2, 3) | md.zeros(2, 3)
 tf.ones((2, 3)) | torch.ones(2, 3) | md.ones(2, 3)
+tf.fill((2, 3), 7) | torch.full((2, 3), 7) | md.tensor(np.full((2, 3), 7.0, np.float32))
+tf.eye(3) | torch.eye(3) | md.tensor(np.eye(3, dtype=np.float32))
+tf.zeros_like(x) | torch.zeros_like(x) | md.zeros(x.shape)
+tf.ones_like(x) | torch.ones_like(x) | md.ones(x.shape)
+tf.random.uniform((2, 3)) | torch.rand(2, 3) | md.tensor(rng.random((2, 3), np.float32)) # rng = md.Generator(0)
+| torch.randint(0, 10, (2, 3)) | md.tensor(rng.integers(0, 10, (2, 3))) # rng = md.Generator(0)
+tf.random.shuffle(indices) | torch.randperm(5) | rng.permutation(5) # rng = md.Generator(0)
+| torch.randn_like(x) | md.randn(x.shape)
 tf.random.normal((2, 3)) | torch.randn(2, 3) | md.randn(2, 3)
 tf.range(5) | torch.arange(5) | md.arange(5)
 | torch.from_numpy(array) | md.from_numpy(array)
@@ -124,13 +139,19 @@ tf.float32 | torch.float32 | np.float32
 tf.int64 | torch.long | np.int64
 tf.cast(x, tf.float32) | x.float() | x.astype(np.float32)
 | x.double() | x.astype(np.float64)
+| x.int() | x.astype(np.int32)
+| x.bool() | x.astype(bool)
 | x.long() | x.astype(np.int64)
 | x.type(torch.float32) | x.astype(np.float32)
 tf.reshape(x, (3, 2)) | x.view(3, 2) | x.reshape(3, 2)
 tf.transpose(x) | x.t() | x.T
-| x.permute(1, 0) | x.transpose(1, 0)
+tf.transpose(x, (1, 0)) | x.permute(1, 0) | x.transpose(1, 0)
+| x.transpose(0, 1) | x.transpose(1, 0) # the order of all axes, where PyTorch swaps two
+| x.swapaxes(0, 1) | x.transpose(1, 0) # the order of all axes, not two to swap
+| x.ravel() | x.reshape(-1)
+| x.flatten() | x.reshape(-1) # F.flatten(x) keeps the first axis
 tf.expand_dims(x, 0) | x.unsqueeze(0) | x[None]
-tf.squeeze(x, 0) | x.squeeze(0) | x[0]
+tf.squeeze(x, 1) | x.squeeze(1) | x[:, 0] # or x.reshape(...), which leaves out any axes of size 1
 tf.shape(x)[0] | x.size(0) | x.shape[0]
 tf.size(x) | x.numel() | x.size
 tf.rank(x) | x.dim() | x.ndim
@@ -146,23 +167,39 @@ tf.math.reduce_std(x) | x.std() | x.var().sqrt() # with ddof 0
 tf.norm(x) | x.norm() | (x**2).sum().sqrt()
 tf.matmul(x, w) | torch.matmul(x, w) | x @ w
 | torch.mm(x, w) | x @ w
+| torch.bmm(x, w) | x @ w
+| x.dot(w) | x @ w
+tf.add(x, y) | x.add(y) | x + y
+tf.subtract(x, y) | x.sub(y) | x - y
+tf.multiply(x, y) | x.mul(y) | x * y
+tf.divide(x, y) | x.div(y) | x / y
+tf.negative(x) | x.neg() | -x
+tf.math.rsqrt(x) | x.rsqrt() | 1 / x.sqrt()
 tf.square(x) | x.pow(2) | x**2
 tf.clip_by_value(x, 0, 1) | x.clamp(0, 1) | x.clip(0, 1)
 tf.equal(x, y) | x.eq(y) | x == y
+tf.not_equal(x, y) | x.ne(y) | x != y
+tf.greater(x, y) | x.gt(y) | x > y
+tf.greater_equal(x, y) | x.ge(y) | x >= y
+tf.less(x, y) | x.lt(y) | x < y
+tf.less_equal(x, y) | x.le(y) | x <= y
+tf.sort(x) | x.sort() | np.sort(x.numpy()) # a copy, without a gradient
+tf.math.top_k(x, 2) | x.topk(2) | np.sort(x.numpy())[..., -2:] # a copy, without a gradient
 | x.masked_fill(mask, 0) | F.where(mask, 0, x)
 tf.one_hot(labels, 10) | F.one_hot(labels, 10) | np.eye(10)[labels] # losses take the labels themselves
 tf.identity(x) | x.clone() | x.clone()
-x.assign(y) | x.copy_(y) | x.data[...] = y.data
-x.assign_add(y) | x.add_(y) | x.data += y.data
-| x.zero_() | x.data[...] = 0
-| x.fill_(1) | x.data[...] = 1
+x.assign(y) | x.copy_(y) | x.data[...] = y.data # not between the forward and the backward pass
+x.assign_add(y) | x.add_(y) | x.data += y.data # not between the forward and the backward pass
+| x.zero_() | x.data[...] = 0 # not between the forward and the backward pass
+| x.fill_(1) | x.data[...] = 1 # not between the forward and the backward pass
 | x.requires_grad_() | x.requires_grad = True
 tf.stop_gradient(x) | x.detach() | x.detach()
 tf.GradientTape() | loss.backward() | loss.backward()
 tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
 tf.custom_gradient(f) | torch.autograd.Function | md.Op
 | torch.inference_mode() | md.no_grad()
-| torch.set_grad_enabled(False) | md.no_grad()
+| torch.set_grad_enabled(False) | with md.no_grad(): ...
+| torch.enable_grad() | # not needed: outside of md.no_grad() graphs are recorded
 x.numpy() | x.detach().cpu().numpy() | x.numpy()
 | x.cpu() | x.to("numpy")
 | x.cuda() | x.to("cupy")
@@ -171,23 +208,39 @@ x.numpy() | x.detach().cpu().numpy() | x.numpy()
 | x.contiguous() | # not needed: kernels take what they need
 tf.random.set_seed(0) | torch.manual_seed(0) | md.seed(0)
 keras.utils.set_random_seed(0) | torch.cuda.manual_seed_all(0) | md.seed(0)
-initializers.HeNormal() | init.kaiming_normal_(w) | init.he_normal
-initializers.GlorotUniform() | init.xavier_uniform_(w) | init.glorot_uniform
+initializers.HeNormal() | | init.he_normal
+initializers.GlorotUniform() | | init.glorot_uniform
+| init.kaiming_normal_(w) | w.data[...] = init.he_normal(w.shape, rng) # rng = md.Generator(0)
+| init.kaiming_uniform_(w) | w.data[...] = init.he_uniform(w.shape, rng) # rng = md.Generator(0)
+| init.xavier_normal_(w) | w.data[...] = init.glorot_normal(w.shape, rng) # rng = md.Generator(0)
+| init.xavier_uniform_(w) | w.data[...] = init.glorot_uniform(w.shape, rng) # rng = md.Generator(0)
+initializers.RandomNormal() | | w.data[...] = rng.normal(0, 0.05, w.shape) # rng = md.Generator(0)
+| init.normal_(w) | w.data[...] = rng.normal(0, 1, w.shape) # rng = md.Generator(0)
+initializers.RandomUniform() | | w.data[...] = rng.uniform(-0.05, 0.05, w.shape) # rng = md.Generator(0)
+| init.uniform_(w) | w.data[...] = rng.uniform(0, 1, w.shape) # rng = md.Generator(0)
+initializers.Constant(0.1) | init.constant_(w, 0.1) | w.data[...] = 0.1
+| init.zeros_(w) | w.data[...] = 0
+| init.ones_(w) | w.data[...] = 1
 
 ## Training
 optimizers.SGD(0.1) | optim.SGD(model.parameters(), 0.1) | optim.SGD(model.parameters(), 0.1)
 optimizers.Adam(1e-3) | optim.Adam(model.parameters(), 1e-3) | optim.Adam(model.parameters(), 1e-3)
-optimizers.RMSprop(1e-3) | optim.RMSprop(model.parameters(), 1e-3) | optim.RMSprop(model.parameters(), 1e-3)
-optimizers.Adagrad(1e-2) | optim.Adagrad(model.parameters(), 1e-2) | optim.Adagrad(model.parameters(), 1e-2)
+optimizers.RMSprop(1e-3) | | optim.RMSprop(model.parameters(), 1e-3, alpha=0.9, eps=1e-7)
+| optim.RMSprop(model.parameters(), 1e-3) | optim.RMSprop(model.parameters(), 1e-3)
+optimizers.Adagrad(1e-2) | | optim.Adagrad(model.parameters(), 1e-2, initial_accumulator_value=0.1)
+| optim.Adagrad(model.parameters(), 1e-2) | optim.Adagrad(model.parameters(), 1e-2)
 optimizers.Nadam(1e-3) | optim.NAdam(model.parameters(), 1e-3) | # left out: write an optimizer of your own
 optimizer.learning_rate | optimizer.param_groups[0]["lr"] | optimizer.lr
 optimizer.apply_gradients(pairs) | optimizer.step() | optimizer.step()
 optimizer.minimize(loss, variables) | | loss.backward(), optimizer.step()
-schedules.CosineDecay(0.1, 99) | lr_scheduler.CosineAnnealingLR(optimizer, 99) | lr=optim.cosine(0.1, steps=99)
-schedules.ExponentialDecay(0.1, 30, 0.5, staircase=True) | | lr=optim.step(0.1, 30, 0.5)
-| lr_scheduler.StepLR(optimizer, 30, 0.5) | lr=optim.step(0.1, 30, 0.5)
-| lr_scheduler.OneCycleLR(optimizer, 0.1, 99) | lr=optim.one_cycle(0.1, steps=99)
-callbacks.LearningRateScheduler(f) | lr_scheduler.LambdaLR(optimizer, f) | lr=f
+schedules.CosineDecay(0.1, 99) | | lr=optim.cosine(0.1, steps=99) # in steps, not epochs
+| lr_scheduler.CosineAnnealingLR(optimizer, 9) | lr=optim.cosine(0.1, steps=9 * len(loader)) # in steps, not epochs
+schedules.ExponentialDecay(0.1, 30, 0.5, staircase=True) | | lr=optim.step(0.1, 30, 0.5) # in steps, not epochs
+| lr_scheduler.StepLR(optimizer, 30, 0.5) | lr=optim.step(0.1, 30 * len(loader), 0.5) # in steps, not epochs
+| lr_scheduler.OneCycleLR(optimizer, 0.1, 99) | lr=optim.one_cycle(0.1, steps=99) # in steps, not epochs
+| lr_scheduler.LambdaLR(optimizer, f) | lr=lambda step: 0.1 * f(step // len(loader)) # in steps, not epochs
+| lr_scheduler.ExponentialLR(optimizer, 0.9) | lr=lambda step: 0.1 * 0.9 ** (step // len(loader)) # in steps, not epochs
+callbacks.LearningRateScheduler(f) | | lr=lambda step: f(step // len(loader)) # in steps, not epochs
 callbacks.ReduceLROnPlateau() | lr_scheduler.ReduceLROnPlateau(optimizer) | # left out: write a callback
 | nn.utils.clip_grad_norm_(model.parameters(), 1.0) | optim.clip_grad_norm(model.parameters(), 1.0)
 model.compile(optimizer, loss) | | md.Trainer(model, F.softmax_cross_entropy, optimizer)
@@ -199,7 +252,8 @@ history.history["loss"] | | [row["loss"] for row in history]
 tf.data.Dataset.from_tensor_slices(arrays) | torch.utils.data.TensorDataset(x, y) | md.data.ArrayDataset(images, labels)
 keras.utils.PyDataset | torch.utils.data.Dataset | md.data.Dataset
 dataset.shuffle(99).batch(32) | DataLoader(dataset, 32, shuffle=True) | md.data.DataLoader(dataset, 32, shuffle=True)
-dataset.take(80) | torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, range(80))
+dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(dataset, range(80))
+| torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, rng.permutation(100)[:80])
 callbacks.ModelCheckpoint(path) | | md.callbacks.Checkpoint(folder)
 callbacks.CSVLogger(path) | tensorboard.SummaryWriter() | md.callbacks.CSVLog(path)
 callbacks.EarlyStopping(patience=5) | | md.callbacks.EarlyStopping(patience=5)
@@ -233,7 +287,21 @@ learning_rate=1e-3 | lr=1e-3 | lr=1e-3
 beta_1=0.9 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
 beta_2=0.999 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
 | params=model.parameters() | parameters=model.parameters()
-weight_decay=0.01 | weight_decay=0.01 | optim.AdamW(model.parameters(), weight_decay=0.01)
+weight_decay=0.01 | weight_decay=0.01 | optim.AdamW(model.parameters(), weight_decay=0.01) # decoupled, no L2 of Adam
+rho=0.9 | | alpha=0.9
+| min=0 | low=0
+| max=1 | high=1
+| end=5 | stop=5
+decay_steps=99 | T_max=99 | steps=99 # in steps, not epochs
+| eta_min=0.01 | final=0.01
+alpha=0.01 | | final=0.001 # Keras's alpha is a share of the learning rate
+decay_rate=0.5 | gamma=0.5 | factor=0.5
+| step_size=30 | every=30 # in steps, not epochs
+| total_steps=99 | steps=99
+| norm_type=2 | # not needed: the norm is the Euclidean one
+| closure=f | # left out: call backward() before step()
+| requires_grad=False | nn.Buffer(array) # parameters are learned; or freeze one, w.requires_grad = False
+| map_location="cpu" | # not needed: arrays are loaded by NumPy, and model.to("cupy") moves them
 axis=1 | dim=1 | axis=1
 keepdims=True | keepdim=True | keepdims=True
 | dtype=torch.float32 | dtype=np.float32
@@ -245,10 +313,62 @@ training=False | model.eval() | model.eval()
 batch_size=32 | | md.data.DataLoader(dataset, batch_size=32)
 validation_data=(images, labels) | | validation=loader
 validation_split=0.2 | | md.data.Subset(dataset, indices) # in a loader of its own
-verbose=1 | | callbacks=[md.callbacks.Progress()] # of the Trainer
+verbose=1 | | md.Trainer(model, F.l1_loss, optimizer, callbacks=[md.callbacks.Progress()])
 | num_workers=4 | prefetch=4 # batches ahead, by a thread
 | pin_memory=True | # not needed: a loader copies by itself
 """
+
+LEFT_OUT = {
+    "write a module of your own": """
+        LogSigmoid PReLU ELU SELU CELU SiLU Swish Mish Hardtanh Hardswish Hardsigmoid Hardshrink ReLU6 RReLU Softplus
+        Softsign Softmin Softmax2d Softshrink Tanhshrink Threshold GLU Conv3d Conv3D MaxPool1d MaxPool3d AvgPool1d
+        AvgPool3d MaxPooling1D MaxPooling3D AveragePooling1D AveragePooling3D AdaptiveAvgPool1d AdaptiveAvgPool3d
+        AdaptiveMaxPool1d GlobalAveragePooling1D GlobalMaxPooling1D LPPool2d MaxUnpool2d BatchNorm3d GroupNorm
+        InstanceNorm1d InstanceNorm2d GroupNormalization RMSNorm LocalResponseNorm Dropout1d Dropout3d GaussianNoise
+        GaussianDropout Bilinear DepthwiseConv2D SeparableConv2D Permute RNN GRU SimpleRNN RNNCell LSTMCell GRUCell
+        Bidirectional TimeDistributed Transformer MultiheadAttention MultiHeadAttention Attention EmbeddingBag
+        PixelShuffle Fold Unfold Cropping2D Average Dot Masking""",
+    "write a function of outputs and targets": """
+        CTCLoss KLDivLoss GaussianNLLLoss PoissonNLLLoss MarginRankingLoss HingeEmbeddingLoss CosineEmbeddingLoss
+        MultiMarginLoss SoftMarginLoss TripletMarginLoss KLDivergence Hinge SquaredHinge CategoricalHinge Poisson
+        CosineSimilarity LogCosh kl_div ctc_loss LinearCrossEntropyLoss cosine_similarity""",
+    "write it with what minidl.nn.functional has": """
+        logsigmoid prelu elu elu_ selu celu silu mish gelu glu hardtanh hardswish hardsigmoid relu6 rrelu relu_
+        softplus softsign softmin gumbel_softmax normalize instance_norm group_norm layer_norm conv1d conv3d
+        conv_transpose2d max_pool1d max_pool3d avg_pool1d avg_pool3d interpolate upsample embedding unfold fold
+        dropout1d dropout2d dropout3d adaptive_avg_pool2d adaptive_max_pool2d bilinear pixel_shuffle max_unpool1d
+        max_unpool2d max_unpool3d scaled_dot_product_attention logsumexp softmax_ addmm baddbmm einsum vmap""",
+    "write an optimizer of your own": """
+        Adadelta Adamax RAdam Rprop ASGD LBFGS SparseAdam Ftrl""",
+    "write a function of the step, and pass it as lr=": """
+        MultiStepLR CosineAnnealingWarmRestarts CyclicLR LinearLR PolynomialLR ConstantLR MultiplicativeLR
+        PolynomialDecay PiecewiseConstantDecay InverseTimeDecay CosineDecayRestarts""",
+    "write w.data[...] = array": """
+        xavier_normal xavier_uniform kaiming_normal kaiming_uniform trunc_normal_ orthogonal_ sparse_ eye_ dirac_
+        TruncatedNormal Orthogonal VarianceScaling LecunNormal LecunUniform""",
+    "write an op of your own, or use np with x.numpy() where no gradient is wanted": """
+        sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv exp2 expm1 log2 log10 log1p lerp
+        sign floor ceil trunc frac fmod remainder median mode gather scatter scatter_ scatter_add index_select
+        masked_select unbind roll flip rot90 triu tril outer inner cross cdist isnan isinf isfinite multinomial
+        bernoulli unique amax amin logical_and logical_or logical_not fmax fmin logit xlogy rsqrt_ frexp ldexp""",
+    "write x.data[...] = array, not between the forward and the backward pass": """
+        abs_ clip_ exp_ log_ sqrt_ transpose_ resize_""",
+    "write md.tensor(array, dtype)": """
+        BoolTensor ByteTensor CharTensor IntTensor HalfTensor""",
+}
+"""What to do without names that PyTorch or Keras has and minidl lacks. Without them the nearest name would be guessed,
+and a ReLU is no ELU."""
+
+
+def left_out(name: str) -> str:
+    """What to do without a name that PyTorch or Keras has, also at once in place; nothing for other names.
+
+    >>> left_out("PReLU"), left_out("sin_"), left_out("ReLU")
+    ('left out: write a module of your own', 'left out: write an op of your own, or ...', '')
+    """
+    known = {one: instead for instead, names in LEFT_OUT.items() for one in names.split()}
+    instead = known.get(name) or known.get(name.removesuffix("_"))
+    return f"left out: {instead}" if instead else ""
 
 
 class Row(NamedTuple):

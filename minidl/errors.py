@@ -131,10 +131,11 @@ class CallError(MinidlError, TypeError):
     """
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or nothing.
 
-    Of names that other frameworks put in quotes the table of equivalents knows the meaning.
+    ``cutoff`` is how alike they must be at least, from 0 to 1 (:func:`difflib.get_close_matches`). Of names that other
+    frameworks put in quotes the table of equivalents knows the meaning.
 
     >>> suggestion("adm", ["sgd", "adam"]), suggestion("cuda", ["numpy", "cupy"])
     (" Did you mean 'adam'?", " Did you mean 'cupy'?")
@@ -142,5 +143,5 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     from .habits import renamed
 
     by_lower_case = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(renamed(str(name).lower()), by_lower_case, n=1)
+    close = difflib.get_close_matches(renamed(str(name).lower()), by_lower_case, n=1, cutoff=cutoff)
     return f" Did you mean '{by_lower_case[close[0]]}'?" if close else ""

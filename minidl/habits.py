@@ -53,7 +53,8 @@ def answer_in(*modules: str) -> None:
 
 def _missing_from(module: ModuleType, name: str) -> NoReturn:
     error = MissingNameError(module, name)
-    if _is_import(sys._getframe(1)):
+    half_imported = f"{module.__name__}.{name}" in sys.modules  # in a circle: Python finds it there after this error
+    if _is_import(sys._getframe(1)) and not half_imported:
         raise MissingImportError(str(error))
     raise error
 
@@ -111,8 +112,8 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
     def call(*arguments: P.args, **options: P.kwargs) -> R:
         try:
             return function(*arguments, **options)
-        except TypeError:
-            error = misfit(function, arguments, options)
+        except TypeError as refusal:
+            error = misfit(function, arguments, options, refusal)
             if error is None:
                 raise
         raise error
@@ -165,8 +166,21 @@ def missing(owner: Any, name: str) -> str:
     answer = _missing_in_module(owner, name) if a_module else _missing_in_object(owner, name)
     if answer:
         return f"{lacks}: {answer}"
-    close = suggestion(name, _public(owner) if a_module else [known for known in dir(owner) if known[0] != "_"])
+    try:
+        names = _public(owner) if a_module else [known for known in dir(owner) if not known.startswith("_")]
+    except Exception:  # a __dir__ of the owner's own: what is lacking is the error to see
+        return lacks
+    close = _slip(name, names)
     return f"{lacks}.{close}" if close else lacks
+
+
+def _slip(name: str, known: Sequence[str]) -> str:
+    """What was meant, if next to nothing is wrong with it: names as near as ELU and ReLU often mean different things.
+
+    >>> _slip("Desne", ["Dense"]), _slip("randint", ["int", "randn_like"]), _slip("ne", ["new"])
+    (" Did you mean 'Dense'?", '', '')
+    """
+    return suggestion(name, known, cutoff=0.75) if len(name) > 3 else ""
 
 
 SPOKEN = {
@@ -186,8 +200,10 @@ SPOKEN = {
 
 
 def _missing_in_module(module: ModuleType, name: str) -> str:
+    from .equivalents import left_out
+
     spoken = SPOKEN.get(module.__name__, ())
-    return _equivalent(name, spoken) or _elsewhere(module, name) or _equivalent(name)
+    return _equivalent(name, spoken) or _elsewhere(module, name) or _equivalent(name) or left_out(name)
 
 
 def _missing_in_object(thing: Any, name: str) -> str:
@@ -244,12 +260,20 @@ def _elsewhere(module: ModuleType, name: str) -> str:
 
 
 def _beside_tensors(name: str) -> str:
-    """What a tensor has no method for: a function, or what an array can without a gradient."""
+    """What a tensor has no method for: a function, or what an array can without a gradient.
+
+    Of what changes the array, which is the tensor's own memory, only the functions of NumPy that make a new one.
+    """
+    from .equivalents import left_out
     from .nn import functional
 
     if name in _public(functional):
         return f"it is F.{name}(x) here"
-    return f"it is x.numpy().{name} here, without a gradient" if hasattr(np.ndarray, name) else ""
+    changing = ("byteswap", "fill", "itemset", "put", "resize", "setfield", "setflags")
+    if name in changing or not hasattr(np.ndarray, name):
+        return left_out(name)
+    code = f"np.{name}(x.numpy(), ...)" if callable(getattr(np, name, None)) else f"x.numpy().{name}"
+    return f"it is {code} here, without a gradient"
 
 
 def _public(module: ModuleType) -> list[str]:
@@ -276,24 +300,38 @@ def renamed(word: str) -> str:
 # Calls
 
 
-def misfit(function: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> CallError | None:
+def misfit(function: Any, arguments: Sequence[Any], options: Mapping[str, Any], refusal: TypeError) -> CallError | None:
     """The error for arguments that a function does not take, or None where it takes them.
 
+    ``refusal`` is what the call ended in. A traceback that goes on in the function shows that it took its arguments,
+    and another error is none of ours; neither is one of a function that cannot say how it is called.
+
     >>> from minidl import nn
-    >>> print(misfit(nn.ReLU().forward, (1,), {"training": True}))
+    >>> print(misfit(nn.ReLU().forward, (1,), {"training": True}, TypeError()))
     expected forward(x), got x=1, training=True: Keras's training=False is model.eval() here
     """
-    signature = inspect.signature(function)
+    if refusal.__traceback__ is not None and refusal.__traceback__.tb_next is not None:
+        return None
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+        if _takes(signature, arguments, options):
+            return None
+        return CallError(_misfit(function, signature, arguments, options))
+    except Exception:  # a builtin without a signature, a self that was forgotten: Python's own error says it
+        return None
+
+
+def _takes(signature: inspect.Signature, arguments: Sequence[Any], options: Mapping[str, Any]) -> bool:
     try:
         signature.bind(*arguments, **options)
     except TypeError:
-        return CallError(_misfit(function, signature, arguments, options))
-    return None
+        return False
+    return True
 
 
 def _misfit(function: Any, signature: inspect.Signature, arguments: Sequence[Any], options: Mapping[str, Any]) -> str:
     called, made = _called(function, arguments)
-    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    parameters = [p.replace(annotation=p.empty, default=_shown(p.default)) for p in signature.parameters.values()]
     if parameters[:1] and parameters[0].name == "self":
         parameters, arguments = parameters[1:], arguments[1:]
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -306,7 +344,8 @@ def _misfit(function: Any, signature: inspect.Signature, arguments: Sequence[Any
     got += [f"no {name}" for name in lacking]
     hints = [_argument(name, known) for name in options if name not in known]
     hints += [_call(made)] * bool(made and lacking)
-    hints += ["what follows * is given by its name"] * (len(arguments) > len(by_place) < len(known))
+    too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
+    hints += ["what follows * is given by its name"] * (too_many and by_place != known)
     said = "; ".join(filter(None, hints))
     expected = signature.replace(parameters=parameters, return_annotation=signature.empty)
     return f"expected {called}{expected}, got {', '.join(got)}" + (f": {said}" if said else "")
@@ -316,10 +355,22 @@ def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
     """What is called, a constructor by the name of its class; and the class whose constructor it is, or nothing."""
     if function.__name__ != "__init__":
         return function.__name__, ""
-    definer = function.__qualname__.split(".")[-2]
     cls = type(arguments[0])
-    is_its_own = inspect.unwrap(cls.__init__) is function
-    return cls.__name__ if is_its_own else definer, definer
+    definers = [one for one in cls.__mro__ if "__init__" in vars(one)]
+    definer = next(one for one in definers if getattr(vars(one)["__init__"], "__wrapped__", None) is function)
+    return (cls if definer is definers[0] else definer).__name__, definer.__name__
+
+
+class _Code(str):
+    """A text that shows itself without quotes."""
+
+    __repr__ = str.__str__
+
+
+def _shown(default: Any) -> Any:
+    """A default as it is written; arrays and whatever else has long or many lines as dots."""
+    text = repr(default)
+    return default if default is inspect.Parameter.empty or (len(text) <= 60 and "\n" not in text) else _Code("...")
 
 
 def _short(value: Any) -> str:
@@ -336,7 +387,7 @@ def _argument(name: str, known: Sequence[str]) -> str:
         new = re.match(r"(\w+)=", row.minidl)
         if code.startswith(f"{name}=") and (new is None or new[1] in known):
             return _sentence(code, row)
-    close = suggestion(name, known)
+    close = _slip(name, known)
     return f"there is no {name}.{close}" if close else ""
 
 

@@ -1,6 +1,7 @@
 """What can be written with tensors: NumPy's operators and methods, each the application of an op."""
 
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+import copy
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
 
@@ -109,6 +110,7 @@ class Operators:
         """The absolute value, elementwise, with derivative 0 at 0."""
         return ops.Abs.apply(self)
 
+    @explained
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
         """The values limited to ``low ... high``."""
         return ops.Clip.apply(self, low=low, high=high)
@@ -172,7 +174,8 @@ class Operators:
     def clone(self) -> "Tensor":
         """The same values in memory of their own; the gradient goes through to this tensor.
 
-        ``copy`` and ``copy.copy`` are the same. For a new leaf, detach first: ``x.detach().clone()``.
+        ``x.copy()`` is the same. For a new leaf, detach first: ``x.detach().clone()``. ``copy.copy(x)`` of a leaf is a
+        leaf of its class: that of a parameter is a parameter.
 
         >>> import minidl as md
         >>> x = md.tensor([1.0, 2.0], requires_grad=True)
@@ -183,14 +186,17 @@ class Operators:
         """
         return ops.Clone.apply(self)
 
-    copy = __copy__ = clone
+    copy = clone
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # as two leaves that share an array would not hear of each other's changes
 
     def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:
-        """What ``copy.deepcopy`` and pickle see: a leaf with its gradient, but no graph."""
+        """What the module ``copy`` and pickle see: a leaf with its gradient, but no graph."""
         if self.op is not None:
             raise GraphError(
-                f"only leaves can be copied deeply or pickled, got the result of {self.op.name}: x.clone() copies "
-                "inside of the graph, x.detach() leaves it"
+                f"only leaves can be pickled, or copied by the module copy, got the result of {self.op.name}: "
+                "x.clone() copies inside of the graph, x.detach() leaves it"
             )
         return super().__reduce_ex__(protocol)
 

@@ -1,8 +1,8 @@
-"""Optimizers: what to do with a gradient. And clipping; the learning-rate schedules are those of minidl.schedules."""
+"""Optimizers: what to do with a gradient. Schedules are in minidl.schedules, clipping is in minidl.clipping."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from math import sqrt
+from math import inf, sqrt
 from numbers import Real
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from . import backends, plugins
 from .backends import Backend
+from .clipping import clip_grad_norm
 from .errors import GraphError, MinidlError
 from .habits import Answering, explained
 from .kernels.reference import AdamStep
@@ -76,6 +77,7 @@ class Optimizer(Answering, ABC):
         for param, grad, state in updates:
             self.update(param, grad, state)
 
+    @explained
     def step(self) -> None:
         """Update every parameter that has a gradient.
 
@@ -177,9 +179,7 @@ class SGD(Optimizer):
         if self.momentum == 0:
             param -= self.lr * grad
             return
-        if "velocity" not in state:
-            state["velocity"] = backends.of(param).xp.zeros_like(param)
-        velocity = state["velocity"]
+        velocity = _remembered(state, "velocity", param)
         velocity *= self.momentum
         velocity += grad
         param -= self.lr * (grad + self.momentum * velocity if self.nesterov else velocity)
@@ -274,8 +274,11 @@ class RMSprop(Optimizer):
     """RMSprop: p = p - lr g / (sqrt(v) + eps), v = alpha v + (1 - alpha) g^2, g the gradient plus ``weight_decay`` p.
 
     ``centered`` takes from v the square of a running mean of g, so that it becomes the variance (Graves, "Generating
-    Sequences With Recurrent Neural Networks", 2013). With ``momentum`` the step is lr u, u = momentum u +
-    g / (sqrt(v) + eps). Options and defaults are PyTorch's.
+    Sequences With Recurrent Neural Networks", 2013); it counts as at least v times the rounding error of the dtype, so
+    that a gradient that stays the same makes steps of at most 3000 lr in float32, where PyTorch's become NaN. With
+    ``momentum`` the step is lr u, u = momentum u + g / (sqrt(v) + eps). Options and defaults are PyTorch's.
+
+    Raises :class:`MinidlError` for an alpha outside 0 <= alpha < 1, and for other options below 0.
 
     Tieleman and Hinton, "Lecture 6.5 - RMSProp", Neural Networks for Machine Learning (2012).
 
@@ -297,27 +300,26 @@ class RMSprop(Optimizer):
         centered: bool = False,
     ) -> None:
         super().__init__(parameters, lr)
+        _require_range(1, alpha=alpha)
+        _require_range(eps=eps, weight_decay=weight_decay, momentum=momentum)
         self.alpha, self.eps, self.weight_decay = alpha, eps, weight_decay
         self.momentum, self.centered = momentum, centered
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         xp = backends.of(param).xp
-        if not state:
-            names = ["v", *["mean"] * self.centered, *["velocity"] * (self.momentum != 0)]
-            state.update({name: xp.zeros_like(param) for name in names})
         grad = _decayed(grad, param, self.weight_decay)
-        v = state["v"]
+        v = _remembered(state, "v", param)
         v *= self.alpha
         v += (1 - self.alpha) * grad * grad
         if self.centered:
-            mean = state["mean"]
+            mean = _remembered(state, "mean", param)
             mean += (1 - self.alpha) * (grad - mean)
-            v = xp.maximum(v - mean * mean, 0)  # a variance that is 0 may come out below by rounding
+            v = xp.maximum(v - mean * mean, float(np.finfo(v.dtype).eps) * v)  # what is less is rounding
         root = xp.sqrt(v) + self.eps
         if self.momentum == 0:
             param -= self.lr * grad / root
             return
-        velocity = state["velocity"]
+        velocity = _remembered(state, "velocity", param)
         velocity *= self.momentum
         velocity += grad / root
         param -= self.lr * velocity
@@ -329,6 +331,8 @@ class Adagrad(Optimizer):
 
     So its steps shrink, by themselves and with ``lr_decay``, which makes lr / (1 + t lr_decay) of lr after t steps;
     larger learning rates than elsewhere are usual. Options and defaults are PyTorch's.
+
+    Raises :class:`MinidlError` for options below 0.
 
     Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (2011).
 
@@ -349,12 +353,14 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
     ) -> None:
         super().__init__(parameters, lr)
+        _require_range(lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
+        _require_range(initial_accumulator_value=initial_accumulator_value)
         self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
         self.initial_accumulator_value = initial_accumulator_value
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         xp = backends.of(param).xp
-        if not state:
+        if "v" not in state:
             state.update(v=xp.full_like(param, self.initial_accumulator_value), t=0)
         grad = _decayed(grad, param, self.weight_decay)
         v = state["v"]
@@ -364,34 +370,24 @@ class Adagrad(Optimizer):
         param -= lr * grad / (xp.sqrt(v) + self.eps)
 
 
+def _require_range(below: float = inf, **options: float) -> None:
+    """Refuse options that are not 0 <= option < below."""
+    for name, value in options.items():
+        if not isinstance(value, Real) or not 0 <= value < below:
+            limit = "" if below == inf else f" and < {below}"
+            raise MinidlError(f"{name} must be a number >= 0{limit}, got {value!r}")
+
+
+def _remembered(state: State, name: str, param: Array) -> Array:
+    """An array of a parameter's state; zeros at first, also where the option that needs it was set later."""
+    if name not in state:
+        state[name] = backends.of(param).xp.zeros_like(param)
+    return state[name]
+
+
 def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
     """The gradient of the loss plus weight_decay / 2 of the squared parameter; a new array if they differ."""
     return grad + weight_decay * param if weight_decay else grad
-
-
-def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
-    """Scale all gradients by one factor so that their common Euclidean norm is at most ``max_norm``.
-
-    Returns the norm before (a 0-d array, still on the device). Pascanu et al., "On the difficulty of training
-    recurrent neural networks" (2013), algorithm 1.
-
-    Raises :class:`GraphError` if there is no gradient.
-
-    >>> from minidl import tensor
-    >>> x = tensor([3.0, 4.0], requires_grad=True)
-    >>> (x * x).sum().backward()   # the gradient is (6, 8), of norm 10
-    >>> float(clip_grad_norm([x], 1.0)), x.grad
-    (10.0, array([0.6, 0.8], dtype=float32))
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
-        raise GraphError("there is no gradient to clip: call loss.backward() first")
-    xp = backends.of(gradients[0]).xp
-    norm = xp.sqrt(sum((g * g).sum() for g in gradients))
-    factor = max_norm / xp.maximum(norm, max_norm)
-    for gradient in gradients:
-        gradient *= factor
-    return norm
 
 
 def _to_device(value: Any, param: Tensor) -> Any:

@@ -5,24 +5,29 @@ They are names of :mod:`minidl.optim` too, where they are used: ``optim.Adam(par
 
 from collections.abc import Callable
 from math import cos, pi
+from numbers import Real
 
 from . import plugins
 from .errors import MinidlError
+from .habits import explained
 
 Schedule = Callable[[int], float]
 
 
 @plugins.register("schedule", "constant")
+@explained
 def constant(lr: float) -> Schedule:
     """Always ``lr``.
 
     >>> constant(0.1)(1000)
     0.1
     """
+    _check(lr)
     return lambda step: lr
 
 
 @plugins.register("schedule", "step")
+@explained
 def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """``lr``, multiplied by ``factor`` after every ``every`` steps.
 
@@ -30,11 +35,12 @@ def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
     >>> schedule(9), schedule(10), schedule(20)
     (1.0, 0.5, 0.25)
     """
-    _check_steps(every)
+    _check(lr, every)
     return lambda step: lr * factor ** (step // every)
 
 
 @plugins.register("schedule", "cosine")
+@explained
 def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
     """Up to ``lr`` in ``warmup`` steps, then down to ``final`` along half a cosine until step ``steps``.
 
@@ -44,7 +50,7 @@ def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedu
     >>> schedule(0), round(schedule(5), 3), schedule(10)
     (1.0, 0.5, 0.0)
     """
-    _check_steps(steps - warmup)
+    _check(lr, steps - warmup)
 
     def schedule(step: int) -> float:
         if step < warmup:
@@ -55,6 +61,7 @@ def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedu
 
 
 @plugins.register("schedule", "one_cycle")
+@explained
 def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
     """From ``start`` x ``lr`` up to ``lr`` in the share ``rise`` of the steps, then down to ``final`` x ``lr``.
 
@@ -64,7 +71,7 @@ def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, f
     >>> schedule(0), schedule(30), schedule(100)
     (0.04, 1.0, 0.0001)
     """
-    _check_steps(steps)
+    _check(lr, steps)
     top = max(1, round(rise * steps))
 
     def schedule(step: int) -> float:
@@ -81,6 +88,11 @@ def _half_cosine(first: float, last: float, progress: float) -> float:
     return first * (1 - share) + last * share
 
 
-def _check_steps(steps: int) -> None:
+def _check(lr: float, steps: int = 1) -> None:
+    if not isinstance(lr, Real):
+        kind = type(lr).__name__
+        raise MinidlError(
+            f"expected the learning rate, a number, got {kind}: a schedule is what the optimizer takes as its lr=..."
+        )
     if steps < 1:
         raise MinidlError(f"a schedule needs at least one step, got {steps}")

@@ -92,6 +92,13 @@ class Tensor(Operators):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __index__(self) -> int:
+        if self.shape or self.dtype.kind not in "iu":
+            raise DtypeError(
+                f"only a whole number is an index, got a tensor of {self.dtype} and shape {self.shape}: use int(x)"
+            )
+        return int(self.item())
+
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
@@ -111,7 +118,7 @@ class Tensor(Operators):
 
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
-        notes = [f"dtype={self.dtype}"] * (self.dtype != np.float32) + ["requires_grad=True"] * self.requires_grad
+        notes = [f"dtype={self.dtype}"] * (self.dtype != np.float32) + ["requires_grad=True"] * bool(self.requires_grad)
         notes += [f"backend='{self.backend.name}'"] * (self.backend is not backends.default)
         return f"tensor({', '.join([values, *notes])})"
 

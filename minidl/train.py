@@ -149,7 +149,7 @@ class Trainer(Answering):
             if number is not None and not (isinstance(number, Real) and number >= 0):
                 raise MinidlError(f"expected a number of {name} >= 0, got {number!r}")
         if train is not self.train_loader:
-            self._left = None
+            self._begin_anew()
         self.train_loader, self.stopping = train, False
         self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
         self.steps = math.inf if steps is None else steps
@@ -189,6 +189,14 @@ class Trainer(Answering):
         else:
             loader.load_state_dict(self._left)
         self._left = None
+        try:
+            self._train_batches(loader)
+        except BaseException:
+            self._begin_anew()
+            raise
+        self._left = loader.state_dict()
+
+    def _train_batches(self, loader: DataLoader) -> None:
         self.model.train()
         started = time.perf_counter()
         for batch in loader:
@@ -201,7 +209,12 @@ class Trainer(Answering):
                 break
         else:
             self.trained = True
-        self._left = loader.state_dict()
+
+    def _begin_anew(self) -> None:
+        """Forget what was trained of the epoch at hand: its first batch comes next, in a :meth:`state_dict` too."""
+        self._left, self.totals, self.trained = None, Totals(), False
+        if self.train_loader is not None:
+            self.train_loader.position = 0
 
     @property
     def inside_epoch(self) -> bool:
@@ -276,7 +289,7 @@ class Trainer(Answering):
     def _require_finite(self, row: Row) -> None:
         bad = [name for name in ("loss", "val_loss") if not math.isfinite(row.get(name, 0.0))]
         if bad:
-            self._left, self.totals, self.trained = None, Totals(), False  # what came to nothing begins anew
+            self._begin_anew()
             raise TrainingError(
                 f"the {bad[0]} became {row[bad[0]]} in epoch {self.epoch + 1}: try a smaller learning rate "
                 f"(it was {self.optimizer.lr:g}) or look for bad values in the data"

@@ -92,7 +92,7 @@ def program_complaint(module: str, words: list[str]) -> str:
     if spec is None or spec.origin is None:
         return f"there is no module {module} to run"
     source = Path(spec.origin)
-    if not re.search(r"^(import|from) .*\b(argparse|cli)\b", source.read_text(), re.MULTILINE):
+    if not re.search(r"^(import|from) .*\b(argparse|cli|command)\b", source.read_text(), re.MULTILINE):
         return usage_complaint(source, words)
     try:
         main = importlib.import_module(spec.name).main

@@ -20,6 +20,7 @@ def test_a_shape_is_sizes_or_one_tuple_and_gives_float32(make: Any) -> None:
     assert make(()).shape == ()
     assert make(0, 3).shape == (0, 3)
     assert make(2, dtype=np.float64).dtype == np.float64
+    assert make(2, dtype=None).dtype == np.float32
 
 
 @pytest.mark.parametrize("make", [*MAKERS, md.arange, lambda n, **options: md.from_numpy(np.ones(n), **options)])

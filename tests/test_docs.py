@@ -80,7 +80,7 @@ REFERENCE = {
 LEFT_OUT = {
     r"minidl": "its names are those of the modules below",
     r"minidl\.ops\..+": "minidl.ops has all of them",
-    r"minidl\.schedules": "minidl.optim has all of them",
+    r"minidl\.(schedules|clipping)": "minidl.optim has all of them",
     r"minidl\.nn": "its names are those of the modules below",
     r"minidl\.nn\.fusion": "what Sequential does inside",
     r"minidl\.backends\.(numpy|cupy)": "what the base class says, made fast",
@@ -89,7 +89,7 @@ LEFT_OUT = {
     r"minidl\.testing\.(check_\w+|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
-    r"minidl\.(nested|table|command|interrupt)": "for the own use of minidl and agegender",
+    r"minidl\.(nested|table|interrupt)": "for the own use of minidl and agegender",
     r"minidl\.(habits|equivalents)": "what errors say: docs/guide/faq.md has the table",
     r"agegender": "has no names of its own",
     r"agegender\.report": "has no names of its own",

@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import functools
 import inspect
 import itertools
 import pickle
@@ -66,7 +67,7 @@ HABITS = {
     "x.view(6)": "x.reshape(3, 2)",
     "x.permute(1, 0)": "x.transpose(1, 0)",
     "x.unsqueeze(0)": "x[None]",
-    "x.squeeze(0)": "x[0]",
+    "x.squeeze()": "x[:, 0] here, or x.reshape(...)",
     "x.T": WORKS,
     "x.t()": "x.T",
     "x.size(0)": "x.shape[0]",
@@ -84,10 +85,10 @@ HABITS = {
     "x.detach().numpy()": WORKS,
     "x.detach().cpu().numpy()": 'x.to("numpy")',
     "x.requires_grad_()": "x.requires_grad = True",
-    "x.zero_()": "x.data[...] = 0",
+    "x.zero_()": "x.data[...] = 0 here, not between the forward and the backward pass",
     "x.contiguous()": "not needed",
     "x.relu()": "F.relu(x)",
-    "x.argsort()": "x.numpy().argsort",
+    "x.argsort()": "np.argsort(x.numpy(), ...) here, without a gradient",
     "md.Tensor([1.0, 2.0]) + 1": "md.tensor(...)",
     "md.tensor([1.0], device='cuda')": 'backend="cupy"',
     "md.cat([x, x])": "F.concatenate([x, y])",
@@ -115,16 +116,67 @@ HABITS = {
     "model.load_state_dict({}, strict=False)": "all of the weights or none",
     "optim.SGD(model.parameters())": WORKS,
     "optim.Adam(model)": "pass model.parameters()",
-    "optim.Adam(model.parameters(), weight_decay=0.1)": "optim.AdamW",
+    "optim.Adam(model.parameters(), weight_decay=0.1)": "weight_decay=0.01) here, decoupled, no L2 of Adam",
     "optim.lr_scheduler.StepLR(optimizer, 30)": "optim.step, optim.cosine, optim.one_cycle",
     "optimizer.param_groups": "optimizer.lr",
     "optimizer.zero_grad(set_to_none=True)": "not needed",
     "md.utils.data.DataLoader(dataset)": "md.data",
     "md.data.TensorDataset(x, x)": "md.data.ArrayDataset(images, labels)",
-    "md.data.random_split(dataset, [2, 2])": "md.data.Subset(dataset, range(80))",
+    "md.data.random_split(dataset, [2, 2])": "md.data.Subset(dataset, rng.permutation(100)[:80])",
     "md.data.DataLoader(dataset, num_workers=4)": "prefetch=4",
     "md.data.DataLoader(dataset, 32, True)": "what follows * is given by its name",
     "md.save(model.state_dict(), 'weights.pt')": "the path comes first",
+    # what would be guessed from a name that is spelled nearly the same
+    "md.rand(2, 3)": "md.tensor(rng.random((2, 3), np.float32))",
+    "md.randint(0, 10, (2, 3))": "md.tensor(rng.integers(0, 10, (2, 3)))",
+    "md.randperm(5)": "rng.permutation(5)",
+    "md.enable_grad()": "not needed: outside of md.no_grad()",
+    "nn.LogSoftmax(dim=1)": "F.log_softmax(x) here, a function",
+    "nn.PReLU()": "left out: write a module of your own",
+    "nn.CTCLoss()": "left out: write a function of outputs and targets",
+    "nn.Conv3d(1, 2, 3)": "left out: write a module of your own",
+    "nn.InstanceNorm2d(3)": "left out: write a module of your own",
+    "F.softplus(x)": "left out: write it with what minidl.nn.functional has",
+    "x.sub(y)": "x - y",
+    "x.int()": "x.astype(np.int32)",
+    "x.sin()": "left out: write an op of your own",
+    "x.ne(y)": "x != y",
+    "x.gt(0)": "x > y",
+    "x.log2_()": "left out: write an op of your own",
+    "nn.init.xavier_normal_(w)": "w.data[...] = init.glorot_normal(w.shape, rng)",
+    "nn.init.normal_(w)": "w.data[...] = rng.normal(0, 1, w.shape)",
+    "nn.init.trunc_normal_(w)": "left out: write w.data[...] = array",
+    "optim.Rprop(model.parameters())": "left out: write an optimizer of your own",
+    "optim.Adamax(model.parameters())": "left out: write an optimizer of your own",
+    "md.arange(end=5)": "stop=5",
+    # what would change the tensor, or leave the graph without need
+    "x.sort()": "np.sort(x.numpy()) here, a copy, without a gradient",
+    "x.partition(1)": "np.partition(x.numpy(), ...) here, without a gradient",
+    "x.ravel()": "x.reshape(-1)",
+    "x.flatten()": "x.reshape(-1)",
+    "x.dot(w)": "x @ w",
+    "x.swapaxes(0, 1)": "x.transpose(1, 0)",
+    # arguments by habit
+    "x.clip(min=0)": "low=0",
+    "x.clip(0, max=1)": "high=1",
+    "nn.Parameter(array, requires_grad=False)": "nn.Buffer(array)",
+    "md.load(path, map_location='cpu')": "not needed: arrays are loaded by NumPy",
+    "optim.cosine(0.1, T_max=99)": "steps=99 here, in steps, not epochs",
+    "optim.clip_grad_norm(model.parameters(), 1.0, norm_type=2)": "not needed: the norm is the Euclidean one",
+    "optimizer.step(closure=f)": "call backward() before step()",
+    "optimizer.step(f)": "expected step(), got ...",
+    "trainer.fit(loader, verbose=1)": "callbacks=[md.callbacks.Progress()]",
+    "optim.step(optimizer, 30)": "expected the learning rate, a number, got SGD",
+    "optim.cosine(optimizer, 99)": "expected the learning rate, a number, got SGD",
+    "optim.one_cycle(optimizer, 99)": "expected the learning rate, a number, got SGD",
+    "optim.constant(optimizer)": "expected the learning rate, a number, got SGD",
+    "nn.Dense(2, 3, 'relu')": "an activation is a layer of its own",
+    "nn.Conv2D(1, 2, 3, bias='relu')": "an activation is a layer of its own",
+    "nn.BatchNorm(8, 0.1)": "what follows * is given by its name",
+    "nn.BatchNorm2d(8, momentum=0.1)": "PyTorch's momentum=0.1, eps=1e-5 is momentum=0.9, eps=1e-5",
+    "optim.RMSprop(model.parameters(), rho=0.9)": "alpha=0.9",
+    "optim.LambdaLR(optimizer, f)": "0.1 * f(step // len(loader)) here, in steps, not epochs",
+    "optim.StepLR(optimizer, 30)": "30 * len(loader), 0.5) here, in steps, not epochs",
     # what is small, and simply there
     "x.argmax(1)": WORKS,
     "x.argmax(dim=1)": "axis=1",
@@ -200,6 +252,7 @@ from minidl.nn import init
 F = nn.functional
 a, b, path, folder = 2, 3, "weights.safetensors", "."
 images, labels = np.ones((2, 28, 28, 1), np.float32), np.array([0, 1])
+rng, indices = md.Generator(0), np.array([0, 1])
 model = nn.Sequential(nn.Flatten(), nn.Dense(28 * 28, 2))
 x = y = md.tensor(np.ones((2, 3), np.float32))
 w = md.tensor(np.ones((3, 3), np.float32), requires_grad=True)
@@ -291,7 +344,83 @@ def test_the_table_has_no_line_twice() -> None:
     assert all(row.minidl or row.remark for _, row in ROWS)
 
 
+TAKERS = [nn.Dense, nn.Conv2D, nn.MaxPooling2D, nn.Dropout, nn.LeakyReLU, nn.BatchNorm, nn.MSELoss, nn.Parameter]
+TAKERS += [nn.Softmax, F.softmax, F.relu, md.tensor, md.arange, md.load, md.Tensor.sum, md.Tensor.clip]
+TAKERS += [md.Tensor.backward, nn.Module.zero_grad, nn.Module.load_state_dict, md.data.DataLoader, md.Trainer.fit]
+TAKERS += [optim.Adam, optim.RMSprop, optim.Optimizer.step, optim.cosine, optim.step, optim.clip_grad_norm]
+"""What answers for its arguments, and lacks one or another of the table."""
+
+
+@pytest.mark.parametrize("row", equivalents.sections()["Arguments"], ids=lambda row: row.pytorch or row.keras)
+def test_an_argument_of_the_table_is_taken_or_answered_with_its_line(row: equivalents.Row) -> None:
+    ours = row.minidl.partition("=")[0]
+    for code in filter(None, (row.keras, row.pytorch)):
+        name, equals, _ = code.partition("=")
+        if not equals or name == ours:
+            continue
+        known = {taker: list(inspect.signature(taker).parameters) for taker in TAKERS}
+        able = [one for one in TAKERS if name not in known[one] and (ours in known[one] or not ours.isidentifier())]
+        assert able, code
+        said = [habits._argument(name, known[one]) for one in able]
+        assert any((row.minidl or row.remark) in one for one in said), (code, said)
+
+
+def test_what_is_left_out_is_in_neither_table_nor_module() -> None:
+    names = " ".join(equivalents.LEFT_OUT.values()).split()
+    in_table = {habits._path(code)[-1] for _, row in ROWS for code in (row.keras, row.pytorch)}
+    assert len(set(names)) == len(names)
+    assert not in_table & set(names)
+    for name in names:
+        assert not any(hasattr(place, name) for place in (md, nn, F, nn.init, optim, md.tensor([1.0]))), name
+        assert "Did you mean" not in habits.missing(nn, name) + habits.missing(optim, name) + habits.missing(
+            nn.init, name
+        )
+        assert "Did you mean" not in habits.missing(md.tensor([1.0]), name)
+
+
 # Names
+
+
+def test_a_name_that_is_being_imported_in_a_circle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "minidl.later", np)
+    from minidl import later  # type: ignore[attr-defined]
+
+    assert later is np
+
+
+def test_no_advice_changes_the_array_of_a_tensor() -> None:
+    x = md.tensor([3.0, 1.0, 2.0])
+    for name in ("sort", "partition", "fill", "put", "resize", "itemset", "setflags", "setfield", "byteswap"):
+        assert f"x.numpy().{name}" not in habits.missing(x, name)
+
+
+def test_a_dir_that_fails_does_not_hide_what_is_lacking() -> None:
+    class Net(nn.Module):
+        def __dir__(self) -> Any:
+            raise ValueError("no names")
+
+    assert str(MissingNameError(Net(), "clasifier")) == "Net has no 'clasifier'"
+
+
+def test_a_module_that_passes_names_on_is_copied_and_pickled() -> None:
+    layer = Passing(nn.Dense(2, 3))
+    for again in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert again.w.shape == (2, 3)
+        assert [name for name, _ in again.named_parameters()] == ["module.w", "module.b"]
+
+
+class Passing(nn.Module):
+    """The usual wrapper around a module, as PyTorch's users write it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError:
+            return getattr(self.module, name)
 
 
 def test_whoever_asks_whether_a_name_is_there_is_not_in_the_way() -> None:
@@ -405,6 +534,66 @@ def test_an_error_inside_a_constructor_is_left_alone() -> None:
         Net(3)
     assert not isinstance(caught.value, MinidlError)
     assert caught.traceback[-1].name == "__init__"
+
+
+def test_an_error_inside_a_decorated_method_is_left_alone() -> None:
+    def filled(method: Any) -> Any:
+        @functools.wraps(method)
+        def call(self: Any, *inputs: Any) -> Any:
+            return method(self, *inputs, *[1] * (2 - len(inputs)))
+
+        return call
+
+    class Net(nn.Module):
+        @filled
+        def __init__(self, width: int, height: Any) -> None:
+            super().__init__()
+            len(height)
+
+        @filled
+        def forward(self, x: md.Tensor, mask: Any) -> Any:
+            return len(mask)
+
+    with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
+        Net(3)
+    net = Net(3, "x")
+    with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
+        net(md.tensor([1.0]))
+
+
+def test_what_cannot_be_explained_keeps_the_error_of_python() -> None:
+    class Builtin(nn.Module):
+        forward = staticmethod(max)  # type: ignore[assignment]
+
+    def start(self: Any, width: int) -> None:
+        nn.Module.__init__(self)
+
+    for call, message in {
+        nn.Module.__init__: "missing 1 required positional argument: 'self'",
+        nn.Dense.__init__: "missing 3 required positional arguments: 'self', 'inputs', and 'outputs'",
+        Builtin(): "max expected at least 1 argument, got 0",
+    }.items():
+        with pytest.raises(TypeError, match=message) as caught:
+            call()  # type: ignore[operator]
+        assert not isinstance(caught.value, MinidlError)
+    start.__name__ = start.__qualname__ = "__init__"
+    with pytest.raises(CallError, match=r"^expected Made\(width\), got no width$"):
+        type("Made", (nn.Module,), {"__init__": start})()
+
+
+def test_a_wrong_call_is_told_in_one_line() -> None:
+    @habits.explained
+    def shade(picture: Any, light: Any = np.eye(9)) -> None: ...  # noqa: B008 - a default of many lines
+
+    with pytest.raises(CallError) as caught:
+        shade()  # type: ignore[call-arg]
+    assert str(caught.value) == "expected shade(picture, light=...), got no picture"
+
+
+def test_only_what_follows_a_bare_star_is_said_to_be_given_by_name() -> None:
+    with pytest.raises(CallError) as caught:
+        md.zeros(2, 3, device="cuda")  # type: ignore[call-arg]
+    assert "what follows *" not in str(caught.value)
 
 
 def test_a_wrong_call_inside_a_constructor_names_what_was_called() -> None:

@@ -138,6 +138,21 @@ def test_deepcopy_is_independent() -> None:
     assert [p.name for p in twin.parameters()] == NAMES
 
 
+def test_a_copied_parameter_is_trained_and_a_copied_buffer_saved() -> None:
+    class Twin(nn.Module):
+        def __init__(self, other: nn.BatchNorm) -> None:
+            super().__init__()
+            self.gain, self.mean = copy.copy(other.gamma), copy.copy(other.mean)
+
+    layer = nn.BatchNorm(2)
+    twin = Twin(layer)
+    assert list(twin.state_dict()) == ["gain", "mean"]
+    assert [p.name for p in twin.parameters()] == ["gain"]
+    twin.gain.data[...] = 9
+    assert layer.gamma.numpy().tolist() == [1, 1]
+    assert layer.gamma.name == "gamma"
+
+
 def test_train_and_eval_reach_every_module() -> None:
     model = Nested()
     assert not any(module.training for _, module in model.eval().named_modules())

@@ -125,14 +125,55 @@ def test_a_saved_optimizer_goes_on_bit_for_bit(make: Any) -> None:
         np.testing.assert_array_equal(value, model.state_dict()[name])
 
 
-def test_a_centered_rmsprop_survives_a_variance_that_rounds_below_zero() -> None:
-    p = nn.Parameter(np.zeros(3, np.float32))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_centered_rmsprop_whose_gradient_stays_the_same_makes_steps_of_bounded_length(dtype: Any) -> None:
+    p = nn.Parameter(np.zeros(4, dtype))
     optimizer = optim.RMSprop([p], centered=True, alpha=0.5)
-    gradient = np.float32([0.1, 0.3, 0.7])
+    gradient = np.array([0.1, 0.3, 0.7, 0], dtype)
     for _ in range(100):
+        before = p.data.copy()
         p.grad = gradient
         optimizer.step()
-    assert np.isfinite(p.data).all()
+        assert (np.abs(p.data - before) <= 1.01 * 0.01 / np.sqrt(np.finfo(dtype).eps)).all()
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+def test_options_may_be_numbers_of_numpy(number: Any) -> None:
+    for momentum in (0.5, 0.0):
+        ours, theirs = small_model(), small_model()
+        train(ours, optim.RMSprop(ours.parameters(), momentum=momentum, centered=True), range(3))
+        numpys = optim.RMSprop(theirs.parameters(), momentum=number(momentum), centered=np.True_)  # type: ignore[arg-type]
+        train(theirs, numpys, range(3))
+        assert theirs[0].w.dtype == np.float32
+        np.testing.assert_allclose(ours[0].w.data, theirs[0].w.data, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0.5}, {"centered": True}, {"momentum": 0.5, "centered": True}])
+def test_an_option_of_rmsprop_may_be_turned_on_later(options: dict[str, Any]) -> None:
+    model, other = small_model(), small_model()
+    optimizer = optim.RMSprop(model.parameters())
+    train(model, optimizer, range(3))
+    other.load_state_dict(model.state_dict())
+    loaded = optim.RMSprop(other.parameters(), **options)
+    loaded.load_state_dict(optimizer.state_dict())
+    vars(optimizer).update(options)
+    train(model, optimizer, range(3, 5))
+    train(other, loaded, range(3, 5))
+    for name, value in other.state_dict().items():
+        np.testing.assert_array_equal(value, model.state_dict()[name])
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.RMSprop, optim.Adagrad])
+def test_a_subclass_may_remember_something_before_its_base_does(kind: Any) -> None:
+    class Counting(kind):  # type: ignore[misc]
+        def update(self, param: Any, grad: Any, state: Any) -> None:
+            state["updates"] = state.get("updates", 0) + 1
+            super().update(param, grad, state)
+
+    model, plain = small_model(), small_model()
+    train(model, Counting(model.parameters(), 0.1), range(2))
+    train(plain, kind(plain.parameters(), 0.1), range(2))
+    np.testing.assert_array_equal(model[0].w.data, plain[0].w.data)
 
 
 def test_state_is_kept_by_parameter_name() -> None:
@@ -220,6 +261,17 @@ def test_an_update_of_ones_own_is_what_counts(monkeypatch: pytest.MonkeyPatch) -
         (lambda m: optim.SGD(m[0].parameters() + small_model()[0].parameters()), "two parameters are called '0.w'"),
         (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "other parameters, 0.b, 0.w"),
         (lambda m: optim.cosine(1.0, steps=0), "at least one step"),
+        (lambda m: optim.RMSprop(m.parameters(), alpha=1.5), "^alpha must be a number >= 0 and < 1, got 1.5"),
+        (lambda m: optim.RMSprop(m.parameters(), alpha=1), "^alpha must be a number >= 0 and < 1, got 1"),
+        (lambda m: optim.RMSprop(m.parameters(), eps=-1e-8), "^eps must be a number >= 0, got -1e-08"),
+        (lambda m: optim.RMSprop(m.parameters(), momentum=math.nan), "^momentum must be a number >= 0, got nan"),
+        (lambda m: optim.RMSprop(m.parameters(), weight_decay="0.1"), "^weight_decay must be .*, got '0.1'"),
+        (lambda m: optim.Adagrad(m.parameters(), eps=-1), "^eps must be a number >= 0, got -1"),
+        (lambda m: optim.Adagrad(m.parameters(), lr_decay=-1), "^lr_decay must be a number >= 0, got -1"),
+        (
+            lambda m: optim.Adagrad(m.parameters(), initial_accumulator_value=-1),
+            "^initial_accumulator_value must be a number >= 0, got -1",
+        ),
     ],
 )
 def test_mistakes(call: Any, message: str) -> None:

@@ -151,7 +151,7 @@ def test_detach_cuts_the_graph() -> None:
     np.testing.assert_array_equal(x.grad, [9.0])
 
 
-@pytest.mark.parametrize("copied", [md.Tensor.clone, md.Tensor.copy, copy.copy], ids=["clone", "copy", "copy.copy"])
+@pytest.mark.parametrize("copied", [md.Tensor.clone, md.Tensor.copy], ids=["clone", "copy"])
 def test_a_clone_has_memory_of_its_own_and_hands_the_gradient_on(copied: Any) -> None:
     x = leaf(1.0, 2.0)
     y = copied(x)
@@ -167,16 +167,33 @@ def test_a_clone_has_memory_of_its_own_and_hands_the_gradient_on(copied: Any) ->
     assert copied(md.tensor([1, 2])).dtype == np.int64
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
-def test_a_deep_copy_of_a_leaf_is_a_leaf_and_of_a_result_an_error(copied: Any) -> None:
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "deepcopy", "pickle"]
+)
+def test_a_copy_of_a_leaf_is_a_leaf_of_its_class_and_of_a_result_an_error(copied: Any) -> None:
     w = md.nn.Parameter([1.0, 2.0])
     w.name, w.grad = "w", np.ones(2, np.float32)
     other = copied(w)
-    assert (type(other), other.name, other.requires_grad) == (md.nn.Parameter, "w", True)
+    assert (type(other), other.name, other.requires_grad, other.op) == (md.nn.Parameter, "w", True, None)
+    assert type(copied(md.nn.Buffer(np.ones(2)))) is md.nn.Buffer
+    with md.no_grad():
+        assert copied(leaf(1.0)).requires_grad
     other.data[0], other.grad[0] = 9.0, 9.0
     np.testing.assert_array_equal([w.data, w.grad], [[1, 2], [1, 1]])
     with pytest.raises(GraphError, match=r"only leaves .* got the result of Mul: x\.clone\(\) .* x\.detach\(\)"):
         copied(w * 2.0)
+
+
+def test_a_whole_number_is_an_index_and_nothing_else_is() -> None:
+    most = md.tensor([0.1, 0.7, 0.2]).argmax()
+    assert (["a", "b", "c"][most], list(range(most)), np.arange(3)[most]) == ("b", [0], 1)
+    for other in (md.tensor(1.0), md.tensor([1]), md.tensor(True)):
+        with pytest.raises(DtypeError, match=r"only a whole number is an index, got a tensor of .* use int\(x\)"):
+            range(other)  # type: ignore[call-overload]
+
+
+def test_a_tensor_shows_itself_where_a_comparison_of_numpy_says_whether_it_wants_a_gradient() -> None:
+    assert repr(md.tensor([1.0], requires_grad=np.True_)) == "tensor([1.], requires_grad=True)"  # type: ignore[arg-type]
 
 
 def test_tensor_copies_and_keeps_the_dtype() -> None:

@@ -93,14 +93,15 @@ def test_stopping_after_any_step_and_resuming_changes_nothing(steps: int, tmp_pa
     assert_same(final(resumed), final(whole))
 
 
+class StopInValidation(ArrayDataset):
+    trainer: Trainer
+
+    def batch(self, indices: Any) -> Any:
+        self.trainer.stopping = True
+        return super().batch(indices)
+
+
 def test_stopping_during_validation_repeats_the_validation(tmp_path: Path) -> None:
-    class StopInValidation(ArrayDataset):
-        trainer: Trainer
-
-        def batch(self, indices: Any) -> Any:
-            self.trainer.stopping = True
-            return super().batch(indices)
-
     whole, train, validation = make()
     whole.fit(train, validation, epochs=2)
     stopped, train, _ = make([Checkpoint(tmp_path)])
@@ -155,14 +156,41 @@ def test_early_stopping_waits_for_its_patience() -> None:
     trainer.evaluate = lambda loader: {"loss": next(losses)}  # type: ignore[method-assign]
     history = trainer.fit(train, validation, epochs=5)
     assert [row["val_loss"] for row in history] == [3.0, 2.0, 2.5, 2.0]
+    trainer.fit(train, validation, epochs=5)  # once more
+    assert (trainer.epoch, trainer.optimizer.steps) == (4, 16)
+    trainer.callbacks = [EarlyStopping(patience=3)]
+    trainer.fit(train, validation, epochs=5)
+    assert trainer.epoch == 5
 
 
 def test_the_log_has_a_row_an_epoch_and_is_whole_after_resuming(tmp_path: Path) -> None:
     trainer, train, validation = make([CSVLog(tmp_path / "metrics.csv")])
     trainer.fit(train, validation, epochs=3)
-    with (tmp_path / "metrics.csv").open() as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    assert rows == trainer.history
+    assert logged(tmp_path / "metrics.csv") == trainer.history
+    for lost in ("", "epoch,lr,loss\n1,0.1,2.5\n"):  # the run was ended between its last state and the log
+        (tmp_path / "metrics.csv").write_text(lost)
+        resumed, train, validation = make([CSVLog(tmp_path / "metrics.csv")])
+        resumed.load_state_dict(trainer.state_dict(), train)
+        resumed.fit(train, validation, epochs=3)
+        assert resumed.optimizer.steps == trainer.optimizer.steps
+        assert logged(tmp_path / "metrics.csv") == trainer.history
+
+
+def logged(path: Path) -> list[dict[str, float]]:
+    """The rows of a log, without what is empty."""
+    with path.open() as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def test_the_log_takes_a_validation_and_a_metric_that_come_later(tmp_path: Path) -> None:
+    trainer, train, validation = make([CSVLog(tmp_path / "metrics.csv")])
+    trainer.fit(train, epochs=1)
+    trainer.fit(train, validation, epochs=2)
+    trainer.metrics.clear()
+    trainer.fit(train, validation, epochs=3)
+    header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+    assert header == "epoch,lr,loss,accuracy,val_loss,val_accuracy"
+    assert logged(tmp_path / "metrics.csv") == trainer.history
 
 
 def test_callbacks_are_called_in_order() -> None:

@@ -14,7 +14,7 @@ from minidl.data import DataLoader
 from minidl.errors import MinidlError
 from minidl.train import Callback, Trainer, TrainingError
 
-from .test_train import StopAfter, Terminal, assert_same, final, make, two_classes
+from .test_train import StopAfter, StopInValidation, Terminal, assert_same, final, make, two_classes
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6, 8, 12])
@@ -117,6 +117,67 @@ def test_an_epoch_begins_anew_with_another_loader_and_after_an_error() -> None:
     trainer.fit(other, validation)
     assert seen.counts == [30]
     assert trainer.optimizer.steps == 2 + 2 + 3
+
+
+def test_an_epoch_that_was_stopped_in_its_validation_begins_anew_with_another_loader() -> None:
+    seen = SeenOfAnEpoch()
+    trainer, train, validation = make([seen])
+    data = StopInValidation(*two_classes().arrays)
+    data.trainer = trainer
+    trainer.fit(train, DataLoader(data, 20, prefetch=0))
+    assert (trainer.history, trainer.optimizer.steps) == ([], 4)
+    history = trainer.fit(DataLoader(two_classes(30), 10), validation)
+    assert (len(history), trainer.optimizer.steps) == (1, 4 + 3)
+    assert seen.counts == [50, 30]
+
+
+class Interrupt(Callback):
+    """Ctrl-C inside of a step, which is not stepped to its end."""
+
+    def __init__(self, trainer: Trainer, at: int) -> None:
+        self.loss, self.left = trainer.loss, at
+        self.heard: list[Any] = []
+        trainer.loss, trainer.callbacks = self, [self]  # type: ignore[assignment]
+
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.loss(outputs, targets)
+
+    def on_train_error(self, trainer: Trainer) -> None:
+        self.heard.append(trainer.state_dict())
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 6])
+def test_a_state_saved_after_an_error_goes_on_as_the_trainer_itself_does(at: int) -> None:
+    first, train, _ = make()
+    heard = Interrupt(first, at).heard
+    with pytest.raises(KeyboardInterrupt):
+        first.fit(train, epochs=2)
+    before = first.optimizer.steps
+    assert not first.inside_epoch
+    states = [*heard, first.state_dict()]
+    first.fit(train, epochs=2)
+    assert first.optimizer.steps == before + (2 - (at > 4)) * 4
+    for state in states:
+        assert state["loader"]["position"] == 0
+        resumed, train, _ = make()
+        resumed.load_state_dict(state, train)
+        resumed.fit(train, epochs=2)
+        assert_same(final(resumed), final(first))
+        assert resumed.optimizer.steps == first.optimizer.steps
+
+
+def test_a_state_saved_after_a_loss_that_is_no_number_begins_the_epoch_anew() -> None:
+    trainer, train, _ = make()
+    weights = trainer.model.state_dict()
+    trainer.model[0].w.data[...] = np.nan
+    with pytest.raises(TrainingError):
+        trainer.fit(train, steps=3)
+    trainer.model.load_state_dict(weights)
+    state = trainer.state_dict()
+    assert (state["loader"]["position"], state["totals"]["count"]) == (0, 0)
 
 
 def test_a_state_from_before_training_can_be_loaded() -> None:

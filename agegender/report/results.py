@@ -7,8 +7,7 @@ import minidl as md
 from minidl.callbacks import CSVLog, best_row, duration
 
 from .. import tasks
-from ..cli import command_line
-from ..runs import PROGRAM, resume_command
+from ..runs import again_command, resume_command
 
 
 class Metrics(CSVLog):
@@ -98,8 +97,9 @@ def next_steps(summary: dict[str, Any], lr: float) -> list[str]:
     """Which picture to open, and the command that most likely comes next."""
     folder = Path(summary["run"])
     lines = [f"look at {folder / 'plots' / 'curves.png'} and {folder / 'plots' / 'examples.png'}"]
-    if summary["no_better_than_guessing"]:
-        words = ("--config", str(folder / "config.json"), "--lr", f"{lr / 10:g}")
-        return [*lines, f"the learning rate is the first thing to lower: {command_line(PROGRAM, *words)}"]
-    more = resume_command(folder, "--epochs", str(summary["epochs"] + 10))
-    return [*lines, f"train on, with ten epochs more: {more}"]
+    more = f"train on, with ten epochs more: {resume_command(folder, '--epochs', str(summary['epochs'] + 10))}"
+    if not summary["no_better_than_guessing"]:
+        return [*lines, more]
+    lines += [f"the learning rate is the first thing to lower: {again_command(folder, '--lr', f'{lr / 10:g}')}"]
+    still_falling = 1 < summary["epochs"] == summary["best_epoch"]
+    return [*lines, f"or, as the loss was still falling, {more}"] if still_falling else lines

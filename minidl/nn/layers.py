@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops, plugins, random
-from ..errors import ShapeError
+from ..errors import MinidlError, ShapeError
 from ..kernels.window import Padding, Pair, pair, pooling_window, require_images, sliding_window
 from ..ops.conv import frozen
 from ..ops.norm import check_channels
@@ -27,6 +27,11 @@ class _Weighted(Module):
     def make(self, shape: tuple[int, ...], bias: bool, initializer: str | Initializer, rng: Generator | None) -> None:
         if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1 for size in shape):
             raise ShapeError(f"sizes of a layer are whole numbers >= 1, got {shape}", type(self).__name__)
+        if not isinstance(bias, bool | np.bool_):
+            raise MinidlError(
+                f"expected bias=True or bias=False, got {bias!r}: an activation is a layer of its own, as nn.ReLU()",
+                type(self).__name__,
+            )
         self.w = Parameter(init.get(initializer)(shape, rng if rng is not None else random.default_rng))
         self.b = Parameter(np.zeros(shape[-1:], np.float32)) if bias else None
 
@@ -281,7 +286,7 @@ class BatchNorm(Module):
     """Normalises each channel (the last axis) to mean ``beta`` and deviation ``gamma``, which are learned.
 
     In training with the statistics of the batch, else with running averages of them, of which each step keeps the
-    share ``momentum`` (Keras's meaning of the word).
+    share ``momentum`` (Keras's meaning of the word; PyTorch's momentum=0.1 is momentum=0.9 here).
 
     Ioffe and Szegedy, "Batch Normalization" (2015). For x (N, ..., C); raises :class:`ShapeError` for other shapes.
 
@@ -291,7 +296,7 @@ class BatchNorm(Module):
             [ 1.]])
     """
 
-    def __init__(self, channels: int, momentum: float = 0.99, eps: float = 1e-3) -> None:
+    def __init__(self, channels: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         super().__init__()
         self.momentum, self.eps = momentum, eps
         self.gamma = Parameter(np.ones(channels, np.float32))

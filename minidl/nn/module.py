@@ -22,6 +22,7 @@ class Parameter(Tensor):
     True
     """
 
+    @explained
     def __init__(self, data: Any) -> None:
         """An array of floats is kept as it is, anything else becomes one as with :func:`minidl.tensor`."""
         known = backends.is_array(data) and data.dtype.kind == "f"
@@ -75,8 +76,8 @@ class Module(Answering):
         except MinidlError as error:
             error.locate(self._where())
             raise
-        except TypeError:
-            if (wrong := misfit(self.forward, inputs, options)) is None:
+        except TypeError as refusal:
+            if (wrong := misfit(self.forward, inputs, options, refusal)) is None:
                 raise
             wrong.locate(self._where())
             raise wrong from None
@@ -97,6 +98,10 @@ class Module(Answering):
     def has_hooks(self) -> bool:
         """Whether somebody looks at the outputs."""
         return bool(self._hooks)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # object has none, so copy and pickle would ask a __getattr__ of a subclass's own before there is any attribute
+        vars(self).update(state)
 
     # The tree of modules
 

@@ -17,10 +17,16 @@ from pictures import files, write_folder, write_tar
 import minidl as md
 from agegender import tasks, train
 from agegender.report import results
+from minidl import nn
 from minidl.data import DataLoader
 from minidl.testing.strict import StrictBackend
+from minidl.viz import Picture
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
+AGAIN = (
+    "error: a resumed run keeps its options: leave out {}, or start a new run: "
+    "python -m agegender.train --config runs/{}/config.json --name NAME\n"
+)
 KEPT = {
     "config.json", "env.json", "metrics.csv", "log.txt", "last.safetensors", "best.safetensors",
     "last.state.safetensors", "plots", "summary.json", "skipped.csv", "split.csv",
@@ -113,9 +119,9 @@ def test_resuming_refuses_other_options_and_other_data(
 ) -> None:
     command(*small, "--epochs", 1, "--name", "a")
     done = command("--resume", "a", "--lr", 0.1, "--seed", 3)
-    assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out lr, seed\n")
+    assert (done.code, done.err) == (2, AGAIN.format("--lr, --seed", "a"))
     done = command("--resume", "a", "--epochs", 2, "--val", utkface)
-    assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out val\n")
+    assert (done.code, done.err) == (2, AGAIN.format("--val", "a"))
     config = json.loads(Path("runs/a/config.json").read_text())
     other = write_folder(tmp_path / "other", files(31))
     Path("runs/a/config.json").write_text(json.dumps(config | {"data": str(other)}))
@@ -209,7 +215,7 @@ def test_utkface_is_found_where_the_environment_says(
         (["--limit", "1"], "at least 2"),
         (["--device", "cuppy"], "there is no backend 'cuppy'. Did you mean 'cupy'?"),
         (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
-        (["--out", "text.tar.gz"], "text.tar.gz is a file: name a folder for the runs with --out"),
+        (["--out", "text.tar.gz"], "text.tar.gz is a file: name a folder of yours for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
         (["--resume", "nothing"], "runs/nothing is no run: it has no config.json. Runs in runs/: none."),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
@@ -338,4 +344,17 @@ def test_mirroring_is_an_option_that_a_resumed_run_keeps(
     configs = [json.loads(Path("runs", name, "config.json").read_text())["mirror"] for name in ("parts", "plain")]
     assert configs == [True, False]
     done = command("--resume", "plain", "--mirror", "--epochs", 3)
-    assert (done.code, done.err) == (2, "error: a resumed run keeps its options: leave out mirror\n")
+    assert (done.code, done.err) == (2, AGAIN.format("--mirror", "plain"))
+
+
+def test_no_age_below_0_is_reported(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(train.figures, "predictions", lambda *given: shown.append(given[2]) or Picture(1, 1))
+    monkeypatch.setattr(nn.Dense, "forward", lambda self, x: x.mean(axis=1, keepdims=True) * 0 - 5 + self.b)
+    done = command(*small, "--lr", 0, "--epochs", 1, "--name", "a", "--json")
+    assert set(shown[0]["age"].ravel().tolist()) == {0.0}
+    with Path("runs/a/split.csv").open() as file:
+        ages = [int(row["name"].split("_")[0]) for row in csv.DictReader(file) if row["part"] == "validation"]
+    assert done.summary["age_mae"] == pytest.approx(np.mean(ages)), "the error of guessing 0"

@@ -302,7 +302,9 @@ def global_average_pool(attributes: Attributes, x: Any) -> md.Tensor:
 @onnx("BatchNormalization")
 def batch_normalization(attributes: Attributes, x: Any, gamma: Any, beta: Any, mean: Any, var: Any) -> list[Any]:
     training = bool(attributes.get("training_mode", 0))
-    layer = nn.BatchNorm(len(gamma), attributes.get("momentum", 0.9), attributes.get("epsilon", 1e-5)).train(training)
+    layer = nn.BatchNorm(
+        len(gamma), momentum=attributes.get("momentum", 0.9), eps=attributes.get("epsilon", 1e-5)
+    ).train(training)
     layer.load_state_dict({"gamma": gamma, "beta": beta, "mean": mean, "var": var})
     y = channels_first(layer(tensor(channels_last(x))))
     return [y, layer.mean, layer.var] if training else [y]
