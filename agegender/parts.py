@@ -117,10 +117,12 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
 def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
     found = data.found() if source is None else []
-    with data.skipped_written_to(Path(options.out, "skipped.csv")):
+    with data.blaming_environment(source), data.skipped_written_to(Path(options.out, "skipped.csv")):
         faces = data.open(found[0] if found else source, progress=progress, max_skipped=options.max_skipped)
-    left_out = f", {len(faces.skipped)} files skipped" if faces.skipped else ""
-    say(f"{len(faces):,} faces from {faces.source}{left_out}{data.not_taken(found[1:])}")
+    count = len(faces.skipped)
+    left_out = f", {count:,} file{'s' if count > 1 else ''} skipped" if count else ""
+    others = data.passed_over() if source is None and not found else data.not_taken(found[1:])
+    say(f"{len(faces):,} faces from {faces.source}{left_out}{others}")
     return faces
 
 

@@ -10,15 +10,14 @@ from . import drawn as _artist  # before the function of the same name, which is
 from .cache import ImageFile, cached, write_records
 from .decode import digest
 from .faces import Faces, Record, write_skipped
-from .files import expanded
-from .kinds import data_sets
-from .places import find, found, not_taken
+from .kinds import data_sets, place
+from .places import blaming_environment, find, found, not_taken, passed_over
 from .split import Split, sample, split
 from .utkface import MAX_SKIPPED, Progress, read, skipped_written_to
 
 __all__ = [
-    "DataError", "Faces", "Record", "Split", "TooManySkipped", "drawn", "find", "found", "not_taken", "open", "sample",
-    "skipped_written_to", "split", "write_skipped",
+    "DataError", "Faces", "Record", "Split", "TooManySkipped", "blaming_environment", "drawn", "find", "found",
+    "not_taken", "open", "passed_over", "sample", "skipped_written_to", "split", "write_skipped",
 ]  # fmt: skip
 
 
@@ -39,14 +38,15 @@ def open(
     """
     if not 0 <= max_skipped <= 1:
         raise DataError(f"max_skipped is a share of the pictures, from 0 to 1, got {max_skipped}")
-    if source == "":
+    if source is not None and not str(source).strip():
         raise DataError("the name of the data set is empty: name a folder, an archive, or 'drawn'")
-    path = find() if source is None else expanded(source)
+    path = find() if source is None else place(source)
     if path is None or str(path) == "drawn":
         return drawn(cache=cache)
     if str(path) in data_sets() and not path.exists():
         return _build(str(path))
-    return read(path, cache=cache, progress=progress, max_skipped=max_skipped)
+    with blaming_environment(source):
+        return read(path, cache=cache, progress=progress, max_skipped=max_skipped)
 
 
 def _build(name: str) -> Faces:

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from ..errors import DataError, Unusable, cause
 from . import sources
+from .files import quoted, shown
 from .names import is_picture
 from .sources import UNIX_KINDS, Entry, Source, problem
 
@@ -42,6 +43,7 @@ with suppress(ImportError):  # some Pythons are built without it
     from lzma import LZMAError
 
     DAMAGE += (LZMAError,)
+ENCRYPTED = "encrypted in the archive: unpack that with its password and name the folder"
 _PEEKED_BYTES = 20_000_000
 _TAR_KINDS = {
     tarfile.SYMTYPE: "symbolic link",
@@ -53,10 +55,13 @@ _TAR_KINDS = {
     tarfile.GNUTYPE_SPARSE: "sparse file",
 }
 _COMPRESSIONS = (
-    (re.compile(rb"\x1f\x8b"), "gzip"),
-    (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bz2"),
-    (re.compile(rb"\xfd7zXZ\0"), "lzma"),
+    (re.compile(rb"\x1f\x8b"), "gzip", "gzip"),
+    (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bz2", "bzip2"),
+    (re.compile(rb"\xfd7zXZ\0"), "lzma", "xz"),
 )
+"""What a file begins with, the module that decompresses it, and the command that does."""
+_PIECE = re.compile(r"(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z))\.(?:[0-9]{2,3}|a[a-z])", re.IGNORECASE)
+_VOLUME = re.compile(r".+\.([zr])[0-9]{2}", re.IGNORECASE)
 
 
 class Archive(Source):
@@ -95,10 +100,12 @@ class Archive(Source):
             raise
         except DAMAGE as error:
             if is_passing(error):
-                raise DataError(f"{self.path} cannot be read: {cause(error)}") from None
+                raise DataError(f"{shown(self.path)} cannot be read: {cause(error)}") from None
+            if part := as_part(self.path):
+                raise DataError(part) from None
             raise DataError(
-                f"{self.path} is cut short or damaged ({cause(error)}), so nothing of it is used: '{self.checker} "
-                f"{shlex.quote(str(self.path))}' checks the whole of it; if that fails too, download it again"
+                f"{shown(self.path)} is cut short or damaged ({cause(error)}), so nothing of it is used: "
+                f"'{self.checker} {quoted(self.path)}' checks the whole of it; if that fails too, download it again"
             ) from None
 
 
@@ -130,12 +137,14 @@ class Tar(Archive):
                 yield entry, stream.read(entry.size)
 
     def unpack(self, member: str) -> str:
-        return f"unpack it with 'tar -xf {shlex.quote(str(self.path))} {shlex.quote(member)}' and name {member}"
+        dashes = "-- " if member.startswith("-") else ""
+        command = f"tar -xf {quoted(self.path)} {dashes}{shlex.quote(member)}"
+        return f"unpack it with '{command}' and name {shown(member)}"
 
     @contextmanager
     def _stream(self, limit: int) -> Iterator["_Capped"]:
         with self._reported(), self.path.open("rb") as file:
-            yield _Capped(decompressed(file), limit, self.path)
+            yield _Capped(decompressed(file)[0], limit, self.path)
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[Entry]:
@@ -153,12 +162,15 @@ class Zip(Archive):
 
     def entries(self) -> Iterator[Entry]:
         with self._reported(), zipfile.ZipFile(self.path) as archive:
+            if _ends_volumes(self.path):
+                raise DataError(as_part(self.path))
             for position, member in enumerate(archive.infolist()):
                 path = member.filename.rstrip("/\\")
                 kind = UNIX_KINDS.get(stat.S_IFMT(member.external_attr >> 16), "")
                 kind = "folder" if path != member.filename else kind
                 if kind != "folder" or is_picture(path):
-                    yield Entry(path, member.file_size, problem(kind, member.file_size), position)
+                    encrypted = ENCRYPTED if member.flag_bits & 1 else ""
+                    yield Entry(path, member.file_size, problem(kind, member.file_size) or encrypted, position)
 
     def read(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | Unusable]]:
         with self._reported(), zipfile.ZipFile(self.path) as archive:
@@ -166,14 +178,14 @@ class Zip(Archive):
             for entry in wanted:
                 try:
                     content: bytes | Unusable = archive.read(members[entry.position])
-                except DAMAGE as error:  # a wrong checksum, a password, an unknown compression
+                except DAMAGE as error:  # a wrong checksum, an unknown compression
                     if is_passing(error):
                         raise
-                    content = Unusable("damaged or encrypted in the archive")
+                    content = Unusable("damaged in the archive, or compressed in a way that is not read")
                 yield entry, content
 
     def unpack(self, member: str) -> str:
-        command = f"python -m zipfile -e {shlex.quote(str(self.path))} unpacked"
+        command = f"python -m zipfile -e {quoted(self.path)} unpacked"
         return f"unpack all with '{command}' and name unpacked/{member}"
 
 
@@ -186,22 +198,55 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def decompressed(file: IO[bytes]) -> IO[bytes]:
-    """The content of a compressed file, or of a file that was compressed twice; any other file as it is.
+def as_part(path: Path) -> str:
+    """What to say of a file that is named as a part of a split archive, or that ends one; "" for any other.
+
+    >>> as_part(Path("UTKFace.zip.001")).partition(": ")[2]
+    "join the parts with 'cat UTKFace.zip.* > UTKFace.zip' and name UTKFace.zip"
+    >>> as_part(Path("UTKFace.z01")).partition(": ")[2]
+    "unpack all of them with '7z x UTKFace.zip' and name the folder"
+    """
+    advice = ""
+    if match := _PIECE.fullmatch(path.name):
+        whole = path.with_name(match[1])
+        advice = f"join the parts with 'cat {quoted(whole)}.* > {quoted(whole)}' and name {shown(whole)}"
+    elif first := _first_volume(path):
+        advice = f"unpack all of them with '7z x {quoted(first)}' and name the folder"
+    return f"{shown(path)} is a part of a split archive: {advice}" if advice else ""
+
+
+def _first_volume(path: Path) -> Path | None:
+    """The file that is named to unpack the volumes of which ``path`` is one: of a zip archive that is the last one."""
+    if _ends_volumes(path):
+        return path
+    if match := _VOLUME.fullmatch(path.name):
+        return path.with_suffix(".zip" if match[1] in "zZ" else ".rar")
+    name, parts = re.subn(r"(?<=\.part)[0-9]+(?=\.rar$)", lambda number: "1".zfill(len(number[0])), path.name)
+    return path.with_name(name) if parts else None
+
+
+def _ends_volumes(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" and path.with_suffix(".z01").exists()
+
+
+def decompressed(file: IO[bytes]) -> tuple[IO[bytes], list[str]]:
+    """The content of a file that was compressed, once or twice, and the commands that decompress it, in their order.
 
     >>> import gzip
-    >>> decompressed(io.BytesIO(gzip.compress(b"names"))).read()
-    b'names'
+    >>> content, commands = decompressed(io.BytesIO(gzip.compress(b"names")))
+    >>> content.read(), commands
+    (b'names', ['gzip'])
     """
     stream: Any = file
+    commands: list[str] = []
     for _ in range(2):
         head = stream.read(10)
         stream.seek(0)
-        for magic, module in _COMPRESSIONS:
+        for magic, module, command in _COMPRESSIONS:
             if magic.match(head):
                 stream = _opener(module)(stream)
-    found: IO[bytes] = stream
-    return found
+                commands.append(command)
+    return stream, commands
 
 
 def _opener(module: str) -> Any:
@@ -246,4 +291,6 @@ class _Capped(io.BufferedIOBase):
 
     def _check(self, position: int) -> None:
         if position > self._limit:
-            raise DataError(f"{self._path} holds more than {self._limit // 10**9} GB of data: that is not UTKFace")
+            raise DataError(
+                f"{shown(self._path)} holds more than {self._limit // 10**9} GB of data: that is not UTKFace"
+            )

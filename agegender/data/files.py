@@ -1,5 +1,6 @@
 """Paths as users write them, and small text files that are either there as a whole or not at all."""
 
+import shlex
 from pathlib import Path
 
 from minidl.checkpoint import atomic_write
@@ -15,6 +16,29 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # no such user
         return Path(path)
+
+
+def shown(path: str | Path) -> str:
+    """The path as a message names it: in quotes if it begins or ends with white space, which nobody sees otherwise.
+
+    >>> print(shown("UTKFace"), shown("UTKFace "))
+    UTKFace 'UTKFace '
+    """
+    text = str(path)
+    return text if text == text.strip() else repr(text)
+
+
+def quoted(path: str | Path) -> str:
+    """The path as a word of a command line that every program takes for a path.
+
+    A dash begins an option, ``@`` a list of files for 7z; for tar, a colon before any slash ends the name of a host.
+
+    >>> print(quoted("my faces.zip"), quoted("-x.zip"), quoted("a:b.tar"), quoted("/data/a:b.tar"))
+    'my faces.zip' ./-x.zip ./a:b.tar /data/a:b.tar
+    """
+    text = str(path)
+    host = ":" in text.partition("/")[0] and not Path(text).is_absolute()
+    return shlex.quote(f"./{text}" if host or text.startswith(("-", "@")) else text)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import shlex
 import stat
 import tarfile
 from pathlib import Path
@@ -11,7 +10,8 @@ from minidl import plugins
 from minidl.errors import suggestion
 
 from ..errors import DataError, cause
-from .archives import DAMAGE, Tar, Zip, decompressed
+from .archives import DAMAGE, Tar, Zip, as_part, decompressed
+from .files import expanded, quoted, shown
 from .folder import Folder
 from .sources import Source
 
@@ -21,11 +21,12 @@ _FOREIGN = (
     (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with '7z x {}' and name the folder"),
     (b"Rar!\x1a\x07", "It is a rar archive: unpack it with 'unrar x {}' and name the folder"),
     (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with 'tar --zstd -xf {}' and name the folder"),
-    (b"PK", "It holds a zip archive: make a file of that with 'gzip -dc {} > faces.zip'"),
     (b"version https://git-lfs", "It is a pointer of Git LFS instead of the file: get that with 'git lfs pull'"),
     (b"\xff\xd8\xff", "It is a picture: name the folder that it is in"),
     (b"\x89PNG", "It is a picture: name the folder that it is in"),
 )
+_INNER = ((b"PK", "zip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b"\x28\xb5\x2f\xfd", "tar.zst"))
+"""Archives that may have been compressed once more."""
 
 
 def open_source(path: Path) -> Source:
@@ -43,32 +44,35 @@ def open_source(path: Path) -> Source:
             os.scandir(path).close()
             return Folder(path)
         if not stat.S_ISREG(mode):
-            raise DataError(f"{path} is neither a file nor a folder")
+            raise DataError(f"{shown(path)} is neither a file nor a folder")
         return _archive(path)
     except DataError:
         raise
     except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a path with a NUL
-        raise DataError(f"{path} does not exist. {_similar(path)}") from None
+        raise DataError(_missing(path)) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {cause(error)}") from None
+        raise DataError(f"{shown(path)} cannot be read: {cause(error)}") from None
 
 
 def _archive(path: Path) -> Source:
     with path.open("rb") as file:
         try:
-            content = decompressed(file)
-            compressed, head = content is not file, content.read(512)
+            content, commands = decompressed(file)
+            head = content.read(512)
         except DAMAGE:
             return Tar(path)  # which says what is wrong
     if _begins_tar(head):
         return Tar(path)
-    if compressed:
-        raise DataError(f"{path} is compressed, but not a tar archive: expected {EXPECTED}{_hint(head, path)}")
-    if head.startswith(b"PK"):
+    if head.startswith(b"PK") and not commands:
         return Zip(path)
+    if part := as_part(path):
+        raise DataError(part)
+    if commands:
+        hint = _hint_inside(head, path, commands)
+        raise DataError(f"{shown(path)} is compressed, but not a tar archive: expected {EXPECTED}{hint}")
     if not head:
-        raise DataError(f"{path} is an empty file: download it again")
-    raise DataError(f"{path} is no data set: expected {EXPECTED}{_hint(head, path)}")
+        raise DataError(f"{shown(path)} is an empty file: download it again")
+    raise DataError(f"{shown(path)} is no data set: expected {EXPECTED}{_hint(head, path)}")
 
 
 def _begins_tar(head: bytes) -> bool:
@@ -83,10 +87,32 @@ def _begins_tar(head: bytes) -> bool:
 
 def _hint(head: bytes, path: Path) -> str:
     """What to do with a file that begins so, where that is known."""
-    quoted = shlex.quote(str(path))
-    if b"<html" in head.lower() or b"<!doctype html" in head.lower():
+    if _is_page(head):
         return f". {_PAGE}"
-    return next((". " + hint.format(quoted) for magic, hint in _FOREIGN if head.startswith(magic)), "")
+    return next((". " + hint.format(quoted(path)) for magic, hint in _FOREIGN if head.startswith(magic)), "")
+
+
+def _hint_inside(head: bytes, path: Path, commands: list[str]) -> str:
+    """What to do with a file whose content begins so after the commands that decompress it."""
+    if _is_page(head):
+        return f". {_PAGE}"
+    pipeline = " | ".join([f"{commands[0]} -dc {quoted(path)}", *(f"{command} -dc" for command in commands[1:])])
+    found = (suffix for magic, suffix in _INNER if head.startswith(magic))
+    return next(
+        (f". It holds a {suffix} archive: make a file of that with '{pipeline} > faces.{suffix}'" for suffix in found),
+        "",
+    )
+
+
+def _is_page(head: bytes) -> bool:
+    return b"<html" in head.lower() or b"<!doctype html" in head.lower()
+
+
+def _missing(path: Path) -> str:
+    for link in (path, *path.parents):
+        if link.is_symlink() and not link.exists():
+            return f"{shown(link)} is a link to {shown(link.readlink())}, which does not exist"
+    return f"{shown(path)} does not exist. {_similar(path)}"
 
 
 def _similar(path: Path) -> str:
@@ -102,6 +128,16 @@ def _similar(path: Path) -> str:
     known = data_sets()
     close_name = suggestion(path.name, known)
     return f"Name the folder or the archive of UTKFace, or a data set: {', '.join(known)}.{close_name}"
+
+
+def place(source: str | Path) -> Path:
+    """The path that ``source`` names. It never looks like the name of a data set unless ``source`` is that name.
+
+    >>> str(place("drawn")), place("./drawn").is_absolute()
+    ('drawn', True)
+    """
+    path = expanded(source)
+    return path.absolute() if str(path) != str(source) and str(path) in data_sets() else path
 
 
 def data_sets() -> list[str]:

@@ -11,6 +11,10 @@ ETHNICITIES = ("0", "1", "2", "3", "4")
 PICTURE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif",
 )  # fmt: skip
+_UNREAD_SUFFIXES = (
+    ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".ico",
+    ".svg", ".eps", ".pcx", ".exr", ".dng", ".cr2", ".nef", ".arw",
+)  # fmt: skip
 
 # Three names of the published set have the date, of 17 digits, where the ethnicity should be. Two numbers alone are no
 # label: too many files that show nobody are called 12_1.jpg.
@@ -51,6 +55,35 @@ def parse_name(name: str) -> Label:
     if gender not in (0, 1):
         raise Unusable("gender in the name is neither 0 nor 1")
     return Label(age, gender, int(match[3]) if match[3] in ETHNICITIES else UNKNOWN)
+
+
+def has_label(name: str) -> bool:
+    """Whether :func:`parse_name` reads a label from the name.
+
+    >>> has_label("26_1_3_20170117.jpg"), has_label("anna.jpg")
+    (True, False)
+    """
+    try:
+        parse_name(name)
+    except Unusable:
+        return False
+    return True
+
+
+def why_unread(name: str) -> str:
+    """Why a file whose name bears a label is not read, if the suffix shows that it is meant as a picture; else "".
+
+    Other files may well lie beside the pictures and bear their labels, such as landmarks in ``26_1_3_20170117.txt``.
+
+    >>> why_unread("26_1_3_anna.heic"), why_unread("26_1_3_anna.txt"), why_unread("26_1_3_anna.jpg")
+    ('HEIC is not read: save it as JPEG', '', '')
+    """
+    _, dot, suffix = name.rpartition(".")
+    if not has_label(name) or (dot and f".{suffix}".lower() not in _UNREAD_SUFFIXES):
+        return ""
+    return (
+        f"{suffix.upper()} is not read: save it as JPEG" if dot else "no suffix: add that of its format, such as .jpg"
+    )
 
 
 def is_picture(name: str) -> bool:

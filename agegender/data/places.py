@@ -3,19 +3,24 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from ..errors import DataError, Unusable
-from .archives import Archive, is_archive
-from .files import expanded
-from .kinds import open_source
-from .names import is_picture, parse_name
-from .sources import is_hidden
+from ..errors import DataError
+from .archives import Archive, as_part, is_archive
+from .files import shown
+from .folder import Folder
+from .kinds import open_source, place
+from .names import has_label, is_picture, why_unread
+from .sources import Entry, Source, is_hidden
+from .utkface import choose, no_face
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _LOOKED_AT = 1000
 """Names of a folder or an archive that are looked at."""
+_FOREIGN = (".7z", ".rar", ".zst")
+"""Suffixes of archives that are not read."""
 _FOLDERS, _LEVELS = 100, 3
 """How many folders, and how deep, are looked into for one data set."""
 
@@ -34,10 +39,10 @@ def found() -> list[Path]:
     folders deep. What is called UTKFace but shows no face comes last, for the error that says why.
     """
     if named := os.environ.get("UTKFACE"):
-        return [expanded(named)]
+        return [place(named)]
     holding: list[Path] = []
     empty: list[Path] = []
-    for place, candidates in _places():
+    for parent, candidates in _places():
         called = [path for path in candidates if _is_called_utkface(path)]
         for path in called:
             inside = list(_data_sets(path))
@@ -45,7 +50,7 @@ def found() -> list[Path]:
             empty += [] if inside else [path]
         others = [path for path in candidates if path not in called]
         if _are_faces(path.name for path in candidates):
-            holding.append(place)
+            holding.append(parent)
             others = [path for path in others if not path.is_dir()]  # the folders are a part of it
         for path in others:
             holding += _data_sets(path)
@@ -63,6 +68,66 @@ def not_taken(others: Sequence[Path]) -> str:
     names = [str(path) for path in others[:3]] + ([f"{len(others) - 3} others"] if len(others) > 3 else [])
     listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return f"; not from {listed}, which {'were' if len(others) > 1 else 'was'} found too: --data names another one"
+
+
+def passed_over() -> str:
+    """What to say where :func:`found` finds nothing, of what might be meant as a data set; "" if there is nothing.
+
+    That is the error which the first one would raise if it were named; the others are counted. Archives are looked at
+    in part, as :func:`found` does.
+
+    >>> passed_over()
+    ''
+    """
+    reasons = [reason for parent, candidates in _places() for reason in _reasons(parent, candidates)]
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"; passed over: {reasons[0]}{more}" if reasons else ""
+
+
+@contextmanager
+def blaming_environment(source: object) -> Iterator[None]:
+    """Let a ``DataError`` begin with ``$UTKFACE`` if that named the data set, as ``source`` is None.
+
+    >>> with blaming_environment("nowhere"):
+    ...     raise DataError("nowhere does not exist")
+    Traceback (most recent call last):
+    agegender.errors.DataError: nowhere does not exist
+    """
+    try:
+        yield
+    except DataError as error:
+        if source is None and os.environ.get("UTKFACE"):
+            error.args = (f"$UTKFACE: {error}",)
+        raise
+
+
+def _reasons(parent: Path, candidates: Sequence[Path]) -> Iterator[str]:
+    """Why nothing is taken from a folder, where something in it might be meant as a data set."""
+    for path in candidates:
+        if path.is_dir():
+            inside = [file for _, files in _walk(path) for file in files]
+            yield from _reasons(path, inside)
+        elif is_archive(path.name) or path.suffix.lower() in _FOREIGN or as_part(path) or not path.exists():
+            yield _reason(path)
+    pictures = [path for path in candidates if not path.is_dir() and (is_picture(path.name) or why_unread(path.name))]
+    if pictures:
+        yield _without_face(Folder(parent), [Entry(str(path.relative_to(parent)), 1) for path in pictures])
+
+
+def _reason(path: Path) -> str:
+    try:
+        source = open_source(path)
+        entries = source.peek(_LOOKED_AT) if isinstance(source, Archive) else []
+        return _without_face(source, entries or list(islice(source.entries(), 1)))
+    except DataError as error:
+        return str(error)
+
+
+def _without_face(source: Source, entries: list[Entry]) -> str:
+    pictures, skipped = choose([entry for entry in entries if not any(map(is_hidden, entry.parts))])
+    if pictures:
+        return f"{len(pictures):,} of the {len(entries):,} files looked at in {shown(source.path)} are named as faces"
+    return no_face(source, entries if skipped else [], skipped)
 
 
 def _places() -> Iterator[tuple[Path, list[Path]]]:
@@ -139,12 +204,4 @@ def _is_called_utkface(path: Path) -> bool:
 def _are_faces(names: Iterable[str]) -> bool:
     """Whether at least half of the pictures among these names bear labels."""
     pictures = [name for name in names if is_picture(name)]
-    return 0 < len(pictures) <= 2 * sum(map(_has_label, pictures))
-
-
-def _has_label(name: str) -> bool:
-    try:
-        parse_name(name)
-    except Unusable:
-        return False
-    return True
+    return 0 < len(pictures) <= 2 * sum(map(has_label, pictures))

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError, Unusable
+from .files import shown
 
 MAX_FILE_BYTES = 25_000_000
 MAX_FILES = 1_000_000
 MAX_TOTAL_BYTES = 50_000_000_000
+REPLACED = "replaced by a later file of the same path in the archive"
 
 UNIX_KINDS = {
     stat.S_IFLNK: "symbolic link",
@@ -53,12 +55,17 @@ class Source(ABC):
     def visible(self) -> list[Entry]:
         """All files but hidden ones and those that macOS adds; raises ``DataError`` if the source is damaged."""
         found: list[Entry] = []
+        last: dict[str, int] = {}
         for entry in self.entries():
-            if not any(is_hidden(part) for part in entry.parts):
-                found.append(entry)
+            if any(is_hidden(part) for part in entry.parts):
+                continue
+            if (earlier := last.get(entry.path)) is not None:  # of one path, unpacking leaves the last one
+                found[earlier] = found[earlier]._replace(problem=REPLACED)
+            last[entry.path] = len(found)
+            found.append(entry)
             if len(found) > MAX_FILES:
-                raise DataError(f"{self.path} holds more than {MAX_FILES:,} files: name UTKFace's own place")
-        return list({entry.path: entry for entry in found}.values())  # of one path in an archive, the last one counts
+                raise DataError(f"{shown(self.path)} holds more than {MAX_FILES:,} files: name UTKFace's own place")
+        return found
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:

@@ -6,6 +6,7 @@ shortest way to it before the rest; it keeps the name, and others that are no co
 """
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +19,15 @@ from .archives import Archive, is_archive
 from .cache import ImageFile, cached, write_records
 from .decode import decode_all, digest, formats
 from .faces import Faces, Record, write_skipped
+from .files import shown
 from .kinds import open_source
-from .names import Label, is_picture, parse_name
+from .names import Label, is_picture, parse_name, why_unread
 from .sources import Entry, Source
 
 MAX_SKIPPED = 0.1
 _FIRST = 5
+_LIST = b"name,reason\n"
+_OWN_ADVICE = re.compile(r": (save|unpack|add|git)\b")
 
 Progress: TypeAlias = Callable[[int, int], None]
 Skipped: TypeAlias = list[tuple[str, str]]
@@ -69,6 +73,8 @@ def read(
 def skipped_written_to(path: Path) -> Iterator[None]:
     """Let a ``TooManySkipped`` leave its list in a CSV file, with the columns ``name`` and ``reason``, and say where.
 
+    A file at ``path`` that is no such list stays, and the list gets another name.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with skipped_written_to(Path(folder) / "skipped.csv"):
@@ -81,11 +87,28 @@ def skipped_written_to(path: Path) -> Iterator[None]:
     except TooManySkipped as error:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_skipped(error, path)
-            where = f"All of them are in {path}"
+            free = _free(path)
+            write_skipped(error, free)
+            where = f"All of them are in {free}"
         except OSError as failure:
             where = f"The list of them cannot be written to {path} ({cause(failure)})"
         raise TooManySkipped(f"{error}. {where}", error.skipped) from None
+
+
+def _free(path: Path) -> Path:
+    """``path``, or with the next number behind its name where another file has that: skipped-2.csv."""
+    found, number = path, 1
+    while found.exists() and not _is_list(found):
+        number += 1
+        found = path.with_stem(f"{path.stem}-{number}")
+    return found
+
+
+def _is_list(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_LIST)) == _LIST
 
 
 def choose(entries: Sequence[Entry]) -> tuple[list[Picture], Skipped]:
@@ -145,7 +168,7 @@ def _label(entry: Entry, name: str) -> Label:
     if entry.problem:
         raise Unusable(entry.problem)
     if not is_picture(name):
-        raise Unusable("not a picture's name")
+        raise Unusable(why_unread(name) or "not a picture's name")
     return parse_name(name)
 
 
@@ -154,10 +177,10 @@ def _build(source: Source, folder: Path, progress: Progress | None) -> bool:
     entries = source.visible()
     pictures, skipped = choose(entries)
     if not pictures:
-        raise DataError(_no_face(source, entries, skipped))
+        raise DataError(no_face(source, entries, skipped))
     if sum(picture.entry.size for picture in pictures) > sources.MAX_TOTAL_BYTES:
         size = sources.MAX_TOTAL_BYTES // 10**9
-        raise DataError(f"{source.path} holds more than {size} GB of pictures: that is not UTKFace")
+        raise DataError(f"{shown(source.path)} holds more than {size} GB of pictures: that is not UTKFace")
     digests, unread = _digests(source, pictures)
     pictures, copies = without_copies(pictures, digests)
     skipped += copies
@@ -195,7 +218,7 @@ def _digests(source: Source, pictures: Sequence[Picture]) -> tuple[dict[Entry, s
 
 
 def _check_share(faces: Faces, most: float) -> None:
-    skipped = [(name, reason) for name, reason in faces.skipped if is_picture(name)]
+    skipped = [(name, reason) for name, reason in faces.skipped if _is_meant(name) and reason != sources.REPLACED]
     total = len(faces) + len(skipped)
     if len(faces) and len(skipped) <= most * total:
         return
@@ -204,23 +227,34 @@ def _check_share(faces: Faces, most: float) -> None:
     more = f" and {len(skipped) - _FIRST:,} more" if len(skipped) > _FIRST else ""
     share = math.ceil(100 * len(skipped) / total) / 100
     option = f", or leave them out with --max-skipped {share} (in Python max_skipped={share})" if len(faces) else ""
+    advice = "Do so" if _OWN_ADVICE.search(reason) else "Get UTKFace again"
     limit = f", more than {most:.0%}" if len(faces) else ""
     raise TooManySkipped(
-        f"{len(skipped):,} of the {total:,} pictures in {faces.source} cannot be used{limit} "
+        f"{len(skipped):,} of the {total:,} pictures in {shown(faces.source)} cannot be used{limit} "
         f"({count:,} of them: {reason}). The first: {first}{more}. "
-        f"Get UTKFace again, remove what is not part of it{option}",
+        f"{advice}, remove what is not part of it{option}",
         faces.skipped,
     )
 
 
-def _no_face(source: Source, entries: Sequence[Entry], skipped: Skipped) -> str:
+def _is_meant(path: str) -> bool:
+    """Whether a file is meant as a picture of the set."""
+    return is_picture(path) or bool(why_unread(path.rpartition("/")[2]))
+
+
+def no_face(source: Source, entries: Sequence[Entry], skipped: Skipped) -> str:
+    """What to say of a source of which no file is a face; ``skipped`` are the files with the reasons.
+
+    >>> no_face(open_source(Path(".")), entries := [Entry("anna.jpg", 9)], choose(entries)[1])
+    '. holds no face: expected pictures named ..., found 1 file, 'anna.jpg' (name is not age_gender_ethnicity_anything)'
+    """
     expected = "expected pictures named age_gender_ethnicity_anything.jpg"
     if not entries:
-        return f"{source.path} is empty: {expected}"
+        return f"{shown(source.path)} is empty: {expected}"
     hint = ""
     if inner := next((entry.path for entry in entries if is_archive(entry.path)), None):
-        way = source.unpack(inner) if isinstance(source, Archive) else f"name {source.path / inner}"
+        way = source.unpack(inner) if isinstance(source, Archive) else f"name {shown(source.path / inner)}"
         hint = f". It holds the archive {inner!r}: {way}"
     (name, reason), *_ = skipped
     count = "1 file," if len(entries) == 1 else f"{len(entries):,} files such as"
-    return f"{source.path} holds no face: {expected}, found {count} {name!r} ({reason}){hint}"
+    return f"{shown(source.path)} holds no face: {expected}, found {count} {name!r} ({reason}){hint}"

@@ -1,5 +1,7 @@
 """UTKFace is found wherever people have it, and what is not taken is known."""
 
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,10 @@ import pytest
 from pictures import encode, files, isolate, name, picture, write_folder, write_links, write_tar, write_zip
 
 from agegender import data
+from agegender.cli import Speaker
 from agegender.data import DataError, archives, places
+from agegender.options import Options
+from agegender.parts import open_data
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +150,46 @@ def test_what_was_found_but_not_taken_is_said_in_one_line() -> None:
     assert data.not_taken([]) == ""
     assert data.not_taken([Path("a")]) == "; not from a, which was found too: --data names another one"
     assert "not from a, b, c or 2 others, which were" in data.not_taken([Path(letter) for letter in "abcde"])
+
+
+def cut_short() -> bytes:
+    return write_zip(Path("whole.zip"), files(2)).read_bytes()[:900]
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "reason"),
+    [
+        ("archive.zip", cut_short, r"data/archive\.zip is cut short or damaged .* download it again$"),
+        ("archive.zip", lambda: b"<html>sign in", r"data/archive\.zip is no data set: .* It is a web page"),
+        ("archive.tar.gz", lambda: b"\x1f\x8b", r"data/archive\.tar\.gz is cut short or damaged"),
+        ("UTKFace.7z", lambda: b"7z\xbc\xaf\x27\x1c", "data/UTKFace.7z is no data set: .* It is a 7z archive"),
+        ("UTKFace.tar.gz.002", lambda: b"x", r"data/UTKFace\.tar\.gz\.002 is a part of a split archive"),
+        ("photos/anna.jpg", lambda: b"x", r"data/photos holds no face: .* found 1 file, 'anna\.jpg' \(name is not"),
+        ("anna.jpg", lambda: b"x", r"data holds no face: .* found 1 file, 'anna\.jpg'"),
+        ("photos/30_0_0.heic", lambda: b"x", "data/photos holds no face: .*HEIC is not read"),
+        ("raw/archive.zip", cut_short, r"data/raw/archive\.zip is cut short"),
+    ],
+)
+def test_what_lies_there_and_cannot_be_used_is_told(
+    tmp_path: Path, filename: str, content: Callable[[], bytes], reason: str
+) -> None:
+    write_folder(tmp_path / "data", {filename: content(), "notes.txt": b"", "numbers/a.csv": b""})
+    assert data.found() == []
+    assert re.match(f"; passed over: {reason}", data.passed_over())
+    assert "more)" not in data.passed_over()
+    (tmp_path / "data" / "z.7z").write_bytes(b"x")
+    assert data.passed_over().endswith(" (and 1 more)")
+
+
+def test_training_on_drawn_faces_tells_what_was_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    Path("data/UTKFace").symlink_to("../nofaces")
+    assert data.passed_over() == "; passed over: data/UTKFace is a link to ../nofaces, which does not exist"
+    said = io.StringIO()
+    for given in (None, "drawn"):
+        open_data(Options(data=given, device="numpy"), Speaker(said, quiet=False))
+    assert "2,000 faces from drawn; passed over: data/UTKFace is a link" in said.getvalue()
+    assert "2,000 faces from drawn\n" in said.getvalue()
 
 
 def test_very_large_folders_are_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

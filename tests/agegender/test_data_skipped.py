@@ -36,6 +36,31 @@ def test_too_many_bad_pictures(tmp_path: Path) -> None:
             data.open(write_folder(tmp_path / "none", bad), max_skipped=most)
 
 
+@pytest.mark.parametrize(("suffix", "reason"), [(".heic", "HEIC is not read: save it as JPEG"), ("", "no suffix: add")])
+def test_labelled_pictures_in_a_format_that_is_not_read_count(tmp_path: Path, suffix: str, reason: str) -> None:
+    photos = {f"sub/{number}_0_0_a{suffix}": b"..." for number in range(20, 24)}
+    landmarks = {f"{path}.txt": b"" for path in files(12)}
+    write_folder(tmp_path / "mixed", files(12) | photos | landmarks)
+    with pytest.raises(TooManySkipped, match=rf"4 of the 16 .*{reason}.* Do so, remove .* --max-skipped 0\.25"):
+        data.open("mixed")
+    with pytest.raises(DataError, match=rf"photos holds no face: .*4 files such as .*{reason}"):
+        data.open(write_folder(tmp_path / "photos", photos))
+
+
+def test_a_list_is_not_written_over_another_file(faces: Path, tmp_path: Path) -> None:
+    for names in (["skipped.csv"], ["skipped.csv"], ["skipped.csv", "skipped-2.csv"], ["skipped.csv", "skipped-2.csv"]):
+        if len(names) == 2:
+            Path("skipped.csv").write_text("date,hours\n")
+        with (
+            pytest.raises(TooManySkipped, match=rf"All of them are in {names[-1]}$"),
+            data.skipped_written_to(Path("skipped.csv")),
+        ):
+            data.open(faces)
+        assert sorted(path.name for path in tmp_path.glob("*.csv")) == sorted(names)
+        assert Path(names[-1]).read_text().startswith("name,reason\n")
+    assert Path("skipped.csv").read_text() == "date,hours\n"
+
+
 def test_the_error_names_the_first_five_and_has_all(faces: Path) -> None:
     with pytest.raises(TooManySkipped) as error:
         data.open(faces)
@@ -114,3 +139,7 @@ def test_training_says_what_it_took_and_what_not(
     assert "6 faces from data/UTKFace; not from data/mine, which was found too: --data" in capsys.readouterr().out
     assert train.main(["--dry-run", "--data", "data/mine"]) == 0
     assert "7 faces from data/mine\n" in capsys.readouterr().out
+    for number, left_out in ((1, "1 file skipped"), (2, "2 files skipped")):
+        (tmp_path / "data" / "mine" / f"{number}.txt").touch()
+        assert train.main(["--dry-run", "--data", "data/mine"]) == 0
+        assert f"7 faces from data/mine, {left_out}\n" in capsys.readouterr().out

@@ -1,4 +1,6 @@
+import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,10 @@ import pytest
 from pictures import WRITERS, encode, files, isolate, name, picture, write_folder, write_tar
 
 from agegender import data
-from agegender.data import DataError, decode, sources
+from agegender.cli import Speaker
+from agegender.data import DataError, TooManySkipped, decode, sources
+from agegender.options import Options
+from agegender.parts import open_data
 from minidl import plugins
 from minidl.data import ArrayDataset
 
@@ -44,7 +49,7 @@ def test_any_depth(tmp_path: Path, folder: str, kind: str) -> None:
 
 
 def test_unusable_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
-    content = files(60, "")
+    content = files(90, "")
     odd = {
         "README.txt": b"text",
         "labels/ages.csv": b"1",
@@ -54,6 +59,11 @@ def test_unusable_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
         name(102): encode(picture())[:400],
         name(103, age=131): encode(picture()),
         name(104, gender=2): encode(picture()),
+        "30_0_0_a.txt": b"landmarks",
+        "30_0_0_a.heic": b"",
+        "30_0_0_a.PPM": b"",
+        "30_0_0_a": b"",
+        "beach.heic": b"",
         ".hidden.jpg": b"",
         ".git/" + name(105): b"",
         "__MACOSX/" + name(106): b"",
@@ -68,6 +78,11 @@ def test_unusable_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
         name(102): "truncated or damaged picture",
         name(103, age=131): "age in the name is above 130",
         name(104, gender=2): "gender in the name is neither 0 nor 1",
+        "30_0_0_a.txt": "not a picture's name",
+        "30_0_0_a.heic": "HEIC is not read: save it as JPEG",
+        "30_0_0_a.PPM": "PPM is not read: save it as JPEG",
+        "30_0_0_a": "no suffix: add that of its format, such as .jpg",
+        "beach.heic": "not a picture's name",
     }
     for kind, write in WRITERS.items():
         opened = data.open(write(tmp_path / kind, content | odd))
@@ -112,6 +127,54 @@ def test_a_missing_path_names_what_is_similar(tmp_path: Path) -> None:
         data.open(tmp_path / "UTKFace.tar.gz" / "UTKFace")
 
 
+def test_a_broken_link_says_where_it_leads(tmp_path: Path) -> None:
+    Path("dangling").symlink_to("../nofaces")
+    for path in ("dangling", "dangling/UTKFace"):
+        with pytest.raises(DataError, match=r"^dangling is a link to \.\./nofaces, which does not exist$"):
+            data.open(path)
+    (tmp_path / "data").mkdir()
+    Path("data/UTKFace.tar.gz").symlink_to("../nofaces")
+    with pytest.raises(DataError, match=r"^data/UTKFace\.tar\.gz is a link to \.\./nofaces, which"):
+        data.open()
+
+
+@pytest.mark.parametrize("path", ["UTKFace ", " UTKFace", "UTKFace\n"])
+def test_white_space_around_a_path_is_seen(path: str) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape(repr(path))} does not exist"):
+        data.open(path)
+    Path(path).mkdir()
+    with pytest.raises(DataError, match=f"^{re.escape(repr(path))} is empty"):
+        data.open(path)
+
+
+@pytest.mark.parametrize("path", ["./drawn", "drawn/", "$UTKFACE"])
+def test_a_name_with_a_slash_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Also where its folder is called as the drawn faces are."""
+    write_folder(tmp_path / "drawn", files(3, ""))
+    monkeypatch.setitem(plugins._registered["dataset"], "mine", lambda: data.drawn(4))
+    if path == "$UTKFACE":
+        monkeypatch.setenv("UTKFACE", "./drawn")
+    opened = data.open(None if path == "$UTKFACE" else path)
+    assert (len(opened), opened.source) == (3, str(tmp_path / "drawn"))
+    with pytest.raises(DataError, match="mine does not exist"):
+        data.open("./mine")
+
+
+def test_an_error_says_that_the_environment_named_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UTKFACE", "nowhere")
+    options = Options(device="numpy")
+    for act in (data.open, lambda: open_data(options, Speaker(io.StringIO(), quiet=False))):
+        with pytest.raises(DataError, match=r"^\$UTKFACE: nowhere does not exist"):
+            act()
+    with pytest.raises(DataError, match=r"^nowhere does not exist"):
+        data.open("nowhere")
+    bad = write_folder(tmp_path / "bad", {name(1): b"no picture"})
+    monkeypatch.setenv("UTKFACE", str(bad))
+    with pytest.raises(TooManySkipped, match=r"^\$UTKFACE: 1 of the 1") as error:
+        data.open()
+    assert len(error.value.skipped) == 1
+
+
 def test_a_web_address_is_to_be_downloaded_first() -> None:
     with pytest.raises(DataError, match="web address: download the file"):
         data.open("https://susanqq.github.io/UTKFace")
@@ -119,8 +182,9 @@ def test_a_web_address_is_to_be_downloaded_first() -> None:
 
 def test_an_empty_name_is_not_the_current_folder(tmp_path: Path) -> None:
     write_folder(tmp_path, files(3))
-    with pytest.raises(DataError, match="the name of the data set is empty"):
-        data.open("")
+    for empty in ("", " ", "\t\n"):
+        with pytest.raises(DataError, match="the name of the data set is empty"):
+            data.open(empty)
     assert len(data.open(".")) == 3
 
 
