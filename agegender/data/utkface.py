@@ -246,7 +246,7 @@ def no_face(source: Source, entries: Sequence[Entry], skipped: Skipped) -> str:
     """What to say of a source of which no file is a face; ``skipped`` are the files with the reasons.
 
     >>> no_face(open_source(Path(".")), entries := [Entry("anna.jpg", 9)], choose(entries)[1])
-    '. holds no face: expected pictures named ..., found 1 file, 'anna.jpg' (name is not age_gender_ethnicity_anything)'
+    ". holds no face: expected pictures named ..., found 1 file, 'anna.jpg' (name is not age_gender_ethnicity_anything)"
     """
     expected = "expected pictures named age_gender_ethnicity_anything.jpg"
     if not entries:

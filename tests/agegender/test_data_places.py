@@ -181,15 +181,17 @@ def test_what_lies_there_and_cannot_be_used_is_told(
     assert data.passed_over().endswith(" (and 1 more)")
 
 
-def test_training_on_drawn_faces_tells_what_was_passed_over(tmp_path: Path) -> None:
+def test_training_on_drawn_faces_tells_what_was_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = data.drawn(4)
+    monkeypatch.setattr(data, "drawn", lambda cache=None: few)
     (tmp_path / "data").mkdir()
     Path("data/UTKFace").symlink_to("../nofaces")
     assert data.passed_over() == "; passed over: data/UTKFace is a link to ../nofaces, which does not exist"
     said = io.StringIO()
     for given in (None, "drawn"):
         open_data(Options(data=given, device="numpy"), Speaker(said, quiet=False))
-    assert "2,000 faces from drawn; passed over: data/UTKFace is a link" in said.getvalue()
-    assert "2,000 faces from drawn\n" in said.getvalue()
+    assert "4 faces from drawn; passed over: data/UTKFace is a link" in said.getvalue()
+    assert "4 faces from drawn\n" in said.getvalue()
 
 
 def test_very_large_folders_are_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

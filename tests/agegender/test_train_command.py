@@ -61,7 +61,7 @@ def test_a_run_leaves_everything(command: Command, utkface: Path) -> None:
 
 
 def test_the_summary_is_what_the_best_weights_give(command: Command, utkface: Path) -> None:
-    done = command("--data", utkface, "--epochs", 3, "--batch-size", 8, "--json", "--quiet")
+    done = command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--json", "--quiet")
     from agegender import data, models
 
     faces = data.open(utkface)
@@ -77,7 +77,7 @@ def test_the_summary_is_what_the_best_weights_give(command: Command, utkface: Pa
 
 def test_the_same_command_gives_the_same_weights_and_another_seed_others(command: Command, utkface: Path) -> None:
     runs = [
-        command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--json", "--seed", seed, "--name", name).summary
+        command("--data", utkface, "--epochs", 1, "--batch-size", 8, "--json", "--seed", seed, "--name", name).summary
         for seed, name in ((0, "a"), (0, "b"), (1, "c"))
     ]
     assert weights(runs[0]["run"]) == weights(runs[1]["run"])
