@@ -1,6 +1,7 @@
 """Command lines made from a dataclass, each field an option, its metadata the help; and what a command says."""
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TextIO, get_args, get_type_hints
 
-from minidl.command import Parser, UsageError, reason
+from minidl.command import Parser, UsageError
 from minidl.errors import suggestion
 
 
@@ -39,9 +40,21 @@ def command_line(program: str, *words: str) -> str:
 
     >>> command_line("python -m agegender.train", "--resume", "runs/my run")
     "python -m agegender.train --resume 'runs/my run'"
+    >>> print(command_line("ls", "two\\nlines"))
+    ls $'two\\x0alines'
     """
-    quoted = subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+    quoted = subprocess.list2cmdline(words) if sys.platform == "win32" else " ".join(map(_quoted, words))
     return f"{program} {quoted}"
+
+
+def _quoted(word: str) -> str:
+    """A word for the shell; bytes that no terminal shows, such as those of names that are not UTF-8, as escapes."""
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}" for byte in os.fsencode(word)
+    )
+    return f"$'{''.join(plain)}'"
 
 
 def checked(source: object, options: type[Any], config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -110,7 +123,7 @@ class Speaker:
             self._waiting.clear()
         except OSError as error:  # a log is not worth the training that it tells of
             log, self._log = self._log, None
-            self(f"warning: no more is written to {log}: {reason(error)}", always=True)
+            self(f"warning: no more is written to {log}: {error.strerror}", always=True)
 
     def log_to(self, path: Path) -> None:
         """Where the log is from now on."""

@@ -261,6 +261,9 @@ def require_room(folder: Path, nbytes: int, remedy: str) -> None:
 
     What the run has written already is there to be replaced, file by file. ``remedy`` is what else can be done.
     """
+    for link in (folder, *folder.parents):
+        if link.is_symlink() and not link.exists():
+            raise UsageError(f"{link} is a link to {link.readlink()}, which is not there: {remedy}")
     place = folder
     nbytes -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     while not place.exists() and place != place.parent:

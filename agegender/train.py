@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,8 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     )
     training = load(trainer, options, device, parts, say)
     if options.dry_run:
-        say(json.dumps(options.configuration(), indent=2))
-        say(str(md.summary(trainer.model, (128, 128, 1))))
+        say(json.dumps(options.configuration(), indent=2), always=True)
+        say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
         return 0, None
     if earlier is None:
         current = runs.create(Path(options.out), options.name, options.model, options.configuration())
@@ -178,7 +179,7 @@ def run(
         trainer, (len(parts.train), len(parts.validation)), baselines, folder, time.monotonic() - started
     )
     runs.write_json(folder / runs.SUMMARY, summary)
-    show_examples(training, parts, folder)
+    show_examples(training, parts, folder, say)
     say(effort(summary))
     say(result(summary), always=True)
     for line in next_steps(summary, options.lr):
@@ -209,17 +210,35 @@ class Report(md.Callback):
         self.say, self.folder, self.baselines = say, folder, baselines
         self.told = False
 
+    def on_train_begin(self, trainer: md.Trainer) -> None:
+        if trainer.history:  # the process may have been killed before it drew the last epoch
+            self._draw(trainer)
+
     def on_epoch_end(self, trainer: md.Trainer) -> None:
         if not self.told and trainer.model.parameters()[0].backend.name != "numpy":
             self.told = True
             self.say(how_steps_are_launched(trainer))
-        curves = figures.learning_curves(trainer.history, self.baselines)
-        curves.savefig(self.folder / "plots" / "curves.png", dpi=110)
         self.say.note("  ".join(epoch_facts(trainer)))
+        self._draw(trainer)
+
+    def _draw(self, trainer: md.Trainer) -> None:
+        path = self.folder / "plots" / "curves.png"
+        with pictures_optional(self.say, path):
+            figures.learning_curves(trainer.history, self.baselines).savefig(path, dpi=110)
 
     def on_train_error(self, trainer: md.Trainer) -> None:
         error = sys.exception()
         self.say.note(f"ended by {type(error).__name__}: {error}")
+
+
+@contextmanager
+def pictures_optional(say: Speaker, path: Path) -> Iterator[None]:
+    """Whatever forbids a picture, such as a setting of matplotlib, is a warning: training is worth more."""
+    try:
+        yield
+    except Exception as error:
+        cause = error.strerror if isinstance(error, OSError) else reason(error)
+        say(f"warning: {path} cannot be drawn: {cause}", always=True)
 
 
 def how_steps_are_launched(trainer: md.Trainer) -> str:
@@ -229,7 +248,7 @@ def how_steps_are_launched(trainer: md.Trainer) -> str:
     return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
 
 
-def show_examples(training: Training, parts: Parts, folder: Path, count: int = 18) -> None:
+def show_examples(training: Training, parts: Parts, folder: Path, say: Speaker, count: int = 18) -> None:
     """Draw some validation faces with the predictions of the best weights."""
     model = training.model
     model.load_state_dict(md.load(folder / runs.BEST))
@@ -241,7 +260,9 @@ def show_examples(training: Training, parts: Parts, folder: Path, count: int = 1
     predicted = {name: y.numpy() for name, y in outputs.items()}
     predicted["age"] = tasks.years(predicted["age"])
     predicted["gender"] = figures.probabilities(predicted["gender"])
-    figures.predictions(images, truth, predicted).savefig(folder / "plots" / "examples.png", dpi=110)
+    path = folder / "plots" / "examples.png"
+    with pictures_optional(say, path):
+        figures.predictions(images, truth, predicted).savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

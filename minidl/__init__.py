@@ -1,6 +1,6 @@
 """minidl: deep learning in pure NumPy and CuPy that can be read in an evening."""
 
-from . import interrupt  # noqa: F401 # isort: skip - first: Ctrl-C may come while the others are imported
+from . import interrupt  # isort: skip - first: Ctrl-C may come while the others are imported
 from . import backends, callbacks, data, habits, nn, optim, plugins
 from .checkpoint import load, save
 from .creation import arange, from_numpy, ones, randn, zeros
@@ -48,3 +48,4 @@ __all__ = [
 habits.answer_in(
     "minidl", "minidl.nn", "minidl.nn.functional", "minidl.nn.init", "minidl.optim", "minidl.data", "minidl.callbacks"
 )
+interrupt.imported()

@@ -3,8 +3,11 @@
 :mod:`minidl` imports this module first. Once a command runs, :func:`minidl.command.run` does the same and more.
 """
 
+import os
+import signal
 import sys
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import NoReturn
 
 
 def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -21,5 +24,22 @@ def excepthook(kind: type[BaseException], error: BaseException, traceback: Trace
         sys.stderr.write("interrupted\n")
 
 
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """In the place of Python's handler: modules in C turn an interrupt into errors of their own while they start."""
+    excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    os._exit(130)
+
+
+def imported() -> None:
+    """What was to be imported is there: an interrupt is Python's again.
+
+    >>> imported()
+    """
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 if sys.argv[:1] == ["-m"]:  # so while `python -m` looks for its module, and at no other time
     sys.excepthook = excepthook
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)

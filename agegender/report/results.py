@@ -60,6 +60,7 @@ def summarize(
     }
 
 
+USUAL_LR = 1e-3
 LABELS = (("gender_accuracy", "gender accuracy", "{:.3f}"), ("age_mae", "age error", "{:.2f} years"))
 
 
@@ -100,6 +101,8 @@ def next_steps(summary: dict[str, Any], lr: float) -> list[str]:
     more = f"train on, with ten epochs more: {resume_command(folder, '--epochs', str(summary['epochs'] + 10))}"
     if not summary["no_better_than_guessing"]:
         return [*lines, more]
-    lines += [f"the learning rate is the first thing to lower: {again_command(folder, '--lr', f'{lr / 10:g}')}"]
     still_falling = 1 < summary["epochs"] == summary["best_epoch"]
+    if lr < USUAL_LR:
+        return [*lines, f"at a learning rate of {lr:g} it takes longer: {more}"]
+    lines += [f"the learning rate is the first thing to lower: {again_command(folder, '--lr', f'{lr / 10:g}')}"]
     return [*lines, f"or, as the loss was still falling, {more}"] if still_falling else lines

@@ -54,7 +54,9 @@ def small(utkface: Path) -> tuple[object, ...]:
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that draw nothing, and take a tenth of the time."""
     monkeypatch.setattr(Picture, "savefig", lambda self, path, **options: Path(path).touch())
-    monkeypatch.setattr(train, "show_examples", lambda _, __, folder: (folder / "plots" / "examples.png").touch())
+    monkeypatch.setattr(
+        train, "show_examples", lambda _, __, folder, *more: (folder / "plots" / "examples.png").touch()
+    )
 
 
 @pytest.fixture

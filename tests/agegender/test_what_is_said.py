@@ -133,7 +133,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_does_not_end_training(
     say.log_to(Path("log.txt"))
     say.note("first")
     say.note("second")
-    assert capsys.readouterr().out == "warning: no more is written to log.txt: log.txt: Is a directory\n"
+    assert capsys.readouterr().out == "warning: no more is written to log.txt: Is a directory\n"
 
 
 # Streams and terminals
@@ -246,6 +246,42 @@ def test_an_interrupt_while_modules_are_imported_is_one_word(tmp_path: Path, mod
     assert done.returncode == (-signal.SIGINT if sys.platform != "win32" else 1)
 
 
+def test_an_interrupt_that_a_module_in_c_would_change_is_one_word(tmp_path: Path) -> None:
+    interrupt = "import signal\ntry:\n signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt as error:\n"
+    (tmp_path / "numpy.py").write_text(f"{interrupt} raise ImportError('a bad install') from error\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "agegender.train"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_end_training(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any) -> None:
+        raise ValueError("'nosuch' is not a valid value for backend")
+
+    monkeypatch.setattr(train.figures, "learning_curves", fail)
+    done = command(*small, "--name", "a")
+    assert done.code == 0
+    assert "warning: runs/a/plots/curves.png cannot be drawn: 'nosuch' is not a valid value" in done.out
+
+
+def test_a_folder_of_runs_that_is_a_link_to_nowhere_is_told(command: Command, utkface: Path) -> None:
+    Path("runs").symlink_to("scratch")
+    done = command("--data", utkface)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("error: runs is a link to scratch, which is not there: name a folder of yours")
+
+
+def test_a_command_to_copy_names_bytes_that_are_no_text() -> None:
+    assert cli.command_line("train", os.fsdecode(b"it's \xff"), "größe") == r"train $'it\x27s \xff' 'größe'"
+
+
 def test_a_reader_of_the_help_may_have_seen_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     class Buffered(Gone):
         def write(self, text: str) -> int:
@@ -303,6 +339,7 @@ def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try
     assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0001")
     assert more.startswith("or, as the loss was still falling, train on, with ten epochs more: python")
     assert len(results.next_steps({**summary, "best_epoch": 1}, lr=1e-3)) == 2
+    assert "first thing to lower" not in "".join(results.next_steps(summary, lr=0.0))
 
 
 def test_nothing_is_better_than_guessing_where_guessing_is_always_right() -> None:
