@@ -153,6 +153,7 @@ def _functions_in(value: Any) -> Iterator[FunctionType]:
     if inspect.isclass(value):
         for member in vars(value).values():
             member = getattr(member, "fget", None) or getattr(member, "__func__", None) or member
+            member = getattr(member, "__wrapped__", member)
             if inspect.isfunction(member) and "minidl" in member.__code__.co_filename:  # not made by dataclass
                 yield member
     elif inspect.isfunction(value):
