@@ -14,6 +14,8 @@ from typing import Any, TextIO, get_args, get_type_hints
 from minidl.command import Parser, UsageError
 from minidl.errors import suggestion
 
+from .errors import cause
+
 
 def option(default: Any, help: str, **arguments: Any) -> Any:
     """A field that becomes an option; ``arguments`` are those of ``argparse``'s add_argument."""
@@ -31,7 +33,7 @@ def parse_given(
     parser = Parser(prog=program, description=description, argument_default=argparse.SUPPRESS, **settings)
     hints = get_type_hints(options)
     for declared in fields(options):
-        parser.add_argument(_flag(declared.name), **_arguments(declared, hints[declared.name]))
+        parser.add_argument(flag(declared.name), **_arguments(declared, hints[declared.name]))
     return parser.given(arguments)
 
 
@@ -82,7 +84,12 @@ def checked(source: object, options: type[Any], config: Mapping[str, Any], known
     return found
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """The option of a field.
+
+    >>> flag("batch_size")
+    '--batch-size'
+    """
     return "--" + name.replace("_", "-")
 
 
@@ -123,7 +130,7 @@ class Speaker:
             self._waiting.clear()
         except OSError as error:  # a log is not worth the training that it tells of
             log, self._log = self._log, None
-            self(f"warning: no more is written to {log}: {error.strerror}", always=True)
+            self(f"warning: no more is written to {log}: {cause(error)}", always=True)
 
     def log_to(self, path: Path) -> None:
         """Where the log is from now on."""

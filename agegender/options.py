@@ -13,6 +13,7 @@ from minidl.command import UsageError
 from . import cli, runs
 from .cli import option
 from .data.files import expanded
+from .data.utkface import MAX_SKIPPED
 
 EXAMPLES = (
     ("python -m agegender.train", "UTKFace where it is found, else drawn faces"),
@@ -56,7 +57,7 @@ class Options:
     seed: int = option(0, "decides the split, the initial weights and the order of the faces")
     val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
     mirror: bool = option(False, "mirror half of the faces to train with left to right, others in every epoch")
-    max_skipped: float = option(0.1, "the largest share of the pictures that may be unusable", metavar="SHARE")
+    max_skipped: float = option(MAX_SKIPPED, "the largest share of the pictures that may be unusable", metavar="SHARE")
     limit: int | None = option(None, "use only so many faces, drawn at random before the split")
     val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
     device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
@@ -67,7 +68,7 @@ class Options:
         None, "go on with a run (a folder or name; the latest without)", nargs="?", metavar="RUN"
     )
     config: str | None = option(None, "take the options from a config.json; others given here win", metavar="FILE")
-    out: str = option("runs", "the folder for the run folders", metavar="DIR")
+    out: str = option(runs.RUNS, "the folder for the run folders", metavar="DIR")
     name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
     json: bool = option(False, "print the summary as JSON in the last line")
     quiet: bool = option(False, "print only the result")
@@ -129,7 +130,7 @@ def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[s
         raise UsageError(
             f"--resume goes on with a run as it is: leave out {_flags(useless)}, or --resume itself to start a new run"
         )
-    run = runs.find(Path(given.get("out", "runs")), given["resume"])
+    run = runs.find(Path(given.get("out", runs.RUNS)), given["resume"])
     file = run.folder / runs.CONFIG
     config = _checked(file, run.config)
     run.require_whole()
@@ -183,4 +184,4 @@ def _check(options: Options, given: Mapping[str, Any]) -> None:
 
 
 def _flags(names: list[str]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    return ", ".join(map(cli.flag, names))

@@ -51,7 +51,7 @@ class Parts:
         before, now = runs.read_json(path).get("data") if path.exists() else None, self.fingerprints()
         if not isinstance(before, dict) or "fingerprint" not in before:
             raise UsageError(
-                f"{run.folder / ENVIRONMENT} does not tell any more which data the run was started with. Bring the "
+                f"{path} does not tell any more which data the run was started with. Bring the "
                 f"file back, or start a new run: {runs.again_command(run.folder)}"
             )
         for old, new in ((before, now), (before.get("validation"), now.get("validation"))):

@@ -23,10 +23,12 @@ from minidl.command import UsageError
 from minidl.table import table
 
 from .cli import command_line
-from .data.files import write_text
+from .data.files import dangling, operand, write_text
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.csv", "summary.json"
 BEST, STATE = "best.safetensors", "last.state.safetensors"
+RUNS = "runs"
+"""The folder of the run folders, where no other one is named."""
 _BEGUN = ".new-run-"
 PROGRAM = "python -m agegender.train"
 
@@ -95,7 +97,7 @@ class Run:
         except (ValueError, TypeError):
             raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' cannot be read") from None
 
-    @property
+    @cached_property
     def summary(self) -> dict[str, Any] | None:
         """The results, if the run has come to its end with all epochs that it has."""
         try:
@@ -203,15 +205,14 @@ def _last_written(folder: Path) -> float:
 
 def resume_command(folder: Path, *flags: str) -> str:
     """The command that goes on with a run."""
-    name = str(folder)
-    return command_line(PROGRAM, "--resume", f"./{name}" if name.startswith("-") else name, *flags)
+    return command_line(PROGRAM, "--resume", operand(folder), *flags)
 
 
 def again_command(folder: Path, *flags: str) -> str:
     """The command that starts a new run with the options of another one."""
-    where = [] if folder.parent == Path("runs") else ["--out", str(folder.parent)]
+    where = [] if folder.parent == Path(RUNS) else ["--out", operand(folder.parent)]
     name = [] if flags else ["--name", "NAME"]
-    return command_line(PROGRAM, "--config", str(folder / CONFIG), *where, *name, *flags)
+    return command_line(PROGRAM, "--config", operand(folder / CONFIG), *where, *name, *flags)
 
 
 def overview(parent: Path) -> str:
@@ -220,7 +221,7 @@ def overview(parent: Path) -> str:
     if not runs:
         if parent.exists():
             list(parent.iterdir())
-        where = "" if parent == Path("runs") else f" --out {parent}"
+        where = "" if parent == Path(RUNS) else f" --out {parent}"
         return f"There are no runs in {parent}/. One is made by: {PROGRAM}{where}"
     head = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
     return table([head, *map(_row, runs)], left=4)
@@ -261,9 +262,8 @@ def require_room(folder: Path, nbytes: int, remedy: str) -> None:
 
     What the run has written already is there to be replaced, file by file. ``remedy`` is what else can be done.
     """
-    for link in (folder, *folder.parents):
-        if link.is_symlink() and not link.exists():
-            raise UsageError(f"{link} is a link to {link.readlink()}, which is not there: {remedy}")
+    if link := dangling(folder):
+        raise UsageError(f"{link} is a link to {link.readlink()}, which is not there: {remedy}")
     place = folder
     nbytes -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     while not place.exists() and place != place.parent:

@@ -21,6 +21,7 @@ from minidl.train import TrainingError
 
 from . import models, runs, tasks
 from .cli import Speaker
+from .errors import cause
 from .options import Options, parse, resolve
 from .parts import Parts, located, open_data, placed
 from .report import figures
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code. It goes on when its terminal is closed."""
     given = parse(arguments)
     if given.get("list"):
-        print(runs.overview(Path(given.get("out", "runs"))))
+        print(runs.overview(Path(given.get("out", runs.RUNS))))
         return 0
     with command.outliving_terminal():
         status, summary = carry_out(given)
@@ -237,8 +238,7 @@ def pictures_optional(say: Speaker, path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = error.strerror if isinstance(error, OSError) else reason(error)
-        say(f"warning: {path} cannot be drawn: {cause}", always=True)
+        say(f"warning: {path} cannot be drawn: {cause(error)}", always=True)
 
 
 def how_steps_are_launched(trainer: md.Trainer) -> str:

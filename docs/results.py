@@ -32,9 +32,8 @@ def record(name: str, runs: list[Path]) -> None:
     """Keep the results of runs of one command, and whether they ended with the same weights."""
     summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
     with (runs[0] / "metrics.csv").open() as file:
-        numbers = [name for name in next(csv.reader(file)) if name != "no_better_than_guessing"]
-        file.seek(0)
-        epochs = [{name: float(row[name]) for name in numbers} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    epochs = [{name: float(text) for name, text in row.items() if name != "no_better_than_guessing"} for row in rows]
     environment = json.loads((runs[0] / "env.json").read_text())
     environment["data"].pop("source")
     content = {

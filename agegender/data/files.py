@@ -29,16 +29,33 @@ def shown(path: str | Path) -> str:
 
 
 def quoted(path: str | Path) -> str:
-    """The path as a word of a command line that every program takes for a path.
-
-    A dash begins an option, ``@`` a list of files for 7z; for tar, a colon before any slash ends the name of a host.
+    """The path as a word of a command line, see :func:`operand`.
 
     >>> print(quoted("my faces.zip"), quoted("-x.zip"), quoted("a:b.tar"), quoted("/data/a:b.tar"))
     'my faces.zip' ./-x.zip ./a:b.tar /data/a:b.tar
     """
+    return shlex.quote(operand(path))
+
+
+def operand(path: str | Path) -> str:
+    """The path as every program takes it for a path.
+
+    A dash begins an option, ``@`` a list of files for 7z; for tar, a colon before any slash ends the name of a host.
+
+    >>> operand("-x.zip")
+    './-x.zip'
+    """
     text = str(path)
     host = ":" in text.partition("/")[0] and not Path(text).is_absolute()
-    return shlex.quote(f"./{text}" if host or text.startswith(("-", "@")) else text)
+    return f"./{text}" if host or text.startswith(("-", "@")) else text
+
+
+def dangling(path: Path) -> Path | None:
+    """The link to nowhere that the path is, or that is on its way; None if there is none.
+
+    >>> dangling(Path("/"))
+    """
+    return next((link for link in (path, *path.parents) if link.is_symlink() and not link.exists()), None)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from minidl.errors import suggestion
 
 from ..errors import DataError, cause
 from .archives import DAMAGE, Tar, Zip, as_part, decompressed
-from .files import expanded, quoted, shown
+from .files import dangling, expanded, quoted, shown
 from .folder import Folder
 from .sources import Source
 
@@ -109,9 +109,8 @@ def _is_page(head: bytes) -> bool:
 
 
 def _missing(path: Path) -> str:
-    for link in (path, *path.parents):
-        if link.is_symlink() and not link.exists():
-            return f"{shown(link)} is a link to {shown(link.readlink())}, which does not exist"
+    if link := dangling(path):
+        return f"{shown(link)} is a link to {shown(link.readlink())}, which does not exist"
     return f"{shown(path)} does not exist. {_similar(path)}"
 
 
