@@ -73,6 +73,11 @@ def test_the_printed_command_can_be_pasted_whatever_the_run_is_called(
     assert command(*printed(stopped)).code == 0
 
 
+def test_every_printed_command_takes_a_folder_that_begins_with_a_dash_for_a_folder() -> None:
+    assert runs.resume_command(Path("-o/x")).endswith(" --resume ./-o/x")
+    assert runs.again_command(Path("-o/x"), "--lr", "1").endswith(" --config ./-o/x/config.json --out ./-o --lr 1")
+
+
 def test_a_resumed_run_says_only_what_was_to_be_said(
     command: Command, small: tuple[object, ...], stop_at: Stop
 ) -> None:
