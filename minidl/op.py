@@ -20,6 +20,7 @@ array([ 3., 12.], dtype=float32)
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from . import backends, changes
 from .errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -81,11 +82,26 @@ class Op:
         return cls.record(cls(**options), inputs)
 
     def __call__(self, *inputs: Any) -> "Tensor":
+        """Run this instance, which is then one node of the graph.
+
+        Raises :class:`GraphError` if it is one already, as it would forget what it saved for that node.
+        """
+        if self.inputs is not None:
+            raise GraphError(
+                f"this instance is part of a graph already, of which the backward pass was not done: use "
+                f"{self.name}.apply(...), which makes a new one for each call",
+                self.name,
+            )
         return type(self).record(self, inputs)
 
     def save(self, *arrays: Array) -> None:
         """Keep arrays for the backward pass."""
         self._saved = arrays
+
+    def own(self, values: Any, dtype: Any = None) -> Array:
+        """An option that :meth:`backward` needs, such as labels, as an array that nobody else changes until then."""
+        array = self.backend.asarray(values, dtype)
+        return backends.unshared(array, values) if True in self.needs_grad else array
 
     @property
     def saved(self) -> tuple[Array, ...]:
@@ -142,14 +158,18 @@ class Op:
                 "again, or add several losses up and call backward() once",
                 self.name,
             )
-        for x in self.inputs:
-            if x.changed > self.number:
+        if changes.latest > self.number:
+            self._require_unchanged(self.inputs)
+        return self.inputs
+
+    def _require_unchanged(self, inputs: "tuple[Tensor, ...]") -> None:
+        for x in inputs:
+            if changes.is_newer(x.data, self.number):
                 raise GraphError(
                     f"{x.name or f'an input of shape {x.shape}'} was changed, by optimizer.step() perhaps, after this "
                     "was computed from it: call backward() before step(), or compute the loss again",
                     self.name,
                 )
-        return self.inputs
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:

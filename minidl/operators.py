@@ -8,6 +8,7 @@ import numpy as np
 from . import backends, ops
 from .errors import GraphError
 from .habits import explained, missing_attribute
+from .op import Op
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -79,6 +80,12 @@ class Operators:
     def __itruediv__(self, other: Any) -> "Tensor":
         return self._in_place("/", self / other)
 
+    def __ipow__(self, other: Any) -> "Tensor":
+        return self._in_place("**", self**other)
+
+    def __imatmul__(self, other: Any) -> "Tensor":
+        return self._in_place("@", self @ other)
+
     def _in_place(self: Any, sign: str, result: "Tensor") -> "Tensor":
         """The new tensor that ``x += 1`` names x from now on; not for a leaf, which would never hear of it."""
         if self.requires_grad and self.op is None:
@@ -87,6 +94,50 @@ class Operators:
                 f"write x.data {sign}= ... to change it after backward(), or y = x {sign} ... to compute from it"
             )
         return result
+
+    # Comparisons and logic: tensors of booleans, which have no gradient
+
+    def __lt__(self, other: Any) -> "Tensor":
+        return self._related(ops.Less, other)
+
+    def __le__(self, other: Any) -> "Tensor":
+        return self._related(ops.LessEqual, other)
+
+    def __gt__(self, other: Any) -> "Tensor":
+        return self._related(ops.Greater, other)
+
+    def __ge__(self, other: Any) -> "Tensor":
+        return self._related(ops.GreaterEqual, other)
+
+    def __eq__(self, other: object) -> "Tensor":  # type: ignore[override]
+        return self._related(ops.Equal, other)
+
+    def __ne__(self, other: object) -> "Tensor":  # type: ignore[override]
+        return self._related(ops.NotEqual, other)
+
+    __hash__ = object.__hash__
+
+    def __and__(self, other: Any) -> "Tensor":
+        return self._related(ops.And, other)
+
+    def __or__(self, other: Any) -> "Tensor":
+        return self._related(ops.Or, other)
+
+    def __xor__(self, other: Any) -> "Tensor":
+        return self._related(ops.Xor, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> "Tensor":
+        return ops.Not.apply(self)
+
+    def _related(self: Any, relation: type[Op], other: Any) -> "Tensor":
+        """The relation of every element to another one; Python decides about what has no numbers, such as None."""
+        if not (hasattr(other, "dtype") or isinstance(other, int | float | list | tuple)):
+            return NotImplemented  # type: ignore[no-any-return]
+        if isinstance(other, float) and self.dtype.kind in "iub":
+            other = np.float64(other)  # exactly, as NumPy compares a whole number with a float
+        return relation.apply(self, other)
 
     def __neg__(self) -> "Tensor":
         return ops.Neg.apply(self)

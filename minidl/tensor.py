@@ -6,22 +6,22 @@ op after all that used its output, and applies the chain rule (reverse-mode diff
 "Evaluating Derivatives", 2nd ed., 2008, chapter 3).
 """
 
-import contextlib
-import itertools
 import operator
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backends
+from . import backends, changes
 from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
+from .grad_mode import mode, no_grad
 from .habits import Count, explained
 from .op import Op
 from .operators import Operators
+
+__all__ = ["Tensor", "no_grad", "tensor"]
 
 Array = Any
 
@@ -36,7 +36,7 @@ class Tensor(Operators):
     array([8.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "changed", "data", "grad", "name", "op", "requires_grad")
+    __slots__ = ("__weakref__", "data", "grad", "name", "op", "requires_grad")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.data = data
@@ -44,8 +44,6 @@ class Tensor(Operators):
         self.requires_grad = requires_grad
         self.op: Op | None = None
         self.name: str | None = None
-        self.changed = 0
-        """When the data were last changed in place, counted like the ops."""
 
     # What it is
 
@@ -145,11 +143,10 @@ class Tensor(Operators):
             dy = pending.pop(op, None)
             if dy is not None:
                 _keep_if_retained(op, dy)
-                for x, dx in zip(op.inputs or (), op.gradients(dy), strict=True):
+                gradients = op.gradients(dy)
+                for x, dx in zip(op.inputs or (), gradients, strict=True):
                     if dx is not None and x.requires_grad:
-                        # A leaf must own its gradient: optimizers and clipping write into it.
-                        shared = dx is dy or dx.base is not None
-                        _deliver(x, dx.copy() if shared and x.op is None else dx, pending)
+                        _deliver(x, dx if x.op is not None else _owned(dx, dy, gradients, op), pending)
             op.release()
 
     def _seed(self, grad: Any) -> Array:
@@ -180,41 +177,15 @@ class Tensor(Operators):
         return Tensor(self.data)
 
     def mark_changed(self) -> None:
-        """Say that the data were changed in place: ``backward()`` then refuses what was computed from them before."""
-        self.changed = next(_numbers)
+        """Say that the data were changed in place: ``backward()`` then refuses what was computed before from them, or
+        from any array that shares their memory."""
+        changes.mark(self.data)
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise GraphError(
             "a Tensor cannot be changed in place, as the backward pass may still need its values: build a new one "
             "(F.where, F.concatenate), or change x.data[...] of a leaf before anything is computed from it"
         )
-
-    # Comparisons: boolean tensors, which have no gradient
-
-    def _compare(self, compare: Callable[[Array, Array], Array], other: Any) -> "Tensor":
-        backend = self.backend
-        value = other.data if isinstance(other, Tensor) else backend.asarray(other)
-        return Tensor(backend.asarray(compare(self.data, value)))
-
-    def __lt__(self, other: Any) -> "Tensor":
-        return self._compare(operator.lt, other)
-
-    def __le__(self, other: Any) -> "Tensor":
-        return self._compare(operator.le, other)
-
-    def __gt__(self, other: Any) -> "Tensor":
-        return self._compare(operator.gt, other)
-
-    def __ge__(self, other: Any) -> "Tensor":
-        return self._compare(operator.ge, other)
-
-    def __eq__(self, other: object) -> "Tensor":  # type: ignore[override]
-        return self._compare(operator.eq, other)
-
-    def __ne__(self, other: object) -> "Tensor":  # type: ignore[override]
-        return self._compare(operator.ne, other)
-
-    __hash__ = object.__hash__
 
 
 @explained
@@ -256,7 +227,8 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         backend, dtype = _common(inputs)
         operands = tuple([_operand(x, backend, dtype) for x in inputs])
         op.backend, op.xp = backend, backend.xp
-        op.needs_grad = tuple([x.requires_grad and _mode.grad for x in operands])
+        recording = not mode.without_grad
+        op.needs_grad = tuple([x.requires_grad and recording for x in operands])
         data = op.forward(*[x.data for x in operands])
     except MinidlError as error:
         error.where = error.where or op.name
@@ -270,7 +242,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     op.check_dtype(output.data, dtype)
     if True in op.needs_grad:
         output.requires_grad, output.op = True, op
-        op.inputs, op.number = operands, next(_numbers)
+        op.inputs, op.number = operands, next(changes.numbers)
     return output
 
 
@@ -301,15 +273,28 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     given = getattr(x, "dtype", None)
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
-    return Tensor(backend.asarray(array, dtype)) if given is not None or dtype is not None else tensor(x)
+    if given is None and dtype is None:
+        return tensor(x)
+    there = backend.asarray(array, dtype)
+    return Tensor(there if mode.without_grad else backends.unshared(there, array))
+
+
+def _owned(dx: Array, dy: Array, gradients: Sequence[Array | None], op: Op) -> Array:
+    """A gradient of an op for a leaf, in memory of its own: optimizers and clipping write into it."""
+    known = (dy, *gradients, *op.saved, *[x.data for x in op.inputs or ()])
+    is_known = [id(array) for array in known].count(id(dx)) > 1
+    return dx.copy() if is_known or dx.base is not None else dx
 
 
 def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
     """Add a gradient to what has come for ``x`` so far: in ``grad`` of a leaf, else in ``pending``."""
-    if x.op is None:
-        x.grad = dx if x.grad is None else x.grad + dx
-    else:
+    if x.op is not None:
         pending[x.op] = pending[x.op] + dx if x.op in pending else dx
+        return
+    total = dx if x.grad is None else x.grad + dx
+    if total.dtype != x.data.dtype:
+        raise DtypeError(f"a gradient of {total.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
+    x.grad = total if backends.is_array(total) else x.backend.asarray(total)  # NumPy makes scalars of 0-d arrays
 
 
 def _newest_first(last: Op) -> list[Op]:
@@ -326,31 +311,4 @@ def _newest_first(last: Op) -> list[Op]:
 def _keep_if_retained(op: Op, dy: Array) -> None:
     output = op.output() if op.output is not None else None
     if output is not None:
-        output.grad = dy.copy()
-
-
-class _Mode(threading.local):
-    """Whether the running thread records graphs."""
-
-    grad = True
-
-
-_mode = _Mode()
-_numbers = itertools.count(1)
-
-
-class no_grad(contextlib.ContextDecorator):  # noqa: N801 - named as everybody knows it
-    """Compute without recording a graph, as a context or a decorator; may be nested.
-
-    >>> x = tensor(1.0, requires_grad=True)
-    >>> with no_grad():
-    ...     (2 * x).requires_grad
-    False
-    """
-
-    def __enter__(self) -> None:
-        self._before = [*getattr(self, "_before", []), _mode.grad]
-        _mode.grad = False
-
-    def __exit__(self, *error: object) -> None:
-        _mode.grad = self._before.pop()
+        output.grad = output.backend.asarray(dy.copy())

@@ -69,6 +69,17 @@ def of(array: Any) -> Backend:
     return found
 
 
+def unshared(array: Any, source: Any) -> Any:
+    """``array``, made by ``asarray(source)``; a copy where it is still the memory of ``source``.
+
+    >>> x = np.ones(2)
+    >>> unshared(np.asarray(x), x) is x
+    False
+    """
+    shared = array is source or getattr(array, "base", None) is source
+    return array.copy() if shared and source is not None else array
+
+
 def to_host(value: Any) -> Any:
     """A copy of an array as a NumPy array; plain Python values as they are.
 

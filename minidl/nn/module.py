@@ -24,9 +24,8 @@ class Parameter(Tensor):
 
     @explained
     def __init__(self, data: Any) -> None:
-        """An array of floats is kept as it is, anything else becomes one as with :func:`minidl.tensor`."""
-        known = backends.is_array(data) and data.dtype.kind == "f"
-        super().__init__(data if known else as_tensor(data, requires_grad=True).data, requires_grad=True)
+        """A copy of the data, as floats, as :func:`minidl.tensor` makes it: training changes no array of others."""
+        super().__init__(as_tensor(data, requires_grad=True).data, requires_grad=True)
 
 
 class Buffer(Tensor):

@@ -1,5 +1,6 @@
 """The ops: each a short class whose ``forward`` and ``backward`` are the mathematics, next to each other."""
 
+from .compare import And, Equal, Greater, GreaterEqual, Less, LessEqual, Not, NotEqual, Or, Xor
 from .conv import Conv2D
 from .dropout import Dropout
 from .elementwise import (
@@ -57,6 +58,16 @@ __all__ = [
     "Minimum",
     "Clip",
     "Where",
+    "Less",
+    "LessEqual",
+    "Greater",
+    "GreaterEqual",
+    "Equal",
+    "NotEqual",
+    "And",
+    "Or",
+    "Xor",
+    "Not",
     "Sum",
     "Mean",
     "Max",

@@ -325,7 +325,7 @@ class Where(_Choice):
         self.condition = condition
 
     def forward(self, a: Array, b: Array) -> Array:
-        return self.choose(self.backend.asarray(self.condition, bool), a, b)
+        return self.choose(self.own(self.condition, bool), a, b)
 
 
 @register("op", "clip")

@@ -109,7 +109,7 @@ class SoftmaxCrossEntropy(Op):
                     else "correct them, or let the last layer give more logits"
                 )
             )
-        return self.backend.asarray(labels)
+        return self.own(labels)
 
 
 def _logits_hint(logits: tuple[int, ...], labels: tuple[int, ...]) -> str:
@@ -167,7 +167,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         return sigmoid(self.xp, x) - t
 
     def forward(self, logits: Array) -> Array:
-        targets = self.backend.asarray(self.targets, logits.dtype)
+        targets = self.own(self.targets, logits.dtype)
         check_same_shape(logits, targets, "logits", "targets")
         # On a GPU, reading the targets would make every step wait: there they are trusted.
         if isinstance(targets, np.ndarray) and not 0 <= targets.min() <= targets.max() <= 1:

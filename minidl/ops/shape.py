@@ -100,7 +100,7 @@ class GetItem(_Move):
         """A part of the index; arrays, tensors and lists become arrays of the backend."""
         if part is None or part is Ellipsis or isinstance(part, int | slice):
             return part
-        array = self.backend.asarray(part.data if hasattr(part, "requires_grad") else part)
+        array = self.own(part.data if hasattr(part, "requires_grad") else part)
         if array.dtype.kind not in "iub":
             raise DtypeError(
                 f"an index is a whole number, a slice, or an array of whole numbers or booleans, got {part!r}: "

@@ -247,6 +247,9 @@ def test_an_interrupt_while_modules_are_imported_is_one_word(tmp_path: Path, mod
 
 
 def test_an_interrupt_that_a_module_in_c_would_change_is_one_word(tmp_path: Path) -> None:
+    def hearing() -> None:  # which a job in the background of a shell is not
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     interrupt = "import signal\ntry:\n signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt as error:\n"
     (tmp_path / "numpy.py").write_text(f"{interrupt} raise ImportError('a bad install') from error\n")
     done = subprocess.run(
@@ -255,6 +258,7 @@ def test_an_interrupt_that_a_module_in_c_would_change_is_one_word(tmp_path: Path
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=None if sys.platform == "win32" else hearing,
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 

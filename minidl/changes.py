@@ -1,0 +1,59 @@
+"""Which memory was changed in place, and when: a backward pass must not use values that are not those of its forward.
+
+An array that shares memory with others (a view, the data of ``x.detach()``) is known by the one that owns the memory,
+so a change through any of them counts for all. Ops and changes are numbered together.
+
+>>> import numpy as np
+>>> w = np.zeros(4)
+>>> number = next(numbers)
+>>> mark(w)
+>>> is_newer(w[:2], number), is_newer(np.zeros(2), number)
+(True, False)
+"""
+
+import itertools
+import weakref
+from typing import Any
+
+Array = Any
+
+numbers = itertools.count(1)
+"""The order of things: ops take the next number in the forward pass, changes when they happen."""
+latest = 0
+"""The number of the latest change, whatever it was: what is newer than this needs no further look."""
+_changed: dict[int, tuple[weakref.ref[Any], int]] = {}
+"""By the address of the owner of the memory: a reference, as addresses are used again, and the number."""
+
+
+def mark(array: Array) -> None:
+    """Say that the memory of an array was changed in place."""
+    global latest
+    owner = _owner(array)
+    key = id(owner)
+    reference, _ = _changed.get(key, (None, 0))
+    if reference is None or reference() is not owner:
+        reference = weakref.ref(owner, lambda dead: _forget(key, dead))
+    number = next(numbers)
+    _changed[key] = reference, number
+    latest = max(latest, number)
+
+
+def is_newer(array: Array, number: int) -> bool:
+    """Whether the memory of an array was changed after the op with this number ran."""
+    owner = _owner(array)
+    reference, changed = _changed.get(id(owner), (None, 0))
+    return changed > number and reference is not None and reference() is owner
+
+
+def _forget(key: int, dead: weakref.ref[Any]) -> None:
+    if key in _changed and _changed[key][0] is dead:
+        del _changed[key]
+
+
+def _owner(array: Array) -> Array:
+    """The array whose memory this one shows: the last in the chain of its bases."""
+    owner = array
+    while array is not None:
+        owner = array if hasattr(array, "dtype") else owner  # bytes, or a mapped file, may own the memory of an array
+        array = getattr(array, "base", None)
+    return owner
