@@ -296,6 +296,32 @@ def test_a_name_that_is_rebound_is_no_change_in_place() -> None:
     np.testing.assert_allclose(x.grad, [0.8])
 
 
+IN_PLACE = {
+    "+": operator.iadd,
+    "-": operator.isub,
+    "*": operator.imul,
+    "/": operator.itruediv,
+    "**": operator.ipow,
+    "@": operator.imatmul,
+}
+
+
+@pytest.mark.parametrize("sign", IN_PLACE)
+def test_no_operator_in_place_leaves_a_leaf_behind(sign: str) -> None:
+    """Every such operator that Tensor has is refused for a leaf with a gradient, and makes a new tensor of others."""
+    w, x = leaf(1.0, 2.0), md.tensor([1.0, 2.0])
+    with pytest.raises(GraphError, match=f"^{re.escape(sign)}= would leave this tensor"):
+        IN_PLACE[sign](w, x)
+    y = IN_PLACE[sign](x, w)
+    assert y.requires_grad
+    np.testing.assert_array_equal(x.numpy(), [1.0, 2.0])
+
+
+def test_every_operator_in_place_is_tried_here() -> None:
+    binary = {name[2:-2] for name in dir(md.Tensor) if f"__i{name[2:]}" in vars(operator)} - {"and", "or", "xor"}
+    assert {f"i{name}" for name in binary} == {operation.__name__ for operation in IN_PLACE.values()}
+
+
 def test_what_was_changed_in_place_has_no_backward_pass() -> None:
     x, b = leaf(2.0), leaf(1.0)
     before = x * x + b

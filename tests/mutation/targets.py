@@ -16,10 +16,10 @@ from minidl import kernels, ops, threads
 from minidl.kernels.numpy import elementwise, matmul, memory
 from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.testing import NotApplicable, Subject, subjects
-from tests import test_ops, test_tensor
+from tests import test_changes, test_ops, test_tensor
 
 KINDS = ("op", "conv_algorithm")
-UNIT_TESTS = (test_tensor, test_ops)
+UNIT_TESTS = (test_tensor, test_changes, test_ops)
 """What the kit cannot know of the graph and the ops, such as what an average is."""
 SMALL = {
     (elementwise, "BLOCK"): 4,

@@ -1,0 +1,288 @@
+"""Memory: what was changed before its backward pass, who shares an array, and whose a gradient is."""
+
+import gc
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import changes, nn, ops, optim
+from minidl.errors import DtypeError, GraphError
+from minidl.op import Op
+
+F = nn.functional
+
+
+def leaf(*values: float, dtype: Any = np.float32) -> md.Tensor:
+    return md.tensor(list(values), dtype=dtype, requires_grad=True)
+
+
+def viewed(w: md.Tensor) -> md.Tensor:
+    with md.no_grad():
+        return w[:2]
+
+
+SHARING = {
+    "detached": lambda w: w.detach(),
+    "detached twice": lambda w: w.detach().detach(),
+    "a view under no_grad": viewed,
+    "a view of it that is detached": lambda w: w.reshape(2, 1).reshape(-1).detach(),
+    "transposed and detached": lambda w: w.reshape(1, 2).T.detach().reshape(-1),
+    "its array": lambda w: w.data,
+    "a view of its array": lambda w: w.data[::-1],
+    "on the backend where it is": lambda w: w.to("numpy").detach(),
+    "a tensor of its array": lambda w: md.Tensor(w.data),
+    "a window over its array": lambda w: md.Tensor(np.lib.stride_tricks.as_strided(w.data, (2,), (4,))),
+}
+
+
+@pytest.mark.parametrize("how", [name for name in SHARING if "its array" not in name or "tensor" in name])
+def test_a_step_between_loss_and_backward_is_noticed_by_what_shares_the_memory(how: str) -> None:
+    w, x = leaf(1.0, 2.0), leaf(1.0, 1.0)
+    optimizer = optim.SGD([w], lr=1.0)
+    (w * w).sum().backward()
+    y = (x * SHARING[how](w)).sum()
+    optimizer.step()
+    with pytest.raises(GraphError, match=r"^Mul: .* was changed"):
+        y.backward()
+    assert x.grad is None
+    (x * SHARING[how](w)).sum().backward()
+    np.testing.assert_array_equal(x.grad, w.numpy())
+
+
+@pytest.mark.parametrize("how", ["its array", "a view of its array"])
+def test_an_array_that_is_a_factor_counts_as_it_was(how: str) -> None:
+    """A step that follows does not change the gradient: the array is a constant, so it was copied."""
+    w, x = leaf(1.0, 2.0), leaf(1.0, 1.0)
+    expected = np.array(SHARING[how](w))
+    (w * w).sum().backward()
+    y = (x * SHARING[how](w)).sum()
+    optim.SGD([w], lr=1.0).step()
+    y.backward()
+    np.testing.assert_array_equal(x.grad, expected)
+
+
+def test_what_does_not_share_the_memory_is_not_concerned() -> None:
+    w, x = leaf(1.0, 2.0), leaf(1.0, 1.0)
+    (w * w).sum().backward()
+    y = (x * w.detach().clone()).sum()
+    optim.SGD([w], lr=1.0).step()
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [1.0, 2.0])
+
+
+def test_memory_that_is_used_again_was_not_changed() -> None:
+    """The address of an array that is gone comes back with another one."""
+    for _ in range(50):
+        w = leaf(*range(100))
+        w.mark_changed()
+        address = id(w.data)
+        del w
+        gc.collect()
+        assert address not in changes._changed
+
+
+def test_a_view_that_outlives_the_tensor_is_known() -> None:
+    w = leaf(1.0, 2.0)
+    x, view = leaf(3.0), md.Tensor(w.data[:1])
+    y = x * view
+    w.mark_changed()
+    del w
+    with pytest.raises(GraphError, match="was changed"):
+        y.backward()
+
+
+def test_a_trained_model_goes_on_in_another_process(tmp_path: Path) -> None:
+    model = nn.Dense(2, 1, rng=md.Generator(0))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        model(md.tensor([[1.0, 2.0]])).sum().backward()
+        optimizer.step()
+    (tmp_path / "model").write_bytes(pickle.dumps(model))
+    program = (
+        "import pickle, minidl as md\n"
+        f"model = pickle.load(open({str(tmp_path / 'model')!r}, 'rb'))\n"
+        "model.zero_grad(); model(md.tensor([[1.0, 2.0]])).sum().backward(); print(model.w.grad.ravel().tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[1.0, 2.0]\n"
+
+
+# Options and constants are those of the forward pass
+
+ONES = (1.0, 1.0, 1.0)
+
+
+def changed_afterwards(x: md.Tensor, array: Any, use: Any) -> Any:
+    """x.grad, where ``array`` is changed between the forward and the backward pass."""
+    y = use(x, array)
+    array[...] = array[0]
+    y.sum().backward()
+    return x.grad
+
+
+@pytest.mark.parametrize(
+    ("array", "use", "expected"),
+    [
+        ([0, 0, 2], lambda x, index: x[index], [2, 0, 1]),
+        ([True, False, False], lambda x, mask: x[mask], [1, 0, 0]),
+        ([True, False, False], lambda x, condition: F.where(condition, x, 0), [1, 0, 0]),
+        ([1.0, 2.0, 3.0], lambda x, factor: x * factor, [1, 2, 3]),
+        ([1.0, 2.0, 4.0], lambda x, divisor: x / divisor, [1, 0.5, 0.25]),
+        ([1.0, 2.0, 3.0], lambda x, exponent: x**exponent, [1, 2, 3]),
+        ([1.0, 2.0, 3.0], lambda x, vector: x @ vector, [1, 2, 3]),
+        ([0.0, 1.0, 3.0], lambda x, t: F.mse_loss(x, t), [2 / 3, 0, -4 / 3]),
+        ([0.0, 1.0, 3.0], lambda x, t: F.l1_loss(x, t), [1 / 3, 0, -1 / 3]),
+        ([0.0, 1.0, 3.0], lambda x, t: F.huber_loss(x, t), [1 / 3, 0, -1 / 3]),
+        ([0.0, 0.0, 1.0], lambda x, t: F.binary_cross_entropy_with_logits(x, t), None),
+        ([0, 0, 1], lambda x, labels: F.softmax_cross_entropy(F.stack([x, 0 * x], axis=1), labels), None),
+    ],
+)
+def test_an_array_that_is_changed_before_backward_counts_as_it_was(array: Any, use: Any, expected: Any) -> None:
+    dtype = np.float32 if isinstance(array[0], float) else None
+    got = changed_afterwards(leaf(*ONES), np.array(array, dtype), use)
+    unchanged = leaf(*ONES)
+    use(unchanged, np.array(array, dtype)).sum().backward()
+    np.testing.assert_array_equal(got, unchanged.grad)
+    if expected is not None:
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+# A leaf owns its gradient
+
+
+def test_the_gradient_of_a_single_number_is_an_array_that_clipping_changes() -> None:
+    x = md.tensor(1.0, requires_grad=True)
+    (100.0 * x).backward()
+    assert isinstance(x.grad, np.ndarray)
+    assert md.optim.clip_grad_norm([x], 1.0) == pytest.approx(100.0)
+    np.testing.assert_allclose(x.grad, 1.0, rtol=1e-6)
+    optim.SGD([x], lr=1.0).step()
+    assert x.item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_gradients_of_single_numbers_that_add_up_or_are_retained_are_arrays() -> None:
+    x = md.tensor(3.0, requires_grad=True)
+    h = x * x
+    h.retain_grad()
+    (h + x + x).backward()
+    (x * 1).backward()
+    assert isinstance(x.grad, np.ndarray)
+    assert isinstance(h.grad, np.ndarray)
+    assert (x.grad, h.grad) == (9.0, 1.0)
+
+
+class Twice(Op):
+    """y = a + b, whose gradients are one array."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return a + b
+
+    def backward(self, dy: Any) -> Any:
+        gradient = dy * 1
+        return gradient, gradient
+
+
+class HalfSquare(Op):
+    """y = x^2 / 2, where dy is 1: the gradient is what was saved, the data of x themselves."""
+
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return x * x / 2
+
+    def backward(self, dy: Any) -> Any:
+        return self.saved
+
+
+class FromInputs(HalfSquare):
+    """The same, from the inputs."""
+
+    def forward(self, x: Any) -> Any:
+        return x * x / 2
+
+    def backward(self, dy: Any) -> Any:
+        return (self.inputs[0].data,)  # type: ignore[index]
+
+
+def test_two_leaves_share_no_gradient() -> None:
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    Twice.apply(a, b).sum().backward()
+    a.grad *= 5
+    np.testing.assert_array_equal(b.grad, [1.0, 1.0])
+
+
+@pytest.mark.parametrize("op", [HalfSquare, FromInputs])
+def test_a_gradient_is_no_array_of_the_leaf_itself(op: type[Op]) -> None:
+    x = leaf(1.0, 2.0)
+    op.apply(x).sum().backward()
+    x.grad *= 5
+    np.testing.assert_array_equal(x.numpy(), [1.0, 2.0])
+
+
+def test_a_gradient_of_another_dtype_is_an_error() -> None:
+    class Widens(Op):
+        def forward(self, x: Any) -> Any:
+            return x + 1
+
+        def backward(self, dy: Any) -> Any:
+            return (dy.astype(np.float64),)
+
+    x = leaf(1.0)
+    with pytest.raises(DtypeError, match="float64 came for a tensor of float32"):
+        Widens.apply(x).backward()
+    assert x.grad is None
+
+
+def test_a_parameter_keeps_no_array_of_others() -> None:
+    start = np.ones(2, np.float32)
+    w, again = nn.Parameter(start), nn.Parameter(start)
+    (w * 1).sum().backward()
+    optim.SGD([w], lr=1.0).step()
+    assert start.tolist() == again.numpy().tolist() == [1.0, 1.0]
+
+
+# An instance of an op is one node
+
+
+def test_an_instance_of_an_op_is_no_node_twice() -> None:
+    f, x = ops.Exp(), leaf(0.5)
+    y = f(x)
+    with pytest.raises(GraphError, match=r"^Exp: this instance is part of a graph .*: use Exp\.apply"):
+        f(y)
+    y.backward()
+    np.testing.assert_allclose(x.grad, np.exp(0.5), rtol=1e-6)
+
+
+def test_an_instance_can_be_used_again_after_its_backward_pass_and_without_a_graph() -> None:
+    f, x = ops.Exp(), leaf(0.5)
+    for _ in range(2):
+        x.zero_grad()
+        f(x).backward()
+        np.testing.assert_allclose(x.grad, np.exp(0.5), rtol=1e-6)
+    with md.no_grad():
+        np.testing.assert_allclose(f(f(x)).numpy(), np.exp(np.exp(0.5)), rtol=1e-6)
+    y = f(x)
+    with md.no_grad(), pytest.raises(GraphError, match="this instance"):
+        f(leaf(9.0))
+    y.backward()
+    np.testing.assert_allclose(x.grad, 2 * np.exp(0.5), rtol=1e-6)
+
+
+def test_a_module_that_holds_an_op_is_told() -> None:
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.f = ops.Tanh()
+
+        def forward(self, x: md.Tensor) -> md.Tensor:
+            return self.f(x)
+
+    model = Holds()
+    with pytest.raises(GraphError, match=r"Tanh\.apply"):
+        model(model(leaf(0.5)))
