@@ -366,7 +366,7 @@ def faq() -> str:
     """docs/guide/faq.md with the tables of equivalents."""
     part = ""
     for title, rows in equivalents.sections().items():
-        cells = [[f"`{code}`" * bool(code) for code in row[:3]] for row in rows]
+        cells = [[f"`{code}`".replace("|", "\\|") * bool(code) for code in row[:3]] for row in rows]
         for cell, row in zip(cells, rows, strict=True):
             cell[2] = ", ".join(filter(None, [cell[2], row.remark]))
         part += f"\n### {title}\n\n{markdown(['Keras', 'PyTorch', 'minidl'], cells)}\n"

@@ -183,6 +183,9 @@ tf.greater(x, y) | x.gt(y) | x > y
 tf.greater_equal(x, y) | x.ge(y) | x >= y
 tf.less(x, y) | x.lt(y) | x < y
 tf.less_equal(x, y) | x.le(y) | x <= y
+tf.logical_and(x, y) | x.logical_and(y) | (x != 0) & (y != 0)
+tf.logical_or(x, y) | x.logical_or(y) | (x != 0) | (y != 0)
+tf.logical_not(x) | x.logical_not() | x == 0
 tf.sort(x) | x.sort() | np.sort(x.numpy()) # a copy, without a gradient
 tf.math.top_k(x, 2) | x.topk(2) | np.sort(x.numpy())[..., -2:] # a copy, without a gradient
 | x.masked_fill(mask, 0) | F.where(mask, 0, x)
@@ -350,7 +353,7 @@ LEFT_OUT = {
         sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv exp2 expm1 log2 log10 log1p lerp
         sign floor ceil trunc frac fmod remainder median mode gather scatter scatter_ scatter_add index_select
         masked_select unbind roll flip rot90 triu tril outer inner cross cdist isnan isinf isfinite multinomial
-        bernoulli unique amax amin logical_and logical_or logical_not fmax fmin logit xlogy rsqrt_ frexp ldexp""",
+        bernoulli unique amax amin fmax fmin logit xlogy rsqrt_ frexp ldexp""",
     "write x.data[...] = array, not between the forward and the backward pass": """
         abs_ clip_ exp_ log_ sqrt_ transpose_ resize_""",
     "write md.tensor(array, dtype)": """
@@ -395,6 +398,6 @@ def sections() -> dict[str, list[Row]]:
 
 
 def _row(line: str) -> Row:
-    keras, pytorch, rest = line.split("|")
+    keras, pytorch, rest = line.split("|", 2)
     code, _, remark = rest.partition("#")
     return Row(*map(str.strip, (keras, pytorch, code, remark)))
