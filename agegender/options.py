@@ -70,7 +70,7 @@ class Options:
     config: str | None = option(None, "take the options from a config.json; others given here win", metavar="FILE")
     out: str = option(runs.RUNS, "the folder for the run folders", metavar="DIR")
     name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
-    json: bool = option(False, "print the summary as JSON in the last line")
+    json: bool = option(False, "print the summary, or the list of --list, as JSON in the last line")
     quiet: bool = option(False, "print only the result")
     profile: bool = option(False, "measure 20 steps; leaves profile.txt, profile.png and trace.json")
     dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")

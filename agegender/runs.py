@@ -29,6 +29,7 @@ CONFIG, METRICS, SUMMARY = "config.json", "metrics.csv", "summary.json"
 BEST, STATE = "best.safetensors", "last.state.safetensors"
 RUNS = "runs"
 """The folder of the run folders, where no other one is named."""
+RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
 _BEGUN = ".new-run-"
 PROGRAM = "python -m agegender.train"
 
@@ -170,6 +171,12 @@ def _taken(folder: Path) -> str:
     return f"{folder} exists already, and is no run: take another --name"
 
 
+def require_free(folder: Path) -> None:
+    """Raise :class:`UsageError` if a new run cannot have this folder, as something is there."""
+    if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
+        raise UsageError(_taken(folder))
+
+
 def find(parent: Path, run: str | None) -> Run:
     """An earlier run: by path, by name, or the latest one (None).
 
@@ -217,44 +224,63 @@ def again_command(folder: Path, *flags: str) -> str:
 
 def overview(parent: Path) -> str:
     """A table of all runs in a folder, the latest last; OSError if it can't be read."""
-    runs = found(parent)
-    if not runs:
-        if parent.exists():
-            list(parent.iterdir())
+    facts = listed(parent)
+    if not facts:
         where = "" if parent == Path(RUNS) else f" --out {parent}"
         return f"There are no runs in {parent}/. One is made by: {PROGRAM}{where}"
     head = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
-    return table([head, *map(_row, runs)], left=4)
+    return table([head, *map(_row, facts)], left=4)
 
 
-def _row(run: Run) -> tuple[str, ...]:
+def listed(parent: Path) -> list[dict[str, Any]]:
+    """What is known of each run in a folder, the latest last: JSON's values, null where there is none.
+
+    Raises OSError if the folder can't be read.
+    """
+    if parent.exists():
+        list(parent.iterdir())
+    return [_facts(run) for run in found(parent)]
+
+
+def _facts(run: Run) -> dict[str, Any]:
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(_last_written(run.folder)))
+    facts: dict[str, Any] = {"run": str(run.folder), "last_written": date}
     try:
-        wanted, done = run.config["epochs"], run.epochs
-        results = _results(run) if done else ("", "", False)
-        state = "finished" if run.is_finished else "can be resumed"
-        state += ", no better than guessing" if results[2] else ""
-        source = Path(str(run.config["data"])).name
+        known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
+        results = _results(run) if run.epochs else dict.fromkeys(RESULTS)
+        return facts | known | {"state": "finished" if run.is_finished else "can be resumed"} | results
     except (UsageError, CheckpointError, OSError) as error:
-        return _printable(run.folder.name), date, "", f"damaged: {error}", "", "", ""
+        damage = f"damaged: {error}"
     except (LookupError, TypeError, ValueError):
-        return _printable(run.folder.name), date, "", f"damaged: {CONFIG}, {METRICS} or {SUMMARY}", "", "", ""
-    return _printable(run.folder.name), date, _printable(source), state, f"{done} of {wanted}", *results[:2]
+        damage = f"damaged: {CONFIG}, {METRICS} or {SUMMARY}"
+    return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
+
+
+def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    state = facts["state"] + (", no better than guessing" if facts["no_better_than_guessing"] else "")
+    numbers = (
+        ("{epochs} of {of_epochs}", facts["epochs"]),
+        ("{gender_accuracy:.3f}", facts["gender_accuracy"]),
+        ("{age_mae:.2f} years", facts["age_mae"]),
+    )
+    words = (_printable(Path(facts["run"]).name), facts["last_written"], _printable(Path(facts["data"] or "").name))
+    return (*words, state, *("" if value is None else form.format(**facts) for form, value in numbers))
 
 
 def _printable(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
-def _results(run: Run) -> tuple[str, str, bool]:
-    """Gender accuracy and age error at the best epoch, and whether guessing is as good."""
+def _results(run: Run) -> dict[str, Any]:
+    """Gender accuracy and age error at the best epoch, and which of them guessing does as well."""
     if run.summary is not None:
         best, prefix = run.summary, ""
     else:
         with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
             best, prefix = min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_"
-    accuracy, error = float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"])
-    return f"{accuracy:.3f}", f"{error:.2f} years", bool(best.get("no_better_than_guessing"))
+    values = (float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"]))
+    guessed = best.get("no_better_than_guessing") or []
+    return dict(zip(RESULTS, (*values, guessed.split() if isinstance(guessed, str) else guessed), strict=True))
 
 
 def require_room(folder: Path, nbytes: int, remedy: str) -> None:

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code. It goes on when its terminal is closed."""
     given = parse(arguments)
     if given.get("list"):
-        print(runs.overview(Path(given.get("out", runs.RUNS))))
+        parent = Path(given.get("out", runs.RUNS))
+        print(json.dumps(runs.listed(parent)) if given.get("json") else runs.overview(parent))
         return 0
     with command.outliving_terminal():
         status, summary = carry_out(given)
@@ -62,6 +63,8 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     if not options.dry_run:
         nbytes = COPIES * sum(parameter.data.nbytes for parameter in trainer.model.parameters())
         remedy = "name a folder of yours for the runs with --out"
+        if earlier is None and options.name is not None:
+            runs.require_free(Path(options.out) / options.name)
         if earlier is not None:
             remedy = "copy the run to a place with room, and resume it there"
         runs.require_room(earlier.folder if earlier is not None else Path(options.out), nbytes, remedy)
@@ -74,7 +77,7 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     if options.dry_run:
         say(json.dumps(options.configuration(), indent=2), always=True)
         say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
-        return 0, None
+        return 0, options.configuration()
     if earlier is None:
         current = runs.create(Path(options.out), options.name, options.model, options.configuration())
     else:

@@ -274,8 +274,8 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     given = getattr(x, "dtype", None)
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
-    if given is None and dtype is None:
-        return tensor(x)
+    if given is None:
+        return tensor(x) if dtype is None else Tensor(backend.asarray(array, dtype))
     there = backend.asarray(array, dtype)
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 

@@ -192,6 +192,7 @@ def test_a_dry_run_shows_the_model_and_writes_nothing(command: Command, utkface:
     assert done.code == 0
     assert "5,107,458" in done.out
     assert '"epochs": 30' in done.out
+    assert command("--data", utkface, "--dry-run", "--json").summary["epochs"] == 30
     assert list(tmp_path.iterdir()) == []
 
 
@@ -278,6 +279,8 @@ def test_the_name_of_an_earlier_run_is_not_taken_twice(command: Command, small: 
     assert done.code == 2
     assert "the run runs/a exists already" in done.err
     assert weights("runs/a") == before
+    done = command("--data", "nowhere", "--name", "a")
+    assert "the run runs/a exists already" in done.err, "before the data are looked for"
 
 
 def test_a_loss_that_explodes_ends_with_one_line(command: Command, utkface: Path) -> None:

@@ -410,37 +410,6 @@ def test_what_is_no_option_here_is_told_with_what_is(command: Command, words: li
     assert (done.code, done.err) == (2, f"error: {message}\n")
 
 
-def test_the_runs_are_listed_with_what_became_of_them(
-    command: Command, small: tuple[object, ...], stop_at: Stop
-) -> None:
-    assert command("--list").out == "There are no runs in runs/. One is made by: python -m agegender.train\n"
-    Path("file").touch()
-    assert command("--list", "--out", "file").err == "error: file: Not a directory\n"
-    command(*small, "--lr", 0.1, "--name", "whole")
-    stop_at(6)
-    command(*small, "--name", "stopped")
-    stop_at(2, MemoryError())
-    command(*small, "--name", "begun")
-    shutil.copytree("runs/whole", "runs/damaged")
-    Path("runs/damaged/config.json").write_text("{")
-    Path("runs/no-run").mkdir()
-    done = command("--list")
-    assert done.code == 0
-    head, *rows = done.out.splitlines()
-    assert head.split("  ")[0] == "run"
-    states = {row.split()[0]: row for row in rows}
-    assert set(states) == {"whole", "stopped", "begun", "damaged"}
-    for name, state in (
-        ("whole", "finished"),
-        ("stopped", "can be resumed"),
-        ("begun", "0 of 2"),
-        ("damaged", "damaged: "),
-    ):
-        assert state in states[name]
-    assert re.search(r"data0 +finished.* 2 of 2 +0\.\d{3} +\d+\.\d\d years$", states["whole"])
-    assert "1 of 2" in states["stopped"]
-
-
 def test_leftovers_are_those_of_atomic_writes_alone(tmp_path: Path) -> None:
     for name in (".a.csv.12.tmp", ".tmp", "notes.tmp", ".hidden"):
         (tmp_path / name).touch()
