@@ -12,6 +12,7 @@ so a change through any of them counts for all. Ops and changes are numbered tog
 """
 
 import itertools
+import threading
 import weakref
 from typing import Any
 
@@ -23,31 +24,37 @@ latest = 0
 """The number of the latest change, whatever it was: what is newer than this needs no further look."""
 _changed: dict[int, tuple[weakref.ref[Any], int]] = {}
 """By the address of the owner of the memory: a reference, as addresses are used again, and the number."""
+_lock = threading.Lock()
 
 
-def mark(array: Array) -> None:
-    """Say that the memory of an array was changed in place."""
+def mark(*arrays: Array) -> None:
+    """Say that the memory of arrays was changed in place."""
     global latest
-    owner = _owner(array)
-    key = id(owner)
-    reference, _ = _changed.get(key, (None, 0))
-    if reference is None or reference() is not owner:
-        reference = weakref.ref(owner, lambda dead: _forget(key, dead))
-    number = next(numbers)
-    _changed[key] = reference, number
-    latest = max(latest, number)
+    with _lock:
+        number = latest = next(numbers)
+    for array in arrays:
+        owner = array if array.base is None else _owner(array)
+        known = _changed.get(id(owner))
+        reference = known[0] if known is not None and known[0]() is owner else _reference(owner)
+        _changed[id(owner)] = reference, number
 
 
 def is_newer(array: Array, number: int) -> bool:
     """Whether the memory of an array was changed after the op with this number ran."""
     owner = _owner(array)
-    reference, changed = _changed.get(id(owner), (None, 0))
-    return changed > number and reference is not None and reference() is owner
+    known = _changed.get(id(owner))
+    return known is not None and known[1] > number and known[0]() is owner
 
 
-def _forget(key: int, dead: weakref.ref[Any]) -> None:
-    if key in _changed and _changed[key][0] is dead:
-        del _changed[key]
+def _reference(owner: Array) -> weakref.ref[Any]:
+    """A reference to an array that takes what is known of it away with it."""
+    key = id(owner)
+
+    def forget(dead: weakref.ref[Any]) -> None:
+        if key in _changed and _changed[key][0] is dead:
+            del _changed[key]
+
+    return weakref.ref(owner, forget)
 
 
 def _owner(array: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, plugins
+from . import backends, changes, plugins
 from .backends import Backend
 from .clipping import clip_grad_norm
 from .errors import GraphError, MinidlError
@@ -89,9 +89,9 @@ class Optimizer(Answering, ABC):
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
                 updates.append((param.data, param.grad, state))
-                param.mark_changed()
         if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
+        changes.mark(*[data for data, _, _ in updates])
         self.update_all(updates)
         self.steps += 1
 

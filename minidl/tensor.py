@@ -282,9 +282,10 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
 
 def _owned(dx: Array, dy: Array, gradients: Sequence[Array | None], op: Op) -> Array:
     """A gradient of an op for a leaf, in memory of its own: optimizers and clipping write into it."""
-    known = (dy, *gradients, *op.saved, *[x.data for x in op.inputs or ()])
-    is_known = [id(array) for array in known].count(id(dx)) > 1
-    return dx.copy() if is_known or dx.base is not None else dx
+    times = 0
+    for array in (dy, *gradients, *op.saved):
+        times += array is dx
+    return dx.copy() if times > 1 or dx.base is not None else dx
 
 
 def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:

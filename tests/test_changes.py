@@ -200,16 +200,6 @@ class HalfSquare(Op):
         return self.saved
 
 
-class FromInputs(HalfSquare):
-    """The same, from the inputs."""
-
-    def forward(self, x: Any) -> Any:
-        return x * x / 2
-
-    def backward(self, dy: Any) -> Any:
-        return (self.inputs[0].data,)  # type: ignore[index]
-
-
 def test_two_leaves_share_no_gradient() -> None:
     a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
     Twice.apply(a, b).sum().backward()
@@ -217,10 +207,9 @@ def test_two_leaves_share_no_gradient() -> None:
     np.testing.assert_array_equal(b.grad, [1.0, 1.0])
 
 
-@pytest.mark.parametrize("op", [HalfSquare, FromInputs])
-def test_a_gradient_is_no_array_of_the_leaf_itself(op: type[Op]) -> None:
+def test_a_gradient_is_no_array_of_the_leaf_itself() -> None:
     x = leaf(1.0, 2.0)
-    op.apply(x).sum().backward()
+    HalfSquare.apply(x).sum().backward()
     x.grad *= 5
     np.testing.assert_array_equal(x.numpy(), [1.0, 2.0])
 
