@@ -150,8 +150,9 @@ def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[s
         for name, value in before.items()
         if name in CONFIGURED and config[name] != value
     }
-    if set(edited) - free:
-        changes = ", ".join(edited[name] for name in sorted(set(edited) - free))
+    kept = set(edited) - free | {name for name in edited if config[name] is None}
+    if kept:
+        changes = ", ".join(edited[name] for name in sorted(kept))
         raise UsageError(
             f"{file} was edited ({changes}), but a resumed run keeps its options: put the old ones back, or start "
             f"a new run: {runs.again_command(run.folder)}"

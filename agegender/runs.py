@@ -164,6 +164,10 @@ def _renamed(whole: Path, folder: Path) -> bool:
 
 def _taken(folder: Path) -> str:
     if _is_run(folder):
+        try:
+            Run(folder).require_whole()
+        except UsageError as error:
+            return f"the run {folder} exists already, so take another --name. {error}"
         remark = "" if Run(folder).is_saved else " (nothing was saved of it, so its options may still change)"
         return (
             f"the run {folder} exists already: take another --name, or go on with it{remark}: {resume_command(folder)}"
@@ -226,8 +230,8 @@ def overview(parent: Path) -> str:
     """A table of all runs in a folder, the latest last; OSError if it can't be read."""
     facts = listed(parent)
     if not facts:
-        where = "" if parent == Path(RUNS) else f" --out {parent}"
-        return f"There are no runs in {parent}/. One is made by: {PROGRAM}{where}"
+        how = PROGRAM if parent == Path(RUNS) else command_line(PROGRAM, "--out", operand(parent))
+        return f"There are no runs in {parent}/. One is made by: {how}"
     head = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
     return table([head, *map(_row, facts)], left=4)
 

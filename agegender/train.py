@@ -25,7 +25,7 @@ from .errors import cause
 from .options import Options, parse, resolve
 from .parts import Parts, located, open_data, placed
 from .report import figures
-from .report.results import Metrics, effort, next_steps, result, summarize
+from .report.results import Metrics, effort, lower, next_steps, result, summarize
 
 EPOCHS = {"utkface": 30, "drawn": 7}
 COPIES = 8
@@ -90,7 +90,7 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         say(f"interrupted. What was saved goes on with: {_go_on(current.folder, options)}", always=True)
         return 130, None
     except TrainingError as error:
-        again = runs.again_command(current.folder, "--lr", f"{options.lr / 10:g}")
+        again = runs.again_command(current.folder, "--lr", lower(options.lr))
         raise UsageError(f"{reason(error)}. For example: {again}") from None
     except MemoryError as error:
         again = runs.again_command(current.folder, "--batch-size", str(max(1, options.batch_size // 2)))
@@ -170,7 +170,7 @@ def run(
     """Train, report, and say where everything is."""
     say.log_to(folder / "log.txt")
     trainer = training.trainer
-    baselines = tasks.baselines(*parts.labels)
+    baselines = tasks.baselines(parts.labels[1])
     say(f"training '{options.model}' on {len(parts.train):,} faces, validating on {len(parts.validation):,}: {folder}")
     stop = StopOnSignal()
     trainer.callbacks += callbacks(options, folder, say, baselines, started)

@@ -44,6 +44,7 @@ with suppress(ImportError):  # some Pythons are built without it
 
     DAMAGE += (LZMAError,)
 ENCRYPTED = "encrypted in the archive: unpack that with its password and name the folder"
+MORE = "data after the end of the archive: if archives were joined, unpack it with 'tar --ignore-zeros'"
 _PEEKED_BYTES = 20_000_000
 _TAR_KINDS = {
     tarfile.SYMTYPE: "symbolic link",
@@ -71,14 +72,21 @@ class Archive(Source):
     """The command that reads all of it."""
 
     def identity(self) -> str:
-        """Its name, size, time of change, and the hash of its first and last MiB."""
+        """Its name, size, times of change, place on the disk, and the hash of its first and last MiB.
+
+        Anyone can set the time of change of the content; that of the inode tells when this was done.
+        """
         content = hashlib.blake2b(digest_size=16)
         with self._reported(), self.path.open("rb") as file:
             status = self.path.stat()
             content.update(file.read(1 << 20))
             file.seek(max(0, status.st_size - (1 << 20)))
             content.update(file.read(1 << 20))
-        return f"{self.path.name}|{status.st_size}|{status.st_mtime_ns}|{content.hexdigest()}"
+        state = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+        return "|".join(map(str, (self.path.name, *state, content.hexdigest())))
+
+    def place(self, entry: Entry) -> object:
+        return entry.parts
 
     def peek(self, count: int) -> list[Entry]:
         """Its first entries, found without reading all of it; fewer than there are if it is damaged."""
@@ -121,8 +129,11 @@ class Tar(Archive):
             stream.seek(archive.offset)
             if stream.read(512) != bytes(512):
                 raise EOFError("the end of the archive is missing")
-            while stream.read(1 << 20):
-                pass
+            rest = 0
+            while block := stream.read(1 << 20):
+                rest += bool(block.strip(b"\0"))
+            if rest:
+                yield Entry(self.path.name, 0, MORE)
 
     def peek(self, count: int) -> list[Entry]:
         found: list[Entry] = []

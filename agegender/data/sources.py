@@ -55,17 +55,22 @@ class Source(ABC):
     def visible(self) -> list[Entry]:
         """All files but hidden ones and those that macOS adds; raises ``DataError`` if the source is damaged."""
         found: list[Entry] = []
-        last: dict[str, int] = {}
+        last: dict[object, int] = {}
         for entry in self.entries():
             if any(is_hidden(part) for part in entry.parts):
                 continue
-            if (earlier := last.get(entry.path)) is not None:  # of one path, unpacking leaves the last one
+            place = self.place(entry)
+            if (earlier := last.get(place)) is not None:  # of one path, unpacking leaves the last one
                 found[earlier] = found[earlier]._replace(problem=REPLACED)
-            last[entry.path] = len(found)
+            last[place] = len(found)
             found.append(entry)
             if len(found) > MAX_FILES:
                 raise DataError(f"{shown(self.path)} holds more than {MAX_FILES:,} files: name UTKFace's own place")
         return found
+
+    def place(self, entry: Entry) -> object:
+        """What two entries have in common of which only the later one would be there, were all of them files."""
+        return entry.path
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:

@@ -102,7 +102,16 @@ def next_steps(summary: dict[str, Any], lr: float) -> list[str]:
     if not summary["no_better_than_guessing"]:
         return [*lines, more]
     still_falling = 1 < summary["epochs"] == summary["best_epoch"]
-    if lr < USUAL_LR:
+    if lr < USUAL_LR or (lr == USUAL_LR and still_falling):
         return [*lines, f"at a learning rate of {lr:g} it takes longer: {more}"]
-    lines += [f"the learning rate is the first thing to lower: {again_command(folder, '--lr', f'{lr / 10:g}')}"]
+    lines += [f"the learning rate is the first thing to lower: {again_command(folder, '--lr', lower(lr))}"]
     return [*lines, f"or, as the loss was still falling, {more}"] if still_falling else lines
+
+
+def lower(lr: float) -> str:
+    """The learning rate to try after this one: the usual one after one that is far above it, else a tenth.
+
+    >>> lower(1e30), lower(0.001)
+    ('0.001', '0.0001')
+    """
+    return f"{min(lr / 10, USUAL_LR):g}"

@@ -265,6 +265,51 @@ def test_of_two_members_with_one_path_the_last_counts_as_it_does_when_unpacked(t
     assert len(data.open(path, max_skipped=0)) == 3, "nothing of it is missing"
 
 
+@pytest.mark.parametrize("other", ["./{}", "{}"])
+@pytest.mark.parametrize("kind", ["faces.tar", "faces.zip"])
+def test_two_ways_to_write_one_path_are_one_file(tmp_path: Path, kind: str, other: str) -> None:
+    first, new = next(iter(files(1))), encode(picture(77))
+    content = {f"a/{name}": value for name, value in files(3).items()}
+    again = other.format(f"a/{first}") if other.startswith(".") else f"a\\{first}"
+    opened = data.open(write(tmp_path / kind, content | {again: new}))
+    assert len(opened) == 3
+    assert [reason for _, reason in opened.skipped] == ["replaced by a later file of the same path in the archive"]
+    assert any(np.array_equal(image, decode.grey(new)) for image in opened.images)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_what_follows_the_end_of_an_archive_is_told(tmp_path: Path, suffix: str) -> None:
+    one, two = (write(tmp_path / f"{name}{suffix}", part) for name, part in zip("ab", halves(6), strict=True))
+    joined = tmp_path / f"joined{suffix}"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    opened = data.open(joined)
+    assert len(opened) == 3
+    ((name, reason),) = opened.skipped
+    assert name == joined.name
+    assert reason.startswith("data after the end of the archive: if archives were joined, unpack it with 'tar --ig")
+
+
+def halves(count: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    items = list(files(count).items())
+    return dict(items[: count // 2]), dict(items[count // 2 :])
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
+    """In the middle of an archive, with the time of change put back, as some tools do for archives that repeat."""
+    content = files(3) | {"padding.bin": bytes(4_000_000)}
+    names = list(content)
+    start = {"start.bin": bytes(2_000_000)}
+    path = write(tmp_path / "faces.tar", start | content)
+    before, status = data.open(path), path.stat()
+    age, gender, *rest = names[0].split("_")
+    renamed = "_".join([age, str(1 - int(gender)), *rest])
+    path.write_bytes(write(tmp_path / "other.tar", start | {renamed: content.pop(names[0])} | content).read_bytes())
+    assert path.stat().st_size == status.st_size
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = data.open(path)
+    assert (before.genders != after.genders).sum() == 1
+
+
 @pytest.mark.parametrize(("outer", "inner"), [("my files.zip", "UTKFace.zip"), ("my files.tar.gz", "UTKFace.tar.gz")])
 def test_an_archive_in_an_archive_gets_a_command_that_works(tmp_path: Path, outer: str, inner: str) -> None:
     content = write(tmp_path / inner, files(3)).read_bytes()

@@ -60,5 +60,22 @@ def test_a_list_of_runs_shows_what_the_summary_says(command: Command, small: tup
     assert f"{summary['gender_accuracy']:.3f}  {summary['age_mae']:.2f} years" in command("--list").out
 
 
+def test_a_run_that_lost_its_state_is_neither_gone_on_with_nor_replaced(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    command(*small, "--name", "a")
+    Path("runs/a/last.state.safetensors").unlink()
+    done = command(*small, "--name", "a")
+    assert done.code == 2
+    assert done.err.startswith(
+        "error: the run runs/a exists already, so take another --name. runs/a has lost its last."
+    )
+    assert "--resume" not in done.err
+
+
+def test_the_command_of_an_empty_list_can_be_pasted(command: Command) -> None:
+    assert "One is made by: python -m agegender.train --out 'no runs'\n" in command("--list", "--out", "no runs").out
+
+
 def test_without_runs_the_list_is_empty(command: Command) -> None:
     assert command("--list", "--json").out == "[]\n"

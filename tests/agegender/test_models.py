@@ -1,5 +1,6 @@
 """The documented model is the documented one."""
 
+import itertools
 import shutil
 from typing import Any
 
@@ -99,7 +100,23 @@ def test_a_training_step_on_a_gpu_copies_nothing_and_gives_what_it_gives_on_the_
         )
 
 
-def test_baselines_come_from_the_training_part() -> None:
-    train = (np.array([1, 1, 0]), np.array([10, 20, 90]))
-    validation = (np.array([0, 0, 1, 0]), np.array([20, 30, 20, 20]))
-    assert tasks.baselines(train, validation) == {"gender_accuracy": 0.25, "age_mae": 2.5}
+def test_no_constant_answers_are_better_than_the_baselines() -> None:
+    genders, ages = np.array([0, 0, 1, 0]), np.array([20, 30, 20, 34])
+    baselines = tasks.baselines((genders, ages))
+    assert baselines == {"gender_accuracy": 0.75, "age_mae": 6.0}
+    targets = {"gender": genders[:, None].astype(np.float32), "age": ages[:, None].astype(np.float32)}
+    for logit, age in itertools.product((-1.0, 1.0), np.linspace(0, 60, 121)):
+        outputs = {"gender": np.full((4, 1), logit, np.float32), "age": np.full((4, 1), age, np.float32)}
+        metrics = {name: float(metric(outputs, targets)) for name, metric in tasks.METRICS.items()}
+        assert tasks.no_better(metrics, baselines) == ["gender_accuracy", "age_mae"]
+
+
+@pytest.mark.parametrize("n", [3, 50, 4742])
+def test_a_model_that_always_gives_the_median_is_no_better_whatever_the_rounding(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        genders, ages = rng.integers(0, 2, n), rng.integers(0, 100, n)
+        age = np.full((n, 1), np.median(ages), np.float32)
+        error = tasks.age_mae({"age": age}, {"age": ages[:, None].astype(np.float32)})
+        baselines = tasks.baselines((genders, ages))
+        assert tasks.no_better({"gender_accuracy": 1.0, "age_mae": float(error)}, baselines)[-1:] == ["age_mae"]

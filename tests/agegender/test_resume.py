@@ -188,6 +188,15 @@ def test_an_edited_configuration_is_refused_where_a_run_must_keep_it(
     assert command("--resume", "a").code == 0
 
 
+def test_a_validation_set_cannot_be_edited_away(command: Command, small: tuple[object, ...], tmp_path: Path) -> None:
+    other = write_folder(tmp_path / "other", files(8))
+    command(*small, "--val", other, "--epochs", 1, "--name", "a")
+    edit("a", val=None, epochs=2)
+    done = command("--resume", "a")
+    assert done.code == 2
+    assert f'config.json was edited (val "{other}" -> null), but a resumed run keeps its options' in done.err
+
+
 def test_an_option_taken_out_of_the_configuration_is_an_edit(command: Command, small: tuple[object, ...]) -> None:
     command(*small, "--name", "a", "--seed", 3)
     kept = config("a")

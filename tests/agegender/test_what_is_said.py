@@ -227,7 +227,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_lowers_it(
 def test_a_loss_that_is_no_number_is_told_with_what_to_try(command: Command, small: tuple[object, ...]) -> None:
     done = command(*small, "--lr", 1e39, "--name", "a")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert done.err.endswith("For example: python -m agegender.train --config runs/a/config.json --lr 1e+38\n")
+    assert done.err.endswith("For example: python -m agegender.train --config runs/a/config.json --lr 0.001\n")
     again = command(*small, "--name", "a")
     assert "go on with it (nothing was saved of it, so its options may still change): python" in again.err
 
@@ -326,7 +326,7 @@ def test_a_run_no_better_than_guessing_is_told_and_marked(command: Command, gues
     *_, result, look, advice = guessing.err.splitlines()
     assert re.search(r"age error \S+ years, no better than always guessing the median age \(\S+ years\)", result)
     assert look == "look at runs/a/plots/curves.png and runs/a/plots/examples.png"
-    command_line = "python -m agegender.train --config runs/a/config.json --lr 10"
+    command_line = "python -m agegender.train --config runs/a/config.json --lr 0.001"
     assert advice == f"the learning rate is the first thing to lower: {command_line}"
     assert "no better than guessing" in command("--list").out
 
@@ -339,10 +339,12 @@ def test_a_run_that_learned_says_how_to_go_on() -> None:
 
 def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try() -> None:
     summary = {"run": "elsewhere/a", "epochs": 4, "best_epoch": 4, "no_better_than_guessing": ["age_mae"]}
-    _, lower, more = results.next_steps(summary, lr=1e-3)
-    assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0001")
+    _, lower, more = results.next_steps(summary, lr=2e-3)
+    assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0002")
     assert more.startswith("or, as the loss was still falling, train on, with ten epochs more: python")
     assert len(results.next_steps({**summary, "best_epoch": 1}, lr=1e-3)) == 2
+    _, longer = results.next_steps(summary, lr=1e-3)
+    assert longer.startswith("at a learning rate of 0.001 it takes longer: train on, with ten epochs more: python")
     assert "first thing to lower" not in "".join(results.next_steps(summary, lr=0.0))
 
 
