@@ -44,7 +44,7 @@ with suppress(ImportError):  # some Pythons are built without it
 
     DAMAGE += (LZMAError,)
 ENCRYPTED = "encrypted in the archive: unpack that with its password and name the folder"
-MORE = "data after the end of the archive: if archives were joined, unpack it with 'tar --ignore-zeros'"
+MORE = "data after the end of the archive: if archives were joined, unpack it with 'tar -xi'"
 _PEEKED_BYTES = 20_000_000
 _TAR_KINDS = {
     tarfile.SYMTYPE: "symbolic link",

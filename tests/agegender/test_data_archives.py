@@ -286,7 +286,7 @@ def test_what_follows_the_end_of_an_archive_is_told(tmp_path: Path, suffix: str)
     assert len(opened) == 3
     ((name, reason),) = opened.skipped
     assert name == joined.name
-    assert reason.startswith("data after the end of the archive: if archives were joined, unpack it with 'tar --ig")
+    assert reason.startswith("data after the end of the archive: if archives were joined, unpack it with 'tar -xi'")
 
 
 def halves(count: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
