@@ -51,12 +51,21 @@ def command_line(program: str, *words: str) -> str:
 
 def _quoted(word: str) -> str:
     """A word for the shell; bytes that no terminal shows, such as those of names that are not UTF-8, as escapes."""
-    if word.isprintable():
+    if word.isprintable() and _can_be_shown(word):
         return shlex.quote(word)
     plain = (
         chr(byte) if 32 <= byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}" for byte in os.fsencode(word)
     )
     return f"$'{''.join(plain)}'"
+
+
+def _can_be_shown(word: str) -> bool:
+    """Whether the characters exist in the encoding of the terminal."""
+    try:
+        word.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked(source: object, options: type[Any], config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

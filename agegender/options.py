@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from minidl.command import UsageError
 
 from . import cli, runs
 from .cli import option
-from .data.files import expanded
+from .data.files import expanded, operand
 from .data.utkface import MAX_SKIPPED
 
 EXAMPLES = (
@@ -81,6 +82,7 @@ class Options:
         return {name: value for name, value in asdict(self).items() if name in CONFIGURED}
 
 
+LONGEST_NAME = 255
 PLACES = {"data", "val", "out", "name", "config", "resume"}
 CONFIGURED = {declared.name for declared in fields(Options)} - {
     "resume", "config", "out", "name", "json", "quiet", "profile", "dry_run", "list",
@@ -143,7 +145,7 @@ def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[s
     if fixed:
         raise UsageError(
             f"a resumed run keeps its options: leave out {_flags(sorted(fixed))}, or start a new run: "
-            f"{runs.again_command(run.folder)}"
+            f"{runs.again_command(run.folder, *_words(given, sorted(set(given) & CONFIGURED)))}"
         )
     edited = {
         name: f"{name} {json.dumps(value)} -> {json.dumps(config[name])}"
@@ -176,12 +178,25 @@ def _check(options: Options, given: Mapping[str, Any]) -> None:
         raise UsageError("--val is the whole validation part: leave out --val-fraction, or --val")
     if options.name is not None and Path(options.name).name != options.name:
         raise UsageError(f"--name is the name of a folder in --out, without '/', got {options.name}")
+    if options.name is not None and len(os.fsencode(options.name)) > LONGEST_NAME:
+        raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: shorten it")
     if not 0 < options.val_fraction < 1:
         raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
     if not 0 <= options.max_skipped <= 1:
         raise UsageError(f"--max-skipped is a share of the pictures, from 0 to 1, got {options.max_skipped}")
     plugins.get("model", options.model)
     plugins.get("optimizer", options.optimizer)
+
+
+def _words(given: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Options as they were given, for a command line."""
+    words: list[str] = []
+    for name in names:
+        value = given[name]
+        words += (
+            [cli.flag(name)] if value is True else [cli.flag(name), operand(value) if name in PLACES else str(value)]
+        )
+    return words
 
 
 def _flags(names: list[str]) -> str:

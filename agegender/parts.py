@@ -14,6 +14,7 @@ from . import data, runs
 from .cli import Speaker
 from .data import Faces
 from .data.faces import IMAGE_SIZE
+from .data.files import operand
 from .options import Options
 from .tasks import Labels
 
@@ -48,15 +49,19 @@ class Parts:
     def require_same(self, run: runs.Run) -> None:
         """Raise :class:`UsageError` if a run was started with other data."""
         path = run.folder / ENVIRONMENT
-        before, now = runs.read_json(path).get("data") if path.exists() else None, self.fingerprints()
+        now = self.fingerprints()
+        try:
+            before = runs.read_json(path).get("data")
+        except UsageError:  # there is none, or it is damaged
+            before = None
         if not isinstance(before, dict) or "fingerprint" not in before:
             raise UsageError(
                 f"{path} does not tell any more which data the run was started with. Bring the "
                 f"file back, or start a new run: {runs.again_command(run.folder)}"
             )
-        for old, new in ((before, now), (before.get("validation"), now.get("validation"))):
+        for option, old, new in (("--data", before, now), ("--val", before.get("validation"), now.get("validation"))):
             if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
-                raise UsageError(_changed(run.folder, old, new))
+                raise UsageError(_changed(run.folder, option, old, new))
 
     def fingerprints(self) -> dict[str, Any]:
         """What the data are, and those for validation if they are others."""
@@ -67,16 +72,19 @@ def _identity(faces: Faces) -> dict[str, Any]:
     return {"source": located(faces.source), "faces": len(faces), "fingerprint": faces.fingerprint}
 
 
-def _changed(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> str:
+def _changed(folder: Path, option: str, old: dict[str, Any], new: dict[str, Any]) -> str:
     """What to do where data are not those that a run was started with."""
-    again = f"or start a new run: {runs.again_command(folder)}"
     if old.get("source") != new["source"]:
         return (
-            f"{new['source']} is not the data set that {folder} was started with ({old.get('source')}). Name that one "
-            f"with --data, {again}"
+            f"{new['source']} does not hold the faces of {folder}, which were last read from {old.get('source')}. Name "
+            f"their place with {option}, or start a new run with these: "
+            f"{runs.again_command(folder, option, operand(new['source']))}"
         )
     counts = f" ({old.get('faces')} faces then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
-    return f"{new['source']} has changed since {folder} was started{counts}. Bring the earlier files back, {again}"
+    return (
+        f"{new['source']} has changed since {folder} was started{counts}. Bring the earlier files back, or "
+        f"start a new run: {runs.again_command(folder)}"
+    )
 
 
 def located(source: str) -> str:

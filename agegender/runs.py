@@ -1,15 +1,18 @@
 """The folder that a training run leaves: its configuration, environment, results and checkpoints."""
 
+import contextlib
 import csv
 import errno
 import itertools
 import json
 import os
 import platform
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -22,6 +25,7 @@ from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
 from minidl.table import table
 
+from . import lock
 from .cli import command_line
 from .data.files import dangling, operand, write_text
 
@@ -31,6 +35,8 @@ RUNS = "runs"
 """The folder of the run folders, where no other one is named."""
 RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
 _BEGUN = ".new-run-"
+LEFT_AFTER = 3600
+"""Seconds after which a run that was begun and has no name yet is nobody's."""
 PROGRAM = "python -m agegender.train"
 
 
@@ -49,7 +55,8 @@ class Run:
         try:
             return read_json(path)
         except UsageError as error:
-            remedy = "Delete it, and the run goes on with the options that were saved" if self.trained_with else ""
+            known = self.trained_with and os.access(path, os.R_OK)
+            remedy = "Delete it, and the run goes on with the options that were saved" if known else ""
             raise UsageError(f"{error}. {remedy or 'Write it anew, or start another run'}") from None
 
     @cached_property
@@ -111,7 +118,7 @@ class Run:
     def is_finished(self) -> bool:
         """Whether nothing is left to do but further epochs: results and pictures are there."""
         drawn = (self.folder / "plots" / "examples.png").is_file()
-        return self.epochs >= self.config.get("epochs", 0) and self.summary is not None and drawn
+        return self.epochs >= (self.config.get("epochs") or 0) and self.summary is not None and drawn
 
 
 def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]) -> Run:
@@ -120,8 +127,9 @@ def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]
     Raises :class:`UsageError` if there is something of that name.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    whole = parent / f"{_BEGUN}{os.getpid()}"  # which is renamed, so that a killed process leaves no part of a run
-    shutil.rmtree(whole, ignore_errors=True)
+    _remove_begun(parent)
+    # It is renamed, so that a killed process leaves no part of a run.
+    whole = parent / f"{_BEGUN}{secrets.token_hex(8)}"
     try:
         (whole / "plots").mkdir(parents=True)
         write_json(whole / CONFIG, config)
@@ -130,6 +138,14 @@ def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]
         raise OSError(error.errno, error.strerror, str(parent)) from None
     finally:
         shutil.rmtree(whole, ignore_errors=True)
+
+
+def _remove_begun(parent: Path) -> None:
+    """Remove what processes have left that were killed in :func:`create`, which takes no time."""
+    for path in parent.glob(f"{_BEGUN}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_AFTER:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _named(whole: Path, parent: Path, name: str) -> Path:
@@ -194,6 +210,8 @@ def find(parent: Path, run: str | None) -> Run:
     for folder in (Path(run), parent / run):
         if _is_run(folder):
             return Run(folder)
+        if folder.is_file() and _is_run(folder.parent):
+            raise UsageError(f"{folder} is a file of a run: name its folder, {resume_command(folder.parent)}")
     there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
     place = Path(run) if Path(run).is_dir() else parent / run
     raise UsageError(f"{place} is no run: it has no {CONFIG}. Runs in {parent}/: {there}.")
@@ -219,11 +237,18 @@ def resume_command(folder: Path, *flags: str) -> str:
     return command_line(PROGRAM, "--resume", operand(folder), *flags)
 
 
+def holding(folder: Path) -> AbstractContextManager[None]:
+    """Be the one process that trains a run; see :func:`agegender.lock.holding`."""
+    return lock.holding(
+        folder,
+        f"{folder} is trained by another process, which is going on: wait for its end, or stop it with Ctrl-C there",
+    )
+
+
 def again_command(folder: Path, *flags: str) -> str:
     """The command that starts a new run with the options of another one."""
     where = [] if folder.parent == Path(RUNS) else ["--out", operand(folder.parent)]
-    name = [] if flags else ["--name", "NAME"]
-    return command_line(PROGRAM, "--config", operand(folder / CONFIG), *where, *name, *flags)
+    return command_line(PROGRAM, "--config", operand(folder / CONFIG), *where, *flags)
 
 
 def overview(parent: Path) -> str:
@@ -250,9 +275,11 @@ def _facts(run: Run) -> dict[str, Any]:
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(_last_written(run.folder)))
     facts: dict[str, Any] = {"run": str(run.folder), "last_written": date}
     try:
+        run.require_whole()
         known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
         results = _results(run) if run.epochs else dict.fromkeys(RESULTS)
-        return facts | known | {"state": "finished" if run.is_finished else "can be resumed"} | results
+        state = "running" if lock.is_held(run.folder) else "finished" if run.is_finished else "can be resumed"
+        return facts | known | {"state": state} | results
     except (UsageError, CheckpointError, OSError) as error:
         damage = f"damaged: {error}"
     except (LookupError, TypeError, ValueError):
@@ -319,6 +346,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; anything else ends in :class:`UsageError`."""
+    if (path / CONFIG).is_file():
+        raise UsageError(f"{path} is a folder: name the file in it, {path / CONFIG}")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))  # as editors on Windows write it
     except OSError as error:

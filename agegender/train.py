@@ -14,6 +14,7 @@ import numpy as np
 import minidl as md
 from minidl import checkpoint, command, plugins
 from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, epoch_facts
+from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError, reason
 from minidl.data import DataLoader
 from minidl.errors import BackendError
@@ -57,6 +58,9 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         say(remark, always=True)
     if earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0):
         return 0, nothing_left(earlier, say)
+    if earlier is not None:
+        with runs.holding(earlier.folder):  # told at once, and not after the data are read
+            pass
     device = _device(options.device)
     md.backends.get(device).set_precision(options.precision)
     trainer = build(options, device)
@@ -78,26 +82,11 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         say(json.dumps(options.configuration(), indent=2), always=True)
         say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
         return 0, options.configuration()
-    if earlier is None:
-        current = runs.create(Path(options.out), options.name, options.model, options.configuration())
-    else:
-        current = earlier
-        resume(training, parts, current)
-    try:
-        parts.save(current.folder, options, device)
-        return run(training, options, parts, current.folder, say, started - current.seconds)
-    except KeyboardInterrupt:
-        say(f"interrupted. What was saved goes on with: {_go_on(current.folder, options)}", always=True)
-        return 130, None
-    except TrainingError as error:
-        again = runs.again_command(current.folder, "--lr", lower(options.lr))
-        raise UsageError(f"{reason(error)}. For example: {again}") from None
-    except MemoryError as error:
-        again = runs.again_command(current.folder, "--batch-size", str(max(1, options.batch_size // 2)))
-        raise UsageError(f"not enough memory ({reason(error)}). Smaller batches need less: {again}") from None
-    except OSError as error:
-        mended = f"Once that is mended, go on with: {_go_on(current.folder, options)}"
-        raise UsageError(f"{reason(error)}. {mended}") from None
+    current = earlier or runs.create(Path(options.out), options.name, options.model, options.configuration())
+    with runs.holding(current.folder):
+        if earlier is not None:
+            resume(training, parts, current)
+        return run_or_explain(training, options, parts, current, device, say, started)
 
 
 def nothing_left(run: runs.Run, say: Speaker) -> dict[str, Any]:
@@ -161,7 +150,34 @@ def resume(training: Training, parts: Parts, run: runs.Run) -> None:
     if not run.is_saved:
         return
     parts.require_same(run)
+    try:
+        md.load(run.folder / runs.BEST)  # damaged, it would cost the result at the very end
+    except CheckpointError as error:
+        raise UsageError(f"{error} Or start a new run: {runs.again_command(run.folder)}") from None
     training.trainer.load_state_dict(checkpoint.load_state(run.folder / runs.STATE), training.train)
+
+
+def run_or_explain(
+    training: Training, options: Options, parts: Parts, current: runs.Run, device: str, say: Speaker, started: float
+) -> tuple[int, dict[str, Any] | None]:
+    """Run a training; whatever ends it early is told with the command that goes on, or that has a better chance."""
+    try:
+        parts.save(current.folder, options, device)
+        return run(training, options, parts, current.folder, say, started - current.seconds)
+    except KeyboardInterrupt:
+        say(f"interrupted. What was saved goes on with: {_go_on(current.folder, options)}", always=True)
+        return 130, None
+    except TrainingError as error:
+        again = runs.again_command(current.folder, "--lr", lower(options.lr))
+        raise UsageError(f"{reason(error)}. For example: {again}") from None
+    except MemoryError as error:
+        again = runs.again_command(current.folder, "--batch-size", str(max(1, options.batch_size // 2)))
+        saved = f". What was saved goes on with: {_go_on(current.folder, options)}" if current.is_saved else ""
+        what = reason(error) or "of no known size"
+        raise UsageError(f"not enough memory ({what}). Smaller batches need less: {again}{saved}") from None
+    except OSError as error:
+        mended = f"Once that is mended, go on with: {_go_on(current.folder, options)}"
+        raise UsageError(f"{reason(error)}. {mended}") from None
 
 
 def run(
@@ -182,10 +198,10 @@ def run(
     summary = summarize(
         trainer, (len(parts.train), len(parts.validation)), baselines, folder, time.monotonic() - started
     )
+    say(effort(summary))
+    say(result(summary), always=True)  # first of all: whatever is written or drawn now may fail
     runs.write_json(folder / runs.SUMMARY, summary)
     show_examples(training, parts, folder, say)
-    say(effort(summary))
-    say(result(summary), always=True)
     for line in next_steps(summary, options.lr):
         say(line)
     return 0, summary

@@ -322,10 +322,15 @@ class StopOnSignal(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        self.received = None
+
         def stop(number: int, frame: FrameType | None) -> None:
+            if self.received is not None:
+                self._restore()
+                signal.raise_signal(number)
+                return
             self.received, trainer.stopping = number, True
-            self._restore()
-            with contextlib.suppress(OSError):  # a closed terminal
+            with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that this one interrupted
                 sys.stderr.write("\nstopping after this step; once more to stop at once\n")
 
         for number in (signal.SIGINT, signal.SIGTERM):

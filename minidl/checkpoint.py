@@ -6,6 +6,7 @@ file names. Files are replaced as a whole: after a crash there is the old one or
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -67,16 +68,16 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
-        if error.filename in (None, str(temporary)):
+        if error.filename in (None, str(temporary), str(path.parent)):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     finally:
         with contextlib.suppress(OSError):  # it stays, then: what failed before is what counts
             temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
 
 
 def remove_leftovers(folder: str | Path) -> None:
@@ -109,9 +110,18 @@ def _sync_folder(folder: Path) -> None:
     if os.name == "posix":  # elsewhere a folder cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            _sync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Wait until what was written is on the disk, where the file system can say so: some network shares cannot."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
 
 
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:

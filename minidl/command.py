@@ -224,6 +224,8 @@ def _prepare_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(OSError, ValueError):  # a pipe that does not block would drop what is too much
+                os.set_blocking(stream.fileno(), True)
 
 
 def _discard(stream: TextIO) -> None:

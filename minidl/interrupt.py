@@ -6,11 +6,14 @@
 import os
 import signal
 import sys
-from types import FrameType, TracebackType
-from typing import NoReturn
+
+TYPE_CHECKING = False  # as typing calls it, which would take its time to import before there is a handler
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import NoReturn
 
 
-def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def excepthook(kind: type[BaseException], error: BaseException, traceback: "TracebackType | None") -> None:
     """In the place of ``sys.excepthook``: an interrupt is one word, everything else is shown as usual.
 
     >>> from contextlib import redirect_stderr
@@ -24,7 +27,7 @@ def excepthook(kind: type[BaseException], error: BaseException, traceback: Trace
         sys.stderr.write("interrupted\n")
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
+def _end(number: int, frame: "FrameType | None") -> "NoReturn":
     """In the place of Python's handler: modules in C turn an interrupt into errors of their own while they start."""
     excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     os._exit(130)

@@ -8,6 +8,7 @@ import io
 import itertools
 import math
 import os
+import pathlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from .checkpoint import require_folder
+from .checkpoint import atomic_write
 from .errors import GraphError
 from .op import Op
 from .tensor import Tensor
@@ -48,10 +49,17 @@ class Picture(Figure):
         super().__init__(figsize=(width, height), layout="constrained")
 
     def savefig(self, fname: Any, **options: Any) -> None:
-        """As matplotlib's; raises ``FileNotFoundError`` that says so where there is no such folder."""
-        if isinstance(fname, str | os.PathLike):
-            require_folder(fname)
-        super().savefig(fname, **options)
+        """As matplotlib's, in one step: a file is there as a whole or not at all.
+
+        Raises ``FileNotFoundError`` that says so where there is no such folder.
+        """
+        if not isinstance(fname, str | os.PathLike):
+            super().savefig(fname, **options)
+            return
+        path = pathlib.Path(fname)
+        path = path if path.suffix else path.with_name(f"{path.name}.png")
+        with atomic_write(path) as file:
+            super().savefig(file, **{"format": path.suffix[1:]} | options)
 
     def _repr_png_(self) -> bytes:
         png = io.BytesIO()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .archives import Archive, as_part, is_archive
-from .files import shown
+from .files import dangling, shown
 from .folder import Folder
 from .kinds import open_source, place
 from .names import has_label, is_picture, why_unread
@@ -58,13 +58,22 @@ def found() -> list[Path]:
 
 
 def not_taken(others: Sequence[Path]) -> str:
-    """What to say of places where UTKFace is too, behind the one that was taken; "" if there are none.
+    """What to say of the places that :func:`found` gives behind the one that was taken; "" if there are none.
 
-    >>> not_taken([Path("data/archive.zip"), Path("data/crop_part1")])
+    >>> not_taken([])
+    ''
+    """
+    broken = [path for path in others if path.exists() and not any(_data_sets(path))]
+    holding = [path for path in others if path not in broken]
+    told = f"; passed over: {_reason(broken[0])}" if broken else ""
+    return _found_too(holding) + told if holding else told
+
+
+def _found_too(others: Sequence[Path]) -> str:
+    """
+    >>> _found_too([Path("data/archive.zip"), Path("data/crop_part1")])
     '; not from data/archive.zip or data/crop_part1, which were found too: --data names another one'
     """
-    if not others:
-        return ""
     names = [str(path) for path in others[:3]] + ([f"{len(others) - 3} others"] if len(others) > 3 else [])
     listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return f"; not from {listed}, which {'were' if len(others) > 1 else 'was'} found too: --data names another one"
@@ -80,6 +89,11 @@ def passed_over() -> str:
     ''
     """
     reasons = [reason for parent, candidates in _places() for reason in _reasons(parent, candidates)]
+    data = Path("data")
+    if link := dangling(data):
+        reasons.insert(0, f"{link} is a link to {link.readlink()}, which is not there")
+    elif data.is_file():
+        reasons.insert(0, "data is a file, and no folder to look into: --data data reads it")
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return f"; passed over: {reasons[0]}{more}" if reasons else ""
 

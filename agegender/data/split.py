@@ -86,7 +86,10 @@ def split(faces: Faces, fraction: float = 0.2, seed: int = 0) -> Split:
             is_validation[group] = True
             wanted -= len(group)
     if is_validation.all() or not is_validation.any():
-        raise DataError(f"{faces.source}: {len(faces)} faces cannot be split into two parts that share no picture")
+        raise DataError(
+            f"{faces.source}: {len(faces)} faces cannot be split into two parts that share no picture, with a share of "
+            f"{fraction:g} for validation: take another share, or more pictures that differ"
+        )
     return Split(np.flatnonzero(~is_validation), np.flatnonzero(is_validation), faces.names)
 
 

@@ -101,11 +101,14 @@ def next_steps(summary: dict[str, Any], lr: float) -> list[str]:
     more = f"train on, with ten epochs more: {resume_command(folder, '--epochs', str(summary['epochs'] + 10))}"
     if not summary["no_better_than_guessing"]:
         return [*lines, more]
-    still_falling = 1 < summary["epochs"] == summary["best_epoch"]
-    if lr < USUAL_LR or (lr == USUAL_LR and still_falling):
+    if lr < USUAL_LR / 1000:
+        again = again_command(folder, "--lr", f"{USUAL_LR:g}")
+        return [*lines, f"at a learning rate of {lr:g} nothing is learned; {USUAL_LR:g} is usual: {again}"]
+    best_is_last = summary["epochs"] == summary["best_epoch"]  # so nothing speaks against more epochs
+    if lr < USUAL_LR or (lr == USUAL_LR and best_is_last):
         return [*lines, f"at a learning rate of {lr:g} it takes longer: {more}"]
     lines += [f"the learning rate is the first thing to lower: {again_command(folder, '--lr', lower(lr))}"]
-    return [*lines, f"or, as the loss was still falling, {more}"] if still_falling else lines
+    return [*lines, f"or, as the loss was still falling, {more}"] if best_is_last and summary["epochs"] > 1 else lines
 
 
 def lower(lr: float) -> str:

@@ -182,7 +182,7 @@ def test_an_edited_configuration_is_refused_where_a_run_must_keep_it(
     assert (
         "runs/a/config.json was edited (lr 0.001 -> 0.5, seed 0 -> 7), but a resumed run keeps its options" in done.err
     )
-    assert printed(done) == ["--config", "runs/a/config.json", "--name", "NAME"]
+    assert printed(done) == ["--config", "runs/a/config.json"]
     assert weights("runs/a") == before
     edit("a", seed=0, lr=0.001)
     assert command("--resume", "a").code == 0
@@ -295,7 +295,7 @@ def test_data_that_changed_where_they_lie_are_told_as_such(
     assert done.code == 2
     assert f"{folder} has changed since runs/a was started (30 faces then, 31 now)" in done.err
     assert done.err.count(str(folder)) == 1
-    assert printed(done) == ["--config", "runs/a/config.json", "--name", "NAME"]
+    assert printed(done) == ["--config", "runs/a/config.json"]
 
 
 @pytest.mark.parametrize("content", ["{}", '{"data": 3}', '{"data": {}}', "[]", "", "\xff", "[" * 100_000])
@@ -354,7 +354,7 @@ def test_a_run_that_lost_a_file_says_so_and_loses_no_more(
     done = command("--resume", "a", "--epochs", 3)
     assert done.code == 2
     assert name in done.err
-    assert printed(done) == ["--config", "runs/a/config.json", "--name", "NAME"]
+    assert printed(done) == ["--config", "runs/a/config.json"]
     assert snapshot("a") == before
 
 

@@ -27,7 +27,7 @@ from minidl.viz import Picture
 pytestmark = pytest.mark.usefixtures("elsewhere")
 AGAIN = (
     "error: a resumed run keeps its options: leave out {}, or start a new run: "
-    "python -m agegender.train --config runs/{}/config.json --name NAME\n"
+    "python -m agegender.train --config runs/{}/config.json {}\n"
 )
 KEPT = {
     "config.json", "env.json", "metrics.csv", "log.txt", "last.safetensors", "best.safetensors",
@@ -125,15 +125,16 @@ def test_resuming_refuses_other_options_and_other_data(
 ) -> None:
     command(*small, "--epochs", 1, "--name", "a")
     done = command("--resume", "a", "--lr", 0.1, "--seed", 3)
-    assert (done.code, done.err) == (2, AGAIN.format("--lr, --seed", "a"))
+    assert (done.code, done.err) == (2, AGAIN.format("--lr, --seed", "a", "--lr 0.1 --seed 3"))
     done = command("--resume", "a", "--epochs", 2, "--val", utkface)
-    assert (done.code, done.err) == (2, AGAIN.format("--val", "a"))
+    assert (done.code, done.err) == (2, AGAIN.format("--val", "a", f"--epochs 2 --val {utkface}"))
     config = json.loads(Path("runs/a/config.json").read_text())
     other = write_folder(tmp_path / "other", files(31))
     Path("runs/a/config.json").write_text(json.dumps(config | {"data": str(other)}))
     done = command("--resume", "a", "--epochs", 2)
     assert done.code == 2
-    assert "is not the data set that" in done.err
+    assert f"other does not hold the faces of runs/a, which were last read from {utkface}. Name their" in done.err
+    assert done.err.endswith(f"run with these: python -m agegender.train --config runs/a/config.json --data {other}\n")
 
 
 def test_a_validation_set_of_its_own(command: Command, small: tuple[object, ...], tmp_path: Path) -> None:
@@ -363,7 +364,7 @@ def test_mirroring_is_an_option_that_a_resumed_run_keeps(
     configs = [json.loads(Path("runs", name, "config.json").read_text())["mirror"] for name in ("parts", "plain")]
     assert configs == [True, False]
     done = command("--resume", "plain", "--mirror", "--epochs", 3)
-    assert (done.code, done.err) == (2, AGAIN.format("--mirror", "plain"))
+    assert (done.code, done.err) == (2, AGAIN.format("--mirror", "plain", "--epochs 3 --mirror"))
 
 
 def test_no_age_below_0_is_reported(

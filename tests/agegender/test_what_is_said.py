@@ -214,7 +214,9 @@ def test_memory_that_does_not_suffice_is_told_with_what_lowers_it(
     done = command(*small, "--batch-size", 8, "--name", "a")
     assert done.code == 2
     again = "python -m agegender.train --config runs/a/config.json --batch-size 4"
-    assert done.err == f"error: not enough memory (Unable to allocate 12.0 GiB). Smaller batches need less: {again}\n"
+    go_on = "What was saved goes on with: python -m agegender.train --resume runs/a"
+    told = "error: not enough memory (Unable to allocate 12.0 GiB). Smaller batches need less"
+    assert done.err == f"{told}: {again}. {go_on}\n"
     assert command(*again.split()[3:]).code == 0
 
     def fail() -> int:

@@ -1,0 +1,311 @@
+"""Runs that meet each other, damaged files and failing disks: nothing is lost, and what is said can be done."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Command, weights
+from pictures import files, write_folder
+
+import minidl as md
+from agegender import cli, lock, runs
+from agegender.report import results
+from minidl import checkpoint, viz
+from minidl.callbacks import StopOnSignal
+from minidl.command import UsageError
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+Stop = Callable[..., None]
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_is_trained_by_one_process_and_the_list_says_so(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    stop_at(6)
+    command(*small, "--name", "a")
+    before = weights("runs/a")
+    with runs.holding(Path("runs/a")):
+        done = command("--resume", "a")
+        assert done.code == 2
+        assert "runs/a is trained by another process, which is going on: wait for its end, or stop it" in done.err
+        assert json.loads(command("--list", "--json").out)[0]["state"] == "running"
+    assert weights("runs/a") == before
+    assert command("--resume", "a").code == 0
+    assert json.loads(command("--list", "--json").out)[0]["state"] == "finished"
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from agegender import lock\n"
+        f"with lock.holding(Path({str(tmp_path)!r}), 'in use'): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert lock.is_held(tmp_path)
+        with pytest.raises(UsageError, match=r"^in use$"), lock.holding(tmp_path, "in use"):
+            pass
+        process.kill()
+        process.wait()
+    assert not lock.is_held(tmp_path)
+    with lock.holding(tmp_path, "in use"):
+        pass
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("damage", [b"", b"changed"])
+def test_damaged_best_weights_are_noticed_before_the_epochs_that_follow(
+    command: Command, small: tuple[object, ...], damage: bytes
+) -> None:
+    command(*small, "--name", "a")
+    best = Path("runs/a/best.safetensors")
+    best.write_bytes(best.read_bytes()[: -len(damage)] + damage if damage else b"")
+    before = weights("runs/a")
+    done = command("--resume", "a", "--epochs", 3)
+    assert done.code == 2
+    assert f"{best} cannot be loaded" in done.err
+    assert done.err.endswith("Or start a new run: python -m agegender.train --config runs/a/config.json\n")
+    assert weights("runs/a") == before
+
+
+@pytest.mark.parametrize("interrupted", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_picture_is_whole_or_it_is_drawn_when_the_run_goes_on(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, interrupted: BaseException
+) -> None:
+    savefig = viz.Figure.savefig
+
+    def torn(figure: Any, file: Any, **options: Any) -> None:
+        savefig(figure, file, **options)
+        if "examples" in file.name:
+            raise interrupted
+
+    monkeypatch.setattr(viz.Figure, "savefig", torn)
+    done = command(*small, "--name", "a")
+    examples = Path("runs/a/plots/examples.png")
+    assert not examples.exists()
+    assert "gender accuracy" in done.out, "the result is said before the pictures are drawn"
+    monkeypatch.setattr(viz.Figure, "savefig", savefig)
+    assert command("--resume", "a").code == 0
+    assert examples.read_bytes()[:4] == b"\x89PNG"
+    assert {path.name for path in examples.parent.iterdir()} == {"curves.png", "examples.png"}
+
+
+def test_an_earlier_picture_stays_where_a_new_one_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viz.Picture(1, 1).savefig(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"], "as matplotlib names what has no suffix"
+    before = (tmp_path / "a.png").read_bytes()
+
+    def full(figure: Any, file: Any, **options: Any) -> None:
+        file.write(b"a part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(viz.Figure, "savefig", full)
+    with pytest.raises(OSError, match="No space left"):
+        viz.Picture(1, 1).savefig(tmp_path / "a.png")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.png": before}
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_result_is_said_where_the_summary_cannot_be_written(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = runs.write_json
+
+    def refuse(path: Path, content: Any) -> None:
+        if path.name == "summary.json":
+            raise OSError(errno.EACCES, "Permission denied", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(runs, "write_json", refuse)
+    done = command(*small, "--name", "a")
+    assert done.code == 2
+    assert "gender accuracy" in done.out
+    assert "runs/a/summary.json: Permission denied. Once that is mended, go on with: python" in done.err
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_wait_for_its_disk_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with checkpoint.atomic_write(tmp_path / "a") as file:
+        file.write(b"text")
+    assert (tmp_path / "a").read_bytes() == b"text"
+
+
+def test_a_disk_that_fails_after_the_rename_is_named_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=str(tmp_path / "a")), checkpoint.atomic_write(tmp_path / "a") as file:
+        file.write(b"text")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_configuration_without_epochs_is_no_traceback(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a")
+    path = Path("runs/a/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": None}))
+    done = command("--resume", "a")
+    assert (done.code, "was edited (epochs 2 -> null)" in done.err) == (2, True)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_damaged_environment_says_how_to_go_on(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a")
+    for content in ("", "[]", "{}", '{"data": 1}'):
+        Path("runs/a/env.json").write_text(content)
+        done = command("--resume", "a", "--epochs", 3)
+        assert done.code == 2
+        assert "Bring the file back, or start a new run: python" in done.err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_what_a_killed_start_has_left_is_cleared_after_an_hour(command: Command, small: tuple[object, ...]) -> None:
+    old, new = Path("runs/.new-run-1"), Path("runs/.new-run-2")
+    for folder in (old, new):
+        (folder / "plots").mkdir(parents=True)
+    os.utime(old, (time.time() - runs.LEFT_AFTER - 1,) * 2)
+    command(*small, "--name", "a")
+    assert sorted(path.name for path in Path("runs").iterdir()) == [".new-run-2", "a"]
+
+
+@pytest.mark.parametrize("given", ["runs/a/config.json", "runs/a/last.safetensors", "a/best.safetensors"])
+@pytest.mark.usefixtures("without_pictures")
+def test_a_file_of_a_run_names_the_run(command: Command, small: tuple[object, ...], given: str) -> None:
+    command(*small, "--name", "a")
+    done = command("--resume", given)
+    assert done.code == 2
+    assert done.err.endswith("is a file of a run: name its folder, python -m agegender.train --resume runs/a\n")
+    assert "name the file in it, runs/a/config.json" in command("--config", "runs/a").err
+
+
+def test_a_name_that_no_file_system_takes_is_told(command: Command) -> None:
+    assert "--name is longer than the 255 bytes" in command("--data", "nowhere", "--name", "ü" * 128).err
+
+
+def test_a_share_that_leaves_nothing_to_train_with_is_named(command: Command, utkface: Path) -> None:
+    done = command("--data", utkface, "--val-fraction", 0.99)
+    assert "30 faces cannot be split into two parts that share no picture, with a share of 0.99" in done.err
+
+
+def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ascii:
+        encoding = "ascii"
+
+    monkeypatch.setattr(sys, "stdout", Ascii())
+    assert cli.command_line("train", "runs/ü") == r"train $'runs/\xc3\xbc'"
+
+
+@pytest.mark.parametrize(
+    ("lr", "epochs", "best", "advice"),
+    [
+        (0.0, 7, 7, "at a learning rate of 0 nothing is learned; 0.001 is usual: python"),
+        (1e-20, 7, 3, "at a learning rate of 1e-20 nothing is learned; 0.001 is usual: python"),
+        (1e-4, 7, 3, "at a learning rate of 0.0001 it takes longer: train on"),
+        (1e-3, 1, 1, "at a learning rate of 0.001 it takes longer: train on"),
+        (1e-3, 4, 1, "the learning rate is the first thing to lower: python"),
+        (1e30, 4, 1, "the learning rate is the first thing to lower: python"),
+    ],
+)
+def test_the_advice_about_the_learning_rate_fits_it(lr: float, epochs: int, best: int, advice: str) -> None:
+    summary = {"run": "runs/a", "epochs": epochs, "best_epoch": best, "no_better_than_guessing": ["age_mae"]}
+    line = results.next_steps(summary, lr)[1]
+    assert line.startswith(advice)
+    assert line.endswith("--lr 0.001") == (lr > 1 or lr < 1e-6)
+
+
+def test_a_signal_in_a_write_that_does_not_return_stops_in_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The message of the handler would write to the stream in whose write the signal came."""
+
+    class Busy:
+        def write(self, text: str) -> int:
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    x = np.ones((4, 1), np.float32)
+    loader = md.data.DataLoader(md.data.ArrayDataset(x, x), batch_size=1)
+    model = md.nn.Dense(1, 1)
+    trainer = md.Trainer(model, md.nn.functional.mse_loss, md.optim.SGD(model.parameters(), lr=0.1))
+    stop = StopOnSignal()
+
+    class Signals(md.Callback):
+        def on_step_end(self, trainer: md.Trainer) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    trainer.callbacks += [stop, Signals()]
+    monkeypatch.setattr(sys, "stderr", Busy())
+    trainer.fit(loader)
+    assert (stop.received, trainer.optimizer.steps) == (signal.SIGINT, 1)
+
+
+def test_output_to_a_pipe_that_does_not_block_is_complete() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    program = (
+        "from minidl import command\ncommand.run(lambda: print(*('x' * 99 for _ in range(20_000)), sep='\\n') or 0)"
+    )
+    got: list[bytes] = []
+
+    def read() -> None:
+        time.sleep(0.5)
+        with os.fdopen(reading, "rb") as file:
+            got.append(file.read())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    done = subprocess.run([sys.executable, "-c", program], stdout=writing, check=False)
+    os.close(writing)
+    reader.join()
+    assert (done.returncode, len(got[0])) == (0, 2_000_000)
+
+
+def test_data_that_is_no_folder_is_told(command: Command) -> None:
+    Path("data").symlink_to("nowhere")
+    assert "data is a link to nowhere, which is not there" in command("--dry-run", "--limit", 20).out
+    Path("data").unlink()
+    Path("data").touch()
+    assert "data is a file, and no folder to look into" in command("--dry-run", "--limit", 20).out
+
+
+def test_what_is_called_utkface_and_holds_no_face_is_not_offered(command: Command) -> None:
+    write_folder(Path("data/UTKFace"), files(12))
+    Path("data/UTKFace.zip").write_text("<!DOCTYPE html><html>log in</html>")
+    out = command("--dry-run").out
+    assert "12 faces from data/UTKFace; passed over: data/UTKFace.zip is " in out
+    assert "--data names another one" not in out
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_command_of_a_new_run_has_what_was_asked_for(
+    command: Command, small: tuple[object, ...], tmp_path: Path
+) -> None:
+    command(*small, "--name", "a")
+    other = write_folder(tmp_path / "other faces", files(31))
+    done = command("--resume", "a", "--data", other, "--epochs", 3)
+    assert done.err.endswith(f"--config runs/a/config.json --data '{other}'\n")
+    done = command("--resume", "a", "--lr", 0.5, "--epochs", 1)
+    words = done.err.partition("start a new run: ")[2].split()[3:]
+    assert words == ["--config", "runs/a/config.json", "--epochs", "1", "--lr", "0.5"]
+    assert command(*words).code == 0
+    assert json.loads(max(Path("runs").glob("2*/config.json")).read_text())["lr"] == 0.5
