@@ -15,6 +15,7 @@ import minidl as md
 from minidl import checkpoint, nn, optim
 from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, ProfileSteps, Progress, StopOnSignal, best_row
 from minidl.data import ArrayDataset, DataLoader
+from minidl.errors import MinidlError
 from minidl.nn import functional as F
 from minidl.train import Callback, Trainer, TrainingError
 
@@ -325,3 +326,27 @@ def test_training_runs_on_the_strict_stand_in() -> None:
     host, train, validation = make()
     host.fit(train, validation, epochs=2)
     assert trainer.history[-1] == pytest.approx(host.history[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize("callback", [lambda **name: Checkpoint(Path(), **name), EarlyStopping])
+def test_a_name_that_nobody_measures_cannot_be_monitored(callback: Any) -> None:
+    trainer, train, validation = make([callback(monitor="val_acuracy")])
+    known = "epoch, lr, loss, accuracy, val_loss, val_accuracy"
+    with pytest.raises(MinidlError, match=f"no 'val_acuracy' .*mean 'val_accuracy'.* This epoch has {known}"):
+        trainer.fit(train, validation)
+
+
+def test_what_is_no_number_is_never_the_best() -> None:
+    nan = float("nan")
+    rows = [{"epoch": i, "loss": 1.0, "val_error": v} for i, v in enumerate([nan, 3.0, nan, 2.0, nan], start=1)]
+    assert best_row(rows, "val_error")["epoch"] == 4
+    assert best_row(rows[:3], "val_error")["epoch"] == 2
+    assert best_row(rows[:1], "val_error")["epoch"] == 1
+
+
+def test_without_validation_the_training_counts_under_the_same_name() -> None:
+    rows = [{"epoch": 1, "loss": 1.0, "error": 2.0}, {"epoch": 2, "loss": 0.5, "error": 3.0}]
+    assert best_row(rows)["epoch"] == 2
+    assert best_row(rows, "val_error")["epoch"] == 1
+    with pytest.raises(MinidlError, match="no 'val_loss' to monitor"):
+        best_row([{"epoch": 1, "loss": 1.0, "val_error": 2.0}])
