@@ -33,7 +33,8 @@ from typing import Any, TextIO
 from . import checkpoint, plugins
 from .errors import MinidlError, suggestion
 from .profiler import Profiler
-from .train import Callback, Row, Trainer
+from .totals import Row
+from .train import Callback, Trainer
 
 
 def best_row(history: Sequence[Row], monitor: str = "val_loss") -> Row:
@@ -204,7 +205,7 @@ class Progress(Callback):
 def progress_facts(trainer: Trainer) -> list[str]:
     """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far."""
     assert trainer.train_loader is not None, "there is progress only inside fit"
-    done, steps = trainer.train_loader.state_dict()["position"], len(trainer.train_loader)
+    done, steps = trainer.position, len(trainer.train_loader)
     step = _of(done, steps) if trainer.steps == math.inf else _of(trainer.optimizer.steps, trainer.steps)
     per_step = trainer.seconds / max(1, trainer.optimizer.steps)
     where = [f"epoch {_of(trainer.epoch + 1, trainer.epochs)}", f"step {step}"]

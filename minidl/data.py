@@ -282,16 +282,15 @@ class DataLoader(Answering):
         self.epoch = 0
         self.position = 0
         """Batches of this epoch that were handed out, by the loop that moved last."""
-        self._resume = False
+        self.start = 0
+        """The batch with which the next loop begins: the first, unless :meth:`load_state_dict` said another."""
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> "Batches":
-        if not self._resume:
-            self.position = 0
-        self._resume = False
+        self.position, self.start = self.start, 0
         return Batches(self)
 
     def _batches(self, start: int) -> Iterator[Any]:
@@ -354,8 +353,7 @@ class DataLoader(Answering):
                     f"this loader state is of batches with {name}={state[name]}, and the loader has "
                     f"{name}={getattr(self, name)}: make it with the options of the one that was saved"
                 )
-        self.seed, self.epoch, self.position = seed, epoch, position
-        self._resume = True
+        self.seed, self.epoch, self.position, self.start = seed, epoch, position, position
 
 
 _MEANING = ("batch_size", "shuffle", "drop_last", "mirror")

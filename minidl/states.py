@@ -5,14 +5,16 @@
 >>> optimizer = optim.SGD(model.parameters())
 >>> optimizer.load_state_dict(model.state_dict())
 Traceback (most recent call last):
-minidl.errors.MinidlError: expected the state of an optimizer, got one without steps, lr, state: it has w, b
+minidl.errors.MinidlError: expected the state of an optimizer, got one without state: it has w, b
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from .errors import MinidlError
+import numpy as np
+
+from .errors import DtypeError, MinidlError, ShapeError
 
 
 def require_entries(state: Any, names: Iterable[str], of: str) -> None:
@@ -32,6 +34,23 @@ def require_entries(state: Any, names: Iterable[str], of: str) -> None:
         raise MinidlError(
             f"expected the state of {of}, got one without {', '.join(missing)}: it has {shown or 'nothing'}"
         )
+
+
+def require_real(name: str, value: Any, shapes: Collection[tuple[int, ...]]) -> None:
+    """Raise unless a value is a real number or an array of them, of one of these shapes.
+
+    Raises :class:`DtypeError` and :class:`ShapeError`.
+
+    >>> require_real("m", np.zeros(2), [(3,)])
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: m has shape (2,), expected (3,)
+    """
+    if np.dtype(getattr(value, "dtype", type(value))).kind not in "fiub":
+        given = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"{value!r:.60}"
+        raise DtypeError(f"{name} is {given}, expected a real number or an array of them")
+    shape = getattr(value, "shape", ())
+    if shape not in shapes:
+        raise ShapeError(f"{name} has shape {shape}, expected {' or '.join(map(str, shapes))}")
 
 
 @contextlib.contextmanager

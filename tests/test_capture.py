@@ -16,7 +16,7 @@ from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.kernels.cupy.graph import CaptureError, Recorder
 from minidl.profiler import Profiler
-from minidl.train import Totals
+from minidl.totals import Totals
 
 from .test_backends import gpu_problem
 
