@@ -66,7 +66,7 @@ class CapturedStep:
         alike, self._last = circumstances == self._last, circumstances
         if self._recording is not None and self._recording.circumstances == circumstances:
             if self._gives_copies or not self._recording.is_kept():
-                return self._recording.launch(inputs, targets, self._gives_copies)
+                return self._recording.launch(inputs, targets, copies=self._gives_copies)
             self._gives_copies = True
         return self._record(inputs, targets) if alike else self.computed(inputs, targets)
 
@@ -114,7 +114,7 @@ class CapturedStep:
         if self._recording is None:
             after.restore()
             return values
-        return self._recording.values
+        return self._recording.result(copies=self._gives_copies)
 
     def _keep(self, recording: "_Recording", values: Array, after: "_State") -> None:
         """The recording, if a launch of it gave what the same step gave before."""
@@ -194,13 +194,17 @@ class _Recording:
         """Whether somebody has a gradient of the last launch; the tensors, which had them at first, have none now."""
         return any(now >= first for now, first in zip(self._count_references(), self.references, strict=True))
 
-    def launch(self, inputs: Any, targets: Any, gives_copies: bool) -> Array:
+    def launch(self, inputs: Any, targets: Any, copies: bool) -> Array:
         """The step on another batch: its values, valid until the next launch."""
         for fixed, array in zip(nested.leaves(self.fixed), nested.leaves((inputs, targets)), strict=True):
             fixed[...] = array
         self.recorder.launch()
+        return self.result(copies)
+
+    def result(self, copies: bool) -> Array:
+        """Hand out what was launched: the gradients, or copies of them, and the values."""
         for tensor, gradient in self.state.gradients:
-            tensor.grad = gradient.copy() if gives_copies and gradient is not None else gradient
+            tensor.grad = gradient.copy() if copies and gradient is not None else gradient
         return self.values
 
 
