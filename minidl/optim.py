@@ -15,7 +15,7 @@ from .errors import GraphError, MinidlError
 from .habits import Answering, explained
 from .kernels.reference import AdamStep
 from .schedules import Schedule, constant, cosine, one_cycle, step
-from .states import require_entries, require_real
+from .states import require_entries, require_names, require_real
 from .tensor import Tensor
 
 __all__ = [
@@ -117,16 +117,9 @@ class Optimizer(Answering, ABC):
         """
         require_entries(saved, ["state"], "an optimizer")
         own = type(self).__name__
-        if saved.get("class", own) != own:  # those saved before had none
-            raise MinidlError(
-                f"this is the state of {saved['class']}, not of {own}: build the optimizer that was saved"
-            )
-        if set(saved["state"]) != set(self.state):
-            odd = sorted(set(saved["state"]) ^ set(self.state))
-            raise MinidlError(
-                f"this optimizer state belongs to other parameters, {', '.join(odd[:5])} on one side only: build the "
-                "model that it was saved with"
-            )
+        if (given := saved.get("class", own)) != own:  # those saved before had none
+            raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
+        require_names(saved["state"], self.state, "parameters")
         require_entries(saved, ["steps", "lr"], "an optimizer")
         _require_range(steps=saved["steps"], lr=saved["lr"])
         state = {}
