@@ -6,6 +6,8 @@ Images are (N, H, W, C). Arrays and numbers count as constants wherever a tensor
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import ops, random
 from ..errors import DtypeError, MinidlError
 from ..habits import explain_calls_in
@@ -316,7 +318,7 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
     >>> binary_cross_entropy_with_logits(tensor([1e4, -1e4]), [1, 1]).item()
     5000.0
     """
-    return ops.BinaryCrossEntropyWithLogits.apply(logits, targets=_data(_target(targets, logits)))
+    return ops.BinaryCrossEntropyWithLogits.apply(logits, _target(targets, logits))
 
 
 def l1_loss(a: Any, b: Any) -> Tensor:
@@ -359,13 +361,13 @@ def _data(x: Any) -> Any:
 
 
 def _target(b: Any, a: Any) -> Any:
-    """Targets that want no gradient, in the dtype of the predictions."""
+    """Targets that want no gradient, in the dtype of the predictions: float32 if these are whole numbers."""
     if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad):
         return b
-    array = _data(b)
-    if type(array) is type(a.data) and array.dtype == a.dtype:
+    array, dtype = _data(b), a.dtype if a.dtype.kind == "f" else np.dtype(np.float32)
+    if type(array) is type(a.data) and array.dtype == dtype:
         return array
-    return a.backend.asarray(tensor(array, a.dtype).data)
+    return a.backend.asarray(tensor(array, dtype).data)
 
 
 def require_tensor(x: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DtypeError, ShapeError
 from ..kernels.reference import log_softmax
 from ..op import Op
+from ..options import number, whole
 from ..plugins import register
 from .elementwise import sigmoid
 
@@ -26,7 +27,7 @@ class Softmax(Op):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
         y = self.xp.exp(log_softmax(self.xp, x, self.axis))
@@ -47,7 +48,7 @@ class LogSoftmax(Op):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
         y = log_softmax(self.xp, x, self.axis)
@@ -152,12 +153,11 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
 
     Written as max(x, 0) - x t + log(1 + e^-|x|), it is exact for logits of any size. Its gradient is (s(x) - t) / n.
 
-    >>> BinaryCrossEntropyWithLogits.apply([1e4, -1e4], targets=[1, 1])
+    That for t is -x / n.
+
+    >>> BinaryCrossEntropyWithLogits.apply([1e4, -1e4], [1, 1])
     tensor(5000.)
     """
-
-    def __init__(self, targets: Array) -> None:
-        self.targets = targets
 
     def value(self, x: Array, t: Array) -> Array:
         xp = self.xp
@@ -166,8 +166,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     def slope(self, x: Array, t: Array) -> Array:
         return sigmoid(self.xp, x) - t
 
-    def forward(self, logits: Array) -> Array:
-        targets = self.own(self.targets, logits.dtype)
+    def forward(self, logits: Array, targets: Array) -> Array:
         check_same_shape(logits, targets, "logits", "targets")
         # On a GPU, reading the targets would make every step wait: there they are trusted.
         if isinstance(targets, np.ndarray) and not 0 <= targets.min() <= targets.max() <= 1:
@@ -179,8 +178,10 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         return self.backend.mean_loss(self, logits, targets)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        logits, targets = self.saved
-        return (self.backend.mean_loss_backward(self, logits, targets, dy),)
+        x, t = self.saved
+        needs_x, needs_t = self.needs_grad
+        dx = self.backend.mean_loss_backward(self, x, t, dy) if needs_x else None
+        return dx, -x * (dy / x.size) if needs_t else None
 
 
 class Distance(ElementwiseLoss):
@@ -248,7 +249,7 @@ class HuberLoss(Distance):
     """
 
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta = delta
+        self.delta = number("delta", delta, above=0)
 
     def value(self, a: Array, b: Array) -> Array:
         size = self.xp.abs(a - b)

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..op import Op
+from ..options import number
 from ..plugins import register
 
 Array = Any
@@ -25,7 +26,7 @@ class BatchNorm(Op):
     var: Array
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = number("eps", eps, least=0)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         check_channels(x, gamma, beta)

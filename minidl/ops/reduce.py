@@ -60,6 +60,8 @@ class Sum(_Reduction):
     tensor([4., 7.])
     """
 
+    exact = "iub"
+
     def forward(self, x: Array) -> Array:
         self.x_shape, self.kept_shape = x.shape, self.kept(x)
         return x.sum(axis=self.axes(x), keepdims=self.keepdims)
@@ -106,6 +108,8 @@ class Var(_Reduction):
 
 class _Extremum(_Reduction):
     """Max and min: the gradient goes to one element alone, of equal ones to the first."""
+
+    exact = "iub"
 
     def find(self, lines: Array) -> Array:
         """The position of the extremum along the last axis."""
@@ -159,6 +163,8 @@ class Min(_Extremum):
 
 class _Position(_Reduction):
     """Where an extremum is: whole numbers, which have no derivative, so no check of the kind ``op`` would fit."""
+
+    exact = "iub"
 
     def find(self, x: Array) -> Array:
         """The position of the extremum along the one axis, or in the flattened array."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DtypeError, ShapeError
 from ..op import Op, unbroadcast
+from ..options import exact_beside, number, whole
 from ..plugins import register
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ Array = Any
 
 class _Move(Op):
     """An op that computes nothing."""
+
+    exact = "iub"
 
     def flops(self, output: tuple[int, ...]) -> int:
         return 0
@@ -118,7 +121,7 @@ class Concatenate(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         axis = self.axis
@@ -144,7 +147,7 @@ class Stack(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         if len({x.shape for x in xs}) > 1:
@@ -165,7 +168,8 @@ class Pad(_Move):
     """
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
-        self.widths, self.value = widths, value
+        self.widths, self.value = widths, number("value", value)
+        self.exact = "iub" if self.value == 0 else exact_beside(self.value)
 
     def forward(self, x: Array) -> Array:
         if len(self.widths) != x.ndim or any(width < 0 for pair in self.widths for width in pair):
@@ -216,7 +220,7 @@ class Clone(_Move):
 
 @register("op", "cast")
 class Cast(_Move):
-    """y = x in another dtype
+    """y = x in another dtype; of whole numbers and booleans there is no gradient
 
     >>> Cast.apply([1.0, 2.0], dtype="float64").dtype
     dtype('float64')
@@ -228,8 +232,10 @@ class Cast(_Move):
         self.dtype = dtype
 
     def forward(self, x: Array) -> Array:
-        self.x_dtype = x.dtype
-        return x.astype(self.dtype)
+        self.x_dtype, y = x.dtype, x.astype(self.dtype)
+        if y.dtype.kind != "f":
+            self.needs_grad = ()
+        return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (dy.astype(self.x_dtype),)
