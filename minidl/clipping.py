@@ -24,7 +24,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     Returns the norm before (a 0-d array, still on the device). Pascanu et al., "On the difficulty of training
     recurrent neural networks" (2013), algorithm 1.
 
-    Raises :class:`GraphError` if there is no gradient, :class:`MinidlError` unless ``max_norm`` is a number >= 0.
+    Raises :class:`GraphError` if there is no gradient, :class:`minidl.errors.MinidlError` unless ``max_norm`` is a number >= 0.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -32,7 +32,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     >>> float(clip_grad_norm([x], 1.0)), x.grad
     (10.0, array([0.6, 0.8], dtype=float32))
     """
-    limit = min(number("max_norm", max_norm, least=0), LARGE)
+    limit = min(number("max_norm", max_norm, ">= 0"), LARGE)
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         raise GraphError("there is no gradient to clip: call loss.backward() first")

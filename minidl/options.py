@@ -3,6 +3,7 @@
 A scalar of NumPy is no plain number: it is as precise as it says, where a Python number takes the dtype beside it.
 """
 
+import operator
 from typing import Any
 
 from .errors import MinidlError
@@ -18,23 +19,21 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
-def number(
-    name: str, value: Any, least: float | None = None, below: float | None = None, above: float | None = None
-) -> float:
-    """The value of an option as a Python number; :class:`MinidlError` unless least <= value < below, or above < value.
+SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
 
-    >>> number("momentum", 1.5, least=0, below=1)
+
+def number(name: str, value: Any, *limits: str) -> float:
+    """The value of an option as a Python number; :class:`MinidlError` for anything else, and outside of the limits.
+
+    >>> number("momentum", 1.5, ">= 0", "< 1")
     Traceback (most recent call last):
     minidl.errors.MinidlError: momentum must be a number >= 0 and < 1, got 1.5
     """
-    given, value = value, plain(value)
-    fits = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = fits and (least is None or value >= least) and (above is None or value > above)
-    if not (fits and (below is None or value < below)):
-        limits = [f"{sign} {limit:g}" for sign, limit in ((">=", least), (">", above), ("<", below)) if limit is not None]
-        raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {given!r}")
-    plain_number: float = value
-    return plain_number
+    plain_value: float = plain(value)
+    is_number = isinstance(plain_value, int | float) and not isinstance(plain_value, bool)
+    if not is_number or not all(SIGNS[sign](plain_value, int(end)) for sign, end in map(str.split, limits)):
+        raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {value!r}")
+    return plain_value
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
@@ -44,11 +43,12 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
     Traceback (most recent call last):
     minidl.errors.MinidlError: axis must be a whole number, got 1.0
     """
-    given, value = value, plain(value)
-    if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+    plain_value: int = plain(value)
+    is_whole = isinstance(plain_value, int) and not isinstance(plain_value, bool)
+    if not is_whole or (least is not None and plain_value < least):
         limit = "" if least is None else f" >= {least}"
-        raise MinidlError(f"{name} must be a whole number{limit}, got {given!r}")
-    return value
+        raise MinidlError(f"{name} must be a whole number{limit}, got {value!r}")
+    return plain_value
 
 
 def exact_beside(*numbers: Any) -> str:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from .options import whole
+
 
 class Generator(np.random.Generator):
     """A ``numpy.random.Generator`` (PCG64) whose state can be saved and put back.
@@ -20,7 +22,7 @@ class Generator(np.random.Generator):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        super().__init__(np.random.PCG64(seed))
+        super().__init__(np.random.PCG64(None if seed is None else whole("seed", seed, least=0)))
 
     @property
     def state(self) -> dict[str, Any]:

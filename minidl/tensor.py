@@ -242,7 +242,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         reason = rule if "broadcast" in str(error) else str(error)
         raise ShapeError(f"does not work for inputs of shape {shapes}: {reason}", op.name) from error
     except OverflowError as error:  # the array module's own, for a Python number
-        raise DtypeError(f"{error}: bring the input to a wider dtype first, with x.astype(np.int64)", op.name) from error
+        raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
     output = Tensor(data if backends.is_array(data) else backend.asarray(data))
     op.check_dtype(output.data, dtype)
     if op.half and op.keeps_dtype:
@@ -259,8 +259,10 @@ Op.record = staticmethod(record)
 def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
-    if len({(type(array), getattr(array, "dtype", None)) for array in arrays}) == 1 and arrays[0].dtype.char in "fd":
-        return backends.of(arrays[0]), arrays[0].dtype  # nearly always
+    if len({(type(array), getattr(array, "dtype", None)) for array in arrays}) == 1:
+        place, dtype = backends.of(arrays[0]), arrays[0].dtype
+        if dtype.char in "fd":  # float32 or float64, nearly always
+            return place, dtype
     places = {backends.of(array) for array in arrays}
     dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:

@@ -12,6 +12,7 @@ from .. import ops, random
 from ..errors import DtypeError, MinidlError
 from ..habits import explain_calls_in
 from ..kernels.window import Padding, Pair
+from ..ops.dropout import check_rate
 from ..random import Generator
 from ..tensor import Tensor, tensor
 
@@ -248,21 +249,10 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
     >>> sorted(set(x.numpy().tolist()))
     [0.0, 2.0]
     """
-    check_rate(rate)
+    rate = check_rate(rate)
     if not training or rate == 0:
         return x
     return ops.Dropout.apply(x, rate=rate, rng=random.default_rng if rng is None else rng)
-
-
-def check_rate(rate: float) -> None:
-    """Raise :class:`MinidlError` unless ``rate`` is a rate of dropout.
-
-    >>> check_rate(50)
-    Traceback (most recent call last):
-    minidl.errors.MinidlError: Dropout: the dropout rate must be in 0 <= rate < 1, got 50: 0.5 drops one half
-    """
-    if not 0 <= rate < 1:
-        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate}: 0.5 drops one half", "Dropout")
 
 
 def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .. import plugins
+from ..options import number
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -72,7 +73,7 @@ class HuberLoss(Module):
 
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__()
-        self.delta = delta
+        self.delta = number("delta", delta, "> 0")
 
     def forward(self, predictions: Tensor, targets: Any) -> Tensor:
         return F.huber_loss(predictions, targets, self.delta)

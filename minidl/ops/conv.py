@@ -4,7 +4,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..kernels.conv import ConvSpec, choose
-from ..kernels.window import Padding, Pair, missing_axes, sliding_window
+from ..kernels.window import Padding, Pair, frozen, missing_axes, sliding_window
 from ..op import HALF, SINGLE, Op
 from ..plugins import register
 
@@ -72,12 +72,3 @@ def _hint(shape: tuple[int, ...], C: int, K: int) -> str:
     if shape[1] == C:
         return "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
     return f"The previous layer gives {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."
-
-
-def frozen(value: Any) -> Any:
-    """Lists as tuples, so that sizes can be looked up.
-
-    >>> frozen([[1, 1], [0, 2]])
-    ((1, 1), (0, 2))
-    """
-    return tuple(frozen(part) for part in value) if isinstance(value, list) else value

@@ -249,7 +249,7 @@ class HuberLoss(Distance):
     """
 
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta = number("delta", delta, above=0)
+        self.delta = number("delta", delta, "> 0")
 
     def value(self, a: Array, b: Array) -> Array:
         size = self.xp.abs(a - b)

@@ -26,7 +26,7 @@ class BatchNorm(Op):
     var: Array
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = number("eps", eps, least=0)
+        self.eps = number("eps", eps, ">= 0")
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         check_channels(x, gamma, beta)

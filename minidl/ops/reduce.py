@@ -9,22 +9,29 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..op import Op
+from ..options import whole
 from ..plugins import register
 
 Array = Any
 Axis = int | tuple[int, ...] | None
 
 
+def _whole(axis: Any) -> Any:
+    """One axis or several as Python's whole numbers."""
+    return tuple(whole("axis", one) for one in axis) if isinstance(axis, tuple | list | range) else whole("axis", axis)
+
+
 class _Reduction(Op):
     """An op over one axis, several, or all (None), with NumPy's ``axis`` and ``keepdims``."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
-        self.axis, self.keepdims = axis, keepdims
+        self.axis = axis if axis is None or type(axis) is int else _whole(axis)
+        self.keepdims = keepdims
 
     def axes(self, x: Array) -> tuple[int, ...]:
         """The reduced axes, counted from 0."""
         several = range(x.ndim) if self.axis is None else self.axis
-        given = several if isinstance(several, range | tuple | list) else (several,)
+        given = several if isinstance(several, range | tuple) else (several,)
         if any(not -x.ndim <= axis < x.ndim for axis in given):
             raise ShapeError(
                 f"axis {self.axis} does not exist in an array of shape {x.shape}: its axes are 0 ... {x.ndim - 1}"
@@ -171,7 +178,7 @@ class _Position(_Reduction):
         raise NotImplementedError
 
     def forward(self, x: Array) -> Array:
-        if isinstance(self.axis, tuple | list):
+        if isinstance(self.axis, tuple):
             raise ShapeError(
                 f"expected one axis, or None for the position in the flattened array, got axis {self.axis}: reshape "
                 "these axes into one first"

@@ -60,7 +60,7 @@ class Transpose(_Move):
     """
 
     def __init__(self, axes: tuple[int, ...] | None = None) -> None:
-        self.axes = axes
+        self.axes = None if axes is None else tuple(whole("axis", axis) for axis in axes)
 
     def forward(self, x: Array) -> Array:
         axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(axis % x.ndim for axis in self.axes)
@@ -168,7 +168,11 @@ class Pad(_Move):
     """
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
-        self.widths, self.value = widths, number("value", value)
+        try:
+            self.widths = tuple((whole("a width", before), whole("a width", after)) for before, after in widths)
+        except (TypeError, ValueError) as error:  # what cannot be taken apart
+            raise ShapeError(f"padding is (before, after) for each axis, got {widths}") from error
+        self.value = number("value", value)
         self.exact = "iub" if self.value == 0 else exact_beside(self.value)
 
     def forward(self, x: Array) -> Array:
