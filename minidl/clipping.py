@@ -24,7 +24,8 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     Returns the norm before (a 0-d array, still on the device). Pascanu et al., "On the difficulty of training
     recurrent neural networks" (2013), algorithm 1.
 
-    Raises :class:`GraphError` if there is no gradient, :class:`minidl.errors.MinidlError` unless ``max_norm`` is a number >= 0.
+    Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
+    number >= 0.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)

@@ -4,6 +4,7 @@ Images are (N, H, W, C). Arrays and numbers count as constants wherever a tensor
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,7 @@ def flatten(x: Tensor) -> Tensor:
     (1, 4)
     """
     require_tensor(x)
-    return x.reshape(x.shape[0], x.size // x.shape[0] if x.shape[0] else -1)
+    return x.reshape(x.shape[0], prod(x.shape[1:]))
 
 
 # Layers
@@ -290,14 +291,18 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     return ops.LogSoftmax.apply(x, axis=axis)
 
 
-def softmax_cross_entropy(logits: Tensor, labels: Any) -> Tensor:
+def softmax_cross_entropy(logits: Tensor, labels: Any, ignore_index: int | None = None) -> Tensor:
     """The mean over the batch of -log softmax(logits)[label], for logits (N, classes) and whole numbers (N,).
+
+    Rows with the label ``ignore_index``, which may be any number, count for nothing. Raises
+    :class:`minidl.errors.ShapeError` for other shapes, other labels, and no row that counts (on a GPU, where labels are
+    not read, the loss is NaN then).
 
     >>> import minidl as md
     >>> round(softmax_cross_entropy(md.tensor([[0.0, 0.0]]), [1]).item(), 4)
     0.6931
     """
-    return ops.SoftmaxCrossEntropy.apply(logits, labels=_data(labels))
+    return ops.SoftmaxCrossEntropy.apply(logits, labels=_data(labels), ignore_index=ignore_index)
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:

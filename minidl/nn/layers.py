@@ -308,7 +308,7 @@ class BatchNorm(Module):
         self.var = Buffer(np.ones(channels, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        check_channels(x, self.gamma, self.beta)
+        check_channels(x, self.gamma, self.beta, least=int(self.training))
         if self.training:
             if x.size == x.shape[-1]:
                 raise ShapeError(

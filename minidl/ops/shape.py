@@ -5,6 +5,8 @@ Their gradients move the elements back. All raise :class:`minidl.errors.ShapeErr
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import DtypeError, ShapeError
 from ..op import Op, unbroadcast
 from ..options import exact_beside, number, whole
@@ -103,7 +105,8 @@ class GetItem(_Move):
         """A part of the index; arrays, tensors and lists become arrays of the backend."""
         if part is None or part is Ellipsis or isinstance(part, int | slice):
             return part
-        array = self.own(part.data if hasattr(part, "requires_grad") else part)
+        nothing = isinstance(part, list) and not part  # which NumPy takes for floats
+        array = self.own(part.data if hasattr(part, "requires_grad") else part, np.int64 if nothing else None)
         if array.dtype.kind not in "iub":
             raise DtypeError(
                 f"an index is a whole number, a slice, or an array of whole numbers or booleans, got {part!r}: "
