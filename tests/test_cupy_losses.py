@@ -11,6 +11,7 @@ from minidl import backends, nn, ops
 from minidl.kernels.cupy import loss as losses
 
 from .test_backends import GPU
+from .test_capture import Network, trainer
 from .test_cupy_kernels import EMULATED, launches_of
 from .test_kernels import SLOW, values
 
@@ -164,3 +165,41 @@ def test_half_precision_takes_the_reference(device: Any) -> None:
     for call in (lambda x: F.softmax_cross_entropy(x, labels), lambda x: F.mse_loss(x, np.zeros_like(a))):
         for got, expected in zip(results(call, [a], device.name), results(call, [a], "numpy"), strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64])
+@pytest.mark.parametrize("ignored", [-100, 2])
+def test_ignored_labels(ignored: int, dtype: Any, device: Any) -> None:
+    for shape in ((7, 3), (701, 41)):
+        labels = np.random.default_rng(2).integers(3, size=shape[0]).astype(dtype)
+        labels[::3] = ignored
+
+        def loss(x: md.Tensor, labels: Any = labels) -> md.Tensor:
+            return F.softmax_cross_entropy(x, labels, ignore_index=ignored)
+
+        require_equal(loss, [predictions("ordinary", shape, np.float32)], device)
+
+
+def test_the_loss_of_ignored_labels_alone_is_no_number_on_a_device(device: Any) -> None:
+    x = md.tensor(values(4, 3), backend=device.name)
+    labels = md.tensor(np.full(4, -100), backend=device.name)
+    with np.errstate(all="ignore"):
+        assert np.isnan(F.softmax_cross_entropy(x, labels, ignore_index=-100).item())
+
+
+def test_a_recorded_loss_knows_which_labels_do_not_count(device: Any) -> None:
+    batches = [
+        (device.asarray(values(4, 3, seed=seed)), device.asarray(np.array(labels)))
+        for seed, labels in enumerate([[0, -1, 1, 0], [1, 1, -1, -1], [-1, 0, 0, 0]])
+    ]
+    trained = []
+    for recording in (True, False):
+        model = Network(nn.Dense(3, 2, rng=md.Generator(0)))
+        one = trainer(device, model, nn.SoftmaxCrossEntropy(ignore_index=-1), recording)
+        one.metrics = {}
+        for batch in batches:
+            one.train_step(*batch)
+        assert one.captured.recorded == recording, one.captured.reason
+        trained.append(one.model.state_dict())
+    for name, value in trained[0].items():
+        np.testing.assert_array_equal(value, trained[1][name])
