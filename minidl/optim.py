@@ -130,7 +130,8 @@ class Optimizer(Answering, ABC):
             raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
         require_names(saved["state"], self.state, "parameters")
         require_entries(saved, ["steps", "lr"], "an optimizer")
-        _require_range(steps=saved["steps"], lr=saved["lr"])
+        number("steps", saved["steps"], ">= 0")
+        number("lr", saved["lr"], ">= 0")
         state = {}
         for param, name in zip(self.parameters, self.state, strict=True):
             self.check_state(name, param, saved["state"][name])

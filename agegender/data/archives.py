@@ -16,6 +16,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -65,6 +66,9 @@ _PIECE = re.compile(r"(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z))\.(?:[0-9]{2,3
 _VOLUME = re.compile(r".+\.([zr])[0-9]{2}", re.IGNORECASE)
 
 
+_hash = partial(hashlib.blake2b, digest_size=16)
+
+
 class Archive(Source):
     """A file that holds files; see :func:`agegender.data.kinds.open_source`."""
 
@@ -72,18 +76,9 @@ class Archive(Source):
     """The command that reads all of it."""
 
     def identity(self) -> str:
-        """Its name, size, times of change, place on the disk, and the hash of its first and last MiB.
-
-        Anyone can set the time of change of the content; that of the inode tells when this was done.
-        """
-        content = hashlib.blake2b(digest_size=16)
+        """Its name and the hash of its content: times can be set, and a move or a copy changes nothing of it."""
         with self._reported(), self.path.open("rb") as file:
-            status = self.path.stat()
-            content.update(file.read(1 << 20))
-            file.seek(max(0, status.st_size - (1 << 20)))
-            content.update(file.read(1 << 20))
-        state = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
-        return "|".join(map(str, (self.path.name, *state, content.hexdigest())))
+            return f"{self.path.name}|{hashlib.file_digest(file, _hash).hexdigest()}"
 
     def place(self, entry: Entry) -> object:
         return entry.parts

@@ -50,7 +50,7 @@ class Source(ABC):
 
     @abstractmethod
     def identity(self) -> str:
-        """A string that changes when the content does, found without reading all of it."""
+        """A string that changes when the content does, found without decoding anything."""
 
     def visible(self) -> list[Entry]:
         """All files but hidden ones and those that macOS adds; raises ``DataError`` if the source is damaged."""
