@@ -322,7 +322,7 @@ class StopOnSignal(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        def stop(number: int, frame: FrameType | None) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
             self.received, trainer.stopping = number, True
             self._restore()
             with contextlib.suppress(OSError):  # a closed terminal
