@@ -11,6 +11,8 @@ While a :class:`Profiler` is active, the few places that everything passes throu
 optimizer's step, the loader's next batch) are wrapped in clocks; otherwise nothing is measured and nothing is slower.
 """
 
+import functools
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,7 @@ from .capture import CapturedStep
 from .checkpoint import atomic_write
 from .data import DataLoader
 from .errors import MinidlError
+from .nested import leaves
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
@@ -310,7 +313,8 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
         )
     if steps < 1:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
-    kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in _tensors(model)]
+    _, tensors = model.parts()
+    kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
     random_state = default_rng.state
     place = model.parameters()[0].backend.name if model.parameters() else None
     # a tensor of its own: x keeps its gradient, and the graph that it came from
@@ -333,16 +337,9 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
     return profiler
 
 
-def _tensors(model: Module) -> list[Tensor]:
-    return [held for _, module in model.named_modules() for held in vars(module).values() if isinstance(held, Tensor)]
-
-
 def _sum(outputs: Any) -> Tensor:
-    """The sum of all numbers in tensors, or in tuples, lists and dictionaries of them."""
-    if isinstance(outputs, Tensor):
-        return outputs.sum()
-    parts = [_sum(part) for part in (outputs.values() if isinstance(outputs, dict) else outputs)]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+    """The sum of all numbers in the tensors of a nested value."""
+    sums = [y.sum() for y in leaves(outputs) if isinstance(y, Tensor)]
+    if not sums:
+        raise MinidlError("the model gave no tensors: end its forward with `return y`")
+    return functools.reduce(operator.add, sums)

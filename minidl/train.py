@@ -376,6 +376,4 @@ def _as_tensors(arrays: Any) -> Any:
 
 
 def _batch_size(inputs: Any) -> int:
-    while isinstance(inputs, dict | tuple | list):
-        inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
-    return len(inputs)
+    return len(next(nested.leaves(inputs)))
