@@ -128,7 +128,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         (handmade({"w": entry(shape=[-2])}), "has the shape"),
         (handmade({"w": entry(shape=[2.0])}), "has the shape"),
         (handmade({"w": entry(shape=[True, 2])}), "has the shape"),
-        (handmade({"w": entry(shape=[0, 2**62], data_offsets=[0, 0])}, b""), r"shape \[0, 4611686018427387904\], which"),
+        (handmade({"w": entry(shape=[0, 2**62], data_offsets=[0, 0])}, b""), r"\[0, 4611686018427387904\], which"),
         (handmade({"w": entry(shape=[0, 10**30], data_offsets=[0, 0])}, b""), "which NumPy lacks"),
         (handmade({"w": entry(shape=[1] * 65 + [2])}), "which NumPy lacks"),
         (handmade({"w": entry(shape=[2**40, 2**40])}), "8 bytes, which do not fit F32"),
