@@ -82,10 +82,14 @@ class Row:
         return self.flops / self.total / 1e6 if self.total else 0.0
 
 
+_one_at_a_time = threading.Lock()
+
+
 class Profiler:
     """Records all that minidl does inside a ``with`` block, on the thread that opened it.
 
-    ``seconds`` is how long the block took. Not to be nested.
+    ``seconds`` is how long the block took. Only one at a time can be active in a process: :class:`MinidlError` for
+    another, or for the same again inside its block. After its block a profiler may go on in another one.
 
     >>> with Profiler() as profiler:
     ...     y = tensor([1.0]) + 2
@@ -104,6 +108,8 @@ class Profiler:
         self._wrapped: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> "Profiler":
+        if not _one_at_a_time.acquire(blocking=False):
+            raise MinidlError("a profiler is active already: end its block first, as two would time each other")
         self._thread = threading.get_ident()
         self._wrap(Op, "record", self._timed_op)
         self._wrap(Op, "gradients", self._timed_gradients)
@@ -115,11 +121,14 @@ class Profiler:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if not self._wrapped:  # it has ended already
+            return
         self.seconds = time.perf_counter() - self._started
         for owner, name, original in self._wrapped:
             setattr(owner, name, original)
         self._wrapped.clear()
         self._layer_of.clear()
+        _one_at_a_time.release()
 
     def restart(self) -> None:
         """Forget what was recorded so far, a warm-up for example."""

@@ -1,6 +1,7 @@
 """What a backend is: an array module, a way in and out of it, and kernels."""
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -80,6 +81,16 @@ class Backend(ReferenceKernels):
         """Wait for everything asked for so far: before reading a clock, for example."""
 
 
+class _Mode(threading.local):
+    """How many ``only_recordable`` the running thread is inside of, and what records a CUDA graph of its work."""
+
+    recordable = 0
+    recorder: "Recorder | None" = None
+
+
+_mode = _Mode()
+
+
 class DeviceBackend(Backend):
     """A backend whose arrays are in a memory of their own: :class:`minidl.backends.cupy.CuPyBackend`.
 
@@ -92,23 +103,18 @@ class DeviceBackend(Backend):
     (True, array([0., 0., 0.]))
     """
 
-    recorder: "Recorder | None" = None
-    """What records a CUDA graph just now."""
-    recordable = False
-    """Whether only kernels are used that may be part of a CUDA graph, see :meth:`only_recordable`."""
-
     def asarray(self, value: Any, dtype: Any = None) -> Any:
         if isinstance(value, self.array_type):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
             return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
-        if self.recorder is not None:
-            self.recorder.refuse(f"{_what(value)} is copied from the host to the device")
+        if _mode.recorder is not None:
+            _mode.recorder.refuse(f"{_what(value)} is copied from the host to the device")
         return self.upload(value, dtype)
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
-        if self.recorder is not None:
-            self.recorder.refuse(f"{_what(array)} is read on the host")
+        if _mode.recorder is not None:
+            _mode.recorder.refuse(f"{_what(array)} is read on the host")
         return self.download(array)
 
     def release_free_memory(self) -> None:
@@ -122,14 +128,24 @@ class DeviceBackend(Backend):
         """A copy of an array on the host; waits until it is computed."""
         raise NotImplementedError
 
+    @property
+    def recordable(self) -> bool:
+        """Whether this thread uses only kernels that may be part of a CUDA graph, see :meth:`only_recordable`."""
+        return _mode.recordable > 0
+
     @contextlib.contextmanager
-    def only_recordable(self) -> Iterator[None]:
-        """In here, results are bit for bit those that a CUDA graph gives."""
-        before, self.recordable = self.recordable, True
+    def only_recordable(self, recorder: "Recorder | None" = None) -> Iterator[None]:
+        """In here, results of this thread are bit for bit those that a CUDA graph gives.
+
+        ``recorder`` is told of copies from and to the host.
+        """
+        before, _mode.recorder = _mode.recorder, recorder or _mode.recorder
+        _mode.recordable += 1
         try:
             yield
         finally:
-            self.recordable = before
+            _mode.recordable -= 1
+            _mode.recorder = before
 
 
 def _what(value: Any) -> str:
