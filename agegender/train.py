@@ -246,7 +246,7 @@ class Report(md.Callback):
         with pictures_optional(self.say, path):
             figures.learning_curves(trainer.history, self.baselines).savefig(path, dpi=110)
 
-    def on_train_error(self, trainer: md.Trainer) -> None:
+    def on_train_error(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - as of every callback
         error = sys.exception()
         self.say.note(f"ended by {type(error).__name__}: {error}")
 
@@ -263,7 +263,7 @@ def pictures_optional(say: Speaker, path: Path) -> Iterator[None]:
 def how_steps_are_launched(trainer: md.Trainer) -> str:
     """Whether a GPU is asked once for a step, or for every kernel of it, and why."""
     if trainer.captured.recorded:
-        return "steps are launched as one CUDA graph"
+        return "the forward and the backward pass of a step are launched as one CUDA graph"
     return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
 
 

@@ -57,7 +57,7 @@ def _parser() -> command.Parser:
     return parser
 
 
-def doctor(given: argparse.Namespace) -> int:
+def doctor(_given: argparse.Namespace) -> int:
     """Print all findings; 1 if something that is needed fails."""
     from .doctor import examine
 

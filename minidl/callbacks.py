@@ -345,7 +345,7 @@ class StopOnSignal(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         self.received = None
 
-        def stop(number: int, frame: FrameType | None) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
             if self.received is not None:
                 self._restore()
                 signal.raise_signal(number)

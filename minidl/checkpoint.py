@@ -262,13 +262,16 @@ def _read(name: str, entry: Any, data: memoryview) -> NDArray[Any]:
         sizes = [*shape, begin, end]
     except (KeyError, TypeError, ValueError):
         raise _Damaged(f"the entry of '{name}' is incomplete") from None
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise _Damaged(f"'{name}' has the dtype {dtype}, which NumPy lacks: convert it to F32 first")
     if any(type(size) is not int or size < 0 for size in sizes) or end > len(data):
         raise _Damaged(f"'{name}' has the shape {shape} at bytes {begin} to {end} of {len(data)}")
     if end - begin != prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
         raise _Damaged(f"'{name}' has {end - begin} bytes, which do not fit {dtype} {shape}")
-    return np.frombuffer(data[begin:end], DTYPES[dtype]).reshape(shape).copy()
+    try:
+        return np.frombuffer(data[begin:end], DTYPES[dtype]).reshape(shape).copy()
+    except ValueError as error:  # too many axes, or with one of length 0 too long ones
+        raise _Damaged(f"'{name}' has the shape {shape}, which NumPy lacks ({error})") from None
 
 
 def _check_layout(entries: Mapping[str, Any], size: int) -> None:
@@ -343,7 +346,11 @@ def load_state(path: str | Path) -> Any:
     arrays, notes = load_with_metadata(path)
     if STATE not in notes:
         raise CheckpointError(f"{path} holds weights but no training state: resume from a file *.state.safetensors")
-    return _filled(json.loads(notes[STATE]), arrays)
+    with _damage_reported(path):
+        try:
+            return _filled(json.loads(notes[STATE]), arrays)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise _Damaged("it does not say what its arrays are") from None
 
 
 def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:

@@ -240,5 +240,5 @@ def _say(line: str) -> None:
         sys.stderr.flush()
 
 
-def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+def _show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:
     _say(f"warning: {' '.join(str(message).split())}")

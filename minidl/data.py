@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import backends
 from .errors import DtypeError, MinidlError, ShapeError
 from .habits import Answering
-from .nested import leaves, map_leaves
+from .nested import leaves, map_leaves, parts, rebuilt
 from .prefetch import prefetched
 from .states import require_entries
 
@@ -88,14 +88,21 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
 def collate(samples: list[Any]) -> Any:
     """Samples of one structure as a batch of that structure: arrays are stacked, Python floats become float32.
 
+    Raises ShapeError for samples that differ in shape or structure.
+
     >>> collate([{"x": 1.5}, {"x": 2.5}])
     {'x': array([1.5, 2.5], dtype=float32)}
     """
     first = samples[0]
-    if isinstance(first, dict):
-        return {key: collate([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, tuple | list):
-        return type(first)(collate(list(values)) for values in zip(*samples, strict=True))
+    inside = [parts(sample) for sample in samples]
+    structures = sorted({"no structure" if some is None else str(sorted(some, key=str)) for some in inside})
+    if len(structures) > 1:
+        raise ShapeError(
+            f"samples of different structures cannot form a batch: {', '.join(structures)}. "
+            "Bring them to one structure in the data set."
+        )
+    if inside[0] is not None:
+        return rebuilt(first, {key: collate([some[key] for some in inside if some is not None]) for key in inside[0]})
     if isinstance(first, float):
         return np.array(samples, np.float32)
     arrays = [np.asarray(sample) for sample in samples]
@@ -195,8 +202,11 @@ class ImageDataset(_Stored):
 
 
 def _as_arrays(nested: Any) -> Any:
-    """Arrays of what may be lists of numbers; in dictionaries, too."""
-    return {key: _as_arrays(value) for key, value in nested.items()} if isinstance(nested, dict) else np.asarray(nested)
+    """Arrays of what may be lists of numbers; in structures that say by name what is what, too."""
+    inside = None if type(nested) in (list, tuple) else parts(nested)
+    if inside is None:
+        return np.asarray(nested)
+    return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
 
 
 class Subset(Dataset):

@@ -15,8 +15,8 @@ from .errors import BackendError, MinidlError
 from .testing import gradcheck
 from .testing.kit import numbers
 
-PACKAGES = (("PIL", "pillow", True), ("matplotlib", "matplotlib", True), ("mpi4py", "mpi4py", False))
-"""Modules, the packages that bring them, and whether they are needed."""
+PACKAGES = (("PIL", "pillow"), ("matplotlib", "matplotlib"))
+"""Modules, and the packages that bring them."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,13 @@ def cores() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """The packages for pictures, which come with minidl, and MPI, which is optional."""
-    for module, name, needed in PACKAGES:
+    """The packages for pictures, which come with minidl."""
+    for module, name in PACKAGES:
         try:
             version = getattr(importlib.import_module(module), "__version__", "")
             yield Finding(name, "ok", version)
         except Exception as error:  # a broken package may raise anything
-            status = "failed" if needed else "missing"
-            use = "pictures" if needed else "training on several machines"
-            yield Finding(name, status, f"{error} (for {use})", f"pip install {name}")
+            yield Finding(name, "failed", f"{error} (for pictures)", f"pip install {name}")
 
 
 def cupy() -> Iterator[Finding]:

@@ -145,7 +145,7 @@ class Count(int):
     minidl.errors.CallError: size is a number: PyTorch's x.size(0) is x.shape[0] here
     """
 
-    def __call__(self, *axes: Any) -> NoReturn:
+    def __call__(self, *_axes: Any) -> NoReturn:
         raise CallError(f"size is a number: {_equivalent('size', ('x',))}")
 
 

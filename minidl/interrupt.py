@@ -27,7 +27,7 @@ def excepthook(kind: type[BaseException], error: BaseException, traceback: "Trac
         sys.stderr.write("interrupted\n")
 
 
-def _end(number: int, frame: "FrameType | None") -> "NoReturn":
+def _end(_number: int, _frame: "FrameType | None") -> "NoReturn":
     """In the place of Python's handler: modules in C turn an interrupt into errors of their own while they start."""
     excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     os._exit(130)

@@ -1,7 +1,44 @@
-"""Batches and outputs are arrays, or tuples, lists and dictionaries of them."""
+"""Nested values: batches, outputs and samples are arrays, or structures of them.
 
+A structure is a list, a tuple, a NamedTuple, a dictionary or an instance of a dataclass; everything else is a leaf.
+"""
+
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
+
+
+def parts(nested: Any) -> dict[Any, Any] | None:
+    """What a structure is made of, by number, key or the name of a field; None for a leaf.
+
+    >>> parts(("a", "b")), parts({"x": 1}), parts("text")
+    ({0: 'a', 1: 'b'}, {'x': 1}, None)
+    """
+    if isinstance(nested, dict):
+        return nested
+    if isinstance(nested, tuple | list):
+        return dict(enumerate(nested))
+    if dataclasses.is_dataclass(nested) and not isinstance(nested, type):
+        return {field.name: getattr(nested, field.name) for field in dataclasses.fields(nested)}
+    return None
+
+
+def rebuilt(nested: Any, parts: dict[Any, Any]) -> Any:
+    """A structure of the same kind, of other parts.
+
+    >>> rebuilt(["a", "b"], {0: 1, 1: 2})
+    [1, 2]
+    """
+    if isinstance(nested, dict):
+        return parts
+    if isinstance(nested, tuple | list):
+        make = getattr(nested, "_make", type(nested))  # a NamedTuple takes its fields one by one
+        return make(parts.values())
+    other = copy.copy(nested)
+    for name, value in parts.items():
+        object.__setattr__(other, name, value)  # also of a frozen one
+    return other
 
 
 def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
@@ -10,11 +47,10 @@ def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
     >>> map_leaves(len, ("ab", {"c": "d"}))
     (2, {'c': 1})
     """
-    if isinstance(nested, dict):
-        return {key: map_leaves(function, value) for key, value in nested.items()}
-    if isinstance(nested, tuple | list):
-        return type(nested)(map_leaves(function, value) for value in nested)
-    return function(nested)
+    inside = parts(nested)
+    if inside is None:
+        return function(nested)
+    return rebuilt(nested, {key: map_leaves(function, part) for key, part in inside.items()})
 
 
 def leaves(nested: Any) -> Iterator[Any]:
@@ -23,10 +59,9 @@ def leaves(nested: Any) -> Iterator[Any]:
     >>> list(leaves(({"b": 1, "a": 2}, 3)))
     [2, 1, 3]
     """
-    if isinstance(nested, dict):
-        nested = tuple(nested[key] for key in sorted(nested, key=str))
-    if isinstance(nested, tuple | list):
-        for part in nested:
-            yield from leaves(part)
-    else:
+    inside = parts(nested)
+    if inside is None:
         yield nested
+        return
+    for key in sorted(inside, key=str) if isinstance(nested, dict) else inside:
+        yield from leaves(inside[key])

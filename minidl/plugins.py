@@ -41,6 +41,24 @@ KINDS = (
     "model",
 )
 
+BASES = {
+    "backend": ("minidl.backends.base", "Backend", ("to_numpy",)),
+    "op": ("minidl.op", "Op", ("forward", "backward")),
+    "conv_algorithm": (
+        "minidl.kernels.conv.algorithm",
+        "ConvAlgorithm",
+        ("forward", "input_gradient", "weight_gradient"),
+    ),
+    "layer": ("minidl.nn.module", "Module", ("forward",)),
+    "optimizer": ("minidl.optim", "Optimizer", ("update",)),
+    "callback": ("minidl.train", "Callback", ()),
+}
+"""The kinds whose plugins are classes: the module and the name of their base, and the methods that it leaves to them.
+Plugins of the other kinds are what is called, a function or a class."""
+
+TOGETHER = {"supports_pooled": ("forward_pooled", "backward_pooled")}
+"""Methods that a base has an answer for, and what a plugin with another answer must have."""
+
 OWN = "minidl"
 """The distribution that this module belongs to, and agegender with it."""
 
@@ -81,7 +99,8 @@ def group(kind: str) -> str:
 def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
     """A decorator that registers a class or function as plugin ``name`` of ``kind``.
 
-    Raises :class:`PluginError` if another object has that name already, or where the name is forgotten.
+    Raises :class:`PluginError` if another object has that name already, where the name is forgotten, and for what
+    lacks something that plugins of its kind have.
 
     >>> @register("schedule", "halving")
     ... def halving(lr):
@@ -95,6 +114,8 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
         raise PluginError(f'expected a name, got {name!r}: write @register("{kind}", "...") before the class')
 
     def decorate(plugin: _Plugin) -> _Plugin:
+        if wrong := _complaint(kind, plugin):
+            raise PluginError(f"the {kind} '{name}' {wrong}")
         known = _registered[kind].setdefault(name, plugin)
         if known is not plugin and _origin(known) != _origin(plugin):
             raise PluginError(
@@ -234,11 +255,40 @@ def _load(kind: str, point: "EntryPoint") -> Any:
         raise PluginError(
             f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
         ) from error
-    if not callable(plugin):
-        raise PluginError(
-            f"{described} is of type {type(plugin).__name__}, expected a class or a function: correct its entry point"
-        )
+    if wrong := _complaint(kind, plugin):
+        raise PluginError(f"{described} {wrong}")
     return plugin
+
+
+def _complaint(kind: str, plugin: Any) -> str:
+    """What a plugin lacks of what its kind has, and what to do; nothing for one that has it all.
+
+    >>> _complaint("schedule", 0.1)
+    'is of type float, expected a class or a function: register that'
+    """
+    if kind not in BASES:
+        return (
+            ""
+            if callable(plugin)
+            else f"is of type {type(plugin).__name__}, expected a class or a function: register that"
+        )
+    module, name, own = BASES[kind]
+    base = getattr(sys.modules.get(module), name, None)  # where it was never imported, nothing is derived from it
+    if base is None or not isinstance(plugin, type) or not issubclass(plugin, base):
+        given = f"the class {plugin.__name__}" if isinstance(plugin, type) else f"of type {type(plugin).__name__}"
+        return f"is {given}, expected a class derived from {module}.{name}: register that"
+    for method, others in TOGETHER.items():
+        if getattr(plugin, method, None) is not getattr(base, method, None):
+            own = (*own, *others)
+    missing = [method for method in own if getattr(plugin, method, None) in (None, getattr(base, method, None))]
+    if missing:
+        return f"has no {' and no '.join(missing)} of its own, which every {kind} needs: define it in {plugin.__name__}"
+    methods = [method for method in dir(base) if not method.startswith("_") and callable(getattr(base, method))]
+    for method in methods:
+        if not callable(getattr(plugin, method)):
+            value = getattr(plugin, method)
+            return f"has {method} = {value!r}, expected a method: write def {method}(self, ...) in {plugin.__name__}"
+    return ""
 
 
 def _remedy(point: "EntryPoint", missing: str | None) -> str:

@@ -11,6 +11,8 @@ While a :class:`Profiler` is active, the few places that everything passes throu
 optimizer's step, the loader's next batch) are wrapped in clocks; otherwise nothing is measured and nothing is slower.
 """
 
+import functools
+import operator
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ from .capture import CapturedStep
 from .checkpoint import atomic_write
 from .data import Batches
 from .errors import MinidlError
+from .nested import leaves
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
@@ -79,10 +82,14 @@ class Row:
         return self.flops / self.total / 1e6 if self.total else 0.0
 
 
+_one_at_a_time = threading.Lock()
+
+
 class Profiler:
     """Records all that minidl does inside a ``with`` block, on the thread that opened it.
 
-    ``seconds`` is how long the block took. Not to be nested.
+    ``seconds`` is how long the block took. Only one at a time can be active in a process: :class:`MinidlError` for
+    another, or for the same again inside its block. After its block a profiler may go on in another one.
 
     >>> with Profiler() as profiler:
     ...     y = tensor([1.0]) + 2
@@ -101,6 +108,8 @@ class Profiler:
         self._wrapped: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> "Profiler":
+        if not _one_at_a_time.acquire(blocking=False):
+            raise MinidlError("a profiler is active already: end its block first, as two would time each other")
         self._thread = threading.get_ident()
         self._wrap(Op, "record", self._timed_op)
         self._wrap(Op, "gradients", self._timed_gradients)
@@ -112,11 +121,14 @@ class Profiler:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if not self._wrapped:  # it has ended already
+            return
         self.seconds = time.perf_counter() - self._started
         for owner, name, original in self._wrapped:
             setattr(owner, name, original)
         self._wrapped.clear()
         self._layer_of.clear()
+        _one_at_a_time.release()
 
     def restart(self) -> None:
         """Forget what was recorded so far, a warm-up for example."""
@@ -307,7 +319,8 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
         )
     if steps < 1:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
-    kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in _tensors(model)]
+    tensors = [tensor for _, tensor in model._named_tensors()]
+    kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
     random_state = default_rng.state
     place = model.parameters()[0].backend.name if model.parameters() else None
     # a tensor of its own: x keeps its gradient, and the graph that it came from
@@ -330,16 +343,9 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
     return profiler
 
 
-def _tensors(model: Module) -> list[Tensor]:
-    return [held for _, module in model.named_modules() for held in vars(module).values() if isinstance(held, Tensor)]
-
-
 def _sum(outputs: Any) -> Tensor:
-    """The sum of all numbers in tensors, or in tuples, lists and dictionaries of them."""
-    if isinstance(outputs, Tensor):
-        return outputs.sum()
-    parts = [_sum(part) for part in (outputs.values() if isinstance(outputs, dict) else outputs)]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+    """The sum of all numbers in the tensors of a nested value."""
+    sums = [y.sum() for y in leaves(outputs) if isinstance(y, Tensor)]
+    if not sums:
+        raise MinidlError("the model gave no tensors: end its forward with `return y`")
+    return functools.reduce(operator.add, sums)

@@ -104,7 +104,7 @@ class Tensor(Operators):
         if self.size != 1:
             raise ShapeError(
                 f"a tensor of shape {self.shape} is neither true nor false: "
-                "ask for x.numpy().all() or x.numpy().any(), of a comparison too; `x in ...` compares, where "
+                "ask for x.numpy().all() or x.numpy().any(), of a comparison too; `x in ...` compares, and "
                 "any(x is y for y in ...) looks for the tensor itself"
             )
         return bool(self.item())

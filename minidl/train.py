@@ -67,7 +67,8 @@ class Trainer(Answering):
     mean over the batch. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
     after the step at hand; :meth:`state_dict` then holds all that is needed to go on exactly there.
 
-    On a GPU, the steps of a model that is ``static`` become one CUDA graph, see :class:`minidl.capture.CapturedStep`:
+    On a GPU, the forward and the backward pass of a model that is ``static`` become one CUDA graph, and the optimizer
+    comes after it, see :class:`minidl.capture.CapturedStep`:
     then the loss and the metrics, too, must do the same in every step.
     """
 
@@ -368,6 +369,4 @@ def _as_tensors(arrays: Any) -> Any:
 
 
 def _batch_size(inputs: Any) -> int:
-    while isinstance(inputs, dict | tuple | list):
-        inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
-    return len(inputs)
+    return len(next(nested.leaves(inputs)))

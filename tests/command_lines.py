@@ -27,7 +27,7 @@ PACKAGES = {
     *(Requirement(text).name for texts in [PROJECT["dependencies"], *EXTRAS.values()] for text in texts),
     *(name for framework in FRAMEWORKS.values() for name in framework.packages),
     *(package for package, _ in small.FRAMEWORKS.values()),
-    *(name for _, name, _ in doctor.PACKAGES),
+    *(name for _, name in doctor.PACKAGES),
 } - {"minidl"}
 """What a user may be told to install by name. Not minidl: the name may be a stranger's on the index."""
 WHEEL = f"{PROJECT['name']}-{PROJECT['version']}-py3-none-any.whl"

@@ -128,6 +128,18 @@ def entry(**changes: Any) -> dict[str, Any]:
         (handmade({"w": entry(shape=[-2])}), "has the shape"),
         (handmade({"w": entry(shape=[2.0])}), "has the shape"),
         (handmade({"w": entry(shape=[True, 2])}), "has the shape"),
+        (handmade({"w": entry(shape=[0, 2**62], data_offsets=[0, 0])}, b""), r"\[0, 4611686018427387904\], which"),
+        (handmade({"w": entry(shape=[0, 10**30], data_offsets=[0, 0])}, b""), "which NumPy lacks"),
+        (handmade({"w": entry(shape=[1] * 65 + [2])}), "which NumPy lacks"),
+        (handmade({"w": entry(shape=[2**40, 2**40])}), "8 bytes, which do not fit F32"),
+        (handmade({"w": entry(shape=[[2]])}), "has the shape"),
+        (handmade({"w": entry(shape="2")}), "has the shape"),
+        (handmade({"w": entry(shape={"2": 2})}), "has the shape"),
+        (handmade({"w": entry(shape=None)}), "the entry of 'w' is incomplete"),
+        (handmade({"w": entry(dtype=["F32"])}), r"has the dtype \['F32'\]"),
+        (handmade({"w": entry(data_offsets=[False, 8])}), "at bytes False to 8"),
+        (handmade({"w": entry(data_offsets=[8, 0])}), "bytes, which do not fit"),
+        (handmade({"w": entry(data_offsets=[0, 8, 8])}), "the entry of 'w' is incomplete"),
         (handmade({"w": entry(data_offsets=[8, 16])}), "at bytes 8 to 16 of 8"),
         (handmade({"w": entry(shape=[1], data_offsets=[4, 8])}), "leave a hole at byte 0"),
         (handmade({"a": entry(), "b": entry()}), "overlap"),
@@ -236,6 +248,15 @@ def test_any_nested_state_comes_back(tmp_path_factory: pytest.TempPathFactory, v
 def test_weights_are_no_state(path: Path) -> None:
     md.save(path, {"w": np.ones(2)})
     with pytest.raises(CheckpointError, match=r"resume from a file \*\.state\.safetensors"):
+        checkpoint.load_state(path)
+
+
+@pytest.mark.parametrize(
+    "outline", ["", "[" * 100_000, '{"array": "/gone"}', '{"array": []}', "{}", '{"dict": 3}', '[{"dict": [1]}]']
+)
+def test_a_state_that_does_not_say_what_its_arrays_are_is_damaged(path: Path, outline: str) -> None:
+    md.save(path, {}, {checkpoint.STATE: outline})
+    with pytest.raises(CheckpointError, match="cannot be loaded: it does not say what its arrays are"):
         checkpoint.load_state(path)
 
 

@@ -89,7 +89,7 @@ LEFT_OUT = {
     r"minidl\.testing\.(check_\w+|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
-    r"minidl\.(nested|table|interrupt|options)": "for the own use of minidl and agegender",
+    r"minidl\.(nested|table|interrupt|options|contexts)": "for the own use of minidl and agegender",
     r"minidl\.(habits|equivalents)": "what errors say: docs/guide/faq.md has the table",
     r"agegender": "has no names of its own",
     r"agegender\.report": "has no names of its own",

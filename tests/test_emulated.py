@@ -1,6 +1,7 @@
 """The emulated GPU: kernels do on it what CUDA promises, and what CUDA leaves undefined is an error."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,21 @@ __global__ void where_am_i(int* y) {
 __global__ void beyond(float* y, int at) { y[at] = 1; }
 
 __global__ void read_beyond(const float* x, float* y, int at) { y[0] = x[at]; }
+
+__global__ void add_beyond(float* y, int at) { y[at] += 1; }
+
+__global__ void write_back_beyond(float* y, int at) {
+    volatile float* there = y + at;
+    *there = *there;
+}
+
+__global__ void look_beyond(const float* x, float* y, int at) { y[0] = x[at] > 0 ? 1.0f : 1.0f + 0 * y[0]; }
+
+struct alignas(16) Four { float numbers[4]; };
+__global__ void read_four(const float* x, float* y, int at) {
+    const Four four = reinterpret_cast<const Four*>(x)[at];
+    y[0] = four.numbers[1] + four.numbers[2];
+}
 
 __global__ void width(Window window, int* y) { y[0] = window.OW; }
 
@@ -125,7 +141,7 @@ def raw(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        (lambda x: pair(x, x[:3]), r"swap writes beyond an array of shape \(3,\)"),
+        (lambda x: pair(x, x[:3]), r"swap reads beyond an array of shape \(3,\)"),
         (lambda x: pair(x, x[::2], size=3), "argument 0 is not contiguous"),
         (lambda x: raw(x), "parameter 0 is V24, got .*arrays"),
         (lambda x: Struct.of(np.dtype([("arrays", np.uintp, 2)]), arrays=[x, x]), "parameter 0 is V24, got .*arrays"),
@@ -157,18 +173,47 @@ def test_a_missing_barrier_shows(device: Any) -> None:
     assert not np.array_equal(device.to_numpy(y), np.arange(64) + 2)
 
 
+def test_threads_of_python_may_launch_kernels_at_the_same_time(device: Any) -> None:
+    reverse = kernel("reverse_twice<1, 64>", BARRIERS)
+
+    def launch(number: int) -> bool:
+        y = device.asarray(np.arange(64, dtype=np.float32) + number)
+        for _ in range(50):
+            reverse((1,), (64,), (y,))
+        return bool((device.to_numpy(y) == np.arange(64) + number + 100).all())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(launch, range(8)))
+
+
 def test_a_barrier_that_not_all_threads_reach_is_an_error(device: Any) -> None:
     with pytest.raises(LaunchError, match="some threads of a block wait at a barrier that others never reach"):
         kernel("reverse_twice<1, 63>", BARRIERS)((1,), (64,), (device.asarray(np.zeros(64, np.float32)),))
 
 
-@pytest.mark.parametrize("at", [-1, 6, 1000])
-def test_writing_beyond_an_array_is_an_error_and_reading_there_gives_nan(at: int, device: Any) -> None:
+@pytest.mark.parametrize("at", [-1, 6, 1000, 1_000_000])
+@pytest.mark.parametrize("name", ["beyond", "add_beyond", "write_back_beyond"])
+def test_writing_beyond_an_array_is_an_error_also_where_it_changes_nothing(name: str, at: int, device: Any) -> None:
+    x = device.asarray(ROW)
+    with pytest.raises(LaunchError, match=rf"{name} (reads|writes) beyond an array of shape \(6,\)"):
+        kernel(name)((1,), (1,), (x, np.int32(at)))
+    np.testing.assert_array_equal(device.to_numpy(x), ROW)
+
+
+@pytest.mark.parametrize("at", [-1, 6, 1000, 1_000_000])
+@pytest.mark.parametrize("name", ["read_beyond", "look_beyond"])
+def test_reading_beyond_an_array_is_an_error_also_where_the_number_is_not_used(name: str, at: int, device: Any) -> None:
     x, y = device.asarray(ROW), device.asarray(np.zeros(1, np.float32))
-    with pytest.raises(LaunchError, match=r"beyond writes beyond an array of shape \(6,\)"):
-        kernel("beyond")((1,), (1,), (x, np.int32(at)))
-    kernel("read_beyond")((1,), (1,), (x, y, np.int32(at)))
-    assert np.isnan(device.to_numpy(y)).all()
+    with pytest.raises(LaunchError, match=rf"{name} reads beyond an array of shape \(6,\)"):
+        kernel(name)((1,), (1,), (x, y, np.int32(at)))
+
+
+def test_reading_several_numbers_at_once_of_which_some_lie_beyond_is_an_error(device: Any) -> None:
+    x, y = device.asarray(ROW), device.asarray(np.zeros(1, np.float32))
+    kernel("read_four")((1,), (1,), (x, y, np.int32(0)))
+    assert device.to_numpy(y).tolist() == [3]
+    with pytest.raises(LaunchError, match=r"read_four reads beyond an array of shape \(6,\)"):
+        kernel("read_four")((1,), (1,), (x, y, np.int32(1)))
 
 
 def test_new_memory_is_poisoned() -> None:

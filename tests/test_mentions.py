@@ -41,7 +41,7 @@ WRITTEN = {
     "plots/": "a part of a run",
 }
 """Files that the checkout does not have, as a command writes them."""
-OF_OTHERS = {"--minidl-checks": "pytest has it from minidl.testing.pytest_plugin", "--zstd": "tar"}
+OF_OTHERS = {"--minidl-checks": "pytest has it from minidl.testing.pytest_plugin", "--param": "g++", "--zstd": "tar"}
 """Options of programs that are not ours."""
 NO_NAMES = {"minidl.sha256": "an entry in the metadata of a safetensors file", "optim.py": "a file"}
 """What looks like a name in a module, and is none."""

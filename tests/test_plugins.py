@@ -5,11 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from minidl import nn, optim, plugins
+import minidl as md
+from minidl import backends, nn, optim, plugins
 from minidl.errors import PluginError
+from minidl.kernels.conv import ConvAlgorithm, Direct
+from minidl.op import Op
 
 
 @pytest.fixture(autouse=True)
@@ -79,21 +83,21 @@ def test_an_unknown_kind_gets_the_closest_match() -> None:
 
 
 def test_two_things_of_one_name_clash() -> None:
-    @plugins.register("layer", "mine")
+    @plugins.register("model", "mine")
     class Mine:
         pass
 
-    plugins.register("layer", "mine")(Mine)  # the same thing again is no clash
-    with pytest.raises(PluginError, match=r"the layer 'mine' exists already .*Mine.*register yours under another name"):
-        plugins.register("layer", "mine")(type("Other", (), {}))
-    assert plugins.get("layer", "mine") is Mine
+    plugins.register("model", "mine")(Mine)  # the same thing again is no clash
+    with pytest.raises(PluginError, match=r"the model 'mine' exists already .*Mine.*register yours under another name"):
+        plugins.register("model", "mine")(type("Other", (), {}))
+    assert plugins.get("model", "mine") is Mine
 
 
 def test_a_reloaded_class_replaces_itself() -> None:
     first, second = (type("Mine", (), {"__module__": __name__}) for _ in range(2))
-    plugins.register("layer", "mine")(first)
-    plugins.register("layer", "mine")(second)
-    assert plugins.get("layer", "mine") is second
+    plugins.register("model", "mine")(first)
+    plugins.register("model", "mine")(second)
+    assert plugins.get("model", "mine") is second
 
 
 def test_an_installed_package_is_found_and_imported_only_when_asked_for(
@@ -185,13 +189,56 @@ def test_minidl_s_own_announcements_come_before_others(tmp_path: Path, monkeypat
     assert plugins.get("model", "documented").__module__ == "agegender.models"
 
 
+class Unpooled(Direct):
+    def supports_pooled(self, spec: Any, pool: Any) -> bool:
+        return True
+
+
+WITHOUT = {
+    "backend": type("Mine", (backends.Backend,), {"name": "mine"}),
+    "op": type("Mine", (Op,), {"forward": lambda self, x: x}),
+    "conv_algorithm": type("Mine", (ConvAlgorithm,), {"forward": lambda self, x, w, b, spec: (x, None)}),
+    "layer": type("Mine", (nn.Module,), {}),
+    "optimizer": type("Mine", (optim.Optimizer,), {}),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "plugin", "message"),
+    [
+        *((kind, plugin, rf"the {kind} 'mine' has no \w+ .*define it in Mine") for kind, plugin in WITHOUT.items()),
+        ("conv_algorithm", Unpooled, "has no forward_pooled and no backward_pooled of its own"),
+        ("conv_algorithm", type("Mine", (Direct,), {"supports_pooled": True}), "has no forward_pooled"),
+        ("conv_algorithm", type("Mine", (Direct,), {"workspace": 0}), "has workspace = 0, expected a method"),
+        (
+            "callback",
+            type("Mine", (md.Callback,), {"on_epoch_end": None}),
+            "has on_epoch_end = None, expected a method",
+        ),
+        *(
+            (kind, int, rf"the {kind} 'mine' is the class int, expected a class derived from minidl\.")
+            for kind in plugins.BASES
+        ),
+        *(
+            (kind, 0.1, "'mine' is of type float, expected a class or a function")
+            for kind in plugins.KINDS
+            if kind not in plugins.BASES
+        ),
+    ],
+)
+def test_what_a_plugin_lacks_is_said_when_it_is_registered(kind: str, plugin: Any, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        plugins.register(kind, "mine")(plugin)
+    assert "mine" not in plugins.names(kind)
+
+
 def test_a_plugin_that_is_neither_class_nor_function_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _install(tmp_path, monkeypatch, "minidl_bad", "rate = 0.1", "[minidl.optimizers]\nbad = minidl_bad:rate\n")
     with pytest.raises(
         PluginError,
-        match=r"optimizer 'bad' of the package minidl_bad 1\.2 is of type float, expected .*: correct its entry point$",
+        match=r"optimizer 'bad' of the package minidl_bad 1\.2 is of type float, expected a class derived from",
     ):
         plugins.get("optimizer", "bad")
 

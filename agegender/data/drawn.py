@@ -63,7 +63,7 @@ def draw_person(person: Person, rng: np.random.Generator) -> NDArray[np.uint8]:
     _body(pen, person, rng)
     _ears(pen, person)
     _head(pen, person, rng)
-    _beard(pen, person, rng)
+    _beard(pen, person)
     _wrinkles(pen, person)
     _nose(pen, person)
     _mouth(pen, person)
@@ -265,7 +265,7 @@ def _wrinkles(pen: Pen, person: Person) -> None:
             crease(_arc(centre - person.eye + bag * 1j, centre + person.eye + bag * 1j, 0.07), person.bags)
 
 
-def _beard(pen: Pen, person: Person, rng: np.random.Generator) -> None:
+def _beard(pen: Pen, person: Person) -> None:
     tone, mouth = person.beard_tone, person.mouth_y
     if person.beard in ("full", "stubble"):
         jaw = _outline(person, np.linspace(0.08, np.pi - 0.08, 30))

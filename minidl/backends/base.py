@@ -81,11 +81,14 @@ class Backend(ReferenceKernels):
         """Wait for everything asked for so far: before reading a clock, for example."""
 
 
-class _Here(threading.local):
-    """What the running thread does on a device."""
+class _Mode(threading.local):
+    """How many ``only_recordable`` the running thread is inside of, and what records a CUDA graph of its work."""
 
+    recordable = 0
     recorder: "Recorder | None" = None
-    recordable = False
+
+
+_mode = _Mode()
 
 
 class DeviceBackend(Backend):
@@ -100,29 +103,18 @@ class DeviceBackend(Backend):
     (True, array([0., 0., 0.]))
     """
 
-    _here = _Here()
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls._here = _Here()
-
-    @property
-    def recordable(self) -> bool:
-        """Whether this thread uses only kernels that may be part of a CUDA graph, see :meth:`only_recordable`."""
-        return self._here.recordable
-
     def asarray(self, value: Any, dtype: Any = None) -> Any:
         if isinstance(value, self.array_type):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
             return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
-        if self._here.recorder is not None:
-            self._here.recorder.refuse(f"{_what(value)} is copied from the host to the device")
+        if _mode.recorder is not None:
+            _mode.recorder.refuse(f"{_what(value)} is copied from the host to the device")
         return self.upload(value, dtype)
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
-        if self._here.recorder is not None:
-            self._here.recorder.refuse(f"{_what(array)} is read on the host")
+        if _mode.recorder is not None:
+            _mode.recorder.refuse(f"{_what(array)} is read on the host")
         return self.download(array)
 
     def release_free_memory(self) -> None:
@@ -136,17 +128,24 @@ class DeviceBackend(Backend):
         """A copy of an array on the host; waits until it is computed."""
         raise NotImplementedError
 
+    @property
+    def recordable(self) -> bool:
+        """Whether this thread uses only kernels that may be part of a CUDA graph, see :meth:`only_recordable`."""
+        return _mode.recordable > 0
+
     @contextlib.contextmanager
     def only_recordable(self, recorder: "Recorder | None" = None) -> Iterator[None]:
-        """In here, results of this thread are bit for bit those that a CUDA graph gives; ``recorder`` hears of copies
-        from and to the host."""
-        here = self._here
-        before = here.recordable, here.recorder
-        here.recordable, here.recorder = True, recorder
+        """In here, results of this thread are bit for bit those that a CUDA graph gives.
+
+        ``recorder`` is told of copies from and to the host.
+        """
+        before, _mode.recorder = _mode.recorder, recorder or _mode.recorder
+        _mode.recordable += 1
         try:
             yield
         finally:
-            here.recordable, here.recorder = before
+            _mode.recordable -= 1
+            _mode.recorder = before
 
 
 def _what(value: Any) -> str:

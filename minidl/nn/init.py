@@ -72,7 +72,7 @@ def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32
 
 
 @plugins.register("initializer", "zeros")
-def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - as every initializer
     """All 0, as biases start.
 
     >>> zeros((2,), Generator(0))
@@ -82,7 +82,7 @@ def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
 
 
 @plugins.register("initializer", "ones")
-def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
+def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - as every initializer
     """All 1.
 
     >>> ones((2,), Generator(0))

@@ -232,9 +232,11 @@ def _rewound(layer: Module) -> Iterator[None]:
     for _, module in layer.named_modules():
         generators += [value for value in vars(module).values() if isinstance(value, random.Generator)]
     states = [generator.state for generator in generators]
-    yield
-    for generator, state in zip(generators, states, strict=True):
-        generator.state = state
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.state = state
 
 
 def _random(example: LayerExample) -> bool:

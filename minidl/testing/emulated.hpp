@@ -52,6 +52,31 @@ inline int __float_as_int(float value) {
 
 namespace emulated {
 
+// The arrays of a launch lie far from each other in one piece of memory, and what is between them belongs to nobody: the
+// first time that a kernel reads or writes there is remembered. GCC calls the functions at the end of this file before
+// each access (-fsanitize=kernel-address), also before one whose value changes nothing.
+struct Span {
+    size_t begin, end;
+};
+struct Memory {
+    Span whole;
+    const Span *arrays, *end;
+    size_t beyond;
+    bool written;
+};
+static Memory* memory;
+#define UNCHECKED __attribute__((no_sanitize_address))
+
+UNCHECKED static inline void access(size_t address, size_t size, bool writes) {
+    if (address - memory->whole.begin >= memory->whole.end - memory->whole.begin) return;
+    for (const Span* array = memory->arrays; array < memory->end; ++array) {
+        if (address >= array->begin && address + size <= array->end) return;
+    }
+    if (memory->beyond) return;
+    memory->beyond = address;
+    memory->written = writes;
+}
+
 constexpr size_t STACK = 1 << 16;
 
 struct Thread {
@@ -127,7 +152,7 @@ template <typename T> constexpr Kind kind() {
     return {std::is_pointer_v<T>, std::is_const_v<Pointee>, letter, sizeof(Value)};
 }
 
-template <typename... P> const Kind* kinds(void (*)(P...), int* count) {
+template <typename... P> UNCHECKED const Kind* kinds(void (*)(P...), int* count) {
     static constexpr Kind list[] = {kind<P>()...};
     *count = sizeof...(P);
     return list;
@@ -139,9 +164,10 @@ void call(void (*kernel)(P...), void** pointers, std::index_sequence<I...>) {
 }
 
 template <typename... P>
-bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointers, bool barriers) {
+UNCHECKED bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointers, Memory* reachable, bool barriers) {
     static decltype(kernel) target;
     target = kernel;
+    memory = reachable;
     body = [](void* given) { call(target, static_cast<void**>(given), std::index_sequence_for<P...>()); };
     arguments = pointers;
     gridDim = {sizes[0], sizes[1], sizes[2]};
@@ -184,3 +210,19 @@ inline void mma_m16n8k8(float (&top)[2], float (&bottom)[2], const float (&a)[4]
     }
     emulated::wait();
 }
+
+#define MINIDL_ACCESSES(SIZE) \
+    UNCHECKED void __asan_load##SIZE##_noabort(size_t address) { emulated::access(address, SIZE, false); } \
+    UNCHECKED void __asan_store##SIZE##_noabort(size_t address) { emulated::access(address, SIZE, true); }
+#pragma GCC visibility push(hidden)
+extern "C" {
+MINIDL_ACCESSES(1)
+MINIDL_ACCESSES(2)
+MINIDL_ACCESSES(4)
+MINIDL_ACCESSES(8)
+MINIDL_ACCESSES(16)
+UNCHECKED void __asan_loadN_noabort(size_t address, size_t size) { emulated::access(address, size, false); }
+UNCHECKED void __asan_storeN_noabort(size_t address, size_t size) { emulated::access(address, size, true); }
+void __asan_handle_no_return() {}
+}
+#pragma GCC visibility pop

@@ -8,7 +8,9 @@ and a launch is as strict as a GPU is careless. It refuses
 - pointers in a struct, unless it says which arrays they lead to (``minidl.kernels.cupy.source.Struct``);
 - arrays that are not contiguous, and grids and blocks that no card takes;
 - a barrier that some threads of a block never reach;
-- kernels that write beyond an array. What they read there is NaN, and so is all memory that is not written.
+- kernels that read or write beyond an array, whatever they do with what is there.
+
+Memory that nobody wrote to is NaN.
 
 >>> import minidl as md
 >>> from minidl.errors import BackendError
@@ -19,13 +21,14 @@ True
 import atexit
 import ctypes
 import functools
+import mmap
 import shutil
 import struct
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,13 +44,17 @@ from . import recorded
 from .strict import StrictArray, StrictBackend, StrictModule
 
 HARNESS = Path(__file__).with_name("emulated.hpp")
-FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-x", "c++")
+FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-x", "c++", "-fsanitize=kernel-address")
+PARAMETERS = ("asan-instrumentation-with-call-threshold=0", "asan-stack=0", "asan-globals=0")
+"""A call before each access to memory, and nothing else of what belongs to GCC's sanitizer."""
 GRID = (2**31 - 1, 65535, 65535)
 BLOCK = (1024, 1024, 64)
 THREADS_IN_BLOCK = 1024
 """What CUDA allows (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")."""
-GUARD = 4096
-"""Bytes before and after every array."""
+GUARD = 1 << 26
+"""Bytes before and after every array, which cost nothing as long as nobody writes to them."""
+ALIGNMENT = 512
+"""That of CuPy's arrays in bytes."""
 KIND = "??cH"
 """The struct Kind of emulated.hpp."""
 _one_at_a_time = threading.Lock()
@@ -102,12 +109,12 @@ class RawKernel:
             raise LaunchError(f"{self.name}: a block has at most {THREADS_IN_BLOCK} threads, got {block}")
         if len(args) != len(self.parameters):
             raise LaunchError(f"{self.name} has {len(self.parameters)} parameters, got {len(args)} arguments")
-        memory = _Memory()
+        memory = _Memory(_memory_of(args))
         values = [self._value(number, value, memory) for number, value in enumerate(args)]
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
         with _one_at_a_time:
-            reached_the_end = self._launch((ctypes.c_uint * 6)(*sizes), pointers)
-        if not reached_the_end:
+            met = self._launch((ctypes.c_uint * 6)(*sizes), pointers, ctypes.byref(memory.reachable))
+        if not met:
             raise LaunchError(f"{self.name}: some threads of a block wait at a barrier that others never reach")
         memory.bring_back(self.name)
 
@@ -172,32 +179,65 @@ def _parameters(describe: Any) -> list[_Parameter]:
     return [_Parameter(pointer, constant, f"{letter.decode()}{size}") for pointer, constant, letter, size in fields]
 
 
-class _Memory:
-    """Copies of the arrays of a launch between guards; what was written goes back to the arrays."""
+class _Span(ctypes.Structure):
+    """The struct Span of emulated.hpp."""
 
-    def __init__(self) -> None:
-        self._copies: dict[tuple[int, int], tuple[NDArray[Any], NDArray[np.uint8]]] = {}
+    _fields_: ClassVar = [("begin", ctypes.c_size_t), ("end", ctypes.c_size_t)]
+
+
+class _Reachable(ctypes.Structure):
+    """The struct Memory of emulated.hpp."""
+
+    _fields_: ClassVar = [
+        ("whole", _Span),
+        ("arrays", ctypes.c_size_t),
+        ("end", ctypes.c_size_t),
+        ("beyond", ctypes.c_size_t),
+        ("written", ctypes.c_bool),
+    ]
+
+
+class _Memory:
+    """Copies of the arrays of a launch, far from each other; what was written goes back to the arrays."""
+
+    def __init__(self, hosts: Iterable[NDArray[Any]]) -> None:
+        self._hosts = {_place(host): host for host in hosts}
+        steps = [-(-host.nbytes // ALIGNMENT) * ALIGNMENT + GUARD for host in self._hosts.values()]
+        whole = np.frombuffer(mmap.mmap(-1, GUARD + sum(steps)), np.uint8)
+        self._copies: dict[tuple[int, int], NDArray[np.uint8]] = {}
+        for (place, host), start in zip(self._hosts.items(), accumulate(steps, initial=GUARD), strict=False):
+            self._copies[place] = whole[start : start + host.nbytes]
+            self._copies[place][...] = np.ascontiguousarray(host).reshape(-1).view(np.uint8)
         self._written: set[tuple[int, int]] = set()
+        spans = [_span(copy) for copy in self._copies.values()]
+        self._spans = (_Span * len(spans))(*spans)
+        first = ctypes.addressof(self._spans)
+        self.reachable = _Reachable(_span(whole), first, first + ctypes.sizeof(self._spans))
 
     def address(self, host: NDArray[Any], written: bool) -> int:
         """Where the copy of an array is; the same for the same array."""
-        key = host.ctypes.data, host.nbytes
-        if key not in self._copies:
-            copy = np.full(host.nbytes + 2 * GUARD, recorded.POISON, np.uint8)
-            copy[GUARD : GUARD + host.nbytes] = host.reshape(-1).view(np.uint8)
-            self._copies[key] = host, copy
         if written:
-            self._written.add(key)
-        return self._copies[key][1].ctypes.data + GUARD
+            self._written.add(_place(host))
+        return self._copies[_place(host)].ctypes.data
 
     def bring_back(self, kernel: str) -> None:
-        """Check the guards, and write to the arrays what the kernel wrote."""
-        for key, (host, copy) in self._copies.items():
-            inside = slice(GUARD, GUARD + host.nbytes)
-            if (np.delete(copy, inside) != recorded.POISON).any():
-                raise LaunchError(f"{kernel} writes beyond an array of shape {host.shape}")
-            if key in self._written:
-                host[...] = copy[inside].view(host.dtype).reshape(host.shape)
+        """Write to the arrays what the kernel wrote, if it stayed within them."""
+        beyond = self.reachable.beyond
+        if beyond:
+            place = min(self._copies, key=lambda place: abs(beyond - self._copies[place].ctypes.data))
+            what = "writes" if self.reachable.written else "reads"
+            raise LaunchError(f"{kernel} {what} beyond an array of shape {self._hosts[place].shape}")
+        for place in self._written:
+            host = self._hosts[place]
+            host[...] = self._copies[place].view(host.dtype).reshape(host.shape)
+
+
+def _place(host: NDArray[Any]) -> tuple[int, int]:
+    return host.ctypes.data, host.nbytes
+
+
+def _span(memory: NDArray[Any]) -> _Span:
+    return _Span(memory.ctypes.data, memory.ctypes.data + memory.nbytes)
 
 
 def _three(what: str, sizes: tuple[int, ...], most: tuple[int, ...]) -> list[int]:
@@ -221,15 +261,15 @@ def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ct
     """The kernels as a library: for each a function that runs it, and one that names its parameters."""
     barriers = str("__syncthreads" in code or "__shfl" in code).lower()
     exports = "\n".join(
-        f'extern "C" bool launch_{i}(const unsigned* sizes, void** args)'
-        f" {{ return emulated::launch(&{name}, sizes, args, {barriers}); }}\n"
+        f'extern "C" bool launch_{i}(const unsigned* sizes, void** args, emulated::Memory* memory)'
+        f" {{ return emulated::launch(&{name}, sizes, args, memory, {barriers}); }}\n"
         f'extern "C" const emulated::Kind* kinds_{i}(int* count) {{ return emulated::kinds(&{name}, count); }}'
         for i, name in enumerate(names)
     )
     barrier = "static void __syncthreads() { emulated::wait(); }"
     whole = f'#include "{HARNESS}"\n{barrier}\n{code}\n{exports}\n'
     library = _folder() / f"{len(list(_folder().iterdir()))}.so"
-    command = [compiler(), *FLAGS, *options, "-o", str(library), "-"]
+    command = [compiler(), *FLAGS, *(f"--param={p}" for p in PARAMETERS), *options, "-o", str(library), "-"]
     done = subprocess.run(command, input=whole, text=True, capture_output=True, check=False)
     if done.returncode:
         raise LaunchError(f"g++ cannot compile {', '.join(names)}:\n{done.stderr}")

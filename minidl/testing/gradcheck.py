@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MinidlError, ShapeError
+from ..nested import leaves
 from ..nn import Module
 from ..tensor import Tensor, no_grad
 
@@ -83,13 +84,13 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
         wanted |= dict(fn.named_parameters())
     if not wanted:
         raise MinidlError("gradcheck needs at least one floating-point input")
-    outputs = _flat(fn(*arguments))
+    outputs = list(leaves(fn(*arguments)))
     name = outputs[0].op.name if outputs[0].op is not None else getattr(fn, "__name__", type(fn).__name__)
     cotangents = [rng.standard_normal(y.shape) for y in outputs]
 
     def value() -> float:
         with no_grad():
-            return float(sum((c * y.numpy()).sum() for c, y in zip(cotangents, _flat(fn(*arguments)), strict=True)))
+            return float(sum((c * y.numpy()).sum() for c, y in zip(cotangents, leaves(fn(*arguments)), strict=True)))
 
     for x in wanted.values():
         x.grad = None
@@ -108,12 +109,6 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
 def _argument(x: Any) -> Any:
     array = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
     return Tensor(array.astype(np.float64), requires_grad=True) if array.dtype.kind == "f" else x
-
-
-def _flat(outputs: Any) -> list[Tensor]:
-    if isinstance(outputs, Tensor):
-        return [outputs]
-    return [y for part in (outputs.values() if isinstance(outputs, dict) else outputs) for y in _flat(part)]
 
 
 def _backward(outputs: Sequence[Tensor], cotangents: Sequence[Array]) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import backends, plugins
 from ..errors import BackendError, MinidlError, suggestion
+from ..nested import leaves
 from ..tensor import Tensor
 from .emulated import EmulatedBackend
 from .gradcheck import GradcheckResult
@@ -215,20 +216,20 @@ def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) ->
 
 
 def tensors_in(nested: Any) -> list[Tensor]:
-    """The tensors in a tensor, or in tuples, lists and dictionaries of them; :class:`CheckError` for anything else.
+    """The tensors in a nested value, see :mod:`minidl.nested`; :class:`CheckError` for anything else.
 
     >>> from minidl import tensor
     >>> tensors_in({"gender": tensor(1.0), "age": [tensor(2.0)]})
-    [tensor(1.), tensor(2.)]
+    [tensor(2.), tensor(1.)]
     """
-    if isinstance(nested, Tensor):
-        return [nested]
-    if not isinstance(nested, dict | tuple | list):
-        raise CheckError(
-            f"an output is of type {type(nested).__name__}, expected tensors: stay with methods of tensors and "
-            "minidl.nn.functional, as NumPy leaves the graph"
-        )
-    return [y for part in (nested.values() if isinstance(nested, dict) else nested) for y in tensors_in(part)]
+    outputs = list(leaves(nested))
+    for y in outputs:
+        if not isinstance(y, Tensor):
+            raise CheckError(
+                f"an output is of type {type(y).__name__}, expected tensors: stay with methods of tensors and "
+                "minidl.nn.functional, as NumPy leaves the graph"
+            )
+    return outputs
 
 
 def backward_all(outputs: Iterable[Tensor]) -> None:

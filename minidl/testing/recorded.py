@@ -171,6 +171,6 @@ class MemoryPool:
 
 
 @contextlib.contextmanager
-def using_allocator(allocator: Callable[[int], Any]) -> Iterator[None]:
+def using_allocator(_allocator: Callable[[int], Any]) -> Iterator[None]:
     """Like ``cupy.cuda.using_allocator``."""
     yield

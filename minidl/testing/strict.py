@@ -116,7 +116,7 @@ class StrictArray:
     def __array__(self, *args: Any, **options: Any) -> NDArray[Any]:
         raise TypeError("implicit conversion of a device array to a NumPy array: use backend.to_numpy(x)")
 
-    def _refuse(self, *args: Any) -> Any:
+    def _refuse(self, *_args: Any) -> Any:
         raise TypeError(
             "reading a value of a device array waits for the device: keep it there, or use backend.to_numpy(x)"
         )

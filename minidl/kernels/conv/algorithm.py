@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import plugins
+from ...contexts import Decorating
 from ...errors import MinidlError
 from ..window import Window
 
@@ -108,36 +109,54 @@ class _Choice(threading.local):
     algorithm = "auto"
     fusion = True
 
+    def __init__(self) -> None:
+        self.inside: list[using] = []
+
+    def change(self) -> None:
+        """What the contexts say together that this thread is inside of; the innermost counts."""
+        self.algorithm, self.fusion = "auto", True
+        for context in self.inside:
+            self.algorithm = self.algorithm if context.conv_algorithm is None else context.conv_algorithm
+            self.fusion = self.fusion if context.fusion is None else context.fusion
+
 
 _choice = _Choice()
 
 
-@contextlib.contextmanager
-def using(*, conv_algorithm: str | None = None, fusion: bool | None = None) -> Iterator[None]:
-    """Decide, for this thread, how convolutions are computed.
+class using(Decorating):  # noqa: N801 - named as everybody writes it
+    """Decide, for this thread, how convolutions are computed; as a context or a decorator, of generators too.
 
     ``conv_algorithm`` is what convolutions that say "auto" use; ``fusion=False`` keeps ``Sequential`` from computing
     convolution, ReLU and max pooling in one pass. Both count in the forward pass, the backward pass follows it.
-    Raises :class:`MinidlError` for what is neither a name nor True or False, and for a name that nobody registered.
+    Contexts may be nested, and end in any order. Raises :class:`MinidlError` for what is neither a name nor True or
+    False, and for a name that nobody registered.
 
     >>> with using(conv_algorithm="direct"):
     ...     pass
     """
-    if not isinstance(conv_algorithm, str | None):
-        raise MinidlError(f"conv_algorithm is the name of an algorithm, got {conv_algorithm!r}")
-    if not isinstance(fusion, bool | None):
-        raise MinidlError(f"fusion is True or False, got {fusion!r}")
-    if conv_algorithm is not None and conv_algorithm != "auto":
-        plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
-    before = _choice.algorithm, _choice.fusion
-    if conv_algorithm is not None:
-        _choice.algorithm = conv_algorithm
-    if fusion is not None:
-        _choice.fusion = fusion
-    try:
-        yield
-    finally:
-        _choice.algorithm, _choice.fusion = before
+
+    def __init__(self, *, conv_algorithm: str | None = None, fusion: bool | None = None) -> None:
+        if not isinstance(conv_algorithm, str | None):
+            raise MinidlError(f"conv_algorithm is the name of an algorithm, got {conv_algorithm!r}")
+        if not isinstance(fusion, bool | None):
+            raise MinidlError(f"fusion is True or False, got {fusion!r}")
+        if conv_algorithm is not None and conv_algorithm != "auto":
+            plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
+        self.conv_algorithm, self.fusion = conv_algorithm, fusion
+
+    def __enter__(self) -> None:
+        _choice.inside.append(self)
+        _choice.change()
+
+    def __exit__(self, *error: object) -> None:
+        for place in reversed(range(len(_choice.inside))):  # none of them, where another thread ends a generator
+            if _choice.inside[place] is self:
+                del _choice.inside[place]
+                break
+        _choice.change()
+
+    def again(self) -> "using":
+        return using(conv_algorithm=self.conv_algorithm, fusion=self.fusion)
 
 
 def fusion_allowed() -> bool:

@@ -1,0 +1,78 @@
+"""What contexts are that decorate functions, too."""
+
+import functools
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from .errors import MinidlError
+
+Function = Callable[..., Any]
+
+
+class Decorating(ABC):
+    """A context that decorates functions and generators: each call, or step of a generator, is inside a new one.
+
+    >>> class Loud(Decorating):
+    ...     def __enter__(self):
+    ...         print("in")
+    ...     def __exit__(self, *error):
+    ...         print("out")
+    ...     def again(self):
+    ...         return Loud()
+    >>> @Loud()
+    ... def numbers():
+    ...     yield 1
+    >>> for number in numbers():
+    ...     print(number)
+    in
+    out
+    1
+    in
+    out
+    """
+
+    @abstractmethod
+    def again(self) -> AbstractContextManager[Any]:
+        """A new context like this one."""
+
+    def __call__(self, function: Function) -> Function:
+        """The function inside the context. Raises :class:`MinidlError` for a coroutine, which other code of the thread
+        runs in between.
+        """
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            name = type(self).__name__
+            raise MinidlError(
+                f"{name} cannot decorate the coroutine {function.__name__}: write `with {name}(...):` inside, around "
+                "what does not await"
+            )
+
+        @functools.wraps(function)
+        def inside(*inputs: Any, **options: Any) -> Any:
+            if inspect.isgeneratorfunction(function):
+                return _stepped(function(*inputs, **options), self.again)
+            with self.again():
+                return function(*inputs, **options)
+
+        return inside
+
+
+def _stepped(generator: Generator[Any, Any, Any], context: Callable[[], AbstractContextManager[Any]]) -> Any:
+    """The generator; what happens between its steps is not concerned."""
+    step, given = generator.send, None
+    while True:
+        try:
+            with context():
+                value = step(given)
+        except StopIteration as end:
+            return end.value
+        try:
+            step, given = generator.send, (yield value)
+        except GeneratorExit:
+            with context():
+                generator.close()
+            raise
+        except BaseException as error:
+            step, given = generator.throw, error

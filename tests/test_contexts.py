@@ -1,0 +1,139 @@
+"""Contexts: entered twice, ended in any order, in threads, as decorators, and when something raises inside."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import backends
+from minidl.errors import MinidlError
+from minidl.kernels.conv.algorithm import chosen
+from minidl.op import Op
+from minidl.testing.kit import other_backends
+
+DIRECT, PLAIN, USUAL = ("direct", True), ("auto", False), ("auto", True)
+
+
+def test_a_generator_that_is_decorated_computes_as_it_says_and_its_caller_does_not() -> None:
+    @md.using(conv_algorithm="direct")
+    def steps() -> Iterator[Any]:
+        yield chosen()
+        yield chosen()
+
+    for inside in steps():
+        assert (inside, chosen()) == (DIRECT, USUAL)
+
+
+def test_a_function_that_is_decorated_may_call_itself() -> None:
+    @md.using(fusion=False)
+    def count(depth: int) -> list[Any]:
+        return [chosen(), *(count(depth - 1) if depth else []), chosen()]
+
+    assert count(2) == [PLAIN] * 6
+    assert chosen() == USUAL
+
+
+def test_a_coroutine_is_not_decorated() -> None:
+    with pytest.raises(MinidlError, match="using cannot decorate the coroutine f: write `with using"):
+
+        @md.using(fusion=False)
+        async def f() -> None: ...
+
+
+def test_contexts_that_end_in_another_order_leave_nothing_behind() -> None:
+    def inside(name: str) -> Iterator[None]:
+        with md.using(conv_algorithm=name):
+            yield
+
+    first, second = inside("direct"), inside("fft")
+    next(first)
+    next(second)
+    assert chosen()[0] == "fft"
+    first.close()
+    assert chosen()[0] == "fft"
+    second.close()
+    assert chosen() == USUAL
+
+
+def test_a_context_may_be_entered_again_inside_itself() -> None:
+    direct, fft = md.using(conv_algorithm="direct"), md.using(conv_algorithm="fft")
+    with direct, fft:
+        with direct:
+            assert chosen()[0] == "direct"
+        assert chosen()[0] == "fft"
+    assert chosen() == USUAL
+
+
+def test_an_error_ends_a_context() -> None:
+    with pytest.raises(KeyError), md.using(fusion=False):
+        raise KeyError
+    assert chosen() == USUAL
+
+
+def test_profilers_do_not_time_each_other() -> None:
+    before = Op.record
+    with md.Profiler() as profiler:
+        for other in (profiler, md.Profiler()):
+            with pytest.raises(MinidlError, match="a profiler is active already: end its block first"), other:
+                pass
+        _ = md.tensor([1.0]) + 2
+    assert Op.record is before
+    assert [event.op for event in profiler.events] == ["Add"]
+
+
+def test_a_profiler_goes_on_in_a_second_block() -> None:
+    before, profiler = Op.record, md.Profiler()
+    for _ in range(2):
+        with profiler:
+            _ = md.tensor([1.0]) + 2
+    profiler.__exit__()
+    assert Op.record is before
+    assert [event.op for event in profiler.events] == ["Add", "Add"]
+
+
+def in_turn(*works: Callable[[threading.Barrier], None]) -> None:
+    """Run them in threads that wait for each other at a barrier; raises what one of them raises."""
+    barrier, errors = threading.Barrier(len(works), timeout=10), []
+
+    def run(work: Callable[[threading.Barrier], None]) -> None:
+        try:
+            work(barrier)
+        except BaseException as error:
+            errors.append(error)
+            barrier.abort()
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_what_a_thread_says_of_recordable_kernels_holds_for_it_alone() -> None:
+    other_backends()
+    device: Any = backends.get("strict")
+
+    def first(barrier: threading.Barrier) -> None:
+        with device.only_recordable():
+            barrier.wait()
+            barrier.wait()
+            assert device.recordable
+        barrier.wait()
+
+    def second(barrier: threading.Barrier) -> None:
+        barrier.wait()
+        assert not device.recordable
+        with device.only_recordable():
+            barrier.wait()
+            barrier.wait()
+            assert device.recordable
+        assert not device.recordable
+
+    in_turn(first, second)
+    assert not device.recordable
+    assert np.array_equal(device.to_numpy(device.asarray(np.ones(1))), [1])
