@@ -1,0 +1,87 @@
+"""What minidl promises to do otherwise than PyTorch: the one table of what the fuzzer does not call a difference.
+
+A contract is excluded by its name, never by a looser tolerance. Some are translated where PyTorch's side of a program
+is computed (theirs.py), so that everything beside them is still compared; the others excuse an error, or a gradient at
+a place where there is none.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A promise, and the differences that it explains."""
+
+    sentence: str
+    ours: str = ""
+    """What minidl's error says, as a regular expression, where PyTorch has none."""
+    theirs: str = ""
+    """What PyTorch's error says, where minidl has none."""
+    line: str = ".*"
+    """The lines that it is about."""
+
+
+CONTRACTS: dict[str, Contract] = {
+    # Translated in theirs.py
+    "ties": Contract("The gradient of a maximum goes to the first of equal elements; PyTorch shares it out."),
+    "ddof": Contract("var has ddof 0, also in the running averages of BatchNorm; PyTorch's has 1."),
+    "eps": Contract("BatchNorm has eps 1e-3, and momentum is the share of the old average."),
+    "layout": Contract("Images are (N, H, W, C), dense weights (inputs, outputs)."),
+    "same": Contract("Padding 'same' pads the odd row at the bottom and right, at any stride."),
+    "pixels": Contract("Average pooling does not count the padding."),
+    "whole": Contract(
+        "Whole numbers and booleans count as numbers in every op; PyTorch has no kernels for some.",
+        theirs="not (implemented|support)|Subtraction, the",
+    ),
+    "indices": Contract(
+        "An index means what it means in NumPy, beside a list a number is a list of one; PyTorch's is not."
+    ),
+    # Errors on one side
+    "dtypes": Contract(
+        "Two tensors of different float dtypes are an error; PyTorch promotes.",
+        ours="different dtypes|expected .* got float",
+    ),
+    "changed": Contract(
+        "backward() refuses every op whose input was changed since; PyTorch those that kept its values.",
+        ours="was changed",
+    ),
+    "freed": Contract(
+        "A second backward() through any part of a graph is an error; PyTorch's where values were kept.",
+        ours="went through this part of the graph before",
+    ),
+    "nothing": Contract(
+        "A mean, a variance and a loss of no elements are errors; PyTorch's are NaN.",
+        ours="nothing to reduce|at least one element|N >= 1|sizes? .* 0",
+    ),
+    "losses": Contract("Predictions and targets have one shape; PyTorch broadcasts.", ours="of the shape of"),
+    "targets": Contract("Targets of binary cross-entropy lie in 0 ... 1.", ours="targets must lie in"),
+    "classes": Contract("A cross-entropy of classes has two of them or more.", ours="classes >= 2"),
+    "pixels in": Contract("Layers with weights take no bytes: pixels are scaled first.", ours="bring pixels to"),
+    "scalars": Contract(
+        "A single number has no axis; PyTorch's has axis 0 and -1.", ours="does not exist in a single number"
+    ),
+    "retained": Contract("retain_grad() of what has no graph does nothing.", theirs="can't retain_grad"),
+    "single": Contract(
+        "The op batch_norm takes one value per channel, the layer does not.", theirs="more than 1 value per channel"
+    ),
+    "outside": Contract(
+        "An index that does not exist is Python's IndexError.", ours="^(index|boolean index|too many indices)"
+    ),
+}
+
+
+def excuse(line: str, ours: Any, theirs: Any) -> str:
+    """The name of the contract that explains a difference between two outcomes of a line; "" if there is none."""
+    for name, contract in CONTRACTS.items():
+        for pattern, here, there in ((contract.ours, ours, theirs), (contract.theirs, theirs, ours)):
+            if (
+                pattern
+                and isinstance(here, Exception)
+                and (not isinstance(there, Exception) or isinstance(here, IndexError))
+                and re.search(pattern, str(here))
+                and re.search(contract.line, line)
+            ):
+                return name
+    return ""

@@ -1,0 +1,421 @@
+"""Random programs: lines of Python that mean the same in minidl and in PyTorch (ours.py and theirs.py).
+
+Every line of a program is made from what the lines before it gave: most fit, and some do not, as errors are compared
+as well.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Shape = tuple[int, ...]
+Writer = Callable[["Scene"], list[str]]
+
+FLOATS, WHOLE = ("float64", "float32", "float16"), ("int64", "int32", "int8", "uint8", "bool")
+NUMBERS = ("0", "1", "2", "-1", "3", "0.5", "-2.5", "0.1", "True", "1e-3", "np.float64(0.5)", "np.int64(2)")
+SHAPES: tuple[Shape, ...] = (
+    (),
+    (1,),
+    (3,),
+    (2, 3),
+    (4, 3),
+    (2, 1, 3),
+    (2, 3, 4),
+    (2, 5, 4, 3),
+    (1, 6, 6, 2),
+    (0, 3),
+    (2, 0),
+)
+
+
+@dataclass
+class Scene:
+    """What the next line may use."""
+
+    rng: random.Random
+    dtype: str
+    shape: Shape
+    tensors: dict[str, tuple[Shape, str]] = field(default_factory=dict)
+    """Shape and dtype of every tensor that may go into further ones."""
+    wanting: list[str] = field(default_factory=list)
+    """Tensors that can be differentiated, those of before an in-place change included."""
+    modules: list[str] = field(default_factory=list)
+    leaves: list[str] = field(default_factory=list)
+    """Leaves that want a gradient."""
+    made: int = 0
+
+    def name(self, letter: str = "x") -> str:
+        """A new name."""
+        self.made += 1
+        return f"{letter}{self.made}"
+
+    def one_of(self, things: list[str]) -> str:
+        """One of them, a late one more likely."""
+        return things[-1 - min(int(self.rng.expovariate(0.5)), len(things) - 1)]
+
+    def tensor(self, *, ndim: int | None = None, floats: bool = False) -> str:
+        """A tensor; mostly one with this number of axes, where there is one."""
+        names = list(self.tensors)
+        fit = [
+            name
+            for name, (shape, dtype) in self.tensors.items()
+            if ndim in (None, len(shape)) and (not floats or dtype in FLOATS)
+        ]
+        return self.one_of(fit if fit and self.rng.random() < 0.95 else names)
+
+    def shape_of(self, name: str) -> Shape:
+        return self.tensors[name][0]
+
+    def axis(self, name: str) -> int:
+        """An axis, rarely one that does not exist."""
+        ndim = len(self.shape_of(name))
+        return self.rng.randrange(-ndim, ndim) if ndim and self.rng.random() < 0.95 else self.rng.randrange(-3, 4)
+
+    def axes(self, name: str) -> str:
+        """One axis, several, or None."""
+        ndim, draw = len(self.shape_of(name)), self.rng.random()
+        if draw < 0.35 or not ndim:
+            return "None"
+        return (
+            str(self.axis(name)) if draw < 0.7 else str(tuple(self.rng.sample(range(ndim), self.rng.randint(1, ndim))))
+        )
+
+    def leaf(self, shape: Shape, dtype: str | None = None, grad: bool | None = None) -> tuple[str, str]:
+        """The name of a new leaf and the line that makes it."""
+        if dtype is None:
+            dtype = self.dtype if self.rng.random() < 0.97 else self.rng.choice(FLOATS)
+        name = self.name()
+        wants = "" if dtype in WHOLE or not (self.rng.random() < 0.75 if grad is None else grad) else ", grad=True"
+        return name, f"{name} = leaf({self._values(shape, dtype)}, {shape}, '{dtype}'{wants})"
+
+    def _values(self, shape: Shape, dtype: str) -> str:
+        size = 1
+        for n in shape:
+            size *= n
+        if size > 24:
+            return str(self.rng.randrange(10))
+        if dtype in WHOLE:
+            return str([self.rng.choice((0, 1, 1, 2, 3, 100)) for _ in range(size)])
+        kind = self.rng.random()
+        if kind < 0.4:
+            return str([self.rng.randrange(-8, 9) / 4 for _ in range(size)])
+        if kind < 0.6:
+            return str([self.rng.randrange(1, 9) / 4 for _ in range(size)])
+        if kind < 0.9:
+            return str([round(self.rng.gauss(0, 1), 3) for _ in range(size)])
+        special = ("nan", "inf", "-inf", "0.0", "-0.0", "1.0", "-300.0", "300.0")
+        return "[" + ", ".join(self.rng.choice(special) for _ in range(size)) + "]"
+
+    def kin(self, shape: Shape) -> Shape:
+        """A shape that broadcasts with this one, rarely one that does not."""
+        if self.rng.random() < 0.04:
+            return self.rng.choice(SHAPES)
+        kept = shape[self.rng.randrange(len(shape) + 1) :] if self.rng.random() < 0.4 else shape
+        return tuple(1 if self.rng.random() < 0.2 else n for n in kept)
+
+
+def _new(expression: str) -> Writer:
+    """A line that applies something to one tensor, ``{x}``; ``{n}`` is a number."""
+
+    def write(s: Scene) -> list[str]:
+        x = s.tensor()
+        return [
+            f"{s.name()} = {expression.format(x=x, n=s.rng.choice(NUMBERS), axis=s.axis(x), axes=s.axes(x), keep=s.rng.random() < 0.4)}"
+        ]
+
+    return write
+
+
+def _two(expression: str) -> Writer:
+    """A line that applies something to two tensors that mostly broadcast, ``{a}`` and ``{b}``."""
+
+    def write(s: Scene) -> list[str]:
+        a = s.tensor()
+        fitting = [name for name, (shape, _) in s.tensors.items() if fits(shape, s.shape_of(a))]
+        if s.rng.random() < 0.7:
+            return [f"{s.name()} = {expression.format(a=a, b=s.one_of(fitting))}"]
+        b, line = s.leaf(s.kin(s.shape_of(a)))
+        a, b = (a, b) if s.rng.random() < 0.5 else (b, a)
+        return [line, f"{s.name()} = {expression.format(a=a, b=b)}"]
+
+    return write
+
+
+def fits(a: Shape, b: Shape) -> bool:
+    """Whether two shapes broadcast.
+
+    >>> fits((2, 1), (3,)), fits((2, 2), (3,))
+    (True, False)
+    """
+    return all(1 in (m, n) or m == n for m, n in zip(a[::-1], b[::-1], strict=False))
+
+
+def leaf(s: Scene) -> list[str]:
+    dtype = s.rng.choice(WHOLE) if s.rng.random() < 0.25 else None
+    return [s.leaf(s.kin(s.shape), dtype)[1]]
+
+
+def reshape(s: Scene) -> list[str]:
+    x = s.tensor()
+    shape = list(s.shape_of(x))
+    if len(shape) > 1 and s.rng.random() < 0.5:
+        first, second = shape.pop(), shape.pop()
+        shape.append(first * second)
+    elif s.rng.random() < 0.5:
+        shape.insert(s.rng.randint(0, len(shape)), 1)
+    else:
+        s.rng.shuffle(shape)
+    if shape and s.rng.random() < 0.3:
+        shape[s.rng.randrange(len(shape))] = -1
+    return [f"{s.name()} = {x}.reshape({tuple(shape)})"]
+
+
+def transpose(s: Scene) -> list[str]:
+    x = s.tensor()
+    axes = list(range(len(s.shape_of(x))))
+    s.rng.shuffle(axes)
+    return [f"{s.name()} = {x}.transpose({', '.join(map(str, axes))})"]
+
+
+def getitem(s: Scene) -> list[str]:
+    x = s.tensor()
+    parts: list[str] = []
+    lists = 0
+    for n in s.shape_of(x)[: s.rng.randint(1, 4)]:
+        kinds = [":", "1:", ":-1", "0", "-1", "None, :", "..."]
+        if n and not lists:
+            kinds += [str([s.rng.randrange(-n, n) for _ in range(s.rng.randint(1, 4))])] * 3
+            kinds += [str([s.rng.random() < 0.5 for _ in range(n)])]
+        kind = s.rng.choice(kinds)
+        lists += kind.startswith("[")
+        if kind != "..." or "..." not in parts:
+            parts.append(kind)
+    return [f"{s.name()} = {x}[{', '.join(parts) or '...'}]"]
+
+
+def matmul(s: Scene) -> list[str]:
+    a = s.tensor()
+    inner = s.shape_of(a)[-1:] or (3,)
+    shape = s.rng.choice(((*inner, 2), inner, (*s.shape_of(a)[:-2], *inner, 2), (2, *inner, 1), (2, 3)))
+    b, line = s.leaf(shape)
+    return [line, f"{s.name()} = {a} @ {b}"]
+
+
+def linear(s: Scene) -> list[str]:
+    x = s.tensor(ndim=2)
+    w, make_w = s.leaf((*(s.shape_of(x)[-1:] or (2,)), 2))
+    b, make_b = s.leaf((2,))
+    return [make_w, make_b, f"{s.name()} = F.linear({x}, {w}, {b})"]
+
+
+def concatenate(s: Scene) -> list[str]:
+    x = s.tensor()
+    shape, axis = list(s.shape_of(x)), s.axis(x)
+    if shape and -len(shape) <= axis < len(shape):
+        shape[axis] = s.rng.randint(0, 3)
+    y, line = s.leaf(tuple(shape))
+    return [line, f"{s.name()} = F.concatenate([{x}, {y}, {x}], axis={axis})"]
+
+
+def stack(s: Scene) -> list[str]:
+    x = s.tensor()
+    same = [name for name, (shape, _) in s.tensors.items() if shape == s.shape_of(x)]
+    return [f"{s.name()} = F.stack([{x}, {s.one_of(same)}], axis={s.rng.randrange(-2, 2)})"]
+
+
+def pad(s: Scene) -> list[str]:
+    x = s.tensor()
+    widths = [(s.rng.randint(0, 2), s.rng.randint(0, 2)) for _ in s.shape_of(x)]
+    return [f"{s.name()} = F.pad({x}, {widths}, {s.rng.choice((0.0, 1.5))})"]
+
+
+def broadcast_to(s: Scene) -> list[str]:
+    x = s.tensor()
+    shape = tuple(s.rng.randint(2, 3) if n == 1 else n for n in s.shape_of(x))
+    return [f"{s.name()} = F.broadcast_to({x}, {(2, *shape) if s.rng.random() < 0.5 else shape})"]
+
+
+def where(s: Scene) -> list[str]:
+    c, condition = s.leaf(s.kin(s.shape), "bool")
+    (line,) = _two(f"F.where({c}, {{a}}, {{b}})")(s)[-1:]
+    return [condition, line] if all(name in s.tensors for name in _names(line)) else [condition]
+
+
+def _names(line: str) -> list[str]:
+    """The tensors in the last two places of a call."""
+    return line.removesuffix(")").split(", ")[-2:]
+
+
+def cross_entropy(s: Scene) -> list[str]:
+    x = s.tensor(ndim=2)
+    shape = s.shape_of(x)
+    N, classes = (shape[0], max(1, shape[1])) if len(shape) == 2 else (2, 2)
+    name = s.name()
+    labels = [s.rng.randrange(classes + (s.rng.random() < 0.03)) for _ in range(N)]
+    dtype = s.rng.choice(("int64", "int32", "uint8", "int8"))
+    return [f"{name} = leaf({labels}, ({N},), '{dtype}')", f"{s.name()} = F.softmax_cross_entropy({x}, {name})"]
+
+
+def binary_cross_entropy(s: Scene) -> list[str]:
+    x = s.tensor(floats=True)
+    shape, name = s.shape_of(x), s.name()
+    dtype = s.rng.choice(("bool", "int64", s.dtype))
+    size = 1
+    for n in shape:
+        size *= n
+    targets = [s.rng.choice((0, 1) if dtype in WHOLE else (0, 0.25, 1)) for _ in range(size)]
+    make = f"{name} = leaf({targets}, {shape}, '{dtype}')"
+    return [make, f"{s.name()} = F.binary_cross_entropy_with_logits({x}, {name})"]
+
+
+def loss(s: Scene) -> list[str]:
+    x = s.tensor()
+    y, line = s.leaf(s.shape_of(x), s.rng.choice(WHOLE) if s.rng.random() < 0.2 else None)
+    call = s.rng.choice(
+        ("F.l1_loss({}, {})", "F.mse_loss({}, {})", "F.huber_loss({}, {}, 0.5)", "F.huber_loss({}, {})")
+    )
+    return [line, f"{s.name()} = {call.format(x, y)}"]
+
+
+def images(s: Scene) -> list[str]:
+    shape = (s.rng.randint(0, 2) or 1, s.rng.randint(3, 7), s.rng.randint(3, 7), s.rng.randint(1, 4))
+    return [s.leaf(shape)[1]]
+
+
+def conv2d(s: Scene) -> list[str]:
+    x = s.tensor(ndim=4)
+    C = (s.shape_of(x)[-1:] or (1,))[0]
+    w, make_w = s.leaf((s.rng.randint(1, 3), s.rng.randint(1, 3), C, s.rng.randint(1, 4)))
+    padding = s.rng.choice(("0", "1", "'same'", "((0, 1), (1, 0))"))
+    return [make_w, f"{s.name()} = F.conv2d({x}, {w}, None, {s.rng.choice((1, 2, 3))}, {padding})"]
+
+
+def pooling(s: Scene) -> list[str]:
+    size = s.rng.choice((2, 2, 3))
+    call = s.rng.choice(("max_pool2d", "avg_pool2d"))
+    stride, padding = s.rng.choice((None, 1, 2)), s.rng.choice(("0", "0", "1", "'same'"))
+    return [f"{s.name()} = F.{call}({s.tensor(ndim=4)}, {size}, {stride}, {padding})"]
+
+
+def batch_norm(s: Scene) -> list[str]:
+    x = s.tensor()
+    C = s.shape_of(x)[-1:] or (1,)
+    gamma, make_gamma = s.leaf(C)
+    beta, make_beta = s.leaf(C)
+    return [make_gamma, make_beta, f"{s.name()} = F.batch_norm({x}, {gamma}, {beta})"]
+
+
+ACTIVATIONS = ("nn.ReLU()", "nn.Tanh()", "nn.Sigmoid()", "nn.LeakyReLU(0.1)", "nn.Softmax()", "nn.Dropout(0.0)")
+
+
+def module(s: Scene) -> list[str]:
+    """A small network for one of the tensors, which is then applied to it."""
+    x = s.tensor(ndim=s.rng.choice((2, 4)))
+    shape = s.shape_of(x)
+    C = (shape[-1:] or (1,))[0] or 1
+    layers = []
+    if len(shape) == 4:
+        layers += [f"nn.Conv2D({C}, 2, {s.rng.randint(1, 3)}, {s.rng.choice((1, 2))}, {s.rng.choice((0, 1))})"]
+        layers += [
+            s.rng.choice(
+                ("nn.ReLU(), nn.MaxPooling2D(2)", "nn.BatchNorm(2, momentum=0.9), nn.ReLU()", "nn.AveragePooling2D(2)")
+            )
+        ]
+        layers += [s.rng.choice(("nn.GlobalAveragePooling2D()", "nn.Flatten()"))]
+    else:
+        layers += [f"nn.Dense({C}, 3)", s.rng.choice((*ACTIVATIONS, "nn.BatchNorm(3, momentum=0.9)")), "nn.Dense(3, 2)"]
+    name = s.name("m")
+    return [f"{name} = filled(nn.Sequential({', '.join(layers)}), '{s.dtype}')", f"{s.name()} = {name}({x})"]
+
+
+def again(s: Scene) -> list[str]:
+    """A network that is there is used once more, perhaps in the other mode."""
+    if not s.modules:
+        return leaf(s)
+    m = s.rng.choice(s.modules)
+    mode = s.rng.choice(([], [f"{m}.eval()"], [f"{m}.train()"]))
+    return [*mode, f"{s.name()} = {m}({s.tensor(floats=True)})"]
+
+
+def no_grad(s: Scene) -> list[str]:
+    (line,) = s.rng.choice(ELEMENTWISE)(s)[-1:]
+    return [f"with no_grad(): {line}"] if set(_variables(line)) <= set(s.tensors) else leaf(s)
+
+
+def _variables(line: str) -> list[str]:
+    import re
+
+    return re.findall(r"\bx\d+\b", line.split(" = ", 1)[1])
+
+
+def retain(s: Scene) -> list[str]:
+    return [f"{s.tensor(floats=True)}.retain_grad()"]
+
+
+def backward(s: Scene) -> list[str]:
+    if not s.wanting:
+        return [s.leaf(s.kin(s.shape), grad=True)[1]]
+    y = s.one_of(s.wanting)
+    return [f"{y}.backward()" if s.rng.random() < 0.15 else f"{y}.backward(ramp({y}))"]
+
+
+def change(s: Scene) -> list[str]:
+    return [f"change({s.rng.choice(s.leaves)})"] if s.leaves else leaf(s)
+
+
+def sgd_step(s: Scene) -> list[str]:
+    return [f"sgd_step({', '.join(s.leaves)})"] if s.leaves else leaf(s)
+
+
+def zero_grad(s: Scene) -> list[str]:
+    return [f"{s.rng.choice(s.leaves)}.grad = None"] if s.leaves else leaf(s)
+
+
+ELEMENTWISE: list[Writer] = [
+    *map(_new, ("-{x}", "abs({x})", "{x}.exp()", "{x}.log()", "{x}.sqrt()", "F.relu({x})", "F.leaky_relu({x}, 0.1)")),
+    *map(
+        _new, ("F.sigmoid({x})", "F.tanh({x})", "{x}.clip(-1, 0.5)", "{x}.clip(0.25, None)", "{x} * {x}", "{x} + {x}")
+    ),
+    *map(
+        _new, ("{x} + {n}", "{x} - {n}", "{x} * {n}", "{x} / {n}", "{x} ** 2", "{x} ** 3", "{x} ** 0.5", "{x} ** {n}")
+    ),
+    *map(_new, ("2 - {x}", "2.5 * {x}", "1 / {x}", "2 ** {x}", "F.softmax({x}, {axis})", "F.log_softmax({x}, {axis})")),
+]
+WRITERS: list[tuple[float, list[Writer]]] = [
+    (2, [leaf, leaf, leaf, images]),
+    (4, ELEMENTWISE),
+    (
+        3,
+        [
+            *map(
+                _two, ("{a} + {b}", "{a} - {b}", "{a} * {b}", "{a} / {b}", "F.maximum({a}, {b})", "F.minimum({a}, {b})")
+            )
+        ],
+    ),
+    (1, [_two("{a} ** {b}"), _two("{a} @ {b}"), matmul, matmul, linear]),
+    (3, [reshape, transpose, getitem, getitem, concatenate, stack, pad, broadcast_to, _new("F.flatten({x})")]),
+    (1, [_new("{x}.clone()"), _new("{x}.detach()"), _new("{x}.T"), where, no_grad]),
+    (0.7, [_new(f"{{x}}.astype('{dtype}')") for dtype in (*FLOATS, "int64", "bool")]),
+    (2, [_new("{x}." + name + "(axis={axes}, keepdims={keep})") for name in ("sum", "mean", "max", "min", "var")]),
+    (0.4, [_new("{x}." + name + "(axis={axis}, keepdims={keep})") for name in ("argmax", "argmin")]),
+    (0.6, [_two(f"{{a}} {sign} {{b}}") for sign in ("<", "<=", ">", ">=", "==", "!=", "&", "|", "^")]),
+    (0.3, [*(_new(f"{{x}} {sign} {{n}}") for sign in ("<", "<=", ">", ">=", "==", "!=")), _new("~{x}")]),
+    (1.5, [cross_entropy, binary_cross_entropy, loss, loss]),
+    (2, [conv2d, conv2d, pooling, pooling, batch_norm]),
+    (1, [module, module, again]),
+    (3, [backward, backward, backward, retain]),
+    (0.7, [change, sgd_step, zero_grad]),
+]
+
+
+def scene(rng: random.Random) -> Scene:
+    """The start of a program."""
+    return Scene(rng, rng.choices(FLOATS, (6, 4, 2))[0], rng.choice(SHAPES))
+
+
+def lines(s: Scene) -> list[str]:
+    """What comes next in a program: one statement, and the leaves that it needs."""
+    if not s.tensors:
+        return [s.leaf(s.shape, grad=True)[1]]
+    weights, groups = zip(*WRITERS, strict=True)
+    return s.rng.choice(s.rng.choices(groups, weights)[0])(s)
