@@ -28,6 +28,7 @@ class Difference:
     line: str
     ours: Any
     theirs: Any
+    tolerance: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -47,7 +48,8 @@ class Runner:
     there: dict[str, Any] = field(default_factory=lambda: {**vars(theirs)})
     over: bool = False
     """Whether a backward pass failed: what it left behind is no promise."""
-    excused: list[str] = field(default_factory=list)
+    coarsest: str = "float64"
+    """The float dtype with the largest rounding so far, which conversions carry on."""
 
     def step(self, line: str) -> Difference | None:
         """Run one more line on both sides."""
@@ -63,8 +65,7 @@ class Runner:
         return self._of_values(line, name) or self._of_gradients(line)
 
     def _of_errors(self, line: str, a: Any, b: Any) -> Difference | None:
-        if name := contracts.excuse(line, a, b):
-            self.excused.append(name)
+        if contracts.excuse(line, a, b):
             for name in re.findall(r"m\d+", line):  # it may have changed its buffers on one side
                 self.here.pop(name, None), self.there.pop(name, None)
             return None
@@ -78,22 +79,26 @@ class Runner:
         a, b = self.here.get(name), self.there.get(name)
         if not name.startswith("x") or a is None:
             return None
-        if (found := unequal(a.numpy(), b.detach().numpy())) is not None:
-            return Difference(f"{found} of a result", line, a.numpy(), b.detach().numpy())
+        self.coarsest = max(self.coarsest, str(a.dtype), key=lambda dtype: TOLERANCES.get(dtype, 0.0))
+        if (found := self._unequal(a.numpy(), b.detach().numpy())) is not None:
+            return Difference(f"{found} of a result", line, a.numpy(), b.detach().numpy(), TOLERANCES[self.coarsest])
         if a.requires_grad != b.requires_grad:
             return Difference("requires_grad", line, a.requires_grad, b.requires_grad)
         return None
 
     def _of_gradients(self, line: str) -> Difference | None:
         """The gradients of leaves, retained tensors and modules, and the buffers of modules."""
-        if "backward" not in line and not re.search(r"m\d|step", line):
+        if not re.search(r"backward|m\d|sgd_step|scale_gradients", line):
             return None
         for name, a, b in self._state():
             if (a is None) != (b is None):
                 return Difference("gradient that is missing", f"{line}  # {name}", a, b)
-            if a is not None and (found := unequal(a, b)) is not None:
-                return Difference(f"{found} of a gradient", f"{line}  # {name}", a, b)
+            if a is not None and (found := self._unequal(a, b)) is not None:
+                return Difference(f"{found} of a gradient", f"{line}  # {name}", a, b, TOLERANCES[self.coarsest])
         return None
+
+    def _unequal(self, a: Any, b: Any) -> str | None:
+        return unequal(a, b, TOLERANCES[self.coarsest])
 
     def _state(self) -> Any:
         text = "\n".join(self.done)
@@ -129,8 +134,8 @@ def _numpy(x: Any) -> Any:
     return None if x is None else x.detach().numpy()
 
 
-def unequal(a: Any, b: Any) -> str | None:
-    """In what two arrays differ: shape, dtype, or values beyond the rounding of the dtype."""
+def unequal(a: Any, b: Any, tolerance: float) -> str | None:
+    """In what two arrays differ: shape, dtype, or values beyond a share of the largest."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return "shape"
@@ -143,7 +148,7 @@ def unequal(a: Any, b: Any) -> str | None:
         return "values"
     apart = np.abs(a[finite].astype(np.float64) - b[finite].astype(np.float64))
     scale = 1 + np.abs(b[finite].astype(np.float64)).max(initial=0.0)
-    return "values" if (apart > TOLERANCES[str(a.dtype)] * scale).any() else None
+    return "values" if (apart > tolerance * scale).any() else None
 
 
 def run(program: Lines) -> Difference | None:
@@ -175,7 +180,7 @@ def _shaken(seed: int, found: Difference, program: Lines) -> bool:
         if ":" in name or x is None or not isinstance(x, torch.Tensor):
             return False
         y = x.grad if "gradient" in found.kind and "values of x" not in name else x
-        return y is None or unequal(_numpy(y), found.theirs) is not None
+        return y is None or unequal(_numpy(y), found.theirs, found.tolerance) is not None
     finally:
         theirs.noise.source = None
 
@@ -205,7 +210,6 @@ def _look(scene: programs.Scene, runner: Runner, line: str) -> None:
         return
     made = runner.here[name]
     if name.startswith("m"):
-        scene.modules.append(name)
         return
     scene.tensors[name] = (made.shape, str(made.dtype))
     if made.requires_grad:
@@ -229,6 +233,18 @@ def simpler(line: str) -> list[str]:
     return [form for form in forms if form != line]
 
 
+def as_leaf(line: str, program: Lines) -> list[str]:
+    """A leaf in the place of what a line of a program computes."""
+    names = {**vars(ours)}
+    for before in program:
+        _outcome(before, names)
+    name = _assigned(line)
+    if not name.startswith("x") or "leaf(" in line or name not in names:
+        return []
+    x = names[name]
+    return [f"{name} = leaf(3, {tuple(x.shape)}, '{x.dtype}'{', grad=True' if x.requires_grad else ''})"]
+
+
 def shortest(program: Lines, found: Difference) -> Lines:
     """A short program with the same difference."""
 
@@ -236,7 +252,9 @@ def shortest(program: Lines, found: Difference) -> Lines:
         now = run(lines)
         return now is not None and now.key == found.key
 
-    return shrunk(program, fails, simpler) if fails(program) else program
+    if not fails(program):
+        return program
+    return shrunk(program, fails, lambda line: [*as_leaf(line, program), *simpler(line)])
 
 
 def report(program: Lines, found: Difference, seed: int | None = None) -> str:

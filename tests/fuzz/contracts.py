@@ -31,6 +31,7 @@ CONTRACTS: dict[str, Contract] = {
     "layout": Contract("Images are (N, H, W, C), dense weights (inputs, outputs)."),
     "same": Contract("Padding 'same' pads the odd row at the bottom and right, at any stride."),
     "pixels": Contract("Average pooling does not count the padding."),
+    "infinite": Contract("batch_norm centres first and then multiplies with gamma; PyTorch does both in one."),
     "whole": Contract(
         "Whole numbers and booleans count as numbers in every op; PyTorch has no kernels for some.",
         theirs="not (implemented|support)|Subtraction, the",

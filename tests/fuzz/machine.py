@@ -149,7 +149,6 @@ class Machine:
         finally:
             self.callback.plan = Plan()
         same("how fit ended", ended, expected)
-        place.resume = 0
         steps = [event[1] for event in self.plain.tape[start:] if event[0] == "step"]
         same("the samples of the steps", self.seen[before:], steps)
         self.check()
@@ -163,8 +162,6 @@ class Machine:
                 state = checkpoint.load_state(Path(folder) / "s")
         kept = copy.copy(self.plain)
         kept.tape = list(self.plain.tape)
-        if kept.loader and not kept.own:
-            kept.epoch, kept.own = self.places[kept.loader].epoch, True
         self.saved[name] = state, kept
 
     def load(self, name: str, fresh: bool = True) -> None:
@@ -182,8 +179,6 @@ class Machine:
             place, length = self.places[loader], len(self.loaders[loader])
             ended = kept.position == length
             place.epoch, place.resume = kept.epoch + ended, 0 if ended else kept.position
-        else:
-            self.plain.loader = loader
         self.check()
 
     def load_weights(self, name: str) -> None:
@@ -203,7 +198,7 @@ class Machine:
     def evaluate(self, frozen: bool = False) -> None:
         """Look at the validation data; each layer is then in the mode in which it was."""
         if frozen:
-            self.model.parts()[0][-1].eval()
+            list(self.model.named_modules())[-1][1].eval()
         modes = [module.training for _, module in self.model.named_modules()]
         now = replay(self.setting, self.plain.tape)
         near("the validation", self.trainer.evaluate(self.validation)["loss"], validation(self.setting, now.w, now.b))
@@ -309,9 +304,9 @@ def _line(rng: random.Random, number: int) -> str:
     if draw < 0.5:
         return f"m.fit({_arguments(rng, number)})"
     if draw < 0.65:
-        return f"m.save({rng.choice('xy')!r}{', file=True' if rng.random() < 0.3 else ''})"
+        return f"m.save({rng.choice('xxy')!r}{', file=True' if rng.random() < 0.3 else ''})"
     if draw < 0.8:
-        return f"m.load({rng.choice('xy')!r}{', fresh=False' if rng.random() < 0.3 else ''})"
+        return f"m.load({rng.choice('xxy')!r}{', fresh=False' if rng.random() < 0.5 else ''})"
     if draw < 0.92:
         count = "" if rng.random() < 0.5 else f"{rng.randint(0, 2)}, "
         return f"m.look({count}twice={rng.random() < 0.3}, loader={rng.choice('aab')!r})"

@@ -8,7 +8,7 @@ import numpy as np
 import minidl as md
 from minidl import nn, no_grad, optim
 
-__all__ = ["F", "change", "filled", "inf", "leaf", "nan", "nn", "no_grad", "np", "ramp", "sgd_step"]
+__all__ = ["F", "change", "filled", "inf", "leaf", "nan", "nn", "no_grad", "np", "ramp", "scale_gradients", "sgd_step"]
 
 F = nn.functional
 nan, inf = np.nan, np.inf
@@ -40,6 +40,13 @@ def change(x: Any) -> None:
 def sgd_step(*leaves: Any) -> None:
     """Change leaves by their gradients."""
     optim.SGD(leaves, lr=0.1).step()
+
+
+def scale_gradients(*leaves: Any) -> None:
+    """Change gradients in place, as clipping does."""
+    for x in leaves:
+        if x.grad is not None:
+            x.grad *= 0.5
 
 
 def filled(module: Any, dtype: str) -> Any:

@@ -131,8 +131,6 @@ class Plain:
     epoch: int = 0
     position: int = 0
     """The next batch of this epoch of the loader."""
-    own: bool = False
-    """Whether training has begun there; if not, it begins where the loader is."""
 
     @property
     def rows(self) -> int:
@@ -145,24 +143,22 @@ class Plain:
     def anew(self) -> None:
         """The epoch at hand is lost: its first batch comes next."""
         self.tape.append(("anew",))
-        self.position, self.own = 0, False
+        self.position = 0
 
     def fit(self, loader: Any, plan: Any) -> str:
         """Train as Trainer.fit; what ended it: "", or the place of the planned failure."""
         if loader.name != self.loader:
             self.anew()
-            self.loader = loader.name
+            self.loader, self.epoch, self.position = loader.name, loader.epoch, loader.resume
         epochs = plan.epochs if plan.epochs is not None else 1 if plan.steps is None else math.inf
         limit = math.inf if plan.steps is None else plan.steps
         while self.rows < epochs:
-            if not self.own:
-                self.epoch, self.own = loader.epoch, True
             batches = self.setting.batches(loader.batch, loader.seed, self.epoch)
             if self.position < len(batches):
                 if self.steps >= limit:
                     return ""
                 ended = self._step(batches[self.position], plan)
-                loader.epoch = self.epoch + (self.position == len(batches))
+                loader.epoch, loader.resume = self.epoch + (self.position == len(batches)), 0
                 if ended == "failed":
                     loader.epoch = self.epoch
                     self.anew()

@@ -39,7 +39,8 @@ class Scene:
     """Shape and dtype of every tensor that may go into further ones."""
     wanting: list[str] = field(default_factory=list)
     """Tensors that can be differentiated, those of before an in-place change included."""
-    modules: list[str] = field(default_factory=list)
+    modules: dict[str, str] = field(default_factory=dict)
+    """Networks, and what they were last applied to."""
     leaves: list[str] = field(default_factory=list)
     """Leaves that want a gradient."""
     made: int = 0
@@ -118,10 +119,9 @@ def _new(expression: str) -> Writer:
     """A line that applies something to one tensor, ``{x}``; ``{n}`` is a number."""
 
     def write(s: Scene) -> list[str]:
-        x = s.tensor()
-        return [
-            f"{s.name()} = {expression.format(x=x, n=s.rng.choice(NUMBERS), axis=s.axis(x), axes=s.axes(x), keep=s.rng.random() < 0.4)}"
-        ]
+        x, keep = s.tensor(), s.rng.random() < 0.4
+        text = expression.format(x=x, n=s.rng.choice(NUMBERS), axis=s.axis(x), axes=s.axes(x), keep=keep)
+        return [f"{s.name()} = {text}"]
 
     return write
 
@@ -325,16 +325,22 @@ def module(s: Scene) -> list[str]:
     else:
         layers += [f"nn.Dense({C}, 3)", s.rng.choice((*ACTIVATIONS, "nn.BatchNorm(3, momentum=0.9)")), "nn.Dense(3, 2)"]
     name = s.name("m")
-    return [f"{name} = filled(nn.Sequential({', '.join(layers)}), '{s.dtype}')", f"{s.name()} = {name}({x})"]
+    s.modules[name] = x
+    return [f"{name} = filled(nn.Sequential({', '.join(layers)}), '{s.dtype}')", *applied(s, name), *again(s)]
+
+
+def applied(s: Scene, m: str) -> list[str]:
+    """A network is used, mostly for what it was made for."""
+    x = s.modules[m] if s.modules[m] in s.tensors and s.rng.random() < 0.9 else s.tensor(floats=True)
+    return [f"{s.name()} = {m}({x})"]
 
 
 def again(s: Scene) -> list[str]:
-    """A network that is there is used once more, perhaps in the other mode."""
+    """A network is used once more, perhaps in the other mode."""
     if not s.modules:
         return leaf(s)
-    m = s.rng.choice(s.modules)
-    mode = s.rng.choice(([], [f"{m}.eval()"], [f"{m}.train()"]))
-    return [*mode, f"{s.name()} = {m}({s.tensor(floats=True)})"]
+    m = s.rng.choice([*s.modules])
+    return [*s.rng.choice(([], [f"{m}.eval()"], [f"{m}.eval()"], [f"{m}.train()"])), *applied(s, m)]
 
 
 def no_grad(s: Scene) -> list[str]:
@@ -365,6 +371,10 @@ def change(s: Scene) -> list[str]:
 
 def sgd_step(s: Scene) -> list[str]:
     return [f"sgd_step({', '.join(s.leaves)})"] if s.leaves else leaf(s)
+
+
+def scale_gradients(s: Scene) -> list[str]:
+    return [f"scale_gradients({', '.join(s.leaves)})"] if s.leaves else leaf(s)
 
 
 def zero_grad(s: Scene) -> list[str]:
@@ -404,7 +414,7 @@ WRITERS: list[tuple[float, list[Writer]]] = [
     (2, [conv2d, conv2d, pooling, pooling, batch_norm]),
     (1, [module, module, again]),
     (3, [backward, backward, backward, retain]),
-    (0.7, [change, sgd_step, zero_grad]),
+    (1, [change, sgd_step, scale_gradients, scale_gradients, zero_grad]),
 ]
 
 

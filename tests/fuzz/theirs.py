@@ -16,7 +16,7 @@ from torch.nn import functional
 from minidl.kernels.window import Window, sliding_window
 from tests.fuzz import ours
 
-__all__ = ["F", "change", "filled", "inf", "leaf", "nan", "nn", "no_grad", "np", "ramp", "sgd_step"]
+__all__ = ["F", "change", "filled", "inf", "leaf", "nan", "nn", "no_grad", "np", "ramp", "scale_gradients", "sgd_step"]
 
 nan, inf = ours.nan, ours.inf
 Axis = int | tuple[int, ...] | None
@@ -66,7 +66,7 @@ class Tensor(torch.Tensor):
         return self.permute(axes or tuple(reversed(range(self.ndim))))
 
     def astype(self, dtype: str) -> Any:
-        return self.to(getattr(torch, dtype))
+        return self.to(getattr(torch, dtype), copy=True)
 
     def clip(self, low: Any, high: Any) -> Any:
         return self.clamp(low, high)
@@ -123,6 +123,11 @@ def sgd_step(*leaves: Any) -> None:
     if all(x.grad is None for x in leaves):
         raise RuntimeError("no gradient")
     torch.optim.SGD(leaves, lr=0.1).step()
+
+
+def scale_gradients(*leaves: Any) -> None:
+    """Change gradients in place, as clipping does."""
+    ours.scale_gradients(*leaves)
 
 
 def filled(module: Any, dtype: str) -> Any:
@@ -244,8 +249,10 @@ class F:
         if x.ndim < 2:
             raise IndexError("axes")
         x, gamma, beta = _alike(x, gamma, beta)
-        y = functional.batch_norm(x.movedim(-1, 1), None, None, gamma, beta, training=True, eps=eps)
-        return y.movedim(1, -1)
+        if gamma.shape != x.shape[-1:] or beta.shape != gamma.shape:
+            raise IndexError("channels")
+        y = functional.batch_norm(x.movedim(-1, 1), None, None, training=True, eps=eps)
+        return y.movedim(1, -1) * gamma + beta  # infinite
 
 
 def _pair(a: Any, b: Any) -> Any:
