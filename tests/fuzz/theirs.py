@@ -52,15 +52,19 @@ class Tensor(torch.Tensor):
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Any:
         return torch.Tensor.mean(_floats(self)[0], axis, keepdims)
 
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        y = torch.Tensor.sum(self, axis, keepdims)
+        return y.to(torch.uint64) if self.dtype == torch.uint8 else y  # unsigned
+
+    def __pow__(self, power: Any) -> Any:
+        x, p = _floats(self, power)
+        return x.sqrt() if isinstance(p, float) and p == 0.5 else torch.Tensor.__pow__(x, p)  # roots
+
     def __getitem__(self, index: Any) -> Any:
         parts = index if isinstance(index, tuple) else (index,)
         if any(isinstance(part, list) for part in parts):  # indices
             parts = tuple([part] if type(part) is int else part for part in parts)
         return torch.Tensor.__getitem__(self, parts)
-
-    def __matmul__(self, other: Any) -> Any:
-        a, b = _alike(self, other)
-        return torch.matmul(a, b)
 
     def transpose(self, *axes: int) -> Any:
         return self.permute(axes or tuple(reversed(range(self.ndim))))
@@ -69,7 +73,34 @@ class Tensor(torch.Tensor):
         return self.to(getattr(torch, dtype), copy=True)
 
     def clip(self, low: Any, high: Any) -> Any:
-        return self.clamp(low, high)
+        return _floats(self)[0].clamp(low, high)  # the bounds have fractions
+
+
+def _operator(name: str, exact: str = "") -> Any:
+    """An operator that computes with whole numbers where minidl's op is exact for them."""
+
+    def method(self: Any, *others: Any) -> Any:
+        return getattr(torch.Tensor, name)(*_promoted(exact, self, *others))
+
+    return method
+
+
+for _name in ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__neg__"):
+    setattr(Tensor, _name, _operator(_name, "i"))
+for _name in ("__truediv__", "__rtruediv__", "__rpow__", "__matmul__", "exp", "log", "sqrt"):
+    setattr(Tensor, _name, _operator(_name))
+Tensor.__abs__ = _operator("__abs__", "iub")  # type: ignore[method-assign]
+
+
+def _promoted(exact: str, *xs: Any) -> Sequence[Any]:
+    """Whole numbers as float32, unless they are of the kinds that an op is exact for, or as the floats beside them."""
+    tensors = [x for x in xs if isinstance(x, torch.Tensor)]
+    if any(x.is_floating_point() for x in tensors):
+        return [*_alike(*xs)]
+    dtypes = [np.dtype(str(x.dtype)[6:]) if isinstance(x, torch.Tensor) else np.asarray(x).dtype for x in xs]
+    common = np.result_type(np.bool_, *dtypes)
+    dtype = getattr(torch, str(common)) if common.kind in exact else torch.float32  # whole
+    return [x.to(dtype) if isinstance(x, torch.Tensor) else x for x in xs]
 
 
 def _first(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
@@ -88,13 +119,15 @@ def _first(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
 
 def _alike(*xs: Any) -> Sequence[Any]:
     """Whole numbers in the dtype of the floats beside them."""
-    dtypes = [x.dtype for x in xs if x.is_floating_point()]
-    return [x if x.is_floating_point() or not dtypes else x.to(dtypes[0]) for x in xs]  # whole
+    dtypes = [x.dtype for x in xs if isinstance(x, torch.Tensor) and x.is_floating_point()]
+    return [
+        x if not isinstance(x, torch.Tensor) or x.is_floating_point() or not dtypes else x.to(dtypes[0]) for x in xs
+    ]
 
 
 def _floats(*xs: Any) -> Sequence[Any]:
-    """Whole numbers as floats, as all of PyTorch's functions but some take them."""
-    return [x if x.is_floating_point() else x.float() for x in _alike(*xs)]  # whole
+    """Whole numbers as floats."""
+    return _promoted("", *xs)
 
 
 def leaf(given: Any, shape: tuple[int, ...], dtype: str, grad: bool = False) -> Any:
@@ -142,8 +175,18 @@ def filled(module: Any, dtype: str) -> Any:
 class F:
     """minidl.nn.functional."""
 
-    relu, tanh, exp, log, sqrt = torch.relu, torch.tanh, torch.exp, torch.log, torch.sqrt
-    sigmoid = torch.sigmoid
+    @staticmethod
+    def relu(x: Any) -> Any:
+        (x,) = _promoted("iu", x)
+        return torch.where(x > 0, x, torch.where(x != x, x.detach(), torch.zeros_like(x)))  # nan
+
+    @staticmethod
+    def tanh(x: Any) -> Any:
+        return torch.tanh(*_floats(x))
+
+    @staticmethod
+    def sigmoid(x: Any) -> Any:
+        return torch.sigmoid(*_floats(x))
 
     @staticmethod
     def leaky_relu(x: Any, slope: float) -> Any:
@@ -165,6 +208,8 @@ class F:
     def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
         if len({x.ndim for x in xs}) > 1:
             raise IndexError("axes")  # PyTorch lets empty tensors of one axis pass, for its own past
+        if not all(-x.ndim <= axis < x.ndim for x in xs):
+            raise IndexError("axes")
         return torch.cat(list(xs), axis)
 
     @staticmethod
@@ -173,6 +218,7 @@ class F:
 
     @staticmethod
     def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Any:
+        (x,) = _floats(x) if value else (x,)
         return functional.pad(x, [width for pair in reversed(widths) for width in pair], value=value)
 
     @staticmethod
@@ -181,11 +227,13 @@ class F:
 
     @staticmethod
     def flatten(x: Any) -> Any:
+        if not x.ndim:
+            raise IndexError("axes")
         return x.reshape(x.shape[0], prod(x.shape[1:]))
 
     @staticmethod
     def linear(x: Any, w: Any, b: Any = None) -> Any:
-        x, w, b = _alike(x, w, b)
+        x, w, b = _floats(x, w, b)
         return torch.matmul(x, w) + b
 
     @staticmethod
@@ -206,12 +254,20 @@ class F:
 
     @staticmethod
     def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
-        (logits,) = _floats(logits)
-        return functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+        x, t = _pair(logits, targets)
+        if (t < 0).any() or (t > 1).any():
+            raise ValueError("targets")
+        finite = torch.isfinite(x)
+        usual = functional.binary_cross_entropy_with_logits(x.masked_fill(~finite, 0), t, reduction="none")
+        formula = x.clamp(min=0) - x * t + torch.log1p(torch.exp(-x.abs()))
+        return torch.where(finite, usual, formula).mean()  # logits
 
     @staticmethod
     def l1_loss(a: Any, b: Any) -> Any:
-        return functional.l1_loss(*_pair(a, b))
+        a, b = _pair(a, b)
+        difference = a - b
+        slope = torch.where(difference != difference, nan, difference.detach().sign())
+        return (difference * slope).mean()  # nan
 
     @staticmethod
     def mse_loss(a: Any, b: Any) -> Any:
@@ -225,7 +281,7 @@ class F:
     def conv2d(x: Any, w: Any, b: Any = None, stride: int = 1, padding: Any = 0) -> Any:
         if x.ndim != 4 or w.ndim != 4:
             raise IndexError("axes")
-        x, w = _alike(x, w)
+        x, w = _floats(x, w)
         window = sliding_window(x.shape[1], x.shape[2], w.shape[:2], stride, padding)  # same
         images, kernels = _padded(x, window, 0.0), w.permute(3, 2, 0, 1).contiguous()
         y = functional.conv2d(images, kernels, b, (window.SH, window.SW))
@@ -233,6 +289,7 @@ class F:
 
     @staticmethod
     def max_pool2d(x: Any, size: int, stride: int | None = None, padding: Any = 0) -> Any:
+        (x,) = _floats(x)
         window = _pooling(x, size, stride, padding)
         return functional.max_pool2d(_padded(x, window, -inf), size, stride).permute(0, 2, 3, 1)
 
@@ -248,7 +305,7 @@ class F:
     def batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-3) -> Any:
         if x.ndim < 2:
             raise IndexError("axes")
-        x, gamma, beta = _alike(x, gamma, beta)
+        x, gamma, beta = _floats(x, gamma, beta)
         if gamma.shape != x.shape[-1:] or beta.shape != gamma.shape:
             raise IndexError("channels")
         y = functional.batch_norm(x.movedim(-1, 1), None, None, training=True, eps=eps)
@@ -259,8 +316,10 @@ def _pair(a: Any, b: Any) -> Any:
     """Predictions and targets."""
     if a.shape != b.shape:
         raise ValueError("PyTorch would broadcast")  # losses
-    a, b = _floats(a, b)
-    return a, b if b.requires_grad else b.to(a.dtype)
+    if b.requires_grad:
+        return _floats(a, b)
+    (a,) = _floats(a)
+    return a, b.to(a.dtype)
 
 
 def _pooling(x: Any, size: int, stride: int | None, padding: Any) -> Window:
@@ -337,19 +396,19 @@ class nn:  # noqa: N801 - the name of the module that it stands for
 
     @staticmethod
     def ReLU() -> Any:
-        return _Function(torch.relu)
+        return _Function(F.relu)
 
     @staticmethod
     def Tanh() -> Any:
-        return _Function(torch.tanh)
+        return _Function(F.tanh)
 
     @staticmethod
     def Sigmoid() -> Any:
-        return _Function(torch.sigmoid)
+        return _Function(F.sigmoid)
 
     @staticmethod
     def LeakyReLU(slope: float) -> Any:
-        return _Function(functional.leaky_relu, slope)
+        return _Function(F.leaky_relu, slope)
 
     @staticmethod
     def Flatten() -> Any:
