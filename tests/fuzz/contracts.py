@@ -31,7 +31,14 @@ CONTRACTS: dict[str, Contract] = {
     "layout": Contract("Images are (N, H, W, C), dense weights (inputs, outputs)."),
     "same": Contract("Padding 'same' pads the odd row at the bottom and right, at any stride."),
     "pixels": Contract("Average pooling does not count the padding."),
-    "infinite": Contract("batch_norm centres first and then multiplies with gamma; PyTorch does both in one."),
+    "infinite": Contract(
+        "batch_norm centres first and then multiplies with gamma; PyTorch does both in one.",
+        infinite="batch_norm|BatchNorm",
+    ),
+    "half": Contract(
+        "float16 is computed in float32 inside of an op, so that its squares do not become infinite there.",
+        infinite="float16",
+    ),
     "spread": Contract(
         "Which zeros an infinite or missing number meets in a sum of products, and so what it makes NaN, is open.",
         infinite=r"conv2d|Conv2D|@|linear|Dense",
@@ -41,7 +48,11 @@ CONTRACTS: dict[str, Contract] = {
         theirs="not (implemented|support)|Subtraction, the",
     ),
     "unsigned": Contract("A sum of unsigned whole numbers is unsigned, as NumPy's."),
-    "roots": Contract("x ** 0.5 is the square root of x, as in NumPy: NaN for -inf."),
+    "bytes": Contract("A byte is never below 0: PyTorch compares it with the number modulo 256."),
+    "roots": Contract(
+        "x ** 0.5 is the square root of x, as in NumPy: NaN for -inf; at -0 the sign of its slope is open.",
+        infinite=r"\*\* (np.float64\()?0.5",
+    ),
     "nan": Contract("The derivative of relu at NaN is 0, that of an absolute difference is NaN."),
     "logits": Contract("Binary cross-entropy of an infinite logit on the right side is 0, on the wrong one infinite."),
     "indices": Contract(
@@ -74,6 +85,11 @@ CONTRACTS: dict[str, Contract] = {
     "retained": Contract("retain_grad() of what has no graph does nothing.", theirs="can't retain_grad"),
     "single": Contract(
         "The op batch_norm takes one value per channel, the layer does not.", theirs="more than 1 value per channel"
+    ),
+    "channels": Contract(
+        "Images may have no channels, weights must have some.",
+        ours="without empty axes",
+        theirs="with optional 0 dim batch size",
     ),
     "outside": Contract(
         "An index that does not exist is Python's IndexError.", ours="^(index|boolean index|too many indices)"

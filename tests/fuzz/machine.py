@@ -179,6 +179,8 @@ class Machine:
             place, length = self.places[loader], len(self.loaders[loader])
             ended = kept.position == length
             place.epoch, place.resume = kept.epoch + ended, 0 if ended else kept.position
+        else:
+            self.plain.loader, self.plain.epoch = loader, self.places[loader].epoch
         self.check()
 
     def load_weights(self, name: str) -> None:
@@ -221,8 +223,7 @@ class Machine:
                         seen[number].append([self.numbers[value] for value in t[:, 0].tolist()])
         for found, (_, expected) in zip(seen, loops, strict=True):
             same("the samples of a loop", found, expected[:count])
-        if count > len(wanted):
-            place.epoch += 1
+        place.epoch += count > len(loops[-1][1])  # the loop that moved last
         self.check()
 
     def check(self) -> None:

@@ -15,11 +15,11 @@ from torch.nn import functional
 
 from minidl.kernels.window import Window, sliding_window
 from tests.fuzz import ours
+from tests.fuzz.torch_tensor import Tensor, floats, promoted, absolute
 
 __all__ = ["F", "change", "filled", "inf", "leaf", "nan", "nn", "no_grad", "np", "ramp", "scale_gradients", "sgd_step"]
 
 nan, inf = ours.nan, ours.inf
-Axis = int | tuple[int, ...] | None
 
 
 class _Noise(threading.local):
@@ -29,105 +29,6 @@ class _Noise(threading.local):
 
 
 noise = _Noise()
-
-
-class Tensor(torch.Tensor):
-    """PyTorch's tensor with the methods that minidl names, or means, as NumPy does."""
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return _first(self, axis, keepdims, largest=True)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return _first(self, axis, keepdims, largest=False)
-
-    def var(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return torch.Tensor.var(_floats(self)[0], axis, correction=0, keepdim=keepdims)  # ddof 0
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        return torch.Tensor.argmax(self, axis, keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        return torch.Tensor.argmin(self, axis, keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return torch.Tensor.mean(_floats(self)[0], axis, keepdims)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        y = torch.Tensor.sum(self, axis, keepdims)
-        return y.to(torch.uint64) if self.dtype == torch.uint8 else y  # unsigned
-
-    def __pow__(self, power: Any) -> Any:
-        x, p = _floats(self, power)
-        return x.sqrt() if isinstance(p, float) and p == 0.5 else torch.Tensor.__pow__(x, p)  # roots
-
-    def __getitem__(self, index: Any) -> Any:
-        parts = index if isinstance(index, tuple) else (index,)
-        if any(isinstance(part, list) for part in parts):  # indices
-            parts = tuple([part] if type(part) is int else part for part in parts)
-        return torch.Tensor.__getitem__(self, parts)
-
-    def transpose(self, *axes: int) -> Any:
-        return self.permute(axes or tuple(reversed(range(self.ndim))))
-
-    def astype(self, dtype: str) -> Any:
-        return self.to(getattr(torch, dtype), copy=True)
-
-    def clip(self, low: Any, high: Any) -> Any:
-        return _floats(self)[0].clamp(low, high)  # the bounds have fractions
-
-
-def _operator(name: str, exact: str = "") -> Any:
-    """An operator that computes with whole numbers where minidl's op is exact for them."""
-
-    def method(self: Any, *others: Any) -> Any:
-        return getattr(torch.Tensor, name)(*_promoted(exact, self, *others))
-
-    return method
-
-
-for _name in ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__neg__"):
-    setattr(Tensor, _name, _operator(_name, "i"))
-for _name in ("__truediv__", "__rtruediv__", "__rpow__", "__matmul__", "exp", "log", "sqrt"):
-    setattr(Tensor, _name, _operator(_name))
-Tensor.__abs__ = _operator("__abs__", "iub")  # type: ignore[method-assign]
-
-
-def _promoted(exact: str, *xs: Any) -> Sequence[Any]:
-    """Whole numbers as float32, unless they are of the kinds that an op is exact for, or as the floats beside them."""
-    tensors = [x for x in xs if isinstance(x, torch.Tensor)]
-    if any(x.is_floating_point() for x in tensors):
-        return [*_alike(*xs)]
-    dtypes = [np.dtype(str(x.dtype)[6:]) if isinstance(x, torch.Tensor) else np.asarray(x).dtype for x in xs]
-    common = np.result_type(np.bool_, *dtypes)
-    dtype = getattr(torch, str(common)) if common.kind in exact else torch.float32  # whole
-    return [x.to(dtype) if isinstance(x, torch.Tensor) else x for x in xs]
-
-
-def _first(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
-    """An extremum whose gradient goes to the first of equal elements."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if any(not -x.ndim <= a < x.ndim for a in axes):
-        raise IndexError(f"axis {axis}")
-    inside = [a % x.ndim for a in axes]
-    others = [a for a in range(x.ndim) if a not in inside]
-    length = prod(x.shape[a] for a in inside)
-    lines = x.permute([*others, *inside]).reshape([*(x.shape[a] for a in others), length])
-    find = torch.Tensor.argmax if largest else torch.Tensor.argmin
-    y = lines.gather(-1, find(lines.byte() if x.dtype == torch.bool else lines, -1, True))[..., 0]  # ties
-    return y.reshape([1 if a in inside else size for a, size in enumerate(x.shape)]) if keepdims else y
-
-
-def _alike(*xs: Any) -> Sequence[Any]:
-    """Whole numbers in the dtype of the floats beside them."""
-    dtypes = [x.dtype for x in xs if isinstance(x, torch.Tensor) and x.is_floating_point()]
-    return [
-        x if not isinstance(x, torch.Tensor) or x.is_floating_point() or not dtypes else x.to(dtypes[0]) for x in xs
-    ]
-
-
-def _floats(*xs: Any) -> Sequence[Any]:
-    """Whole numbers as floats."""
-    return _promoted("", *xs)
 
 
 def leaf(given: Any, shape: tuple[int, ...], dtype: str, grad: bool = False) -> Any:
@@ -177,20 +78,20 @@ class F:
 
     @staticmethod
     def relu(x: Any) -> Any:
-        (x,) = _promoted("iu", x)
+        (x,) = promoted("iu", x)
         return torch.where(x > 0, x, torch.where(x != x, x.detach(), torch.zeros_like(x)))  # nan
 
     @staticmethod
     def tanh(x: Any) -> Any:
-        return torch.tanh(*_floats(x))
+        return torch.tanh(*floats(x))
 
     @staticmethod
     def sigmoid(x: Any) -> Any:
-        return torch.sigmoid(*_floats(x))
+        return torch.sigmoid(*floats(x))
 
     @staticmethod
     def leaky_relu(x: Any, slope: float) -> Any:
-        return functional.leaky_relu(*_floats(x), slope)
+        return functional.leaky_relu(*floats(x), slope)
 
     @staticmethod
     def maximum(a: Any, b: Any) -> Any:
@@ -218,7 +119,7 @@ class F:
 
     @staticmethod
     def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Any:
-        (x,) = _floats(x) if value else (x,)
+        (x,) = floats(x) if value else (x,)
         return functional.pad(x, [width for pair in reversed(widths) for width in pair], value=value)
 
     @staticmethod
@@ -233,16 +134,16 @@ class F:
 
     @staticmethod
     def linear(x: Any, w: Any, b: Any = None) -> Any:
-        x, w, b = _floats(x, w, b)
+        x, w, b = floats(x, w, b)
         return torch.matmul(x, w) + b
 
     @staticmethod
     def softmax(x: Any, axis: int = -1) -> Any:
-        return _floats(x)[0].softmax(axis)
+        return floats(x)[0].softmax(axis)
 
     @staticmethod
     def log_softmax(x: Any, axis: int = -1) -> Any:
-        return _floats(x)[0].log_softmax(axis)
+        return floats(x)[0].log_softmax(axis)
 
     @staticmethod
     def dropout(x: Any, rate: float, training: bool) -> Any:
@@ -250,38 +151,31 @@ class F:
 
     @staticmethod
     def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
-        return functional.cross_entropy(*_floats(logits), labels.long())
+        return _loss(lambda x, t: functional.cross_entropy(x, t.long()), logits, labels, alike=False)
 
     @staticmethod
     def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
-        x, t = _pair(logits, targets)
-        if (t < 0).any() or (t > 1).any():
+        if (targets < 0).any() or (targets > 1).any():
             raise ValueError("targets")
-        finite = torch.isfinite(x)
-        usual = functional.binary_cross_entropy_with_logits(x.masked_fill(~finite, 0), t, reduction="none")
-        formula = x.clamp(min=0) - x * t + torch.log1p(torch.exp(-x.abs()))
-        return torch.where(finite, usual, formula).mean()  # logits
+        return _loss(_cross_entropy, logits, targets)
 
     @staticmethod
     def l1_loss(a: Any, b: Any) -> Any:
-        a, b = _pair(a, b)
-        difference = a - b
-        slope = torch.where(difference != difference, nan, difference.detach().sign())
-        return (difference * slope).mean()  # nan
+        return _loss(lambda a, b: absolute(a - b).mean(), a, b)
 
     @staticmethod
     def mse_loss(a: Any, b: Any) -> Any:
-        return functional.mse_loss(*_pair(a, b))
+        return _loss(functional.mse_loss, a, b)
 
     @staticmethod
     def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Any:
-        return functional.huber_loss(*_pair(a, b), delta=delta)
+        return _loss(lambda a, b: functional.huber_loss(a, b, delta=delta), a, b)
 
     @staticmethod
     def conv2d(x: Any, w: Any, b: Any = None, stride: int = 1, padding: Any = 0) -> Any:
         if x.ndim != 4 or w.ndim != 4:
             raise IndexError("axes")
-        x, w = _floats(x, w)
+        x, w = floats(x, w)
         window = sliding_window(x.shape[1], x.shape[2], w.shape[:2], stride, padding)  # same
         images, kernels = _padded(x, window, 0.0), w.permute(3, 2, 0, 1).contiguous()
         y = functional.conv2d(images, kernels, b, (window.SH, window.SW))
@@ -289,13 +183,13 @@ class F:
 
     @staticmethod
     def max_pool2d(x: Any, size: int, stride: int | None = None, padding: Any = 0) -> Any:
-        (x,) = _floats(x)
+        (x,) = floats(x)
         window = _pooling(x, size, stride, padding)
         return functional.max_pool2d(_padded(x, window, -inf), size, stride).permute(0, 2, 3, 1)
 
     @staticmethod
     def avg_pool2d(x: Any, size: int, stride: int | None = None, padding: Any = 0) -> Any:
-        (x,) = _floats(x)
+        (x,) = floats(x)
         window = _pooling(x, size, stride, padding)
         images, ones = _padded(x, window, 0.0), _padded(torch.ones_like(x), window, 0.0)
         total, count = (functional.avg_pool2d(part, size, stride, divisor_override=1) for part in (images, ones))
@@ -305,21 +199,28 @@ class F:
     def batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-3) -> Any:
         if x.ndim < 2:
             raise IndexError("axes")
-        x, gamma, beta = _floats(x, gamma, beta)
+        x, gamma, beta = floats(x, gamma, beta)
         if gamma.shape != x.shape[-1:] or beta.shape != gamma.shape:
             raise IndexError("channels")
         y = functional.batch_norm(x.movedim(-1, 1), None, None, training=True, eps=eps)
         return y.movedim(1, -1) * gamma + beta  # infinite
 
 
-def _pair(a: Any, b: Any) -> Any:
-    """Predictions and targets."""
-    if a.shape != b.shape:
+def _loss(function: Any, a: Any, b: Any, alike: bool = True) -> Any:
+    """A loss of predictions and targets, in float32 for float16."""
+    if alike and a.shape != b.shape:
         raise ValueError("PyTorch would broadcast")  # losses
-    if b.requires_grad:
-        return _floats(a, b)
-    (a,) = _floats(a)
-    return a, b.to(a.dtype)
+    a, b = floats(a, b) if b.requires_grad else (*floats(a), b)
+    b = b if b.requires_grad or not alike else b.to(a.dtype)
+    wide = [x.float() if x.dtype == torch.half else x for x in (a, b)]
+    return function(*wide).to(a.dtype)  # half
+
+
+def _cross_entropy(x: Any, t: Any) -> Any:
+    finite = torch.isfinite(x)
+    usual = functional.binary_cross_entropy_with_logits(x.masked_fill(~finite, 0), t, reduction="none")
+    formula = x.clamp(min=0) - x * t + torch.log1p(torch.exp(-x.abs()))
+    return torch.where(finite, usual, formula).mean()  # logits
 
 
 def _pooling(x: Any, size: int, stride: int | None, padding: Any) -> Window:
