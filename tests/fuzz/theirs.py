@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from minidl.kernels.window import Window, sliding_window
 from tests.fuzz import ours
-from tests.fuzz.torch_tensor import Tensor, floats, promoted, absolute
+from tests.fuzz.torch_tensor import Tensor, absolute, floats, promoted
 
 __all__ = ["F", "change", "filled", "inf", "leaf", "nan", "nn", "no_grad", "np", "ramp", "scale_gradients", "sgd_step"]
 
