@@ -249,7 +249,8 @@ def backward(s: Scene) -> list[str]:
     if not s.wanting:
         return [s.leaf(s.kin(s.shape), grad=True)[1]]
     y = s.one_of(s.wanting)
-    return [f"{y}.backward()" if s.rng.random() < 0.15 else f"{y}.backward(ramp({y}))"]
+    line = f"{y}.backward()" if s.rng.random() < 0.15 else f"{y}.backward(ramp({y}))"
+    return [line, *(scale_gradients(s) if s.rng.random() < 0.3 else [])]
 
 
 def change(s: Scene) -> list[str]:
