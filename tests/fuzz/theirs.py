@@ -23,7 +23,7 @@ nan, inf = ours.nan, ours.inf
 
 
 class _Noise(threading.local):
-    """The source that moves all leaves a little, in this thread, which shows what rounding can do to a result."""
+    """The source that moves all numbers a little, in this thread, which shows what rounding can do to a result."""
 
     source: np.random.Generator | None = None
 
@@ -35,10 +35,21 @@ def leaf(given: Any, shape: tuple[int, ...], dtype: str, grad: bool = False) -> 
     """A tensor with these values."""
     array = ours.values(given, shape, dtype)
     if noise.source is not None and array.dtype.kind == "f":
-        eps = float(np.finfo(array.dtype).eps)
-        array = (array * (1 + 4 * eps * noise.source.uniform(-1, 1, array.shape))).astype(dtype)
+        array = array * little(shape, array.dtype)
     x = torch.tensor(array).as_subclass(Tensor)
     return x.requires_grad_() if grad else x
+
+
+def little(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Factors that are nearly 1."""
+    assert noise.source is not None
+    eps = 4 * float(np.finfo(dtype).eps)
+    return (1 + eps * noise.source.uniform(-1, 1, shape)).astype(dtype) if shape else dtype.type(1 + eps)
+
+
+def moved(x: Any) -> Any:
+    """A result with each element moved a little."""
+    return x * torch.tensor(little(tuple(x.shape), np.dtype(str(x.dtype)[6:]))) if x.is_floating_point() else x
 
 
 def ramp(y: Any) -> Any:
