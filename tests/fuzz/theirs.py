@@ -196,7 +196,9 @@ class F:
     def max_pool2d(x: Any, size: int, stride: int | None = None, padding: Any = 0) -> Any:
         (x,) = floats(x)
         window = _pooling(x, size, stride, padding)
-        return functional.max_pool2d(_padded(x, window, -inf), size, stride).permute(0, 2, 3, 1)
+        y, inside = _windows(x, window, -inf), _windows(torch.ones_like(x), window, 0.0) == 1
+        order = y.masked_fill(inside & (y == -inf), torch.finfo(y.dtype).min)  # a pixel comes before the padding
+        return y.gather(-1, order.argmax(-1, True))[..., 0].permute(0, 2, 3, 1)  # ties
 
     @staticmethod
     def avg_pool2d(x: Any, size: int, stride: int | None = None, padding: Any = 0) -> Any:
@@ -238,6 +240,12 @@ def _pooling(x: Any, size: int, stride: int | None, padding: Any) -> Window:
     if x.ndim != 4:
         raise IndexError("axes")
     return sliding_window(x.shape[1], x.shape[2], size, size if stride is None else stride, padding)
+
+
+def _windows(x: Any, window: Window, value: float) -> Any:
+    """All pixels under each window: (N, C, OH, OW, pixels)."""
+    images = _padded(x, window, value)
+    return images.unfold(2, window.KH, window.SH).unfold(3, window.KW, window.SW).flatten(4)
 
 
 def _padded(x: Any, window: Window, value: float) -> Any:
