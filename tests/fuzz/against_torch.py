@@ -284,6 +284,10 @@ def shortest(program: Lines, found: Difference) -> Lines:
 def report(program: Lines, found: Difference, seed: int | None = None) -> str:
     """A program that a person can run, and what it gives."""
     where = f"# seed {seed}\n" if seed is not None else ""
-    return "\n".join(
-        [f"{where}# {found.kind}", HEADER, *program, f"# ours:   {found.ours!r}", f"# theirs: {found.theirs!r}"]
-    )
+    both = [f"# {side}: {_short(x)}" for side, x in (("ours", found.ours), ("theirs", found.theirs))]
+    return "\n".join([f"{where}# {found.kind}: {found.line}", HEADER, *program, *both])
+
+
+def _short(x: Any) -> str:
+    text = " ".join(repr(x).split())
+    return text if len(text) < 200 else f"{text[:200]} ..."

@@ -26,7 +26,7 @@ class Contract:
 CONTRACTS: dict[str, Contract] = {
     # Translated in theirs.py
     "ties": Contract(
-        "The gradient of a maximum goes to the first of equal elements, or of NaN; PyTorch shares it, or takes the last."
+        "The gradient of a maximum goes to the first of equal elements, or of NaN; PyTorch shares, or takes the last."
     ),
     "ddof": Contract("var has ddof 0, also in the running averages of BatchNorm; PyTorch's has 1."),
     "eps": Contract("BatchNorm has eps 1e-3, and momentum is the share of the old average."),
