@@ -1,0 +1,118 @@
+"""What minidl promises to do otherwise than PyTorch: the one table of what the fuzzer does not call a difference.
+
+A contract is excluded by its name, never by a looser tolerance. Some are translated where PyTorch's side of a program
+is computed (theirs.py), so that everything beside them is still compared; the others excuse an error, or a gradient at
+a place where there is none.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A promise, and the differences that it explains."""
+
+    sentence: str
+    ours: str = ""
+    """What minidl's error says, as a regular expression, where PyTorch has none."""
+    theirs: str = ""
+    """What PyTorch's error says, where minidl has none."""
+    infinite: str = ""
+    """Programs in which infinite or missing numbers do not count once there are some, as a regular expression."""
+
+
+CONTRACTS: dict[str, Contract] = {
+    # Translated in theirs.py
+    "ties": Contract(
+        "The gradient of a maximum goes to the first of equal elements, or of NaN; PyTorch shares, or takes the last."
+    ),
+    "ddof": Contract("var has ddof 0, also in the running averages of BatchNorm; PyTorch's has 1."),
+    "eps": Contract("BatchNorm has eps 1e-3, and momentum is the share of the old average."),
+    "layout": Contract("Images are (N, H, W, C), dense weights (inputs, outputs)."),
+    "same": Contract("Padding 'same' pads the odd row at the bottom and right, at any stride."),
+    "pixels": Contract("Average pooling does not count the padding."),
+    "infinite": Contract(
+        "batch_norm centres first and then multiplies with gamma; PyTorch does both in one.",
+        infinite="batch_norm|BatchNorm",
+    ),
+    "half": Contract(
+        "float16 is computed in float32 inside of an op, so that its squares do not become infinite there.",
+        infinite="float16",
+    ),
+    "spread": Contract(
+        "Which zeros an infinite or missing number meets in a sum of products, and so what it makes NaN, is open.",
+        infinite=r"conv2d|Conv2D|@|linear|Dense",
+    ),
+    "whole": Contract(
+        "Whole numbers and booleans become float32 in ops that are not exact for them, so that nothing wraps around.",
+        theirs="not (implemented|support)|Subtraction, the",
+    ),
+    "unsigned": Contract("A sum of unsigned whole numbers is unsigned, as NumPy's."),
+    "bytes": Contract("A byte is never below 0: PyTorch compares it with the number modulo 256."),
+    "roots": Contract(
+        "x ** 0.5 is the square root of x, as in NumPy: NaN for -inf; at -0 the sign of its slope is open.",
+        infinite=r"\*\* (np.float64\()?0.5",
+    ),
+    "nan": Contract("The derivative of relu at NaN is 0, that of an absolute difference is NaN."),
+    "logits": Contract("Binary cross-entropy of an infinite logit on the right side is 0, on the wrong one infinite."),
+    "indices": Contract(
+        "An index means what it means in NumPy, beside a list a number is a list of one; PyTorch's is not."
+    ),
+    # Errors on one side
+    "dtypes": Contract(
+        "Two tensors of different float dtypes are an error; PyTorch promotes.",
+        ours="different dtypes|expected .* got float",
+    ),
+    "changed": Contract(
+        "backward() refuses every op whose input was changed since; PyTorch those that kept its values.",
+        ours="was changed",
+    ),
+    "freed": Contract(
+        "A second backward() through any part of a graph is an error; PyTorch's where values were kept.",
+        ours="went through this part of the graph before",
+    ),
+    "nothing": Contract(
+        "A mean, a variance and a loss of no elements are errors; PyTorch's are NaN.",
+        ours="nothing to reduce|at least one element|N >= 1|sizes? .* 0",
+    ),
+    "losses": Contract("Predictions and targets have one shape; PyTorch broadcasts.", ours="of the shape of"),
+    "targets": Contract("Targets of binary cross-entropy lie in 0 ... 1.", ours="targets must lie in"),
+    "classes": Contract("A cross-entropy of classes has two of them or more.", ours="classes >= 2"),
+    "pixels in": Contract("Layers with weights take no bytes: pixels are scaled first.", ours="bring pixels to"),
+    "scalars": Contract(
+        "A single number has no axis; PyTorch's has axis 0 and -1.", ours="does not exist in a single number"
+    ),
+    "retained": Contract("retain_grad() of what has no graph does nothing.", theirs="can't retain_grad"),
+    "single": Contract(
+        "The op batch_norm takes one value per channel, the layer does not.", theirs="more than 1 value per channel"
+    ),
+    "channels": Contract(
+        "Images may have no channels, weights must have some.",
+        ours="without empty axes",
+        theirs="with optional 0 dim batch size",
+    ),
+    "outside": Contract(
+        "An index that does not exist is Python's IndexError.", ours="^(index|boolean index|too many indices)"
+    ),
+}
+
+
+def spreads(program: str) -> bool:
+    """Whether infinite and missing numbers may come out otherwise in a program."""
+    return any(contract.infinite and re.search(contract.infinite, program) for contract in CONTRACTS.values())
+
+
+def excuse(ours: Any, theirs: Any) -> str:
+    """The name of the contract that explains a difference between two outcomes of a line; "" if there is none."""
+    for name, contract in CONTRACTS.items():
+        for pattern, here, there in ((contract.ours, ours, theirs), (contract.theirs, theirs, ours)):
+            if (
+                pattern
+                and isinstance(here, Exception)
+                and (not isinstance(there, Exception) or isinstance(here, IndexError))
+                and re.search(pattern, str(here))
+            ):
+                return name
+    return ""
