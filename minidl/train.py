@@ -107,7 +107,7 @@ class Trainer(Answering):
         """Samples trained on in these seconds."""
         self.trained = False
         """Whether the epoch at hand only wants its validation."""
-        self.stopping = False
+        self.stopping = self._validating = False
         self.epochs = self.steps = math.inf
         """How many epochs, and how many steps, ``fit`` is to complete; infinite where it was not told."""
         self.train_loader: DataLoader | None = None
@@ -174,7 +174,7 @@ class Trainer(Answering):
             self._require_finite(self.totals.means())
             if self.stopping or not self.trained:
                 break
-            validated = self.evaluate(validation) if validation is not None else {}
+            validated = self._validated(validation) if validation is not None else {}
             if self.stopping:  # resuming repeats the half-done validation
                 break
             self._finish_epoch(validated)
@@ -254,9 +254,17 @@ class Trainer(Answering):
         loss.backward()
         return self._measure(loss, outputs, targets)
 
+    def _validated(self, loader: DataLoader) -> Row:
+        """What :meth:`evaluate` gives; the validation of an epoch ends early when training is to stop."""
+        self._validating = True
+        try:
+            return self.evaluate(loader)
+        finally:
+            self._validating = False
+
     @explained
     def evaluate(self, loader: DataLoader) -> Row:
-        """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to.
+        """The mean loss and metrics over all batches of a loader, in evaluation mode.
 
         Then every part of the model is in the mode in which it was, after an error too.
         """
@@ -267,7 +275,7 @@ class Trainer(Answering):
                 outputs = self.model(_as_tensors(inputs))
                 means = self._measure(self.loss(outputs, targets), outputs, targets)
                 totals.add(self._measured, means, _batch_size(inputs))
-                if self.stopping:
+                if self._validating and self.stopping:
                     break
         return totals.means()
 

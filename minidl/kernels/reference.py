@@ -51,8 +51,8 @@ class ReferenceKernels:
     def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
         """The maximum under each window, and which tap held it: arrays (N, OH, OW, C), the second of uint8 or int32.
 
-        Of equal values the first tap counts. The padding is minus infinity, but never held the maximum. NaN wins over
-        every number, whichever tap, of those that meet the image, is then reported.
+        Of equal values the first tap counts, and the first NaN wins over every number. The padding is minus infinity,
+        but never held the maximum.
         """
         xp = self.xp
         x = pad(xp, x, window, -xp.inf)
@@ -61,7 +61,7 @@ class ReferenceKernels:
         argmax = xp.zeros(y.shape, argmax_dtype(xp, window)) + first.astype(argmax_dtype(xp, window))
         for tap, (kh, kw) in enumerate(window.taps()):
             candidate = x[window.under_tap(kh, kw)]
-            wins = candidate > y
+            wins = (candidate > y) | ((candidate != candidate) & (y == y))
             y = xp.maximum(candidate, y)
             argmax = xp.where(wins, xp.full((), tap, argmax.dtype), argmax)
         return y, argmax
@@ -170,7 +170,7 @@ def log_softmax(xp: Any, x: Array, axis: int) -> Array:
     array([     0., -10000.])
     """
     if x.size == 0:  # there may be no maximum
-        return x.copy()
+        return x - x.sum(axis=axis, keepdims=True)
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 

@@ -129,10 +129,10 @@ def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -
     (2, 3)
     """
     window = sliding_window(H, W, size, stride, padding)
-    if max(window.top, window.bottom) >= window.KH or max(window.left, window.right) >= window.KW:
+    if max(window.top, window.bottom) >= window.KH or max(window.left, window.right) >= window.KW or 0 in (H, W):
         raise ShapeError(
-            f"the padding of a pooling must be smaller than its window of {window.KH}x{window.KW}, got {padding!r}: "
-            "a window of nothing but padding has no result"
+            f"the padding of a pooling must be smaller than its window of {window.KH}x{window.KW}, got {padding!r} for "
+            f"{H}x{W} pixels: a window of nothing but padding has no result"
         )
     return window
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops, random
-from ..errors import DtypeError, MinidlError
+from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import explain_calls_in
 from ..kernels.window import Padding, Pair
 from ..ops.dropout import check_rate
@@ -183,6 +183,10 @@ def flatten(x: Tensor) -> Tensor:
     (1, 4)
     """
     require_tensor(x)
+    if not x.shape:
+        raise ShapeError(
+            "expected samples along the first axis, got a single number: use x.reshape(1, 1)"
+        )
     return x.reshape(x.shape[0], prod(x.shape[1:]))
 
 

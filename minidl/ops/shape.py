@@ -182,7 +182,7 @@ class Pad(_Move):
         if len(self.widths) != x.ndim or any(width < 0 for pair in self.widths for width in pair):
             raise ShapeError(f"padding {self.widths} must name (before, after) >= 0 for each axis of shape {x.shape}")
         self.inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))
-        return self.xp.pad(x, self.widths, constant_values=self.value)
+        return self.xp.pad(x, self.widths, constant_values=self.value) if x.ndim else x.copy()
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (dy[self.inside],)

@@ -36,8 +36,10 @@ template <typename T, typename Given> __device__ inline void gather(T* dx, Windo
     dx[size_t(blockIdx.x) * window.W * C + column] = sum;
 }
 
-// Whether a value takes the place of the maximum so far: of equal values the first stays, and NaN stays for good.
-template <typename T> __device__ inline bool wins(T value, T best) { return value > best || value != value; }
+// Whether a value takes the place of the maximum so far: of equal values the first stays, and so does the first NaN.
+template <typename T> __device__ inline bool wins(T value, T best) {
+    return value > best || (value != value && best == best);
+}
 
 // max(value, 0), where NaN stays NaN.
 template <typename T> __device__ inline T relu(T value) { return value < T(0) ? T(0) : value; }

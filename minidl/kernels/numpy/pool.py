@@ -5,6 +5,7 @@ of a few such views, element by element, which NumPy does with the processor's v
 longer the calls, the better: between two calls of NumPy only one thread can run.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,9 @@ def _first_equal(taps: Sequence[Array], y: Array, number: Array) -> None:
     for tap in taps[:-1]:  # what is none of these is the last
         missing &= np.not_equal(tap, y)
         number += missing
+    if y.size and math.isnan(y.max()):  # which equals nothing
+        for index in reversed(range(len(taps))):
+            np.putmask(number, np.isnan(taps[index]), index)
 
 
 def unpool_taps(dy: Array, argmax: Array, taps: Sequence[Array], overlap: bool) -> None:
