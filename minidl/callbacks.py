@@ -31,17 +31,38 @@ from types import FrameType
 from typing import Any, TextIO
 
 from . import checkpoint, plugins
+from .errors import MinidlError, suggestion
 from .profiler import Profiler
-from .train import Callback, Row, Trainer
+from .totals import Row
+from .train import Callback, Trainer
 
 
 def best_row(history: Sequence[Row], monitor: str = "val_loss") -> Row:
-    """The row with the lowest ``monitor``, the first of equal ones; ``loss`` counts where there is no validation.
+    """The row with the lowest ``monitor``, the first of equal ones; what is no number (NaN) counts as infinite.
+
+    In a row without validation, ``loss`` counts for ``val_loss``, and so on. Raises :class:`MinidlError` where no value
+    has that name.
 
     >>> best_row([{"epoch": 1, "val_loss": 2.0}, {"epoch": 2, "val_loss": 1.0}])["epoch"]
     2
     """
-    return min(history, key=lambda row: row[monitor] if monitor in row else row["loss"])
+
+    def value(row: Row) -> float:
+        found = _monitored(row, monitor)
+        return math.inf if math.isnan(found) else found
+
+    return min(history, key=value)
+
+
+def _monitored(row: Row, monitor: str) -> float:
+    if monitor in row:
+        return row[monitor]
+    instead = monitor.removeprefix("val_")
+    if instead in row and not any(name.startswith("val_") for name in row):
+        return row[instead]
+    raise MinidlError(
+        f"there is no '{monitor}' to monitor.{suggestion(monitor, list(row))} This epoch has {', '.join(row)}."
+    )
 
 
 @plugins.register("callback", "checkpoint")
@@ -114,7 +135,7 @@ class CSVLog(Callback):
 
 @plugins.register("callback", "early_stopping")
 class EarlyStopping(Callback):
-    """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs.
+    """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs; a NaN is never better.
 
     Training that was stopped so, here or in the run that is resumed, ends before its first step if ``fit`` is called
     again: to go on, take the callback away or raise its ``patience``.
@@ -184,7 +205,7 @@ class Progress(Callback):
 def progress_facts(trainer: Trainer) -> list[str]:
     """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far."""
     assert trainer.train_loader is not None, "there is progress only inside fit"
-    done, steps = trainer.train_loader.state_dict()["position"], len(trainer.train_loader)
+    done, steps = trainer.position, len(trainer.train_loader)
     step = _of(done, steps) if trainer.steps == math.inf else _of(trainer.optimizer.steps, trainer.steps)
     per_step = trainer.seconds / max(1, trainer.optimizer.steps)
     where = [f"epoch {_of(trainer.epoch + 1, trainer.epochs)}", f"step {step}"]

@@ -4,14 +4,19 @@ Of a step, everything up to the gradients is recorded; the optimizer updates as 
 clipping and optimizers of one's own need not know of it. See :mod:`minidl.kernels.cupy.graph`.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from . import backends, nested, random
 from .kernels.conv.algorithm import chosen
 from .kernels.cupy.graph import Recorder
+from .kernels.numpy.memory import references_are_counted
 from .nn import Module
+from .traits import Traits
 
 Array = Any
 Compute = Callable[[Any, Any], Array]
@@ -22,13 +27,16 @@ class CapturedStep:
 
     The second of two batches alike is computed and recorded; from then on, batches of these shapes are copied to where
     its arrays lie, and the recorded work is launched. A launch must give the array and the gradients of that batch bit
-    for bit, or nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever. Parameters that
-    are frozen, arrays that are replaced, layers in another mode, another precision or algorithm and other values of
-    ``depends_on()`` lead to a new recording. While there are hooks, or a profiler, every step is computed.
+    for bit, or nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever, and so are steps
+    whose gradients add to others. Whatever is changed in the model, in what ``depends_on()`` gives (see
+    :mod:`minidl.traits` for what is noticed), in the precision or in the algorithms leads to a new recording. While
+    there are hooks, or a profiler, every step is computed.
 
     Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with graphs:
-    ``reason`` says why a step is not recorded. ``compute`` forgets the gradients of before. It may change the model,
-    but no other tensors, and draw numbers from ``minidl.random.default_rng``, but from no other generator.
+    ``reason`` says why a step is not recorded. ``compute`` may change the model and what it depends on, but no other
+    tensors, and draw numbers from ``minidl.random.default_rng`` and the generators in the model, but from no others.
+
+    Gradients that somebody keeps are his: the next launch writes to other memory.
 
     >>> import numpy as np
     >>> from minidl import nn
@@ -40,9 +48,10 @@ class CapturedStep:
     def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], Any] = tuple) -> None:
         self.compute, self.model, self.depends_on = compute, model, depends_on
         self.reason: str | None = None
-        self._backend: backends.Backend | None = None
+        self._known: Any = None
         self._last: Any = None
         self._recording: _Recording | None = None
+        self._gives_copies = not references_are_counted()
 
     @property
     def recorded(self) -> bool:
@@ -50,13 +59,15 @@ class CapturedStep:
         return self._recording is not None
 
     def __call__(self, inputs: Any, targets: Any) -> Array:
-        self._look_where_the_model_is()
+        self._look_whether_it_is_possible()
         circumstances = self._circumstances(inputs, targets) if self.reason is None else None
         if circumstances is None:
             return self.computed(inputs, targets)
-        if self._recording is not None and self._recording.circumstances == circumstances:
-            return self._recording.launch(inputs, targets)
         alike, self._last = circumstances == self._last, circumstances
+        if self._recording is not None and self._recording.circumstances == circumstances:
+            if self._gives_copies or not self._recording.is_kept():
+                return self._recording.launch(inputs, targets, copies=self._gives_copies)
+            self._gives_copies = True
         return self._record(inputs, targets) if alike else self.computed(inputs, targets)
 
     def computed(self, inputs: Any, targets: Any) -> Array:
@@ -67,24 +78,28 @@ class CapturedStep:
         with backend.only_recordable():
             return self.compute(inputs, targets)
 
-    def _look_where_the_model_is(self) -> None:
-        backend = _backend_of(self.model)
-        if backend is self._backend:
+    def _look_whether_it_is_possible(self) -> None:
+        backend, static = _backend_of(self.model), self.model.static
+        if (backend, static) == self._known:
             return
-        self._backend, self._recording, self.reason = backend, None, None
+        self._known, self._recording, self.reason = (backend, static), None, None
         if not backend.has_graphs:
             self.reason = f"the backend '{backend.name}' has no graphs"
-        elif not self.model.static:
+        elif not static:
             self.reason = f"{type(self.model).__name__} does not say that it is static"
+
+    def _traits(self) -> Traits:
+        return Traits((self.model, self.compute, self.depends_on()))
 
     def _record(self, inputs: Any, targets: Any) -> Array:
         """What the step gives; records it on the way, or says in ``reason`` why that is not possible."""
         self._recording = None
         recorder = Recorder(_backend_of(self.model))
         fixed = nested.map_leaves(lambda array: array.copy(), (inputs, targets))
-        before = _State(self.model)
+        traits = self._traits()
+        before = _State(traits)
         values = recorder.run(lambda: self.compute(*fixed))
-        after, drawn = _State(self.model), random.default_rng.state
+        after = _State(traits)
         self.reason = recorder.obstacle
         if self.reason is None:
             before.rewind()
@@ -94,43 +109,46 @@ class CapturedStep:
             except Exception as error:  # CuPy and CUDA may refuse anything, and the step is computed already
                 self.reason = f"{type(error).__name__}: {error}"
             else:
-                self._keep(_Recording(recorder, fixed, recorded, _State(self.model)), values, after)
-            random.default_rng.state = drawn
+                self._keep(_Recording(recorder, fixed, recorded, _State(traits)), values, after)
+        after.restore_generators()
         if self._recording is None:
             after.restore()
             return values
-        return self._recording.values
+        return self._recording.result(copies=self._gives_copies)
 
     def _keep(self, recording: "_Recording", values: Array, after: "_State") -> None:
         """The recording, if a launch of it gave what the same step gave before."""
         if _bits(recording.values) == _bits(values) and _bits(recording.state.contents) == _bits(after.contents):
-            recording.circumstances = self._circumstances(*recording.fixed)
+            recording.circumstances = self._all_circumstances(*recording.fixed, self._traits())
             self._recording = recording
         else:
             self.reason = "a launch of the recorded step does not give what the step gives"
 
     def _circumstances(self, inputs: Any, targets: Any) -> Any:
-        """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step."""
-        modules, tensors = self.model.parts()
-        if any(module.has_hooks for module in modules):
+        """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step,
+        and where there are gradients to add to."""
+        traits = self._traits()
+        if any(module.has_hooks for module in traits.modules):
             return None
-        return (
-            nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets)),
-            [(_Same(tensor.data), tensor.requires_grad) for tensor in tensors],
-            [module.training for module in modules],
-            tensors[0].backend.precision,
-            chosen(),
-            self.depends_on(),
-        )
+        if any(tensor.grad is not None for tensor in traits.tensors):
+            return None
+        return self._all_circumstances(inputs, targets, traits)
+
+    def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
+        shapes = nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets))
+        return shapes, traits, _backend_of(self.model).precision, chosen()
 
 
 class _State:
-    """What a step changes in a model: gradients, and buffers such as running means."""
+    """What a step changes: gradients, buffers such as running means, and where random generators are."""
 
-    def __init__(self, model: Module) -> None:
-        _, tensors = model.parts()
-        self.gradients = [(tensor, tensor.grad) for tensor in tensors if tensor.requires_grad]
-        self.buffers = [(tensor, tensor.data, tensor.data.copy()) for tensor in tensors if not tensor.requires_grad]
+    def __init__(self, traits: Traits) -> None:
+        self.gradients = [(tensor, tensor.grad) for tensor in traits.tensors if tensor.requires_grad]
+        self.buffers = [
+            (tensor, tensor.data, tensor.data.copy()) for tensor in traits.tensors if not tensor.requires_grad
+        ]
+        held = [thing for thing in traits.things if isinstance(thing, np.random.Generator)]
+        self.generators = [(one, one.bit_generator.state) for one in (random.default_rng, *held)]
 
     @property
     def contents(self) -> list[Array]:
@@ -138,8 +156,13 @@ class _State:
 
     def restore(self) -> None:
         self.rewind()
+        self.restore_generators()
         for tensor, gradient in self.gradients:
             tensor.grad = gradient
+
+    def restore_generators(self) -> None:
+        for generator, state in self.generators:
+            generator.bit_generator.state = state
 
     def rewind(self) -> None:
         """The buffers as they were, and no gradients, so that none is recorded to which others are added."""
@@ -160,26 +183,29 @@ class _Recording:
     state: _State
     circumstances: Any = None
 
-    def launch(self, inputs: Any, targets: Any) -> Array:
+    def __post_init__(self) -> None:
+        self.references = self._count_references()
+
+    def _count_references(self) -> list[int]:
+        """How many references there are to each gradient."""
+        return [sys.getrefcount(gradient) for _, gradient in self.state.gradients if gradient is not None]
+
+    def is_kept(self) -> bool:
+        """Whether somebody has a gradient of the last launch; the tensors, which had them at first, have none now."""
+        return any(now >= first for now, first in zip(self._count_references(), self.references, strict=True))
+
+    def launch(self, inputs: Any, targets: Any, copies: bool) -> Array:
         """The step on another batch: its values, valid until the next launch."""
         for fixed, array in zip(nested.leaves(self.fixed), nested.leaves((inputs, targets)), strict=True):
             fixed[...] = array
         self.recorder.launch()
+        return self.result(copies)
+
+    def result(self, copies: bool) -> Array:
+        """Hand out what was launched: the gradients, or copies of them, and the values."""
         for tensor, gradient in self.state.gradients:
-            tensor.grad = gradient
+            tensor.grad = gradient.copy() if copies and gradient is not None else gradient
         return self.values
-
-
-class _Same:
-    """Equal to itself alone; keeps an array alive, so that no other one takes its place in memory."""
-
-    def __init__(self, array: Array) -> None:
-        self.array = array
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.array is other.array
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def _backend_of(model: Module) -> Any:

@@ -1,19 +1,20 @@
 """Data sets, and a loader that makes batches of them in an order which repeats from its seed."""
 
 import copy
-import queue
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import MinidlError, ShapeError
+from .errors import DtypeError, MinidlError, ShapeError
 from .habits import Answering
 from .nested import leaves, map_leaves
+from .prefetch import prefetched
+from .states import require_entries
 
 Array = Any
 Indices = NDArray[np.integer[Any]]
@@ -43,8 +44,8 @@ class Dataset(Answering, ABC):
     def __getitem__(self, index: int) -> Any: ...
 
     def batch(self, indices: Indices) -> Any:
-        """The samples with these numbers as one batch; override it where that is faster than one by one."""
-        return collate([self[int(index)] for index in indices])
+        """The samples with these numbers, or where a mask holds, as one batch; override it where one by one is slow."""
+        return collate([self[int(index)] for index in self._there(indices)])
 
     def take(self, indices: Indices) -> "Dataset":
         """The samples with these numbers as a data set of its own, made now and kept in memory."""
@@ -60,12 +61,27 @@ class Dataset(Answering, ABC):
             return self
         return self.take(np.arange(len(self))).to(backend)
 
-    def _there(self, indices: Indices) -> Array:
-        """Indices for arrays of the backend. Those of the host are checked, as a device would read beyond its arrays
-        without a word; those that are there already must be right, as a loader's are."""
-        if self.backend is backends.default or not isinstance(indices, np.ndarray):
+    def _there(self, indices: Any) -> Array:
+        """Indices for arrays of the backend, of a mask the numbers where it holds. Those of the host are checked, as a
+        device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
+        on_device = backends.is_array(indices) and not isinstance(indices, np.ndarray)
+        if on_device and indices.dtype != np.bool_:
             return indices
-        return self.backend.asarray(np.arange(len(self))[indices])
+        numbers = _numbers(backends.to_host(indices) if on_device else np.asarray(indices), len(self))
+        return numbers if self.backend is backends.default else self.backend.asarray(np.arange(len(self))[numbers])
+
+
+def _numbers(indices: NDArray[Any], count: int) -> Indices:
+    """Sample numbers, of a mask of ``count`` booleans those where it holds."""
+    if indices.dtype == np.bool_:
+        if indices.shape != (count,):
+            raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
+        return np.flatnonzero(indices)
+    if indices.dtype.kind not in "iu" and indices.size:
+        raise DtypeError(
+            f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
+        )
+    return indices if indices.size else indices.astype(np.intp)
 
 
 def collate(samples: list[Any]) -> Any:
@@ -185,13 +201,18 @@ def _as_arrays(nested: Any) -> Any:
 class Subset(Dataset):
     """Some samples of a data set, in a given order; nothing is copied.
 
+    ``indices`` are their numbers, or a mask with a boolean for every sample. Raises ShapeError for a mask of another
+    length, and DtypeError for what is neither.
+
     >>> Subset(ArrayDataset([10, 20, 30]), [2, 0])[0]
     (np.int64(30),)
+    >>> Subset(ArrayDataset([10, 20, 30]), np.array([False, True, True])).indices
+    array([1, 2])
     """
 
     def __init__(self, dataset: Dataset, indices: Any) -> None:
         self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
-        self.indices = dataset._there(np.asarray(indices))
+        self.indices = dataset._there(indices)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -211,8 +232,11 @@ class DataLoader(Answering):
     """Batches of a data set. Each loop over it is one epoch; when it ends, the next epoch begins.
 
     The order of an epoch, and with ``mirror`` which half of its pictures are mirrored, follow from ``seed`` and the
-    number of the epoch alone, so the state of a loader is three numbers. A loop that is left early starts its epoch
+    number of the epoch alone, so the state of a loader is a few numbers. A loop that is left early starts its epoch
     again in the next loop; after :meth:`load_state_dict` the next loop goes on where the saved one was.
+
+    Several loops at a time do not disturb each other: each is a :class:`Batches` with a place of its own, and begins
+    with the epoch at which the loader is. Where the loader is, in its state too, was said by the loop that moved last.
 
     Batches are on ``backend``, by default where the data set is. While a batch is used, a thread brings the samples of
     the next ``prefetch`` together; they go to a device as they are stored, pictures as bytes, and become numbers there.
@@ -257,24 +281,17 @@ class DataLoader(Answering):
         self.backend = dataset.backend if backend is None else backends.get(backend)
         self.epoch = 0
         self.position = 0
-        """Batches of this epoch that were handed out."""
-        self._resume = False
+        """Batches of this epoch that were handed out, by the loop that moved last."""
+        self.start = 0
+        """The batch with which the next loop begins: the first, unless :meth:`load_state_dict` said another."""
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Any]:
-        if not self._resume:
-            self.position = 0
-        self._resume = False
-        return self._epoch()
-
-    def _epoch(self) -> Iterator[Any]:
-        for batch in self._batches(self.position):
-            self.position += 1
-            yield batch
-        self.epoch, self.position = self.epoch + 1, 0
+    def __iter__(self) -> "Batches":
+        self.position, self.start = self.start, 0
+        return Batches(self)
 
     def _batches(self, start: int) -> Iterator[Any]:
         parts = [slice(number * self.batch_size, (number + 1) * self.batch_size) for number in range(start, len(self))]
@@ -295,7 +312,7 @@ class DataLoader(Answering):
         """The same by a thread that runs ahead, on the host alone: each thread has a stream of a GPU of its own, and in
         another stream than that of the steps nothing would wait for anything."""
         on_host = self.dataset.backend is backends.default
-        return _prefetched(made, self.prefetch) if on_host and self.prefetch > 0 and len(self) > 1 else made
+        return prefetched(made, self.prefetch) if on_host and self.prefetch > 0 and len(self) > 1 else made
 
     def order(self) -> NDArray[np.int64]:
         """The sample numbers of this epoch in their order."""
@@ -312,65 +329,63 @@ class DataLoader(Answering):
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch, *purpose])))
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader is: ``position`` counts the batches of this epoch that were handed out."""
-        return {"seed": self.seed, "epoch": self.epoch, "position": self.position, "samples": len(self.dataset)}
+        """Where the loader is, and what the place means: ``position`` counts the batches of this epoch that were handed
+        out, by the loop that moved last; :meth:`Batches.state_dict` is that of a certain one."""
+        place = {"seed": self.seed, "epoch": self.epoch, "position": self.position, "samples": len(self.dataset)}
+        return place | {name: getattr(self, name) for name in _MEANING}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on where :meth:`state_dict` was taken, on the same data.
+        """Go on where :meth:`state_dict` was taken, on the same data in the same batches; all or nothing.
 
-        Raises :class:`MinidlError` if it is a state for another number of samples.
+        Raises :class:`MinidlError` if it is a state for another number of samples, or of a loader with another
+        ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
-        if state["samples"] != len(self.dataset) or not 0 <= state["position"] <= len(self):
+        require_entries(state, ("seed", "epoch", "position", "samples"), "a loader")
+        seed, epoch, position = (index(state[name]) for name in ("seed", "epoch", "position"))
+        if state["samples"] != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
-                f"this loader state is for {state['samples']} samples and batch {state['position']}, "
+                f"this loader state is for {state['samples']} samples and batch {position}, "
                 f"the data set has {len(self.dataset)} samples in {len(self)} batches"
             )
-        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
-        self._resume = True
+        for name in _MEANING:  # those of before had none of these
+            if state.get(name, getattr(self, name)) != getattr(self, name):
+                raise MinidlError(
+                    f"this loader state is of batches with {name}={state[name]}, and the loader has "
+                    f"{name}={getattr(self, name)}: make it with the options of the one that was saved"
+                )
+        self.seed, self.epoch, self.position, self.start = seed, epoch, position, position
 
 
-class _Failure:
-    """An exception on its way from the thread to the loop."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+_MEANING = ("batch_size", "shuffle", "drop_last", "mirror")
+"""The options without which a place in an epoch means nothing."""
 
 
-def _prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
-    """The same batches, made by a thread that is up to ``ahead`` of them in front."""
-    ready: queue.Queue[Any] = queue.Queue(ahead)
-    end = object()
-    stop = threading.Event()
+class Batches(Iterator[Any]):
+    """One loop over a :class:`DataLoader`: the batches from where the loader is to the end of the epoch.
 
-    def put(item: Any) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
+    >>> loop = iter(DataLoader(ArrayDataset(np.arange(5)), batch_size=2))
+    >>> next(loop), loop.position
+    ((array([0, 1]),), 1)
+    """
 
-    def work() -> None:
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader, self._state = loader, loader.state_dict()
+        self.epoch, self.position = loader.epoch, loader.position
+        self._batches = loader._batches(self.position)
+
+    def __next__(self) -> Any:
         try:
-            for batch in batches:
-                put(batch)
-                if stop.is_set():
-                    return
-            put(end)
-        except BaseException as error:  # raised again in the loop, whatever it is
-            put(_Failure(error))
+            batch = next(self._batches)
+        except StopIteration:
+            if self.position > 0:  # the first time that it is asked for more
+                self._move(self.epoch + 1, 0)
+            raise
+        self._move(self.epoch, self.position + 1)
+        return batch
 
-    thread = threading.Thread(target=work, name="minidl-loader", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # no threads here, in a browser for example
-        yield from batches
-        return
-    try:
-        while (item := ready.get()) is not end:
-            if isinstance(item, _Failure):
-                raise item.error
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+    def _move(self, epoch: int, position: int) -> None:
+        self.epoch, self.position = self._loader.epoch, self._loader.position = epoch, position
+
+    def state_dict(self) -> dict[str, int]:
+        """As :meth:`DataLoader.state_dict`, of this loop, whatever others do."""
+        return {**self._state, "epoch": self.epoch, "position": self.position}

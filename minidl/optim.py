@@ -15,6 +15,7 @@ from .errors import GraphError, MinidlError
 from .habits import Answering, explained
 from .kernels.reference import AdamStep
 from .schedules import Schedule, constant, cosine, one_cycle, step
+from .states import require_entries, require_real
 from .tensor import Tensor
 
 __all__ = [
@@ -107,23 +108,40 @@ class Optimizer(Answering, ABC):
             name: {key: backends.to_host(value) for key, value in remembered.items()}
             for name, remembered in self.state.items()
         }
-        return {"steps": self.steps, "lr": self.lr, "state": state}
+        return {"class": type(self).__name__, "steps": self.steps, "lr": self.lr, "state": state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of an optimizer for parameters of the same names.
+        """Go on from a :meth:`state_dict` of an optimizer of this class for parameters of the same names.
 
-        Raises :class:`MinidlError`, changing nothing, if the names differ.
+        Raises :class:`MinidlError`, changing nothing, if the class or the names differ, or :meth:`check_state` does.
         """
+        require_entries(saved, ["state"], "an optimizer")
+        own = type(self).__name__
+        if saved.get("class", own) != own:  # those saved before had none
+            raise MinidlError(
+                f"this is the state of {saved['class']}, not of {own}: build the optimizer that was saved"
+            )
         if set(saved["state"]) != set(self.state):
             odd = sorted(set(saved["state"]) ^ set(self.state))
             raise MinidlError(
                 f"this optimizer state belongs to other parameters, {', '.join(odd[:5])} on one side only: build the "
                 "model that it was saved with"
             )
-        self.steps, self.lr = saved["steps"], saved["lr"]
+        require_entries(saved, ["steps", "lr"], "an optimizer")
+        _require_range(steps=saved["steps"], lr=saved["lr"])
+        state = {}
         for param, name in zip(self.parameters, self.state, strict=True):
-            remembered = saved["state"][name]
-            self.state[name] = {key: _to_device(value, param) for key, value in remembered.items()}
+            self.check_state(name, param, saved["state"][name])
+            state[name] = {key: _to_device(value, param) for key, value in saved["state"][name].items()}
+        self.steps, self.lr, self.state = saved["steps"], saved["lr"], state
+
+    def check_state(self, name: str, param: Tensor, remembered: State) -> None:
+        """Raise unless what was saved for a parameter consists of real numbers, and of arrays of its shape.
+
+        Override it in an optimizer that remembers arrays of other shapes.
+        """
+        for key, value in remembered.items():
+            require_real(f"'{key}' of {name}", value, ((), param.shape))
 
 
 def _checked(parameters: Any) -> list[Tensor]:

@@ -117,6 +117,16 @@ def names(kind: str) -> list[str]:
     return sorted({*_registered[kind], *_announced(kind)})
 
 
+def registered(kind: str) -> dict[str, Any]:
+    """The plugins of a kind that are registered now, by name; others may be announced.
+
+    >>> import minidl
+    >>> registered("optimizer")["adam"]
+    <class 'minidl.optim.Adam'>
+    """
+    return _registered[kind].copy()
+
+
 def get(kind: str, name: str) -> Any:
     """The plugin ``name`` of ``kind``, imported now if an installed package announces it.
 

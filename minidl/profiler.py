@@ -13,14 +13,14 @@ optimizer's step, the loader's next batch) are wrapped in clocks; otherwise noth
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .capture import CapturedStep
 from .checkpoint import atomic_write
-from .data import DataLoader
+from .data import Batches
 from .errors import MinidlError
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
@@ -107,7 +107,7 @@ class Profiler:
         self._wrap(Module, "__call__", self._inside_layer)
         self._wrap(Optimizer, "step", self._timed_update)
         self._wrap(CapturedStep, "__call__", lambda run: lambda step, *batch: step.computed(*batch))
-        self._wrap(DataLoader, "__iter__", self._timed_batches)
+        self._wrap(Batches, "__next__", self._timed_batch)
         self._started = time.perf_counter()
         return self
 
@@ -190,18 +190,15 @@ class Profiler:
 
         return step
 
-    def _timed_batches(self, run: Callable[[DataLoader], Iterator[Any]]) -> Callable[[DataLoader], Iterator[Any]]:
-        def batches(loader: DataLoader) -> Iterator[Any]:
-            iterator, end = run(loader), object()
-            while True:
-                start = time.perf_counter()
-                batch = next(iterator, end)
+    def _timed_batch(self, run: Callable[[Batches], Any]) -> Callable[[Batches], Any]:
+        def batch(loop: Batches) -> Any:
+            start = time.perf_counter()
+            try:
+                return run(loop)
+            finally:
                 self._add(("", "waiting for data", ""), "data", start)
-                if batch is end:
-                    return
-                yield batch
 
-        return batches
+        return batch
 
     # What came of it
 

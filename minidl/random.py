@@ -1,8 +1,11 @@
 """Random numbers: one generator that everything draws from, so that a run repeats from its seed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from .errors import MinidlError
 
 
 class Generator(np.random.Generator):
@@ -40,6 +43,45 @@ def _rebuild(state: dict[str, Any]) -> Generator:
     rng = Generator()
     rng.state = state
     return rng
+
+
+class Generators:
+    """Where several generators are, as a state by their names.
+
+    >>> rng = Generator(7)
+    >>> one = Generators({"noise": rng})
+    >>> state = one.state_dict()
+    >>> first = rng.normal()
+    >>> one.load_state_dict(state)
+    >>> rng.normal() == first
+    True
+    """
+
+    def __init__(self, named: Mapping[str, np.random.Generator]) -> None:
+        self.named = dict(named)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of each."""
+        return {name: generator.bit_generator.state for name, generator in self.named.items()}
+
+    def load_state_dict(self, states: Mapping[str, Any]) -> None:
+        """Put all of them back, or none.
+
+        Raises :class:`MinidlError` for other names, and for what is no state of such a generator.
+        """
+        if states.keys() != self.named.keys():
+            odd = ", ".join(sorted(states.keys() ^ self.named.keys()))
+            raise MinidlError(
+                f"random generators on one side only: {odd}. Build the model that the state was saved with"
+            )
+        before = self.state_dict()
+        for name, generator in self.named.items():
+            try:
+                generator.bit_generator.state = states[name]
+            except (KeyError, TypeError, ValueError) as error:
+                self.load_state_dict(before)
+                kind = type(generator.bit_generator).__name__
+                raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
 
 
 default_rng = Generator()

@@ -6,8 +6,14 @@ results are the same bit for bit for any number of threads. While minidl compute
 small products side by side use the caches better than one product on all cores. As BLAS knows only one limit for the
 whole process, it is set when minidl first computes something on threads and stays (threadpoolctl undoes it).
 
-The number of threads is ``MINIDL_NUM_THREADS`` or what :func:`set_num_threads` says; at first, the cores that the
-process may use.
+The number of threads is ``MINIDL_NUM_THREADS`` or what :func:`set_num_threads` says, at any time; at first, the cores
+that the process may use.
+
+Threads of one's own may use minidl side by side: build, train and evaluate models, convolve, loop over data sets. What
+contexts set (``no_grad``, ``using``, a recording) counts for the thread that is inside. Shared are a model, a trainer,
+an optimizer and a callback, of which one thread at a time may use each; and what is of the whole process: the default
+generator (:func:`minidl.seed`), whose numbers then depend on which thread comes first, so give each thread an ``rng``
+of its own; the number of threads; and the precision of a backend.
 """
 
 import contextvars
@@ -30,10 +36,11 @@ _Item = TypeVar("_Item")
 
 
 class _Settings:
-    """What the process has decided: the number of threads and the pool, made when first needed."""
+    """What the process has decided: the number of threads and the pool, made when first needed, by one thread."""
 
     num_threads: int | None = None
     pool: "ThreadPoolExecutor | None" = None
+    lock = threading.Lock()
 
 
 class _Here(threading.local):
@@ -71,8 +78,8 @@ def set_num_threads(count: int) -> None:
     """
     if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
         raise MinidlError(f"the number of threads must be a whole number >= 1, got {count!r}")
-    _Settings.num_threads = int(count)
-    _forget_pool()
+    with _Settings.lock:  # what runs on the old pool runs to its end there: its threads end once nobody refers to it
+        _Settings.num_threads, _Settings.pool = int(count), None
 
 
 SMALL = 1 << 20
@@ -108,7 +115,8 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
             _here.inside = False
 
     # NumPy's error handling (np.errstate) is part of the context, and is the caller's on all threads.
-    helpers = [_pool().submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
+    pool = _pool()
+    helpers = [pool.submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
     try:
         work()
     finally:
@@ -148,17 +156,13 @@ def _usable_cores() -> int:
 
 
 def _pool() -> "ThreadPoolExecutor":
-    if _Settings.pool is None:
-        from concurrent.futures import ThreadPoolExecutor  # slow to import
+    threads = max(get_num_threads() - 1, 1)
+    with _Settings.lock:
+        if _Settings.pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # slow to import
 
-        _Settings.pool = ThreadPoolExecutor(max(get_num_threads() - 1, 1), thread_name_prefix="minidl")
-    return _Settings.pool
-
-
-def _forget_pool() -> None:
-    if _Settings.pool is not None:
-        _Settings.pool.shutdown(wait=False)
-    _Settings.pool = None
+            _Settings.pool = ThreadPoolExecutor(threads, thread_name_prefix="minidl")
+        return _Settings.pool
 
 
 @functools.cache
@@ -173,6 +177,6 @@ def _single_threaded_blas() -> object:
 if hasattr(os, "register_at_fork"):  # the threads of the pool do not live on in a forked process
 
     def _after_fork() -> None:
-        _Settings.pool = None
+        _Settings.pool, _Settings.lock = None, threading.Lock()
 
     os.register_at_fork(after_in_child=_after_fork)

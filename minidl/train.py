@@ -20,19 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, nested, random
+from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader
 from .errors import MinidlError
 from .habits import Answering, explained
 from .nn import Module
+from .nn.module import evaluating
 from .optim import Optimizer
+from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
+from .totals import Row, Totals
 
 Array = Any
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Any]
-Row = dict[str, float]
 
 
 class TrainingError(MinidlError, ArithmeticError):
@@ -91,7 +93,7 @@ class Trainer(Answering):
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
-        self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics.copy()))
+        self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics))
         """The forward and the backward pass of a step."""
         self.epoch = 0
         """Epochs that are complete."""
@@ -108,8 +110,8 @@ class Trainer(Answering):
         self.epochs = self.steps = math.inf
         """How many epochs, and how many steps, ``fit`` is to complete; infinite where it was not told."""
         self.train_loader: DataLoader | None = None
-        self._left: Mapping[str, int] | None = None
-        """Where training goes on in the loader, which others may look into meanwhile; None while it looks itself."""
+        self._place: dict[str, int] = {}
+        """Where training is in the loader, which others may loop over meanwhile; empty while there is no loader."""
 
     @explained
     def fit(
@@ -128,6 +130,9 @@ class Trainer(Answering):
         Where the steps end inside an epoch, that epoch is not validated and has no row and no ``on_epoch_end`` yet:
         ``totals.means()`` is its loss so far, and a later ``fit`` with the same loader goes on with its next batch,
         here or from a :meth:`state_dict`. With another loader, or after an error, it begins anew.
+
+        A model in evaluation mode is switched to training; a layer alone that is in it, such as a batch normalisation
+        that shall not change, stays in it.
 
         Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number.
 
@@ -150,6 +155,7 @@ class Trainer(Answering):
                 raise MinidlError(f"expected a number of {name} >= 0, got {number!r}")
         if train is not self.train_loader:
             self._begin_anew()
+            self._place = train.state_dict() | {"position": train.start}
         self.train_loader, self.stopping = train, False
         self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
         self.steps = math.inf if steps is None else steps
@@ -164,6 +170,7 @@ class Trainer(Answering):
         self._tell("on_train_begin")
         while not (self.stopping or self._is_complete(train)):
             self._train_epoch(train)
+            self._require_finite(self.totals.means())
             if self.stopping or not self.trained:
                 break
             validated = self.evaluate(validation) if validation is not None else {}
@@ -171,50 +178,50 @@ class Trainer(Answering):
                 break
             self._finish_epoch(validated)
             self._tell("on_epoch_end")
-        self._require_finite(self.totals.means())
         self._tell("on_train_end")
         return self.history
 
     def _is_complete(self, loader: DataLoader) -> bool:
         """Whether all is trained that ``fit`` was asked for. An epoch without further batches is finished first."""
-        trained = self.trained or (self._left is not None and self._left["position"] == len(loader))
+        trained = self.trained or self.position == len(loader)
         return self.epoch >= self.epochs or (self.optimizer.steps >= self.steps and not trained)
 
     def _train_epoch(self, loader: DataLoader) -> None:
         """Train on what is left of the epoch at hand, but for what follows a stop or the last step."""
         if self.trained:
             return
-        if self._left is None:
-            self.totals = Totals()
-        else:
-            loader.load_state_dict(self._left)
-        self._left = None
+        loader.load_state_dict(self._place)
         try:
             self._train_batches(loader)
         except BaseException:
             self._begin_anew()
             raise
-        self._left = loader.state_dict()
 
     def _train_batches(self, loader: DataLoader) -> None:
-        self.model.train()
-        started = time.perf_counter()
-        for batch in loader:
+        if not self.model.training:
+            self.model.train()
+        loop, started = iter(loader), time.perf_counter()
+        for batch in loop:
             self.train_step(*_inputs_and_targets(batch))
             now = time.perf_counter()
             self.seconds, started = self.seconds + now - started, now
+            self._place = loop.state_dict()
             self._tell("on_step_end")
             started = time.perf_counter()
-            if (self.stopping or self.optimizer.steps >= self.steps) and loader.position < len(loader):
-                break
-        else:
-            self.trained = True
+            if (self.stopping or self.optimizer.steps >= self.steps) and loop.position < len(loader):
+                return
+        self._place, self.trained = loop.state_dict(), True
 
     def _begin_anew(self) -> None:
         """Forget what was trained of the epoch at hand: its first batch comes next, in a :meth:`state_dict` too."""
-        self._left, self.totals, self.trained = None, Totals(), False
-        if self.train_loader is not None:
-            self.train_loader.position = 0
+        self.totals, self.trained = Totals(), False
+        if self._place:
+            self._place["position"] = 0
+
+    @property
+    def position(self) -> int:
+        """Batches of the epoch at hand that were trained on."""
+        return self._place.get("position", 0)
 
     @property
     def inside_epoch(self) -> bool:
@@ -225,13 +232,13 @@ class Trainer(Answering):
     def steps_left(self) -> float:
         """The steps until all is trained that :meth:`fit` was asked for, validation left out of account."""
         assert self.train_loader is not None, "there is something left only in fit"
-        place = self.train_loader.state_dict() if self._left is None else self._left
-        rest = (self.epochs - self.epoch) * len(self.train_loader) - place["position"]
+        rest = (self.epochs - self.epoch) * len(self.train_loader) - self.position
         return max(0, min(rest, self.steps - self.optimizer.steps))
 
     def train_step(self, inputs: Any, targets: Any) -> None:
         """One step: forward, backward, update."""
         inputs, targets = self._on_device(inputs), self._on_device(targets)
+        self.optimizer.zero_grad()
         means = self.captured(inputs, targets)
         self.optimizer.step()
         size = _batch_size(inputs)
@@ -242,7 +249,6 @@ class Trainer(Answering):
         """Leave the gradients for a batch in the parameters; its loss and metrics."""
         outputs = self.model(_as_tensors(inputs))
         loss = self.loss(outputs, targets)
-        self.optimizer.zero_grad()
         loss.backward()
         return self._measure(loss, outputs, targets)
 
@@ -250,11 +256,10 @@ class Trainer(Answering):
     def evaluate(self, loader: DataLoader) -> Row:
         """The mean loss and metrics over all batches of a loader, in evaluation mode; stops early when told to.
 
-        The model is then in the mode in which it was.
+        Then every part of the model is in the mode in which it was, after an error too.
         """
-        totals, before = Totals(), self.model.training
-        self.model.eval()
-        with no_grad():
+        totals = Totals()
+        with evaluating(self.model), no_grad():
             for batch in loader:
                 inputs, targets = map(self._on_device, _inputs_and_targets(batch))
                 outputs = self.model(_as_tensors(inputs))
@@ -262,7 +267,6 @@ class Trainer(Answering):
                 totals.add(self._measured, means, _batch_size(inputs))
                 if self.stopping:
                     break
-        self.model.train(before)
         return totals.means()
 
     @property
@@ -297,31 +301,44 @@ class Trainer(Answering):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how training goes on, as NumPy arrays and plain values."""
-        loader = self.train_loader.state_dict() if self.train_loader is not None else None
+        generators = self._generators().state_dict()
         return {
             "epoch": self.epoch,
-            "history": list(self.history),
+            "history": [dict(row) for row in self.history],
             "trained": self.trained,
             "totals": self.totals.state_dict(),
             "seconds": self.seconds,
             "images": self.images,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "loader": loader if self._left is None else self._left,
-            "random": random.default_rng.state,
+            "loader": dict(self._place) or None,
+            "random": generators.pop(_DEFAULT),
+            "generators": generators,
         }
 
     def load_state_dict(self, state: Mapping[str, Any], train: DataLoader) -> None:
-        """Go on from a :meth:`state_dict` with a loader of the same data."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if state["loader"] is not None:
-            train.load_state_dict(state["loader"])
-        self.train_loader, self._left = train, state["loader"]
-        random.default_rng.state = state["random"]
-        self.epoch, self.history, self.trained = state["epoch"], list(state["history"]), state["trained"]
+        """Go on from a :meth:`state_dict` with a loader of the same data, all or nothing.
+
+        Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
+        """
+        require_entries(state, _ENTRIES, "a trainer")
+        totals, history = Totals(**state["totals"]), [dict(row) for row in state["history"]]
+        generators = self._generators()
+        random_states = state.get("generators", generators.state_dict()) | {_DEFAULT: state["random"]}
+        with all_or_nothing(self.model, self.optimizer, generators):
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            generators.load_state_dict(random_states)
+            if state["loader"] is not None:
+                train.load_state_dict(state["loader"])
+        self.train_loader, self.totals, self.history = train, totals, history
+        self._place = train.state_dict() | {"position": train.start}
+        self.epoch, self.trained = state["epoch"], state["trained"]
         self.seconds, self.images = state["seconds"], state["images"]
-        self.totals = Totals(**state["totals"])
+
+    def _generators(self) -> random.Generators:
+        """What random numbers are drawn from in a step."""
+        return random.Generators({_DEFAULT: random.default_rng, **dict(self.model.named_generators())})
 
     def _on_device(self, batch: Any) -> Any:
         backend = self.optimizer.parameters[0].backend
@@ -332,35 +349,10 @@ class Trainer(Answering):
             getattr(callback, event)(self)
 
 
-class Totals:
-    """Sums of losses and metrics weighted by batch size; read only when asked, as reading waits for the device."""
-
-    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
-        self.names = tuple(sums or ())
-        self.sums: Array = np.array(list((sums or {}).values()))
-        self.count = count
-
-    def add(self, names: tuple[str, ...], means: Array, size: int) -> None:
-        """Add the float64 means over a batch of ``size`` samples: long sums of float32 lose what the last ones add."""
-        if self.count and names != self.names:
-            raise MinidlError(
-                f"the metrics became {', '.join(names)} in the middle of an epoch, which sums up "
-                f"{', '.join(self.names)}: change them between epochs, in on_epoch_end for example"
-            )
-        sums = means * size
-        self.sums = sums if self.count == 0 else backends.of(sums).asarray(self.sums) + sums
-        self.names, self.count = names, self.count + size
-
-    def means(self) -> Row:
-        """The means so far, as Python floats."""
-        return {name: total / self.count for name, total in self._read().items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The sums as Python floats, and the number of samples."""
-        return {"sums": self._read(), "count": self.count}
-
-    def _read(self) -> dict[str, float]:
-        return dict(zip(self.names, backends.to_host(self.sums).tolist(), strict=True))
+_ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model", "optimizer", "loader", "random")
+"""What a state must have; those saved before there was more have no others."""
+_DEFAULT = ""
+"""The name of minidl's own generator among those of a model."""
 
 
 def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:

@@ -247,3 +247,19 @@ def test_free_memory_counts_what_cupy_keeps_for_later(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "cupy", module)
     assert md.plugins.build("backend", "cupy").free_memory() == 1200
     assert md.backends.default.free_memory() is None
+
+
+def test_a_backend_that_is_registered_again_takes_the_place_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    for number in range(2):
+
+        class Array(StrictArray):
+            """Of this backend alone."""
+
+        class Again(StrictBackend):
+            worth, array_type = number, Array
+
+        monkeypatch.setitem(md.plugins._registered["backend"], "again", Again)
+        made.append(md.backends.get("again"))
+        assert md.backends.get("again") is made[-1]
+    assert [backend.worth for backend in made] == [0, 1]

@@ -16,7 +16,8 @@ from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.kernels.cupy.graph import CaptureError, Recorder
 from minidl.profiler import Profiler
-from minidl.train import Totals
+from minidl.totals import Totals
+from minidl.traits import Traits
 
 from .test_backends import gpu_problem
 
@@ -152,14 +153,42 @@ def in_tf32(one: md.Trainer) -> None:
     backend.set_precision("tf32")
 
 
-@pytest.mark.parametrize("change", [change_nothing, freeze, evaluate_a_layer, replace, in_tf32])
+def replace_a_layer(one: md.Trainer) -> None:
+    setattr(one.model, "9", nn.Tanh())
+
+
+def set_eps(one: md.Trainer) -> None:
+    one.model[8].eps = 0.1  # type: ignore[index]
+
+
+def set_momentum(one: md.Trainer) -> None:
+    one.model[8].momentum = 0.5  # type: ignore[index]
+
+
+def set_size(one: md.Trainer) -> None:
+    one.model[2].size = 1  # type: ignore[index]
+
+
+def replace_a_forward(one: md.Trainer) -> None:
+    one.model[9].forward = F.sigmoid  # type: ignore[index]
+
+
+def set_delta(one: md.Trainer) -> None:
+    one.loss.delta = 0.1  # type: ignore[attr-defined]
+
+
+CHANGES = [change_nothing, freeze, evaluate_a_layer, replace, in_tf32]
+ATTRIBUTES = [replace_a_layer, set_eps, set_momentum, set_size, replace_a_forward, set_delta]
+
+
+@pytest.mark.parametrize("change", CHANGES + ATTRIBUTES)
 def test_a_change_of_the_model_leads_to_a_new_recording(
     change: Callable[[md.Trainer], None], device: Any, launches: list[int]
 ) -> None:
     found = []
     try:
         for recording in (True, False):
-            one = trainer(device, recording=recording)
+            one = trainer(device, loss=nn.HuberLoss(), recording=recording)
             steps(one, 3)
             change(one)
             found.append(steps(one, 3))
@@ -325,7 +354,7 @@ def test_what_other_threads_copy_is_no_obstacle(device: Any) -> None:
     recorder = Recorder(device)
 
     def work() -> Any:
-        other = threading.Thread(target=recorder.refuse, args=("by another thread",))
+        other = threading.Thread(target=device.asarray, args=(np.ones(3),))
         other.start()
         other.join()
         return device.xp.zeros(3)
@@ -398,3 +427,128 @@ def test_a_model_may_go_to_another_backend_and_back(device: Any, launches: list[
     steps(one, 2)
     assert one.captured.recorded
     assert len(launches) == 2
+
+
+def test_a_model_that_is_not_static_any_more_is_computed(device: Any, launches: list[int]) -> None:
+    one = trainer(device)
+    steps(one, 3)
+    one.model.static = False
+    steps(one, 2)
+    assert not one.captured.recorded
+    assert (one.captured.reason, len(launches)) == ("Network does not say that it is static", 2)
+    one.model.static = True
+    steps(one, 3)
+    assert one.captured.recorded
+
+
+def test_another_algorithm_under_the_same_name_leads_to_a_new_recording(
+    device: Any, launches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trainer(device)
+    steps(one, 3)
+
+    class Again(md.plugins.get("conv_algorithm", "direct")):  # type: ignore[misc]
+        """Another one."""
+
+    monkeypatch.setitem(md.plugins._registered["conv_algorithm"], "direct", Again)
+    steps(one, 3)
+    assert len(launches) == 4
+
+
+@pytest.mark.parametrize("kept", ["whole", "last", "none"])
+def test_gradients_that_somebody_keeps_stay_as_they_were(kept: str, device: Any, launches: list[int]) -> None:
+    one, copies, arrays = trainer(device), [], []
+    for number in range(6):
+        one.train_step(*data().batch(np.arange(BATCH) + number))
+        gradients = [p.grad for p in one.model.parameters()]
+        copies.append([device.to_numpy(gradient).tobytes() for gradient in gradients])
+        arrays.append({"whole": gradients, "last": gradients[-1:], "none": []}[kept])
+        del gradients
+    for expected, found in zip(copies, arrays, strict=True):
+        bits = [device.to_numpy(gradient).tobytes() for gradient in found]
+        assert bits == expected[len(expected) - len(bits) :]
+    assert one.captured.recorded
+    assert len(launches) == 5
+    assert one.captured._gives_copies == (kept != "none")
+
+
+class Weighted(nn.Module):
+    """A loss that learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(np.ones((), np.float32))
+
+    def forward(self, outputs: md.Tensor, targets: Any) -> md.Tensor:
+        return F.mse_loss(outputs * self.weight, targets)
+
+
+def test_a_loss_may_learn_too(device: Any) -> None:
+    found = []
+    for recording in (True, False):
+        loss: Any = Weighted().to(device.name)
+        one = trainer(device, loss=loss, recording=recording)
+        one.optimizer = optim.SGD([*one.model.parameters(), *loss.parameters()], lr=0.1)
+        found.append((steps(one, 5), loss.state_dict()["weight"].tobytes()))
+        assert one.captured.recorded == recording
+    assert found[0] == found[1]
+
+
+def test_gradients_that_are_there_before_a_step_are_added_to(device: Any) -> None:
+    """Of parameters that another optimizer has, which does not step for a while."""
+    found = []
+    for recording in (True, False):
+        one = trainer(device, recording=recording)
+        last = one.model.parameters()[-2:]
+        one.optimizer, other = optim.SGD(one.model.parameters()[:-2]), optim.SGD(last, lr=0.1)
+        for _ in range(4):
+            steps(one, 1)
+            other.zero_grad()
+        assert one.captured.recorded == recording
+        steps(one, 2)
+        other.step()
+        found.append(steps(one, 1))
+    assert found[0] == found[1]
+
+
+def test_traits_are_all_that_a_model_is_made_of() -> None:
+    shared = nn.Dense(2, 2)
+    model: Any = nn.Sequential(shared, nn.Sequential(nn.BatchNorm(2), shared))
+    model.more = {"list": [nn.Parameter([1.0]), nn.ReLU()], "number": 3, "set": {1}}
+    traits = Traits(model)
+    assert {id(part) for part in traits.modules} == {id(module) for _, module in model.named_modules()}
+    assert {id(part) for part in traits.tensors} == {id(tensor) for _, tensor in model._named_tensors()}
+    assert (len(traits.modules), len(traits.tensors)) == (5, 7)
+    assert traits == Traits(model)
+    assert traits != model
+    model.seen = tuple(map(int, ["1024", "1024"]))  # other numbers of the same value are no change
+    before = Traits(model)
+    model.seen = tuple(map(int, ["1024", "1024"]))
+    assert before == Traits(model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.more.update(number=4),
+        lambda model: model.more.update(number=True),
+        lambda model: model.more.update(number=1.0),
+        lambda model: model.more.update(other=1),
+        lambda model: model.more["set"].add(2),
+        lambda model: model.more["list"].append(None),
+        lambda model: model.more.update(list=tuple(model.more["list"])),
+        lambda model: delattr(model, "also"),
+        lambda model: (delattr(model, "also"), setattr(model, "then", 0.5)),
+        lambda model: setattr(model, "__class__", Network),
+        lambda model: setattr(model[0].w, "data", model[0].w.data.copy()),
+        lambda model: setattr(model[0].w, "requires_grad", False),
+        lambda model: setattr(model, "rng", md.Generator(0)),
+    ],
+)
+def test_no_change_of_a_model_escapes(change: Any) -> None:
+    model: Any = nn.Sequential(nn.Dense(2, 2))
+    model.more = {"list": [nn.ReLU()], "number": 1, "set": {1}}
+    model.rng, model.also = md.Generator(0), 0.5
+    before = Traits(model)
+    change(model)
+    assert before != Traits(model)

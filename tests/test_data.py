@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import minidl as md
 from minidl import backends, nn, optim
 from minidl.data import ArrayDataset, DataLoader, Dataset, ImageDataset, Subset, collate
-from minidl.errors import MinidlError, ShapeError
+from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.nested import map_leaves
 from minidl.testing.strict import StrictArray, StrictBackend, StrictModule
 
@@ -76,7 +76,7 @@ def test_a_saved_state_goes_on_with_the_next_batch(stop: int, prefetch: int) -> 
         made.append(batch.tolist())
         state = first.state_dict()
     if stop == 0:
-        state = loader(batch_size=2).state_dict()
+        state = loader(batch_size=2, shuffle=True).state_dict()
     second = loader(batch_size=2, shuffle=True, seed=99, prefetch=prefetch)
     second.load_state_dict(state)
     assert made + epoch(second) + epoch(second) == expected
@@ -267,7 +267,7 @@ def test_a_saved_state_goes_on_with_the_same_mirrored_pictures(device: str) -> N
         first = loaders(pictures(), device, batch_size=2, shuffle=True, mirror=True, seed=4)[number]
         made = [batch for batch, _ in zip(first, range(3), strict=False)]
         state = first.state_dict() | {"position": 3}
-        assert state.keys() == {"seed", "epoch", "position", "samples"}
+        assert state.keys() == {"seed", "epoch", "position", "samples", "batch_size", "shuffle", "drop_last", "mirror"}
         second = loaders(pictures(), device, batch_size=2, shuffle=True, mirror=True)[number]
         second.load_state_dict(state)
         assert_same_batches([*made, *second, *second], expected)
@@ -393,3 +393,105 @@ def test_only_pictures_can_be_mirrored() -> None:
             MinidlError, match=f"{type(dataset).__name__} does not say that it has some: use ImageDataset"
         ):
             DataLoader(dataset, mirror=True)
+
+
+def test_loops_over_one_loader_do_not_disturb_each_other() -> None:
+    batches = loader(6, batch_size=2)
+    assert [(a.tolist(), b.tolist()) for (a,), (b,) in zip(batches, batches, strict=True)] == [
+        ([0, 1], [0, 1]), ([2, 3], [2, 3]), ([4, 5], [4, 5]),
+    ]  # fmt: skip
+    seen = []
+    for (outer,) in batches:
+        seen.append(outer.tolist())
+        assert epoch(batches) == [[0, 1], [2, 3], [4, 5]]
+    assert seen == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_looking_at_a_batch_inside_a_loop_changes_neither_its_batches_nor_its_place(prefetch: int) -> None:
+    batches = loader(shuffle=True, batch_size=3, prefetch=prefetch)
+    expected = epoch(loader(shuffle=True, batch_size=3))
+    loop, seen = iter(batches), []
+    for (batch,) in loop:
+        assert next(iter(batches))[0].tolist() == expected[0]
+        seen.append(batch.tolist())
+        assert loop.state_dict()["position"] == len(seen)
+    assert seen == expected
+    assert (batches.epoch, batches.position) == (1, 0)
+    assert next(loop, None) is None
+    assert (batches.epoch, batches.position) == (1, 0), "it ends once"
+
+
+def test_the_place_of_a_loader_is_that_of_the_loop_that_moved_last() -> None:
+    batches = loader(8, batch_size=2)
+    one, other = iter(batches), iter(batches)
+    next(one), next(one), next(other)
+    assert batches.state_dict()["position"] == 1
+    next(one)
+    resumed = loader(8, batch_size=2)
+    resumed.load_state_dict(batches.state_dict())
+    assert epoch(resumed) == [[6, 7]]
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 3}, {"shuffle": False}, {"drop_last": True}])
+def test_a_state_of_other_batches_is_refused_and_changes_nothing(change: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"batch_size": 2, "shuffle": True}
+    saved = loader(seed=5, **options)
+    next(iter(saved))
+    other = loader(**(options | change))
+    before = other.state_dict()
+    (name, value), *_ = change.items()
+    with pytest.raises(MinidlError, match=f"of batches with {name}=.*, and the loader has {name}={value}"):
+        other.load_state_dict(saved.state_dict())
+    assert other.state_dict() == before
+
+
+@pytest.mark.parametrize("state", [None, {}, {"seed": 0, "epoch": 0, "position": 0}])
+def test_what_is_no_state_of_a_loader_is_refused(state: Any) -> None:
+    with pytest.raises(MinidlError, match="expected the state of a loader, got"):
+        loader().load_state_dict(state)
+
+
+def test_a_state_saved_without_the_options_of_the_loader_still_goes_on() -> None:
+    batches = loader(6, batch_size=2)
+    batches.load_state_dict({"seed": 0, "epoch": 3, "position": 2, "samples": 6})
+    assert epoch(batches) == [[4, 5]]
+
+
+@pytest.mark.parametrize("device", ["numpy", "strict"])
+def test_a_mask_chooses_the_samples_where_it_holds(device: str) -> None:
+    labels = np.array([0, 3, 5, 1, 4])
+    data = ArrayDataset(labels * 10).to(device)
+    part = Subset(data, labels > 2)
+    assert len(part) == 3
+    assert on_host(part.batch(np.arange(3)))[0].tolist() == [30, 50, 40]
+    assert on_host(part.batch([True, False, True]))[0].tolist() == [30, 40]
+    assert on_host(part.take(np.array([False, False, True]))[0])[0] == 40
+    assert on_host(data.batch(labels > 2))[0].tolist() == [30, 50, 40]
+    assert on_host(Subset(data, data.backend.asarray(labels > 3)).batch([0, 1]))[0].tolist() == [50, 40]
+    assert len(Subset(data, [])) == len(Subset(data, labels > 9)) == 0
+
+
+def test_a_mask_chooses_samples_that_are_made_one_by_one_and_pictures_too() -> None:
+    class Squares(Dataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Any:
+            return index**2
+
+    mask = np.array([False, True, False, True])
+    assert Squares().batch(mask).tolist() == [1, 9]
+    assert [sample.item() for sample in Squares().take(mask)] == [1, 9]
+    data = pictures()
+    assert_same_batches([data.batch(np.arange(11) > 8)], [data.batch(np.array([9, 10]))])
+
+
+@pytest.mark.parametrize("device", ["numpy", "strict"])
+def test_a_mask_of_another_length_and_numbers_with_a_fraction_choose_nothing(device: str) -> None:
+    data = ArrayDataset(np.arange(5)).to(device)
+    for use in (lambda indices: Subset(data, indices), data.batch, data.take, Subset(data, np.arange(5)).batch):
+        with pytest.raises(ShapeError, match=r"a mask has a boolean for each of the 5 samples, got shape \(3,\)"):
+            use(np.array([True, False, True]))
+        with pytest.raises(DtypeError, match="expected the numbers of samples, or a mask of booleans, got float64"):
+            use(np.array([0.0, 1.0]))

@@ -35,9 +35,9 @@ def somewhere_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         monkeypatch.setitem(plugins._registered, kind, own)
     plugins._registered["backend"] = {"numpy": type(backends.default), "cupy": OtherBackend}
     monkeypatch.setitem(backends._by_array_type, StrictArray, backends.default)
-    backends.get.cache_clear()
+    backends._made.cache_clear()
     yield
-    backends.get.cache_clear()
+    backends._made.cache_clear()
 
 
 def run(title: str, examples: list[doctest.Example]) -> None:

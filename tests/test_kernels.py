@@ -233,3 +233,16 @@ def test_images_of_ever_new_sizes_do_not_fill_the_memory() -> None:
         for remembered in (sliding_window, ranking):
             assert remembered.cache_info().currsize <= 1024
         ranking(ConvSpec(1, 1, 1, sliding_window(H, 3, 3, 1, 0), np.dtype(np.float32)))
+
+
+def test_an_algorithm_that_is_registered_again_takes_the_place_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ConvSpec(1, 1, 1, sliding_window(4, 4, 3, 1, 0), np.float32)
+    for number in range(2):
+
+        class Again(Direct):
+            worth = number
+
+        monkeypatch.setitem(md.plugins._registered["conv_algorithm"], "again", Again)
+        for _ in range(2):
+            chosen: Any = choose("again", spec, backends.default)
+            assert (type(chosen), chosen.worth, chosen.name) == (Again, number, "again")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from minidl import backends, doctor, plugins
+from minidl import doctor, plugins
 from minidl.__main__ import main
 from minidl.command import status
 from minidl.errors import BackendError
@@ -47,14 +47,12 @@ def test_the_doctor_is_content_where_only_optional_parts_are_missing(
     def no_card() -> None:
         raise BackendError("no card: put one in")
 
-    backends.get.cache_clear()
     monkeypatch.setitem(plugins._registered["backend"], "cupy", no_card)
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "missing CuPy          no card\n                      -> put one in" in said
     assert "-> pip install mpi4py" in said
-    backends.get.cache_clear()
 
 
 def test_the_doctor_fails_where_something_needed_is_broken(

@@ -9,7 +9,7 @@ import pytest
 
 import minidl as md
 from agegender import models
-from minidl import nn
+from minidl import nn, optim
 from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.testing.kit import numbers
 
@@ -314,11 +314,80 @@ def test_summary_passes_errors_on_and_cleans_up() -> None:
     assert not model[0].has_hooks
 
 
-def test_parts_are_all_that_have_names() -> None:
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "b holds None, expected an array of numbers"),
+        ("text", "b holds 'text', expected an array of numbers"),
+        ([[1.0], [2.0, 3.0]], r"b holds \[\[1.0\], \[2.0, 3.0\]\], expected an array of numbers"),
+        (np.ones(2, np.complex64), "b has the dtype complex64, expected float32"),
+        (np.array(["1", "2"]), "b holds array.*expected an array of numbers"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused_and_change_nothing(value: Any, message: str) -> None:
+    layer = nn.Dense(3, 2)
+    before = layer.state_dict()
+    with pytest.raises(DtypeError, match=message):
+        layer.load_state_dict({"w": before["w"] + 1, "b": value})
+    np.testing.assert_array_equal(layer.w.numpy(), before["w"])
+
+
+def test_a_buffer_of_whole_numbers_takes_no_fractions() -> None:
+    module = nn.Module()
+    module.count = nn.Buffer(np.zeros(2, np.int64))  # type: ignore[attr-defined]
+    with pytest.raises(DtypeError, match="count has the dtype float64, expected int64"):
+        module.load_state_dict({"count": [0.5, 1.0]})
+    module.load_state_dict({"count": np.array([1, 2], np.int8)})
+    assert module.state_dict()["count"].tolist() == [1, 2]
+
+
+def test_weights_may_be_lists_tensors_and_arrays_of_another_precision() -> None:
+    layer = nn.Dense(1, 2)
+    layer.load_state_dict({"w": md.tensor([[1.0, 2.0]]).to("strict"), "b": [3, 4]})
+    assert (layer.w.numpy().tolist(), layer.b.numpy().tolist()) == ([[1, 2]], [3, 4])  # type: ignore[union-attr]
+    layer.load_state_dict({"w": np.ones((1, 2)), "b": layer.b.data})  # type: ignore[union-attr]
+    assert {p.dtype for p in layer.parameters()} == {np.dtype(np.float32)}
+
+
+def test_a_layer_that_two_models_share_has_a_name_in_each() -> None:
     shared = nn.Dense(2, 2)
-    model = nn.Sequential(shared, nn.Sequential(nn.BatchNorm(2), shared))
-    model.more = {"list": [nn.Parameter([1.0]), nn.ReLU()], "number": 3}  # type: ignore[attr-defined]
-    modules, tensors = model.parts()
-    assert {id(part) for part in modules} == {id(module) for _, module in model.named_modules()}
-    assert {id(part) for part in tensors} == {id(tensor) for _, tensor in model._named_tensors()}
-    assert (len(modules), len(tensors)) == (5, 7)
+    one = nn.Sequential(nn.Dense(2, 2), shared)
+    other = nn.Sequential(shared, nn.ReLU())
+    for model, names in ((one, ["0.w", "0.b", "1.w", "1.b"]), (other, ["0.w", "0.b"])):
+        assert list(model.state_dict()) == names
+        assert list(optim.SGD(model.parameters()).state) == names
+
+
+def test_parameters_of_a_part_keep_their_names_in_the_whole() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Dense(2, 2)), nn.Sequential(nn.Dense(2, 2)))
+    both = model[0].parameters() + model[1].parameters()
+    assert list(optim.SGD(both).state) == ["0.0.w", "0.0.b", "1.0.w", "1.0.b"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {1: nn.Dense(1, 1), "1": nn.Dense(1, 1)},
+        {1: nn.ReLU(), "1": nn.Dense(1, 1)},
+        {"a.b": nn.Parameter([1.0]), "a": {"b": nn.Parameter([2.0])}},
+    ],
+)
+def test_two_parts_of_one_name_are_an_error(parts: dict[Any, Any]) -> None:
+    model = nn.Module()
+    with pytest.raises(MinidlError, match=r"two parts of Module are called 'heads\.(1|a\.b)': use other keys"):
+        model.heads = parts  # type: ignore[attr-defined]
+
+
+def test_a_key_that_is_added_later_is_noticed_when_names_are_asked_for() -> None:
+    model = nn.Module()
+    model.heads = {1: nn.Dense(1, 1)}  # type: ignore[attr-defined]
+    model.heads["1"] = nn.Dense(1, 1)  # type: ignore[attr-defined, index]
+    for use in (model.state_dict, model.parameters, lambda: model.load_state_dict({})):
+        with pytest.raises(MinidlError, match=r"are called 'heads\.1'"):
+            use()
+
+
+def test_summary_leaves_each_layer_in_its_mode() -> None:
+    model = nn.Sequential(nn.Dense(3, 2), nn.BatchNorm(2).eval())
+    md.summary(model, (3,))
+    assert [module.training for _, module in model.named_modules()] == [True, True, False]

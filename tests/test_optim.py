@@ -310,3 +310,74 @@ def test_clipping_scales_all_gradients_together() -> None:
     assert optim.clip_grad_norm([a, b], 1.0) == 5
     np.testing.assert_allclose([*a.grad, *b.grad], [0.6, 0, 0.8])
     assert math.isclose(optim.clip_grad_norm([a, b], 1.0), 1)
+
+
+def trained(make: Any, shape: tuple[int, ...] = (3, 2)) -> Any:
+    """An optimizer after a step, for a parameter of some shape and a number."""
+    model = nn.Module()
+    model.w, model.b = nn.Parameter(np.ones(shape, np.float32)), nn.Parameter(2.0)  # type: ignore[attr-defined]
+    optimizer = make(model.parameters())
+    for p in optimizer.parameters:
+        p.grad = np.ones_like(p.data)
+    optimizer.step()
+    return optimizer
+
+
+def with_value(value: Any) -> Any:
+    return lambda state: state["state"]["w"].update(m=value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.update(trained(lambda p: optim.SGD(p, momentum=0.9)).state_dict()),
+            "state of SGD, not of",
+        ),
+        (
+            lambda state: state.update(trained(optim.Adam, (4, 2)).state_dict()),
+            r"'m' of w has shape \(4, 2\), expected",
+        ),
+        (
+            with_value(np.ones((3, 2), np.complex64)),
+            "'m' of w is an array of complex64, expected a real number",
+        ),
+        (with_value(None), "'m' of w is None, expected a real number"),
+        (with_value("1"), "'m' of w is '1', expected a real number"),
+        (lambda state: state["state"]["b"].update(v=np.ones(3)), r"'v' of b has shape \(3,\), expected"),
+        (lambda state: state.update(lr=None), "^lr must be a number"),
+        (lambda state: state.update(steps="3"), "^steps must be a number"),
+        (lambda state: state.pop("steps"), "state of an optimizer, got one without steps"),
+        (lambda state: state.pop("state"), "state of an optimizer, got one without state"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change: Any, message: str) -> None:
+    optimizer, saved = trained(optim.Adam), trained(optim.Adam).state_dict()
+    before = optimizer.state_dict()
+    saved["state"]["w"]["m"] += 1
+    change(saved)
+    with pytest.raises(MinidlError, match=message):
+        optimizer.load_state_dict(saved)
+    np.testing.assert_equal(optimizer.state_dict(), before)
+
+
+def test_a_state_saved_without_the_class_of_its_optimizer_still_goes_on() -> None:
+    saved = trained(optim.Adam).state_dict()
+    del saved["class"]
+    other = trained(optim.Adam)
+    other.load_state_dict(saved)
+    assert other.steps == 1
+
+
+def test_an_optimizer_that_remembers_other_shapes_says_so() -> None:
+    class Rows(optim.Optimizer):
+        def update(self, param: Any, grad: Any, state: Any) -> None:
+            state["rows"] = grad.mean(-1) if grad.ndim else grad
+
+    class Saved(Rows):
+        def check_state(self, name: str, param: Any, remembered: Any) -> None:
+            assert remembered["rows"].shape == param.shape[:-1]
+
+    with pytest.raises(MinidlError, match=r"'rows' of w has shape \(3,\), expected"):
+        trained(lambda p: Rows(p, 0.1)).load_state_dict(trained(lambda p: Rows(p, 0.1)).state_dict())
+    trained(lambda p: Saved(p, 0.1)).load_state_dict(trained(lambda p: Saved(p, 0.1)).state_dict())

@@ -1,19 +1,24 @@
 """Threads: the same results for any number of them, errors that surface, BLAS limited only when minidl computes."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minidl as md
-from minidl import nn, threads
+from minidl import backends, nn, optim, threads
+from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.nn import functional as F
+from minidl.testing.strict import StrictBackend
 
 
 @pytest.fixture(autouse=True)
@@ -178,3 +183,97 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "0", done.stderr
+
+
+def side_by_side(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """``work`` of 0, 1, 2, ... in as many threads, which take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(work, range(count)))
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_the_number_of_threads_may_change_while_others_convolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "SMALL", 0)
+    x = md.tensor(np.random.default_rng(0).random((8, 12, 12, 2), np.float32))
+    w = md.tensor(np.random.default_rng(1).random((3, 3, 2, 4), np.float32))
+    expected = F.conv2d(x, w).numpy().tobytes()
+    end = time.monotonic() + 1
+
+    def work(number: int) -> int:
+        done = 0
+        while time.monotonic() < end:
+            if number == 0:
+                threads.set_num_threads(1 + done % 4)
+            else:
+                assert F.conv2d(x, w).numpy().tobytes() == expected
+            done += 1
+        return done
+
+    assert min(side_by_side(3, work)) > 10
+
+
+def test_the_threads_of_earlier_numbers_end() -> None:
+    for count in (3, 4, 3, 4, 1):
+        threads.set_num_threads(count)
+        threads.for_each(lambda _: time.sleep(0.001), range(8))
+    end = time.monotonic() + 10
+    while any(thread.name.startswith("minidl_") for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def history_of(number: int, device: str) -> list[dict[str, float]]:
+    """A training of its own, whose numbers follow from ``number``; on a device its steps are recorded."""
+    rng = np.random.default_rng(number)
+    data = ArrayDataset(rng.random((24, 10, 10, 1), np.float32), rng.integers(0, 2, 24))
+    draw = md.Generator(number)
+    model = nn.Sequential(nn.Conv2D(1, 3, 3, rng=draw), nn.ReLU(), nn.MaxPooling2D(2), nn.Flatten())
+    model = nn.Sequential(model, nn.Dense(48, 2, rng=draw), nn.BatchNorm(2)).to(device)
+    model.static = True
+    loader = DataLoader(data, 8, shuffle=True, seed=number)
+    trainer = md.Trainer(model, F.softmax_cross_entropy, optim.Adam(model.parameters()))
+    return trainer.fit(loader, DataLoader(data, 8), epochs=3)
+
+
+DEVICES = ["numpy", pytest.param("emulated", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="no g++"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_models_trained_side_by_side_learn_what_each_learns_alone(device: str) -> None:
+    backends.get(device)
+    together = side_by_side(4, lambda number: history_of(number, device))
+    assert together == [history_of(number, device) for number in range(4)]
+
+
+def test_loops_of_several_threads_over_one_loader_give_each_all_batches() -> None:
+    loader = DataLoader(ArrayDataset(np.arange(200)), 3, shuffle=True)
+    expected = [batch.tolist() for (batch,) in loader]
+    loader.epoch = 0
+    loops = [iter(loader) for _ in range(4)]
+    for seen in side_by_side(4, lambda number: [batch.tolist() for (batch,) in loops[number]]):
+        assert seen == expected
+
+
+def test_each_thread_says_for_itself_that_its_work_shall_be_recordable() -> None:
+    device = StrictBackend()
+    entered, left = threading.Event(), threading.Event()
+
+    def other() -> list[bool]:
+        with device.only_recordable():
+            entered.set()
+            left.wait(10)
+            inside = device.recordable
+        return [inside, device.recordable]
+
+    with ThreadPoolExecutor(1) as pool:
+        with device.only_recordable():
+            seen = pool.submit(other)
+            entered.wait(10)
+        assert not device.recordable
+        left.set()
+        assert seen.result() == [True, False]
+    assert not device.recordable

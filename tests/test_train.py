@@ -15,6 +15,7 @@ import minidl as md
 from minidl import checkpoint, nn, optim
 from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, ProfileSteps, Progress, StopOnSignal, best_row
 from minidl.data import ArrayDataset, DataLoader
+from minidl.errors import MinidlError
 from minidl.nn import functional as F
 from minidl.train import Callback, Trainer, TrainingError
 
@@ -325,3 +326,125 @@ def test_training_runs_on_the_strict_stand_in() -> None:
     host, train, validation = make()
     host.fit(train, validation, epochs=2)
     assert trainer.history[-1] == pytest.approx(host.history[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize("callback", [lambda **name: Checkpoint(Path(), **name), EarlyStopping])
+def test_a_name_that_nobody_measures_cannot_be_monitored(callback: Any) -> None:
+    trainer, train, validation = make([callback(monitor="val_acuracy")])
+    known = "epoch, lr, loss, accuracy, val_loss, val_accuracy"
+    with pytest.raises(MinidlError, match=f"no 'val_acuracy' .*mean 'val_accuracy'.* This epoch has {known}"):
+        trainer.fit(train, validation)
+
+
+def test_what_is_no_number_is_never_the_best() -> None:
+    nan = float("nan")
+    rows = [{"epoch": i, "loss": 1.0, "val_error": v} for i, v in enumerate([nan, 3.0, nan, 2.0, nan], start=1)]
+    assert best_row(rows, "val_error")["epoch"] == 4
+    assert best_row(rows[:3], "val_error")["epoch"] == 2
+    assert best_row(rows[:1], "val_error")["epoch"] == 1
+
+
+def test_without_validation_the_training_counts_under_the_same_name() -> None:
+    rows = [{"epoch": 1, "loss": 1.0, "error": 2.0}, {"epoch": 2, "loss": 0.5, "error": 3.0}]
+    assert best_row(rows)["epoch"] == 2
+    assert best_row(rows, "val_error")["epoch"] == 1
+    with pytest.raises(MinidlError, match="no 'val_loss' to monitor"):
+        best_row([{"epoch": 1, "loss": 1.0, "val_error": 2.0}])
+
+
+def test_evaluation_leaves_each_layer_in_its_mode_after_an_error_too() -> None:
+    trainer, train, validation = make()
+    trainer.model[1].eval()  # type: ignore[index]
+    before = [module.training for _, module in trainer.model.named_modules()]
+    trainer.evaluate(validation)
+    assert [module.training for _, module in trainer.model.named_modules()] == before
+    with pytest.raises(MinidlError, match="expected batches of two parts"):
+        trainer.evaluate(DataLoader(ArrayDataset(np.ones((2, 4), np.float32))))
+    assert [module.training for _, module in trainer.model.named_modules()] == before
+    mean = trainer.model.state_dict()["1.mean"]
+    trainer.fit(train, validation)
+    np.testing.assert_array_equal(trainer.model.state_dict()["1.mean"], mean)
+    trainer.model.eval()
+    trainer.fit(train, validation, epochs=2)
+    assert all(module.training for _, module in trainer.model.named_modules())
+
+
+def test_a_saved_history_stays_as_it_was_saved() -> None:
+    trainer, train, validation = make()
+    trainer.fit(train, validation)
+    state = trainer.state_dict()
+    trainer.history[0]["loss"] = 7.0
+    trainer.fit(train, validation, epochs=2)
+    assert [row["loss"] == 7.0 for row in state["history"]] == [False]
+    other, train, validation = make()
+    other.load_state_dict(state, train)
+    other.history[0]["loss"] = 8.0
+    assert state["history"][0]["loss"] != 8.0
+
+
+def with_generators_of_its_own(seed: int) -> tuple[Trainer, DataLoader]:
+    rng = np.random.Generator(np.random.MT19937(seed))
+    layers = [nn.Dense(4, 8, rng=md.Generator(0)), nn.Dropout(0.5, rng=md.Generator(seed)), nn.Dropout(0.2, rng=rng)]
+    model = nn.Sequential(*layers, nn.Dense(8, 2, rng=md.Generator(1)))
+    return Trainer(model, F.softmax_cross_entropy, optim.SGD(model.parameters())), DataLoader(two_classes(), 16)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_generators_of_layers_are_part_of_the_state(steps: int, tmp_path: Path) -> None:
+    whole, train = with_generators_of_its_own(1)
+    whole.fit(train, steps=8)
+    first, train = with_generators_of_its_own(1)
+    first.fit(train, steps=steps)
+    checkpoint.save_state(tmp_path / "state", first.state_dict())
+    resumed, train = with_generators_of_its_own(9)
+    resumed.load_state_dict(checkpoint.load_state(tmp_path / "state"), train)
+    resumed.fit(train, steps=8)
+    assert_same(final(resumed), final(whole))
+
+
+def test_a_state_saved_before_generators_were_part_of_it_still_goes_on() -> None:
+    first, train = with_generators_of_its_own(1)
+    first.fit(train, steps=2)
+    state = first.state_dict()
+    assert list(state.pop("generators")) == ["1.rng", "2.rng"]
+    resumed, train = with_generators_of_its_own(1)
+    resumed.load_state_dict(state, train)
+    resumed.fit(train, steps=4)
+    assert resumed.optimizer.steps == 4
+
+
+def everything(trainer: Trainer, loader: DataLoader) -> dict[str, Any]:
+    return {**trainer.state_dict(), "loader itself": loader.state_dict(), "next": loader.start}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["model"].pop("0.w"),
+        lambda state: state["optimizer"]["state"]["0.w"].update(m=np.zeros(3)),
+        lambda state: state["optimizer"].update({"class": "SGD"}),
+        lambda state: state["loader"].update(batch_size=5),
+        lambda state: state["generators"].update(extra={}),
+        lambda state: state.update(random={"bit_generator": "MT19937"}),
+        lambda state: state.pop("totals"),
+        lambda state: state.pop("optimizer"),
+    ],
+)
+def test_of_a_state_that_does_not_fit_nothing_is_loaded(change: Any) -> None:
+    first, train, validation = make()
+    first.fit(train, validation, steps=6)
+    state = first.state_dict()
+    change(state)
+    other, train, validation = make()
+    other.fit(train, validation, steps=2)
+    before = everything(other, train)
+    with pytest.raises(MinidlError):
+        other.load_state_dict(state, train)
+    np.testing.assert_equal(everything(other, train), before)
+
+
+@pytest.mark.parametrize("state", [None, {}, {"w": np.ones(2)}])
+def test_what_is_no_state_of_a_trainer_is_refused(state: Any) -> None:
+    trainer, train, _ = make()
+    with pytest.raises(MinidlError, match="expected the state of a trainer, got"):
+        trainer.load_state_dict(state, train)

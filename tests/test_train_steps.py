@@ -254,3 +254,67 @@ def test_a_profile_of_few_steps_waits_for_no_more_of_them(tmp_path: Path, monkey
     trainer, train, validation = make([ProfileSteps(tmp_path)])
     trainer.fit(train, validation, steps=2)
     assert "one step of 1:" in (tmp_path / "profile.txt").read_text()  # the first warms up
+
+
+class Look(Callback):
+    """Loops over the training data, in the middle of training on them."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        assert trainer.train_loader is not None
+        next(iter(trainer.train_loader))
+        trainer.evaluate(trainer.train_loader)
+
+
+@pytest.mark.parametrize("steps", [None, 3, 4, 5])
+def test_callbacks_may_loop_over_the_training_data(steps: int | None) -> None:
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=3)
+    watched, train, validation = make([Look()])
+    if steps is not None:
+        watched.fit(train, validation, steps=steps)
+        state = watched.state_dict()
+        watched, train, validation = make([Look()])
+        watched.load_state_dict(state, train)
+    watched.fit(train, validation, epochs=3)
+    assert_same(final(watched), final(whole))
+    assert watched.optimizer.steps == 12
+
+
+class Raises:
+    """A metric that fails in the first validation."""
+
+    failed = False
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.model = trainer.model
+
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        if not self.model.training and not self.failed:
+            self.failed = True
+            raise OSError("of validation")
+        return (outputs.argmax(1) == targets).mean()
+
+
+def test_after_an_error_in_the_validation_each_sample_counts_once() -> None:
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=3)
+    trainer, train, validation = make()
+    trainer.metrics = {"accuracy": Raises(trainer)}
+    with pytest.raises(OSError, match="of validation"):
+        trainer.fit(train, validation, epochs=3)
+    trainer.fit(train, validation, epochs=3)
+    assert trainer.optimizer.steps == 12
+    assert_same(final(trainer), final(whole))
+
+
+def test_a_loss_that_is_no_number_is_no_error_any_more_once_the_weights_are_mended() -> None:
+    trainer, train, validation = make()
+    trainer.metrics = {"accuracy": Raises(trainer)}
+    weights = trainer.model.state_dict()
+    trainer.model[0].b.data[...] = np.nan
+    with pytest.raises(TrainingError):  # before the validation, whose own error would keep the loss
+        trainer.fit(train, validation, epochs=1)
+    trainer.model.load_state_dict(weights)
+    trainer.optimizer, trainer.metrics = optim.SGD(trainer.model.parameters()), {}
+    assert np.isfinite(trainer.fit(train, validation, epochs=1)[0]["loss"])
+    assert trainer.optimizer.steps == 4

@@ -146,6 +146,7 @@ class Faces(Dataset):
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "Faces":
         """The faces at ``indices`` as a data set of its own; copies their pixels into memory."""
+        indices = self._there(indices)
         return replace(
             self,
             images=self.images[indices],

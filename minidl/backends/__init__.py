@@ -1,6 +1,7 @@
 """Backends: where arrays live and which kernels compute on them."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ plugins.register("backend", "numpy")(numpy.NumPyBackend)
 plugins.register("backend", "cupy")(cupy.CuPyBackend)
 
 
-@functools.cache
 def get(name: str) -> Backend:
     """The backend of that name, ready to use.
 
@@ -33,7 +33,13 @@ def get(name: str) -> Backend:
         return default
     if not isinstance(name, str):
         raise BackendError(f"expected the name of a backend, such as 'numpy', got {name!r}: astype() converts a dtype")
-    backend: Backend = plugins.build("backend", name)
+    return _made(plugins.get("backend", name))
+
+
+@functools.cache
+def _made(plugin: Callable[[], Backend]) -> Backend:
+    """An instance for each plugin, not for each name: another one may be registered under it."""
+    backend = plugin()
     _by_array_type[backend.array_type] = backend
     return backend
 

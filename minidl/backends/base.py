@@ -1,6 +1,7 @@
 """What a backend is: an array module, a way in and out of it, and kernels."""
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -80,6 +81,13 @@ class Backend(ReferenceKernels):
         """Wait for everything asked for so far: before reading a clock, for example."""
 
 
+class _Here(threading.local):
+    """What the running thread does on a device."""
+
+    recorder: "Recorder | None" = None
+    recordable = False
+
+
 class DeviceBackend(Backend):
     """A backend whose arrays are in a memory of their own: :class:`minidl.backends.cupy.CuPyBackend`.
 
@@ -92,23 +100,29 @@ class DeviceBackend(Backend):
     (True, array([0., 0., 0.]))
     """
 
-    recorder: "Recorder | None" = None
-    """What records a CUDA graph just now."""
-    recordable = False
-    """Whether only kernels are used that may be part of a CUDA graph, see :meth:`only_recordable`."""
+    _here = _Here()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._here = _Here()
+
+    @property
+    def recordable(self) -> bool:
+        """Whether this thread uses only kernels that may be part of a CUDA graph, see :meth:`only_recordable`."""
+        return self._here.recordable
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
         if isinstance(value, self.array_type):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
             return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
-        if self.recorder is not None:
-            self.recorder.refuse(f"{_what(value)} is copied from the host to the device")
+        if self._here.recorder is not None:
+            self._here.recorder.refuse(f"{_what(value)} is copied from the host to the device")
         return self.upload(value, dtype)
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
-        if self.recorder is not None:
-            self.recorder.refuse(f"{_what(array)} is read on the host")
+        if self._here.recorder is not None:
+            self._here.recorder.refuse(f"{_what(array)} is read on the host")
         return self.download(array)
 
     def release_free_memory(self) -> None:
@@ -123,13 +137,16 @@ class DeviceBackend(Backend):
         raise NotImplementedError
 
     @contextlib.contextmanager
-    def only_recordable(self) -> Iterator[None]:
-        """In here, results are bit for bit those that a CUDA graph gives."""
-        before, self.recordable = self.recordable, True
+    def only_recordable(self, recorder: "Recorder | None" = None) -> Iterator[None]:
+        """In here, results of this thread are bit for bit those that a CUDA graph gives; ``recorder`` hears of copies
+        from and to the host."""
+        here = self._here
+        before = here.recordable, here.recorder
+        here.recordable, here.recorder = True, recorder
         try:
             yield
         finally:
-            self.recordable = before
+            here.recordable, here.recorder = before
 
 
 def _what(value: Any) -> str:

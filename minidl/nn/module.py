@@ -1,5 +1,6 @@
 """Module: a part of a model with parameters, and possibly made of other modules."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -7,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import backends
-from ..errors import MinidlError, ShapeError
+from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import Answering, explained, misfit
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 from ..tensor import tensor as as_tensor
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
@@ -135,13 +136,16 @@ class Module(Answering):
         for path, tensor in self._named_tensors():
             tensor.name = path
 
-    def _name_newcomers(self) -> None:
-        """Lengthen the names of what was put into a list after the list was assigned."""
-        if any(path != tensor.name and path.endswith(f".{tensor.name}") for path, tensor in self._named_tensors()):
+    def _require_names(self) -> None:
+        """Tell the paths again where names are not those from here, or from further out: of what was put into a list
+        after the list was assigned, and of what another model, which shares it, has named since."""
+        named = list(self._named_tensors())
+        are_ours = all(f".{tensor.name}".endswith(f".{path}") for path, tensor in named)
+        if not are_ours or len({tensor.name for _, tensor in named}) < len(named):
             self._name_descendants()
 
     def _named_children(self) -> Iterator[tuple[str, Any]]:
-        """Modules, parameters and buffers directly below, with their names."""
+        """Modules, parameters, buffers and generators directly below, with their names."""
         for name, value in vars(self).items():
             yield from _flat(name, value)
 
@@ -153,32 +157,22 @@ class Module(Answering):
         """This module (with the path ``""``) and all below it with their dotted paths, each once."""
         return ((name, child) for name, child in self._walk(path, set()) if isinstance(child, Module))
 
-    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-        """This module and all modules, parameters and buffers below it, in the order of assignment, each once."""
+    def _walk(self, path: str, seen: set[Any]) -> Iterator[tuple[str, Any]]:
+        """This module and all that has a name below it, in the order of assignment, each once.
+
+        Raises :class:`MinidlError` where two have one name, as a state would keep only one of them."""
         seen.add(id(self))
         yield path, self
         for name, child in self._named_children():
             if id(child) not in seen:
-                seen.add(id(child))
                 below = f"{path}.{name}" if path else name
+                if below in seen:
+                    raise MinidlError(
+                        f"two parts of {type(self).__name__} are called '{below}': use other keys, such as texts "
+                        "without dots"
+                    )
+                seen |= {id(child), below}
                 yield from child._walk(below, seen) if isinstance(child, Module) else ((below, child),)
-
-    def parts(self) -> "tuple[list[Module], list[Tensor]]":
-        """This module and all below it; and all their parameters and buffers. In no order, but fast, for every step."""
-        found: dict[int, Any] = {}
-        unexplored: list[Any] = [self]
-        while unexplored:
-            part = unexplored.pop()
-            if isinstance(part, list | tuple):
-                unexplored += part
-            elif isinstance(part, dict):
-                unexplored += part.values()
-            elif isinstance(part, _NAMED) and id(part) not in found:
-                found[id(part)] = part
-                if isinstance(part, Module):
-                    unexplored += vars(part).values()
-        tensors = [part for part in found.values() if isinstance(part, Tensor)]
-        return [part for part in found.values() if isinstance(part, Module)], tensors
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         return ((path, child) for path, child in self._walk("", set()) if isinstance(child, Tensor))
@@ -187,9 +181,13 @@ class Module(Answering):
         """All parameters with their dotted names, each once, in the order in which they were made."""
         return ((name, tensor) for name, tensor in self._named_tensors() if isinstance(tensor, Parameter))
 
+    def named_generators(self) -> Iterator[tuple[str, np.random.Generator]]:
+        """The random generators that modules hold, such as the ``rng`` of a ``Dropout``, with their dotted names."""
+        return ((name, held) for name, held in self._walk("", set()) if isinstance(held, np.random.Generator))
+
     def parameters(self) -> list[Parameter]:
-        """All parameters, each with its dotted name."""
-        self._name_newcomers()
+        """All parameters, each with its dotted name: from here, or from further out where all have one."""
+        self._require_names()
         return [parameter for _, parameter in self.named_parameters()]
 
     # What concerns all of them
@@ -233,17 +231,19 @@ class Module(Answering):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the values of a :meth:`state_dict`, all or nothing.
 
-        Raises :class:`ShapeError`, changing nothing, if names are missing or unknown or shapes differ.
+        Raises :class:`ShapeError`, changing nothing, if names are missing or unknown or shapes differ, and
+        :class:`DtypeError` for values that are no numbers for it: complex ones, or fractions for a buffer of integers.
         """
         if not isinstance(state, Mapping):
             raise MinidlError(f"expected arrays by name, got {type(state).__name__}: use md.load('...') for a file")
         own = dict(self._named_tensors())
+        given = {name: _on_host(name, state[name]) for name in own if name in state}
         problems = [f"missing {name}" for name in own if name not in state]
         problems += [f"unknown {name}" for name in state if name not in own]
         problems += [
-            f"{name} has shape {np.shape(state[name])}, expected {tensor.shape}"
-            for name, tensor in own.items()
-            if name in state and np.shape(state[name]) != tensor.shape
+            f"{name} has shape {array.shape}, expected {own[name].shape}"
+            for name, array in given.items()
+            if array.shape != own[name].shape
         ]
         if problems:
             more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
@@ -251,9 +251,12 @@ class Module(Answering):
                 f"these weights belong to another model: {'; '.join(problems[:5])}{more}. "
                 "Build the model that they were saved from."
             )
-        with no_grad():
-            for name, tensor in own.items():
-                tensor.data = tensor.backend.asarray(np.array(state[name], tensor.dtype))
+        for name, array in given.items():
+            if not np.can_cast(array.dtype, own[name].dtype, "same_kind"):
+                raise DtypeError(f"{name} has the dtype {array.dtype}, expected {own[name].dtype}: convert it first")
+        arrays = {name: own[name].backend.asarray(array.astype(own[name].dtype)) for name, array in given.items()}
+        for name, tensor in own.items():
+            tensor.data = arrays[name]
 
     def __repr__(self) -> str:
         named = [(name, child) for name, child in self._named_children() if isinstance(child, Module)]
@@ -266,11 +269,46 @@ class Module(Answering):
         return ""
 
 
-_NAMED = (Module, Parameter, Buffer)
+_NAMED = (Module, Parameter, Buffer, np.random.Generator)
+
+
+@contextlib.contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """In here a model is in evaluation mode; afterwards each of its modules is in its own mode of before.
+
+    >>> class Identity(Module):
+    ...     def forward(self, x):
+    ...         return x
+    >>> model = Identity()
+    >>> with evaluating(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
+    before = [(module, module.training) for _, module in model.named_modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+def _on_host(name: str, value: Any) -> NDArray[Any]:
+    """A value of a state as a NumPy array."""
+    try:
+        host = value.numpy() if isinstance(value, Tensor) else value
+        array = np.asarray(backends.to_host(host) if hasattr(host, "dtype") else host)
+    except ValueError:  # lists of different lengths
+        array = np.array(value, object)
+    if array.dtype.kind not in "fiubc":
+        raise DtypeError(f"{name} holds {value!r:.60}, expected an array of numbers: use a state_dict()")
+    return array
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Modules and tensors in an attribute: itself, or the elements of lists, tuples and dictionaries."""
+    """What has a name in an attribute: itself, or the elements of lists, tuples and dictionaries."""
     if isinstance(value, _NAMED):
         yield name, value
     elif isinstance(value, list | tuple):

@@ -8,7 +8,7 @@ import numpy as np
 from .. import backends
 from ..op import Op
 from ..tensor import Tensor
-from .module import Module
+from .module import Module, evaluating
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     ----------------------------------------------------
     36 parameters (0.00 MiB); for each sample 0.00 MiB of activations and 0.0 MFLOP forward
     """
-    modes = {module: module.training for _, module in model.named_modules()}
     leaves = {module: path for path, module in model.named_modules() if not module.children()}
     rows: list[Row] = []
 
@@ -98,12 +97,10 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     place = tensors[0].backend if tensors else backends.default
     dtype = tensors[0].dtype if tensors else np.dtype(np.float32)
     try:
-        model.eval()
-        # With requires_grad every op is recorded, and the graph tells what each layer computes.
-        model(Tensor(place.xp.zeros((1, *input_shape), dtype), requires_grad=True))
+        with evaluating(model):
+            # With requires_grad every op is recorded, and the graph tells what each layer computes.
+            model(Tensor(place.xp.zeros((1, *input_shape), dtype), requires_grad=True))
     finally:
-        for module, mode in modes.items():
-            module.training = mode
         for remove in removers:
             remove()
     return Summary(

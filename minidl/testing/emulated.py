@@ -23,6 +23,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import prod
@@ -49,6 +50,8 @@ GUARD = 4096
 """Bytes before and after every array."""
 KIND = "??cH"
 """The struct Kind of emulated.hpp."""
+_one_at_a_time = threading.Lock()
+"""Kernels are compiled, and run, for one thread of Python at a time: where a grid is at is in static memory."""
 
 
 class LaunchError(MinidlError):
@@ -72,7 +75,8 @@ class RawModule:
         """The kernel of that name, one of ``name_expressions``."""
         if name not in self.names:
             raise LaunchError(f"'{name}' is not one of the module's name_expressions, {self.names}")
-        library = _compiled(self.code, self.options, self.names)
+        with _one_at_a_time:
+            library = _compiled(self.code, self.options, self.names)
         return RawKernel(name, library, self.names.index(name))
 
 
@@ -101,7 +105,9 @@ class RawKernel:
         memory = _Memory()
         values = [self._value(number, value, memory) for number, value in enumerate(args)]
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
-        if not self._launch((ctypes.c_uint * 6)(*sizes), pointers):
+        with _one_at_a_time:
+            reached_the_end = self._launch((ctypes.c_uint * 6)(*sizes), pointers)
+        if not reached_the_end:
             raise LaunchError(f"{self.name}: some threads of a block wait at a barrier that others never reach")
         memory.bring_back(self.name)
 

@@ -263,12 +263,10 @@ def test_a_device_that_cannot_be_used_is_explained(command: Command, monkeypatch
     def broken() -> None:
         raise md.errors.BackendError("the backend 'cupy' needs a driver: install one")
 
-    md.backends.get.cache_clear()
     monkeypatch.setitem(md.plugins._registered["backend"], "cupy", broken)
     done = command("--data", "drawn", "--device", "cupy")
     assert (done.code, done.err) == (2, "error: the backend 'cupy' needs a driver: install one\n")
     assert command("--data", "drawn", "--limit", 20, "--dry-run").code == 0, "auto takes the CPU instead"
-    md.backends.get.cache_clear()
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -52,6 +52,7 @@ class Training:
 
     def step(self, images: Any, targets: dict[str, Any]) -> Any:
         """One step; its loss stays where it was computed."""
+        self.optimizer.zero_grad()
         loss = self.captured(images, targets)
         self.optimizer.step()
         return loss
@@ -60,7 +61,6 @@ class Training:
         outputs = self.model(Tensor(images))
         loss = F.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
         loss = loss + F.l1_loss(outputs["age"], targets["age"])
-        self.optimizer.zero_grad()
         loss.backward()
         return loss.data
 

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -150,14 +150,14 @@ def fusion_allowed() -> bool:
     return _choice.fusion
 
 
-def chosen() -> tuple[str, bool]:
-    """What :func:`using` says now: the algorithm, and whether there is fusion.
+def chosen() -> tuple[Any, ...]:
+    """What decides about convolutions now: the algorithm and the fusion of :func:`using`, and what is registered.
 
     >>> with using(conv_algorithm="direct"):
-    ...     chosen()
+    ...     chosen()[:2]
     ('direct', True)
     """
-    return _choice.algorithm, _choice.fusion
+    return _choice.algorithm, _choice.fusion, plugins.registered("conv_algorithm")
 
 
 def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
@@ -202,8 +202,13 @@ def _candidates(name: str, spec: ConvSpec, backend: "Backend") -> list[ConvAlgor
     return [_instance(one, backend) for one in (backend.convolutions(spec) if wanted == "auto" else [wanted])]
 
 
-@functools.cache
 def _instance(name: str, backend: "Backend") -> ConvAlgorithm:
-    algorithm: ConvAlgorithm = plugins.build("conv_algorithm", name, backend)
+    return _made(plugins.get("conv_algorithm", name), name, backend)
+
+
+@functools.cache
+def _made(plugin: Callable[["Backend"], ConvAlgorithm], name: str, backend: "Backend") -> ConvAlgorithm:
+    """An instance for each plugin, not for each name: another one may be registered under it."""
+    algorithm = plugin(backend)
     algorithm.name = name
     return algorithm

@@ -8,8 +8,7 @@ Gray, "Getting Started with CUDA Graphs" (NVIDIA, 2019); CUDA C++ Programming Gu
 """
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import BackendError
@@ -37,14 +36,13 @@ class Recorder:
         self.obstacle: str | None = None
         """Why what was run cannot be recorded."""
         self._cuda = backend.xp.cuda
-        self._thread = threading.get_ident()
         self._stream = self._cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
         self._pool = self._cuda.MemoryPool()
         self._graph: Any = None
 
     def run(self, work: Callable[[], Result]) -> Result:
         """What ``work`` gives, computed with the kernels that a graph may have, which are compiled then."""
-        with self._watching():
+        with self.backend.only_recordable(self):
             return work()
 
     def record(self, work: Callable[[], Result]) -> Result:
@@ -53,7 +51,7 @@ class Recorder:
         Raises an error of CuPy's, or :class:`CaptureError`, where it does what a graph cannot hold.
         """
         self.backend.release_free_memory()
-        with self._watching(), self._cuda.using_allocator(self._malloc), self._stream:
+        with self.backend.only_recordable(self), self._cuda.using_allocator(self._malloc), self._stream:
             self._stream.begin_capture()
             try:
                 result = work()
@@ -70,8 +68,6 @@ class Recorder:
 
     def refuse(self, what: str) -> None:
         """Called for copies from and to the host: a graph would go on with the numbers of today."""
-        if threading.get_ident() != self._thread:
-            return
         self.obstacle = what
         if self._stream.is_capturing():
             raise CaptureError(what)
@@ -82,12 +78,3 @@ class Recorder:
         memory = self._pool.malloc(size)
         owner, device = (memory, self._pool), self._cuda.Device().id
         return self._cuda.MemoryPointer(self._cuda.UnownedMemory(memory.ptr, size, owner, device), 0)
-
-    @contextlib.contextmanager
-    def _watching(self) -> Iterator[None]:
-        self.backend.recorder = self
-        try:
-            with self.backend.only_recordable():
-                yield
-        finally:
-            self.backend.recorder = None

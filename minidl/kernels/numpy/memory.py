@@ -39,7 +39,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     True
     """
     nbytes = prod(shape) * np.dtype(dtype).itemsize
-    if nbytes < SMALL or not _references_are_counted():
+    if nbytes < SMALL or not references_are_counted():
         return np.empty(shape, dtype)
     with _lock:
         array: Array = _buffer(nbytes).view(dtype).reshape(shape)
@@ -85,6 +85,10 @@ def _is_free(position: int) -> bool:
     return sys.getrefcount(_buffers[position]) == 2
 
 
-def _references_are_counted() -> bool:
-    """Whether the count tells the truth: without the global interpreter lock, threads count for themselves."""
+def references_are_counted() -> bool:
+    """Whether the count tells the truth: without the global interpreter lock, threads count for themselves.
+
+    >>> references_are_counted() or not sys._is_gil_enabled()
+    True
+    """
     return bool(getattr(sys, "_is_gil_enabled", lambda: True)())

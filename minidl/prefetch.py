@@ -1,0 +1,57 @@
+"""Batches that are made by a thread while those before them are used."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+class _Failure:
+    """An exception on its way from the thread to the loop."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """The same batches, made by a thread that is up to ``ahead`` of them in front.
+
+    >>> list(prefetched(range(3), 2))
+    [0, 1, 2]
+    """
+    ready: queue.Queue[Any] = queue.Queue(ahead)
+    end = object()
+    stop = threading.Event()
+
+    def put(item: Any) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if stop.is_set():
+                    return
+            put(end)
+        except BaseException as error:  # raised again in the loop, whatever it is
+            put(_Failure(error))
+
+    thread = threading.Thread(target=work, name="minidl-loader", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # no threads here, in a browser for example
+        yield from batches
+        return
+    try:
+        while (item := ready.get()) is not end:
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+    finally:
+        stop.set()
+        thread.join()

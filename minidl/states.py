@@ -1,0 +1,76 @@
+"""States that are saved and loaded: what is loaded is looked at first, and is taken over as a whole or not at all.
+
+>>> from minidl import nn, optim
+>>> model = nn.Dense(2, 1)
+>>> optimizer = optim.SGD(model.parameters())
+>>> optimizer.load_state_dict(model.state_dict())
+Traceback (most recent call last):
+minidl.errors.MinidlError: expected the state of an optimizer, got one without state: it has w, b
+"""
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .errors import DtypeError, MinidlError, ShapeError
+
+
+def require_entries(state: Any, names: Iterable[str], of: str) -> None:
+    """Raise :class:`MinidlError` unless a state is a dictionary that has these names; ``of`` says whose it should be.
+
+    >>> require_entries({"epoch": 1}, ["epoch"], "a loader")
+    >>> require_entries(None, ["epoch"], "a loader")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected the state of a loader, got NoneType: use its state_dict()
+    """
+    if not isinstance(state, Mapping):
+        raise MinidlError(f"expected the state of {of}, got {type(state).__name__}: use its state_dict()")
+    missing = [name for name in names if name not in state]
+    if missing:
+        known = [str(name) for name in state]
+        shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+        raise MinidlError(
+            f"expected the state of {of}, got one without {', '.join(missing)}: it has {shown or 'nothing'}"
+        )
+
+
+def require_real(name: str, value: Any, shapes: Collection[tuple[int, ...]]) -> None:
+    """Raise unless a value is a real number or an array of them, of one of these shapes.
+
+    Raises :class:`DtypeError` and :class:`ShapeError`.
+
+    >>> require_real("m", np.zeros(2), [(3,)])
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: m has shape (2,), expected (3,)
+    """
+    if np.dtype(getattr(value, "dtype", type(value))).kind not in "fiub":
+        given = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"{value!r:.60}"
+        raise DtypeError(f"{name} is {given}, expected a real number or an array of them")
+    shape = getattr(value, "shape", ())
+    if shape not in shapes:
+        raise ShapeError(f"{name} has shape {shape}, expected {' or '.join(map(str, shapes))}")
+
+
+@contextlib.contextmanager
+def all_or_nothing(*parts: Any) -> Iterator[None]:
+    """Load states of several parts in here: on an error those that were loaded already get back what they had.
+
+    >>> from minidl import nn
+    >>> a, b = nn.Dense(1, 1), nn.Dense(2, 1)
+    >>> with all_or_nothing(a, b):
+    ...     a.load_state_dict({"w": [[7.0]], "b": [0.0]})
+    ...     b.load_state_dict({})
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: these weights belong to another model: missing w; missing b...
+    >>> a.w.item() == 7
+    False
+    """
+    before = [(part, part.state_dict()) for part in parts]
+    try:
+        yield
+    except BaseException:
+        for part, state in before:
+            part.load_state_dict(state)
+        raise

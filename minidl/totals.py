@@ -1,0 +1,51 @@
+"""What an epoch has summed up so far: the mean of the loss and of every metric.
+
+>>> totals = Totals()
+>>> for means, size in (([2.0], 3), ([6.0], 1)):
+...     totals.add(("loss",), np.array(means), size)
+>>> totals.means()
+{'loss': 3.0}
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import backends
+from .errors import MinidlError
+
+Array = Any
+Row = dict[str, float]
+"""Values by their names."""
+
+
+class Totals:
+    """Sums of losses and metrics weighted by batch size; read only when asked, as reading waits for the device."""
+
+    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
+        self.names = tuple(sums or ())
+        self.sums: Array = np.array(list((sums or {}).values()))
+        self.count = count
+
+    def add(self, names: tuple[str, ...], means: Array, size: int) -> None:
+        """Add the float64 means over a batch of ``size`` samples: long sums of float32 lose what the last ones add."""
+        if self.count and names != self.names:
+            raise MinidlError(
+                f"the metrics became {', '.join(names)} in the middle of an epoch, which sums up "
+                f"{', '.join(self.names)}: change them between epochs, in on_epoch_end for example"
+            )
+        sums = means * size
+        self.sums = sums if self.count == 0 else backends.of(sums).asarray(self.sums) + sums
+        self.names, self.count = names, self.count + size
+
+    def means(self) -> Row:
+        """The means so far, as Python floats."""
+        return {name: total / self.count for name, total in self._read().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums as Python floats, and the number of samples."""
+        return {"sums": self._read(), "count": self.count}
+
+    def _read(self) -> dict[str, float]:
+        return dict(zip(self.names, backends.to_host(self.sums).tolist(), strict=True))
