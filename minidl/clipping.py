@@ -3,12 +3,18 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from . import backends
 from .errors import GraphError
 from .habits import explained
+from .op import HALF, SINGLE
+from .options import number
 from .tensor import Tensor
 
 Array = Any
+
+SMALL, LARGE = float(np.finfo(SINGLE).tiny), float(np.finfo(SINGLE).max)
 
 
 @explained
@@ -18,7 +24,8 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     Returns the norm before (a 0-d array, still on the device). Pascanu et al., "On the difficulty of training
     recurrent neural networks" (2013), algorithm 1.
 
-    Raises :class:`GraphError` if there is no gradient.
+    Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
+    number >= 0.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -26,12 +33,19 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     >>> float(clip_grad_norm([x], 1.0)), x.grad
     (10.0, array([0.6, 0.8], dtype=float32))
     """
+    limit = min(number("max_norm", max_norm, ">= 0"), LARGE)
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         raise GraphError("there is no gradient to clip: call loss.backward() first")
     xp = backends.of(gradients[0]).xp
-    norm = xp.sqrt(sum((g * g).sum() for g in gradients))
-    factor = max_norm / xp.maximum(norm, max_norm)
+    norm = xp.sqrt(sum(_sum_of_squares(g) for g in gradients))
+    factor = limit / xp.maximum(norm, max(limit, SMALL))  # gradients of 0 stay 0, also where the limit is 0
     for gradient in gradients:
         gradient *= factor
     return norm
+
+
+def _sum_of_squares(gradient: Array) -> Array:
+    """In float32 for float16, whose squares are infinite from 256 on."""
+    wide = gradient.astype(SINGLE) if gradient.dtype == HALF else gradient
+    return (wide * wide).sum()

@@ -15,6 +15,7 @@ from . import random
 from .errors import DtypeError, MinidlError, ShapeError
 from .habits import explained
 from .operators import unpacked
+from .options import plain
 from .random import Generator
 from .tensor import Tensor, tensor
 
@@ -85,7 +86,7 @@ def arange(
     (tensor([0, 1, 2, 3], dtype=int64), tensor([1.  , 1.25, 1.5 , 1.75]))
     """
     try:
-        numbers: NDArray[Any] = np.arange(start, stop, step)
+        numbers: NDArray[Any] = np.arange(*map(plain, (start, stop, step)))
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise MinidlError(
             f"arange needs finite numbers and a step other than 0, got {start!r}, {stop!r}, {step!r}: as in "
@@ -122,8 +123,8 @@ def _float32_or(dtype: Any) -> np.dtype[Any]:
 
 def _checked(shape: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes, given one by one or as one tuple."""
-    sizes = unpacked(shape)
-    if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0 for size in sizes):
+    sizes = tuple(map(plain, unpacked(shape)))
+    if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
         raise ShapeError(
             f"a shape is whole numbers >= 0, got {shape}: zeros(2, 3) or zeros((2, 3)), and a dtype goes by its name, "
             "dtype=np.float64"

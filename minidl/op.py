@@ -20,6 +20,8 @@ array([ 3., 12.], dtype=float32)
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from . import backends, changes
 from .errors import DtypeError, GraphError, ShapeError
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 Array = Any
+
+HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
 
 class Op:
@@ -113,6 +117,12 @@ class Op:
         """The name in error messages and pictures of the graph."""
         return type(self).__name__
 
+    exact: str = ""
+    """The kinds of numbers without a fraction that :meth:`forward` computes with exactly: signed whole numbers "i",
+    unsigned ones "u", booleans "b". Others become float32 first, so that nothing wraps around."""
+    half = False
+    """Whether inputs and output are float16: the arrays inside are float32, so that sums keep what they can."""
+
     keeps_dtype: ClassVar[bool] = True
     """Whether float inputs must give an output of the same dtype: only a conversion says no."""
 
@@ -135,17 +145,22 @@ class Op:
     def gradients(self, dy: Array) -> tuple[Array | None, ...]:
         """What :meth:`backward` returns, each gradient brought to the shape of its input."""
         inputs = self._require_inputs()
-        gradients = self.backward(dy)
+        gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
             given = f"{len(gradients)} gradients" if isinstance(gradients, tuple) else type(gradients).__name__
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None where there is none"
             raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
         try:
             pairs = zip(gradients, inputs, strict=True)
-            return tuple([None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in pairs])
+            gradients = tuple([None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in pairs])
         except ShapeError as error:
             error.where = self.name
             raise
+        return tuple([self.narrowed(dx) for dx in gradients]) if self.half else gradients
+
+    def narrowed(self, array: Array | None) -> Array | None:
+        """What was computed in float32 for float16, rounded to it."""
+        return array.astype(HALF) if array is not None and array.dtype == SINGLE else array
 
     def release(self) -> None:
         """Forget inputs and saved arrays: a graph is used once, and memory goes back as early as possible."""

@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, sqrt
-from numbers import Real
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from .clipping import clip_grad_norm
 from .errors import GraphError, MinidlError
 from .habits import Answering, explained
 from .kernels.reference import AdamStep
+from .options import number, plain
 from .schedules import Schedule, constant, cosine, one_cycle, step
 from .states import require_entries, require_real
 from .tensor import Tensor
@@ -54,11 +54,11 @@ class Optimizer(Answering, ABC):
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
         self.parameters = _checked(parameters)
         self.schedule: Schedule | None = lr if callable(lr) else None
-        self.lr: float = lr(0) if callable(lr) else lr
+        self.lr: float = plain(lr(0) if callable(lr) else lr)
         self.steps = 0
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
-        if not isinstance(self.lr, Real) or not self.lr >= 0:
+        if not isinstance(self.lr, int | float) or not self.lr >= 0:
             raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {self.lr!r}")
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -85,7 +85,7 @@ class Optimizer(Answering, ABC):
         Raises :class:`GraphError` if none has.
         """
         if self.schedule is not None:
-            self.lr = self.schedule(self.steps)
+            self.lr = plain(self.schedule(self.steps))
         updates = []
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
@@ -188,9 +188,10 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr)
-        if nesterov and momentum == 0:
+        self.momentum, self.nesterov = number("momentum", momentum, ">= 0"), nesterov
+        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
+        if nesterov and self.momentum == 0:
             raise MinidlError("Nesterov's method needs momentum > 0, got 0: use momentum=0.9")
-        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         grad = _decayed(grad, param, self.weight_decay)
@@ -227,7 +228,10 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        self.betas, self.eps = betas, eps
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise MinidlError(f"betas must be a pair of numbers >= 0 and < 1, got {betas!r}: as in (0.9, 0.999)")
+        self.betas = number("beta1", betas[0], ">= 0", "< 1"), number("beta2", betas[1], ">= 0", "< 1")
+        self.eps = number("eps", eps, ">= 0")
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         self._update_together([(param, grad, state)])
@@ -284,7 +288,7 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(parameters, lr, betas, eps)
-        self.weight_decay = weight_decay
+        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
 
 
 @plugins.register("optimizer", "rmsprop")
@@ -318,10 +322,9 @@ class RMSprop(Optimizer):
         centered: bool = False,
     ) -> None:
         super().__init__(parameters, lr)
-        _require_range(1, alpha=alpha)
-        _require_range(eps=eps, weight_decay=weight_decay, momentum=momentum)
-        self.alpha, self.eps, self.weight_decay = alpha, eps, weight_decay
-        self.momentum, self.centered = momentum, centered
+        self.alpha, self.eps = number("alpha", alpha, ">= 0", "< 1"), number("eps", eps, ">= 0")
+        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
+        self.momentum, self.centered = number("momentum", momentum, ">= 0"), centered
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         xp = backends.of(param).xp
@@ -371,10 +374,9 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
     ) -> None:
         super().__init__(parameters, lr)
-        _require_range(lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
-        _require_range(initial_accumulator_value=initial_accumulator_value)
-        self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
-        self.initial_accumulator_value = initial_accumulator_value
+        self.lr_decay, self.eps = number("lr_decay", lr_decay, ">= 0"), number("eps", eps, ">= 0")
+        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
+        self.initial_accumulator_value = number("initial_accumulator_value", initial_accumulator_value, ">= 0")
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         xp = backends.of(param).xp
@@ -386,14 +388,6 @@ class Adagrad(Optimizer):
         lr = self.lr / (1 + state["t"] * self.lr_decay)
         state["t"] += 1
         param -= lr * grad / (xp.sqrt(v) + self.eps)
-
-
-def _require_range(below: float = inf, **options: float) -> None:
-    """Refuse options that are not 0 <= option < below."""
-    for name, value in options.items():
-        if not isinstance(value, Real) or not 0 <= value < below:
-            limit = "" if below == inf else f" and < {below}"
-            raise MinidlError(f"{name} must be a number >= 0{limit}, got {value!r}")
 
 
 def _remembered(state: State, name: str, param: Array) -> Array:

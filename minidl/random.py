@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MinidlError
+from .options import whole
 
 
 class Generator(np.random.Generator):
@@ -23,7 +24,7 @@ class Generator(np.random.Generator):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        super().__init__(np.random.PCG64(seed))
+        super().__init__(np.random.PCG64(None if seed is None else whole("seed", seed, least=0)))
 
     @property
     def state(self) -> dict[str, Any]:

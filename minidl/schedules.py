@@ -5,11 +5,11 @@ They are names of :mod:`minidl.optim` too, where they are used: ``optim.Adam(par
 
 from collections.abc import Callable
 from math import cos, pi
-from numbers import Real
 
 from . import plugins
 from .errors import MinidlError
 from .habits import explained
+from .options import number, plain, whole
 
 Schedule = Callable[[int], float]
 
@@ -22,8 +22,8 @@ def constant(lr: float) -> Schedule:
     >>> constant(0.1)(1000)
     0.1
     """
-    _check(lr)
-    return lambda step: lr
+    rate = _rate(lr)
+    return lambda step: rate
 
 
 @plugins.register("schedule", "step")
@@ -35,8 +35,8 @@ def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
     >>> schedule(9), schedule(10), schedule(20)
     (1.0, 0.5, 0.25)
     """
-    _check(lr, every)
-    return lambda step: lr * factor ** (step // every)
+    rate, steps, share = _rate(lr), _steps(every), number("factor", factor, ">= 0")
+    return lambda step: rate * share ** (step // steps)
 
 
 @plugins.register("schedule", "cosine")
@@ -50,7 +50,8 @@ def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedu
     >>> schedule(0), round(schedule(5), 3), schedule(10)
     (1.0, 0.5, 0.0)
     """
-    _check(lr, steps - warmup)
+    lr, warmup, final = _rate(lr), whole("warmup", warmup, least=0), number("final", final, ">= 0")
+    steps = warmup + _steps(plain(steps) - warmup)
 
     def schedule(step: int) -> float:
         if step < warmup:
@@ -71,7 +72,8 @@ def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, f
     >>> schedule(0), schedule(30), schedule(100)
     (0.04, 1.0, 0.0001)
     """
-    _check(lr, steps)
+    lr, steps, rise = _rate(lr), _steps(steps), number("rise", rise, ">= 0", "<= 1")
+    start, final = number("start", start, ">= 0"), number("final", final, ">= 0")
     top = max(1, round(rise * steps))
 
     def schedule(step: int) -> float:
@@ -88,11 +90,18 @@ def _half_cosine(first: float, last: float, progress: float) -> float:
     return first * (1 - share) + last * share
 
 
-def _check(lr: float, steps: int = 1) -> None:
-    if not isinstance(lr, Real):
+def _rate(lr: float) -> float:
+    rate: float = plain(lr)
+    if not isinstance(rate, int | float):
         kind = type(lr).__name__
         raise MinidlError(
             f"expected the learning rate, a number, got {kind}: a schedule is what the optimizer takes as its lr=..."
         )
-    if steps < 1:
-        raise MinidlError(f"a schedule needs at least one step, got {steps}")
+    return number("lr", rate, ">= 0")
+
+
+def _steps(steps: int) -> int:
+    count = whole("the number of steps", steps)
+    if count < 1:
+        raise MinidlError(f"a schedule needs at least one step, got {count}")
+    return count

@@ -18,7 +18,7 @@ from . import backends, changes
 from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
 from .habits import Count, explained
-from .op import Op
+from .op import HALF, SINGLE, Op
 from .operators import Operators
 
 __all__ = ["Tensor", "no_grad", "tensor"]
@@ -225,12 +225,15 @@ def _numbers_in(data: Any) -> Array:
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
     try:
-        backend, dtype = _common(inputs)
+        backend, dtype = _common(op, inputs)
         operands = tuple([_operand(x, backend, dtype) for x in inputs])
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
         op.needs_grad = tuple([x.requires_grad and recording for x in operands])
-        data = op.forward(*[x.data for x in operands])
+        arrays = [x.data for x in operands]
+        if dtype is HALF:
+            op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
+        data = op.forward(*arrays)
     except MinidlError as error:
         error.where = error.where or op.name
         raise
@@ -239,8 +242,12 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         rule = "sizes must be equal or 1, counted from the last axis. Reshape or transpose one of them."
         reason = rule if "broadcast" in str(error) else str(error)
         raise ShapeError(f"does not work for inputs of shape {shapes}: {reason}", op.name) from error
+    except OverflowError as error:  # the array module's own, for a Python number
+        raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
     output = Tensor(data if backends.is_array(data) else backend.asarray(data))
     op.check_dtype(output.data, dtype)
+    if op.half and op.keeps_dtype:
+        output.data = op.narrowed(output.data)
     if True in op.needs_grad:
         output.requires_grad, output.op = True, op
         op.inputs, op.number = operands, next(changes.numbers)
@@ -250,11 +257,13 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
 Op.record = staticmethod(record)
 
 
-def _common(inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
-    """The one backend and the one float dtype (None if there is none) of the tensors, or else of the arrays."""
+def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
+    """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
-    if len({(type(array), getattr(array, "dtype", None)) for array in arrays}) == 1:  # nearly always
-        return backends.of(arrays[0]), arrays[0].dtype if arrays[0].dtype.kind == "f" else None
+    if len({(type(array), getattr(array, "dtype", None)) for array in arrays}) == 1:
+        place, dtype = backends.of(arrays[0]), arrays[0].dtype
+        if dtype.char in "fd":  # float32 or float64, nearly always
+            return place, dtype
     places = {backends.of(array) for array in arrays}
     dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:
@@ -263,7 +272,17 @@ def _common(inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     if len(dtypes) > 1:
         names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
-    return places.pop() if places else backends.default, dtypes.pop() if dtypes else None
+    dtype = dtypes.pop() if dtypes else _promoted(op, inputs)
+    return places.pop() if places else backends.default, HALF if dtype == HALF else dtype  # one object, for `is`
+
+
+def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
+    """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
+    are whole numbers or booleans that the op is exact for."""
+    dtypes = [x.dtype if hasattr(x, "dtype") else _numbers_in(x).dtype for x in inputs]
+    if np.result_type(np.bool_, *dtypes).kind in op.exact:
+        return None
+    return next((x.dtype for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
@@ -274,8 +293,8 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     given = getattr(x, "dtype", None)
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
-    if given is None:
-        return tensor(x) if dtype is None else Tensor(backend.asarray(array, dtype))
+    if given is None:  # an array that nobody else has
+        return Tensor(backend.asarray(array, dtype))
     there = backend.asarray(array, dtype)
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 

@@ -164,3 +164,23 @@ def test_half_precision_takes_the_reference(device: Any) -> None:
     for call in (lambda x: F.softmax_cross_entropy(x, labels), lambda x: F.mse_loss(x, np.zeros_like(a))):
         for got, expected in zip(results(call, [a], device.name), results(call, [a], "numpy"), strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64])
+@pytest.mark.parametrize("ignored", [-100, 2])
+def test_ignored_labels(ignored: int, dtype: Any, device: Any) -> None:
+    for shape in ((7, 3), (701, 41)):
+        labels = np.random.default_rng(2).integers(3, size=shape[0]).astype(dtype)
+        labels[::3] = ignored
+
+        def loss(x: md.Tensor, labels: Any = labels) -> md.Tensor:
+            return F.softmax_cross_entropy(x, labels, ignore_index=ignored)
+
+        require_equal(loss, [predictions("ordinary", shape, np.float32)], device)
+
+
+def test_the_loss_of_ignored_labels_alone_is_no_number_on_a_device(device: Any) -> None:
+    x = md.tensor(values(4, 3), backend=device.name)
+    labels = md.tensor(np.full(4, -100), backend=device.name)
+    with np.errstate(all="ignore"):
+        assert np.isnan(F.softmax_cross_entropy(x, labels, ignore_index=-100).item())

@@ -51,13 +51,14 @@ class ReferenceKernels:
     def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
         """The maximum under each window, and which tap held it: arrays (N, OH, OW, C), the second of uint8 or int32.
 
-        Of equal values the first tap counts. The padding is minus infinity. NaN wins over every number, whichever tap
-        is then reported.
+        Of equal values the first tap counts. The padding is minus infinity, but never held the maximum. NaN wins over
+        every number, whichever tap, of those that meet the image, is then reported.
         """
         xp = self.xp
         x = pad(xp, x, window, -xp.inf)
         y = x[window.under_tap(0, 0)].copy()
-        argmax = xp.zeros(y.shape, argmax_dtype(xp, window))
+        first, _ = taps_inside(xp, window)
+        argmax = xp.zeros(y.shape, argmax_dtype(xp, window)) + first.astype(argmax_dtype(xp, window))
         for tap, (kh, kw) in enumerate(window.taps()):
             candidate = x[window.under_tap(kh, kw)]
             wins = candidate > y
@@ -168,8 +169,25 @@ def log_softmax(xp: Any, x: Array, axis: int) -> Array:
     >>> log_softmax(np, np.array([0.0, -1e4]), axis=0)
     array([     0., -10000.])
     """
+    if x.size == 0:  # there may be no maximum
+        return x.copy()
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def taps_inside(xp: Any, window: Window) -> tuple[Array, Array]:
+    """The first and the last tap of each window that meet the image and not the padding: whole numbers (OH, OW, 1).
+
+    >>> import numpy as np
+    >>> from minidl.kernels.window import sliding_window
+    >>> first, last = taps_inside(np, sliding_window(2, 2, 2, 1, 1))
+    >>> first[..., 0].tolist(), last[..., 0].tolist()
+    ([[3, 2, 2], [1, 0, 0], [1, 0, 0]], [[3, 3, 2], [3, 3, 2], [1, 1, 0]])
+    """
+    rows, columns = window.SH * xp.arange(window.OH)[:, None, None], window.SW * xp.arange(window.OW)[:, None]
+    first = xp.maximum(window.top - rows, 0) * window.KW + xp.maximum(window.left - columns, 0)
+    last_row = xp.minimum(window.top + window.H - rows, window.KH) - 1
+    return first, last_row * window.KW + xp.minimum(window.left + window.W - columns, window.KW) - 1
 
 
 def argmax_dtype(xp: Any, window: Window) -> Any:

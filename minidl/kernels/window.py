@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import ShapeError, suggestion
+from ..options import plain
 
 Pair = int | tuple[int, int]
 Padding = Literal["valid", "same"] | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
@@ -159,6 +160,15 @@ def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
     if channels == 1 != shape[2]:
         return f"Grey images need an axis for their one channel: x.reshape({sizes}, 1)."
     return f"One image needs a batch axis of size 1: x.reshape(1, {sizes})."
+
+
+def frozen(value: Any) -> Any:
+    """Lists as tuples, and Python numbers for those of NumPy, so that sizes can be looked up.
+
+    >>> frozen([[1, np.int64(1)], [0, 2]])
+    ((1, 1), (0, 2))
+    """
+    return tuple(frozen(part) for part in value) if isinstance(value, list | tuple) else plain(value)
 
 
 def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:

@@ -4,12 +4,16 @@ Images are (N, H, W, C). Arrays and numbers count as constants wherever a tensor
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from .. import ops, random
 from ..errors import DtypeError, MinidlError
 from ..habits import explain_calls_in
 from ..kernels.window import Padding, Pair
+from ..ops.dropout import check_rate
 from ..random import Generator
 from ..tensor import Tensor, tensor
 
@@ -179,7 +183,7 @@ def flatten(x: Tensor) -> Tensor:
     (1, 4)
     """
     require_tensor(x)
-    return x.reshape(x.shape[0], x.size // x.shape[0] if x.shape[0] else -1)
+    return x.reshape(x.shape[0], prod(x.shape[1:]))
 
 
 # Layers
@@ -246,21 +250,10 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
     >>> sorted(set(x.numpy().tolist()))
     [0.0, 2.0]
     """
-    check_rate(rate)
+    rate = check_rate(rate)
     if not training or rate == 0:
         return x
     return ops.Dropout.apply(x, rate=rate, rng=random.default_rng if rng is None else rng)
-
-
-def check_rate(rate: float) -> None:
-    """Raise :class:`MinidlError` unless ``rate`` is a rate of dropout.
-
-    >>> check_rate(50)
-    Traceback (most recent call last):
-    minidl.errors.MinidlError: Dropout: the dropout rate must be in 0 <= rate < 1, got 50: 0.5 drops one half
-    """
-    if not 0 <= rate < 1:
-        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate}: 0.5 drops one half", "Dropout")
 
 
 def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:
@@ -298,14 +291,18 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     return ops.LogSoftmax.apply(x, axis=axis)
 
 
-def softmax_cross_entropy(logits: Tensor, labels: Any) -> Tensor:
+def softmax_cross_entropy(logits: Tensor, labels: Any, ignore_index: int | None = None) -> Tensor:
     """The mean over the batch of -log softmax(logits)[label], for logits (N, classes) and whole numbers (N,).
+
+    Rows with the label ``ignore_index``, which may be any number, count for nothing. Raises
+    :class:`minidl.errors.ShapeError` for other shapes, other labels, and no row that counts (on a GPU, where labels are
+    not read, the loss is NaN then).
 
     >>> import minidl as md
     >>> round(softmax_cross_entropy(md.tensor([[0.0, 0.0]]), [1]).item(), 4)
     0.6931
     """
-    return ops.SoftmaxCrossEntropy.apply(logits, labels=_data(labels))
+    return ops.SoftmaxCrossEntropy.apply(logits, labels=_data(labels), ignore_index=ignore_index)
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
@@ -316,7 +313,7 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
     >>> binary_cross_entropy_with_logits(tensor([1e4, -1e4]), [1, 1]).item()
     5000.0
     """
-    return ops.BinaryCrossEntropyWithLogits.apply(logits, targets=_data(_target(targets, logits)))
+    return ops.BinaryCrossEntropyWithLogits.apply(logits, _target(targets, logits))
 
 
 def l1_loss(a: Any, b: Any) -> Tensor:
@@ -359,13 +356,13 @@ def _data(x: Any) -> Any:
 
 
 def _target(b: Any, a: Any) -> Any:
-    """Targets that want no gradient, in the dtype of the predictions."""
+    """Targets that want no gradient, in the dtype of the predictions: float32 if these are whole numbers."""
     if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad):
         return b
-    array = _data(b)
-    if type(array) is type(a.data) and array.dtype == a.dtype:
+    array, dtype = _data(b), a.dtype if a.dtype.kind == "f" else np.dtype(np.float32)
+    if type(array) is type(a.data) and array.dtype == dtype:
         return array
-    return a.backend.asarray(tensor(array, a.dtype).data)
+    return a.backend.asarray(tensor(array, dtype).data)
 
 
 def require_tensor(x: Any) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 
 from .. import ops, plugins, random
 from ..errors import MinidlError, ShapeError
-from ..kernels.window import Padding, Pair, pair, pooling_window, require_images, sliding_window
-from ..ops.conv import frozen
+from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
+from ..ops.dropout import check_rate
 from ..ops.norm import check_channels
+from ..options import number, whole
 from ..random import Generator
 from ..tensor import Tensor, no_grad
 from . import functional as F
@@ -25,7 +26,8 @@ class _Weighted(Module):
     b: Parameter | None
 
     def make(self, shape: tuple[int, ...], bias: bool, initializer: str | Initializer, rng: Generator | None) -> None:
-        if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1 for size in shape):
+        shape = frozen(shape)
+        if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape):
             raise ShapeError(f"sizes of a layer are whole numbers >= 1, got {shape}", type(self).__name__)
         if not isinstance(bias, bool | np.bool_):
             raise MinidlError(
@@ -98,10 +100,10 @@ class Conv2D(_Weighted):
         super().__init__()
         if algorithm != "auto":
             plugins.get("conv_algorithm", algorithm)
-        self.stride, self.padding, self.algorithm = stride, padding, algorithm
-        KH, KW = pair(kernel_size, "the size of the kernel", least=1)
+        self.stride, self.padding, self.algorithm = frozen(stride), frozen(padding), algorithm
+        KH, KW = pair(frozen(kernel_size), "the size of the kernel", least=1)
         # An image of the kernel's own size always fits: this refuses wrong strides and paddings, at once.
-        sliding_window(KH, KW, (KH, KW), frozen(stride), frozen(padding))
+        sliding_window(KH, KW, (KH, KW), self.stride, self.padding)
         self.make((KH, KW, channels, filters), bias, initializer, rng)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,10 +118,11 @@ class Conv2D(_Weighted):
 class _Pooling2D(Module):
     def __init__(self, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> None:
         super().__init__()
-        self.size, self.stride, self.padding = size, size if stride is None else stride, padding
-        KH, KW = pair(size, "the size of the window", least=1)
+        self.size, self.padding = frozen(size), frozen(padding)
+        self.stride = self.size if stride is None else frozen(stride)
+        KH, KW = pair(self.size, "the size of the window", least=1)
         # An image of the window's own size always fits: this refuses wrong strides and paddings, at once.
-        pooling_window(KH, KW, (KH, KW), self.stride, padding)
+        pooling_window(KH, KW, (KH, KW), self.stride, self.padding)
 
     def describe(self) -> str:
         return f"{self.size}, stride={self.stride}, padding={self.padding!r}"
@@ -230,7 +233,7 @@ class LeakyReLU(Module):
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
-        self.slope = slope
+        self.slope = number("slope", slope)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.slope)
@@ -249,7 +252,7 @@ class Softmax(Module):
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.softmax(x, self.axis)
@@ -271,8 +274,7 @@ class Dropout(Module):
 
     def __init__(self, rate: float = 0.5, rng: Generator | None = None) -> None:
         super().__init__()
-        F.check_rate(rate)
-        self.rate, self.rng = rate, rng
+        self.rate, self.rng = check_rate(rate), rng
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.rate, self.training, self.rng)
@@ -298,14 +300,15 @@ class BatchNorm(Module):
 
     def __init__(self, channels: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         super().__init__()
-        self.momentum, self.eps = momentum, eps
+        channels = whole("channels", channels, least=1)
+        self.momentum, self.eps = number("momentum", momentum, ">= 0", "<= 1"), number("eps", eps, ">= 0")
         self.gamma = Parameter(np.ones(channels, np.float32))
         self.beta = Parameter(np.zeros(channels, np.float32))
         self.mean = Buffer(np.zeros(channels, np.float32))
         self.var = Buffer(np.ones(channels, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        check_channels(x, self.gamma, self.beta)
+        check_channels(x, self.gamma, self.beta, least=int(self.training))
         if self.training:
             if x.size == x.shape[-1]:
                 raise ShapeError(

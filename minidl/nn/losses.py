@@ -3,6 +3,7 @@
 from typing import Any
 
 from .. import plugins
+from ..options import number, whole
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -17,8 +18,12 @@ class SoftmaxCrossEntropy(Module):
     0.6931471824645996
     """
 
+    def __init__(self, ignore_index: int | None = None) -> None:
+        super().__init__()
+        self.ignore_index = None if ignore_index is None else whole("ignore_index", ignore_index)
+
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
-        return F.softmax_cross_entropy(logits, labels)
+        return F.softmax_cross_entropy(logits, labels, self.ignore_index)
 
 
 @plugins.register("loss", "binary_cross_entropy_with_logits")
@@ -72,7 +77,7 @@ class HuberLoss(Module):
 
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__()
-        self.delta = delta
+        self.delta = number("delta", delta, "> 0")
 
     def forward(self, predictions: Tensor, targets: Any) -> Tensor:
         return F.huber_loss(predictions, targets, self.delta)

@@ -4,8 +4,8 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..kernels.conv import ConvSpec, choose
-from ..kernels.window import Padding, Pair, missing_axes, sliding_window
-from ..op import Op
+from ..kernels.window import Padding, Pair, frozen, missing_axes, sliding_window
+from ..op import HALF, SINGLE, Op
 from ..plugins import register
 
 Array = Any
@@ -63,7 +63,7 @@ def conv_spec(x: Array, w: Array, b: Array | None, stride: Pair, padding: Paddin
     if b is not None and b.shape != (K,):
         raise ShapeError(f"expected a bias of shape ({K},), one number for each filter, got {b.shape}")
     window = sliding_window(x.shape[1], x.shape[2], (KH, KW), frozen(stride), frozen(padding))
-    return ConvSpec(x.shape[0], C, K, window, x.dtype)
+    return ConvSpec(x.shape[0], C, K, window, SINGLE if x.dtype == HALF else x.dtype)  # what ops compute in
 
 
 def _hint(shape: tuple[int, ...], C: int, K: int) -> str:
@@ -72,12 +72,3 @@ def _hint(shape: tuple[int, ...], C: int, K: int) -> str:
     if shape[1] == C:
         return "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
     return f"The previous layer gives {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."
-
-
-def frozen(value: Any) -> Any:
-    """Lists as tuples, so that sizes can be looked up.
-
-    >>> frozen([[1, 1], [0, 2]])
-    ((1, 1), (0, 2))
-    """
-    return tuple(frozen(part) for part in value) if isinstance(value, list) else value

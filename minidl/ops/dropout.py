@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from ..errors import MinidlError
 from ..op import Op
+from ..options import plain
 from ..plugins import register
 from ..random import Generator
 
@@ -21,7 +23,7 @@ class Dropout(Op):
     """
 
     def __init__(self, rate: float, rng: Generator) -> None:
-        self.rate, self.rng = rate, rng
+        self.rate, self.rng = check_rate(rate), rng
 
     def forward(self, x: Array) -> Array:
         mask = self.rng.random(x.shape, dtype="float32") >= self.rate
@@ -32,3 +34,16 @@ class Dropout(Op):
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (scale,) = self.saved
         return (dy * scale,)
+
+
+def check_rate(rate: float) -> float:
+    """The rate of a dropout as a Python number; :class:`MinidlError` unless it is one.
+
+    >>> check_rate(50)
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: Dropout: the dropout rate must be in 0 <= rate < 1, got 50: 0.5 drops one half
+    """
+    share: float = plain(rate)
+    if not isinstance(share, int | float) or not 0 <= share < 1:
+        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate!r}: 0.5 drops one half", "Dropout")
+    return share

@@ -8,6 +8,7 @@ for the inputs, by the chain rule. They may have the broadcast shape: :meth:`min
 from typing import Any
 
 from ..op import Op
+from ..options import exact_beside, number
 from ..plugins import register
 
 Array = Any
@@ -20,6 +21,8 @@ class Add(Op):
     >>> Add.apply([1.0, 2.0], 3.0)
     tensor([4., 5.])
     """
+
+    exact = "i"
 
     def forward(self, a: Array, b: Array) -> Array:
         return a + b
@@ -36,6 +39,8 @@ class Sub(Op):
     tensor([-2., -1.])
     """
 
+    exact = "i"
+
     def forward(self, a: Array, b: Array) -> Array:
         return a - b
 
@@ -50,6 +55,8 @@ class Mul(Op):
     >>> Mul.apply([1.0, 2.0], 3.0)
     tensor([3., 6.])
     """
+
+    exact = "i"
 
     def forward(self, a: Array, b: Array) -> Array:
         self.save(a, b)
@@ -87,6 +94,8 @@ class Neg(Op):
     tensor([-1.,  2.])
     """
 
+    exact = "i"
+
     def forward(self, x: Array) -> Array:
         return -x
 
@@ -96,7 +105,9 @@ class Neg(Op):
 
 @register("op", "pow")
 class Pow(Op):
-    """y = x ** p. For x <= 0 there is no derivative by p: it counts as 0.
+    """y = x ** p
+
+    The derivative by p is NaN where x < 0, and 0 where x is 0 and p >= 0; that by x is 0 where p is 0.
 
     >>> Pow.apply([2.0, 3.0], 2.0)
     tensor([4., 9.])
@@ -109,15 +120,15 @@ class Pow(Op):
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, p, y = self.saved
+        xp, zero = self.xp, self.xp.zeros((), dy.dtype)
         dx = dp = None
         if self.needs_grad[0]:
             # x ** -1 is infinite at 0, also where p is 0 and the derivative is 0.
-            exponent = self.xp.where(p == 0, self.xp.ones_like(p), p - 1)
-            dx = dy * p * x**exponent
+            exponent = xp.where(p == 0, xp.ones_like(p), p - 1)
+            dx = xp.where(p == 0, zero, dy * p * x**exponent)
         if self.needs_grad[1]:
-            positive = x > 0
-            log_x = self.xp.log(self.xp.where(positive, x, self.xp.ones_like(x)))
-            dp = dy * self.xp.where(positive, y * log_x, self.xp.zeros_like(y))
+            log_x = xp.log(xp.where((x == 0) & (p >= 0), xp.ones_like(x), x))
+            dp = dy * y * log_x
         return dx, dp
 
 
@@ -182,6 +193,8 @@ class Abs(Op):
     tensor([3., 3.])
     """
 
+    exact = "iub"
+
     def forward(self, x: Array) -> Array:
         self.save(x)
         return self.xp.abs(x)
@@ -198,6 +211,8 @@ class ReLU(Op):
     >>> ReLU.apply([-1.0, 2.0])
     tensor([0., 2.])
     """
+
+    exact = "iu"
 
     def forward(self, x: Array) -> Array:
         y = self.backend.relu(x)
@@ -218,7 +233,7 @@ class LeakyReLU(Op):
     """
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = slope
+        self.slope = number("slope", slope)
 
     def forward(self, x: Array) -> Array:
         self.save(x > 0)
@@ -279,6 +294,8 @@ class Tanh(Op):
 class _Choice(Op):
     """An op that takes every element from a where a condition holds, else from b."""
 
+    exact = "iub"
+
     def choose(self, from_a: Array, a: Array, b: Array) -> Array:
         self.save(from_a)
         return self.xp.where(from_a, a, b)
@@ -337,7 +354,9 @@ class Clip(Op):
     """
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
-        self.low, self.high = low, high
+        self.low = None if low is None else number("low", low)
+        self.high = None if high is None else number("high", high)
+        self.exact = exact_beside(*(bound for bound in (self.low, self.high) if bound is not None))
 
     def forward(self, x: Array) -> Array:
         y = x

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DtypeError, ShapeError
 from ..kernels.reference import log_softmax
 from ..op import Op
+from ..options import number, whole
 from ..plugins import register
 from .elementwise import sigmoid
 
@@ -26,7 +27,7 @@ class Softmax(Op):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
         y = self.xp.exp(log_softmax(self.xp, x, self.axis))
@@ -47,7 +48,7 @@ class LogSoftmax(Op):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
         y = log_softmax(self.xp, x, self.axis)
@@ -65,20 +66,31 @@ class SoftmaxCrossEntropy(Op):
 
     Bishop, "Pattern Recognition and Machine Learning" (2006), equations 4.108 and 4.109.
 
+    Rows whose label is ``ignore_index`` do not count: the mean is over the others.
+
     >>> round(SoftmaxCrossEntropy.apply([[0.0, 0.0]], labels=[1]).item(), 4)  # two classes, equally likely: ln 2
     0.6931
     """
 
-    def __init__(self, labels: Array) -> None:
+    def __init__(self, labels: Array, ignore_index: int | None = None) -> None:
         self.labels = labels
+        self.ignore_index = None if ignore_index is None else whole("ignore_index", ignore_index)
 
     def forward(self, logits: Array) -> Array:
-        loss, saved = self.backend.softmax_cross_entropy(logits, self._checked(logits))
+        labels = self._checked(logits)
+        if self.ignore_index is not None:
+            self.counts = labels != self.ignore_index
+            labels = self.xp.where(self.counts, labels, self.xp.full((), -1, np.int64))  # no class: such a row loses 0
+            self.scale = (len(labels) / self.counts.sum()).astype(logits.dtype)
+        loss, saved = self.backend.softmax_cross_entropy(logits, labels)
         self.save(*saved)
-        return loss
+        return loss if self.ignore_index is None else loss * self.scale
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        return (self.backend.softmax_cross_entropy_backward(self.saved, dy),)
+        if self.ignore_index is None:
+            return (self.backend.softmax_cross_entropy_backward(self.saved, dy),)
+        dx = self.backend.softmax_cross_entropy_backward(self.saved, dy * self.scale)
+        return (self.xp.where(self.counts[:, None], dx, self.xp.zeros((), dx.dtype)),)
 
     def _checked(self, logits: Array) -> Array:
         labels = self.labels if hasattr(self.labels, "dtype") else np.asarray(self.labels)
@@ -98,18 +110,26 @@ class SoftmaxCrossEntropy(Op):
             )
             raise DtypeError(f"expected whole-number class labels, got {labels.dtype}: use {hint}")
         # On a GPU, reading the labels would make every step wait: there they are trusted.
-        if isinstance(labels, np.ndarray) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-            low, high = int(labels.min()), int(labels.max())
-            from_one = (low, high) == (1, logits.shape[1])
-            raise ShapeError(
-                f"labels must lie in 0 ... {logits.shape[1] - 1} for {logits.shape[1]} classes, got {low} ... {high}: "
-                + (
-                    "count them from 0, labels - 1"
-                    if from_one
-                    else "correct them, or let the last layer give more logits"
-                )
-            )
+        if isinstance(labels, np.ndarray):
+            _require_classes(labels if self.ignore_index is None else labels[labels != self.ignore_index], logits)
         return self.own(labels)
+
+
+def _require_classes(labels: Array, logits: Array) -> None:
+    """Raise unless there are labels, and all of them are numbers of classes."""
+    classes = logits.shape[1]
+    if labels.size == 0:
+        raise ShapeError("expected at least one label that is not ignored: leave such a batch out, it has no mean")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        hint = (
+            "count them from 0, labels - 1"
+            if (low, high) == (1, classes)
+            else "name the label of what should not count, ignore_index=-100"
+            if low == -100
+            else "correct them, or let the last layer give more logits"
+        )
+        raise ShapeError(f"labels must lie in 0 ... {classes - 1} for {classes} classes, got {low} ... {high}: {hint}")
 
 
 def _logits_hint(logits: tuple[int, ...], labels: tuple[int, ...]) -> str:
@@ -152,12 +172,11 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
 
     Written as max(x, 0) - x t + log(1 + e^-|x|), it is exact for logits of any size. Its gradient is (s(x) - t) / n.
 
-    >>> BinaryCrossEntropyWithLogits.apply([1e4, -1e4], targets=[1, 1])
+    That for t is -x / n.
+
+    >>> BinaryCrossEntropyWithLogits.apply([1e4, -1e4], [1, 1])
     tensor(5000.)
     """
-
-    def __init__(self, targets: Array) -> None:
-        self.targets = targets
 
     def value(self, x: Array, t: Array) -> Array:
         xp = self.xp
@@ -166,8 +185,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     def slope(self, x: Array, t: Array) -> Array:
         return sigmoid(self.xp, x) - t
 
-    def forward(self, logits: Array) -> Array:
-        targets = self.own(self.targets, logits.dtype)
+    def forward(self, logits: Array, targets: Array) -> Array:
         check_same_shape(logits, targets, "logits", "targets")
         # On a GPU, reading the targets would make every step wait: there they are trusted.
         if isinstance(targets, np.ndarray) and not 0 <= targets.min() <= targets.max() <= 1:
@@ -179,8 +197,10 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         return self.backend.mean_loss(self, logits, targets)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        logits, targets = self.saved
-        return (self.backend.mean_loss_backward(self, logits, targets, dy),)
+        x, t = self.saved
+        needs_x, needs_t = self.needs_grad
+        dx = self.backend.mean_loss_backward(self, x, t, dy) if needs_x else None
+        return dx, -x * (dy / x.size) if needs_t else None
 
 
 class Distance(ElementwiseLoss):
@@ -248,7 +268,7 @@ class HuberLoss(Distance):
     """
 
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta = delta
+        self.delta = number("delta", delta, "> 0")
 
     def value(self, a: Array, b: Array) -> Array:
         size = self.xp.abs(a - b)

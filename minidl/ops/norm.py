@@ -4,6 +4,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..op import Op
+from ..options import number
 from ..plugins import register
 
 Array = Any
@@ -25,7 +26,7 @@ class BatchNorm(Op):
     var: Array
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = number("eps", eps, ">= 0")
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         check_channels(x, gamma, beta)
@@ -51,15 +52,16 @@ class BatchNorm(Op):
         return 8 * super().flops(output)
 
 
-def check_channels(x: Array, gamma: Array, beta: Array) -> None:
-    """Raise :class:`ShapeError` unless the last axis of ``x`` has as many channels as there are parameters.
+def check_channels(x: Array, gamma: Array, beta: Array, least: int = 1) -> None:
+    """Raise :class:`ShapeError` unless the last axis of ``x`` has as many channels as there are parameters, and it
+    has so many elements at ``least``.
 
     >>> import numpy as np
     >>> check_channels(np.ones((2, 3)), np.ones(4), np.ones(4))
     Traceback (most recent call last):
     minidl.errors.ShapeError: expected input (N, ..., C=4) with N >= 1, got (2, 3)...
     """
-    if x.ndim < 2 or x.size == 0 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
+    if x.ndim < 2 or x.size < least or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         C = gamma.shape[0]
         hint = (
             "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
@@ -68,4 +70,4 @@ def check_channels(x: Array, gamma: Array, beta: Array) -> None:
             if x.ndim >= 2 and x.size
             else "The first axis is that of the samples."
         )
-        raise ShapeError(f"expected input (N, ..., C={C}) with N >= 1, got {x.shape}. {hint}")
+        raise ShapeError(f"expected input (N, ..., C={C}) with N >= {least}, got {x.shape}. {hint}")

@@ -5,7 +5,7 @@ Both raise :class:`minidl.errors.ShapeError` for other shapes, and where the win
 
 from typing import Any
 
-from ..kernels.window import Padding, Pair, Window, pooling_window, require_images
+from ..kernels.window import Padding, Pair, Window, frozen, pooling_window, require_images
 from ..op import Op
 from ..plugins import register
 
@@ -18,7 +18,8 @@ class _Pool2D(Op):
     window: Window
 
     def __init__(self, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> None:
-        self.size, self.stride, self.padding = size, size if stride is None else stride, padding
+        self.size, self.padding = frozen(size), frozen(padding)
+        self.stride = self.size if stride is None else frozen(stride)
 
     def slide_over(self, x: Array) -> Window:
         require_images(x.shape)

@@ -9,22 +9,29 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..op import Op
+from ..options import whole
 from ..plugins import register
 
 Array = Any
 Axis = int | tuple[int, ...] | None
 
 
+def _whole(axis: Any) -> Any:
+    """One axis or several as Python's whole numbers."""
+    return tuple(whole("axis", one) for one in axis) if isinstance(axis, tuple | list | range) else whole("axis", axis)
+
+
 class _Reduction(Op):
     """An op over one axis, several, or all (None), with NumPy's ``axis`` and ``keepdims``."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
-        self.axis, self.keepdims = axis, keepdims
+        self.axis = axis if axis is None or type(axis) is int else _whole(axis)
+        self.keepdims = keepdims
 
     def axes(self, x: Array) -> tuple[int, ...]:
         """The reduced axes, counted from 0."""
         several = range(x.ndim) if self.axis is None else self.axis
-        given = several if isinstance(several, range | tuple | list) else (several,)
+        given = several if isinstance(several, range | tuple) else (several,)
         if any(not -x.ndim <= axis < x.ndim for axis in given):
             raise ShapeError(
                 f"axis {self.axis} does not exist in an array of shape {x.shape}: its axes are 0 ... {x.ndim - 1}"
@@ -59,6 +66,8 @@ class Sum(_Reduction):
     >>> Sum.apply([[1.0, 2.0], [3.0, 5.0]], axis=0)
     tensor([4., 7.])
     """
+
+    exact = "iub"
 
     def forward(self, x: Array) -> Array:
         self.x_shape, self.kept_shape = x.shape, self.kept(x)
@@ -106,6 +115,8 @@ class Var(_Reduction):
 
 class _Extremum(_Reduction):
     """Max and min: the gradient goes to one element alone, of equal ones to the first."""
+
+    exact = "iub"
 
     def find(self, lines: Array) -> Array:
         """The position of the extremum along the last axis."""
@@ -160,12 +171,14 @@ class Min(_Extremum):
 class _Position(_Reduction):
     """Where an extremum is: whole numbers, which have no derivative, so no check of the kind ``op`` would fit."""
 
+    exact = "iub"
+
     def find(self, x: Array) -> Array:
         """The position of the extremum along the one axis, or in the flattened array."""
         raise NotImplementedError
 
     def forward(self, x: Array) -> Array:
-        if isinstance(self.axis, tuple | list):
+        if isinstance(self.axis, tuple):
             raise ShapeError(
                 f"expected one axis, or None for the position in the flattened array, got axis {self.axis}: reshape "
                 "these axes into one first"

@@ -5,8 +5,11 @@ Their gradients move the elements back. All raise :class:`minidl.errors.ShapeErr
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import DtypeError, ShapeError
 from ..op import Op, unbroadcast
+from ..options import exact_beside, number, whole
 from ..plugins import register
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ Array = Any
 
 class _Move(Op):
     """An op that computes nothing."""
+
+    exact = "iub"
 
     def flops(self, output: tuple[int, ...]) -> int:
         return 0
@@ -57,7 +62,7 @@ class Transpose(_Move):
     """
 
     def __init__(self, axes: tuple[int, ...] | None = None) -> None:
-        self.axes = axes
+        self.axes = None if axes is None else tuple(whole("axis", axis) for axis in axes)
 
     def forward(self, x: Array) -> Array:
         axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(axis % x.ndim for axis in self.axes)
@@ -100,7 +105,8 @@ class GetItem(_Move):
         """A part of the index; arrays, tensors and lists become arrays of the backend."""
         if part is None or part is Ellipsis or isinstance(part, int | slice):
             return part
-        array = self.own(part.data if hasattr(part, "requires_grad") else part)
+        nothing = isinstance(part, list) and not part  # which NumPy takes for floats
+        array = self.own(part.data if hasattr(part, "requires_grad") else part, np.int64 if nothing else None)
         if array.dtype.kind not in "iub":
             raise DtypeError(
                 f"an index is a whole number, a slice, or an array of whole numbers or booleans, got {part!r}: "
@@ -118,7 +124,7 @@ class Concatenate(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         axis = self.axis
@@ -144,7 +150,7 @@ class Stack(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+        self.axis = whole("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         if len({x.shape for x in xs}) > 1:
@@ -165,7 +171,12 @@ class Pad(_Move):
     """
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
-        self.widths, self.value = widths, value
+        try:
+            self.widths = tuple((whole("a width", before), whole("a width", after)) for before, after in widths)
+        except (TypeError, ValueError) as error:  # what cannot be taken apart
+            raise ShapeError(f"padding is (before, after) for each axis, got {widths}") from error
+        self.value = number("value", value)
+        self.exact = "iub" if self.value == 0 else exact_beside(self.value)
 
     def forward(self, x: Array) -> Array:
         if len(self.widths) != x.ndim or any(width < 0 for pair in self.widths for width in pair):
@@ -216,7 +227,7 @@ class Clone(_Move):
 
 @register("op", "cast")
 class Cast(_Move):
-    """y = x in another dtype
+    """y = x in another dtype; of whole numbers and booleans there is no gradient
 
     >>> Cast.apply([1.0, 2.0], dtype="float64").dtype
     dtype('float64')
@@ -228,8 +239,10 @@ class Cast(_Move):
         self.dtype = dtype
 
     def forward(self, x: Array) -> Array:
-        self.x_dtype = x.dtype
-        return x.astype(self.dtype)
+        self.x_dtype, y = x.dtype, x.astype(self.dtype)
+        if y.dtype.kind != "f":
+            self.needs_grad = ()
+        return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (dy.astype(self.x_dtype),)

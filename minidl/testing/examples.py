@@ -191,7 +191,15 @@ _example("softmax", lambda x: F.softmax(x, axis=0), CUBE, label="axis")
 _example("log_softmax", lambda x: F.log_softmax(x), A)
 _example("log_softmax", lambda x: F.log_softmax(x, axis=1), CUBE, label="axis")
 _example("softmax_cross_entropy", lambda x: F.softmax_cross_entropy(x, LABELS), A)
+_example("softmax_cross_entropy", lambda x: F.softmax_cross_entropy(x, LABELS, ignore_index=2), A, label="ignored")
 _example("binary_cross_entropy_with_logits", lambda x: F.binary_cross_entropy_with_logits(x, MASK), A)
+_example(
+    "binary_cross_entropy_with_logits",
+    F.binary_cross_entropy_with_logits,
+    A,
+    numbers(2, 3, low=0.1, high=0.9),
+    label="targets",
+)
 _example("l1_loss", F.l1_loss, A, B)
 _example("mse_loss", F.mse_loss, A, B)
 _example("huber_loss", lambda a, b: F.huber_loss(a, b, delta=0.7), A, B)

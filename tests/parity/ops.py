@@ -53,18 +53,23 @@ LARGE: dict[str, OpExample] = {
     "mse_loss": OpExample(F.mse_loss, (numbers(*TABLE), numbers(*TABLE, seed=1))),
     "batch_norm": OpExample(F.batch_norm, (numbers(*IMAGES), numbers(24), numbers(24, seed=1))),
 }
+NAN, INF = float("nan"), float("inf")
 KINKS: dict[str, OpExample] = {
     "abs": OpExample(F.abs, ([0.0],)),
-    "relu": OpExample(F.relu, ([0.0],)),
-    "leaky_relu": OpExample(lambda x: F.leaky_relu(x, 0.1), ([0.0],)),
-    "clip": OpExample(lambda x: F.clip(x, -1, 1), ([-1.0, 1.0],)),
-    "l1_loss": OpExample(F.l1_loss, ([1.0], [1.0])),
-    "maximum": OpExample(F.maximum, ([1.0], [1.0])),
-    "minimum": OpExample(F.minimum, ([1.0], [1.0])),
+    "sqrt": OpExample(F.sqrt, ([0.0],)),
+    "relu": OpExample(F.relu, ([0.0, NAN],)),
+    "leaky_relu": OpExample(lambda x: F.leaky_relu(x, 0.1), ([0.0, NAN],)),
+    "clip": OpExample(lambda x: F.clip(x, -1, 1), ([-1.0, 1.0, NAN],)),
+    "l1_loss": OpExample(F.l1_loss, ([1.0, NAN], [1.0, 1.0])),
+    "huber_loss": OpExample(F.huber_loss, ([1.0, NAN], [1.0, 1.0])),
+    "maximum": OpExample(F.maximum, ([1.0, NAN, 1.0], [1.0, 1.0, NAN])),
+    "minimum": OpExample(F.minimum, ([1.0, NAN, 1.0], [1.0, 1.0, NAN])),
     "max": OpExample(lambda x: x.max(axis=0), ([1.0, 1.0],)),
+    "max of NaN": OpExample(lambda x: x.max(axis=0), ([1.0, NAN],)),
     "min": OpExample(lambda x: x.min(axis=0), ([1.0, 1.0],)),
+    "var of one": OpExample(lambda x: x.var(axis=0), ([2.0],)),
     "max_pool2d": OpExample(lambda x: F.max_pool2d(x.reshape(1, 1, 2, 1), (1, 2)), ([1.0, 1.0],)),
-    "pow": OpExample(lambda x, p: x**p, ([-2.0, 0.0, 0.0], [2.0, 2.0, 0.0])),
+    "pow": OpExample(lambda x, p: x**p, ([-2.0, 0.0, 0.0, INF, 0.0], [2.0, 2.0, 0.0, 0.0, 0.5])),
 }
 """Where there is no derivative, and frameworks choose one."""
 
@@ -168,7 +173,8 @@ def conventions() -> str:
     """The table of derivatives where there is none."""
     rows = []
     for name, example in KINKS.items():
-        ours, theirs = run(example, example.inputs, np.float64, seed=1.0)
+        with np.errstate(all="ignore"):
+            ours, theirs = run(example, example.inputs, np.float64, seed=1.0)
         inputs = " and ".join(str(x) for x in example.inputs)
         # + 0 turns -0 into 0
         gradients = (", ".join(str((dx + 0).tolist()) for dx in side[1:]) for side in (ours, theirs))
@@ -235,7 +241,8 @@ The learning rates of 20 steps:
 ## Where conventions could differ
 
 At a kink there is no derivative, and every framework chooses one. minidl gives the gradient of a tie to the first
-element, where PyTorch mostly shares it out. The cases above avoid these points, but for `abs` at 0.
+element, where PyTorch mostly shares it out, and gives what it gives beside one NaN to that NaN. The cases above avoid
+these points, but for `abs` at 0.
 
 {conventions()}
 

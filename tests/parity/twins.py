@@ -103,10 +103,10 @@ TWINS: dict[str, Twin] = {
     "avg_pool2d": lambda op, x: avg_pool2d(op.window, x),
     "softmax": lambda op, x: x.softmax(op.axis),
     "log_softmax": lambda op, x: x.log_softmax(op.axis),
-    "softmax_cross_entropy": lambda op, x: F.cross_entropy(x, torch.as_tensor(op.labels)),
-    "binary_cross_entropy_with_logits": lambda op, x: F.binary_cross_entropy_with_logits(
-        x, torch.as_tensor(op.targets, dtype=x.dtype)
+    "softmax_cross_entropy": lambda op, x: F.cross_entropy(
+        x, torch.as_tensor(op.labels), ignore_index=-100 if op.ignore_index is None else op.ignore_index
     ),
+    "binary_cross_entropy_with_logits": lambda op, x, t: F.binary_cross_entropy_with_logits(x, t),
     "l1_loss": lambda op, a, b: F.l1_loss(a, b),
     "mse_loss": lambda op, a, b: F.mse_loss(a, b),
     "huber_loss": lambda op, a, b: F.huber_loss(a, b, delta=op.delta),

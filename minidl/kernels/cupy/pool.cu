@@ -11,7 +11,7 @@ __global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax,
     if (column >= window.OW * C) return;
     const int ow = column / C, c = column % C;
     T best = T(__int_as_float(0xff800000));  // minus infinity, which is the padding too
-    int tap = 0;
+    int tap = -1;  // none so far: the first that meets the image counts, also where it is minus infinity
     for (int kh = 0; kh < window.KH; ++kh) {
         const int h = oh * window.SH + kh - window.top;
         if (!inside(h, window.H)) continue;
@@ -19,7 +19,7 @@ __global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax,
             const int w = ow * window.SW + kw - window.left;
             if (!inside(w, window.W)) continue;
             const T value = x[((size_t(n) * window.H + h) * window.W + w) * C + c];
-            if (wins(value, best)) {
+            if (tap < 0 || wins(value, best)) {
                 best = value;
                 tap = kh * window.KW + kw;
             }

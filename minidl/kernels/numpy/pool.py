@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import threads
-from ..reference import argmax_dtype
+from ..reference import argmax_dtype, taps_inside
 from ..window import Window, pad
 from . import memory
 from .elementwise import keep_where
@@ -24,9 +24,12 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
     """The maximum under each window and the tap that held it, as :meth:`ReferenceKernels.max_pool` defines them."""
     y = memory.empty((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
     argmax = memory.empty(y.shape, argmax_dtype(np, window))
+    first, last = (bound.astype(argmax.dtype) for bound in taps_inside(np, window))
 
     def one(n: int) -> None:
         pool_taps(_taps(pad(np, x[n : n + 1], window, -np.inf)[0], window), y[n], argmax[n])
+        if window.padded:  # where nothing is larger than the padding, or NaN, it could be the tap that was found
+            np.clip(argmax[n], first, last, out=argmax[n])
 
     threads.for_each(one, range(len(x)), y.size * window.KH * window.KW)
     return y, argmax

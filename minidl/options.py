@@ -1,0 +1,62 @@
+"""Options are plain Python numbers, whatever kind of number was given, in the range that they must have.
+
+A scalar of NumPy is no plain number: it is as precise as it says, where a Python number takes the dtype beside it.
+"""
+
+import operator
+from typing import Any
+
+from .errors import MinidlError
+
+
+def plain(value: Any) -> Any:
+    """The Python number of a scalar, an array or a tensor without axes; anything else as it is.
+
+    >>> import numpy as np
+    >>> plain(np.float64(0.5)), plain(np.array(2)), plain("same")
+    (0.5, 2, 'same')
+    """
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
+
+
+def number(name: str, value: Any, *limits: str) -> float:
+    """The value of an option as a Python number; :class:`MinidlError` for anything else, and outside of the limits.
+
+    >>> number("momentum", 1.5, ">= 0", "< 1")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: momentum must be a number >= 0 and < 1, got 1.5
+    """
+    plain_value: float = plain(value)
+    is_number = isinstance(plain_value, int | float) and not isinstance(plain_value, bool)
+    if not is_number or not all(SIGNS[sign](plain_value, int(end)) for sign, end in map(str.split, limits)):
+        raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {value!r}")
+    return plain_value
+
+
+def whole(name: str, value: Any, least: int | None = None) -> int:
+    """The value of an option as a Python int; :class:`MinidlError` for anything else, and below ``least``.
+
+    >>> whole("axis", 1.0)
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: axis must be a whole number, got 1.0
+    """
+    plain_value: int = plain(value)
+    is_whole = isinstance(plain_value, int) and not isinstance(plain_value, bool)
+    if not is_whole or (least is not None and plain_value < least):
+        limit = "" if least is None else f" >= {least}"
+        raise MinidlError(f"{name} must be a whole number{limit}, got {value!r}")
+    return plain_value
+
+
+def exact_beside(*numbers: Any) -> str:
+    """The kinds of whole numbers that numbers beside them leave whole: see :attr:`minidl.op.Op.exact`.
+
+    >>> exact_beside(0, 9), exact_beside(-1), exact_beside(0.5)
+    ('iu', 'i', '')
+    """
+    if not all(isinstance(value, int) for value in numbers):
+        return ""
+    return "iu" if min(numbers, default=0) >= 0 else "i"

@@ -1,0 +1,133 @@
+"""What ops make of whole numbers, booleans and float16: the right numbers, or a named error."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import nn, ops, plugins
+from minidl.op import Op
+from minidl.testing.check_ops import OpExample, evaluate
+from minidl.testing.examples import OPS
+from minidl.testing.kit import tensors_in
+
+F = nn.functional
+WHOLE = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
+EXAMPLES = [
+    pytest.param(name, example, id=f"{name}-{example.label or number}")
+    for name, examples in OPS.items()
+    for number, example in enumerate(examples)
+]
+
+
+def whole_numbers(like: Any, dtype: str, most: int, seed: int) -> Any:
+    """Random ones of a dtype in the shape of floats, as large as they may be; what holds no floats stays."""
+    if np.asarray(like).dtype.kind != "f":
+        return like
+    limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    low, high = max(-most, limits[0]), min(most, limits[1])
+    return np.random.default_rng(seed).integers(low, high, np.shape(like), np.int64, endpoint=True).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # logarithms of 0 and the like are infinite in both
+def test_an_op_of_whole_numbers_gives_what_it_gives_of_floats(name: str, example: OpExample, dtype: str) -> None:
+    signed = dtype.startswith("int")
+    most = 11 if "i" in plugins.get("op", name).exact and signed else 255  # signed ones wrap around, as NumPy's do
+    given = [whole_numbers(x, dtype, most, seed) for seed, x in enumerate(example.inputs)]
+    if name == "binary_cross_entropy_with_logits":
+        given[1:] = [x % 2 for x in given[1:]]
+    (y,) = tensors_in(example.call(*[md.tensor(x) for x in given]))
+    (expected,) = tensors_in(example.call(*[md.tensor(x, np.float64) for x in given]))
+    assert y.dtype.kind in "iub" or y.dtype == np.float32
+    np.testing.assert_allclose(y.numpy(), expected.numpy().astype(np.float32), rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_an_op_of_float16_is_right_to_its_rounding(name: str, example: OpExample) -> None:
+    given = [np.asarray(x, np.float16) if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
+    got, expected = evaluate(example, given, np.float16), evaluate(example, given)
+    for half, exact in zip(got, expected, strict=True):
+        assert half.dtype == np.float16
+        np.testing.assert_allclose(half, exact, rtol=2e-3, atol=2e-3 * np.abs(exact).max(initial=0))
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_a_python_float_beside_whole_numbers_gives_float32(dtype: str) -> None:
+    x = md.tensor(np.array([0, 1], dtype))
+    for y in (x + 0.5, x * 0.5, 0.5 - x, x / 2.0, 2.0**x, F.maximum(x, 0.5), F.where([True, False], x, 0.5)):
+        assert y.dtype == np.float32
+    np.testing.assert_array_equal((x + 0.5).numpy(), [0.5, 1.5])
+
+
+def test_the_float_dtype_of_an_array_counts_beside_whole_numbers() -> None:
+    y = md.tensor([1, 2]) + np.array([0.25, 0.5])
+    assert y.dtype == np.float64
+    np.testing.assert_array_equal(y.numpy(), [1.25, 2.5])
+
+
+def test_arithmetic_of_pixels_does_not_wrap_around() -> None:
+    a, b = md.tensor(np.array([3, 200], np.uint8)), md.tensor(np.array([5, 100], np.uint8))
+    for y, expected in [(a - b, [-2, 100]), (a + b, [8, 300]), (a * b, [15, 20000]), (-a, [-3, -200])]:
+        np.testing.assert_array_equal(y.numpy(), expected)
+
+
+def test_signed_whole_numbers_stay_whole_in_arithmetic() -> None:
+    a = md.tensor([3, 4])
+    for y, expected in [(a - 5, [-2, -1]), (a + a, [6, 8]), (a * a, [9, 16]), (-a, [-3, -4]), (a.sum(), 7)]:
+        assert y.dtype == np.int64
+        np.testing.assert_array_equal(y.numpy(), expected)
+
+
+def test_the_mean_of_bright_pixels_is_theirs() -> None:
+    pixels = md.tensor(np.array([200, 201, 202, 203], np.uint8).reshape(1, 2, 2, 1))
+    assert F.avg_pool2d(pixels, 2).item() == 201.5
+    assert F.max_pool2d(pixels, 2, padding=1).numpy().ravel().tolist() == [200, 201, 202, 203]
+
+
+def test_losses_of_whole_numbers_are_those_of_floats() -> None:
+    a, b = np.array([0], np.uint8), np.array([20], np.uint8)
+    assert F.l1_loss(md.tensor(a), b).item() == F.l1_loss(a, b).item() == 20
+    assert F.mse_loss(md.tensor(a), b).item() == F.mse_loss(a, b).item() == 400
+    assert F.l1_loss(md.tensor([0]), [0.5]).item() == 0.5
+    assert F.softmax_cross_entropy(md.tensor(np.array([[-100, 100]], np.int8)), [0]).item() == 200
+
+
+def test_whole_numbers_to_a_negative_power() -> None:
+    np.testing.assert_array_equal((md.tensor([2, 4]) ** -1).numpy(), [0.5, 0.25])
+
+
+def test_an_op_of_ones_own_gets_floats_unless_it_says_that_it_is_exact() -> None:
+    class Double(Op):
+        def forward(self, x: Any) -> Any:
+            return x + x
+
+    class Exact(Double):
+        exact = "u"
+
+    x = np.array([200], np.uint8)
+    assert Double.apply(x).item() == 400
+    assert Exact.apply(x).dtype == np.uint8
+
+
+def test_comparisons_of_whole_numbers_and_floats_are_exact() -> None:
+    x = md.tensor([16777217])
+    assert not (x < 16777216.5).item()
+    assert (x == np.array([16777217.0])).item()
+
+
+def test_float16_statistics_keep_what_float16_squares_cannot() -> None:
+    x = md.tensor(np.array([[-300.0], [300.0]], np.float16), requires_grad=True)
+    one, zero = np.ones(1, np.float16), np.zeros(1, np.float16)
+    np.testing.assert_array_equal(F.batch_norm(x, one, zero).numpy(), [[-1], [1]])
+    assert F.mse_loss(x / 2, np.zeros((2, 1))).item() == 22496
+    assert md.tensor(np.full(5000, 1.0, np.float16)).sum().item() == 5000
+
+
+def test_float16_arrays_from_a_pickle_are_float16_too() -> None:
+    import pickle
+
+    x = pickle.loads(pickle.dumps(np.full(5000, 1.0, np.float16)))
+    assert ops.Sum.apply(x).item() == 5000

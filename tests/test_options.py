@@ -1,0 +1,180 @@
+"""Options are numbers of any kind, and wrong ones are refused where they are given."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import nn, optim
+from minidl.errors import MinidlError
+from minidl.testing.kit import numbers
+
+F = nn.functional
+X = md.tensor(numbers(2, 3, 4).astype(np.float32))
+ROWS, SHIFTED = X.reshape(6, 4), X.numpy() + 1
+IMAGE = md.tensor(numbers(2, 6, 6, 2).astype(np.float32))
+W = np.ones((3, 3, 2, 1), np.float32)
+ONE, ZERO = np.ones(4, np.float32), np.zeros(4, np.float32)
+
+Kind = Callable[[Any], Any]
+
+KINDS: dict[str, Kind] = {
+    "float64 and int64": lambda n: np.int64(n) if isinstance(n, int) else np.float64(n),
+    "float32 and int8": lambda n: np.int8(n) if isinstance(n, int) else np.float32(n),
+    "arrays": np.array,
+    "tensors": lambda n: md.tensor(np.array(n)),
+}
+
+
+def trained(make: Callable[[list[md.Tensor]], optim.Optimizer], k: Kind) -> md.Tensor:
+    w = md.tensor(np.array([1.0, 2.0], np.float32), requires_grad=True)
+    optimizer = make([w])
+    for _ in range(3):
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optim.clip_grad_norm([w], k(1.0))
+        optimizer.step()
+        assert type(optimizer.lr) is float
+    return w
+
+
+CALLS: dict[str, Callable[[Kind], md.Tensor]] = {
+    "sum": lambda k: X.sum(k(1)),
+    "sum over two": lambda k: X.sum((k(0), k(-1))),
+    "mean": lambda k: X.mean(axis=k(1), keepdims=True),
+    "max": lambda k: X.max(k(1)),
+    "var": lambda k: X.var([k(1)]),
+    "argmax": lambda k: X.argmax(k(1)),
+    "softmax": lambda k: F.softmax(X, k(1)),
+    "log_softmax": lambda k: F.log_softmax(X, k(1)),
+    "Softmax": lambda k: nn.Softmax(k(1))(X),
+    "reshape": lambda k: X.reshape(k(2), k(-1)),
+    "transpose": lambda k: X.transpose(k(0), k(2), k(-2)),
+    "concatenate": lambda k: F.concatenate([X, X], k(1)),
+    "stack": lambda k: F.stack([X, X], k(1)),
+    "getitem": lambda k: X[k(1), k(0) : k(2)],
+    "pad": lambda k: F.pad(X, ((k(1), k(0)), (k(0), k(0)), (k(2), k(1))), value=k(0.5)),
+    "broadcast_to": lambda k: F.broadcast_to(X, (k(5), k(2), k(3), k(4))),
+    "clip": lambda k: X.clip(k(-0.5), k(1)),
+    "leaky_relu": lambda k: F.leaky_relu(X, k(0.1)),
+    "LeakyReLU": lambda k: nn.LeakyReLU(k(0.1))(X),
+    "dropout": lambda k: F.dropout(X, k(0.5), rng=md.Generator(k(3))),
+    "Dropout": lambda k: nn.Dropout(k(0.5), rng=md.Generator(3))(X),
+    "huber_loss": lambda k: F.huber_loss(X, SHIFTED, k(0.5)),
+    "HuberLoss": lambda k: nn.HuberLoss(k(0.5))(X, SHIFTED),
+    "batch_norm": lambda k: F.batch_norm(X, ONE, ZERO, eps=k(0.1)),
+    "BatchNorm": lambda k: nn.BatchNorm(k(4), momentum=k(0.5), eps=k(0.01))(X),
+    "BatchNorm in eval": lambda k: nn.BatchNorm(k(4), momentum=k(0.5), eps=k(0.01)).eval()(X),
+    "Dense": lambda k: nn.Dense(k(4), k(2))(ROWS),
+    "Conv2D": lambda k: nn.Conv2D(k(2), k(3), k(3), k(2), k(1))(IMAGE),
+    "Conv2D of pairs": lambda k: nn.Conv2D(2, 3, (k(3), k(2)), (k(2), k(1)), ((k(1), k(0)), (k(0), k(1))))(IMAGE),
+    "Conv2D of lists": lambda k: nn.Conv2D(2, 3, [k(3), k(2)], [k(2), k(1)], [k(1), k(0)])(IMAGE),
+    "conv2d": lambda k: F.conv2d(IMAGE, W, stride=k(2), padding=(k(1), k(1))),
+    "max_pool2d": lambda k: F.max_pool2d(IMAGE, k(2), k(1), k(1)),
+    "avg_pool2d of lists": lambda k: F.avg_pool2d(IMAGE, [k(2), k(3)], [k(1), k(2)], [k(1), k(1)]),
+    "MaxPooling2D": lambda k: nn.MaxPooling2D(k(2), k(1), k(1))(IMAGE),
+    "AveragePooling2D of lists": lambda k: nn.AveragePooling2D([k(2), k(3)], [k(1), k(1)])(IMAGE),
+    "zeros": lambda k: md.zeros(k(2), k(3)),
+    "arange": lambda k: md.arange(k(1), k(2), k(0.25)),
+    "SGD": lambda k: trained(lambda p: optim.SGD(p, k(0.1), k(0.9), True, k(0.1)), k),
+    "Adam": lambda k: trained(lambda p: optim.Adam(p, k(0.1), (k(0.5), k(0.75)), k(1e-3)), k),
+    "AdamW": lambda k: trained(lambda p: optim.AdamW(p, k(0.1), [k(0.5), k(0.75)], k(1e-3), k(0.1)), k),
+    "RMSprop": lambda k: trained(lambda p: optim.RMSprop(p, k(0.1), k(0.5), k(1e-3), k(0.1), k(0.5), True), k),
+    "Adagrad": lambda k: trained(lambda p: optim.Adagrad(p, k(0.1), k(0.1), k(0.1), k(0.1), k(1e-3)), k),
+    "constant": lambda k: trained(lambda p: optim.SGD(p, optim.constant(k(0.1))), k),
+    "step": lambda k: trained(lambda p: optim.SGD(p, optim.step(k(0.1), k(2), k(0.5))), k),
+    "cosine": lambda k: trained(lambda p: optim.SGD(p, optim.cosine(k(0.1), k(10), k(2), k(0.01))), k),
+    "one_cycle": lambda k: trained(lambda p: optim.SGD(p, optim.one_cycle(k(0.1), k(9), k(0.5), k(0.1), k(0.01))), k),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("call", CALLS)
+def test_an_option_may_be_a_number_of_any_kind(call: str, kind: str) -> None:
+    md.seed(1)
+    expected = CALLS[call](lambda n: n)
+    md.seed(1)
+    y = CALLS[call](KINDS[kind])
+    assert y.dtype == expected.dtype
+    np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+P = [md.tensor([1.0], requires_grad=True)]
+NAN = float("nan")
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "max_norm below 0": (lambda: optim.clip_grad_norm(P, -1), "max_norm must be a number >= 0, got -1"),
+    "max_norm NaN": (lambda: optim.clip_grad_norm(P, NAN), "max_norm must be a number >= 0, got nan"),
+    "delta below 0": (lambda: F.huber_loss(X, X, -1), "delta must be a number > 0, got -1"),
+    "delta 0": (lambda: nn.HuberLoss(0), "delta must be a number > 0, got 0"),
+    "slope": (lambda: nn.LeakyReLU("0.1"), "slope must be a number, got '0.1'"),
+    "beta 1": (lambda: optim.Adam(P, betas=(1, 0.9)), "beta1 must be a number >= 0 and < 1, got 1"),
+    "beta NaN": (lambda: optim.Adam(P, betas=(0.9, NAN)), "beta2 must be a number >= 0 and < 1, got nan"),
+    "one beta": (lambda: optim.AdamW(P, betas=0.9), "betas must be a pair of numbers >= 0 and < 1, got 0.9"),
+    "Adam's eps": (lambda: optim.Adam(P, eps=-1e-8), "eps must be a number >= 0, got -1e-08"),
+    "weight_decay": (lambda: optim.AdamW(P, weight_decay=-1), "weight_decay must be a number >= 0, got -1"),
+    "SGD's weight_decay": (lambda: optim.SGD(P, weight_decay=NAN), "weight_decay must be a number >= 0, got nan"),
+    "SGD's momentum": (lambda: optim.SGD(P, momentum=-0.9), "momentum must be a number >= 0, got -0.9"),
+    "BatchNorm's momentum": (
+        lambda: nn.BatchNorm(3, momentum=1.1),
+        "momentum must be a number >= 0 and <= 1, got 1.1",
+    ),
+    "BatchNorm's eps": (lambda: nn.BatchNorm(3, eps=-1), "eps must be a number >= 0, got -1"),
+    "channels": (lambda: nn.BatchNorm(0), "channels must be a whole number >= 1, got 0"),
+    "batch_norm's eps": (lambda: F.batch_norm(X, ONE, ZERO, eps=NAN), "eps must be a number >= 0, got nan"),
+    "rate": (lambda: nn.Dropout(NAN), "the dropout rate must be in 0 <= rate < 1, got nan"),
+    "rate as text": (lambda: F.dropout(X, "half"), "the dropout rate must be in 0 <= rate < 1, got 'half'"),
+    "axis": (lambda: X.sum(1.0), "axis must be a whole number, got 1.0"),
+    "axis of a layer": (lambda: nn.Softmax(axis=0.5), "axis must be a whole number, got 0.5"),
+    "axes": (lambda: X.transpose(0, 1, "2"), "axis must be a whole number, got '2'"),
+    "low": (lambda: X.clip("0"), "low must be a number, got '0'"),
+    "value": (lambda: F.pad(X, ((0, 0), (0, 0), (0, 0)), value=None), "value must be a number, got None"),
+    "width": (lambda: F.pad(X, ((0, 0), (0, 0), (0, 0.5))), "a width must be a whole number, got 0.5"),
+    "widths": (lambda: F.pad(X, (1, 2, 3)), r"padding is \(before, after\) for each axis, got \(1, 2, 3\)"),
+    "lr of a schedule": (lambda: optim.constant(-1), "lr must be a number >= 0, got -1"),
+    "factor": (lambda: optim.step(1.0, 2, factor=-0.5), "factor must be a number >= 0, got -0.5"),
+    "every": (lambda: optim.step(1.0, 2.5), "the number of steps must be a whole number, got 2.5"),
+    "warmup": (lambda: optim.cosine(1.0, 10, warmup=-1), "warmup must be a whole number >= 0, got -1"),
+    "rise": (lambda: optim.one_cycle(1.0, 10, rise=2), "rise must be a number >= 0 and <= 1, got 2"),
+    "seed": (lambda: md.seed(-1), "seed must be a whole number >= 0, got -1"),
+    "pooling size": (lambda: F.max_pool2d(IMAGE, 0), "the size of the kernel must be a whole number >= 1"),
+    "pooling stride": (lambda: nn.MaxPooling2D(2, stride=0), "the stride must be a whole number >= 1"),
+    "pooling padding": (lambda: nn.AveragePooling2D(2, padding=2), "the padding of a pooling must be smaller"),
+    "convolution": (lambda: nn.Conv2D(1, 1, 3, stride=0.5), "the stride must be a whole number >= 1"),
+}
+
+
+@pytest.mark.parametrize("option", WRONG)
+def test_a_wrong_option_is_refused_where_it_is_given(option: str) -> None:
+    call, message = WRONG[option]
+    with pytest.raises(MinidlError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize(
+    ("gradient", "limit", "norm", "clipped"),
+    [
+        ([0.0, 0.0], 0.0, 0, [0, 0]),
+        ([3.0, 4.0], 0.0, 5, [0, 0]),
+        ([3.0, 4.0], float("inf"), 5, [3, 4]),
+        ([3.0, 4.0], 1.0, 5, [0.6, 0.8]),
+        ([3.0, 4.0], 5.0, 5, [3, 4]),
+    ],
+)
+def test_gradients_are_clipped_at_every_limit(
+    gradient: list[float], limit: float, norm: float, clipped: list[float], backend: str
+) -> None:
+    x = md.tensor(gradient, requires_grad=True, backend=backend)
+    x.grad = md.tensor(gradient, backend=backend).data
+    assert float(x.backend.to_numpy(optim.clip_grad_norm([x], limit))) == norm
+    np.testing.assert_allclose(x.backend.to_numpy(x.grad), clipped, rtol=1e-6)
+
+
+def test_clipping_float16_does_not_square_in_float16() -> None:
+    x = md.tensor(np.array([300.0, 400.0], np.float16), requires_grad=True)
+    x.grad = x.numpy().copy()
+    assert optim.clip_grad_norm([x], 5.0) == 500
+    assert x.grad.dtype == np.float16
+    np.testing.assert_allclose(x.grad, [3, 4], rtol=1e-3)
