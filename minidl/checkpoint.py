@@ -114,6 +114,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+@explained
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays (or tensors, on any backend) by name; ``metadata`` are texts that go along.
 

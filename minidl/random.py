@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MinidlError
+from .habits import explained
 from .options import whole
 
 
@@ -88,6 +89,7 @@ class Generators:
 default_rng = Generator()
 
 
+@explained
 def seed(value: int) -> None:
     """Start minidl's own generator (parameters, dropout) from ``value``.
 

@@ -87,6 +87,9 @@ class Tensor(Operators):
 
     __float__ = item
 
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.item(), digits)
+
     def __int__(self) -> int:
         return int(self.item())
 
