@@ -151,7 +151,7 @@ def _elsewhere(module: ModuleType, name: str) -> str:
     return ""
 
 
-MAKERS = ("array", "asarray", "linspace", "logspace", "geomspace", "eye", "identity", "full", "empty", "meshgrid", "tri")
+MAKERS = {
     "array",
     "asarray",
     "linspace",
@@ -163,9 +163,7 @@ MAKERS = ("array", "asarray", "linspace", "logspace", "geomspace", "eye", "ident
     "empty",
     "meshgrid",
     "tri",
-    "loadtxt",
-    "load",
-]
+}
 """Functions of NumPy that make arrays of something else than arrays."""
 
 
