@@ -74,6 +74,7 @@ SPOKEN = {
     "History": ("history",),
     "Rates": ("scheduler",),
     "Dataset": ("dataset",),
+    "DataLoader": ("loader",),
 }
 """What stands in the table before the names of a module, or of the objects of a class."""
 
@@ -87,10 +88,11 @@ def _missing_in_module(module: ModuleType, name: str) -> str:
 
 def _missing_in_object(thing: Any, name: str) -> str:
     spoken = [first for cls in type(thing).__mro__ for first in SPOKEN.get(cls.__name__, ())]
-    found = equivalent(name, spoken) or (_beside_tensors(name) if "x" in spoken else "")
+    part = _of_a_part(thing, name) if "trainer" in spoken else ""
+    found = part or equivalent(name, spoken) or (_beside_tensors(name) if "x" in spoken else "")
     if not found and name.endswith("_"):
         found = _not_in_place(thing, name.removesuffix("_"), spoken)
-    return found or (_of_a_part(thing, name) if "trainer" in spoken else "")
+    return found
 
 
 def _not_in_place(thing: Any, name: str, spoken: Sequence[str]) -> str:
@@ -106,7 +108,11 @@ def _of_a_part(trainer: Any, name: str) -> str:
 
 
 def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
-    """The line of the table with code such as ``nn.Linear(a, b)``; only code that begins as it should, if given."""
+    """The line of the table with code such as ``nn.Linear(a, b)``; only code that begins as it should, if given.
+
+    >>> equivalent("Linear"), equivalent("Linear", ("optim",))
+    ("PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here", '')
+    """
     found = []
     for code, row in lines():
         first, *names = path(code)
@@ -116,12 +122,20 @@ def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
 
 
 def path(code: str) -> list[str]:
-    """``["nn", "Linear"]`` for ``"nn.Linear(a, b)"``."""
+    """The names before the first bracket.
+
+    >>> path("nn.Linear(a, b)")
+    ['nn', 'Linear']
+    """
     return re.match(r"[\w.]*", code)[0].split(".")  # type: ignore[index]
 
 
 def lines() -> "Iterator[tuple[str, Row]]":
-    """All code of others in the table, with its row."""
+    """All code of others in the table, with its row.
+
+    >>> [code for code, row in lines() if row.minidl == "md.callbacks"]
+    ['', 'keras.callbacks']
+    """
     from .equivalents import sections
 
     for row in itertools.chain.from_iterable(sections().values()):
@@ -225,6 +239,12 @@ def renamed(word: str) -> str:
 def wrong_call(
     function: Any, signature: inspect.Signature, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> str:
+    """What is said about arguments that a function with this signature does not take.
+
+    >>> def draw(width): ...
+    >>> wrong_call(draw, inspect.signature(draw), (), {"widht": 3})
+    "expected draw(width), got widht=3, no width: there is no widht. Did you mean 'width'?"
+    """
     called, made = _called(function, arguments)
     parameters = [p.replace(annotation=p.empty, default=_shown(p.default)) for p in signature.parameters.values()]
     if parameters[:1] and parameters[0].name == "self":
@@ -239,7 +259,8 @@ def wrong_call(
     got += [f"no {name}" for name in lacking]
     hints = [argument(name, known) for name in options if name not in known]
     too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
-    hints += [_call(made or function.__name__)] * bool((made and lacking) or too_many)
+    hints += [_call(made)] * bool(made and lacking)
+    hints += [_call(function.__name__, ("torch", "tf", "F"))] * (too_many and not made)
     hints += ["what follows * is given by its name"] * (too_many and by_place != known)
     said = "; ".join(filter(None, hints))
     expected = signature.replace(parameters=parameters, return_annotation=signature.empty)
@@ -277,7 +298,11 @@ def _short(value: Any) -> str:
 
 
 def argument(name: str, known: Sequence[str]) -> str:
-    """What to write for an argument of that name, where these are known."""
+    """What to write for an argument of that name, where these are known.
+
+    >>> argument("dim", ["axis", "keepdims"])
+    "PyTorch's dim=1 is axis=1 here"
+    """
     for code, row in lines():
         new = re.match(r"(\w+)=", row.minidl)
         if code.startswith(f"{name}=") and (new is None or new[1] in known):
@@ -286,9 +311,11 @@ def argument(name: str, known: Sequence[str]) -> str:
     return f"there is no {name}.{close}" if close else ""
 
 
-def _call(name: str) -> str:
-    """What to write for a call of another's class that has the name of one of ours."""
+def _call(name: str, spoken: Sequence[str] = ()) -> str:
+    """What to write for a call of another's class or function that has the name of one of ours."""
     for code, row in lines():
-        if path(code)[-1] == path(row.minidl)[-1] == name and not row.minidl.endswith(code):
+        theirs, ours = path(code), path(row.minidl)
+        is_known = theirs[-1] == ours[-1] == name and not row.minidl.endswith(code)
+        if is_known and (not spoken or theirs[0] in spoken):
             return _sentence(code, row)
     return ""

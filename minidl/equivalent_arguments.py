@@ -54,6 +54,29 @@ amsgrad=True | amsgrad=True | # left out: write an optimizer of your own
 | dampening=0.1 | # left out: write an optimizer of your own
 clipnorm=1.0 | | optim.clip_grad_norm(model.parameters(), 1.0) # after backward()
 | maximize=True | # left out: negate the loss
+shape=(2, 3) | size=(2, 3) | md.zeros(2, 3) # the sizes come first, without a name
+| unbiased=False | # not needed: var has ddof 0
+| correction=0 | # not needed: var has ddof 0
+| non_blocking=True | # not needed: arrays are there when they are used
+| ceil_mode=True | # left out: sizes are rounded down
+| return_indices=True | # left out: write an op of your own
+| count_include_pad=False | # not needed: padding is not counted
+| start_dim=1 | # not needed: the first axis is kept
+| affine=False | # left out: write a module of your own
+| track_running_stats=False | # left out: write a module of your own
+| beta=1.0 | delta=1.0
+alpha=0.1 | | slope=0.1
+max_value=6 | | F.clip(x, 0, 6)
+data_format="channels_last" | | # not needed: images are (N, H, W, C)
+| padding_mode="reflect" | # left out: pad the images beforehand
+| bias=None | b=None
+| fused=True | # not needed: one kernel does all parameters on a GPU
+| foreach=True | # not needed: one kernel does all parameters on a GPU
+| transform=f | # left out: change the arrays, or write a data set of your own
+| persistent_workers=True | # not needed: a thread brings the batches
+| weights_only=True | # not needed: a file holds numbers alone
+valid=loader | val=loader | validation=loader
+callbacks=[callback] | | md.Trainer(model, F.l1_loss, optimizer, callbacks=[callback])
 | create_graph=True | # left out: first derivatives only
 | gradient=y | grad=y
 restore_best_weights=True | | md.callbacks.Checkpoint(folder) # best.safetensors is the best epoch

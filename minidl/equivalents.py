@@ -70,6 +70,7 @@ layers.Identity() | nn.Identity() | nn.Sequential()
 
 ## Models
 class Net(keras.Model): ... | class Net(nn.Module): ... | class Net(nn.Module): ... # with forward, not call
+layers.Layer | | nn.Module # with forward, not call
 keras.Model(inputs, outputs) | | class Net(nn.Module): ... # with a forward of your own
 keras.Sequential([first, second]) | nn.Sequential(first, second) | nn.Sequential(first, second)
 model.add(layer) | model.append(layer) | nn.Sequential(*model, layer)
@@ -100,6 +101,13 @@ model.get_layer("0") | model.get_submodule("0") | dict(model.named_modules())["0
 | model.apply(f) | [f(module) for _, module in model.named_modules()]
 model.trainable_variables | model.parameters() | model.parameters()
 model.trainable_weights | model.parameters() | model.parameters()
+model.optimizer | | trainer.optimizer
+model.loss | | trainer.loss
+model.metrics | | trainer.metrics
+model.history | | trainer.history
+model.stop_training = True | | trainer.stopping = True
+model.dtype | model.dtype | model.parameters()[0].dtype
+| model.device | model.parameters()[0].backend
 model.count_params() | sum(p.numel() for p in model.parameters()) | sum(p.size for p in model.parameters())
 model.get_weights() | model.state_dict() | model.state_dict()
 model.set_weights(weights) | model.load_state_dict(weights) | model.load_state_dict(weights)
@@ -132,6 +140,8 @@ tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has 
 | torch.cuda.is_available() | # not needed: `python -m minidl doctor` says what there is
 | torch.compile(model) | # not needed: on a GPU the trainer records its steps
 | nn.DataParallel(model) | # left out: a model is on one device
+tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer records its steps
+| torch.amp.autocast() | # left out: models are float32
 
 ## Losses
 losses.SparseCategoricalCrossentropy() | nn.CrossEntropyLoss() | nn.SoftmaxCrossEntropy() # of logits
@@ -170,6 +180,11 @@ tf.random.uniform((2, 3)) | torch.rand(2, 3) | md.tensor(rng.random((2, 3), np.f
 | torch.randint(0, 10, (2, 3)) | md.tensor(rng.integers(0, 10, (2, 3))) # rng = md.Generator(0)
 tf.random.shuffle(indices) | torch.randperm(5) | rng.permutation(5) # rng = md.Generator(0)
 | torch.randn_like(x) | md.randn(x.shape, dtype=x.dtype)
+| torch.rand_like(x) | md.tensor(rng.random(x.shape, np.float32)) # rng = md.Generator(0)
+| torch.empty_like(x) | md.zeros(x.shape, dtype=x.dtype)
+| torch.full_like(x, 7) | md.zeros(x.shape, dtype=x.dtype) + 7
+| torch.empty(2, 3) | md.zeros(2, 3)
+| x.new_zeros(2, 3) | md.zeros(2, 3, dtype=x.dtype)
 tf.random.normal((2, 3)) | torch.randn(2, 3) | md.randn(2, 3)
 tf.range(5) | torch.arange(5) | md.arange(5)
 | torch.from_numpy(array) | md.from_numpy(array)
@@ -184,6 +199,7 @@ tf.bool | torch.bool | bool
 | torch.set_default_dtype(torch.float64) | # left out: everything is float32, unless dtype=np.float64 says otherwise
 tf.cast(x, tf.float32) | x.float() | x.astype(np.float32)
 | x.double() | x.astype(np.float64)
+| x.half() | x.astype(np.float16)
 | x.int() | x.astype(np.int32)
 | x.bool() | x.astype(bool)
 | x.long() | x.astype(np.int64)
@@ -205,9 +221,13 @@ tf.expand_dims(x, 0) | x.unsqueeze(0) | x[None]
 tf.squeeze(x, 1) | x.squeeze(1) | x[:, 0] # or x.reshape(...), which leaves out any axes of size 1
 tf.shape(x)[0] | x.size(0) | x.shape[0]
 tf.size(x) | x.numel() | x.size
+| x.nelement() | x.size
 tf.rank(x) | x.dim() | x.ndim
 tf.concat([x, y], 0) | torch.cat([x, y]) | F.concatenate([x, y])
 tf.tile(x, (2, 1)) | x.repeat(2, 1) | F.concatenate([x, x])
+| x.tile((2, 1)) | F.concatenate([x, x])
+| x.narrow(0, 0, 1) | x[0:1]
+| x.select(0, 0) | x[0]
 tf.broadcast_to(x, (2, 3)) | x.expand(2, 3) | F.broadcast_to(x, (2, 3))
 tf.split(x, 2) | x.chunk(2) | x[:1], x[1:]
 | x.split(1) | x[:1], x[1:]
@@ -236,6 +256,8 @@ tf.math.floordiv(x, 2) | torch.floor_divide(x, 2) | np.floor_divide(x.numpy(), 2
 tf.math.floormod(x, 2) | torch.remainder(x, 2) | np.mod(x.numpy(), 2) # without a gradient
 tf.clip_by_value(x, 0, 1) | x.clamp(0, 1) | x.clip(0, 1)
 tf.equal(x, y) | x.eq(y) | x == y
+| x.equal(y) | (x.numpy() == y.numpy()).all()
+| x.allclose(y) | np.allclose(x.numpy(), y.numpy())
 tf.not_equal(x, y) | x.ne(y) | x != y
 tf.greater(x, y) | x.gt(y) | x > y
 tf.greater_equal(x, y) | x.ge(y) | x >= y
@@ -248,6 +270,7 @@ tf.sort(x) | x.sort() | np.sort(x.numpy()) # a copy, without a gradient
 tf.math.top_k(x, 2) | x.topk(2) | np.sort(x.numpy())[..., ::-1][..., :2] # a copy, without a gradient
 | x.masked_fill(mask, 0) | F.where(mask, 0, x)
 tf.one_hot(labels, 10) | F.one_hot(labels, 10) | np.eye(10)[labels] # losses take the labels themselves
+keras.utils.to_categorical(labels, 10) | | np.eye(10)[labels] # losses take the labels themselves
 tf.identity(x) | x.clone() | x.clone()
 x.assign(y) | x.copy_(y) | x.data[...] = y.data # not between the forward and the backward pass
 x.assign_add(y) | x.add_(y) | x.data += y.data # not between the forward and the backward pass
@@ -260,10 +283,12 @@ tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
 | w.grad.zero_() | w.zero_grad() # w.grad is an array, or None
 | x.is_leaf | x.op is None
 | x.grad_fn | x.op
+| x.register_hook(hook) | x.retain_grad() # then x.grad after backward()
 tf.custom_gradient(f) | torch.autograd.Function | md.Op
 | torch.inference_mode() | md.no_grad()
 | torch.set_grad_enabled(False) | with md.no_grad(): ...
 | torch.enable_grad() | # not needed: outside of md.no_grad() graphs are recorded
+| torch.is_grad_enabled() | # not needed: outside of md.no_grad() graphs are recorded
 x.numpy() | x.detach().cpu().numpy() | x.numpy()
 | x.cpu() | x.to("numpy")
 | x.cuda() | x.to("cupy")
@@ -330,6 +355,7 @@ dataset.shuffle(99).batch(32) | DataLoader(dataset, 32, shuffle=True) | md.data.
 dataset.batch(32) | | md.data.DataLoader(dataset, batch_size=32)
 dataset.prefetch(2) | | md.data.DataLoader(dataset, prefetch=2)
 dataset.repeat(5) | | trainer.fit(loader, epochs=5)
+| loader.next() | next(iter(loader))
 dataset.map(f) | | # left out: change the arrays, or write a data set of your own
 dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(dataset, range(80))
 | torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, rng.permutation(100)[:80])

@@ -19,7 +19,8 @@ LEFT_OUT = {
         softplus softsign softmin gumbel_softmax normalize instance_norm group_norm layer_norm conv1d conv3d
         conv_transpose2d max_pool1d max_pool3d avg_pool1d avg_pool3d interpolate upsample embedding unfold fold
         dropout1d dropout2d dropout3d adaptive_avg_pool2d adaptive_max_pool2d bilinear pixel_shuffle max_unpool1d
-        max_unpool2d max_unpool3d scaled_dot_product_attention logsumexp softmax_ addmm baddbmm einsum vmap""",
+        max_unpool2d max_unpool3d grid_sample pairwise_distance
+        scaled_dot_product_attention logsumexp softmax_ addmm baddbmm einsum vmap""",
     "write an optimizer of your own": """
         Adadelta Adamax RAdam Rprop ASGD LBFGS SparseAdam Ftrl""",
     "write a function of the step, and pass it as lr=": """
@@ -30,7 +31,7 @@ LEFT_OUT = {
         TruncatedNormal Orthogonal VarianceScaling LecunNormal LecunUniform""",
     "write an op of your own, or use np with x.numpy() where no gradient is wanted": """
         sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv exp2 expm1 log2 log10 log1p lerp
-        sign floor ceil trunc frac fmod remainder median mode gather scatter scatter_ scatter_add index_select
+        sign floor ceil trunc frac fmod median gather scatter scatter_ scatter_add index_select
         masked_select unbind roll flip rot90 triu tril outer inner cross cdist isnan isinf isfinite multinomial
         bernoulli unique amax amin fmax fmin logit xlogy rsqrt_ frexp ldexp""",
     "write x.data[...] = array, not between the forward and the backward pass": """
@@ -43,6 +44,10 @@ LEFT_OUT = {
     "write a data set of your own": """
         IterableDataset ConcatDataset ChainDataset WeightedRandomSampler RandomSampler SequentialSampler BatchSampler
         SubsetRandomSampler""",
+    "read the files, and write md.data.ArrayDataset(images, labels)": """
+        MNIST FashionMNIST CIFAR10 CIFAR100 ImageFolder load_mnist load_data image_dataset_from_directory""",
+    "write md.data.Subset(dataset, indices) for each part": """
+        train_test_split""",
     "write md.tensor(array, dtype)": """
         BoolTensor ByteTensor CharTensor IntTensor HalfTensor""",
 }

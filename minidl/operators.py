@@ -9,6 +9,7 @@ from . import backends, ops
 from .errors import CallError, GraphError
 from .habits import explained, missing_attribute
 from .op import Op
+from .options import dtype_of
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -299,7 +300,7 @@ class Operators:
 
     def astype(self, dtype: Any) -> "Tensor":
         """The tensor in another dtype; the gradient comes back in this one."""
-        return ops.Cast.apply(self, dtype=np.dtype(dtype))
+        return ops.Cast.apply(self, dtype=dtype_of(dtype))
 
 
 def unpacked(sizes: tuple[Any, ...]) -> tuple[Any, ...]:

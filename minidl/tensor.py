@@ -20,6 +20,7 @@ from .grad_mode import mode, no_grad
 from .habits import Count, explained
 from .op import HALF, SINGLE, Op
 from .operators import Operators
+from .options import dtype_of
 
 __all__ = ["Tensor", "no_grad", "tensor"]
 
@@ -207,7 +208,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     if array is not data and dtype is None and array.dtype == np.float64:
         array = array.astype(np.float32)
     place = backends.get(backend) if backend else backends.of(array)
-    array = place.asarray(array, dtype)
+    array = place.asarray(array, dtype if dtype is None else dtype_of(dtype))
     if requires_grad and array.dtype.kind != "f":
         raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
     return Tensor(array.copy(), requires_grad)

@@ -79,7 +79,7 @@ class Trainer(Strict):
     then the loss and the metrics, too, must do the same in every step.
     """
 
-    in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs"])
+    in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs", "stop_training"])
 
     def __init__(
         self,

@@ -127,7 +127,7 @@ TAKERS += [nn.Softmax, F.softmax, F.relu, md.tensor, md.arange, md.load, md.Tens
 TAKERS += [md.Tensor.backward, nn.Module.zero_grad, nn.Module.load_state_dict, md.data.DataLoader, md.Trainer.fit]
 TAKERS += [optim.Adam, optim.RMSprop, optim.Optimizer.step, optim.cosine, optim.step, optim.clip_grad_norm]
 TAKERS += [md.summary, F.linear, F.mse_loss, F.softmax_cross_entropy, F.binary_cross_entropy_with_logits]
-TAKERS += [nn.MSELoss().forward, nn.HuberLoss().forward]
+TAKERS += [nn.MSELoss().forward, nn.HuberLoss().forward, nn.HuberLoss]
 """What answers for its arguments, and lacks one or another of the table."""
 
 

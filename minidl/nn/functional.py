@@ -253,7 +253,7 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
     rate = check_rate(rate)
     if not training or rate == 0:
         return x
-    return ops.Dropout.apply(x, rate=rate, rng=random.default_rng if rng is None else rng)
+    return ops.Dropout.apply(x, rate=rate, rng=random.chosen(rng))
 
 
 def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plugins
-from ..errors import ShapeError
+from ..errors import MinidlError, ShapeError
 from ..habits import explained
 from ..random import Generator
 
@@ -109,6 +109,8 @@ def get(initializer: str | Initializer) -> Initializer:
     True
     """
     found: Any = plugins.get("initializer", initializer) if isinstance(initializer, str) else initializer
+    if not callable(found):
+        raise MinidlError(f"expected the name of an initializer or a function (shape, rng), got {found!r}")
     function: Initializer = found
     return function
 
