@@ -88,11 +88,10 @@ def _missing_in_module(module: ModuleType, name: str) -> str:
 
 def _missing_in_object(thing: Any, name: str) -> str:
     spoken = [first for cls in type(thing).__mro__ for first in SPOKEN.get(cls.__name__, ())]
-    part = _of_a_part(thing, name) if "trainer" in spoken else ""
-    found = part or equivalent(name, spoken) or (_beside_tensors(name) if "x" in spoken else "")
+    found = equivalent(name, spoken) or (_beside_tensors(name) if "x" in spoken else "")
     if not found and name.endswith("_"):
         found = _not_in_place(thing, name.removesuffix("_"), spoken)
-    return found
+    return found or (_of_a_part(thing, name) if "trainer" in spoken else "")
 
 
 def _not_in_place(thing: Any, name: str, spoken: Sequence[str]) -> str:
@@ -103,7 +102,7 @@ def _not_in_place(thing: Any, name: str, spoken: Sequence[str]) -> str:
 
 def _of_a_part(trainer: Any, name: str) -> str:
     """Where an attribute is that a trainer's optimizer or model has."""
-    owners = [part for part in ("optimizer", "model") if hasattr(vars(trainer).get(part), name)]
+    owners = [part for part in ("model", "optimizer") if hasattr(vars(trainer).get(part), name)]
     return f"it is trainer.{owners[0]}.{name} here" if owners else ""
 
 
@@ -116,7 +115,7 @@ def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
     found = []
     for code, row in lines():
         first, *names = path(code)
-        if name in names and (spoken is None or first in spoken):
+        if name in names and code != row.minidl and (spoken is None or first in spoken):
             found.append((spoken.index(first) if spoken else 0, names[-1] != name, _sentence(code, row)))
     return min(found, key=lambda line: line[:2], default=(0, False, ""))[-1]
 

@@ -1,5 +1,6 @@
 """What a row of the table of equivalents claims to be equal is equal; and attributes that do nothing are refused."""
 
+import copy
 import json
 import math
 import pickle
@@ -180,7 +181,7 @@ def test_a_history_is_a_list_that_is_saved_as_one() -> None:
 def test_a_schedule_is_a_function_that_answers() -> None:
     schedule = optim.step(1.0, every=10, factor=0.5)
     assert callable(schedule)
-    assert [schedule(step) for step in (0, 10)] == [1.0, 0.5]
+    assert [schedule(step) for step in (0, 10)] == [copy.deepcopy(schedule)(step) for step in (0, 10)] == [1.0, 0.5]
     with pytest.raises(MissingNameError, match=r"PyTorch's scheduler.step\(\) is optimizer.step\(\) here"):
         schedule.step()
 
