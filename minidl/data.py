@@ -65,11 +65,12 @@ class Dataset(Answering, ABC):
     def _there(self, indices: Any) -> Array:
         """Indices for arrays of the backend, of a mask the numbers where it holds. Those of the host are checked, as a
         device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
-        on_device = backends.is_array(indices) and not isinstance(indices, np.ndarray)
-        if on_device and indices.dtype != np.bool_:
+        is_array = backends.is_array(indices)
+        if not is_array or indices.dtype.kind not in "iu":
+            indices = _numbers(backends.to_host(indices) if is_array else np.asarray(indices), len(self))
+        if self.backend is backends.default or not isinstance(indices, np.ndarray):
             return indices
-        numbers = _numbers(backends.to_host(indices) if on_device else np.asarray(indices), len(self))
-        return numbers if self.backend is backends.default else self.backend.asarray(np.arange(len(self))[numbers])
+        return self.backend.asarray(np.arange(len(self))[indices])
 
 
 def _numbers(indices: NDArray[Any], count: int) -> Indices:
@@ -83,11 +84,11 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
             f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
         )
-    if indices.dtype.kind not in "iu" and indices.size:
+    if indices.dtype.kind not in "iu" and indices.size > 0:
         raise DtypeError(
             f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
         )
-    return indices if indices.size else indices.astype(np.intp)
+    return indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
 
 
 def collate(samples: list[Any]) -> Any:

@@ -15,7 +15,7 @@ from .habits import Strict, explained
 from .kernels.reference import AdamStep
 from .options import number, plain
 from .schedules import Schedule, constant, cosine, one_cycle, step
-from .states import require_entries, require_real
+from .states import require_entries, require_names, require_real
 from .tensor import Tensor
 
 __all__ = [
@@ -127,16 +127,9 @@ class Optimizer(Strict, ABC):
         """
         require_entries(saved, ["state"], "an optimizer")
         own = type(self).__name__
-        if saved.get("class", own) != own:  # those saved before had none
-            raise MinidlError(
-                f"this is the state of {saved['class']}, not of {own}: build the optimizer that was saved"
-            )
-        if set(saved["state"]) != set(self.state):
-            odd = sorted(set(saved["state"]) ^ set(self.state))
-            raise MinidlError(
-                f"this optimizer state belongs to other parameters, {', '.join(odd[:5])} on one side only: build the "
-                "model that it was saved with"
-            )
+        if (given := saved.get("class", own)) != own:  # those saved before had none
+            raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
+        require_names(saved["state"], self.state, "parameters")
         require_entries(saved, ["steps", "lr"], "an optimizer")
         number("steps", saved["steps"], ">= 0"), number("lr", saved["lr"], ">= 0")
         state = {}

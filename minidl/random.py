@@ -8,6 +8,7 @@ import numpy as np
 from .errors import MinidlError
 from .habits import explained
 from .options import whole
+from .states import require_names
 
 
 class Generator(np.random.Generator):
@@ -71,11 +72,7 @@ class Generators:
 
         Raises :class:`MinidlError` for other names, and for what is no state of such a generator.
         """
-        if states.keys() != self.named.keys():
-            odd = ", ".join(sorted(states.keys() ^ self.named.keys()))
-            raise MinidlError(
-                f"random generators on one side only: {odd}. Build the model that the state was saved with"
-            )
+        require_names(states, self.named, "random generators")
         before = self.state_dict()
         for name, generator in self.named.items():
             try:

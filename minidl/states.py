@@ -36,6 +36,21 @@ def require_entries(state: Any, names: Iterable[str], of: str) -> None:
         )
 
 
+def require_names(given: Collection[str], own: Collection[str], of: str) -> None:
+    """Raise :class:`MinidlError` unless the names in a state are one's own; ``of`` says of what they are.
+
+    >>> require_names(["0.w", "0.b"], ["0.w"], "parameters")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: this state belongs to other parameters, 0.b on one side only: build the model that it ...
+    """
+    odd = sorted(set(given) ^ set(own))
+    if odd:
+        shown = ", ".join(odd[:5])
+        raise MinidlError(
+            f"this state belongs to other {of}, {shown} on one side only: build the model that it was saved with"
+        )
+
+
 def require_real(name: str, value: Any, shapes: Collection[tuple[int, ...]]) -> None:
     """Raise unless a value is a real number or an array of them, of one of these shapes.
 

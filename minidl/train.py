@@ -212,17 +212,18 @@ class Trainer(Strict):
     def _train_batches(self, loader: DataLoader) -> None:
         if not self.model.training:
             self.model.train()
-        loop, started = iter(loader), time.perf_counter()
-        for batch in loop:
+        started = time.perf_counter()
+        for batch in loader:
             self.train_step(*_inputs_and_targets(batch))
             now = time.perf_counter()
             self.seconds, started = self.seconds + now - started, now
-            self._place = loop.state_dict()
+            self._place["position"] += 1
             self._tell("on_step_end")
             started = time.perf_counter()
-            if (self.stopping or self.optimizer.steps >= self.steps) and loop.position < len(loader):
+            if (self.stopping or self.optimizer.steps >= self.steps) and self.position < len(loader):
                 return
-        self._place, self.trained = loop.state_dict(), True
+        self.trained = True
+        self._place |= {"epoch": self._place["epoch"] + 1, "position": 0}
 
     def _begin_anew(self) -> None:
         """Forget what was trained of the epoch at hand: its first batch comes next, in a :meth:`state_dict` too."""

@@ -318,3 +318,25 @@ def test_a_loss_that_is_no_number_is_no_error_any_more_once_the_weights_are_mend
     trainer.optimizer, trainer.metrics = optim.SGD(trainer.model.parameters()), {}
     assert np.isfinite(trainer.fit(train, validation, epochs=1)[0]["loss"])
     assert trainer.optimizer.steps == 4
+
+
+class Doubled(DataLoader):
+    """A loader of one's own, whose loops are generators."""
+
+    def __iter__(self) -> Any:
+        for inputs, targets in super().__iter__():
+            yield 2 * inputs, targets
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5])
+def test_a_loader_may_change_its_batches(steps: int) -> None:
+    whole, _, validation = make()
+    whole.fit(Doubled(two_classes(), 16, shuffle=True), validation, epochs=3)
+    first, _, validation = make()
+    first.fit(Doubled(two_classes(), 16, shuffle=True), validation, steps=steps)
+    state = first.state_dict()
+    resumed, _, validation = make()
+    train = Doubled(two_classes(), 16, shuffle=True)
+    resumed.load_state_dict(state, train)
+    resumed.fit(train, validation, epochs=3)
+    assert_same(final(resumed), final(whole))

@@ -94,6 +94,13 @@ def test_take_keeps_everything_together(three: Faces) -> None:
     assert taken.fingerprint != three.fingerprint
 
 
+def test_take_of_a_mask_is_what_the_mask_holds_for(three: Faces) -> None:
+    taken, expected = three.take(np.array([True, False, True])), three.take(np.array([0, 2]))
+    assert taken.names == expected.names
+    assert taken.fingerprint == expected.fingerprint
+    np.testing.assert_array_equal(taken.images, expected.images)
+
+
 def test_fingerprint_depends_on_names_labels_and_contents() -> None:
     base = faces(["a", "b"], [30, 40])
     assert len(base.fingerprint) == 32

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -170,11 +170,11 @@ def choose(name: str, spec: ConvSpec, backend: "Backend") -> ConvAlgorithm:
     >>> choose("direct", ConvSpec(1, 1, 2, sliding_window(4, 4, 3, 1, 0), "float32"), backends.default).name
     'direct'
     """
-    algorithms = _candidates(name, spec, backend)
-    algorithm = next((algorithm for algorithm in algorithms if algorithm.supports(spec)), None)
+    names = _candidates(name, spec, backend)
+    algorithm = next((one for one in _instances(names, backend) if one.supports(spec)), None)
     if algorithm is None:
         raise MinidlError(
-            f"the algorithm '{algorithms[0].name}' cannot do this convolution of {spec} on the backend "
+            f"the algorithm '{names[0]}' cannot do this convolution of {spec} on the backend "
             f"'{backend.name}', which has for it: {', '.join(_able(spec, backend))}"
         )
     return algorithm
@@ -192,14 +192,18 @@ def _able(spec: ConvSpec, backend: "Backend") -> list[str]:
 
 def choose_pooled(name: str, spec: ConvSpec, pool: Window, backend: "Backend") -> ConvAlgorithm | None:
     """Like :func:`choose`, among those that do ReLU and this max pooling as well; None if there are none."""
-    algorithms = _candidates(name, spec, backend)
-    able = (algorithm for algorithm in algorithms if algorithm.supports(spec) and algorithm.supports_pooled(spec, pool))
-    return next(able, None)
+    algorithms = _instances(_candidates(name, spec, backend), backend)
+    return next((one for one in algorithms if one.supports(spec) and one.supports_pooled(spec, pool)), None)
 
 
-def _candidates(name: str, spec: ConvSpec, backend: "Backend") -> list[ConvAlgorithm]:
+def _candidates(name: str, spec: ConvSpec, backend: "Backend") -> Sequence[str]:
     wanted = _choice.algorithm if name == "auto" else name
-    return [_instance(one, backend) for one in (backend.convolutions(spec) if wanted == "auto" else [wanted])]
+    return backend.convolutions(spec) if wanted == "auto" else [wanted]
+
+
+def _instances(names: Iterable[str], backend: "Backend") -> Iterator[ConvAlgorithm]:
+    """One after another: mostly, the first is taken."""
+    return (_instance(name, backend) for name in names)
 
 
 def _instance(name: str, backend: "Backend") -> ConvAlgorithm:
