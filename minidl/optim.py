@@ -13,6 +13,7 @@ from .clipping import clip_grad_norm
 from .errors import GraphError, MinidlError
 from .habits import Strict, explained
 from .kernels.reference import AdamStep
+from .op import SINGLE
 from .options import number, plain
 from .schedules import Schedule, constant, cosine, one_cycle, step
 from .states import require_entries, require_names, require_real
@@ -41,6 +42,8 @@ Update = tuple[Array, Array, State]
 
 class Optimizer(Strict, ABC):
     """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
+
+    Parameters of float16 are changed, and remembered, in float32: their squared gradients would often be 0 or infinite.
 
     ``lr`` is the learning rate, or a schedule: a function from the number of the step (from 0) to the learning rate.
     What the optimizer remembers of a parameter is kept under the parameter's dotted name.
@@ -96,14 +99,21 @@ class Optimizer(Strict, ABC):
         """
         if self.schedule is not None:
             vars(self)["lr"] = plain(self.schedule(self.steps))
-        updates = []
+        updates, halves = [], []
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
                 updates.append((param.data, param.grad, state))
+                param.mark_changed()
+                if param.data.dtype.char == "e":
+                    wide = param.data.astype(SINGLE)
+                    updates[-1] = wide, param.grad.astype(SINGLE), state
+                    halves.append((param.data, wide))
         if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         changes.mark(*[data for data, _, _ in updates])
         self.update_all(updates)
+        for data, wide in halves:
+            data[...] = wide
         self.steps += 1
 
     @explained

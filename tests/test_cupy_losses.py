@@ -11,6 +11,7 @@ from minidl import backends, nn, ops
 from minidl.kernels.cupy import loss as losses
 
 from .test_backends import GPU
+from .test_capture import Network, trainer
 from .test_cupy_kernels import EMULATED, launches_of
 from .test_kernels import SLOW, values
 
@@ -184,3 +185,21 @@ def test_the_loss_of_ignored_labels_alone_is_no_number_on_a_device(device: Any) 
     labels = md.tensor(np.full(4, -100), backend=device.name)
     with np.errstate(all="ignore"):
         assert np.isnan(F.softmax_cross_entropy(x, labels, ignore_index=-100).item())
+
+
+def test_a_recorded_loss_knows_which_labels_do_not_count(device: Any) -> None:
+    batches = [
+        (device.asarray(values(4, 3, seed=seed)), device.asarray(np.array(labels)))
+        for seed, labels in enumerate([[0, -1, 1, 0], [1, 1, -1, -1], [-1, 0, 0, 0]])
+    ]
+    trained = []
+    for recording in (True, False):
+        model = Network(nn.Dense(3, 2, rng=md.Generator(0)))
+        one = trainer(device, model, nn.SoftmaxCrossEntropy(ignore_index=-1), recording)
+        one.metrics = {}
+        for batch in batches:
+            one.train_step(*batch)
+        assert one.captured.recorded == recording, one.captured.reason
+        trained.append(one.model.state_dict())
+    for name, value in trained[0].items():
+        np.testing.assert_array_equal(value, trained[1][name])

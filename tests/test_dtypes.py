@@ -1,5 +1,6 @@
 """What ops make of whole numbers, booleans and float16: the right numbers, or a named error."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,18 @@ def test_float16_statistics_keep_what_float16_squares_cannot() -> None:
 
 
 def test_float16_arrays_from_a_pickle_are_float16_too() -> None:
-    import pickle
-
     x = pickle.loads(pickle.dumps(np.full(5000, 1.0, np.float16)))
     assert ops.Sum.apply(x).item() == 5000
+
+
+@pytest.mark.parametrize("name", plugins.names("optimizer"))
+def test_an_optimizer_of_float16_does_what_it_does_in_float32(name: str) -> None:
+    weights = [md.tensor(np.array([1.0, -2.0, 0.5], dtype), requires_grad=True) for dtype in (np.float16, np.float32)]
+    for w in weights:
+        optimizer = plugins.build("optimizer", name, [w], lr=0.01)
+        for _ in range(3):
+            w.grad = np.array([1e-4, 300.0, 0.0], w.dtype)  # their squares are 0 and infinite in float16
+            optimizer.step()
+    half, single = weights
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half.numpy(), single.numpy(), rtol=3e-3)

@@ -42,6 +42,11 @@ def tensor(array: Any) -> md.Tensor:
     return md.tensor(array)
 
 
+def kept(y: md.Tensor, x: Any) -> md.Tensor:
+    """The output in the dtype of an input, where ONNX has whole numbers stay whole and minidl makes floats of them."""
+    return y.astype(x.dtype) if x.dtype.kind in "iu" and y.dtype.kind == "f" else y
+
+
 def require(condition: bool, reason: str) -> None:
     """Exclude a vector unless a condition holds."""
     if not condition:
@@ -74,15 +79,17 @@ UNARY: dict[str, Operator] = {
     "Identity": md.Tensor.clone,
 }
 BINARY: dict[str, Operator] = {
-    "Add": operator.add,
-    "Sub": operator.sub,
-    "Mul": operator.mul,
     "MatMul": operator.matmul,
     "Less": operator.lt,
     "LessOrEqual": operator.le,
     "Greater": operator.gt,
     "GreaterOrEqual": operator.ge,
     "Equal": operator.eq,
+}
+ARITHMETIC: dict[str, Operator] = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mul": operator.mul,
 }
 VARIADIC: dict[str, Operator] = {
     "Max": F.maximum,
@@ -95,6 +102,8 @@ for name, call in UNARY.items():
     onnx(name)(lambda attributes, x, call=call: call(tensor(x)))
 for name, call in BINARY.items():
     onnx(name)(lambda attributes, a, b, call=call: call(tensor(a), tensor(b)))
+for name, call in ARITHMETIC.items():
+    onnx(name)(lambda attributes, a, b, call=call: kept(call(tensor(a), tensor(b)), a))
 for name, call in VARIADIC.items():
     onnx(name)(lambda attributes, *xs, call=call: functools.reduce(call, map(tensor, xs)))
 
@@ -125,7 +134,7 @@ def div(attributes: Attributes, a: Any, b: Any) -> md.Tensor:
 @onnx("Pow")
 def pow_(attributes: Attributes, x: Any, p: Any) -> md.Tensor:
     require(x.dtype.kind == "f" or p.dtype.kind != "f", "whole numbers to a power with a fraction, rounded down")
-    return tensor(x) ** tensor(p)
+    return kept(tensor(x) ** tensor(p), x)
 
 
 @onnx("Mean")
@@ -281,7 +290,7 @@ def conv(attributes: Attributes, x: Any, w: Any, b: Any = None) -> Any:
 @onnx("MaxPool")
 def max_pool(attributes: Attributes, x: Any) -> Any:
     size = tuple(attributes["kernel_shape"])
-    return channels_first(F.max_pool2d(tensor(channels_last(x)), size, **window(attributes, x, size)))
+    return channels_first(kept(F.max_pool2d(tensor(channels_last(x)), size, **window(attributes, x, size)), x))
 
 
 @onnx("AveragePool")
