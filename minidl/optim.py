@@ -103,14 +103,13 @@ class Optimizer(Strict, ABC):
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
                 updates.append((param.data, param.grad, state))
-                param.mark_changed()
                 if param.data.dtype.char == "e":
                     wide = param.data.astype(SINGLE)
                     updates[-1] = wide, param.grad.astype(SINGLE), state
                     halves.append((param.data, wide))
         if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
-        changes.mark(*[data for data, _, _ in updates])
+        changes.mark(*[param.data for param in self.parameters if param.grad is not None])
         self.update_all(updates)
         for data, wide in halves:
             data[...] = wide
