@@ -46,6 +46,15 @@ __all__ = [
 ]
 
 habits.answer_in(
-    "minidl", "minidl.nn", "minidl.nn.functional", "minidl.nn.init", "minidl.optim", "minidl.data", "minidl.callbacks"
+    "minidl",
+    "minidl.backends",
+    "minidl.random",
+    "minidl.train",
+    "minidl.nn",
+    "minidl.nn.functional",
+    "minidl.nn.init",
+    "minidl.optim",
+    "minidl.data",
+    "minidl.callbacks",
 )
 interrupt.imported()

@@ -124,6 +124,7 @@ def _sync(descriptor: int) -> None:
             raise
 
 
+@explained
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays (or tensors, on any backend) by name; ``metadata`` are texts that go along.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import backends
-from .errors import GraphError
+from .errors import GraphError, MinidlError
 from .habits import explained
 from .op import HALF, SINGLE
 from .options import number
@@ -34,7 +34,12 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     (10.0, array([0.6, 0.8], dtype=float32))
     """
     limit = min(number("max_norm", max_norm, ">= 0"), LARGE)
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    given = [] if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable) else list(parameters)
+    if not given or not all(isinstance(p, Tensor) for p in given):
+        raise MinidlError(
+            f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
+        )
+    gradients = [p.grad for p in given if p.grad is not None]
     if not gradients:
         raise GraphError("there is no gradient to clip: call loss.backward() first")
     xp = backends.of(gradients[0]).xp

@@ -6,6 +6,8 @@ shape is given as sizes, ``zeros(2, 3)``, or as one tuple, ``zeros((2, 3))``; an
 :class:`minidl.errors.ShapeError`.
 """
 
+import sys
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from . import random
 from .errors import DtypeError, MinidlError, ShapeError
 from .habits import explained
 from .operators import unpacked
-from .options import plain
+from .options import dtype_of, plain
 from .random import Generator
 from .tensor import Tensor, tensor
 
@@ -63,7 +65,7 @@ def randn(
     wanted = _float32_or(dtype)
     if wanted not in (np.float32, np.float64):
         raise DtypeError(f"randn draws float32 or float64, got {wanted}: convert them with x.astype(...)")
-    drawn = (random.default_rng if rng is None else rng).standard_normal(_checked(shape), wanted)
+    drawn = random.chosen(rng).standard_normal(_checked(shape), wanted)
     return tensor(drawn, requires_grad=requires_grad, backend=backend)
 
 
@@ -118,7 +120,7 @@ def from_numpy(array: NDArray[Any], *, requires_grad: bool = False, backend: str
 
 def _float32_or(dtype: Any) -> np.dtype[Any]:
     """A dtype; None, which is float64 for NumPy, is float32."""
-    return np.dtype(np.float32 if dtype is None else dtype)
+    return dtype_of(np.float32 if dtype is None else dtype)
 
 
 def _checked(shape: tuple[Any, ...]) -> tuple[int, ...]:
@@ -129,4 +131,6 @@ def _checked(shape: tuple[Any, ...]) -> tuple[int, ...]:
             f"a shape is whole numbers >= 0, got {shape}: zeros(2, 3) or zeros((2, 3)), and a dtype goes by its name, "
             "dtype=np.float64"
         )
+    if prod(sizes) > sys.maxsize // 8:
+        raise ShapeError(f"an array of shape {sizes} has more elements than any memory: take smaller sizes")
     return sizes

@@ -13,6 +13,7 @@ from . import backends
 from .errors import DtypeError, MinidlError, ShapeError
 from .habits import Answering
 from .nested import leaves, map_leaves, parts, rebuilt
+from .options import plain
 from .prefetch import prefetched
 from .states import require_entries
 
@@ -78,6 +79,11 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
         if indices.shape != (count,):
             raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
         return np.flatnonzero(indices)
+    if indices.ndim == 0:
+        raise ShapeError(
+            f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
+            f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
+        )
     if indices.dtype.kind not in "iu" and indices.size > 0:
         raise DtypeError(
             f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
@@ -270,12 +276,17 @@ class DataLoader(Answering):
         prefetch: int = 2,
         backend: str | None = None,
     ) -> None:
-        if batch_size < 1 or prefetch < 0:
-            raise MinidlError(f"expected batch_size >= 1 and prefetch >= 0, got {batch_size} and {prefetch}")
         if not isinstance(dataset, Dataset):
             raise MinidlError(
                 f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
                 "of your own from minidl.data.Dataset"
+            )
+        if getattr(batch_size, "ndim", 0):
+            raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
+        batch_size, prefetch = plain(batch_size), plain(prefetch)
+        if not isinstance(batch_size, int) or not isinstance(prefetch, int) or batch_size < 1 or prefetch < 0:
+            raise MinidlError(
+                f"expected whole numbers, batch_size >= 1 and prefetch >= 0, got {batch_size!r} and {prefetch!r}"
             )
         if len(dataset) < (batch_size if drop_last else 1):
             raise MinidlError(

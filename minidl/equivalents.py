@@ -8,6 +8,8 @@ is nothing to write instead, the remark says why.
 
 from typing import NamedTuple
 
+from .equivalent_arguments import ARGUMENTS
+
 TABLE = """
 ## Modules
 keras.layers | torch.nn | md.nn
@@ -19,6 +21,14 @@ keras.optimizers.schedules | optim.lr_scheduler | optim.step, optim.cosine, opti
 keras.models | torch.nn | nn.Sequential, nn.Module
 keras.callbacks | | md.callbacks
 keras.utils | torch.utils.data | md.data
+keras.backend | torch.backends | md.backends # `python -m minidl doctor` says what there is
+| nn.modules | md.nn # all layers and losses
+| nn.parameter | md.nn # with nn.Parameter and nn.Buffer
+| nn.utils | optim.clip_grad_norm(model.parameters(), 1.0) # the one function of it that there is
+| nn.parallel | # left out: a model is on one device
+tf.math | torch.linalg | nn.functional # and methods of tensors, x.log() and x @ w
+tf.keras | | md.nn # and md.optim, md.data, md.Trainer
+tf.config | torch.version | md.backends # `python -m minidl doctor` says what there is
 keras.datasets | torchvision.datasets | md.data.ArrayDataset(images, labels) # arrays that you have read
 keras.metrics | torchmetrics | md.Trainer(model, F.l1_loss, optimizer, metrics={"accuracy": accuracy})
 
@@ -27,7 +37,7 @@ layers.Dense(b) | nn.Linear(a, b) | nn.Dense(a, b)
 layers.Conv2D(32, 3) | nn.Conv2d(1, 32, 3) | nn.Conv2D(1, 32, 3)
 layers.MaxPooling2D(2) | nn.MaxPool2d(2) | nn.MaxPooling2D(2)
 layers.MaxPool2D(2) | | nn.MaxPooling2D(2)
-layers.AveragePooling2D(2) | nn.AvgPool2d(2) | nn.AveragePooling2D(2)
+layers.AveragePooling2D(2) | nn.AvgPool2d(2) | nn.AveragePooling2D(2) # padding is not counted
 layers.GlobalAveragePooling2D() | nn.AdaptiveAvgPool2d(1) | nn.GlobalAveragePooling2D()
 layers.GlobalMaxPooling2D() | nn.AdaptiveMaxPool2d(1) | images.max(axis=(1, 2))
 layers.Flatten() | nn.Flatten() | nn.Flatten()
@@ -39,15 +49,15 @@ layers.Activation("gelu") | nn.GELU() | # left out: write a module of your own
 layers.Dropout(0.5) | nn.Dropout(0.5) | nn.Dropout(0.5)
 layers.SpatialDropout2D(0.5) | nn.Dropout2d(0.5) | nn.Dropout(0.5) # it drops elements, not channels
 layers.BatchNormalization() | | nn.BatchNorm(32)
-| nn.BatchNorm1d(32) | nn.BatchNorm(32) # PyTorch's momentum=0.1, eps=1e-5 is momentum=0.9, eps=1e-5
-| nn.BatchNorm2d(32) | nn.BatchNorm(32) # PyTorch's momentum=0.1, eps=1e-5 is momentum=0.9, eps=1e-5
+| nn.BatchNorm1d(32) | nn.BatchNorm(32, momentum=0.9, eps=1e-5) # its momentum=0.1; the running variance has ddof 0
+| nn.BatchNorm2d(32) | nn.BatchNorm(32, momentum=0.9, eps=1e-5) # its momentum=0.1; the running variance has ddof 0
 layers.LayerNormalization() | nn.LayerNorm(32) | # left out: write a module of your own
 layers.Add()([x, y]) | x + y | x + y
 layers.Multiply()([x, y]) | x * y | x * y
 layers.Maximum()([x, y]) | torch.maximum(x, y) | F.maximum(x, y)
 layers.Concatenate()([x, y]) | | F.concatenate([x, y], axis=-1)
 layers.ZeroPadding2D(1) | nn.ZeroPad2d(1) | F.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
-layers.Rescaling(1 / 255) | transforms.ToTensor() | images / 255
+layers.Rescaling(1 / 255) | transforms.ToTensor() | images.astype(np.float32) / 255
 layers.RandomFlip("horizontal") | transforms.RandomHorizontalFlip() | md.data.DataLoader(pictures, mirror=True)
 layers.Lambda(f) | | # left out: write a module of your own
 layers.Conv1D(32, 3) | nn.Conv1d(1, 32, 3) | nn.Conv2D(1, 32, (1, 3)) # of images of height 1
@@ -60,6 +70,7 @@ layers.Identity() | nn.Identity() | nn.Sequential()
 
 ## Models
 class Net(keras.Model): ... | class Net(nn.Module): ... | class Net(nn.Module): ... # with forward, not call
+layers.Layer | | nn.Module # with forward, not call
 keras.Model(inputs, outputs) | | class Net(nn.Module): ... # with a forward of your own
 keras.Sequential([first, second]) | nn.Sequential(first, second) | nn.Sequential(first, second)
 model.add(layer) | model.append(layer) | nn.Sequential(*model, layer)
@@ -73,18 +84,50 @@ self.add_weight(shape=(3, 2)) | nn.Parameter(torch.zeros(3, 2)) | nn.Parameter(n
 | self.add_module("layer", layer) | self.layer = layer
 model.summary() | print(model) | md.summary(model, (28, 28, 1))
 model.layers | model.children() | model.children()
+model.weights | | model.parameters()
+layer.kernel | layer.weight | layer.w
+layer.bias | layer.bias | layer.b
+| layer.in_features | layer.w.shape[0]
+| layer.in_channels | layer.w.shape[-2]
+layer.units | layer.out_features | layer.w.shape[-1]
+layer.filters | layer.out_channels | layer.w.shape[-1]
+| norm.weight | norm.gamma
+| norm.bias | norm.beta
+norm.moving_mean | norm.running_mean | norm.mean
+norm.moving_variance | norm.running_var | norm.var
 | model.modules() | [module for _, module in model.named_modules()]
 | model.named_children() | model.named_modules() # the names of children have no dot
 model.get_layer("0") | model.get_submodule("0") | dict(model.named_modules())["0"]
 | model.apply(f) | [f(module) for _, module in model.named_modules()]
 model.trainable_variables | model.parameters() | model.parameters()
 model.trainable_weights | model.parameters() | model.parameters()
+model.optimizer | | trainer.optimizer
+model.loss | | trainer.loss
+model.metrics | | trainer.metrics
+model.history | | trainer.history
+model.stop_training = True | | trainer.stopping = True
+model.dtype | model.dtype | model.parameters()[0].dtype
+| model.device | model.parameters()[0].backend
 model.count_params() | sum(p.numel() for p in model.parameters()) | sum(p.size for p in model.parameters())
 model.get_weights() | model.state_dict() | model.state_dict()
 model.set_weights(weights) | model.load_state_dict(weights) | model.load_state_dict(weights)
 | model.buffers() | model.state_dict() # parameters and buffers
 | model.register_forward_hook(hook) | model.add_hook(hook)
-| model.requires_grad_(False) | for p in model.parameters(): p.requires_grad = False
+model.trainable = False | model.requires_grad_(False) | for p in model.parameters(): p.requires_grad = False
+| model.requires_grad = False | for p in model.parameters(): p.requires_grad = False
+model.non_trainable_weights | model.named_buffers() | model.state_dict() # parameters and buffers
+model.call(images) | model.forward(images) | model(images)
+model.build(shape) | | # not needed: the first argument of a layer says what comes in
+model.pop() | model.insert(0, layer) | nn.Sequential(*model[:-1])
+| model.extend([layer]) | nn.Sequential(*model, layer)
+model.input_shape | | model(images).shape # md.summary(model, (28, 28, 1)) shows that of every layer
+model.output_shape | | model(images).shape # md.summary(model, (28, 28, 1)) shows that of every layer
+model.predict_classes(images) | | model.eval()(images).argmax(axis=1)
+model.predict_proba(images) | | F.softmax(model.eval()(images))
+model.to_json() | | repr(model)
+| model.type(torch.float64) | model.astype(np.float64)
+| model.bfloat16() | # left out: models are float32
+| model.freeze() | for p in model.parameters(): p.requires_grad = False
 | model.float() | model.astype(np.float32)
 | model.double() | model.astype(np.float64)
 | model.half() | # left out: models are float32
@@ -97,6 +140,8 @@ tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has 
 | torch.cuda.is_available() | # not needed: `python -m minidl doctor` says what there is
 | torch.compile(model) | # not needed: on a GPU the trainer records its steps
 | nn.DataParallel(model) | # left out: a model is on one device
+tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer records its steps
+| torch.amp.autocast() | # left out: models are float32
 
 ## Losses
 losses.SparseCategoricalCrossentropy() | nn.CrossEntropyLoss() | nn.SoftmaxCrossEntropy() # of logits
@@ -114,6 +159,9 @@ losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_wit
 losses.mean_squared_error | F.mse_loss | F.mse_loss
 losses.mean_absolute_error | F.l1_loss | F.l1_loss
 losses.huber | F.smooth_l1_loss | F.huber_loss
+tf.nn.sparse_softmax_cross_entropy_with_logits | nn.functional.cross_entropy | F.softmax_cross_entropy # of logits
+tf.nn.softmax_cross_entropy_with_logits | | F.softmax_cross_entropy # of logits, and labels as numbers
+tf.nn.sigmoid_cross_entropy_with_logits | | F.binary_cross_entropy_with_logits
 
 ## Tensors
 tf.constant([1.0, 2.0]) | torch.tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
@@ -126,19 +174,32 @@ tf.zeros((2, 3)) | torch.zeros(2, 3) | md.zeros(2, 3)
 tf.ones((2, 3)) | torch.ones(2, 3) | md.ones(2, 3)
 tf.fill((2, 3), 7) | torch.full((2, 3), 7) | md.tensor(np.full((2, 3), 7.0, np.float32))
 tf.eye(3) | torch.eye(3) | md.tensor(np.eye(3, dtype=np.float32))
-tf.zeros_like(x) | torch.zeros_like(x) | md.zeros(x.shape)
-tf.ones_like(x) | torch.ones_like(x) | md.ones(x.shape)
+tf.zeros_like(x) | torch.zeros_like(x) | md.zeros(x.shape, dtype=x.dtype)
+tf.ones_like(x) | torch.ones_like(x) | md.ones(x.shape, dtype=x.dtype)
 tf.random.uniform((2, 3)) | torch.rand(2, 3) | md.tensor(rng.random((2, 3), np.float32)) # rng = md.Generator(0)
 | torch.randint(0, 10, (2, 3)) | md.tensor(rng.integers(0, 10, (2, 3))) # rng = md.Generator(0)
 tf.random.shuffle(indices) | torch.randperm(5) | rng.permutation(5) # rng = md.Generator(0)
-| torch.randn_like(x) | md.randn(x.shape)
+| torch.randn_like(x) | md.randn(x.shape, dtype=x.dtype)
+| torch.rand_like(x) | md.tensor(rng.random(x.shape, np.float32)) # rng = md.Generator(0)
+| torch.empty_like(x) | md.zeros(x.shape, dtype=x.dtype)
+| torch.full_like(x, 7) | md.zeros(x.shape, dtype=x.dtype) + 7
+| torch.empty(2, 3) | md.zeros(2, 3)
+| x.new_zeros(2, 3) | md.zeros(2, 3, dtype=x.dtype)
 tf.random.normal((2, 3)) | torch.randn(2, 3) | md.randn(2, 3)
 tf.range(5) | torch.arange(5) | md.arange(5)
 | torch.from_numpy(array) | md.from_numpy(array)
 tf.float32 | torch.float32 | np.float32
 tf.int64 | torch.long | np.int64
+| torch.float | np.float32
+tf.float64 | torch.double | np.float64
+tf.float16 | torch.half | np.float16
+tf.int32 | torch.int | np.int32
+tf.uint8 | torch.uint8 | np.uint8
+tf.bool | torch.bool | bool
+| torch.set_default_dtype(torch.float64) | # left out: everything is float32, unless dtype=np.float64 says otherwise
 tf.cast(x, tf.float32) | x.float() | x.astype(np.float32)
 | x.double() | x.astype(np.float64)
+| x.half() | x.astype(np.float16)
 | x.int() | x.astype(np.int32)
 | x.bool() | x.astype(bool)
 | x.long() | x.astype(np.int64)
@@ -150,24 +211,38 @@ tf.transpose(x, (1, 0)) | x.permute(1, 0) | x.transpose(1, 0)
 | x.swapaxes(0, 1) | x.transpose(1, 0) # the order of all axes, not two to swap
 | x.ravel() | x.reshape(-1)
 | x.flatten() | x.reshape(-1) # F.flatten(x) keeps the first axis
+| torch.flatten(x) | x.reshape(-1) # F.flatten(x) keeps the first axis
+| torch.flatten(x, 1) | F.flatten(x) # it keeps the first axis
+| x.view_as(y) | x.reshape(y.shape)
+| x.expand_as(y) | F.broadcast_to(x, y.shape)
+| x.type_as(y) | x.astype(y.dtype)
+| x.tolist() | x.numpy().tolist()
 tf.expand_dims(x, 0) | x.unsqueeze(0) | x[None]
 tf.squeeze(x, 1) | x.squeeze(1) | x[:, 0] # or x.reshape(...), which leaves out any axes of size 1
 tf.shape(x)[0] | x.size(0) | x.shape[0]
 tf.size(x) | x.numel() | x.size
+| x.nelement() | x.size
 tf.rank(x) | x.dim() | x.ndim
 tf.concat([x, y], 0) | torch.cat([x, y]) | F.concatenate([x, y])
 tf.tile(x, (2, 1)) | x.repeat(2, 1) | F.concatenate([x, x])
+| x.tile((2, 1)) | F.concatenate([x, x])
+| x.narrow(0, 0, 1) | x[0:1]
+| x.select(0, 0) | x[0]
 tf.broadcast_to(x, (2, 3)) | x.expand(2, 3) | F.broadcast_to(x, (2, 3))
 tf.split(x, 2) | x.chunk(2) | x[:1], x[1:]
+| x.split(1) | x[:1], x[1:]
 tf.reduce_sum(x, 1) | x.sum(dim=1) | x.sum(axis=1)
 tf.reduce_mean(x) | x.mean() | x.mean()
 tf.reduce_max(x, 1) | x.max(dim=1).values | x.max(axis=1)
 tf.argmax(x, 1) | x.argmax(dim=1) | x.argmax(axis=1)
+| x.max(1)[1] | x.argmax(axis=1) # x.max(axis=1) is the values alone, so x.max(1)[1] is the second of them
+| torch.max(x, 1) | x.max(axis=1), x.argmax(axis=1) # x.max(axis=1) is the values alone
 tf.math.reduce_std(x) | x.std() | x.var().sqrt() # with ddof 0
 tf.norm(x) | x.norm() | (x**2).sum().sqrt()
 tf.matmul(x, w) | torch.matmul(x, w) | x @ w
-| torch.mm(x, w) | x @ w
-| torch.bmm(x, w) | x @ w
+| x.matmul(w) | x @ w
+| x.mm(w) | x @ w
+| x.bmm(w) | x @ w
 | x.dot(w) | x @ w
 tf.add(x, y) | x.add(y) | x + y
 tf.subtract(x, y) | x.sub(y) | x - y
@@ -175,9 +250,14 @@ tf.multiply(x, y) | x.mul(y) | x * y
 tf.divide(x, y) | x.div(y) | x / y
 tf.negative(x) | x.neg() | -x
 tf.math.rsqrt(x) | x.rsqrt() | 1 / x.sqrt()
-tf.square(x) | x.pow(2) | x**2
+tf.square(x) | x.square() | x**2
+tf.pow(x, 2) | x.pow(2) | x**2
+tf.math.floordiv(x, 2) | torch.floor_divide(x, 2) | np.floor_divide(x.numpy(), 2) # without a gradient
+tf.math.floormod(x, 2) | torch.remainder(x, 2) | np.mod(x.numpy(), 2) # without a gradient
 tf.clip_by_value(x, 0, 1) | x.clamp(0, 1) | x.clip(0, 1)
 tf.equal(x, y) | x.eq(y) | x == y
+| x.equal(y) | (x.numpy() == y.numpy()).all()
+| x.allclose(y) | np.allclose(x.numpy(), y.numpy())
 tf.not_equal(x, y) | x.ne(y) | x != y
 tf.greater(x, y) | x.gt(y) | x > y
 tf.greater_equal(x, y) | x.ge(y) | x >= y
@@ -187,9 +267,10 @@ tf.logical_and(x, y) | x.logical_and(y) | (x != 0) & (y != 0)
 tf.logical_or(x, y) | x.logical_or(y) | (x != 0) | (y != 0)
 tf.logical_not(x) | x.logical_not() | x == 0
 tf.sort(x) | x.sort() | np.sort(x.numpy()) # a copy, without a gradient
-tf.math.top_k(x, 2) | x.topk(2) | np.sort(x.numpy())[..., -2:] # a copy, without a gradient
+tf.math.top_k(x, 2) | x.topk(2) | np.sort(x.numpy())[..., ::-1][..., :2] # a copy, without a gradient
 | x.masked_fill(mask, 0) | F.where(mask, 0, x)
 tf.one_hot(labels, 10) | F.one_hot(labels, 10) | np.eye(10)[labels] # losses take the labels themselves
+keras.utils.to_categorical(labels, 10) | | np.eye(10)[labels] # losses take the labels themselves
 tf.identity(x) | x.clone() | x.clone()
 x.assign(y) | x.copy_(y) | x.data[...] = y.data # not between the forward and the backward pass
 x.assign_add(y) | x.add_(y) | x.data += y.data # not between the forward and the backward pass
@@ -199,16 +280,23 @@ x.assign_add(y) | x.add_(y) | x.data += y.data # not between the forward and the
 tf.stop_gradient(x) | x.detach() | x.detach()
 tf.GradientTape() | loss.backward() | loss.backward()
 tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
+| w.grad.zero_() | w.zero_grad() # w.grad is an array, or None
+| x.is_leaf | x.op is None
+| x.grad_fn | x.op
+| x.register_hook(hook) | x.retain_grad() # then x.grad after backward()
 tf.custom_gradient(f) | torch.autograd.Function | md.Op
 | torch.inference_mode() | md.no_grad()
 | torch.set_grad_enabled(False) | with md.no_grad(): ...
 | torch.enable_grad() | # not needed: outside of md.no_grad() graphs are recorded
+| torch.is_grad_enabled() | # not needed: outside of md.no_grad() graphs are recorded
 x.numpy() | x.detach().cpu().numpy() | x.numpy()
 | x.cpu() | x.to("numpy")
 | x.cuda() | x.to("cupy")
 | x.device | x.backend
 | x.is_cuda | x.backend.name == "cupy"
 | x.contiguous() | # not needed: kernels take what they need
+| torch.backends.cudnn.benchmark = True | # not needed: which kernel is the fastest was measured beforehand
+| torch.backends.mps.is_available() | # not needed: `python -m minidl doctor` says what there is
 tf.random.set_seed(0) | torch.manual_seed(0) | md.seed(0)
 keras.utils.set_random_seed(0) | torch.cuda.manual_seed_all(0) | md.seed(0)
 initializers.HeNormal() | | init.he_normal
@@ -227,34 +315,48 @@ initializers.Constant(0.1) | init.constant_(w, 0.1) | w.data[...] = 0.1
 
 ## Training
 optimizers.SGD(0.1) | optim.SGD(model.parameters(), 0.1) | optim.SGD(model.parameters(), 0.1)
-optimizers.Adam(1e-3) | optim.Adam(model.parameters(), 1e-3) | optim.Adam(model.parameters(), 1e-3)
-optimizers.RMSprop(1e-3) | | optim.RMSprop(model.parameters(), 1e-3, alpha=0.9, eps=1e-7)
+optimizers.Adam(1e-3) | optim.Adam(model.parameters(), 1e-3) | optim.Adam(model.parameters(), 1e-3) # its eps is 1e-8
+optimizers.RMSprop(1e-3) | | optim.RMSprop(model.parameters(), 1e-3, alpha=0.9) # Keras's eps is in the root
 | optim.RMSprop(model.parameters(), 1e-3) | optim.RMSprop(model.parameters(), 1e-3)
 optimizers.Adagrad(1e-2) | | optim.Adagrad(model.parameters(), 1e-2, initial_accumulator_value=0.1)
 | optim.Adagrad(model.parameters(), 1e-2) | optim.Adagrad(model.parameters(), 1e-2)
 optimizers.Nadam(1e-3) | optim.NAdam(model.parameters(), 1e-3) | # left out: write an optimizer of your own
 optimizer.learning_rate | optimizer.param_groups[0]["lr"] | optimizer.lr
+| scheduler.step() | optimizer.step() # it asks the schedule that is the lr=... of the optimizer
+optimizer.iterations | | optimizer.steps
+optimizer.variables | optimizer.defaults | optimizer.state_dict()
+| optimizer.add_param_group(group) | # left out: one optimizer for each group, or requires_grad = False
 optimizer.apply_gradients(pairs) | optimizer.step() | optimizer.step()
 optimizer.minimize(loss, variables) | | loss.backward(), optimizer.step()
 schedules.CosineDecay(0.1, 99) | | lr=optim.cosine(0.1, steps=99) # in steps, not epochs
 | lr_scheduler.CosineAnnealingLR(optimizer, 9) | lr=optim.cosine(0.1, steps=9 * len(loader)) # in steps, not epochs
 schedules.ExponentialDecay(0.1, 30, 0.5, staircase=True) | | lr=optim.step(0.1, 30, 0.5) # in steps, not epochs
 | lr_scheduler.StepLR(optimizer, 30, 0.5) | lr=optim.step(0.1, 30 * len(loader), 0.5) # in steps, not epochs
-| lr_scheduler.OneCycleLR(optimizer, 0.1, 99) | lr=optim.one_cycle(0.1, steps=99) # in steps, not epochs
+| lr_scheduler.OneCycleLR(optimizer, 0.1, 99) | lr=optim.one_cycle(0.1, steps=98, final=4e-6) # in steps, not epochs
 | lr_scheduler.LambdaLR(optimizer, f) | lr=lambda step: 0.1 * f(step // len(loader)) # in steps, not epochs
 | lr_scheduler.ExponentialLR(optimizer, 0.9) | lr=lambda step: 0.1 * 0.9 ** (step // len(loader)) # in steps, not epochs
 callbacks.LearningRateScheduler(f) | | lr=lambda step: f(step // len(loader)) # in steps, not epochs
 callbacks.ReduceLROnPlateau() | lr_scheduler.ReduceLROnPlateau(optimizer) | # left out: write a callback
 | nn.utils.clip_grad_norm_(model.parameters(), 1.0) | optim.clip_grad_norm(model.parameters(), 1.0)
+| nn.utils.clip_grad_value_(model.parameters(), 1.0) | for p in model.parameters(): np.clip(p.grad, -1, 1, out=p.grad)
 model.compile(optimizer, loss) | | md.Trainer(model, F.softmax_cross_entropy, optimizer)
 model.fit(images, labels, epochs=5) | | md.Trainer(model, F.softmax_cross_entropy, optimizer).fit(loader, epochs=5)
 model.evaluate(images, labels) | | md.Trainer(model, F.softmax_cross_entropy, optimizer).evaluate(loader)
 model.predict(images) | model.eval()(images).detach().numpy() | model.eval()(images).numpy()
 model.train_on_batch(images, labels) | | trainer.train_step(images, labels)
+model.fit_generator(loader) | trainer.train() | trainer.fit(loader)
+model.test_on_batch(images, labels) | trainer.test(model, loader) | trainer.evaluate(loader)
+| trainer.validate(model, loader) | trainer.evaluate(loader)
+| trainer.save_checkpoint(path) | md.callbacks.Checkpoint(folder)
 history.history["loss"] | | [row["loss"] for row in history]
 tf.data.Dataset.from_tensor_slices(arrays) | torch.utils.data.TensorDataset(x, y) | md.data.ArrayDataset(images, labels)
 keras.utils.PyDataset | torch.utils.data.Dataset | md.data.Dataset
 dataset.shuffle(99).batch(32) | DataLoader(dataset, 32, shuffle=True) | md.data.DataLoader(dataset, 32, shuffle=True)
+dataset.batch(32) | | md.data.DataLoader(dataset, batch_size=32)
+dataset.prefetch(2) | | md.data.DataLoader(dataset, prefetch=2)
+dataset.repeat(5) | | trainer.fit(loader, epochs=5)
+| loader.next() | next(iter(loader))
+dataset.map(f) | | # left out: change the arrays, or write a data set of your own
 dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(dataset, range(80))
 | torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, rng.permutation(100)[:80])
 callbacks.ModelCheckpoint(path) | | md.callbacks.Checkpoint(folder)
@@ -264,114 +366,7 @@ model.save_weights(path) | torch.save(model.state_dict(), path) | md.save(path, 
 model.save(path) | torch.save(model, path) | md.save(path, model.state_dict())
 model.load_weights(path) | model.load_state_dict(torch.load(path)) | model.load_state_dict(md.load(path))
 keras.models.load_model(path) | | model.load_state_dict(md.load(path))
-
-## Arguments
-activation="relu" | | nn.ReLU() # a layer of its own
-input_shape=(28, 28, 1) | | nn.Conv2D(1, 32, 3) # how many channels come in is the first argument
-units=10 | out_features=10 | outputs=10
-input_dim=64 | in_features=64 | inputs=64
-filters=32 | out_channels=32 | filters=32
-| in_channels=3 | channels=3
-| num_features=32 | channels=32
-pool_size=2 | kernel_size=2 | size=2
-strides=2 | stride=2 | stride=2
-dilation_rate=2 | dilation=2 | # left out
-groups=2 | groups=2 | # left out
-use_bias=False | bias=False | bias=False
-kernel_initializer="he_normal" | | initializer="he_normal"
-rate=0.5 | p=0.5 | rate=0.5
-negative_slope=0.1 | negative_slope=0.1 | slope=0.1
-epsilon=1e-3 | eps=1e-3 | eps=1e-3
-name="conv1" | | self.conv1 = layer # the attribute is the name
-| inplace=True | # not needed: nothing is changed in place
-from_logits=True | | # not needed: losses take logits
-reduction="sum" | reduction="sum" | # left out: losses are means
-learning_rate=1e-3 | lr=1e-3 | lr=1e-3
-beta_1=0.9 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
-beta_2=0.999 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
-| params=model.parameters() | parameters=model.parameters()
-weight_decay=0.01 | weight_decay=0.01 | optim.AdamW(model.parameters(), weight_decay=0.01) # decoupled, no L2 of Adam
-rho=0.9 | | alpha=0.9
-| min=0 | low=0
-| max=1 | high=1
-| end=5 | stop=5
-decay_steps=99 | T_max=99 | steps=99 # in steps, not epochs
-| eta_min=0.01 | final=0.01
-alpha=0.01 | | final=0.001 # Keras's alpha is a share of the learning rate
-decay_rate=0.5 | gamma=0.5 | factor=0.5
-| step_size=30 | every=30 # in steps, not epochs
-| total_steps=99 | steps=99
-| norm_type=2 | # not needed: the norm is the Euclidean one
-| closure=f | # left out: call backward() before step()
-| requires_grad=False | nn.Buffer(array) # parameters are learned; or freeze one, w.requires_grad = False
-| map_location="cpu" | # not needed: arrays are loaded by NumPy, and model.to("cupy") moves them
-axis=1 | dim=1 | axis=1
-keepdims=True | keepdim=True | keepdims=True
-| dtype=torch.float32 | dtype=np.float32
-| device="cuda" | backend="cupy"
-| retain_graph=True | # left out: add losses up and call backward() once
-| set_to_none=True | # not needed: gradients are None then
-| strict=False | # left out: load all of the weights or none
-training=False | model.eval() | model.eval()
-batch_size=32 | | md.data.DataLoader(dataset, batch_size=32)
-validation_data=(images, labels) | | validation=loader
-validation_split=0.2 | | md.data.Subset(dataset, indices) # in a loader of its own
-verbose=1 | | md.Trainer(model, F.l1_loss, optimizer, callbacks=[md.callbacks.Progress()])
-| num_workers=4 | prefetch=4 # batches ahead, by a thread
-| pin_memory=True | # not needed: a loader copies by itself
 """
-
-LEFT_OUT = {
-    "write a module of your own": """
-        LogSigmoid PReLU ELU SELU CELU SiLU Swish Mish Hardtanh Hardswish Hardsigmoid Hardshrink ReLU6 RReLU Softplus
-        Softsign Softmin Softmax2d Softshrink Tanhshrink Threshold GLU Conv3d Conv3D MaxPool1d MaxPool3d AvgPool1d
-        AvgPool3d MaxPooling1D MaxPooling3D AveragePooling1D AveragePooling3D AdaptiveAvgPool1d AdaptiveAvgPool3d
-        AdaptiveMaxPool1d GlobalAveragePooling1D GlobalMaxPooling1D LPPool2d MaxUnpool2d BatchNorm3d GroupNorm
-        InstanceNorm1d InstanceNorm2d GroupNormalization RMSNorm LocalResponseNorm Dropout1d Dropout3d GaussianNoise
-        GaussianDropout Bilinear DepthwiseConv2D SeparableConv2D Permute RNN GRU SimpleRNN RNNCell LSTMCell GRUCell
-        Bidirectional TimeDistributed Transformer MultiheadAttention MultiHeadAttention Attention EmbeddingBag
-        PixelShuffle Fold Unfold Cropping2D Average Dot Masking""",
-    "write a function of outputs and targets": """
-        CTCLoss KLDivLoss GaussianNLLLoss PoissonNLLLoss MarginRankingLoss HingeEmbeddingLoss CosineEmbeddingLoss
-        MultiMarginLoss SoftMarginLoss TripletMarginLoss KLDivergence Hinge SquaredHinge CategoricalHinge Poisson
-        CosineSimilarity LogCosh kl_div ctc_loss LinearCrossEntropyLoss cosine_similarity""",
-    "write it with what minidl.nn.functional has": """
-        logsigmoid prelu elu elu_ selu celu silu mish gelu glu hardtanh hardswish hardsigmoid relu6 rrelu relu_
-        softplus softsign softmin gumbel_softmax normalize instance_norm group_norm layer_norm conv1d conv3d
-        conv_transpose2d max_pool1d max_pool3d avg_pool1d avg_pool3d interpolate upsample embedding unfold fold
-        dropout1d dropout2d dropout3d adaptive_avg_pool2d adaptive_max_pool2d bilinear pixel_shuffle max_unpool1d
-        max_unpool2d max_unpool3d scaled_dot_product_attention logsumexp softmax_ addmm baddbmm einsum vmap""",
-    "write an optimizer of your own": """
-        Adadelta Adamax RAdam Rprop ASGD LBFGS SparseAdam Ftrl""",
-    "write a function of the step, and pass it as lr=": """
-        MultiStepLR CosineAnnealingWarmRestarts CyclicLR LinearLR PolynomialLR ConstantLR MultiplicativeLR
-        PolynomialDecay PiecewiseConstantDecay InverseTimeDecay CosineDecayRestarts""",
-    "write w.data[...] = array": """
-        xavier_normal xavier_uniform kaiming_normal kaiming_uniform trunc_normal_ orthogonal_ sparse_ eye_ dirac_
-        TruncatedNormal Orthogonal VarianceScaling LecunNormal LecunUniform""",
-    "write an op of your own, or use np with x.numpy() where no gradient is wanted": """
-        sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv exp2 expm1 log2 log10 log1p lerp
-        sign floor ceil trunc frac fmod remainder median mode gather scatter scatter_ scatter_add index_select
-        masked_select unbind roll flip rot90 triu tril outer inner cross cdist isnan isinf isfinite multinomial
-        bernoulli unique amax amin fmax fmin logit xlogy rsqrt_ frexp ldexp""",
-    "write x.data[...] = array, not between the forward and the backward pass": """
-        abs_ clip_ exp_ log_ sqrt_ transpose_ resize_""",
-    "write md.tensor(array, dtype)": """
-        BoolTensor ByteTensor CharTensor IntTensor HalfTensor""",
-}
-"""What to do without names that PyTorch or Keras has and minidl lacks. Without them the nearest name would be guessed,
-and a ReLU is no ELU."""
-
-
-def left_out(name: str) -> str:
-    """What to do without a name that PyTorch or Keras has, also at once in place; nothing for other names.
-
-    >>> left_out("PReLU"), left_out("sin_"), left_out("ReLU")
-    ('left out: write a module of your own', 'left out: write an op of your own, or ...', '')
-    """
-    known = {one: instead for instead, names in LEFT_OUT.items() for one in names.split()}
-    instead = known.get(name) or known.get(name.removesuffix("_"))
-    return f"left out: {instead}" if instead else ""
 
 
 class Row(NamedTuple):
@@ -393,7 +388,7 @@ def sections() -> dict[str, list[Row]]:
     >>> list(sections())
     ['Modules', 'Layers', 'Models', 'Losses', 'Tensors', 'Training', 'Arguments']
     """
-    parts = [part.partition("\n") for part in TABLE.split("## ")[1:]]
+    parts = [part.partition("\n") for part in (TABLE + ARGUMENTS).split("## ")[1:]]
     return {title: [_row(line) for line in lines.split("\n") if line] for title, _, lines in parts}
 
 

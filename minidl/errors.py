@@ -104,7 +104,7 @@ class MissingNameError(MinidlError, AttributeError):
 
     @property
     def message(self) -> str:
-        from .habits import missing
+        from .answers import missing
 
         return super().message or missing(self.owner, str(self.name))
 
@@ -140,7 +140,7 @@ def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     >>> suggestion("adm", ["sgd", "adam"]), suggestion("cuda", ["numpy", "cupy"])
     (" Did you mean 'adam'?", " Did you mean 'cupy'?")
     """
-    from .habits import renamed
+    from .answers import renamed
 
     by_lower_case = {one.lower(): one for one in known}
     close = difflib.get_close_matches(renamed(str(name).lower()), by_lower_case, n=1, cutoff=cutoff)

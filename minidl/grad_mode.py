@@ -1,6 +1,7 @@
 """Whether the running thread records graphs: the context and decorator ``no_grad``."""
 
 import threading
+from abc import ABCMeta
 from typing import Any
 
 from .contexts import Decorating
@@ -16,7 +17,16 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-class no_grad(Decorating):  # noqa: N801 - named as everybody knows it
+class _Brackets(ABCMeta):
+    """The class of a context manager that says so where the brackets were forgotten."""
+
+    def __enter__(cls) -> None:
+        raise MinidlError(f"{cls.__name__} has brackets: write `with {cls.__name__}():`")
+
+    def __exit__(cls, *error: object) -> None: ...
+
+
+class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybody knows it
     """Compute without recording a graph, as a context or a decorator, of generators too; may be nested.
 
     Counts for the running thread alone. Raises :class:`MinidlError` without brackets and for coroutines, which other

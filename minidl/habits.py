@@ -15,21 +15,14 @@ is wrong.
 
 import functools
 import inspect
-import itertools
 import opcode
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
-import numpy as np
-
-from .errors import CallError, MissingImportError, MissingNameError, suggestion
-
-if TYPE_CHECKING:
-    from .equivalents import Row
+from . import answers
+from .errors import CallError, MissingImportError, MissingNameError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,6 +91,33 @@ class Answering:
             cls.__init__ = explained(init)  # type: ignore[method-assign]
 
 
+class Strict(Answering):
+    """Base of what has attributes that are set: one of :attr:`in_vain`, which does nothing here, is an error.
+
+    Only in minidl's own classes: one's own may have attributes of any name.
+
+    >>> import minidl as md
+    >>> layer = md.nn.Dense(2, 3)
+    >>> layer.trainable = False
+    Traceback (most recent call last):
+    minidl.errors.MissingNameError: Dense has no 'trainable': Keras's model.trainable = False is for p in ...
+    """
+
+    __slots__ = ()
+
+    in_vain: ClassVar[frozenset[str]] = frozenset()
+    """Names that PyTorch or Keras has for attributes that users set."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.in_vain and _is_own(type(self)) and not hasattr(type(self), name):
+            raise MissingNameError(self, name)
+        super().__setattr__(name, value)
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __package__
+
+
 def explained(function: Callable[P, R]) -> Callable[P, R]:
     """A function or method that says how it is called to those who call it wrongly; its own errors are left alone.
 
@@ -146,155 +166,7 @@ class Count(int):
     """
 
     def __call__(self, *_axes: Any) -> NoReturn:
-        raise CallError(f"size is a number: {_equivalent('size', ('x',))}")
-
-
-# What is said
-
-
-def missing(owner: Any, name: str) -> str:
-    """The message for a name that a module or an object lacks.
-
-    >>> from minidl import nn
-    >>> missing(nn, "Desne"), missing(nn.ReLU(), "cuda")
-    ("minidl.nn has no 'Desne'. Did you mean 'Dense'?", 'ReLU has no \\'cuda\\': PyTorch\\'s model.cuda() is ...)
-    """
-    a_module = isinstance(owner, ModuleType)
-    lacks = f"{owner.__name__ if a_module else type(owner).__name__} has no '{name}'"
-    if name.startswith("_"):
-        return lacks
-    answer = _missing_in_module(owner, name) if a_module else _missing_in_object(owner, name)
-    if answer:
-        return f"{lacks}: {answer}"
-    try:
-        names = _public(owner) if a_module else [known for known in dir(owner) if not known.startswith("_")]
-    except Exception:  # a __dir__ of the owner's own: what is lacking is the error to see
-        return lacks
-    close = _slip(name, names)
-    return f"{lacks}.{close}" if close else lacks
-
-
-def _slip(name: str, known: Sequence[str]) -> str:
-    """What was meant, if next to nothing is wrong with it: names as near as ELU and ReLU often mean different things.
-
-    >>> _slip("Desne", ["Dense"]), _slip("randint", ["int", "randn_like"]), _slip("ne", ["new"])
-    (" Did you mean 'Dense'?", '', '')
-    """
-    return suggestion(name, known, cutoff=0.75) if len(name) > 3 else ""
-
-
-SPOKEN = {
-    "minidl": ("torch", "keras", "tf"),
-    "minidl.nn": ("nn", "layers", "losses", "keras"),
-    "minidl.nn.functional": ("F", "losses", "torch", "tf"),
-    "minidl.nn.init": ("init", "initializers"),
-    "minidl.optim": ("optim", "optimizers", "lr_scheduler", "schedules"),
-    "minidl.callbacks": ("callbacks",),
-    "Tensor": ("x",),
-    "Module": ("model", "self"),
-    "Optimizer": ("optimizer",),
-    "Trainer": ("trainer", "model"),
-    "Dataset": ("dataset",),
-}
-"""What stands in the table before the names of a module, or of the objects of a class."""
-
-
-def _missing_in_module(module: ModuleType, name: str) -> str:
-    from .equivalents import left_out
-
-    spoken = SPOKEN.get(module.__name__, ())
-    return _equivalent(name, spoken) or _elsewhere(module, name) or _equivalent(name) or left_out(name)
-
-
-def _missing_in_object(thing: Any, name: str) -> str:
-    spoken = [first for cls in type(thing).__mro__ for first in SPOKEN.get(cls.__name__, ())]
-    return _equivalent(name, spoken) or (_beside_tensors(name) if "x" in spoken else "")
-
-
-def _equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
-    """The line of the table with code such as ``nn.Linear(a, b)``; only code that begins as it should, if given."""
-    found = []
-    for code, row in _lines():
-        first, *names = _path(code)
-        if name in names and (spoken is None or first in spoken):
-            found.append((spoken.index(first) if spoken else 0, names[-1] != name, _sentence(code, row)))
-    return min(found, key=lambda line: line[:2], default=(0, False, ""))[-1]
-
-
-def _path(code: str) -> list[str]:
-    """``["nn", "Linear"]`` for ``"nn.Linear(a, b)"``."""
-    return re.match(r"[\w.]*", code)[0].split(".")  # type: ignore[index]
-
-
-def _lines() -> "Iterator[tuple[str, Row]]":
-    """All code of others in the table, with its row."""
-    from .equivalents import sections
-
-    for row in itertools.chain.from_iterable(sections().values()):
-        yield row.pytorch, row
-        yield row.keras, row
-
-
-def _sentence(code: str, row: "Row") -> str:
-    who = "PyTorch" if code == row.pytorch else "TensorFlow" if code.startswith("tf.") else "Keras"
-    what = f"{row.minidl} here" if row.minidl else ""
-    return f"{who}'s {code} is {', '.join(filter(None, [what, row.remark]))}"
-
-
-def _elsewhere(module: ModuleType, name: str) -> str:
-    """Where else a name is: in another module, a method of tensors, in a module to import, or in NumPy."""
-    from . import callbacks, data, nn, optim
-    from .tensor import Tensor
-
-    places = {"md": sys.modules[__package__], "nn": nn, "F": nn.functional, "nn.init": nn.init, "optim": optim}
-    for place, other in {**places, "md.data": data, "md.callbacks": callbacks}.items():
-        if name in _public(other):
-            return f"it is {place}.{name} here"
-    if hasattr(Tensor, name):
-        return f"it is x.{name} here, of a tensor"
-    if hasattr(module, "__path__") and find_spec(f"{module.__name__}.{name}"):
-        return f"write `import {module.__name__}.{name}` first"
-    if hasattr(np, name):
-        return f"it is NumPy's np.{name}; md.tensor(...) makes a tensor of an array"
-    return ""
-
-
-def _beside_tensors(name: str) -> str:
-    """What a tensor has no method for: a function, or what an array can without a gradient.
-
-    Of what changes the array, which is the tensor's own memory, only the functions of NumPy that make a new one.
-    """
-    from .equivalents import left_out
-    from .nn import functional
-
-    if name in _public(functional):
-        return f"it is F.{name}(x) here"
-    changing = ("byteswap", "fill", "itemset", "put", "resize", "setfield", "setflags")
-    if name in changing or not hasattr(np.ndarray, name):
-        return left_out(name)
-    code = f"np.{name}(x.numpy(), ...)" if callable(getattr(np, name, None)) else f"x.numpy().{name}"
-    return f"it is {code} here, without a gradient"
-
-
-def _public(module: ModuleType) -> list[str]:
-    """The names that a module has for its users."""
-    if hasattr(module, "__all__"):
-        return list(module.__all__)
-    own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    return [name for name in own if not name.startswith("_")]
-
-
-def renamed(word: str) -> str:
-    """What minidl calls something that stands in quotes, or the word itself.
-
-    >>> renamed("cuda"), renamed("cuda:0"), renamed("numpy")
-    ('cupy', 'cupy', 'numpy')
-    """
-    for code, row in _lines():
-        new = re.search(r'"(\w+)"', row.minidl)
-        if new and f'"{word}"' in code.lower():
-            return new[1]
-    return word
+        raise CallError(f"size is a number: {answers.equivalent('size', ('x',))}")
 
 
 # Calls
@@ -316,7 +188,7 @@ def misfit(function: Any, arguments: Sequence[Any], options: Mapping[str, Any], 
         signature = inspect.signature(function, follow_wrapped=False)
         if _takes(signature, arguments, options):
             return None
-        return CallError(_misfit(function, signature, arguments, options))
+        return CallError(answers.wrong_call(function, signature, arguments, options))
     except Exception:  # a builtin without a signature, a self that was forgotten: Python's own error says it
         return None
 
@@ -327,73 +199,3 @@ def _takes(signature: inspect.Signature, arguments: Sequence[Any], options: Mapp
     except TypeError:
         return False
     return True
-
-
-def _misfit(function: Any, signature: inspect.Signature, arguments: Sequence[Any], options: Mapping[str, Any]) -> str:
-    called, made = _called(function, arguments)
-    parameters = [p.replace(annotation=p.empty, default=_shown(p.default)) for p in signature.parameters.values()]
-    if parameters[:1] and parameters[0].name == "self":
-        parameters, arguments = parameters[1:], arguments[1:]
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    known, by_place = [p.name for p in named], [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
-    given = [*by_place[: len(arguments)], *options]
-    lacking = [p.name for p in named if p.default is p.empty and p.name not in given]
-    got = [f"{name}={_short(value)}" for name, value in zip(by_place, arguments, strict=False)]
-    got += [_short(value) for value in arguments[len(by_place) :]]
-    got += [f"{name}={_short(value)}" for name, value in options.items()]
-    got += [f"no {name}" for name in lacking]
-    hints = [_argument(name, known) for name in options if name not in known]
-    hints += [_call(made)] * bool(made and lacking)
-    too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
-    hints += ["what follows * is given by its name"] * (too_many and by_place != known)
-    said = "; ".join(filter(None, hints))
-    expected = signature.replace(parameters=parameters, return_annotation=signature.empty)
-    return f"expected {called}{expected}, got {', '.join(got)}" + (f": {said}" if said else "")
-
-
-def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
-    """What is called, a constructor by the name of its class; and the class whose constructor it is, or nothing."""
-    if function.__name__ != "__init__":
-        return function.__name__, ""
-    cls = type(arguments[0])
-    definers = [one for one in cls.__mro__ if "__init__" in vars(one)]
-    definer = next(one for one in definers if getattr(vars(one)["__init__"], "__wrapped__", None) is function)
-    return (cls if definer is definers[0] else definer).__name__, definer.__name__
-
-
-class _Code(str):
-    """A text that shows itself without quotes."""
-
-    __repr__ = str.__str__
-
-
-def _shown(default: Any) -> Any:
-    """A default as it is written; arrays and whatever else has long or many lines as dots."""
-    text = repr(default)
-    return default if default is inspect.Parameter.empty or (len(text) <= 60 and "\n" not in text) else _Code("...")
-
-
-def _short(value: Any) -> str:
-    """Numbers and short texts as they are written, anything else as dots."""
-    plain = all(
-        isinstance(part, int | float | str | None) for part in (value if isinstance(value, tuple) else (value,))
-    )
-    return repr(value) if plain and len(repr(value)) <= 30 else "..."
-
-
-def _argument(name: str, known: Sequence[str]) -> str:
-    """What to write for an argument of that name, where these are known."""
-    for code, row in _lines():
-        new = re.match(r"(\w+)=", row.minidl)
-        if code.startswith(f"{name}=") and (new is None or new[1] in known):
-            return _sentence(code, row)
-    close = _slip(name, known)
-    return f"there is no {name}.{close}" if close else ""
-
-
-def _call(name: str) -> str:
-    """What to write for a call of another's class that has the name of one of ours."""
-    for code, row in _lines():
-        if _path(code)[-1] == _path(row.minidl)[-1] == name and not row.minidl.endswith(code):
-            return _sentence(code, row)
-    return ""

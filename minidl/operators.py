@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 import numpy as np
 
 from . import backends, ops
-from .errors import GraphError
+from .errors import CallError, GraphError
 from .habits import explained, missing_attribute
 from .op import Op
+from .options import dtype_of
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -61,6 +62,14 @@ class Operators:
 
     def __rpow__(self, other: Any) -> "Tensor":
         return ops.Pow.apply(other, self)
+
+    def __floordiv__(self, other: Any) -> "Tensor":
+        raise CallError("tensors have no //: write np.floor_divide(x.numpy(), ...), without a gradient")
+
+    def __mod__(self, other: Any) -> "Tensor":
+        raise CallError("tensors have no %: write np.mod(x.numpy(), ...), without a gradient")
+
+    __rfloordiv__, __rmod__ = __floordiv__, __mod__
 
     def __matmul__(self, other: Any) -> "Tensor":
         return ops.MatMul.apply(self, other)
@@ -178,12 +187,18 @@ class Operators:
 
     @explained
     def max(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
-        """The maximum over one axis, several, or all (None); the first of equal ones gets the gradient."""
+        """The maximum over one axis, several, or all (None); the first of equal ones gets the gradient.
+
+        The values alone, as in NumPy: where they are says :meth:`argmax`.
+        """
         return ops.Max.apply(self, axis=axis, keepdims=keepdims)
 
     @explained
     def min(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
-        """The minimum over one axis, several, or all (None); the first of equal ones gets the gradient."""
+        """The minimum over one axis, several, or all (None); the first of equal ones gets the gradient.
+
+        The values alone, as in NumPy: where they are says :meth:`argmin`.
+        """
         return ops.Min.apply(self, axis=axis, keepdims=keepdims)
 
     @explained
@@ -209,12 +224,16 @@ class Operators:
         """Where the minimum is, as :meth:`argmax` says of the maximum."""
         return ops.ArgMin.apply(self, axis=axis, keepdims=keepdims)
 
-    def reshape(self, *shape: Any) -> "Tensor":
+    def reshape(self, *shape: Any, **wrong: Any) -> "Tensor":
         """The elements, in order, in another shape; one size may be -1."""
+        if wrong:
+            raise CallError(f"reshape takes no {', '.join(wrong)}=: write x.reshape(3, 2)")
         return ops.Reshape.apply(self, shape=unpacked(shape))
 
-    def transpose(self, *axes: Any) -> "Tensor":
+    def transpose(self, *axes: Any, **wrong: Any) -> "Tensor":
         """The axes in another order, reversed by default."""
+        if wrong:
+            raise CallError(f"transpose takes no {', '.join(wrong)}=: write x.transpose(1, 0), the order of all axes")
         return ops.Transpose.apply(self, axes=unpacked(axes) or None)
 
     @property
@@ -281,7 +300,7 @@ class Operators:
 
     def astype(self, dtype: Any) -> "Tensor":
         """The tensor in another dtype; the gradient comes back in this one."""
-        return ops.Cast.apply(self, dtype=np.dtype(dtype))
+        return ops.Cast.apply(self, dtype=dtype_of(dtype))
 
 
 def unpacked(sizes: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from . import backends, changes, plugins
 from .backends import Backend
 from .clipping import clip_grad_norm
 from .errors import GraphError, MinidlError
-from .habits import Answering, explained
+from .habits import Strict, explained
 from .kernels.reference import AdamStep
 from .op import SINGLE
 from .options import number, plain
@@ -40,7 +40,7 @@ Update = tuple[Array, Array, State]
 """A parameter, its gradient and its state."""
 
 
-class Optimizer(Answering, ABC):
+class Optimizer(Strict, ABC):
     """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
 
     Parameters of float16 are changed, and remembered, in float32: their squared gradients would often be 0 or infinite.
@@ -53,6 +53,8 @@ class Optimizer(Answering, ABC):
     ...     def update(self, param, grad, state):
     ...         param -= self.lr * np.sign(grad)
     """
+
+    in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
 
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
         self.parameters = _checked(parameters)
@@ -68,6 +70,14 @@ class Optimizer(Answering, ABC):
             raise MinidlError(
                 f"two parameters are called '{twice}': pass the parameters() of one module that holds both"
             )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "lr" and name in vars(self) and self.schedule is not None:
+            raise MinidlError(
+                f"lr = {value!r} would last until the next step, when the schedule says what it is: write "
+                "optimizer.schedule = None before, or set optimizer.schedule"
+            )
+        super().__setattr__(name, value)
 
     @abstractmethod
     def update(self, param: Array, grad: Array, state: State) -> None:
@@ -88,7 +98,7 @@ class Optimizer(Answering, ABC):
         Raises :class:`GraphError` if none has.
         """
         if self.schedule is not None:
-            self.lr = plain(self.schedule(self.steps))
+            vars(self)["lr"] = plain(self.schedule(self.steps))
         updates, halves = [], []
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
@@ -136,7 +146,7 @@ class Optimizer(Answering, ABC):
         for param, name in zip(self.parameters, self.state, strict=True):
             self.check_state(name, param, saved["state"][name])
             state[name] = {key: _to_device(value, param) for key, value in saved["state"][name].items()}
-        self.steps, self.lr, self.state = saved["steps"], saved["lr"], state
+        vars(self).update(steps=saved["steps"], lr=saved["lr"], state=state)
 
     def check_state(self, name: str, param: Tensor, remembered: State) -> None:
         """Raise unless what was saved for a parameter consists of real numbers, and of arrays of its shape.

@@ -6,7 +6,9 @@ A scalar of NumPy is no plain number: it is as precise as it says, where a Pytho
 import operator
 from typing import Any
 
-from .errors import MinidlError
+import numpy as np
+
+from .errors import DtypeError, MinidlError
 
 
 def plain(value: Any) -> Any:
@@ -17,6 +19,20 @@ def plain(value: Any) -> Any:
     (0.5, 2, 'same')
     """
     return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def dtype_of(value: Any) -> np.dtype[Any]:
+    """The dtype that somebody means; :class:`DtypeError` for what names none.
+
+    >>> dtype_of("float33")
+    Traceback (most recent call last):
+    minidl.errors.DtypeError: expected a dtype, such as np.float32, got 'float33'
+    """
+    try:
+        found: np.dtype[Any] = np.dtype(value)
+    except TypeError as error:
+        raise DtypeError(f"expected a dtype, such as np.float32, got {value!r}") from error
+    return found
 
 
 SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}

@@ -24,6 +24,7 @@ from .capture import CapturedStep
 from .checkpoint import atomic_write
 from .data import Batches
 from .errors import MinidlError
+from .habits import explained
 from .nested import leaves
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
@@ -306,6 +307,7 @@ def _plus(row: Row, event: Event, steps: int) -> Row:
     )
 
 
+@explained
 def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
     """Run a model forward and backward on a batch ``x``, ``steps`` times after a warm-up, and say what took how long.
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MinidlError
+from .habits import explained
 from .options import whole
 from .states import require_names
 
@@ -85,6 +86,19 @@ class Generators:
 default_rng = Generator()
 
 
+def chosen(rng: Generator | None) -> Generator:
+    """The generator that was given as ``rng=``, or that of :func:`seed`.
+
+    >>> chosen(0)
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected rng=md.Generator(seed), got rng=0
+    """
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise MinidlError(f"expected rng=md.Generator(seed), got rng={rng!r}")
+    return default_rng if rng is None else rng
+
+
+@explained
 def seed(value: int) -> None:
     """Start minidl's own generator (parameters, dropout) from ``value``.
 

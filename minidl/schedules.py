@@ -3,18 +3,48 @@
 They are names of :mod:`minidl.optim` too, where they are used: ``optim.Adam(parameters, lr=optim.cosine(0.1, 1000))``.
 """
 
+import functools
 from collections.abc import Callable
 from math import cos, pi
+from typing import ParamSpec
 
 from . import plugins
 from .errors import MinidlError
-from .habits import explained
+from .habits import Answering, explained
 from .options import number, plain, whole
 
+P = ParamSpec("P")
 Schedule = Callable[[int], float]
 
 
+class Rates(Answering):
+    """A schedule that answers those who look for the methods of PyTorch's.
+
+    >>> Rates(lambda step: 0.1 / (step + 1))(1)
+    0.05
+    """
+
+    __slots__ = ("_schedule",)
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def __call__(self, step: int) -> float:
+        return self._schedule(step)
+
+
+def _rates(function: Callable[P, Schedule]) -> Callable[P, Schedule]:
+    """A function whose schedule answers."""
+
+    @functools.wraps(function)
+    def made(*arguments: P.args, **options: P.kwargs) -> Schedule:
+        return Rates(function(*arguments, **options))
+
+    return made
+
+
 @plugins.register("schedule", "constant")
+@_rates
 @explained
 def constant(lr: float) -> Schedule:
     """Always ``lr``.
@@ -27,6 +57,7 @@ def constant(lr: float) -> Schedule:
 
 
 @plugins.register("schedule", "step")
+@_rates
 @explained
 def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """``lr``, multiplied by ``factor`` after every ``every`` steps.
@@ -40,6 +71,7 @@ def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
 
 
 @plugins.register("schedule", "cosine")
+@_rates
 @explained
 def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
     """Up to ``lr`` in ``warmup`` steps, then down to ``final`` along half a cosine until step ``steps``.
@@ -62,6 +94,7 @@ def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedu
 
 
 @plugins.register("schedule", "one_cycle")
+@_rates
 @explained
 def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
     """From ``start`` x ``lr`` up to ``lr`` in the share ``rise`` of the steps, then down to ``final`` x ``lr``.

@@ -20,6 +20,7 @@ from .grad_mode import mode, no_grad
 from .habits import Count, explained
 from .op import HALF, SINGLE, Op
 from .operators import Operators
+from .options import dtype_of
 
 __all__ = ["Tensor", "no_grad", "tensor"]
 
@@ -86,6 +87,9 @@ class Tensor(Operators):
         return value
 
     __float__ = item
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.item(), digits)
 
     def __int__(self) -> int:
         return int(self.item())
@@ -204,7 +208,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     if array is not data and dtype is None and array.dtype == np.float64:
         array = array.astype(np.float32)
     place = backends.get(backend) if backend else backends.of(array)
-    array = place.asarray(array, dtype)
+    array = place.asarray(array, dtype if dtype is None else dtype_of(dtype))
     if requires_grad and array.dtype.kind != "f":
         raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
     return Tensor(array.copy(), requires_grad)
@@ -293,8 +297,8 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     given = getattr(x, "dtype", None)
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
-    if given is None:
-        return tensor(x) if dtype is None else Tensor(backend.asarray(array, dtype))
+    if given is None:  # an array that nobody else has
+        return Tensor(backend.asarray(array, dtype))
     there = backend.asarray(array, dtype)
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 

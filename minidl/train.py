@@ -24,7 +24,7 @@ from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader
 from .errors import MinidlError
-from .habits import Answering, explained
+from .habits import Answering, Strict, explained
 from .nn import Module
 from .nn.module import evaluating
 from .optim import Optimizer
@@ -39,6 +39,14 @@ Metric = Callable[[Any, Any], Any]
 
 class TrainingError(MinidlError, ArithmeticError):
     """Training that cannot go on, because the loss is no number any more."""
+
+
+class History(Answering, list[Row]):
+    """The rows of a training, one for each epoch.
+
+    >>> History([{"epoch": 1, "loss": 0.5}])[0]["loss"]
+    0.5
+    """
 
 
 class Callback(Answering):
@@ -60,7 +68,7 @@ class Callback(Answering):
         """After an error, in the place of ``on_train_end``: give back what you hold, the training is in no state."""
 
 
-class Trainer(Answering):
+class Trainer(Strict):
     """Trains a model on batches ``(inputs, targets)``.
 
     ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
@@ -71,6 +79,8 @@ class Trainer(Answering):
     comes after it, see :class:`minidl.capture.CapturedStep`:
     then the loss and the metrics, too, must do the same in every step.
     """
+
+    in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs", "stop_training"])
 
     def __init__(
         self,
@@ -90,6 +100,8 @@ class Trainer(Answering):
             )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = dict(metrics or {})
+        if not isinstance(callbacks, Iterable):
+            raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
@@ -98,7 +110,7 @@ class Trainer(Answering):
         """The forward and the backward pass of a step."""
         self.epoch = 0
         """Epochs that are complete."""
-        self.history: list[Row] = []
+        self.history = History()
         self.totals = Totals()
         """What the epoch at hand has summed up so far."""
         self.seconds = 0.0
@@ -332,7 +344,7 @@ class Trainer(Answering):
         Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
         """
         require_entries(state, _ENTRIES, "a trainer")
-        totals, history = Totals(**state["totals"]), [dict(row) for row in state["history"]]
+        totals, history = Totals(**state["totals"]), History(dict(row) for row in state["history"])
         generators = self._generators()
         random_states = state.get("generators", generators.state_dict()) | {_DEFAULT: state["random"]}
         with all_or_nothing(self.model, self.optimizer, generators):

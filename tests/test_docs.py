@@ -90,7 +90,7 @@ LEFT_OUT = {
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
     r"minidl\.(nested|table|interrupt|options|contexts)": "for the own use of minidl and agegender",
-    r"minidl\.(habits|equivalents)": "what errors say: docs/guide/faq.md has the table",
+    r"minidl\.(habits|answers|equivalents|equivalent_arguments|left_out)": "what errors say: docs/guide/faq.md has it",
     r"agegender": "has no names of its own",
     r"agegender\.report": "has no names of its own",
     r"agegender\.data\.(drawn|faces|split)": "agegender.data has what is public of them",

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import equivalents, habits, nn, optim
+from minidl import answers, equivalents, habits, left_out, nn, optim
 from minidl.errors import CallError, MinidlError, MissingImportError, MissingNameError
 from tests.habits import HABITS, WORKS
 
@@ -35,7 +35,7 @@ model = nn.Sequential(nn.Flatten(), nn.Dense(28 * 28, 2))
 x = y = md.tensor(np.ones((2, 3), np.float32))
 w = md.tensor(np.ones((3, 3), np.float32), requires_grad=True)
 loss, array, mask = (w * w).sum(), np.ones((2, 3), np.float32), np.ones((2, 3), bool)
-first, second, layer = nn.ReLU(), nn.ReLU(), nn.ReLU()
+first, second, layer, norm = nn.ReLU(), nn.ReLU(), nn.Dense(2, 2), nn.BatchNorm(3)
 self = nn.Sequential(first, second)
 dataset = md.data.ArrayDataset(np.tile(images, (50, 1, 1, 1)), np.tile(labels, 50))
 pictures = md.data.ImageDataset(np.zeros((2, 4, 4, 1), np.uint8), labels)
@@ -101,11 +101,11 @@ OWNERS |= {"optimizer": optim.SGD(nn.Dense(1, 1).parameters()), "dataset": md.da
 def test_a_name_of_the_table_is_there_or_is_answered_with_its_line(title: str) -> None:
     rows = equivalents.sections()[title]
     for row, code in itertools.chain.from_iterable([(row, row.keras), (row, row.pytorch)] for row in rows):
-        first, *names = habits._path(code)
+        first, *names = answers.path(code)
         if first in OWNERS and names and not hasattr(OWNERS[first], names[-1]):
             with pytest.raises(MissingNameError) as caught:
                 getattr(OWNERS[first], names[-1])
-            same = [other for _, other in ROWS if names[-1] in habits._path(other.keras) + habits._path(other.pytorch)]
+            same = [other for _, other in ROWS if names[-1] in answers.path(other.keras) + answers.path(other.pytorch)]
             assert any((other.minidl or other.remark) in str(caught.value) for other in [row, *same]), code
 
 
@@ -126,6 +126,8 @@ TAKERS = [nn.Dense, nn.Conv2D, nn.MaxPooling2D, nn.Dropout, nn.LeakyReLU, nn.Bat
 TAKERS += [nn.Softmax, F.softmax, F.relu, md.tensor, md.arange, md.load, md.Tensor.sum, md.Tensor.clip]
 TAKERS += [md.Tensor.backward, nn.Module.zero_grad, nn.Module.load_state_dict, md.data.DataLoader, md.Trainer.fit]
 TAKERS += [optim.Adam, optim.RMSprop, optim.Optimizer.step, optim.cosine, optim.step, optim.clip_grad_norm]
+TAKERS += [md.summary, F.linear, F.mse_loss, F.softmax_cross_entropy, F.binary_cross_entropy_with_logits]
+TAKERS += [nn.MSELoss().forward, nn.HuberLoss().forward, nn.HuberLoss]
 """What answers for its arguments, and lacks one or another of the table."""
 
 
@@ -139,21 +141,21 @@ def test_an_argument_of_the_table_is_taken_or_answered_with_its_line(row: equiva
         known = {taker: list(inspect.signature(taker).parameters) for taker in TAKERS}
         able = [one for one in TAKERS if name not in known[one] and (ours in known[one] or not ours.isidentifier())]
         assert able, code
-        said = [habits._argument(name, known[one]) for one in able]
+        said = [answers.argument(name, known[one]) for one in able]
         assert any((row.minidl or row.remark) in one for one in said), (code, said)
 
 
 def test_what_is_left_out_is_in_neither_table_nor_module() -> None:
-    names = " ".join(equivalents.LEFT_OUT.values()).split()
-    in_table = {habits._path(code)[-1] for _, row in ROWS for code in (row.keras, row.pytorch)}
+    names = " ".join(left_out.LEFT_OUT.values()).split()
+    in_table = {answers.path(code)[-1] for _, row in ROWS for code in (row.keras, row.pytorch)}
     assert len(set(names)) == len(names)
     assert not in_table & set(names)
     for name in names:
         assert not any(hasattr(place, name) for place in (md, nn, F, nn.init, optim, md.tensor([1.0]))), name
-        assert "Did you mean" not in habits.missing(nn, name) + habits.missing(optim, name) + habits.missing(
+        assert "Did you mean" not in answers.missing(nn, name) + answers.missing(optim, name) + answers.missing(
             nn.init, name
         )
-        assert "Did you mean" not in habits.missing(md.tensor([1.0]), name)
+        assert "Did you mean" not in answers.missing(md.tensor([1.0]), name)
 
 
 # Names
@@ -169,7 +171,7 @@ def test_a_name_that_is_being_imported_in_a_circle_is_found(monkeypatch: pytest.
 def test_no_advice_changes_the_array_of_a_tensor() -> None:
     x = md.tensor([3.0, 1.0, 2.0])
     for name in ("sort", "partition", "fill", "put", "resize", "itemset", "setflags", "setfield", "byteswap"):
-        assert f"x.numpy().{name}" not in habits.missing(x, name)
+        assert f"x.numpy().{name}" not in answers.missing(x, name)
 
 
 def test_a_dir_that_fails_does_not_hide_what_is_lacking() -> None:
@@ -228,7 +230,7 @@ def test_a_module_that_nobody_imported_yet_is_found_and_else_named() -> None:
     from minidl import doctor
 
     assert doctor is md.doctor
-    assert habits.missing(md, "viz") == "minidl has no 'viz': write `import minidl.viz` first"
+    assert answers.missing(md, "viz") == "minidl has no 'viz': write `import minidl.viz` first"
 
 
 def test_tensors_and_modules_are_copied_and_pickled_as_before() -> None:

@@ -347,3 +347,21 @@ def test_no_op_warns_about_ordinary_numbers() -> None:
         for examples in OPS.values():
             for example in examples:
                 example.call(*(md.tensor(x) for x in example.inputs))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_powers_have_the_gradients_of_pytorch() -> None:
+    x = md.tensor([0.0, 0.0, 0.0, 0.0, -2.0, -2.0, np.inf], requires_grad=True)
+    p = md.tensor([0.0, 1.0, 2.0, 0.5, 2.0, 3.0, 0.0], requires_grad=True)
+    (x**p).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0, 1, 0, np.inf, -4, 12, 0])
+    np.testing.assert_array_equal(p.grad, [0, 0, 0, 0, np.nan, np.nan, np.inf])
+
+
+def test_x_to_the_0_is_flat_everywhere() -> None:
+    for exponent in (0, 0.0, np.float64(0)):
+        x = md.tensor([0.0, -1.0, 2.0], requires_grad=True)
+        y = x**exponent
+        y.sum().backward()
+        np.testing.assert_array_equal(y.numpy(), [1, 1, 1])
+        np.testing.assert_array_equal(x.grad, [0, 0, 0])

@@ -184,9 +184,7 @@ def flatten(x: Tensor) -> Tensor:
     """
     require_tensor(x)
     if not x.shape:
-        raise ShapeError(
-            "expected samples along the first axis, got a single number: use x.reshape(1, 1)"
-        )
+        raise ShapeError("expected samples along the first axis, got a single number: use x.reshape(1, 1)")
     return x.reshape(x.shape[0], prod(x.shape[1:]))
 
 
@@ -257,7 +255,7 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
     rate = check_rate(rate)
     if not training or rate == 0:
         return x
-    return ops.Dropout.apply(x, rate=rate, rng=random.default_rng if rng is None else rng)
+    return ops.Dropout.apply(x, rate=rate, rng=random.chosen(rng))
 
 
 def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:

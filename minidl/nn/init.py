@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plugins
+from ..errors import MinidlError, ShapeError
+from ..habits import explained
 from ..random import Generator
 
 Initializer = Callable[[tuple[int, ...], Generator], NDArray[np.float32]]
@@ -23,11 +25,15 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     >>> fans((3, 3, 16, 32))
     (144, 288)
     """
+    if not isinstance(shape, tuple | list) or len(shape) < 2:
+        given = "a tensor or an array: use w.shape" if hasattr(shape, "dtype") else shape
+        raise ShapeError(f"expected the shape of weights, (in, out) or (KH, KW, C_in, C_out), got {given}")
     *window, inputs, outputs = shape
     return prod(window) * inputs, prod(window) * outputs
 
 
 @plugins.register("initializer", "he_normal")
+@explained
 def he_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """Normal with variance 2 / fan_in: keeps the size of signals through ReLU layers.
 
@@ -40,6 +46,7 @@ def he_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
 
 
 @plugins.register("initializer", "he_uniform")
+@explained
 def he_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """Uniform in +-sqrt(6 / fan_in): the variance of :func:`he_normal`.
 
@@ -50,6 +57,7 @@ def he_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
 
 
 @plugins.register("initializer", "glorot_normal")
+@explained
 def glorot_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """Normal with variance 2 / (fan_in + fan_out): a compromise between the forward and the backward pass.
 
@@ -62,6 +70,7 @@ def glorot_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]
 
 
 @plugins.register("initializer", "glorot_uniform")
+@explained
 def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
     """Uniform in +-sqrt(6 / (fan_in + fan_out)), as Keras does by default (same paper, equation 16).
 
@@ -72,6 +81,7 @@ def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32
 
 
 @plugins.register("initializer", "zeros")
+@explained
 def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - as every initializer
     """All 0, as biases start.
 
@@ -82,6 +92,7 @@ def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noq
 
 
 @plugins.register("initializer", "ones")
+@explained
 def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - as every initializer
     """All 1.
 
@@ -98,6 +109,8 @@ def get(initializer: str | Initializer) -> Initializer:
     True
     """
     found: Any = plugins.get("initializer", initializer) if isinstance(initializer, str) else initializer
+    if not callable(found):
+        raise MinidlError(f"expected the name of an initializer or a function (shape, rng), got {found!r}")
     function: Initializer = found
     return function
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
-from ..habits import Answering, explained, misfit
+from ..habits import Strict, explained, misfit
+from ..options import dtype_of
 from ..tensor import Tensor
 from ..tensor import tensor as as_tensor
 
@@ -38,7 +39,7 @@ class Buffer(Tensor):
     """
 
 
-class Module(Answering):
+class Module(Strict):
     """Base of layers and models: define ``forward``, call the module itself.
 
     Parameters, buffers and modules that are assigned to attributes (alone or in lists, tuples and dictionaries) are
@@ -58,6 +59,8 @@ class Module(Answering):
     static = False
     """Whether a forward pass does the same for every batch of a shape: no ``if`` that looks at numbers, no constant
     that changes from step to step. A GPU may then record a training step, and repeat it (:mod:`minidl.capture`)."""
+
+    in_vain = frozenset(["trainable", "requires_grad", "weight", "bias", "kernel", "stop_training"])
 
     def __init__(self) -> None:
         self.training = True
@@ -220,7 +223,7 @@ class Module(Answering):
     def astype(self, dtype: Any) -> Self:
         """Convert all parameters and buffers to another float dtype; they stay the same objects."""
         for _, tensor in self._named_tensors():
-            tensor.data, tensor.grad = tensor.data.astype(dtype), None
+            tensor.data, tensor.grad = tensor.data.astype(dtype_of(dtype)), None
         return self
 
     def state_dict(self) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 from .. import backends
+from ..errors import MinidlError, ShapeError
+from ..habits import explained
 from ..op import Op
+from ..options import whole
 from ..tensor import Tensor
 from .module import Module, evaluating
 
@@ -72,6 +75,7 @@ class Summary:
     __repr__ = __str__
 
 
+@explained
 def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     """Run one sample of ``input_shape`` (without the batch axis) through a model and report its layers.
 
@@ -86,6 +90,9 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     ----------------------------------------------------
     36 parameters (0.00 MiB); for each sample 0.00 MiB of activations and 0.0 MFLOP forward
     """
+    if not isinstance(model, Module):
+        raise MinidlError(f"expected a model, got {type(model).__name__}: write summary(model, (28, 28, 1))")
+    sample = _sample(input_shape)
     leaves = {module: path for path, module in model.named_modules() if not module.children()}
     rows: list[Row] = []
 
@@ -99,7 +106,11 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     try:
         with evaluating(model):
             # With requires_grad every op is recorded, and the graph tells what each layer computes.
-            model(Tensor(place.xp.zeros((1, *input_shape), dtype), requires_grad=True))
+            model(Tensor(place.xp.zeros((1, *sample), dtype), requires_grad=True))
+    except ShapeError as error:
+        if len(sample) > 1 and _takes(model, sample[1:], place, dtype):
+            raise ShapeError(f"input_shape is that of one sample, without the batch axis: use {sample[1:]}") from error
+        raise
     finally:
         for remove in removers:
             remove()
@@ -110,6 +121,28 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
         sum(row.activation_bytes for row in rows),
         sum(row.flops for row in rows),
     )
+
+
+def _sample(input_shape: Any) -> tuple[int, ...]:
+    """The shape of a sample, as whole numbers; an error that says what to write for a batch, or for its shape."""
+    if hasattr(input_shape, "shape"):
+        raise ShapeError(f"expected the shape of one sample, got a batch: use {tuple(input_shape.shape[1:])}")
+    if not isinstance(input_shape, tuple | list):
+        raise ShapeError(f"expected the shape of one sample, such as (28, 28, 1), got {input_shape!r}")
+    if None in input_shape:
+        rest = tuple(size for size in input_shape if size is not None)
+        raise ShapeError(f"input_shape is that of one sample, without the batch axis: use {rest}, got {input_shape}")
+    return tuple(whole("a size of input_shape", size, least=1) for size in input_shape)
+
+
+def _takes(model: Module, sample: tuple[int, ...], place: Any, dtype: Any) -> bool:
+    """Whether the model takes a sample of this shape."""
+    try:
+        with evaluating(model):
+            model(Tensor(place.xp.zeros((1, *sample), dtype)))
+    except MinidlError:
+        return False
+    return True
 
 
 def _row(path: str, module: Module, inputs: tuple[Any, ...], output: Tensor) -> Row:

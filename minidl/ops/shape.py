@@ -174,7 +174,9 @@ class Pad(_Move):
         try:
             self.widths = tuple((whole("a width", before), whole("a width", after)) for before, after in widths)
         except (TypeError, ValueError) as error:  # what cannot be taken apart
-            raise ShapeError(f"padding is (before, after) for each axis, got {widths}") from error
+            raise ShapeError(
+                f"padding is (before, after) for each axis, got {widths}: from the first axis on, as [(0, 0), (1, 1)]"
+            ) from error
         self.value = number("value", value)
         self.exact = "iub" if self.value == 0 else exact_beside(self.value)
 

@@ -1,0 +1,320 @@
+"""What is said about a name that is missing, and about a call that does not fit: see :mod:`minidl.habits`.
+
+>>> from minidl import nn
+>>> missing(nn, "Linear")
+"minidl.nn has no 'Linear': PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here"
+"""
+
+import inspect
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import suggestion
+
+if TYPE_CHECKING:
+    from .equivalents import Row
+
+# Names
+
+
+def missing(owner: Any, name: str) -> str:
+    """The message for a name that a module or an object lacks.
+
+    >>> from minidl import nn
+    >>> missing(nn, "Desne"), missing(nn.ReLU(), "cuda")
+    ("minidl.nn has no 'Desne'. Did you mean 'Dense'?", 'ReLU has no \\'cuda\\': PyTorch\\'s model.cuda() is ...)
+    """
+    a_module = isinstance(owner, ModuleType)
+    lacks = f"{owner.__name__ if a_module else type(owner).__name__} has no '{name}'"
+    if name.startswith("_"):
+        return lacks
+    answer = _missing_in_module(owner, name) if a_module else _missing_in_object(owner, name)
+    if answer:
+        return f"{lacks}: {answer}"
+    try:
+        names = _public(owner) if a_module else [known for known in dir(owner) if not known.startswith("_")]
+    except Exception:  # a __dir__ of the owner's own: what is lacking is the error to see
+        return lacks
+    close = _slip(name, names)
+    return f"{lacks}.{close}" if close else lacks
+
+
+def _slip(name: str, known: Sequence[str]) -> str:
+    """What was meant, if next to nothing is wrong with it: names as near as ELU and ReLU often mean different things.
+
+    >>> _slip("Desne", ["Dense"]), _slip("randint", ["int", "randn_like"]), _slip("ne", ["new"])
+    (" Did you mean 'Dense'?", '', '')
+    """
+    return suggestion(name, known, cutoff=0.75 if len(name) > 3 else 1)
+
+
+SPOKEN = {
+    "minidl": ("torch", "keras", "tf"),
+    "minidl.backends": ("torch", "tf"),
+    "minidl.random": ("torch", "tf"),
+    "minidl.train": ("trainer", "keras"),
+    "minidl.nn": ("nn", "layers", "losses", "keras"),
+    "minidl.nn.functional": ("F", "losses", "torch", "tf"),
+    "minidl.nn.init": ("init", "initializers"),
+    "minidl.optim": ("optim", "optimizers", "lr_scheduler", "schedules"),
+    "minidl.callbacks": ("callbacks",),
+    "Tensor": ("x",),
+    "Module": ("model", "self"),
+    "_Weighted": ("layer",),
+    "BatchNorm": ("norm",),
+    "Optimizer": ("optimizer",),
+    "Trainer": ("trainer", "model"),
+    "History": ("history",),
+    "Rates": ("scheduler",),
+    "Dataset": ("dataset",),
+    "DataLoader": ("loader",),
+}
+"""What stands in the table before the names of a module, or of the objects of a class."""
+
+
+def _missing_in_module(module: ModuleType, name: str) -> str:
+    from .left_out import left_out
+
+    spoken = SPOKEN.get(module.__name__, ())
+    return equivalent(name, spoken) or _elsewhere(module, name) or equivalent(name) or left_out(name) or _in_numpy(name)
+
+
+def _missing_in_object(thing: Any, name: str) -> str:
+    spoken = [first for cls in type(thing).__mro__ for first in SPOKEN.get(cls.__name__, ())]
+    found = equivalent(name, spoken) or (_beside_tensors(name) if "x" in spoken else "")
+    if not found and name.endswith("_"):
+        found = _not_in_place(thing, name.removesuffix("_"), spoken)
+    return found or (_of_a_part(thing, name) if "trainer" in spoken else "")
+
+
+def _not_in_place(thing: Any, name: str, spoken: Sequence[str]) -> str:
+    """What to write for a method of PyTorch that ends in _ and would change a tensor in place."""
+    instead = f"it is x.{name} here" if hasattr(type(thing), name) else equivalent(name, spoken)
+    return f"{instead}, as tensors do not change in place" if instead else ""
+
+
+def _of_a_part(trainer: Any, name: str) -> str:
+    """Where an attribute is that a trainer's optimizer or model has."""
+    owners = [part for part in ("model", "optimizer") if hasattr(vars(trainer).get(part), name)]
+    return f"it is trainer.{owners[0]}.{name} here" if owners else ""
+
+
+def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
+    """The line of the table with code such as ``nn.Linear(a, b)``; only code that begins as it should, if given.
+
+    >>> equivalent("Linear"), equivalent("Linear", ("optim",))
+    ("PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here", '')
+    """
+    found = []
+    for code, row in lines():
+        first, *names = path(code)
+        if name in names and code != row.minidl and (spoken is None or first in spoken):
+            found.append((spoken.index(first) if spoken else 0, names[-1] != name, _sentence(code, row)))
+    return min(found, key=lambda line: line[:2], default=(0, False, ""))[-1]
+
+
+def path(code: str) -> list[str]:
+    """The names before the first bracket.
+
+    >>> path("nn.Linear(a, b)")
+    ['nn', 'Linear']
+    """
+    return re.match(r"[\w.]*", code)[0].split(".")  # type: ignore[index]
+
+
+def lines() -> "Iterator[tuple[str, Row]]":
+    """All code of others in the table, with its row.
+
+    >>> [code for code, row in lines() if row.minidl == "md.callbacks"]
+    ['', 'keras.callbacks']
+    """
+    from .equivalents import sections
+
+    for row in itertools.chain.from_iterable(sections().values()):
+        yield row.pytorch, row
+        yield row.keras, row
+
+
+def _sentence(code: str, row: "Row") -> str:
+    who = "PyTorch" if code == row.pytorch else "TensorFlow" if code.startswith("tf.") else "Keras"
+    what = f"{row.minidl} here" if row.minidl else ""
+    return f"{who}'s {code} is {', '.join(filter(None, [what, row.remark]))}"
+
+
+def _elsewhere(module: ModuleType, name: str) -> str:
+    """Where else a name is: in another module, a method of tensors, in a module to import, or in NumPy."""
+    from . import callbacks, data, nn, optim
+    from .tensor import Tensor
+
+    places = {"md": sys.modules[__package__], "nn": nn, "F": nn.functional, "nn.init": nn.init, "optim": optim}
+    for place, other in {**places, "md.data": data, "md.callbacks": callbacks}.items():
+        if name in _public(other):
+            return f"it is {place}.{name} here"
+    if hasattr(Tensor, name):
+        return f"it is x.{name} here, of a tensor"
+    if hasattr(module, "__path__") and find_spec(f"{module.__name__}.{name}"):
+        return f"write `import {module.__name__}.{name}` first"
+    return ""
+
+
+MAKERS = {
+    "array",
+    "asarray",
+    "linspace",
+    "logspace",
+    "geomspace",
+    "eye",
+    "identity",
+    "full",
+    "empty",
+    "meshgrid",
+    "tri",
+}
+"""Functions of NumPy that make arrays of something else than arrays."""
+
+
+def _in_numpy(name: str) -> str:
+    """What NumPy has: a function that makes an array, one of arrays, which gives no gradient, or a constant or type."""
+    found = getattr(np, name, None)
+    if found is None:
+        return ""
+    if name in MAKERS:
+        return f"it is NumPy's np.{name}; md.tensor(...) makes a tensor of an array"
+    if isinstance(found, ModuleType):
+        return f"it is NumPy's np.{name}, of x.numpy(), without a gradient"
+    if callable(found) and not isinstance(found, type):
+        return f"it is np.{name}(x.numpy(), ...) here, without a gradient"
+    return f"it is NumPy's np.{name}"
+
+
+def _beside_tensors(name: str) -> str:
+    """What a tensor has no method for: a function, or what an array can without a gradient.
+
+    Of what changes the array, which is the tensor's own memory, only the functions of NumPy that make a new one.
+    """
+    from .left_out import left_out
+    from .nn import functional
+
+    if name in _public(functional):
+        return f"it is F.{name}(x) here"
+    changing = ("byteswap", "fill", "itemset", "put", "resize", "setfield", "setflags")
+    if name in changing or not hasattr(np.ndarray, name):
+        return left_out(name)
+    code = f"np.{name}(x.numpy(), ...)" if callable(getattr(np, name, None)) else f"x.numpy().{name}"
+    return f"it is {code} here, without a gradient"
+
+
+def _public(module: ModuleType) -> list[str]:
+    """The names that a module has for its users."""
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+    return [name for name in own if not name.startswith("_")]
+
+
+def renamed(word: str) -> str:
+    """What minidl calls something that stands in quotes, or the word itself.
+
+    >>> renamed("cuda"), renamed("cuda:0"), renamed("numpy")
+    ('cupy', 'cupy', 'numpy')
+    """
+    for code, row in lines():
+        new = re.search(r'"(\w+)"', row.minidl)
+        if new and f'"{word}"' in code.lower():
+            return new[1]
+    return word
+
+
+# Calls
+
+
+def wrong_call(
+    function: Any, signature: inspect.Signature, arguments: Sequence[Any], options: Mapping[str, Any]
+) -> str:
+    """What is said about arguments that a function with this signature does not take.
+
+    >>> def draw(width): ...
+    >>> wrong_call(draw, inspect.signature(draw), (), {"widht": 3})
+    "expected draw(width), got widht=3, no width: there is no widht. Did you mean 'width'?"
+    """
+    called, made = _called(function, arguments)
+    parameters = [p.replace(annotation=p.empty, default=_shown(p.default)) for p in signature.parameters.values()]
+    if parameters[:1] and parameters[0].name == "self":
+        parameters, arguments = parameters[1:], arguments[1:]
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    known, by_place = [p.name for p in named], [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
+    given = [*by_place[: len(arguments)], *options]
+    lacking = [p.name for p in named if p.default is p.empty and p.name not in given]
+    got = [f"{name}={_short(value)}" for name, value in zip(by_place, arguments, strict=False)]
+    got += [_short(value) for value in arguments[len(by_place) :]]
+    got += [f"{name}={_short(value)}" for name, value in options.items()]
+    got += [f"no {name}" for name in lacking]
+    hints = [argument(name, known) for name in options if name not in known]
+    too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
+    hints += [_call(made)] * bool(made and lacking)
+    hints += [_call(function.__name__, ("torch", "tf", "F"))] * (too_many and not made)
+    hints += ["what follows * is given by its name"] * (too_many and by_place != known)
+    said = "; ".join(filter(None, hints))
+    expected = signature.replace(parameters=parameters, return_annotation=signature.empty)
+    return f"expected {called}{expected}, got {', '.join(got)}" + (f": {said}" if said else "")
+
+
+def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
+    """What is called, a constructor by the name of its class; and the class whose constructor it is, or nothing."""
+    if function.__name__ != "__init__":
+        return function.__name__, ""
+    cls = type(arguments[0])
+    definers = [one for one in cls.__mro__ if "__init__" in vars(one)]
+    definer = next(one for one in definers if getattr(vars(one)["__init__"], "__wrapped__", None) is function)
+    return (cls if definer is definers[0] else definer).__name__, definer.__name__
+
+
+class _Code(str):
+    """A text that shows itself without quotes."""
+
+    __repr__ = str.__str__
+
+
+def _shown(default: Any) -> Any:
+    """A default as it is written; arrays and whatever else has long or many lines as dots."""
+    text = repr(default)
+    return default if default is inspect.Parameter.empty or (len(text) <= 60 and "\n" not in text) else _Code("...")
+
+
+def _short(value: Any) -> str:
+    """Numbers and short texts as they are written, anything else as dots."""
+    plain = all(
+        isinstance(part, int | float | str | None) for part in (value if isinstance(value, tuple) else (value,))
+    )
+    return repr(value) if plain and len(repr(value)) <= 30 else "..."
+
+
+def argument(name: str, known: Sequence[str]) -> str:
+    """What to write for an argument of that name, where these are known.
+
+    >>> argument("dim", ["axis", "keepdims"])
+    "PyTorch's dim=1 is axis=1 here"
+    """
+    for code, row in lines():
+        new = re.match(r"(\w+)=", row.minidl)
+        if code.startswith(f"{name}=") and (new is None or new[1] in known):
+            return _sentence(code, row)
+    close = _slip(name, known)
+    return f"there is no {name}.{close}" if close else ""
+
+
+def _call(name: str, spoken: Sequence[str] = ()) -> str:
+    """What to write for a call of another's class or function that has the name of one of ours."""
+    for code, row in lines():
+        theirs, ours = path(code), path(row.minidl)
+        is_known = theirs[-1] == ours[-1] == name and not row.minidl.endswith(code)
+        if is_known and (not spoken or theirs[0] in spoken):
+            return _sentence(code, row)
+    return ""
