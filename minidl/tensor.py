@@ -264,10 +264,13 @@ Op.record = staticmethod(record)
 def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
-    if len({(type(array), getattr(array, "dtype", None)) for array in arrays}) == 1:
-        place, dtype = backends.of(arrays[0]), arrays[0].dtype
-        if dtype.char in "fd":  # float32 or float64, nearly always
-            return place, dtype
+    if arrays and (dtype := arrays[0].dtype).char in "fd":  # all of them float32 or float64, nearly always
+        kind = type(arrays[0])
+        for array in arrays:
+            if type(array) is not kind or array.dtype is not dtype:
+                break
+        else:
+            return backends.of(arrays[0]), dtype
     places = {backends.of(array) for array in arrays}
     dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:
@@ -305,10 +308,12 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
 
 def _owned(dx: Array, dy: Array, gradients: Sequence[Array | None], op: Op) -> Array:
     """A gradient of an op for a leaf, in memory of its own: optimizers and clipping write into it."""
+    if dx.base is not None:
+        return dx.copy()
     times = 0
     for array in (dy, *gradients, *op.saved):
         times += array is dx
-    return dx.copy() if times > 1 or dx.base is not None else dx
+    return dx.copy() if times > 1 else dx
 
 
 def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
@@ -319,7 +324,7 @@ def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
     total = dx if x.grad is None else x.grad + dx
     if total.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {total.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
-    x.grad = total if backends.is_array(total) else x.backend.asarray(total)  # NumPy makes scalars of 0-d arrays
+    x.grad = x.backend.asarray(total) if isinstance(total, np.generic) else total  # which NumPy makes of 0-d arrays
 
 
 def _newest_first(last: Op) -> list[Op]:
