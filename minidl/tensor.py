@@ -264,8 +264,8 @@ Op.record = staticmethod(record)
 def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
-    if arrays and (dtype := arrays[0].dtype).char in "fd":  # all of them float32 or float64, nearly always
-        kind = type(arrays[0])
+    kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
+    if dtype is not None and dtype.char in "fd":  # all of them float32 or float64, nearly always
         for array in arrays:
             if type(array) is not kind or array.dtype is not dtype:
                 break

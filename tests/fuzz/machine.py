@@ -192,9 +192,14 @@ class Machine:
             self.check()
 
     def lr(self, value: float) -> None:
-        """Change the learning rate by hand."""
-        self.trainer.optimizer.lr = value
-        self.plain.tape.append(("lr", value))
+        """Change the learning rate by hand, which a schedule forbids."""
+        try:
+            self.trainer.optimizer.lr = value
+        except MinidlError:
+            same("refuses a rate beside a schedule", self.setting.schedule, True)
+        else:
+            same("takes a rate beside a schedule", self.setting.schedule, False)
+            self.plain.tape.append(("lr", value))
         self.check()
 
     def evaluate(self, frozen: bool = False) -> None:
