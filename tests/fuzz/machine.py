@@ -14,6 +14,7 @@ import minidl as md
 from minidl import checkpoint, nn, optim
 from minidl import random as randomness
 from minidl.data import ArrayDataset, DataLoader
+from minidl.errors import MinidlError
 from tests.fuzz.plain import BETAS, DECAY, EPS, MOMENTUM, Plain, Setting, replay, validation
 from tests.fuzz.shrinking import Lines, shrunk
 
