@@ -50,6 +50,9 @@ CONTRACTS: dict[str, Contract] = {
         theirs="not (implemented|support)|Subtraction, the",
     ),
     "unsigned": Contract("A sum of unsigned whole numbers is unsigned, as NumPy's."),
+    "axes": Contract(
+        "A tensor without axes has a dtype as any other has; PyTorch's takes that of the tensor beside it."
+    ),
     "bytes": Contract("A byte is never below 0: PyTorch compares it with the number modulo 256."),
     "roots": Contract(
         "x ** 0.5 is the square root of x, as in NumPy: NaN for -inf; at -0 the sign of its slope is open.",
@@ -57,6 +60,10 @@ CONTRACTS: dict[str, Contract] = {
     ),
     "nan": Contract("The derivative of relu at NaN is 0, that of an absolute difference is NaN."),
     "logits": Contract("Binary cross-entropy of an infinite logit on the right side is 0, on the wrong one infinite."),
+    "labels": Contract(
+        "The gradient of a cross-entropy for an infinite one is infinite at the label, too; PyTorch's is NaN there.",
+        infinite="softmax_cross_entropy|SoftmaxCrossEntropy",
+    ),
     "indices": Contract(
         "An index means what it means in NumPy, beside a list a number is a list of one; PyTorch's is not."
     ),
@@ -77,6 +84,7 @@ CONTRACTS: dict[str, Contract] = {
         "A mean, a variance and a loss of no elements are errors; PyTorch's are NaN.",
         ours="nothing to reduce|at least one element|N >= 1|sizes? .* 0",
     ),
+    "windows": Contract("A window of a pooling meets a pixel, also in images without any.", ours="nothing but padding"),
     "losses": Contract("Predictions and targets have one shape; PyTorch broadcasts.", ours="of the shape of"),
     "targets": Contract("Targets of binary cross-entropy lie in 0 ... 1.", ours="targets must lie in"),
     "classes": Contract("A cross-entropy of classes has two of them or more.", ours="classes >= 2"),

@@ -84,6 +84,11 @@ def filled(module: Any, dtype: str) -> Any:
     return module
 
 
+def single(x: Any) -> Any:
+    """A tensor of float16 in float32."""
+    return x.float() if x.dtype == torch.half else x
+
+
 class F:
     """minidl.nn.functional."""
 
@@ -114,7 +119,7 @@ class F:
 
     @staticmethod
     def where(condition: Any, a: Any, b: Any) -> Any:
-        return torch.where(condition != 0, a, b)
+        return torch.where(condition != 0, *torch.broadcast_tensors(a, b))  # axes
 
     @staticmethod
     def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
@@ -150,11 +155,13 @@ class F:
 
     @staticmethod
     def softmax(x: Any, axis: int = -1) -> Any:
-        return floats(x)[0].softmax(axis)
+        (x,) = floats(x)
+        return single(x).softmax(axis).to(x.dtype)  # half
 
     @staticmethod
     def log_softmax(x: Any, axis: int = -1) -> Any:
-        return floats(x)[0].log_softmax(axis)
+        (x,) = floats(x)
+        return single(x).log_softmax(axis).to(x.dtype)  # half
 
     @staticmethod
     def dropout(x: Any, rate: float, training: bool) -> Any:
@@ -215,8 +222,8 @@ class F:
         x, gamma, beta = floats(x, gamma, beta)
         if gamma.shape != x.shape[-1:] or beta.shape != gamma.shape:
             raise IndexError("channels")
-        y = functional.batch_norm(x.movedim(-1, 1), None, None, training=True, eps=eps)
-        return y.movedim(1, -1) * gamma + beta  # infinite
+        y = functional.batch_norm(single(x).movedim(-1, 1), None, None, training=True, eps=eps)
+        return (y.movedim(1, -1) * single(gamma) + single(beta)).to(x.dtype)  # infinite, half
 
 
 def _loss(function: Any, a: Any, b: Any, alike: bool = True) -> Any:
@@ -225,8 +232,7 @@ def _loss(function: Any, a: Any, b: Any, alike: bool = True) -> Any:
         raise ValueError("PyTorch would broadcast")  # losses
     a, b = floats(a, b) if b.requires_grad else (*floats(a), b)
     b = b if b.requires_grad or not alike else b.to(a.dtype)
-    wide = [x.float() if x.dtype == torch.half else x for x in (a, b)]
-    return function(*wide).to(a.dtype)  # half
+    return function(single(a), single(b)).to(a.dtype)  # half
 
 
 def _cross_entropy(x: Any, t: Any) -> Any:
