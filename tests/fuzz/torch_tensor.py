@@ -80,6 +80,8 @@ def _relation(name: str) -> Any:
 
 for _name in ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__neg__"):
     setattr(Tensor, _name, _operator(_name, "i"))
+for _name in ("__and__", "__or__", "__xor__"):
+    setattr(Tensor, _name, _operator(_name, "iub"))  # axes
 for _name in ("__truediv__", "__rtruediv__", "__rpow__", "__matmul__", "exp", "log", "sqrt"):
     setattr(Tensor, _name, _operator(_name))
 for _name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):
