@@ -5,6 +5,7 @@ import csv
 import errno
 import itertools
 import json
+import math
 import os
 import platform
 import secrets
@@ -33,6 +34,16 @@ CONFIG, METRICS, SUMMARY = "config.json", "metrics.csv", "summary.json"
 BEST, STATE = "best.safetensors", "last.state.safetensors"
 RUNS = "runs"
 """The folder of the run folders, where no other one is named."""
+SUMMARIZED = {
+    "epochs": int,
+    "best_epoch": int,
+    "gender_accuracy": float,
+    "age_mae": float,
+    "baseline_gender_accuracy": float,
+    "baseline_age_mae": float,
+    "no_better_than_guessing": list,
+}
+"""What a summary must hold to count."""
 RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
 _BEGUN = ".new-run-"
 LEFT_AFTER = 3600
@@ -110,9 +121,10 @@ class Run:
         """The results, if the run has come to its end with all epochs that it has."""
         try:
             summary = read_json(self.folder / SUMMARY)
-        except UsageError:  # there is none, or it can be made anew
+            whole = all(type(summary[name]) is kind for name, kind in SUMMARIZED.items())
+        except (UsageError, LookupError):  # there is none, or it can be made anew
             return None
-        return summary if summary.get("epochs") == self.epochs else None
+        return summary if whole and summary["epochs"] == self.epochs else None
 
     @property
     def is_finished(self) -> bool:
@@ -184,6 +196,8 @@ def _taken(folder: Path) -> str:
             Run(folder).require_whole()
         except UsageError as error:
             return f"the run {folder} exists already, so take another --name. {error}"
+        if lock.is_held(folder):
+            return f"the run {folder} is trained by another process, which is going on: take another --name"
         remark = "" if Run(folder).is_saved else " (nothing was saved of it, so its options may still change)"
         return (
             f"the run {folder} exists already: take another --name, or go on with it{remark}: {resume_command(folder)}"
@@ -282,7 +296,7 @@ def _facts(run: Run) -> dict[str, Any]:
         return facts | known | {"state": state} | results
     except (UsageError, CheckpointError, OSError) as error:
         damage = f"damaged: {error}"
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, ArithmeticError):
         damage = f"damaged: {CONFIG}, {METRICS} or {SUMMARY}"
     return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
 
@@ -310,6 +324,8 @@ def _results(run: Run) -> dict[str, Any]:
         with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
             best, prefix = min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_"
     values = (float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"]))
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a result is no number")
     guessed = best.get("no_better_than_guessing") or []
     return dict(zip(RESULTS, (*values, guessed.split() if isinstance(guessed, str) else guessed), strict=True))
 

@@ -150,10 +150,11 @@ def resume(training: Training, parts: Parts, run: runs.Run) -> None:
     if not run.is_saved:
         return
     parts.require_same(run)
-    try:
-        md.load(run.folder / runs.BEST)  # damaged, it would cost the result at the very end
-    except CheckpointError as error:
-        raise UsageError(f"{error} Or start a new run: {runs.again_command(run.folder)}") from None
+    if run.epochs:  # before the first one is complete there are no best weights
+        try:
+            md.load(run.folder / runs.BEST)  # damaged, it would cost the result at the very end
+        except CheckpointError as error:
+            raise UsageError(f"{error} Or start a new run: {runs.again_command(run.folder)}") from None
     training.trainer.load_state_dict(checkpoint.load_state(run.folder / runs.STATE), training.train)
 
 

@@ -84,10 +84,17 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
             f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
         )
+    if indices.ndim > 1:
+        raise ShapeError(
+            f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"
+        )
     if indices.dtype.kind not in "iu" and indices.size > 0:
         raise DtypeError(
             f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
         )
+    if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
+        odd = indices[(indices < -count) | (indices >= count)][0]
+        raise IndexError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
     return indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
 
 

@@ -96,6 +96,7 @@ class Op:
                 f"{self.name}.apply(...), which makes a new one for each call",
                 self.name,
             )
+        self.half = False
         return type(self).record(self, inputs)
 
     def save(self, *arrays: Array) -> None:

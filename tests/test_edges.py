@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import nn
-from minidl.errors import GraphError, MinidlError, ShapeError
+from minidl import nn, ops
+from minidl.errors import DtypeError, GraphError, MinidlError, ShapeError
 
 F = nn.functional
 LOGITS = np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0], [1.0, 2.0, 0.0]], np.float32)
@@ -162,3 +162,43 @@ def test_labels_that_are_no_classes_are_refused_unless_they_are_ignored() -> Non
         F.softmax_cross_entropy(x, [-100, -100, -100], ignore_index=-100)
     with pytest.raises(MinidlError, match=r"ignore_index must be a whole number, got 0\.5"):
         nn.SoftmaxCrossEntropy(ignore_index=0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (2, 3), (0, 2), (-3, 0)])
+def test_an_axis_that_does_not_exist_is_no_other_one(axes: tuple[int, int]) -> None:
+    with pytest.raises(ShapeError, match="are not an order of the 2 axes"):
+        md.tensor(np.zeros((2, 3))).transpose(*axes)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(np.uint8, 300), (np.int8, -300), (np.int8, 200)])
+def test_padding_does_not_wrap_around(dtype: Any, value: int) -> None:
+    with pytest.raises(DtypeError, match=f"cannot hold the padding of {value}"):
+        F.pad(md.tensor(np.array([100, 1], dtype)), [(1, 1)], value)
+
+
+def test_an_op_instance_forgets_that_it_was_float16() -> None:
+    f = ops.Exp()
+    f(md.tensor(np.ones(2, np.float16)))
+    y = f(md.tensor([1.0, 20.0]))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.numpy(), np.exp([1.0, 20.0]), rtol=1e-6)
+
+
+def test_running_means_that_changed_are_not_used_for_the_gradient() -> None:
+    norm, w = nn.BatchNorm(2), md.tensor(np.ones((3, 2), np.float32), requires_grad=True)
+    y = (w * norm.mean).sum()
+    norm(md.tensor(np.arange(8, dtype=np.float32).reshape(4, 2)))
+    with pytest.raises(GraphError, match="mean was changed"):
+        y.backward()
+
+
+@pytest.mark.parametrize("indices", [np.where([False, True, True]), [[1], [2]], np.nonzero([True])])
+def test_numbers_of_samples_lie_along_one_axis(indices: Any) -> None:
+    with pytest.raises(ShapeError, match=r"use np\.flatnonzero\(mask\)"):
+        md.data.Subset(md.data.ArrayDataset([1.0, 2.0, 3.0]), indices)
+
+
+@pytest.mark.parametrize("number", [3, 99, -4])
+def test_a_sample_that_does_not_exist_is_told_at_once(number: int) -> None:
+    with pytest.raises(IndexError, match=f"there is no sample {number}: the 3 samples have the numbers 0 ... 2"):
+        md.data.Subset(md.data.ArrayDataset([1.0, 2.0, 3.0]), [0, number])

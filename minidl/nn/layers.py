@@ -325,6 +325,7 @@ class BatchNorm(Module):
     def _average(self, running: Buffer, new: Any) -> None:
         with no_grad():
             running.data[...] = running.data * self.momentum + new * (1 - self.momentum)
+        running.mark_changed()
 
     def describe(self) -> str:
         return f"{self.gamma.shape[0]}"

@@ -65,7 +65,7 @@ class Transpose(_Move):
         self.axes = None if axes is None else tuple(whole("axis", axis) for axis in axes)
 
     def forward(self, x: Array) -> Array:
-        axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(axis % x.ndim for axis in self.axes)
+        axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(_from_0(axis, x.ndim) for axis in self.axes)
         if sorted(axes) != list(range(x.ndim)):
             raise ShapeError(
                 f"axes {self.axes} are not an order of the {x.ndim} axes of shape {x.shape}: name each of them once"
@@ -75,6 +75,11 @@ class Transpose(_Move):
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (dy.transpose(self.back),)
+
+
+def _from_0(axis: int, ndim: int) -> int:
+    """An axis that may be counted from the end; one that does not exist stays as it is."""
+    return axis + ndim if -ndim <= axis < 0 else axis
 
 
 @register("op", "getitem")
@@ -183,6 +188,8 @@ class Pad(_Move):
     def forward(self, x: Array) -> Array:
         if len(self.widths) != x.ndim or any(width < 0 for pair in self.widths for width in pair):
             raise ShapeError(f"padding {self.widths} must name (before, after) >= 0 for each axis of shape {x.shape}")
+        if x.dtype.kind in "iu" and not np.iinfo(x.dtype).min <= self.value <= np.iinfo(x.dtype).max:
+            raise DtypeError(f"{x.dtype} cannot hold the padding of {self.value}: convert x with .astype(...) first")
         self.inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))
         return self.xp.pad(x, self.widths, constant_values=self.value) if x.ndim else x.copy()
 

@@ -79,6 +79,58 @@ def test_damaged_best_weights_are_noticed_before_the_epochs_that_follow(
     assert weights("runs/a") == before
 
 
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("call", [1, 2, 4])
+def test_a_run_that_was_stopped_in_its_first_epoch_goes_on_there(
+    command: Command, small: tuple[object, ...], stop_at: Stop, call: int
+) -> None:
+    command(*small, "--name", "whole")
+    stop_at(call)
+    done = command(*small, "--name", "a")
+    assert done.code == 130
+    assert Path("runs/a/last.state.safetensors").exists()
+    assert not Path("runs/a/best.safetensors").exists()
+    assert command("--resume", "a").code == 0
+    assert weights("runs/a") == weights("runs/whole")
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("file", "change", "state"),
+    [
+        ("config.json", {"epochs": float("inf")}, "damaged: "),
+        ("summary.json", {"age_mae": float("nan")}, "damaged: "),
+        ("summary.json", {"gender_accuracy": float("inf")}, "damaged: "),
+        ("summary.json", {"no_better_than_guessing": 3}, "can be resumed"),
+        ("summary.json", {"age_mae": "many"}, "can be resumed"),
+    ],
+)
+def test_a_value_that_makes_no_sense_spoils_no_list(
+    command: Command, small: tuple[object, ...], file: str, change: dict[str, Any], state: str
+) -> None:
+    command(*small, "--name", "a")
+    command(*small, "--name", "b", "--seed", 1)
+    path = Path("runs/a", file)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    done = command("--list", "--json")
+    assert "NaN" not in done.out
+    assert "Infinity" not in done.out
+    states = {Path(fact["run"]).name: fact["state"] for fact in json.loads(done.out)}
+    assert states["a"].startswith(state)
+    assert states["b"] == "finished"
+    assert "Traceback" not in command("--resume", "a").err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_name_of_a_run_that_is_going_on_is_not_offered_to_go_on_with(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    command(*small, "--name", "a")
+    with runs.holding(Path("runs/a")):
+        done = command(*small, "--name", "a")
+    assert done.err == "error: the run runs/a is trained by another process, which is going on: take another --name\n"
+
+
 @pytest.mark.parametrize("interrupted", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
 def test_a_picture_is_whole_or_it_is_drawn_when_the_run_goes_on(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, interrupted: BaseException
