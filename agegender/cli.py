@@ -141,6 +141,6 @@ class Speaker:
             log, self._log = self._log, None
             self(f"warning: no more is written to {log}: {cause(error)}", always=True)
 
-    def log_to(self, path: Path) -> None:
-        """Where the log is from now on."""
+    def log_to(self, path: Path | None) -> None:
+        """Where the log is from now on, or that there is none."""
         self._log = path

@@ -251,6 +251,15 @@ def resume_command(folder: Path, *flags: str) -> str:
     return command_line(PROGRAM, "--resume", operand(folder), *flags)
 
 
+def place(folder: Path) -> tuple[int, int] | None:
+    """What a folder stays, whatever it is called; None if there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def holding(folder: Path) -> AbstractContextManager[None]:
     """Be the one process that trains a run; see :func:`agegender.lock.holding`."""
     return lock.holding(

@@ -217,11 +217,33 @@ def callbacks(
         seconds = round(time.monotonic() - started, 1)
         return {"config": json.dumps(options.configuration()), "seconds": json.dumps(seconds)}
 
-    watching: list[md.Callback] = [Checkpoint(folder, notes=notes), Metrics(folder / runs.METRICS, baselines)]
+    watching: list[md.Callback] = [InPlace(say, folder)]  # before anything is written
+    watching += [Checkpoint(folder, notes=notes), Metrics(folder / runs.METRICS, baselines)]
     watching += [] if options.quiet else [Progress(say.stream)]
     watching += [Report(say, folder, baselines)]
     watching += [ProfileSteps(folder)] if options.profile else []
     return watching
+
+
+class InPlace(md.Callback):
+    """Ends a training whose folder is not there any more: another run may have its name."""
+
+    def __init__(self, say: Speaker, folder: Path) -> None:
+        self.say, self.folder, self.place = say, folder, runs.place(folder)
+
+    def on_epoch_end(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - as every callback
+        self._look()
+
+    def on_train_end(self, trainer: md.Trainer) -> None:  # noqa: ARG002
+        self._look()
+
+    def _look(self) -> None:
+        if runs.place(self.folder) != self.place:
+            self.say.log_to(None)
+            raise UsageError(
+                f"{self.folder} was removed or renamed while it was trained, so nothing more is saved: bring it back, "
+                f"or go on with it under its new name: {runs.resume_command(self.folder.with_name('NEW_NAME'))}"
+            )
 
 
 class Report(md.Callback):

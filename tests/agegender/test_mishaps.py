@@ -18,7 +18,7 @@ from commands import Command, weights
 from pictures import files, write_folder
 
 import minidl as md
-from agegender import cli, lock, runs
+from agegender import cli, lock, runs, tasks
 from agegender.report import results
 from minidl import checkpoint, viz
 from minidl.callbacks import StopOnSignal
@@ -43,6 +43,29 @@ def test_a_run_is_trained_by_one_process_and_the_list_says_so(
     assert weights("runs/a") == before
     assert command("--resume", "a").code == 0
     assert json.loads(command("--list", "--json").out)[0]["state"] == "finished"
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_whose_folder_is_taken_away_writes_nothing_more(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    loss, calls = tasks.loss, []
+
+    def moved(outputs: Any, targets: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 6:
+            Path("runs/a").rename("runs/b")
+            if again:
+                Path("runs/a").mkdir()
+        return loss(outputs, targets)
+
+    monkeypatch.setattr(tasks, "loss", moved)
+    done = command(*small, "--name", "a")
+    assert done.code == 2
+    assert "runs/a was removed or renamed while it was trained, so nothing more is saved: bring it back" in done.err
+    assert not any(Path("runs").glob("a/*"))
+    assert command("--resume", "b").code == 0
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
