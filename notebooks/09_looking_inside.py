@@ -75,7 +75,7 @@ EPOCHS = 5
 optimizer = optim.Adam(model.parameters(), lr=optim.cosine(1e-3, EPOCHS * len(loader)))
 trainer = md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
 history = trainer.fit(loader, DataLoader(validation, 64), EPOCHS)
-baselines = tasks.baselines(*((faces.genders[rows], faces.ages[rows]) for rows in (parts.train, parts.validation)))
+baselines = tasks.baselines((faces.genders[parts.validation], faces.ages[parts.validation]))
 figures.learning_curves(history, baselines)
 
 # %% [markdown]

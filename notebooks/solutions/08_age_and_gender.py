@@ -312,7 +312,7 @@ with md.no_grad():
             outputs[name].append(y.numpy())
             truth[name].append(targets[name])
 outputs, truth = ({name: np.concatenate(part) for name, part in both.items()} for both in (outputs, truth))
-baselines = tasks.baselines(*((faces.genders[rows], faces.ages[rows]) for rows in (parts.train, parts.validation)))
+baselines = tasks.baselines((faces.genders[parts.validation], faces.ages[parts.validation]))
 accuracy = gender_accuracy(outputs["gender"], truth["gender"])
 error = np.abs(outputs["age"] - truth["age"]).mean()
 print(f"gender accuracy {accuracy:.3f}, always the commonest {baselines['gender_accuracy']:.3f}")
