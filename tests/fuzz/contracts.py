@@ -56,7 +56,7 @@ CONTRACTS: dict[str, Contract] = {
     "bytes": Contract("A byte is never below 0: PyTorch compares it with the number modulo 256."),
     "roots": Contract(
         "x ** 0.5 is the square root of x, as in NumPy: NaN for -inf; at -0 the sign of its slope is open.",
-        infinite=r"\*\* (np.float64\()?0.5",
+        infinite=r"\*\*",
     ),
     "nan": Contract("The derivative of relu at NaN is 0, that of an absolute difference is NaN."),
     "logits": Contract("Binary cross-entropy of an infinite logit on the right side is 0, on the wrong one infinite."),
