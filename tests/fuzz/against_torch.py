@@ -48,7 +48,7 @@ class Runner:
     here: dict[str, Any] = field(default_factory=lambda: {**vars(ours)})
     there: dict[str, Any] = field(default_factory=lambda: {**vars(theirs)})
     finite: bool = True
-    """Whether all numbers were, so far."""
+    """Whether all numbers and their squares were, so far."""
     over: bool = False
     """Whether a backward pass failed: what it left behind is no promise."""
     coarsest: str = "float64"
@@ -111,7 +111,7 @@ class Runner:
 
     def _unequal(self, a: Any, b: Any) -> str | None:
         found = unequal(a, b, TOLERANCES[self.coarsest])
-        self.finite = self.finite and bool(np.isfinite(a).all() and np.isfinite(b).all())
+        self.finite = self.finite and _squares_are_finite(a) and _squares_are_finite(b)
         return None if found == "values" and not self.finite and contracts.spreads("\n".join(self.done)) else found
 
     def _state(self) -> Any:
@@ -128,6 +128,11 @@ class Runner:
             buffers = [(path, x) for path, x in self.here[name].state_dict().items() if re.search("mean|var", path)]
             for (path, value), q in zip(buffers, self.there[name].buffers(), strict=True):
                 yield f"{name}: {path}", value, _numpy(q)
+
+
+def _squares_are_finite(x: Any) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.square(np.asarray(x, np.promote_types(np.asarray(x).dtype, np.float32)))).all())
 
 
 def _outcome(line: str, names: dict[str, Any]) -> Exception | None:

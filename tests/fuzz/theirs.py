@@ -236,10 +236,7 @@ def _loss(function: Any, a: Any, b: Any, alike: bool = True) -> Any:
 
 
 def _cross_entropy(x: Any, t: Any) -> Any:
-    infinite = torch.isinf(x)
-    usual = functional.binary_cross_entropy_with_logits(x.masked_fill(infinite, 0), t, reduction="none")
-    formula = x.clamp(min=0) - x * t  # without log(1 + exp(-|x|)), which is 0 there
-    return torch.where(infinite, formula, usual).mean()  # logits
+    return torch.where(x > 0, x * (1 - t) + functional.softplus(-x), functional.softplus(x) - x * t).mean()  # logits
 
 
 def _pooling(x: Any, size: int, stride: int | None, padding: Any) -> Window:
