@@ -207,4 +207,4 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
             f"backward gave a gradient of shape {gradient.shape} for an input of shape {shape}: they must be equal, or "
             "the input's shape broadcast"
         )
-    return gradient.sum(axis=(*range(added), *repeated)).reshape(shape)
+    return backends.of(gradient).sum(gradient, (*range(added), *repeated)).reshape(shape)

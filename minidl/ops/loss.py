@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
-from ..kernels.reference import log_softmax
+from ..kernels.reference import from_0
 from ..op import Op
 from ..options import number, whole
 from ..plugins import register
@@ -30,13 +30,13 @@ class Softmax(Op):
         self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
-        y = self.xp.exp(log_softmax(self.xp, x, self.axis))
+        y = self.xp.exp(self.backend.log_softmax(x, self.axis))
         self.save(y)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (y,) = self.saved
-        return (y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)),)
+        return (y * (dy - self.backend.sum(dy * y, from_0(self.axis, dy.ndim), keepdims=True)),)
 
 
 @register("op", "log_softmax")
@@ -51,13 +51,13 @@ class LogSoftmax(Op):
         self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
-        y = log_softmax(self.xp, x, self.axis)
+        y = self.backend.log_softmax(x, self.axis)
         self.save(y)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (y,) = self.saved
-        return (dy - self.xp.exp(y) * dy.sum(axis=self.axis, keepdims=True),)
+        return (dy - self.xp.exp(y) * self.backend.sum(dy, from_0(self.axis, dy.ndim), keepdims=True),)
 
 
 @register("op", "softmax_cross_entropy")
