@@ -67,7 +67,7 @@ class Dataset(Answering, ABC):
         device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
         is_array = backends.is_array(indices)
         if not is_array or indices.dtype.kind not in "iu":
-            indices = _numbers(backends.to_host(indices) if is_array else np.asarray(indices), len(self))
+            indices = _numbers(backends.to_host(indices) if is_array else np.asarray(backends.native(indices)), len(self))
         if self.backend is backends.default or not isinstance(indices, np.ndarray):
             return indices
         return self.backend.asarray(np.arange(len(self))[indices])
@@ -118,7 +118,7 @@ def collate(samples: list[Any]) -> Any:
         return rebuilt(first, {key: collate([some[key] for some in inside if some is not None]) for key in inside[0]})
     if isinstance(first, float):
         return np.array(samples, np.float32)
-    arrays = [np.asarray(sample) for sample in samples]
+    arrays = [np.asarray(backends.native(sample)) for sample in samples]
     if len({array.shape for array in arrays}) > 1:
         shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
         raise ShapeError(
@@ -194,7 +194,7 @@ class ImageDataset(_Stored):
     mirrors = True
 
     def __init__(self, images: Any, targets: Any) -> None:
-        images = np.asarray(images)
+        images = np.asarray(backends.native(images))
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ShapeError(
                 f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: pictures are kept as bytes; "
@@ -209,7 +209,7 @@ class ImageDataset(_Stored):
         """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
         images, targets = self.arrays
         there = self._there(indices)
-        mirror = None if mirror is None else self.backend.asarray(mirror)
+        mirror = None if mirror is None else self.backend.asarray(backends.native(mirror))
         chosen = map_leaves(lambda values: values[there], targets)
         return self.backend.gather_images(images, there, mirror), chosen
 
@@ -218,7 +218,7 @@ def _as_arrays(nested: Any) -> Any:
     """Arrays of what may be lists of numbers; in structures that say by name what is what, too."""
     inside = None if type(nested) in (list, tuple) else parts(nested)
     if inside is None:
-        return np.asarray(nested)
+        return np.asarray(backends.native(nested))
     return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
 
 

@@ -105,6 +105,7 @@ class Op:
 
     def own(self, values: Any, dtype: Any = None) -> Array:
         """An option that :meth:`backward` needs, such as labels, as an array that nobody else changes until then."""
+        values = backends.native(values)
         array = self.backend.asarray(values, dtype)
         return backends.unshared(array, values) if True in self.needs_grad else array
 

@@ -162,7 +162,7 @@ class Tensor(Operators):
                     "take the mean() or sum() first, or pass the gradient"
                 )
             return self.backend.xp.ones_like(self.data)
-        given = grad.data if isinstance(grad, Tensor) else grad
+        given = grad.data if isinstance(grad, Tensor) else backends.native(grad)
         seed = self.backend.asarray(given, self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward() needs a gradient of shape {self.shape}, got {seed.shape}")
@@ -203,7 +203,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
     """
-    data = data.data if isinstance(data, Tensor) else data
+    data = data.data if isinstance(data, Tensor) else backends.native(data)
     array = _numbers_in(data)
     if array is not data and dtype is None and array.dtype == np.float64:
         array = array.astype(np.float32)
@@ -263,7 +263,7 @@ Op.record = staticmethod(record)
 
 def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
-    arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
+    arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
     kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
     if dtype is not None and dtype.char in "fd":  # all of them float32 or float64, nearly always
         for array in arrays:
@@ -286,6 +286,7 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
 def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
     are whole numbers or booleans that the op is exact for."""
+    inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
     dtypes = [x.dtype if hasattr(x, "dtype") else _numbers_in(x).dtype for x in inputs]
     if np.result_type(np.bool_, *dtypes).kind in op.exact:
         return None
@@ -296,6 +297,7 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
     if isinstance(x, Tensor):
         return x if dtype is None or x.data.dtype == dtype else Tensor(x.data.astype(dtype))
+    x = backends.native(x)
     array = x if isinstance(x, int | float) else _numbers_in(x)
     given = getattr(x, "dtype", None)
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:

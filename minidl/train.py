@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import nested, random
+from . import backends, nested, random
 from .capture import CapturedStep
 from .data import DataLoader
 from .errors import MinidlError
@@ -364,7 +364,7 @@ class Trainer(Strict):
 
     def _on_device(self, batch: Any) -> Any:
         backend = self.optimizer.parameters[0].backend
-        return nested.map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else x), batch)
+        return nested.map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x)), batch)
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backends
 from ..errors import DtypeError, ShapeError
 from ..kernels.reference import from_0
 from ..op import Op
@@ -93,7 +94,8 @@ class SoftmaxCrossEntropy(Op):
         return (self.xp.where(self.counts[:, None], dx, self.xp.zeros((), dx.dtype)),)
 
     def _checked(self, logits: Array) -> Array:
-        labels = self.labels if hasattr(self.labels, "dtype") else np.asarray(self.labels)
+        labels = backends.native(self.labels)
+        labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
         if logits.ndim != 2 or logits.shape[0] < 1 or logits.shape[1] < 2:
             raise ShapeError(
                 f"expected logits (N, classes) with N >= 1 and classes >= 2, got {logits.shape}. "
@@ -187,12 +189,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
 
     def forward(self, logits: Array, targets: Array) -> Array:
         check_same_shape(logits, targets, "logits", "targets")
-        # On a GPU, reading the targets would make every step wait: there they are trusted.
-        if isinstance(targets, np.ndarray) and not 0 <= targets.min() <= targets.max() <= 1:
-            raise ShapeError(
-                f"targets must lie in 0 ... 1, got {targets.min():g} ... {targets.max():g}: "
-                "scale them, or use softmax_cross_entropy for more than two classes"
-            )
+        check_probabilities(targets)
         self.save(logits, targets)
         return self.backend.mean_loss(self, logits, targets)
 
@@ -277,6 +274,20 @@ class HuberLoss(Distance):
 
     def slope(self, a: Array, b: Array) -> Array:
         return self.xp.clip(a - b, -self.delta, self.delta)
+
+
+def check_probabilities(targets: Array) -> None:
+    """Raise unless all targets lie in 0 ... 1. On a GPU, reading them would make every step wait: they are trusted.
+
+    >>> check_probabilities(np.array([1.0, 2.0]))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: targets must lie in 0 ... 1, got 1 ... 2: scale them, or use softmax_cross_entropy for ...
+    """
+    if isinstance(targets, np.ndarray) and targets.size and not 0 <= targets.min() <= targets.max() <= 1:
+        raise ShapeError(
+            f"targets must lie in 0 ... 1, got {targets.min():g} ... {targets.max():g}: "
+            "scale them, or use softmax_cross_entropy for more than two classes"
+        )
 
 
 def check_same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:
