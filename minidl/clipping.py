@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends
+from . import backends, gradients
 from .errors import GraphError, MinidlError
 from .habits import explained
 from .op import HALF, SINGLE
@@ -25,7 +25,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     recurrent neural networks" (2013), algorithm 1.
 
     Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
-    number >= 0.
+    number >= 0. A gradient that was set by hand is looked at first: see :func:`minidl.gradients.checked`.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -39,13 +39,14 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
-    gradients = [p.grad for p in given if p.grad is not None]
-    if not gradients:
+    gradients.checked(given)
+    found = [p.grad for p in given if p.grad is not None]
+    if not found:
         raise GraphError("there is no gradient to clip: call loss.backward() first")
-    xp = backends.of(gradients[0]).xp
-    norm = xp.sqrt(sum(_sum_of_squares(g) for g in gradients))
+    xp = backends.of(found[0]).xp
+    norm = xp.sqrt(sum(_sum_of_squares(g) for g in found))
     factor = limit / xp.maximum(norm, max(limit, SMALL))  # gradients of 0 stay 0, also where the limit is 0
-    for gradient in gradients:
+    for gradient in found:
         gradient *= factor
     return norm
 

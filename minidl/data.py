@@ -67,7 +67,8 @@ class Dataset(Answering, ABC):
         device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
         is_array = backends.is_array(indices)
         if not is_array or indices.dtype.kind not in "iu":
-            indices = _numbers(backends.to_host(indices) if is_array else np.asarray(backends.native(indices)), len(self))
+            host = backends.to_host(indices) if is_array else np.asarray(backends.native(indices))
+            indices = _numbers(host, len(self))
         if self.backend is backends.default or not isinstance(indices, np.ndarray):
             return indices
         return self.backend.asarray(np.arange(len(self))[indices])

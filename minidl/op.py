@@ -187,6 +187,13 @@ class Op:
                     "was computed from it: call backward() before step(), or compute the loss again",
                     self.name,
                 )
+        for array in self._saved:
+            if hasattr(array, "dtype") and changes.is_newer(array, self.number):
+                raise GraphError(
+                    f"its output of shape {array.shape}, or what else it saved, was changed after this was computed, "
+                    "and backward() needs it as it was: compute from y.clone(), or change that",
+                    self.name,
+                )
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:

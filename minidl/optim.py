@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, changes, plugins
+from . import backends, changes, gradients, plugins
 from .backends import Backend
 from .clipping import clip_grad_norm
 from .errors import GraphError, MinidlError
@@ -95,8 +95,10 @@ class Optimizer(Strict, ABC):
     def step(self) -> None:
         """Update every parameter that has a gradient.
 
-        Raises :class:`GraphError` if none has.
+        Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
+        that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
         """
+        gradients.checked(self.parameters)
         if self.schedule is not None:
             vars(self)["lr"] = plain(self.schedule(self.steps))
         updates, halves = [], []

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backends, changes
+from . import backends, changes, gradients
 from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
 from .habits import Count, explained
@@ -37,14 +37,16 @@ class Tensor(Operators):
     array([8.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "name", "op", "requires_grad")
+    __slots__ = ("__weakref__", "_wants_grad", "data", "grad", "name", "op")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.data = data
         self.grad: Array | None = None
-        self.requires_grad = requires_grad
         self.op: Op | None = None
         self.name: str | None = None
+        self._wants_grad = False
+        if requires_grad:
+            self.requires_grad = True
 
     # What it is
 
@@ -127,6 +129,16 @@ class Tensor(Operators):
 
     # The graph
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether :meth:`backward` gives it a gradient; set it for a leaf of floats."""
+        return self._wants_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        gradients.require_able(self, wanted)
+        self._wants_grad = bool(wanted)
+
     @explained
     def backward(self, grad: Any = None) -> None:
         """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor.
@@ -150,7 +162,7 @@ class Tensor(Operators):
                 _keep_if_retained(op, dy)
                 gradients = op.gradients(dy)
                 for x, dx in zip(op.inputs or (), gradients, strict=True):
-                    if dx is not None and x.requires_grad:
+                    if dx is not None and x._wants_grad:
                         _deliver(x, dx if x.op is not None else _owned(dx, dy, gradients, op), pending)
             op.release()
 
@@ -184,7 +196,8 @@ class Tensor(Operators):
     def mark_changed(self) -> None:
         """Say that the data were changed in place: ``backward()`` then refuses what was computed before from them, or
         from any array that shares their memory."""
-        changes.mark(self.data)
+        if self.data.shape or not isinstance(self.data, np.generic):  # NumPy's scalars cannot be changed
+            changes.mark(self.data)
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise GraphError(
@@ -204,26 +217,12 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     tensor([1. , 2.5])
     """
     data = data.data if isinstance(data, Tensor) else backends.native(data)
-    array = _numbers_in(data)
+    array = backends.numbers_in(data)
     if array is not data and dtype is None and array.dtype == np.float64:
         array = array.astype(np.float32)
     place = backends.get(backend) if backend else backends.of(array)
     array = place.asarray(array, dtype if dtype is None else dtype_of(dtype))
-    if requires_grad and array.dtype.kind != "f":
-        raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
     return Tensor(array.copy(), requires_grad)
-
-
-def _numbers_in(data: Any) -> Array:
-    """``data`` itself if it is an array, else an array of it; an error unless it holds numbers or booleans."""
-    try:
-        array = data if hasattr(data, "dtype") else np.array(data)
-    except ValueError as error:  # NumPy's own, for rows that form no rectangle
-        raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
-    if array.dtype.kind not in "fiub":
-        kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
-        raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
-    return array
 
 
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
@@ -233,7 +232,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         operands = tuple([_operand(x, backend, dtype) for x in inputs])
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
-        op.needs_grad = tuple([x.requires_grad and recording for x in operands])
+        op.needs_grad = tuple([x._wants_grad and recording for x in operands])
         arrays = [x.data for x in operands]
         if dtype is HALF:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
@@ -253,7 +252,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     if op.half and op.keeps_dtype:
         output.data = op.narrowed(output.data)
     if True in op.needs_grad:
-        output.requires_grad, output.op = True, op
+        output._wants_grad, output.op = True, op
         op.inputs, op.number = operands, next(changes.numbers)
     return output
 
@@ -263,7 +262,9 @@ Op.record = staticmethod(record)
 
 def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
-    arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
+    arrays = [x.data for x in inputs if isinstance(x, Tensor)]
+    if not arrays:
+        arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
     kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
     if dtype is not None and dtype.char in "fd":  # all of them float32 or float64, nearly always
         for array in arrays:
@@ -287,7 +288,7 @@ def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
     are whole numbers or booleans that the op is exact for."""
     inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
-    dtypes = [x.dtype if hasattr(x, "dtype") else _numbers_in(x).dtype for x in inputs]
+    dtypes = [x.dtype if hasattr(x, "dtype") else backends.numbers_in(x).dtype for x in inputs]
     if np.result_type(np.bool_, *dtypes).kind in op.exact:
         return None
     return next((x.dtype for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
@@ -298,7 +299,7 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x if dtype is None or x.data.dtype == dtype else Tensor(x.data.astype(dtype))
     x = backends.native(x)
-    array = x if isinstance(x, int | float) else _numbers_in(x)
+    array = x if isinstance(x, int | float) else backends.numbers_in(x)
     given = getattr(x, "dtype", None)
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
@@ -323,7 +324,11 @@ def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
     if x.op is not None:
         pending[x.op] = pending[x.op] + dx if x.op in pending else dx
         return
-    total = dx if x.grad is None else x.grad + dx
+    if x.grad is None:
+        total = dx
+    else:
+        gradients.checked([x])  # it may have been set by hand
+        total = x.grad + dx
     if total.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {total.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
     x.grad = x.backend.asarray(total) if isinstance(total, np.generic) else total  # which NumPy makes of 0-d arrays

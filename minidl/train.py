@@ -364,7 +364,11 @@ class Trainer(Strict):
 
     def _on_device(self, batch: Any) -> Any:
         backend = self.optimizer.parameters[0].backend
-        return nested.map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x)), batch)
+
+        def there(x: Any) -> Any:
+            return backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x))
+
+        return nested.map_leaves(there, batch)
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:

@@ -60,6 +60,10 @@ def leaf(*values: float) -> md.Tensor:
     return md.tensor(list(values), np.float32, requires_grad=True)
 
 
+def _array(*values: Any, dtype: Any = None) -> Any:
+    return np.array(values, dtype)
+
+
 USES: dict[str, Callable[[Callable[..., Any]], Any]] = {
     "added": lambda of: leaf(1, 2) + of(3.0, 4.0, dtype=np.float32),
     "added to": lambda of: of(3.0, 4.0, dtype=np.float32) + leaf(1, 2),
@@ -91,7 +95,7 @@ USES: dict[str, Callable[[Callable[..., Any]], Any]] = {
 def test_it_counts_as_the_array_that_it_gives(use: str, kind: Any) -> None:
     if (use, kind) == ("added to", Bare):
         kind = Column
-    got, expected = USES[use](kind), USES[use](lambda *values, dtype=None: np.array(values, dtype))
+    got, expected = USES[use](kind), USES[use](_array)
     assert got.dtype == expected.dtype
     np.testing.assert_array_equal(got.numpy(), expected.numpy())
 
@@ -117,7 +121,7 @@ def test_what_goes_to_a_device_is_checked_on_the_host(kind: Any) -> None:
     logits = md.tensor(LOGITS, backend="strict")
     with pytest.raises(ShapeError, match="labels must lie in"):
         F.softmax_cross_entropy(logits, kind(0, 7))
-    for of in (kind, lambda *values: np.array(values), lambda *values: md.tensor(list(values)), lambda *values: list(values)):
+    for of in (kind, _array, lambda *values: md.tensor(list(values)), lambda *values: list(values)):
         with pytest.raises(ShapeError, match="targets must lie in"):
             F.binary_cross_entropy_with_logits(logits[0], of(0, 2, 0))
         F.binary_cross_entropy_with_logits(logits[0], of(0, 1, 0))

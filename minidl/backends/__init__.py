@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import plugins
-from ..errors import BackendError, MinidlError
+from ..errors import BackendError, DtypeError, MinidlError, ShapeError
 from . import cupy, numpy
 from .base import Backend, DeviceBackend
 
-__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "native", "of"]
+__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "native", "numbers_in", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
@@ -99,6 +99,25 @@ def native(value: Any) -> Any:
         raise BackendError(
             f"{module}.{type(value).__name__} gives no NumPy array ({error}): convert it to one first"
         ) from error
+
+
+def numbers_in(data: Any) -> Any:
+    """``data`` itself if it is an array, else an array of it; an error unless it holds numbers or booleans.
+
+    Raises :class:`ShapeError` for rows of different lengths, and :class:`DtypeError`.
+
+    >>> numbers_in([[1, 2], [3, 4]])
+    array([[1, 2],
+           [3, 4]])
+    """
+    try:
+        array = data if hasattr(data, "dtype") else np.array(data)
+    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+        raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
+    if array.dtype.kind not in "fiub":
+        kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
+        raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
+    return array
 
 
 def unshared(array: Any, source: Any) -> Any:

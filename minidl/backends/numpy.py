@@ -41,7 +41,8 @@ class NumPyBackend(Backend):
         return sums.sum_over(x, axes, keepdims)
 
     def mean(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-        return sums.sum_over(x, axes, keepdims) / prod([x.shape[axis] for axis in axes])
+        mean: Array = sums.sum_over(x, axes, keepdims) / prod([x.shape[axis] for axis in axes])
+        return mean
 
     def relu(self, x: Array) -> Array:
         return elementwise.relu(x)

@@ -190,7 +190,8 @@ def sum_of(xp: Any, shape: tuple[int, ...], dtype: Any, arrays: Iterator[Array])
     """The sum of arrays of a shape: of a few at a time, then of their sums, so that its errors hardly grow.
 
     >>> import numpy as np
-    >>> float(sum_of(np, (1,), np.float32, (np.full(1, 0.1, np.float32) for _ in range(1 << 12)))[0].round(3))
+    >>> tenths = (np.full(1, 0.1, np.float32) for _ in range(1 << 12))
+    >>> round(float(sum_of(np, (1,), np.float32, tenths)[0]), 3)
     409.6
     """
     sums: list[tuple[int, Array]] = []  # of ever fewer arrays: no two of one size, but for those that come next

@@ -61,7 +61,8 @@ def _sum_middle(x: Array) -> Array:
     """The sum (outer, inner) of an array (outer, n, inner)."""
     outer, n, inner = x.shape
     if inner == 1 or n <= 2 * TOGETHER:
-        return x.reshape(outer, n).sum(axis=1)[:, None] if inner == 1 else x.sum(axis=1)
+        short: Array = x.reshape(outer, n).sum(axis=1)[:, None] if inner == 1 else x.sum(axis=1)
+        return short
     run = min(n // TOGETHER, max(1, RUN // inner))  # rows that are taken as one
     whole = n - n % (TOGETHER * run)
     sums = x[:, :whole].reshape(-1, TOGETHER, run * inner).sum(axis=1)
