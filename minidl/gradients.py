@@ -22,7 +22,14 @@ Array = Any
 
 
 def require_able(x: "Tensor", wanted: bool) -> None:
-    """Raise unless a tensor may want a gradient, or not: whole numbers have none, and a result follows its inputs."""
+    """Raise unless a tensor may want a gradient, or not: whole numbers have none, and a result follows its inputs.
+
+    >>> import minidl as md
+    >>> y = md.tensor([1.0], requires_grad=True) * 2
+    >>> require_able(y, False)
+    Traceback (most recent call last):
+    minidl.errors.GraphError: the result of Mul wants a gradient as its inputs do, and theirs would be lost: use ...
+    """
     if x.op is not None and not wanted:
         raise GraphError(
             f"the result of {x.op.name} wants a gradient as its inputs do, and theirs would be lost: use y.detach()"

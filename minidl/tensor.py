@@ -324,11 +324,9 @@ def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
     if x.op is not None:
         pending[x.op] = pending[x.op] + dx if x.op in pending else dx
         return
-    if x.grad is None:
-        total = dx
-    else:
+    if x.grad is not None:
         gradients.checked([x])  # it may have been set by hand
-        total = x.grad + dx
+    total = dx if x.grad is None else x.grad + dx
     if total.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {total.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
     x.grad = x.backend.asarray(total) if isinstance(total, np.generic) else total  # which NumPy makes of 0-d arrays

@@ -21,8 +21,12 @@ FEW = 512
 """Numbers that may be added one after another: the errors are some units in the sixth digit at worst."""
 TOGETHER = 16
 """Rows that are added up at a time."""
+SHORT = 32
+"""Rows that are not worth more than one round."""
 RUN = 4096
 """Elements of a row that is long enough to be added at full speed, and that stays in a first-level cache."""
+PRODUCTS = 256
+"""Rows of a product with ones."""
 
 
 def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
@@ -34,7 +38,7 @@ def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     >>> round(float(sum_over(x, (0,))[0] / (len(x) * x[0, 0])), 6)
     1.0
     """
-    if x.size < FEW or not _is_long(x, axes):
+    if x.size <= FEW or not _is_long(x, axes):
         return x.sum(axis=axes, keepdims=keepdims)  # type: ignore[no-any-return]
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))  # as they lie in memory
     groups = [
@@ -53,21 +57,21 @@ def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
 
 def _is_long(x: Array, axes: tuple[int, ...]) -> bool:
     """Whether NumPy would add many fractions one after another."""
-    last = min(axes, default=x.ndim) >= x.ndim - len(axes) and x.flags.c_contiguous
-    return x.dtype.kind == "f" and x.size > 0 and not last and prod([x.shape[axis] for axis in axes]) > FEW
+    if x.dtype.kind != "f" or prod([x.shape[axis] for axis in axes]) <= FEW:
+        return False
+    return min(axes) < x.ndim - len(axes) or not x.flags.c_contiguous
 
 
 def _sum_middle(x: Array) -> Array:
     """The sum (outer, inner) of an array (outer, n, inner)."""
     outer, n, inner = x.shape
-    if inner == 1 or n <= 2 * TOGETHER:
-        short: Array = x.reshape(outer, n).sum(axis=1)[:, None] if inner == 1 else x.sum(axis=1)
+    if n <= SHORT:
+        short: Array = x.sum(axis=1)
         return short
-    run = min(n // TOGETHER, max(1, RUN // inner))  # rows that are taken as one
+    run = min(n // TOGETHER, -(-RUN // inner))  # rows that are taken as one
     whole = n - n % (TOGETHER * run)
     sums = x[:, :whole].reshape(-1, TOGETHER, run * inner).sum(axis=1)
-    first = _sum_middle(sums.reshape(outer, -1, inner))
-    return first + _sum_middle(x[:, whole:]) if whole < n else first
+    return _sum_middle(sums.reshape(outer, -1, inner)) + _sum_middle(x[:, whole:])
 
 
 def sum_to_channels(dy: Array) -> Array:
@@ -86,12 +90,15 @@ def sum_rows(images: Array) -> Array:
 
     BLAS adds up one after another, so that many rows are taken as few long ones, which makes short sums.
     """
-    rows = images.reshape(-1, images.shape[-1])
-    C = max(rows.shape[1], 1)
-    run = max(1, min(len(rows) // (FEW // 2), RUN // C))
+    C = images.shape[-1]
+    rows = images.reshape(-1, C)
+    run = min(len(rows) // PRODUCTS, RUN // C)
+    if run < 2:
+        return _product(rows)
     whole = len(rows) - len(rows) % run
-    long = rows[:whole].reshape(-1, run * rows.shape[1]) if run > 1 else rows
-    sums = np.dot(np.ones(len(long), rows.dtype), long)  # lets other threads run; @ does not
-    if run == 1:
-        return np.asarray(sums)
-    return np.asarray(sums.reshape(run, -1).sum(axis=0) + rows[whole:].sum(axis=0))
+    sums = _product(rows[:whole].reshape(-1, run * C)).reshape(run, C)
+    return np.asarray(sums.sum(axis=0) + rows[whole:].sum(axis=0))
+
+
+def _product(rows: Array) -> Array:
+    return np.asarray(np.dot(np.ones(len(rows), rows.dtype), rows))  # lets other threads run; @ does not
