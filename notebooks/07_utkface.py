@@ -33,8 +33,7 @@ from PIL import Image
 from agegender import data, tasks
 from agegender.data import decode
 from agegender.data.inspect import inspect, table
-from minidl import viz
-from minidl.testing import exercises
+from minidl import course, viz
 
 rng = np.random.default_rng(0)
 faces = data.open()
@@ -88,7 +87,7 @@ def parse_name(name):
     ...  # your code here
 
 
-parse_name = exercises.check_parse_name(parse_name)
+parse_name = course.check_parse_name(parse_name)
 for name in ("26_1_3_20170117195547823.jpg.chip.jpg", "61_1_20170109142408075.jpg.chip.jpg"):
     print(f"{name}: {parse_name(name)}")
 
@@ -116,7 +115,7 @@ def luma(rgb):
     ...  # your code here
 
 
-luma = exercises.check_luma(luma)
+luma = course.check_luma(luma)
 
 # %% [markdown]
 # Different colours can have the same grey. Here are two discs on a red ground. The green one has the luma of the
@@ -183,7 +182,7 @@ def best_constant(ages):
     ...  # your code here
 
 
-best_constant = exercises.check_best_constant(best_constant)
+best_constant = course.check_best_constant(best_constant)
 
 # %%
 guesses = np.arange(0, 91)
@@ -221,7 +220,7 @@ def first_copies(digests):
     ...  # your code here
 
 
-first_copies = exercises.check_first_copies(first_copies)
+first_copies = course.check_first_copies(first_copies)
 groups = np.array(first_copies(faces.digests))
 print(f"{len(faces):,} faces, {len(np.unique(groups)):,} different ones")
 

@@ -28,10 +28,9 @@ import numpy as np
 import minidl as md
 from agegender import data, models, tasks
 from agegender.report import figures
-from minidl import nn, optim, viz
+from minidl import course, nn, optim, viz
 from minidl.data import DataLoader
 from minidl.errors import BackendError
-from minidl.testing import exercises
 
 try:
     device = md.backends.get("cupy").name
@@ -176,7 +175,7 @@ def saliency(dx):
     ...  # your code here
 
 
-saliency = exercises.check_saliency(saliency)
+saliency = course.check_saliency(saliency)
 
 
 def saliency_for_age(network, images):
@@ -234,7 +233,7 @@ def grad_cam(maps, gradients):
     ...  # your code here
 
 
-grad_cam = exercises.check_grad_cam(grad_cam)
+grad_cam = course.check_grad_cam(grad_cam)
 
 # %% [markdown]
 # `retain_grad` keeps the gradient of a tensor in the middle of the graph. The answer is the logit for those whom the
@@ -290,7 +289,7 @@ def group_means(values, groups):
     ...  # your code here
 
 
-group_means = exercises.check_group_means(group_means)
+group_means = course.check_group_means(group_means)
 
 # %%
 EDGES = (10, 20, 30, 40, 60)
@@ -336,7 +335,7 @@ def calibration_error(probabilities, labels, bins):
     ...  # your code here
 
 
-calibration_error = exercises.check_calibration_error(calibration_error)
+calibration_error = course.check_calibration_error(calibration_error)
 
 # %% [markdown]
 # A repair that often helps: divide all logits by one number, the **temperature** (Guo et al., "On Calibration of Modern

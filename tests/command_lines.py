@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 from minidl import doctor
 from minidl.bench import small
-from minidl.bench.peers.frameworks import FRAMEWORKS
+from tests.benchmarks.peers.frameworks import FRAMEWORKS
 from tests.pages import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

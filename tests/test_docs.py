@@ -35,7 +35,7 @@ def test_the_results_are_those_that_were_measured(results: ModuleType) -> None:
 
 
 def test_the_tables_of_equivalents_are_those_of_the_answers(results: ModuleType) -> None:
-    assert (ROOT / "docs" / "guide" / "faq.md").read_text() == results.faq(), "run: python docs/results.py page"
+    assert (ROOT / "docs" / "guide" / "faq.md").read_text() == results.faq(), "run: python -m docs.results page"
 
 
 def test_benchmarks_are_condensed_to_medians_and_notes(
@@ -85,10 +85,10 @@ LEFT_OUT = {
     r"minidl\.nn\.fusion": "what Sequential does inside",
     r"minidl\.backends\.(numpy|cupy)": "what the base class says, made fast",
     r"minidl\.kernels(\.(reference|cupy|numpy|conv)(\..+)?)?": "explained by the pages on kernels and convolution",
-    r"minidl\.bench(\.(small|machine|peers|gpu)(\..+)?)?": "commands, which say themselves what they do: --help",
+    r"minidl\.bench(\.(small|machine))?": "commands, which say themselves what they do: --help",
     r"minidl\.testing\.(check_\w+|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
-    r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
+    r"minidl\.course\..+": "minidl.course has all of them",
     r"minidl\.(nested|table|interrupt|options|contexts)": "for the own use of minidl and agegender",
     r"minidl\.(habits|answers|equivalents|equivalent_arguments|left_out)": "what errors say: docs/guide/faq.md has it",
     r"agegender": "has no names of its own",

@@ -21,7 +21,7 @@ WITHOUT = {
     "minidl.testing.recorded": "a stand-in for a part of CuPy: its module shows it",
     "minidl.testing.strict": "a stand-in for CuPy: its module shows it",
     "minidl.testing.examples": "the inputs of the checks",
-    "minidl.testing.exercises": "speaks to the readers of the notebooks, who run it",
+    "minidl.course": "speaks to the readers of the notebooks, who run it",
     "minidl.testing.pytest_plugin": "hooks that pytest calls: tests/test_plugin_packages.py uses them",
     "minidl.train:TrainingError": "docs/errors.md shows it",
     "agegender.cli": "a command: tests/agegender/test_train_command.py runs it",

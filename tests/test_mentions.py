@@ -36,7 +36,7 @@ SAID = [*((name, span) for name, page in PAGES.items() for span in spans(page)),
 
 WRITTEN = {
     "docs/_build/html": "the site",
-    "docs/benchmarks-gpu.md": "what `python -m minidl bench gpu --write` writes on a GPU",
+    "docs/benchmarks-gpu.md": "what `python -m tests.benchmarks.gpu --write` writes on a GPU",
     "runs/": "the folder for what is trained",
     "plots/": "a part of a run",
 }
@@ -60,8 +60,9 @@ def test_options_exist() -> None:
 
 
 def options() -> set[str]:
-    """The options of all programs of both packages, as their --help shows them."""
+    """The options of all programs, as their --help shows them."""
     calls = [("minidl.__main__", *words) for words in [*zip(TOOLS), *(("bench", what) for what in BENCHES)]]
+    calls += [("tests.benchmarks.gpu.__main__",), ("tests.benchmarks.peers.__main__",)]
     calls += [(name,) for _, name, _ in pkgutil.walk_packages(agegender.__path__, "agegender.") if "__" not in name]
     shown = io.StringIO()
     for module, *words in calls:

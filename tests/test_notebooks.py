@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from agegender import data
-from minidl.testing import exercises
+from minidl import course
 from notebooks import build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,14 +66,14 @@ def test_every_blank_has_a_checker(name: str) -> None:
     """Each function with a blank is handed to a checker that calls it by the name that the notebook uses, or nearly."""
     solved = solution(name)
     with_blanks = re.findall(r"^def (\w+)\((?:.(?!^def ))*?# <blank>", solved, re.MULTILINE | re.DOTALL)
-    checked = re.findall(r"^(\w+) = exercises\.check_(\w+)\((\w+)\)", solved, re.MULTILINE)
+    checked = re.findall(r"^(\w+) = course\.check_(\w+)\((\w+)\)", solved, re.MULTILINE)
     assert with_blanks
     assert [attempt for _, _, attempt in checked] == with_blanks
     for target, checker, attempt in checked:
         assert target == attempt
         assert attempt.startswith(checker)
         parameters = next(f.args.args for f in ast.walk(ast.parse(solved)) if _defines(f, attempt))
-        solved_by = getattr(exercises, f"check_{checker}").solution.__code__
+        solved_by = getattr(course, f"check_{checker}").solution.__code__
         assert [p.arg for p in parameters] == list(solved_by.co_varnames[: solved_by.co_argcount])
 
 
@@ -88,7 +88,7 @@ def test_outputs_are_there_and_small(name: str) -> None:
     assert counts == list(range(1, len(counts) + 1))
     assert build.complaints(written(name), solved=False) == []
     said = "".join("".join(output.get("text", [])) for output in outputs(name))
-    for checker in re.findall(r"exercises\.check_(\w+)\(", script(name)):
+    for checker in re.findall(r"course\.check_(\w+)\(", script(name)):
         assert f"{checker}: not solved yet" in said
 
 

@@ -42,10 +42,9 @@ import numpy as np
 import minidl as md
 from agegender import data, models, tasks
 from agegender.report import figures
-from minidl import nn, optim, viz
+from minidl import course, nn, optim, viz
 from minidl.data import DataLoader
 from minidl.errors import BackendError
-from minidl.testing import exercises
 
 try:
     device = md.backends.get("cupy").name
@@ -92,7 +91,7 @@ def block_shape(shape, filters):
     # </blank>
 
 
-block_shape = exercises.check_block_shape(block_shape)
+block_shape = course.check_block_shape(block_shape)
 shape = (128, 128, 1)
 for filters in (32, 64, 128, 256):
     print(shape, "->", tuple(block_shape(shape, filters)))
@@ -165,7 +164,7 @@ def conv_parameters(kernel, channels, filters):
     # </blank>
 
 
-conv_parameters = exercises.check_conv_parameters(conv_parameters)
+conv_parameters = course.check_conv_parameters(conv_parameters)
 for row, number in zip(summary.rows[:12:3], range(4), strict=True):
     count = conv_parameters(3, FILTERS[number], FILTERS[number + 1])
     print(f"{row.path}: {count:,} parameters, the table says {row.parameters:,}")
@@ -243,7 +242,7 @@ def training_step(model, loss, optimizer, images, targets):
     # </blank>
 
 
-training_step = exercises.check_training_step(training_step)
+training_step = course.check_training_step(training_step)
 
 # %% [markdown]
 # The optimizer is Adam (notebook 6). A `DataLoader` makes batches of 32 faces, in a new order in every epoch; a
@@ -301,7 +300,7 @@ def gender_accuracy(logits, labels):
     # </blank>
 
 
-gender_accuracy = exercises.check_gender_accuracy(gender_accuracy)
+gender_accuracy = course.check_gender_accuracy(gender_accuracy)
 
 # %%
 outputs, truth = {"gender": [], "age": []}, {"gender": [], "age": []}

@@ -28,10 +28,9 @@ import numpy as np
 import minidl as md
 from agegender import data, models, tasks
 from agegender.report import figures
-from minidl import nn, optim, viz
+from minidl import course, nn, optim, viz
 from minidl.data import DataLoader
 from minidl.errors import BackendError
-from minidl.testing import exercises
 
 try:
     device = md.backends.get("cupy").name
@@ -178,7 +177,7 @@ def saliency(dx):
     # </blank>
 
 
-saliency = exercises.check_saliency(saliency)
+saliency = course.check_saliency(saliency)
 
 
 def saliency_for_age(network, images):
@@ -239,7 +238,7 @@ def grad_cam(maps, gradients):
     # </blank>
 
 
-grad_cam = exercises.check_grad_cam(grad_cam)
+grad_cam = course.check_grad_cam(grad_cam)
 
 # %% [markdown]
 # `retain_grad` keeps the gradient of a tensor in the middle of the graph. The answer is the logit for those whom the
@@ -297,7 +296,7 @@ def group_means(values, groups):
     # </blank>
 
 
-group_means = exercises.check_group_means(group_means)
+group_means = course.check_group_means(group_means)
 
 # %%
 EDGES = (10, 20, 30, 40, 60)
@@ -350,7 +349,7 @@ def calibration_error(probabilities, labels, bins):
     # </blank>
 
 
-calibration_error = exercises.check_calibration_error(calibration_error)
+calibration_error = course.check_calibration_error(calibration_error)
 
 # %% [markdown]
 # A repair that often helps: divide all logits by one number, the **temperature** (Guo et al., "On Calibration of Modern

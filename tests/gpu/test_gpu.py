@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minidl import backends
-from minidl.bench.gpu import kernels
-from minidl.bench.peers import ours
+from tests.benchmarks.gpu import kernels
+from tests.benchmarks.peers import ours
 
 from ..test_backends import gpu_problem
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ... import backends
-from ...backends import Backend
-from ...kernels.conv import Direct, choose, choose_pooled
-from ...kernels.reference import AdamStep
-from ...kernels.window import sliding_window
-from ...nn import functional as F
-from ...ops.conv import conv_spec
-from ...tensor import Tensor, tensor
-from ...testing.kit import distance
+from minidl import backends
+from minidl.backends import Backend
+from minidl.kernels.conv import Direct, choose, choose_pooled
+from minidl.kernels.reference import AdamStep
+from minidl.kernels.window import sliding_window
+from minidl.nn import functional as F
+from minidl.ops.conv import conv_spec
+from minidl.tensor import Tensor, tensor
+from minidl.testing.kit import distance
 
 Array = Any
 POISON = 0xFF

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Backend
-from ...errors import MinidlError
-from ...kernels.conv import choose_pooled
-from ...kernels.window import sliding_window
-from ...ops.conv import conv_spec
+from minidl.backends import Backend
+from minidl.errors import MinidlError
+from minidl.kernels.conv import choose_pooled
+from minidl.kernels.window import sliding_window
+from minidl.ops.conv import conv_spec
+
 from ..peers import ours
 
 Work = Callable[[], object]
