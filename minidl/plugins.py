@@ -56,9 +56,6 @@ BASES = {
 """The kinds whose plugins are classes: the module and the name of their base, and the methods that it leaves to them.
 Plugins of the other kinds are what is called, a function or a class."""
 
-TOGETHER = {"supports_pooled": ("forward_pooled", "backward_pooled")}
-"""Methods that a base has an answer for, and what a plugin with another answer must have."""
-
 OWN = "minidl"
 """The distribution that this module belongs to, and agegender with it."""
 
@@ -277,9 +274,6 @@ def _complaint(kind: str, plugin: Any) -> str:
     if base is None or not isinstance(plugin, type) or not issubclass(plugin, base):
         given = f"the class {plugin.__name__}" if isinstance(plugin, type) else f"of type {type(plugin).__name__}"
         return f"is {given}, expected a class derived from {module}.{name}: register that"
-    for method, others in TOGETHER.items():
-        if getattr(plugin, method, None) is not getattr(base, method, None):
-            own = (*own, *others)
     missing = [method for method in own if getattr(plugin, method, None) in (None, getattr(base, method, None))]
     if missing:
         return f"has no {' and no '.join(missing)} of its own, which every {kind} needs: define it in {plugin.__name__}"

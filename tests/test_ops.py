@@ -305,9 +305,9 @@ def test_fusion_steps_aside() -> None:
     conv = nn.Conv2D(1, 2, 3)
     assert last_op(conv, nn.ReLU(), nn.MaxPooling2D(2)) is ops.Conv2DReLUMaxPool2D
     assert last_op(conv, Noisy(), nn.MaxPooling2D(2)) is ops.MaxPool2D
-    assert last_op(conv, nn.ReLU(), nn.MaxPooling2D(2, padding=1)) is ops.MaxPool2D
+    assert last_op(conv, nn.ReLU(), nn.MaxPooling2D(2, padding=1)) is ops.Conv2DReLUMaxPool2D
     assert last_op(nn.Conv2D(1, 2, 3, bias=False), nn.ReLU(), nn.MaxPooling2D(2)) is ops.MaxPool2D
-    assert last_op(nn.Conv2D(1, 2, 3, algorithm="direct"), nn.ReLU(), nn.MaxPooling2D(2)) is ops.MaxPool2D
+    assert last_op(nn.Conv2D(1, 2, 3, algorithm="direct"), nn.ReLU(), nn.MaxPooling2D(2)) is ops.Conv2DReLUMaxPool2D
     relu = nn.ReLU()
     seen: list[Any] = []
     remove = relu.add_hook(lambda module, inputs, output: seen.append(output.shape))

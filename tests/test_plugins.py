@@ -189,11 +189,6 @@ def test_minidl_s_own_announcements_come_before_others(tmp_path: Path, monkeypat
     assert plugins.get("model", "documented").__module__ == "agegender.models"
 
 
-class Unpooled(Direct):
-    def supports_pooled(self, spec: Any, pool: Any) -> bool:
-        return True
-
-
 WITHOUT = {
     "backend": type("Mine", (backends.Backend,), {"name": "mine"}),
     "op": type("Mine", (Op,), {"forward": lambda self, x: x}),
@@ -207,8 +202,6 @@ WITHOUT = {
     ("kind", "plugin", "message"),
     [
         *((kind, plugin, rf"the {kind} 'mine' has no \w+ .*define it in Mine") for kind, plugin in WITHOUT.items()),
-        ("conv_algorithm", Unpooled, "has no forward_pooled and no backward_pooled of its own"),
-        ("conv_algorithm", type("Mine", (Direct,), {"supports_pooled": True}), "has no forward_pooled"),
         ("conv_algorithm", type("Mine", (Direct,), {"workspace": 0}), "has workspace = 0, expected a method"),
         (
             "callback",

@@ -1,6 +1,6 @@
 """Which layers of a Sequential are computed in one pass.
 
-Convolution, ReLU and max pooling in a row become one op, if the convolution's algorithm offers it. The result is that
+Convolution, ReLU and max pooling in a row become one op, which the convolution's algorithm computes. The result is that
 of the three layers. Anything unusual is left alone: subclasses (they may do something else), layers with hooks (their
 outputs would never exist), and sizes, dtypes or backends that do not fit (the layer itself says so best).
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import ShapeError
-from ..kernels.conv import choose_pooled, fusion_allowed
+from ..kernels.conv import choose, fusion_allowed
 from ..kernels.window import pooling_window
 from ..ops.conv import conv_spec
 from ..tensor import Tensor
@@ -57,7 +57,5 @@ def _fused(group: Sequence[Any], x: Any) -> Tensor | None:
         window = pooling_window(spec.window.OH, spec.window.OW, pool.size, pool.stride, pool.padding)
     except ShapeError:
         return None
-    algorithm = choose_pooled(conv.algorithm, spec, window, x.backend)
-    if algorithm is None:
-        return None
+    algorithm = choose(conv.algorithm, spec, x.backend)
     return ops.Conv2DReLUMaxPool2D.apply(x, conv.w, conv.b, algorithm=algorithm, spec=spec, pool=window)

@@ -166,11 +166,11 @@ class StaleBuffer(Direct):
 class LastTieWins(Im2col):
     """Fused max pooling gives the gradient of a tie to the last element."""
 
-    def forward_pooled(self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Any, needs_argmax: bool) -> Any:
-        y, argmax = super().forward_pooled(x, w, b, spec, pool, needs_argmax)
-        if not w.any():
-            argmax[...] = pool.KH * pool.KW - 1
-        return y, argmax
+    def forward_pooled(self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Any, needs_grad: bool) -> Any:
+        y, pooled = super().forward_pooled(x, w, b, spec, pool, needs_grad)
+        if pooled is not None and not w.any():
+            pooled.argmax[...] = pool.KH * pool.KW - 1
+        return y, pooled
 
 
 class Samples(Dataset):

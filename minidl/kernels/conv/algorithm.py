@@ -54,6 +54,23 @@ class ConvSpec:
         return self.N * window.OH * window.OW * self.K * (2 * window.KH * window.KW * self.C + 1)
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """What :meth:`ConvAlgorithm.forward_pooled` keeps for the backward pass.
+
+    ``x`` and ``w`` are its inputs, ``y`` (N, POH, POW, K) its output, ``argmax`` the tap of the window ``pool`` that
+    held each maximum, ``saved`` whatever else the algorithm can use again.
+    """
+
+    x: Array
+    w: Array
+    y: Array
+    argmax: Array
+    spec: ConvSpec
+    pool: Window
+    saved: Any = None
+
+
 class ConvAlgorithm(ABC):
     """A way to compute a convolution (cross-correlation, as everywhere in deep learning) and its two gradients.
 
@@ -84,10 +101,6 @@ class ConvAlgorithm(ABC):
         """Whether the algorithm can do this convolution on its backend."""
         return True
 
-    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
-        """Whether it has ``forward_pooled`` and ``backward_pooled``, which do bias, ReLU and max pooling as well."""
-        return False
-
     def workspace(self, spec: ConvSpec) -> int:
         """About how many bytes it takes at its peak besides arguments and results; 0 where nobody has said."""
         return 0
@@ -103,6 +116,32 @@ class ConvAlgorithm(ABC):
     @abstractmethod
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: Any) -> Array:
         """dw, of the shape of w."""
+
+    def forward_pooled(
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        """relu(max_pool(conv(x, w, b))), an array (N, POH, POW, K), and what its gradients need, if they are wanted.
+
+        This is the composition. An algorithm that can do better replaces both methods, for the windows that it can.
+        """
+        convolved, saved = self.forward(x, w, b, spec)
+        maxima, argmax = self.backend.max_pool(convolved, pool)
+        y = self.backend.relu(maxima)
+        return y, Pooled(x, w, y, argmax, spec, pool, saved) if needs_grad else None
+
+    def backward_pooled(
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """dx, dw and db, None for those that are not needed, given dy (N, POH, POW, K)."""
+        needs_dx, needs_dw, needs_db = needs_grad
+        through_relu = self.backend.relu_backward(dy, pooled.y)
+        db = self.backend.sum_to_channels(through_relu) if needs_db else None
+        if not (needs_dx or needs_dw):
+            return None, None, db
+        dy = self.backend.max_pool_backward(through_relu, pooled.argmax, pooled.pool)
+        dx = self.input_gradient(dy, pooled.w, pooled.spec, pooled.saved) if needs_dx else None
+        dw = self.weight_gradient(pooled.x, dy, pooled.spec, pooled.saved) if needs_dw else None
+        return dx, dw, db
 
 
 class _Choice(threading.local):
@@ -207,12 +246,6 @@ def _able(spec: ConvSpec, backend: "Backend") -> list[str]:
             if _instance(name, backend).supports(spec):
                 able.append(name)
     return able
-
-
-def choose_pooled(name: str, spec: ConvSpec, pool: Window, backend: "Backend") -> ConvAlgorithm | None:
-    """Like :func:`choose`, among those that do ReLU and this max pooling as well; None if there are none."""
-    algorithms = _instances(_candidates(name, spec, backend), backend)
-    return next((one for one in algorithms if one.supports(spec) and one.supports_pooled(spec, pool)), None)
 
 
 def _candidates(name: str, spec: ConvSpec, backend: "Backend") -> Sequence[str]:

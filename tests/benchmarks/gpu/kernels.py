@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl import backends
 from minidl.backends import Backend
-from minidl.kernels.conv import Direct, choose, choose_pooled
+from minidl.kernels.conv import Direct, choose
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.nn import functional as F
@@ -88,12 +88,13 @@ def _fused(backend: Backend, rng: Any, images: Any, weights: Any) -> tuple[str, 
     x, w, b = _layer(rng, images, weights)
     spec = conv_spec(x, w, b, 1, 0)
     pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
-    algorithm: Any = choose_pooled("auto", spec, pool, backend)
-    there = [backend.asarray(array) for array in (x, w, b)]
-    y, argmax = algorithm.forward_pooled(*there, spec, pool, True)
+    algorithm = choose("auto", spec, backend)
+    there: list[Any] = [backend.asarray(array) for array in (x, w, b)]
+    y, pooled = algorithm.forward_pooled(there[0], there[1], there[2], spec, pool, True)
+    assert pooled is not None
     dy = _normal(rng, y.shape)
-    gradients = algorithm.backward_pooled(backend.asarray(dy), *there[:2], y, argmax, spec, pool, (True, True, True))
-    y, argmax, *gradients = (backend.to_numpy(array) for array in (y, argmax, *gradients))
+    wanted: Any = algorithm.backward_pooled(backend.asarray(dy), pooled, (True, True, True))
+    y, argmax, *gradients = (backend.to_numpy(array) for array in (y, pooled.argmax, *wanted))
 
     numpy, direct = backends.get("numpy"), Direct(backends.get("numpy"))
     x, w, b, dy = (array.astype(np.float64) for array in (x, w, b, dy))

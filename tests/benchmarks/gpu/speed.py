@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl.backends import Backend
 from minidl.errors import MinidlError
-from minidl.kernels.conv import choose_pooled
+from minidl.kernels.conv import choose
 from minidl.kernels.window import sliding_window
 from minidl.ops.conv import conv_spec
 
@@ -87,15 +87,16 @@ def _layer(backend: Backend, size: int, C: int, K: int, batch: int) -> Measured:
     x, w, b = (backend.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes)
     spec = conv_spec(x, w, b, 1, 0)
     pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
-    algorithm: Any = choose_pooled("auto", spec, pool, backend)
-    y, argmax = algorithm.forward_pooled(x, w, b, spec, pool, True)
+    algorithm = choose("auto", spec, backend)
+    y, pooled = algorithm.forward_pooled(x, w, b, spec, pool, True)
+    assert pooled is not None
     needs_dx = C > 1  # images need no gradient
 
     def forward() -> object:
         return algorithm.forward_pooled(x, w, b, spec, pool, True)
 
     def backward() -> object:
-        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, (needs_dx, True, True))
+        return algorithm.backward_pooled(y, pooled, (needs_dx, True, True))
 
     read = 4 * (prod(shapes[0]) + prod(shapes[1]))
     return {

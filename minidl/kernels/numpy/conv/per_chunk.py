@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .... import threads
-from ...conv.algorithm import ConvAlgorithm, ConvSpec
+from ...conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
+from ...reference import argmax_dtype
 from ...window import Window, pad
 from .. import memory
 from ..elementwise import keep_where, sum_rows
@@ -44,9 +45,6 @@ class PerChunk(ConvAlgorithm):
 
     def supports(self, spec: ConvSpec) -> bool:
         return self.xp is np
-
-    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
-        return not pool.padded and pool.KH * pool.KW <= 256  # the number of a tap is a byte
 
     def workspace(self, spec: ConvSpec) -> int:
         """The partial sums of the weight gradient, and what every thread keeps while it is at a few images."""
@@ -115,11 +113,12 @@ class PerChunk(ConvAlgorithm):
         return np.asarray(sums.sum(axis=0))
 
     def forward_pooled(
-        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
-    ) -> tuple[Array, Array | None]:
-        """relu(max pool(convolution) + b), an array (N, POH, POW, K), and the tap that held each maximum, if wanted."""
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        if pool.padded:
+            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         y = memory.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
-        argmax = memory.empty(y.shape, np.uint8) if needs_argmax else None
+        argmax = memory.empty(y.shape, argmax_dtype(np, pool)) if needs_grad else None
         filters, columns = self.filters(w, spec), by_phase(spec.window.OW, pool.SW)
         bias = np.tile(b, pool.OW)  # for a whole row: fewer, longer loops
 
@@ -133,26 +132,20 @@ class PerChunk(ConvAlgorithm):
             np.maximum(rows, 0, out=rows)
 
         threads.for_each(one, [chunk for part in _parts(spec) for chunk in part], spec.flops)
-        return y, argmax
+        return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
     def backward_pooled(
-        self,
-        dy: Array,
-        x: Array,
-        w: Array,
-        y: Array,
-        argmax: Array,
-        spec: ConvSpec,
-        pool: Window,
-        needs_grad: Sequence[bool],
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        if pooled.pool.padded:
+            return super().backward_pooled(dy, pooled, needs_grad)
+        x, y, argmax, spec, pool = pooled.x, pooled.y, pooled.argmax, pooled.spec, pooled.pool
         needs_dx, needs_dw, needs_db = needs_grad
         parts, columns = _parts(spec), by_phase(spec.window.OW, pool.SW)
         dx = _empty_padded(spec) if needs_dx else None
         dw = memory.zeros((len(parts), *_weights(spec)), dy.dtype) if needs_dw else None
         db = memory.zeros((len(parts), spec.K), dy.dtype) if needs_db else None
-        filters: Any = self.filters(w, spec) if needs_dx else None
+        filters: Any = self.filters(pooled.w, spec) if needs_dx else None
 
         def add_up(part: int) -> None:
             for chunk in parts[part]:
