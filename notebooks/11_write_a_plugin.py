@@ -351,7 +351,8 @@ compare(results, {"ForgetsPadding": "input_gradient", "OldMatrix": "independence
 
 # %% [markdown]
 # `ForgetsPadding` has the right output and a wrong gradient; `OldMatrix` is right until two layers are computed one
-# after the other. (`pooled` is for algorithms that do ReLU and max pooling in the same pass. Ours does not offer it.)
+# after the other. (`pooled` checks convolution, ReLU and max pooling in a row: an algorithm may compute them in one
+# pass. Ours leaves that to its base class, which does one after the other.)
 #
 # Nobody computes like this: the matrix grows with the square of the pixels. For 128 x 128 of them, one kernel of one
 # channel takes a gigabyte. But whatever holds of dense layers holds of convolutions, and this matrix says how.

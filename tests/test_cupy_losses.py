@@ -123,7 +123,7 @@ def test_every_elementwise_loss_has_a_kernel() -> None:
     found = [
         cls for cls in vars(ops.loss).values() if isinstance(cls, type) and issubclass(cls, ops.loss.ElementwiseLoss)
     ]
-    assert {cls.__name__ for cls in found} == {*losses.LOSSES, "ElementwiseLoss", "Distance"}
+    assert {cls.__name__ for cls in found if not cls.cuda_name} == {"ElementwiseLoss", "Distance"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

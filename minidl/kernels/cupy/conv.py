@@ -101,7 +101,7 @@ class Gemm(ConvAlgorithm):
         run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)
 
     def _pools(self, pool: Window) -> bool:
-        return not pool.padded and pooling.supports(self.xp, pool)
+        return not pool.padded and pooling.supports(pool)
 
     def _empty_images(self, spec: ConvSpec) -> Array:
         return self.xp.empty((spec.N, spec.window.H, spec.window.W, spec.C), spec.dtype)
