@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, nested, random
-from .kernels.conv.algorithm import chosen
+from . import backends, nested, plugins, random
+from .backends import choice
 from .kernels.cupy.graph import Recorder
 from .kernels.numpy.memory import references_are_counted
 from .nn import Module
@@ -136,7 +136,7 @@ class CapturedStep:
 
     def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
         shapes = nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets))
-        return shapes, traits, _backend_of(self.model).precision, chosen()
+        return shapes, traits, _backend_of(self.model).precision, choice.current(), plugins.registered("conv_algorithm")
 
 
 class _State:

@@ -9,8 +9,8 @@ import pytest
 
 import minidl as md
 from minidl import backends
+from minidl.backends import choice
 from minidl.errors import MinidlError
-from minidl.kernels.conv import algorithm
 from minidl.op import Op
 from minidl.testing.kit import other_backends
 
@@ -19,7 +19,7 @@ DIRECT, PLAIN, USUAL = ("direct", True), ("auto", False), ("auto", True)
 
 def chosen() -> Any:
     """The algorithm, and whether there is fusion."""
-    return algorithm.chosen()[:2]
+    return choice.current()
 
 
 def test_a_generator_that_is_decorated_computes_as_it_says_and_its_caller_does_not() -> None:

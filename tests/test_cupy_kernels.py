@@ -9,7 +9,8 @@ import pytest
 
 import minidl as md
 from minidl import backends
-from minidl.kernels.conv import ConvSpec, choose
+from minidl.backends.choice import choose
+from minidl.kernels.conv import ConvSpec
 from minidl.kernels.cupy import adam, conv, images, implicit_gemm, matmul, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..kernels.conv import ConvSpec
 from ..kernels.reference import ReferenceKernels
 
 if TYPE_CHECKING:
-    from ..kernels.conv import ConvSpec
     from ..kernels.cupy.graph import Recorder
 
 
@@ -32,8 +32,6 @@ class Backend(ReferenceKernels):
     name: ClassVar[str]
     xp: Any
     array_type: type[Any]
-    precision = "float32"
-    """What :meth:`set_precision` chose."""
     has_graphs: ClassVar[bool] = False
     """Whether work can be recorded as a CUDA graph: see :mod:`minidl.capture`."""
 
@@ -61,7 +59,7 @@ class Backend(ReferenceKernels):
             )
         self.precision = precision
 
-    def convolutions(self, spec: "ConvSpec") -> Sequence[str]:
+    def convolutions(self, spec: ConvSpec) -> Sequence[str]:
         """The convolution algorithms that "auto" tries for these sizes, best first; the last can do anything."""
         return ("direct",)
 

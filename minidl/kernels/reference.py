@@ -28,6 +28,12 @@ class LossFormula(NamedTuple):
 
     ``cuda_name`` is what both are called in minidl/kernels/cupy/loss.cu, "" where it does not have them; ``delta`` is
     the option of a formula that has one.
+
+    >>> import numpy as np
+    >>> from minidl import backends
+    >>> squared = LossFormula(lambda a, b: (a - b) ** 2, lambda a, b: 2 * (a - b))
+    >>> backends.default.mean_loss(squared, np.array([1.0, 2.0]), np.array([0.0, 5.0])).item()
+    5.0
     """
 
     value: Callable[[Array, Array], Array]
@@ -48,6 +54,8 @@ class ReferenceKernels:
     """
 
     xp: Any
+    precision = "float32"
+    """How matrix products and convolutions of float32 numbers are computed: see :meth:`Backend.set_precision`."""
 
     def matmul(self, a: Array, b: Array) -> Array:
         """The matrix product of two arrays, with NumPy's rules for 1-D and stacked operands."""

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from ..backends.choice import choose
 from ..errors import ShapeError
-from ..kernels.conv import ConvSpec, choose
+from ..kernels.conv import ConvSpec
 from ..kernels.window import Padding, Pair, frozen, missing_axes, sliding_window
 from ..op import HALF, SINGLE, Op
 from ..plugins import register

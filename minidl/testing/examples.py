@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import nn, ops, optim
-from ..kernels.conv import ConvAlgorithm, choose
+from ..backends.choice import choose
+from ..kernels.conv import ConvAlgorithm
 from ..kernels.window import sliding_window
 from ..ops.conv import conv_spec
 from ..random import Generator

@@ -4,7 +4,7 @@ docs/convolution.md derives each of them, here and in :mod:`minidl.kernels.numpy
 lines. ``python -m minidl bench conv`` runs them all on one layer.
 """
 
-from .algorithm import ConvAlgorithm, ConvSpec, Pooled, choose, fusion_allowed, using
+from .algorithm import ConvAlgorithm, ConvSpec, Pooled
 from .direct import Direct
 from .fft import FFT
 from .winograd2d import Winograd2D
@@ -16,7 +16,4 @@ __all__ = [
     "Direct",
     "Pooled",
     "Winograd2D",
-    "choose",
-    "fusion_allowed",
-    "using",
 ]

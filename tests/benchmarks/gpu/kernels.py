@@ -10,7 +10,8 @@ import numpy as np
 
 from minidl import backends
 from minidl.backends import Backend
-from minidl.kernels.conv import Direct, choose
+from minidl.backends.choice import choose
+from minidl.kernels.conv import Direct
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.nn import functional as F

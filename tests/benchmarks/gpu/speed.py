@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from minidl.backends import Backend
+from minidl.backends.choice import choose
 from minidl.errors import MinidlError
-from minidl.kernels.conv import choose
 from minidl.kernels.window import sliding_window
 from minidl.ops.conv import conv_spec
 
