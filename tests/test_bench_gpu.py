@@ -14,7 +14,7 @@ from minidl import backends, nn, plugins
 from minidl.command import status
 from minidl.data import ArrayDataset
 from minidl.errors import BackendError
-from minidl.testing.kit import distance
+from minidl.testing.arrays import distance
 from tests.benchmarks import gpu
 from tests.benchmarks.gpu import kernels, speed
 from tests.benchmarks.gpu.__main__ import main

@@ -12,7 +12,7 @@ from minidl import backends
 from minidl.backends import choice
 from minidl.errors import MinidlError
 from minidl.op import Op
-from minidl.testing.kit import other_backends
+from minidl.testing.arrays import other_backends
 
 DIRECT, PLAIN, USUAL = ("direct", True), ("auto", False), ("auto", True)
 

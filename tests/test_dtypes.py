@@ -9,9 +9,9 @@ import pytest
 import minidl as md
 from minidl import nn, ops, plugins
 from minidl.op import Op
+from minidl.testing.arrays import tensors_in
 from minidl.testing.check_ops import OpExample, evaluate
 from minidl.testing.examples import OPS
-from minidl.testing.kit import tensors_in
 
 F = nn.functional
 WHOLE = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]

@@ -11,7 +11,7 @@ import minidl as md
 from agegender import models
 from minidl import nn, optim
 from minidl.errors import DtypeError, MinidlError, ShapeError
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 
 class Nested(nn.Module):

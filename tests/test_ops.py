@@ -13,8 +13,8 @@ from minidl import nn, ops
 from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.op import Op
 from minidl.ops.conv import conv_spec
+from minidl.testing.arrays import numbers
 from minidl.testing.examples import OPS
-from minidl.testing.kit import numbers
 
 F = nn.functional
 

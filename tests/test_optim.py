@@ -10,7 +10,7 @@ import pytest
 import minidl as md
 from minidl import nn, optim
 from minidl.errors import GraphError, MinidlError
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 P0 = numbers(3, 4)
 GRADIENTS = [numbers(3, 4, seed=seed) for seed in range(1, 6)]

@@ -9,7 +9,7 @@ import pytest
 import minidl as md
 from minidl import nn, optim
 from minidl.errors import MinidlError
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 F = nn.functional
 X = md.tensor(numbers(2, 3, 4).astype(np.float32))

@@ -17,8 +17,9 @@ from minidl.kernels.conv import ConvSpec
 from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.kernels.window import sliding_window
 from minidl.testing import gradcheck
+from minidl.testing.arrays import numbers
 from minidl.testing.check_conv import ConvAlgorithmSubject, ConvExample
-from minidl.testing.kit import CheckError, NotApplicable, numbers
+from minidl.testing.kit import CheckError, NotApplicable
 
 from .test_kernels import ON_A_GPU
 

@@ -14,7 +14,7 @@ import pytest
 import minidl as md
 from minidl.errors import DtypeError, GraphError, ShapeError
 from minidl.op import Op
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 
 def leaf(*values: float) -> md.Tensor:

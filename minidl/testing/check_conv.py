@@ -6,25 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import backends, plugins, threads
+from .. import backends, threads
 from ..backends import Backend
 from ..errors import BackendError, MinidlError
 from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct
 from ..kernels.window import Padding, Pair, Window, sliding_window
 from ..ops.conv import conv_spec
-from .kit import (
-    ARRANGEMENTS,
-    CheckError,
-    NotApplicable,
-    Report,
-    Subject,
-    distance,
-    furthest,
-    numbers,
-    other_backends,
-    require,
-    same_bits,
-)
+from .arrays import ARRANGEMENTS, distance, furthest, numbers, other_backends, same_bits
+from .kit import CheckError, NotApplicable, Subject, require
 
 Array = Any
 POOLS: tuple[tuple[Pair, Pair, Padding], ...] = ((2, 2, 0), (3, 2, 0), (2, 3, 0), ((1, 2), (2, 1), 0), (3, 2, 1))
@@ -247,24 +236,3 @@ def conv_subject(name: str, algorithm: type[ConvAlgorithm], examples: Iterable[C
             return subject
     why = " ".join(reasons)
     raise MinidlError(f"conv_algorithm '{name}' supports none of {len(examples)} convolutions here. {why}".rstrip())
-
-
-def check_conv_algorithm(
-    algorithm: type[ConvAlgorithm] | str,
-    examples: Iterable[ConvExample] | None = None,
-    *,
-    skip: Mapping[str, str] | None = None,
-) -> Report:
-    """Run all checks of a convolution algorithm: its class, or a registered name.
-
-    It is tried on those of the examples (by default kernels, strides and paddings of all kinds, on small images) that
-    it supports. Raises :class:`minidl.testing.CheckError` that lists what failed.
-
-    >>> check_conv_algorithm("direct").count("failed")
-    0
-    """
-    from .examples import CONVOLUTIONS
-
-    cls: Any = plugins.get("conv_algorithm", algorithm) if isinstance(algorithm, str) else algorithm
-    name = algorithm if isinstance(algorithm, str) else cls.__name__
-    return conv_subject(name, cls, CONVOLUTIONS if examples is None else examples).run(skip)

@@ -17,7 +17,7 @@ from minidl.kernels.window import sliding_window
 from minidl.nn import functional as F
 from minidl.ops.conv import conv_spec
 from minidl.tensor import Tensor, tensor
-from minidl.testing.kit import distance
+from minidl.testing.arrays import distance
 
 Array = Any
 POISON = 0xFF
