@@ -4,39 +4,45 @@ Of a step, everything up to the gradients is recorded; the optimizer updates as 
 clipping and optimizers of one's own need not know of it. See :mod:`minidl.kernels.cupy.graph`.
 """
 
+import operator
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from . import backends, nested, plugins, random
 from .backends import choice
+from .grad_mode import mode
 from .kernels.cupy.graph import Recorder
 from .kernels.numpy.memory import references_are_counted
 from .nn import Module
-from .traits import Traits
+from .traits import Traits, Unseen
 
 Array = Any
 Compute = Callable[[Any, Any], Array]
 
 
-class CapturedStep:
+class CapturedStep(Unseen):
     """``compute(inputs, targets)``, which gives an array and leaves the gradients of a model: the same, but faster.
 
     The second of two batches alike is computed and recorded; from then on, batches of these shapes are copied to where
     its arrays lie, and the recorded work is launched. A launch must give the array and the gradients of that batch bit
     for bit, or nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever, and so are steps
-    whose gradients add to others. Whatever is changed in the model, in what ``depends_on()`` gives (see
-    :mod:`minidl.traits` for what is noticed), in the precision or in the algorithms leads to a new recording. While
-    there are hooks, or a profiler, every step is computed.
+    whose gradients add to others. Whatever is changed in the model, in ``compute`` and the tuple that ``depends_on()``
+    gives, in plugins, the precision or the algorithms leads to a new recording: :mod:`minidl.traits` says what is
+    noticed, and the little that is not. While there are hooks, or a profiler, every step is computed.
+
+    What a bound method ``compute`` is bound to changes from step to step, as a trainer does: ``depends_on`` names those
+    of its attributes that matter.
 
     Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with graphs:
     ``reason`` says why a step is not recorded. ``compute`` may change the model and what it depends on, but no other
     tensors, and draw numbers from ``minidl.random.default_rng`` and the generators in the model, but from no others.
 
-    Gradients that somebody keeps are his: the next launch writes to other memory.
+    Gradients that somebody keeps, or a view of them, are his: the next launch writes to other memory.
 
     >>> import numpy as np
     >>> from minidl import nn
@@ -45,11 +51,12 @@ class CapturedStep:
     (array([2., 2.]), "the backend 'numpy' has no graphs")
     """
 
-    def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], Any] = tuple) -> None:
+    def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], tuple[Any, ...]] = tuple) -> None:
         self.compute, self.model, self.depends_on = compute, model, depends_on
         self.reason: str | None = None
         self._known: Any = None
         self._last: Any = None
+        self._noticed: Traits | None = None
         self._recording: _Recording | None = None
         self._gives_copies = not references_are_counted()
 
@@ -67,7 +74,7 @@ class CapturedStep:
         if self._recording is not None and self._recording.circumstances == circumstances:
             if self._gives_copies or not self._recording.is_kept():
                 return self._recording.launch(inputs, targets, copies=self._gives_copies)
-            self._gives_copies = True
+            self._gives_copies, self._recording = True, None  # its memory is somebody's now
         return self._record(inputs, targets) if alike else self.computed(inputs, targets)
 
     def computed(self, inputs: Any, targets: Any) -> Array:
@@ -89,7 +96,12 @@ class CapturedStep:
             self.reason = f"{type(self.model).__name__} does not say that it is static"
 
     def _traits(self) -> Traits:
-        return Traits((self.model, self.compute, self.depends_on()))
+        function = getattr(self.compute, "__func__", self.compute)
+        algorithms = plugins.registered("conv_algorithm").values()
+        roots = self.model, function, *self.depends_on(), *algorithms
+        if self._noticed is None or not self._noticed.hold(*roots):
+            self._noticed = Traits(*roots)
+        return self._noticed
 
     def _record(self, inputs: Any, targets: Any) -> Array:
         """What the step gives; records it on the way, or says in ``reason`` why that is not possible."""
@@ -128,7 +140,8 @@ class CapturedStep:
         """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step,
         and where there are gradients to add to."""
         traits = self._traits()
-        if any(module.has_hooks for module in traits.modules):
+        self.reason = traits.obstacle
+        if self.reason is not None or any(module.has_hooks for module in traits.modules):
             return None
         if any(tensor.grad is not None for tensor in traits.tensors):
             return None
@@ -136,7 +149,9 @@ class CapturedStep:
 
     def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
         shapes = nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets))
-        return shapes, traits, _backend_of(self.model).precision, choice.current(), plugins.registered("conv_algorithm")
+        known = [plugins.registered(kind) for kind in plugins.KINDS]
+        without_grad, precision = mode.without_grad > 0, _backend_of(self.model).precision
+        return shapes, traits, self.compute, precision, choice.current(), known, without_grad
 
 
 class _State:
@@ -184,15 +199,18 @@ class _Recording:
     circumstances: Any = None
 
     def __post_init__(self) -> None:
-        self.references = self._count_references()
+        arrays, memory = self._count_references()
+        self.references = [count - 1 for count in arrays], memory  # the tensors refer to them now, but not in is_kept
 
-    def _count_references(self) -> list[int]:
-        """How many references there are to each gradient."""
-        return [sys.getrefcount(gradient) for _, gradient in self.state.gradients if gradient is not None]
+    def _count_references(self) -> tuple[list[int], list[int]]:
+        """How many references there are to each gradient, and to its memory, as every view and other array has one."""
+        gradients = [gradient for _, gradient in self.state.gradients if gradient is not None]
+        return [sys.getrefcount(one) for one in gradients], [sys.getrefcount(one.data.mem) for one in gradients]
 
     def is_kept(self) -> bool:
-        """Whether somebody has a gradient of the last launch; the tensors, which had them at first, have none now."""
-        return any(now >= first for now, first in zip(self._count_references(), self.references, strict=True))
+        """Whether somebody has a gradient of the last launch, or a view of one; the tensors have none now."""
+        arrays, memory = self._count_references()
+        return any(map(operator.gt, (*arrays, *memory), chain(*self.references)))
 
     def launch(self, inputs: Any, targets: Any, copies: bool) -> Array:
         """The step on another batch: its values, valid until the next launch."""

@@ -66,9 +66,9 @@ class LaunchError(MinidlError):
 
 
 class EmulatedArray(StrictArray):
-    """An array of the emulated GPU; ``x.data.ptr`` is its address, as in CuPy."""
+    """An array of the emulated GPU; ``x.data`` is its address, and the memory that its views share, as in CuPy."""
 
-    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data, mem=self._owner._host))
     _run = staticmethod(recorded.run)
 
 

@@ -236,10 +236,7 @@ def _loss(function: Any, a: Any, b: Any, alike: bool = True) -> Any:
 
 
 def _cross_entropy(x: Any, t: Any) -> Any:
-    finite = torch.isfinite(x)
-    usual = functional.binary_cross_entropy_with_logits(x.masked_fill(~finite, 0), t, reduction="none")
-    formula = x.clamp(min=0) - x * t + torch.log1p(torch.exp(-x.abs()))
-    return torch.where(finite, usual, formula).mean()  # logits
+    return torch.where(x > 0, x * (1 - t) + functional.softplus(-x), functional.softplus(x) - x * t).mean()  # logits
 
 
 def _pooling(x: Any, size: int, stride: int | None, padding: Any) -> Window:

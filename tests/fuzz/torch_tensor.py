@@ -128,4 +128,4 @@ def floats(*xs: Any) -> Sequence[Any]:
 
 def absolute(x: Any) -> Any:
     """The absolute value of floats."""
-    return x * torch.where(x != x, nan, x.detach().sign())  # nan
+    return torch.Tensor.abs(x) * torch.where(x != x, nan, 1.0).to(x.dtype)  # nan
