@@ -13,16 +13,17 @@ arguments are looked at only after a TypeError, and the table (:mod:`minidl.equi
 is wrong.
 """
 
+import dis
 import functools
 import inspect
 import opcode
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from . import answers
-from .errors import CallError, MissingImportError, MissingNameError
+from .errors import CallError, MissingImportError, MissingModuleError, MissingNameError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,9 +46,12 @@ def answer_in(*modules: str) -> None:
 
 
 def _missing_from(module: ModuleType, name: str) -> NoReturn:
+    caller = sys._getframe(1)
+    if name == "__path__" and caller.f_code.co_name == _IMPORTING:  # of a module in it, which a file has not
+        raise MissingModuleError(module, caller.f_locals["name"])
     error = MissingNameError(module, name)
     half_imported = f"{module.__name__}.{name}" in sys.modules  # in a circle: Python finds it there after this error
-    if _is_import(sys._getframe(1)) and not half_imported:
+    if _is_import(caller) and not half_imported:
         raise MissingImportError(str(error))
     raise error
 
@@ -55,6 +59,49 @@ def _missing_from(module: ModuleType, name: str) -> NoReturn:
 def _is_import(frame: Any) -> bool:
     """Whether a frame is in the middle of ``from module import name``, which hides what an AttributeError says."""
     return bool(frame.f_code.co_code[frame.f_lasti] == opcode.opmap["IMPORT_FROM"])
+
+
+_IMPORTING = "_find_and_load_unlocked"
+"""The function of :mod:`importlib` that carries an import out; others only ask whether there is such a module."""
+
+
+class Modules:
+    """Answers ``import minidl.layers``: a finder of modules that is asked last, and finds none.
+
+    >>> import minidl.layers
+    Traceback (most recent call last):
+    minidl.errors.MissingModuleError: minidl has no 'layers': Keras's keras.layers is md.nn here
+    """
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        """Nothing, or an error that says what to write where a module of minidl is to be imported."""
+        parent = sys.modules.get(name.rpartition(".")[0])
+        ours = parent is not None and name.partition(".")[0] == __package__
+        if ours and sys._getframe(2).f_code.co_name == _IMPORTING:
+            raise MissingModuleError(parent, name)
+
+
+def answer_imports() -> None:
+    """Let :class:`Modules` answer for modules that minidl lacks."""
+    if Modules not in sys.meta_path:
+        sys.meta_path.append(Modules)
+
+
+class Missing:
+    """A name that others have for a method of a class, and that is answered as those of objects are.
+
+    >>> import minidl as md
+    >>> md.data.Dataset.from_tensor_slices
+    Traceback (most recent call last):
+    minidl.errors.MissingNameError: Dataset has no 'from_tensor_slices': TensorFlow's tf.data.Dataset.from_tensor...
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, thing: Any, owner: type) -> NoReturn:
+        raise MissingNameError(owner if thing is None else thing, self.name)
 
 
 def missing_attribute(thing: Any, name: str) -> Any:
@@ -167,6 +214,38 @@ class Count(int):
 
     def __call__(self, *_axes: Any) -> NoReturn:
         raise CallError(f"size is a number: {answers.equivalent('size', ('x',))}")
+
+
+def refuse_pair() -> None:
+    """Refuse PyTorch's ``values, indices = x.max(1)``, which would take two rows of the maxima apart.
+
+    It is asked by the tensor that is about to be taken apart, and looks at the code that does so: only the axis without
+    its name is PyTorch's way to write it.
+
+    >>> import minidl as md
+    >>> values, indices = md.tensor([[1.0, 2.0], [4.0, 3.0]]).max(1)
+    Traceback (most recent call last):
+    minidl.errors.CallError: max(1) of a tensor is the values alone: argmax(axis=1) says where they are; ...
+    """
+    frame = sys._getframe(2)
+    if frame.f_code.co_code[frame.f_lasti] != opcode.opmap["UNPACK_SEQUENCE"]:
+        return
+    if name := _pair_of(frame.f_code, frame.f_lasti):
+        alone = f"{name}(1) of a tensor is the values alone"
+        raise CallError(f"{alone}: arg{name}(axis=1) says where they are; to take two values apart, {name}(axis=1)")
+
+
+@functools.lru_cache(maxsize=1024)
+def _pair_of(code: CodeType, place: int) -> str:
+    """``max`` or ``min`` if that is called with one unnamed argument, and its result is unpacked into two there."""
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("PRECALL", "CACHE")]
+    end = next(i for i, step in enumerate(steps) if step.offset == place)
+    if end < 3 or steps[end].arg != 2:
+        return ""
+    method, axis, call = steps[end - 3 : end]
+    called = call.opname == "CALL" and call.arg == 1 and axis.opname.startswith("LOAD_")
+    asked = method.opname in ("LOAD_METHOD", "LOAD_ATTR") and method.argval in ("max", "min")
+    return str(method.argval) if called and asked else ""
 
 
 # Calls

@@ -8,6 +8,8 @@ import itertools
 import pickle
 import sys
 import traceback
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -166,6 +168,31 @@ def test_a_name_that_is_being_imported_in_a_circle_is_found(monkeypatch: pytest.
     from minidl import later  # type: ignore[attr-defined]
 
     assert later is np
+
+
+def test_who_asks_whether_a_module_is_there_gets_an_answer_and_no_error() -> None:
+    assert find_spec("minidl.layers") is None
+    assert find_spec("minidl.nn.utils") is None
+    with pytest.raises(ModuleNotFoundError) as caught:
+        import_module("minidl.nn.utils")
+    assert caught.value.name == "minidl.nn.utils"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'minidlayers'$"):
+        import_module("minidlayers")
+    assert sys.meta_path.count(habits.Modules) == 1
+
+
+def test_only_a_pair_of_maxima_is_refused_to_be_unpacked() -> None:
+    x, axis = md.tensor([[1.0, 5.0], [4.0, 3.0]]), 1
+    low, high = md.tensor([1.0, 2.0])
+    first, second = (x + x.max(1)).sum(axis=0)
+    third, fourth = x.max(axis=1)
+    fifth, sixth = x.max(1) + 0
+    assert [t.item() for t in (low, high, first, second, third, fourth, fifth, sixth)] == [1, 2, 15, 16, 5, 4, 5, 4]
+    assert [row.item() for row in x.max(1)] == [5, 4]
+    for _ in range(2):
+        with pytest.raises(CallError, match=r"^max\(1\) of a tensor is the values alone: argmax\(axis=1\) says"):
+            _, _ = x.max(axis)
 
 
 def test_no_advice_changes_the_array_of_a_tensor() -> None:
