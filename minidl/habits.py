@@ -13,13 +13,12 @@ arguments are looked at only after a TypeError, and the table (:mod:`minidl.equi
 is wrong.
 """
 
-import dis
 import functools
 import inspect
 import opcode
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from . import answers
@@ -214,38 +213,6 @@ class Count(int):
 
     def __call__(self, *_axes: Any) -> NoReturn:
         raise CallError(f"size is a number: {answers.equivalent('size', ('x',))}")
-
-
-def refuse_pair() -> None:
-    """Refuse PyTorch's ``values, indices = x.max(1)``, which would take two rows of the maxima apart.
-
-    It is asked by the tensor that is about to be taken apart, and looks at the code that does so: only the axis without
-    its name is PyTorch's way to write it.
-
-    >>> import minidl as md
-    >>> values, indices = md.tensor([[1.0, 2.0], [4.0, 3.0]]).max(1)
-    Traceback (most recent call last):
-    minidl.errors.CallError: max(1) of a tensor is the values alone: argmax(axis=1) says where they are; ...
-    """
-    frame = sys._getframe(2)
-    if frame.f_code.co_code[frame.f_lasti] != opcode.opmap["UNPACK_SEQUENCE"]:
-        return
-    if name := _pair_of(frame.f_code, frame.f_lasti):
-        alone = f"{name}(1) of a tensor is the values alone"
-        raise CallError(f"{alone}: arg{name}(axis=1) says where they are; to take two values apart, {name}(axis=1)")
-
-
-@functools.lru_cache(maxsize=1024)
-def _pair_of(code: CodeType, place: int) -> str:
-    """``max`` or ``min`` if that is called with one unnamed argument, and its result is unpacked into two there."""
-    steps = [step for step in dis.get_instructions(code) if step.opname not in ("PRECALL", "CACHE")]
-    end = next(i for i, step in enumerate(steps) if step.offset == place)
-    if end < 3 or steps[end].arg != 2:
-        return ""
-    method, axis, call = steps[end - 3 : end]
-    called = call.opname == "CALL" and call.arg == 1 and axis.opname.startswith("LOAD_")
-    asked = method.opname in ("LOAD_METHOD", "LOAD_ATTR") and method.argval in ("max", "min")
-    return str(method.argval) if called and asked else ""
 
 
 # Calls

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import backends, changes
 from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
-from .habits import Count, explained, refuse_pair
+from .habits import Count, explained
 from .op import HALF, SINGLE, Op
 from .operators import Operators
 from .options import dtype_of
@@ -117,7 +117,6 @@ class Tensor(Operators):
         return len(self.data)
 
     def __iter__(self) -> Iterator["Tensor"]:
-        refuse_pair()
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:

@@ -361,9 +361,7 @@ HABITS = {
     "from minidl.utils.data import DataLoader": "torch.utils.data is md.data here",
     "import minidl.nn.functional": WORKS,
     "md.data.DataLoader(dataset, num_workers=2)": "prefetch=4",
-    # operators and unpacking
-    "_, p = x.max(1)": "argmax(axis=1) says where they are",
-    "values, p = w.min(-1)": "argmin(axis=1) says where they are",
+    # operators
     "p, q = x.max(axis=1)": WORKS,
     "p, q, r = w.max(1)": WORKS,
     "divmod(x, 2)": "np.divmod(x.numpy(), ...), without a gradient",

@@ -182,19 +182,6 @@ def test_who_asks_whether_a_module_is_there_gets_an_answer_and_no_error() -> Non
     assert sys.meta_path.count(habits.Modules) == 1
 
 
-def test_only_a_pair_of_maxima_is_refused_to_be_unpacked() -> None:
-    x, axis = md.tensor([[1.0, 5.0], [4.0, 3.0]]), 1
-    low, high = md.tensor([1.0, 2.0])
-    first, second = (x + x.max(1)).sum(axis=0)
-    third, fourth = x.max(axis=1)
-    fifth, sixth = x.max(1) + 0
-    assert [t.item() for t in (low, high, first, second, third, fourth, fifth, sixth)] == [1, 2, 15, 16, 5, 4, 5, 4]
-    assert [row.item() for row in x.max(1)] == [5, 4]
-    for _ in range(2):
-        with pytest.raises(CallError, match=r"^max\(1\) of a tensor is the values alone: argmax\(axis=1\) says"):
-            _, _ = x.max(axis)
-
-
 def test_no_advice_changes_the_array_of_a_tensor() -> None:
     x = md.tensor([3.0, 1.0, 2.0])
     for name in ("sort", "partition", "fill", "put", "resize", "itemset", "setflags", "setfield", "byteswap"):
