@@ -1,18 +1,16 @@
 """The folder that a training run leaves: its configuration, environment, results and checkpoints."""
 
 import contextlib
-import csv
 import errno
 import itertools
 import json
-import math
 import os
 import platform
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,14 +22,14 @@ import minidl
 from minidl import backends, checkpoint
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
-from minidl.table import table
 
 from . import lock
 from .cli import command_line
 from .data.files import dangling, operand, write_text
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.csv", "summary.json"
-BEST, STATE = "best.safetensors", "last.state.safetensors"
+BEST, LAST, STATE = "best.safetensors", "last.safetensors", "last.state.safetensors"
+PLOTS = "plots"
 RUNS = "runs"
 """The folder of the run folders, where no other one is named."""
 SUMMARIZED = {
@@ -44,7 +42,6 @@ SUMMARIZED = {
     "no_better_than_guessing": list,
 }
 """What a summary must hold to count."""
-RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
 _BEGUN = ".new-run-"
 LEFT_AFTER = 3600
 """Seconds after which a run that was begun and has no name yet is nobody's."""
@@ -101,7 +98,12 @@ class Run:
         return dict(self._note("config", {}))
 
     def require_whole(self) -> None:
-        """Raise :class:`UsageError` if a file is missing that the run needs to go on, and had."""
+        """Raise :class:`UsageError` if a file is missing that the run needs to go on, and had, or cannot be written."""
+        for name in (METRICS, SUMMARY, LAST):
+            if (self.folder / name).is_dir():
+                raise UsageError(f"{self.folder / name} is a folder, where a file is to be written: move it elsewhere")
+        if (self.folder / PLOTS).is_file():
+            raise UsageError(f"{self.folder / PLOTS} is a file, where a folder is to be: move it elsewhere")
         lost = STATE if (self.folder / METRICS).exists() and not self.is_saved else ""
         lost = BEST if self.epochs and not (self.folder / BEST).is_file() else lost
         if lost:
@@ -129,7 +131,7 @@ class Run:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do but further epochs: results and pictures are there."""
-        drawn = (self.folder / "plots" / "examples.png").is_file()
+        drawn = (self.folder / PLOTS / "examples.png").is_file()
         return self.epochs >= (self.config.get("epochs") or 0) and self.summary is not None and drawn
 
 
@@ -143,7 +145,7 @@ def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]
     # It is renamed, so that a killed process leaves no part of a run.
     whole = parent / f"{_BEGUN}{secrets.token_hex(8)}"
     try:
-        (whole / "plots").mkdir(parents=True)
+        (whole / PLOTS).mkdir(parents=True)
         write_json(whole / CONFIG, config)
         return Run(_named(whole, parent, name) if name is not None else _numbered(whole, parent, model))
     except OSError as error:
@@ -234,7 +236,7 @@ def find(parent: Path, run: str | None) -> Run:
 def found(parent: Path) -> list[Run]:
     """All runs in a folder, the latest last."""
     folders = [folder for folder in parent.glob("*/") if _is_run(folder)]
-    return [Run(folder) for folder in sorted(folders, key=lambda folder: (_last_written(folder), folder.name))]
+    return [Run(folder) for folder in sorted(folders, key=lambda folder: (last_written(folder), folder.name))]
 
 
 def _is_run(folder: Path) -> bool:
@@ -242,7 +244,7 @@ def _is_run(folder: Path) -> bool:
     return has_file and not folder.name.startswith(_BEGUN)
 
 
-def _last_written(folder: Path) -> float:
+def last_written(folder: Path) -> float:
     return max(path.stat().st_mtime for name in (CONFIG, STATE, SUMMARY) if (path := folder / name).is_file())
 
 
@@ -260,11 +262,12 @@ def place(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def holding(folder: Path) -> AbstractContextManager[None]:
+def holding(folder: Path, warn: Callable[[str], object] | None = None) -> AbstractContextManager[None]:
     """Be the one process that trains a run; see :func:`agegender.lock.holding`."""
     return lock.holding(
         folder,
         f"{folder} is trained by another process, which is going on: wait for its end, or stop it with Ctrl-C there",
+        warn,
     )
 
 
@@ -272,71 +275,6 @@ def again_command(folder: Path, *flags: str) -> str:
     """The command that starts a new run with the options of another one."""
     where = [] if folder.parent == Path(RUNS) else ["--out", operand(folder.parent)]
     return command_line(PROGRAM, "--config", operand(folder / CONFIG), *where, *flags)
-
-
-def overview(parent: Path) -> str:
-    """A table of all runs in a folder, the latest last; OSError if it can't be read."""
-    facts = listed(parent)
-    if not facts:
-        how = PROGRAM if parent == Path(RUNS) else command_line(PROGRAM, "--out", operand(parent))
-        return f"There are no runs in {parent}/. One is made by: {how}"
-    head = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
-    return table([head, *map(_row, facts)], left=4)
-
-
-def listed(parent: Path) -> list[dict[str, Any]]:
-    """What is known of each run in a folder, the latest last: JSON's values, null where there is none.
-
-    Raises OSError if the folder can't be read.
-    """
-    if parent.exists():
-        list(parent.iterdir())
-    return [_facts(run) for run in found(parent)]
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(_last_written(run.folder)))
-    facts: dict[str, Any] = {"run": str(run.folder), "last_written": date}
-    try:
-        run.require_whole()
-        known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
-        results = _results(run) if run.epochs else dict.fromkeys(RESULTS)
-        state = "running" if lock.is_held(run.folder) else "finished" if run.is_finished else "can be resumed"
-        return facts | known | {"state": state} | results
-    except (UsageError, CheckpointError, OSError) as error:
-        damage = f"damaged: {error}"
-    except (LookupError, TypeError, ValueError, ArithmeticError):
-        damage = f"damaged: {CONFIG}, {METRICS} or {SUMMARY}"
-    return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
-
-
-def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    state = facts["state"] + (", no better than guessing" if facts["no_better_than_guessing"] else "")
-    numbers = (
-        ("{epochs} of {of_epochs}", facts["epochs"]),
-        ("{gender_accuracy:.3f}", facts["gender_accuracy"]),
-        ("{age_mae:.2f} years", facts["age_mae"]),
-    )
-    words = (_printable(Path(facts["run"]).name), facts["last_written"], _printable(Path(facts["data"] or "").name))
-    return (*words, state, *("" if value is None else form.format(**facts) for form, value in numbers))
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else repr(name)
-
-
-def _results(run: Run) -> dict[str, Any]:
-    """Gender accuracy and age error at the best epoch, and which of them guessing does as well."""
-    if run.summary is not None:
-        best, prefix = run.summary, ""
-    else:
-        with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
-            best, prefix = min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_"
-    values = (float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"]))
-    if not all(map(math.isfinite, values)):
-        raise ValueError("a result is no number")
-    guessed = best.get("no_better_than_guessing") or []
-    return dict(zip(RESULTS, (*values, guessed.split() if isinstance(guessed, str) else guessed), strict=True))
 
 
 def require_room(folder: Path, nbytes: int, remedy: str) -> None:
@@ -377,6 +315,8 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))  # as editors on Windows write it
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read: it is no text") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):

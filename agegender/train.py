@@ -13,14 +13,14 @@ import numpy as np
 
 import minidl as md
 from minidl import checkpoint, command, plugins
-from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, epoch_facts
+from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, columns, epoch_facts
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError, reason
 from minidl.data import DataLoader
 from minidl.errors import BackendError
 from minidl.train import TrainingError
 
-from . import models, runs, tasks
+from . import listing, models, runs, tasks
 from .cli import Speaker
 from .errors import cause
 from .options import Options, parse, resolve
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
     if given.get("list"):
         parent = Path(given.get("out", runs.RUNS))
-        print(json.dumps(runs.listed(parent)) if given.get("json") else runs.overview(parent))
+        width = columns(sys.stdout) - 1 if sys.stdout.isatty() else None
+        print(json.dumps(listing.listed(parent)) if given.get("json") else listing.overview(parent, width))
         return 0
     with command.outliving_terminal():
         status, summary = carry_out(given)
@@ -83,7 +84,7 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
         return 0, options.configuration()
     current = earlier or runs.create(Path(options.out), options.name, options.model, options.configuration())
-    with runs.holding(current.folder):
+    with runs.holding(current.folder, lambda problem: say(f"warning: {problem}", always=True)):
         if earlier is not None:
             resume(training, parts, current)
         return run_or_explain(training, options, parts, current, device, say, started)
@@ -146,7 +147,7 @@ def load(trainer: md.Trainer, options: Options, device: str, parts: Parts, say: 
 def resume(training: Training, parts: Parts, run: runs.Run) -> None:
     """Bring a training to where a run stopped, or was last saved; raises if its data are not the same."""
     checkpoint.remove_leftovers(run.folder)
-    (run.folder / "plots").mkdir(exist_ok=True)
+    (run.folder / runs.PLOTS).mkdir(exist_ok=True)
     if not run.is_saved:
         return
     parts.require_same(run)

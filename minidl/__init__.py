@@ -57,4 +57,5 @@ habits.answer_in(
     "minidl.data",
     "minidl.callbacks",
 )
+habits.answer_imports()
 interrupt.imported()

@@ -31,25 +31,30 @@ from types import FrameType
 from typing import Any, TextIO
 
 from . import checkpoint, plugins
+from .directions import direction
 from .errors import MinidlError, suggestion
+from .options import whole
 from .profiler import Profiler
 from .totals import Row
 from .train import Callback, Trainer
 
 
-def best_row(history: Sequence[Row], monitor: str = "val_loss") -> Row:
-    """The row with the lowest ``monitor``, the first of equal ones; what is no number (NaN) counts as infinite.
+def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None = None) -> Row:
+    """The row with the best ``monitor``, the first of equal ones; what is no number (NaN) is worse than any.
 
-    In a row without validation, ``loss`` counts for ``val_loss``, and so on. Raises :class:`MinidlError` where no value
-    has that name.
+    The lowest is the best of a loss or an error, the highest of an accuracy or another score; of names that do not say
+    what they are, ``mode`` says "min" or "max" (:func:`minidl.directions.direction`). In a row without validation,
+    ``loss`` counts for ``val_loss``, and so on. Raises :class:`MinidlError` where no value has that name.
 
-    >>> best_row([{"epoch": 1, "val_loss": 2.0}, {"epoch": 2, "val_loss": 1.0}])["epoch"]
-    2
+    >>> rows = [{"epoch": 1, "val_loss": 2.0, "val_accuracy": 0.7}, {"epoch": 2, "val_loss": 1.0, "val_accuracy": 0.6}]
+    >>> best_row(rows)["epoch"], best_row(rows, "val_accuracy")["epoch"]
+    (2, 1)
     """
+    sign = -1 if direction(monitor, mode) == "max" else 1
 
     def value(row: Row) -> float:
         found = _monitored(row, monitor)
-        return math.inf if math.isnan(found) else found
+        return math.inf if math.isnan(found) else sign * found
 
     return min(history, key=value)
 
@@ -69,22 +74,27 @@ def _monitored(row: Row, monitor: str) -> float:
 class Checkpoint(Callback):
     """Keeps in a folder, after every epoch and when training ends inside of one:
 
-    - ``best.safetensors``: the weights of the epoch with the lowest ``monitor``;
+    - ``best.safetensors``: the weights of the epoch with the best ``monitor``, see :func:`best_row` for ``mode``;
     - ``last.safetensors``: the weights of the last epoch, or of the last step if ``fit(steps=...)`` ended there;
     - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename. ``notes()``
       gives texts to store with it, for :func:`minidl.checkpoint.read_metadata`.
     """
 
     def __init__(
-        self, folder: str | Path, monitor: str = "val_loss", notes: Callable[[], dict[str, str]] | None = None
+        self,
+        folder: str | Path,
+        monitor: str = "val_loss",
+        notes: Callable[[], dict[str, str]] | None = None,
+        mode: str | None = None,
     ) -> None:
         self.folder, self.monitor, self.notes = Path(folder), monitor, notes or dict
+        self.mode = direction(monitor, mode)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         weights = trainer.model.state_dict()
         row = trainer.history[-1]
         note = {"epoch": str(trainer.epoch)}
-        if best_row(trainer.history, self.monitor) is row:
+        if best_row(trainer.history, self.monitor, self.mode) is row:
             checkpoint.save(self.folder / "best.safetensors", weights, note)
         checkpoint.save(self.folder / "last.safetensors", weights, note)
         self._save_state(trainer)
@@ -135,7 +145,9 @@ class CSVLog(Callback):
 
 @plugins.register("callback", "early_stopping")
 class EarlyStopping(Callback):
-    """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs; a NaN is never better.
+    """Stops when ``monitor`` was not better than its best for ``patience`` epochs; a NaN is never better.
+
+    What is better says :func:`best_row`: less of a loss or an error, more of an accuracy, else as ``mode`` says.
 
     Training that was stopped so, here or in the run that is resumed, ends before its first step if ``fit`` is called
     again: to go on, take the callback away or raise its ``patience``.
@@ -150,15 +162,18 @@ class EarlyStopping(Callback):
     True
     """
 
-    def __init__(self, patience: int = 5, monitor: str = "val_loss") -> None:
-        self.patience, self.monitor = patience, monitor
+    def __init__(self, patience: int = 5, monitor: str = "val_loss", mode: str | None = None) -> None:
+        if isinstance(patience, str):
+            raise MinidlError(f"expected a number of epochs, got {patience!r}: write monitor={patience!r}")
+        self.patience, self.monitor = whole("patience", patience, least=1), monitor
+        self.mode = direction(monitor, mode)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if trainer.history:
             self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        best = best_row(trainer.history, self.monitor)["epoch"]
+        best = best_row(trainer.history, self.monitor, self.mode)["epoch"]
         trainer.stopping |= trainer.epoch - best >= self.patience
 
 

@@ -4,14 +4,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from operator import index
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import DtypeError, MinidlError, ShapeError
-from .habits import Answering
+from .errors import CallError, DtypeError, MinidlError, ShapeError
+from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts, rebuilt
 from .options import plain
 from .prefetch import prefetched
@@ -35,6 +35,7 @@ class Dataset(Answering, ABC):
 
     backend = backends.default
     """Where batches are: on NumPy, unless :meth:`to` moved the data."""
+    from_tensor_slices, from_generator = Missing(), Missing()
     mirrors = False
     """Whether ``batch`` takes ``mirror``, as that of :class:`ImageDataset` does."""
 
@@ -317,6 +318,14 @@ class DataLoader(Answering):
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise CallError(
+            f"a loader has no [{index!r}]: loader.dataset[{index!r}] is a sample, next(iter(loader)) the first batch"
+        )
+
+    def __next__(self) -> NoReturn:
+        raise CallError("a loader is no iterator: next(iter(loader)) is the first batch, and `for batch in loader` all")
 
     def __iter__(self) -> "Batches":
         self.position, self.start = self.start, 0

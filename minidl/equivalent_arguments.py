@@ -82,7 +82,6 @@ callbacks=[callback] | | md.Trainer(model, F.l1_loss, optimizer, callbacks=[call
 restore_best_weights=True | | md.callbacks.Checkpoint(folder) # best.safetensors is the best epoch
 save_best_only=True | | # not needed: best.safetensors is the best epoch
 min_delta=0.1 | | # left out: any improvement counts
-mode="min" | mode="min" | # left out: the lowest counts, so monitor a loss or an error
 validation_loader=loader | val_loader=loader | validation=loader
 | collate_fn=f | # left out: write a data set of your own, with a batch method
 | sampler=s | # left out: shuffle=True, or md.data.Subset(dataset, indices)

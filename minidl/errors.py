@@ -121,6 +121,24 @@ class MissingImportError(MinidlError, ImportError):
     """
 
 
+class MissingModuleError(MissingImportError, ModuleNotFoundError):
+    """A :class:`MissingNameError` in ``import module.name``.
+
+    >>> from minidl.layers import Dense
+    Traceback (most recent call last):
+    minidl.errors.MissingModuleError: minidl has no 'layers': Keras's keras.layers is md.nn here
+    """
+
+    def __init__(self, parent: Any, name: str) -> None:
+        from .answers import missing
+
+        super().__init__(missing(parent, name.rpartition(".")[2]))
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MissingImportError, (self.message,)
+
+
 class CallError(MinidlError, TypeError):
     """Arguments that a constructor or a method does not take.
 

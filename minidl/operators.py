@@ -1,6 +1,7 @@
 """What can be written with tensors: NumPy's operators and methods, each the application of an op."""
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 Axis = int | tuple[int, ...] | None
+
+
+def _without(sign: str, instead: str) -> Callable[["Operators", Any], NoReturn]:
+    """The method of an operator that tensors do not have."""
+
+    def refuse(_self: "Operators", _other: Any) -> NoReturn:
+        raise CallError(f"tensors have no {sign}: write {instead}")
+
+    return refuse
 
 
 class Operators:
@@ -63,13 +73,11 @@ class Operators:
     def __rpow__(self, other: Any) -> "Tensor":
         return ops.Pow.apply(other, self)
 
-    def __floordiv__(self, other: Any) -> "Tensor":
-        raise CallError("tensors have no //: write np.floor_divide(x.numpy(), ...), without a gradient")
-
-    def __mod__(self, other: Any) -> "Tensor":
-        raise CallError("tensors have no %: write np.mod(x.numpy(), ...), without a gradient")
-
-    __rfloordiv__, __rmod__ = __floordiv__, __mod__
+    __floordiv__ = __rfloordiv__ = _without("//", "np.floor_divide(x.numpy(), ...), without a gradient")
+    __mod__ = __rmod__ = _without("%", "np.mod(x.numpy(), ...), without a gradient")
+    __divmod__ = __rdivmod__ = _without("divmod", "np.divmod(x.numpy(), ...), without a gradient")
+    __lshift__ = __rlshift__ = _without("<<", "x * 2**n")
+    __rshift__ = __rrshift__ = _without(">>", "x / 2**n, or np.right_shift(x.numpy(), ...), without a gradient")
 
     def __matmul__(self, other: Any) -> "Tensor":
         return ops.MatMul.apply(self, other)
@@ -147,6 +155,9 @@ class Operators:
         if isinstance(other, float) and self.dtype.kind in "iub":
             other = np.float64(other)  # exactly, as NumPy compares a whole number with a float
         return relation.apply(self, other)
+
+    def __pos__(self: Any) -> "Tensor":
+        return self  # type: ignore[no-any-return]
 
     def __neg__(self) -> "Tensor":
         return ops.Neg.apply(self)

@@ -23,7 +23,7 @@ import numpy as np
 from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader
-from .errors import MinidlError
+from .errors import CallError, MinidlError
 from .habits import Answering, Strict, explained
 from .nn import Module
 from .nn.module import evaluating
@@ -47,6 +47,11 @@ class History(Answering, list[Row]):
     >>> History([{"epoch": 1, "loss": 0.5}])[0]["loss"]
     0.5
     """
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            raise CallError(f'a history has a row for each epoch: write [row["{index}"] for row in history]')
+        return super().__getitem__(index)
 
 
 class Callback(Answering):

@@ -365,3 +365,11 @@ def test_x_to_the_0_is_flat_everywhere() -> None:
         y.sum().backward()
         np.testing.assert_array_equal(y.numpy(), [1, 1, 1])
         np.testing.assert_array_equal(x.grad, [0, 0, 0])
+
+
+def test_functions_of_arrays_give_tensors_as_those_of_tensors_do() -> None:
+    x, w = np.ones((2, 3), np.float32), np.ones((3, 3), np.float32)
+    b = np.ones(3, np.float32)
+    for y in (F.linear(x, w), F.linear(x, w, b), F.flatten(x), F.dropout(x, training=False), F.dropout(x, 0.0)):
+        assert isinstance(y, md.Tensor)
+        assert y.shape == x.shape

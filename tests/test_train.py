@@ -330,7 +330,7 @@ def test_training_runs_on_the_strict_stand_in() -> None:
 
 @pytest.mark.parametrize("callback", [lambda **name: Checkpoint(Path(), **name), EarlyStopping])
 def test_a_name_that_nobody_measures_cannot_be_monitored(callback: Any) -> None:
-    trainer, train, validation = make([callback(monitor="val_acuracy")])
+    trainer, train, validation = make([callback(monitor="val_acuracy", mode="max")])
     known = "epoch, lr, loss, accuracy, val_loss, val_accuracy"
     with pytest.raises(MinidlError, match=f"no 'val_acuracy' .*mean 'val_accuracy'.* This epoch has {known}"):
         trainer.fit(train, validation)

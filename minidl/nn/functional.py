@@ -185,7 +185,7 @@ def flatten(x: Tensor) -> Tensor:
     require_tensor(x)
     if not x.shape:
         raise ShapeError("expected samples along the first axis, got a single number: use x.reshape(1, 1)")
-    return x.reshape(x.shape[0], prod(x.shape[1:]))
+    return ops.Reshape.apply(x, shape=(x.shape[0], prod(x.shape[1:])))
 
 
 # Layers
@@ -199,7 +199,11 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     >>> linear(tensor([[1.0, 2.0]]), tensor([[10.0], [1.0]]), tensor([0.5]))
     tensor([[12.5]])
     """
-    y = x @ w
+    columns: tuple[int, ...] = getattr(x, "shape", ())[-1:]
+    rows: tuple[int, ...] = getattr(w, "shape", ())
+    if len(rows) == 2 and columns == rows[1:] != rows[:1]:
+        raise ShapeError(f"expected weights (in={rows[1]}, out), got {rows}: PyTorch's are (out, in), so use w.T")
+    y = ops.MatMul.apply(x, w)
     return y if b is None else y + b
 
 
@@ -254,7 +258,7 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
     """
     rate = check_rate(rate)
     if not training or rate == 0:
-        return x
+        return x if isinstance(x, Tensor) else tensor(x)
     return ops.Dropout.apply(x, rate=rate, rng=random.chosen(rng))
 
 

@@ -61,16 +61,18 @@ class Dense(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
         F.require_floats(x)
         if x.ndim < 2 or x.shape[-1] != self.w.shape[0]:
-            inputs, outputs = self.w.shape
-            hint = (
-                f"Put Flatten() before it and use Dense({x.size // len(x)}, {outputs})."
-                if x.ndim > 2 and len(x)
-                else f"The previous layer gives {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
-                if x.ndim == 2
-                else "One sample needs a batch axis of size 1: x.reshape(1, -1)."
-            )
-            raise ShapeError(f"expected input (N, {inputs}), got {x.shape}. {hint}")
+            raise ShapeError(f"expected input (N, {self.w.shape[0]}), got {x.shape}. {self._hint(x)}")
         return F.linear(x, self.w, self.b)
+
+    def _hint(self, x: Tensor) -> str:
+        inputs, outputs = self.w.shape
+        if x.ndim < 2:
+            return "One sample needs a batch axis of size 1: x.reshape(1, -1)."
+        if x.size == inputs:
+            return f"One sample needs a batch axis, before any Flatten() too: x[None], or x.reshape(1, {inputs}) here."
+        if x.ndim > 2 and len(x):
+            return f"Put Flatten() before it and use Dense({x.size // len(x)}, {outputs})."
+        return f"The previous layer gives {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
 
     def describe(self) -> str:
         return f"{self.w.shape[0]}, {self.w.shape[1]}"

@@ -145,6 +145,24 @@ def test_a_value_that_makes_no_sense_spoils_no_list(
 
 
 @pytest.mark.usefixtures("without_pictures")
+def test_where_there_are_no_locks_a_line_says_so_and_training_goes_on(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    done = command(*small, "--name", "a")
+    warning = "warning: runs/a cannot be locked here ({}), so see to it that no other process trains it meanwhile"
+    assert (done.code, done.out.count(warning.format("No locks available"))) == (0, 1)
+    assert json.loads(command("--list", "--json").out)[0]["state"] == "finished"
+    with monkeypatch.context() as windows:
+        windows.setattr(lock.sys, "platform", "win32")
+        assert lock._locked(Path("runs/a"), 1) == (None, "Windows has no locks of folders")
+        assert not lock.is_held(Path("runs/a"))
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_the_name_of_a_run_that_is_going_on_is_not_offered_to_go_on_with(
     command: Command, small: tuple[object, ...]
 ) -> None:

@@ -1,6 +1,7 @@
 """The documented model is the documented one."""
 
 import itertools
+import re
 import shutil
 from typing import Any
 
@@ -46,8 +47,19 @@ def test_documented_gives_a_logit_and_years() -> None:
 
 def test_a_picture_of_another_size_is_refused_by_name() -> None:
     model = models.build("documented", rng=md.Generator(0))
-    with pytest.raises(md.errors.ShapeError, match=r"gender\.0 \(Dense\).*9216"):
-        model(md.tensor(np.ones((1, 64, 64, 1), np.float32)))
+    for shape in ((1, 64, 64, 1), (2, 200, 200, 1), (2, 128, 128, 3)):
+        said = (
+            rf"^Documented: expected faces \(N, 128, 128, 1\), got {re.escape(str(shape))}\. .*resize\(\(128, 128\)\)"
+        )
+        with pytest.raises(md.errors.ShapeError, match=said):
+            model(np.ones(shape, np.float32))
+    for shape, remedy in {
+        (128, 128): r"x\.reshape\(1, 128, 128, 1\)",
+        (128, 128, 1): r"x\.reshape\(1, 128, 128, 1\)",
+        (2, 1, 128, 128): r"x\.transpose\(0, 2, 3, 1\)",
+    }.items():
+        with pytest.raises(md.errors.ShapeError, match=remedy):
+            model(np.ones(shape, np.float32))
 
 
 def test_an_unknown_model_gets_the_closest_match() -> None:
