@@ -86,7 +86,7 @@ LEFT_OUT = {
     r"minidl\.backends\.(numpy|cupy)": "what the base class says, made fast",
     r"minidl\.kernels(\.(reference|cupy|numpy|conv)(\..+)?)?": "explained by the pages on kernels and convolution",
     r"minidl\.bench(\.(small|machine))?": "commands, which say themselves what they do: --help",
-    r"minidl\.testing\.(check_\w+|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
+    r"minidl\.testing\.(arrays|check_\w+|checks|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.course\..+": "minidl.course has all of them",
     r"minidl\.(nested|table|interrupt|options|contexts)": "for the own use of minidl and agegender",

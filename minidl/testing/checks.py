@@ -37,6 +37,7 @@ def check_op(
     examples, any other on (2, 3) arrays, one for each argument of its forward pass. ``skip`` maps names of checks to
     reasons. Raises :class:`minidl.testing.CheckError` that lists what failed.
 
+    >>> import numpy as np
     >>> from minidl import ops
     >>> check_op(ops.Exp, np.array([[0.5, -1.0]])).count("failed")
     0
@@ -58,6 +59,7 @@ def check_layer(
     name, which is tried on its examples. The checks need several, so a layer alone is taken as the pattern to copy.
     Raises :class:`minidl.testing.CheckError` that lists what failed.
 
+    >>> import numpy as np
     >>> from minidl import nn
     >>> check_layer(lambda: nn.Dense(3, 2), np.ones((4, 3))).count("failed")
     0
@@ -111,7 +113,7 @@ def check_optimizer(
 ) -> Report:
     """Run all checks of an optimizer: its class, or a registered name; ``options`` go to it.
 
-    Raises :class:`CheckError` that lists what failed.
+    Raises :class:`minidl.testing.CheckError` that lists what failed.
 
     >>> from minidl import optim
     >>> check_optimizer(optim.SGD, momentum=0.9).count("failed")
@@ -167,6 +169,7 @@ def check_dataset(dataset: Dataset | str, *, skip: Mapping[str, str] | None = No
 
     Raises :class:`minidl.testing.CheckError` that lists what failed.
 
+    >>> import numpy as np
     >>> from minidl.data import ArrayDataset
     >>> check_dataset(ArrayDataset(np.arange(5), np.ones((5, 2), np.float32))).count("failed")
     0

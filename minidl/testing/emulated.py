@@ -14,8 +14,6 @@ Memory that nobody wrote to is NaN.
 
 >>> import minidl as md
 >>> from minidl.errors import BackendError
->>> md.plugins.register("backend", "emulated")(EmulatedBackend) is EmulatedBackend
-True
 """
 
 import atexit

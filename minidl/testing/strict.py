@@ -9,8 +9,6 @@ What slips through on NumPy and fails (or silently waits for the device) on a GP
 Copies between host and device are allowed through the backend alone, which counts them.
 
 >>> import numpy as np, minidl as md
->>> md.plugins.register("backend", "strict")(StrictBackend) is StrictBackend
-True
 >>> x = md.tensor([1.0, 2.0]).to("strict")
 >>> (x * x).numpy()
 array([1., 4.], dtype=float32)

@@ -30,8 +30,6 @@ KINDS: dict[str, type[Subject]] = {
     )
 }
 """The kinds of plugins that there are checks for."""
-DIFFERENTIATED = ("op", "layer", "loss")
-"""The kinds that have gradients."""
 
 
 def subject(kind: str, name: str) -> Subject:
