@@ -105,7 +105,8 @@ def program_complaint(module: str, words: list[str]) -> str:
 
 def usage_complaint(source: Path, words: list[str]) -> str:
     """For programs so small that they have no parser: their docstring shows how they are called."""
-    usage, start = ast.get_docstring(ast.parse(source.read_text())) or "", " ".join(words[:3])
+    usage = ast.get_docstring(ast.parse(source.read_text())) or ""
+    start = " ".join(words[: 4 if words[1] == "-m" else 3])
     shown = re.search(rf"{re.escape(start)}\b", usage)
     return "" if shown else f"the docstring of {source.name} does not show '{start}'"
 
