@@ -3,7 +3,6 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from . import backends
 from .errors import DtypeError, MinidlError, ShapeError
 from .habits import Answering
 from .nested import leaves, map_leaves, parts, rebuilt
-from .options import plain
+from .options import flag, option, whole
 from .prefetch import prefetched
 from .states import require_entries
 
@@ -252,6 +251,29 @@ class Subset(Dataset):
         return self.dataset.take(self.indices[self._there(indices)])
 
 
+def _batch_size(name: str, value: Any) -> int:
+    if getattr(value, "ndim", 0):
+        raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
+    return whole(name, value, least=1)
+
+
+def _require_a_batch(loader: Any, batch_size: int, drop_last: bool) -> None:
+    samples = len(loader.dataset)
+    if samples < (batch_size if drop_last else 1):
+        raise MinidlError(
+            f"a data set of {samples} samples gives no batch of {batch_size}: take more samples"
+            + (", a smaller batch_size or drop_last=False" if samples else "")
+        )
+
+
+def _require_pictures(loader: Any, mirror: bool) -> None:
+    if mirror and not loader.dataset.mirrors:
+        raise MinidlError(
+            f"mirror=True is for pictures, and {type(loader.dataset).__name__} does not say that it has some: use "
+            "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
+        )
+
+
 class DataLoader(Answering):
     """Batches of a data set. Each loop over it is one epoch; when it ends, the next epoch begins.
 
@@ -271,6 +293,16 @@ class DataLoader(Answering):
     [[0, 1], [2, 3], [4]]
     """
 
+    batch_size: int = option(
+        _batch_size,
+        beside=lambda loader, size: _require_a_batch(loader, size, vars(loader).get("drop_last", False)),
+    )
+    drop_last: bool = option(flag, beside=lambda loader, drop: _require_a_batch(loader, loader.batch_size, drop))
+    shuffle: bool = option(flag)
+    mirror: bool = option(flag, beside=_require_pictures)
+    seed: int = option(whole, 0)
+    prefetch: int = option(whole, 0)
+
     def __init__(
         self,
         dataset: Dataset,
@@ -288,25 +320,8 @@ class DataLoader(Answering):
                 f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
                 "of your own from minidl.data.Dataset"
             )
-        if getattr(batch_size, "ndim", 0):
-            raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
-        batch_size, prefetch = plain(batch_size), plain(prefetch)
-        if not isinstance(batch_size, int) or not isinstance(prefetch, int) or batch_size < 1 or prefetch < 0:
-            raise MinidlError(
-                f"expected whole numbers, batch_size >= 1 and prefetch >= 0, got {batch_size!r} and {prefetch!r}"
-            )
-        if len(dataset) < (batch_size if drop_last else 1):
-            raise MinidlError(
-                f"a data set of {len(dataset)} samples gives no batch of {batch_size}: take more samples"
-                + (", a smaller batch_size or drop_last=False" if len(dataset) else "")
-            )
-        if mirror and not dataset.mirrors:
-            raise MinidlError(
-                f"mirror=True is for pictures, and {type(dataset).__name__} does not say that it has some: use "
-                "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
-            )
-        self.dataset, self.batch_size, self.shuffle, self.mirror = dataset, batch_size, shuffle, mirror
-        self.seed, self.drop_last, self.prefetch = seed, drop_last, prefetch
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.shuffle, self.mirror, self.seed, self.prefetch = shuffle, mirror, seed, prefetch
         self.backend = dataset.backend if backend is None else backends.get(backend)
         self.epoch = 0
         self.position = 0
@@ -370,7 +385,7 @@ class DataLoader(Answering):
         ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
         require_entries(state, ("seed", "epoch", "position", "samples"), "a loader")
-        seed, epoch, position = (index(state[name]) for name in ("seed", "epoch", "position"))
+        seed, epoch, position = (whole(name, state[name], least=0) for name in ("seed", "epoch", "position"))
         if state["samples"] != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
                 f"this loader state is for {state['samples']} samples and batch {position}, "

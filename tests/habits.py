@@ -263,7 +263,7 @@ HABITS = {
     "dataset.map(f)": "write a data set of your own",
     "md.data.DataLoader(images, labels)": "wrap arrays as ArrayDataset(x, y)",
     "md.data.DataLoader(dataset, labels)": "DataLoader(ArrayDataset(x, y)) takes both as one",
-    "md.data.DataLoader(dataset, batch_size=None)": "batch_size >= 1",
+    "md.data.DataLoader(dataset, batch_size=None)": "batch_size must be a whole number >= 1",
     "md.data.DataLoader(dataset, collate_fn=f)": "a data set of your own, with a batch method",
     "md.data.ConcatDataset([dataset])": "left out: write a data set of your own",
     "md.data.train_test_split(images, labels)": "md.data.Subset(dataset, indices) for each part",

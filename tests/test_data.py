@@ -133,8 +133,8 @@ def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size >= 1"),
-        ({"prefetch": -1}, "prefetch >= 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+        ({"prefetch": -1}, "prefetch must be a whole number >= 0"),
         ({"length": 0}, r"0 samples gives no batch of 32: take more samples$"),
         ({"length": 3, "batch_size": 4, "drop_last": True}, "3 samples gives no batch of 4"),
     ],

@@ -346,7 +346,7 @@ def with_value(value: Any) -> Any:
         (with_value("1"), "'m' of w is '1', expected a real number"),
         (lambda state: state["state"]["b"].update(v=np.ones(3)), r"'v' of b has shape \(3,\), expected"),
         (lambda state: state.update(lr=None), "^lr must be a number"),
-        (lambda state: state.update(steps="3"), "^steps must be a number"),
+        (lambda state: state.update(steps="3"), "^steps must be a whole number"),
         (lambda state: state.pop("steps"), "state of an optimizer, got one without steps"),
         (lambda state: state.pop("state"), "state of an optimizer, got one without state"),
     ],

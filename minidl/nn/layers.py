@@ -10,7 +10,7 @@ from ..errors import MinidlError, ShapeError
 from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
 from ..ops.dropout import check_rate
 from ..ops.norm import check_channels
-from ..options import number, whole
+from ..options import number, option, optional, whole
 from ..random import Generator
 from ..tensor import Tensor, no_grad
 from . import functional as F
@@ -231,9 +231,11 @@ class LeakyReLU(Module):
     array([-0.5,  2. ])
     """
 
+    slope: float = option(number)
+
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
-        self.slope = number("slope", slope)
+        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.slope)
@@ -250,9 +252,11 @@ class Softmax(Module):
            [0. , 1. ]])
     """
 
+    axis: int = option(whole)
+
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
-        self.axis = whole("axis", axis)
+        self.axis = axis
 
     def forward(self, x: Tensor) -> Tensor:
         return F.softmax(x, self.axis)
@@ -272,9 +276,12 @@ class Dropout(Module):
     tensor([1., 2.])
     """
 
+    rate: float = option(lambda _name, rate: check_rate(rate))
+    rng: Generator | None = option(optional(lambda _name, rng: random.chosen(rng)))
+
     def __init__(self, rate: float = 0.5, rng: Generator | None = None) -> None:
         super().__init__()
-        self.rate, self.rng = check_rate(rate), rng
+        self.rate, self.rng = rate, rng
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.rate, self.training, self.rng)
@@ -298,10 +305,13 @@ class BatchNorm(Module):
             [ 1.]])
     """
 
+    momentum: float = option(number, ">= 0", "<= 1")
+    eps: float = option(number, ">= 0")
+
     def __init__(self, channels: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         super().__init__()
         channels = whole("channels", channels, least=1)
-        self.momentum, self.eps = number("momentum", momentum, ">= 0", "<= 1"), number("eps", eps, ">= 0")
+        self.momentum, self.eps = momentum, eps
         self.gamma = Parameter(np.ones(channels, np.float32))
         self.beta = Parameter(np.zeros(channels, np.float32))
         self.mean = Buffer(np.zeros(channels, np.float32))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import Strict, explained, misfit
-from ..options import dtype_of
+from ..options import dtype_of, flag
 from ..tensor import Tensor
 from ..tensor import tensor as as_tensor
 
@@ -203,6 +203,7 @@ class Module(Strict):
 
     def train(self, mode: bool = True) -> Self:
         """Switch layers that behave differently in training (dropout, batch normalisation) to it."""
+        mode = flag("mode", mode)
         for _, module in self.named_modules():
             module.training = mode
         return self
