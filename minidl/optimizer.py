@@ -9,7 +9,7 @@ import numpy as np
 from . import backends, changes
 from .errors import GraphError, MinidlError
 from .habits import Strict, explained
-from .op import SINGLE
+from .op import HALF, SINGLE
 from .options import number, option, plain, whole
 from .schedules import Schedule
 from .states import require_entries, require_floats, require_names, require_real
@@ -185,15 +185,18 @@ class Optimizer(Strict, ABC):
         return kinds
 
     def _restored(self, name: str, value: Any, param: Tensor) -> Any:
-        """A value of a state as :meth:`update` wants it: counts as numbers, arrays as those of the device."""
-        if self._kinds().get(name) == "count":
+        """A value of a state as :meth:`update` wants it: plain numbers, arrays on the device in the right dtype."""
+        kind = self._kinds().get(name, "")
+        if kind == "count":
             return plain(value)
+        if kind:
+            return param.backend.asarray(value.astype(SINGLE if param.dtype == HALF else param.dtype))
         return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
 
 
 def _checked(parameters: Any) -> list[Tensor]:
     """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
-    if not isinstance(parameters, Iterable) or isinstance(parameters, Tensor):
+    if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )

@@ -75,9 +75,10 @@ def flag(name: str, value: Any) -> bool:
     Traceback (most recent call last):
     minidl.errors.MinidlError: nesterov must be True or False, got 0.9
     """
-    if not isinstance(value, bool | np.bool_):
+    plain_value = plain(value)
+    if not isinstance(plain_value, int) or plain_value not in (0, 1):
         raise MinidlError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
+    return bool(plain_value)
 
 
 def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any], None] | None = None) -> Any:
@@ -94,8 +95,9 @@ def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any],
 
 
 class Option:
-    """What sets an attribute: ``check(name, value, *limits)`` gives the value to keep, or raises.
+    """What sets an attribute, made by :func:`option`.
 
+    ``check(name, value, *limits)`` gives the value to keep, or raises.
     ``beside(object, value)`` may refuse a value because of the others. There is no ``__get__``: Python reads the
     attribute where it is kept, among the object's own, as fast as any.
     """

@@ -78,7 +78,7 @@ class Generators:
         for name, generator in self.named.items():
             try:
                 generator.bit_generator.state = states[name]
-            except (KeyError, OverflowError, TypeError, ValueError) as error:
+            except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
                 self.load_state_dict(before)
                 kind = type(generator.bit_generator).__name__
                 raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error

@@ -90,7 +90,7 @@ def _metrics(_name: str, metrics: Any) -> dict[str, Metric]:
 
 
 def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
-    if not isinstance(callbacks, Iterable):
+    if not isinstance(callbacks, Iterable) or hasattr(callbacks, "dtype"):
         raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
     found = list(callbacks)
     for callback in found:
@@ -126,6 +126,8 @@ class Trainer(Strict):
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
+        if not isinstance(model, Module):
+            raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
         self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics))
@@ -182,9 +184,7 @@ class Trainer(Strict):
         (2, 8)
         """
         for loader in [train] if validation is None else [train, validation]:
-            if not isinstance(loader, DataLoader):
-                remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
-                raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
+            _require_loader(loader)
         for name, count in (("epochs", epochs), ("steps", steps)):
             if count is not None and not (isinstance(count, Real) and count >= 0):
                 raise MinidlError(f"expected a number of {name} >= 0, got {count!r}")
@@ -302,6 +302,8 @@ class Trainer(Strict):
 
         Then every part of the model is in the mode in which it was, after an error too.
         """
+        if not isinstance(loader, Iterable) or hasattr(loader, "dtype"):
+            raise MinidlError(f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)")
         totals = Totals()
         with evaluating(self.model), no_grad():
             for batch in loader:
@@ -365,6 +367,7 @@ class Trainer(Strict):
 
         Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
         """
+        _require_loader(train)
         require_entries(state, _ENTRIES, "a trainer")
         own = {
             "epoch": whole("epoch", state["epoch"], least=0),
@@ -397,6 +400,12 @@ class Trainer(Strict):
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
+
+
+def _require_loader(loader: Any) -> None:
+    if not isinstance(loader, DataLoader):
+        remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
+        raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
 
 
 def _history(rows: Any) -> History:
