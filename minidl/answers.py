@@ -257,7 +257,7 @@ def wrong_call(
     got += [_short(value) for value in arguments[len(by_place) :]]
     got += [f"{name}={_short(value)}" for name, value in options.items()]
     got += [f"no {name}" for name in lacking]
-    hints = [argument(name, known) for name in options if name not in known]
+    hints = [argument(name, known, value) for name, value in options.items() if name not in known]
     hints += [_twice(p, value, named) for p, value in zip(named, arguments, strict=False) if p.name in options]
     too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
     hints += [_call(made)] * bool(made and lacking)
@@ -305,13 +305,13 @@ def _short(value: Any) -> str:
     return repr(value) if plain and len(repr(value)) <= 30 else "..."
 
 
-def argument(name: str, known: Sequence[str]) -> str:
-    """What to write for an argument of that name, where these are known.
+def argument(name: str, known: Sequence[str], value: Any = "") -> str:
+    """What to write for an argument of that name, where these are known; the line with its value comes first.
 
     >>> argument("dim", ["axis", "keepdims"])
     "PyTorch's dim=1 is axis=1 here"
     """
-    for code, row in lines():
+    for code, row in sorted(lines(), key=lambda line: not line[0].endswith(f'="{value}"'.lower())):
         new = re.match(r"(\w+)=", row.minidl)
         if code.startswith(f"{name}=") and (new is None or new[1] in known):
             return _sentence(code, row)

@@ -33,7 +33,7 @@ from typing import Any, TextIO
 from . import checkpoint, plugins
 from .directions import direction
 from .errors import MinidlError, suggestion
-from .options import whole
+from .options import option, whole
 from .profiler import Profiler
 from .totals import Row
 from .train import Callback, Trainer
@@ -60,6 +60,8 @@ def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None
 
 
 def _monitored(row: Row, monitor: str) -> float:
+    if not isinstance(monitor, str):
+        raise MinidlError(f"expected the name of a value to monitor, got {monitor!r}: as in monitor='val_loss'")
     if monitor in row:
         return row[monitor]
     instead = monitor.removeprefix("val_")
@@ -87,7 +89,7 @@ class Checkpoint(Callback):
         notes: Callable[[], dict[str, str]] | None = None,
         mode: str | None = None,
     ) -> None:
-        self.folder, self.monitor, self.notes = Path(folder), monitor, notes or dict
+        self.folder, self.monitor, self.notes = checkpoint.as_path(folder), monitor, notes or dict
         self.mode = direction(monitor, mode)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -122,7 +124,7 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = checkpoint.as_path(path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if trainer.history:
@@ -162,10 +164,12 @@ class EarlyStopping(Callback):
     True
     """
 
+    patience: int = option(whole, 0)
+
     def __init__(self, patience: int = 5, monitor: str = "val_loss", mode: str | None = None) -> None:
         if isinstance(patience, str):
             raise MinidlError(f"expected a number of epochs, got {patience!r}: write monitor={patience!r}")
-        self.patience, self.monitor = whole("patience", patience, least=1), monitor
+        self.patience, self.monitor = patience, monitor
         self.mode = direction(monitor, mode)
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -174,7 +178,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         best = best_row(trainer.history, self.monitor, self.mode)["epoch"]
-        trainer.stopping |= trainer.epoch - best >= self.patience
+        trainer.stopping |= trainer.epoch - best >= max(self.patience, 1)
 
 
 @plugins.register("callback", "progress")
@@ -309,8 +313,11 @@ class ProfileSteps(Callback):
     ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
     """
 
+    steps: int = option(whole, 1)
+    warm_up: int = option(whole, 0)
+
     def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
-        self.folder, self.steps, self.warm_up = Path(folder), steps, warm_up
+        self.folder, self.steps, self.warm_up = checkpoint.as_path(folder), steps, warm_up
         self.profiler: Profiler | None = None
         self.done = 0
 
@@ -369,8 +376,8 @@ class StopOnSignal(Callback):
             with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that this one interrupted
                 sys.stderr.write("\nstopping after this step; once more to stop at once\n")
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, stop)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            self._before[one] = signal.signal(one, stop)
 
     def on_train_end(self, trainer: Trainer) -> None:
         self._restore()
@@ -379,6 +386,6 @@ class StopOnSignal(Callback):
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
         self._before = {}

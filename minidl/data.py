@@ -3,19 +3,19 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from operator import index
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import CallError, DtypeError, MinidlError, ShapeError
+from .errors import BoundsError, CallError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts, rebuilt
-from .options import plain
+from .options import flag, option, whole
 from .prefetch import prefetched
 from .states import require_entries
+from .tensor import Tensor
 
 Array = Any
 Indices = NDArray[np.integer[Any]]
@@ -66,9 +66,12 @@ class Dataset(Answering, ABC):
     def _there(self, indices: Any) -> Array:
         """Indices for arrays of the backend, of a mask the numbers where it holds. Those of the host are checked, as a
         device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
+        if isinstance(indices, slice):
+            indices = np.arange(len(self))[indices]
+        indices = indices.data if isinstance(indices, Tensor) else indices
         is_array = backends.is_array(indices)
         if not is_array or indices.dtype.kind not in "iu":
-            indices = _numbers(backends.to_host(indices) if is_array else np.asarray(indices), len(self))
+            indices = _numbers(backends.to_host(indices) if is_array else _array(indices), len(self))
         if self.backend is backends.default or not isinstance(indices, np.ndarray):
             return indices
         return self.backend.asarray(np.arange(len(self))[indices])
@@ -80,6 +83,11 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
         if indices.shape != (count,):
             raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
         return np.flatnonzero(indices)
+    if indices.ndim == 0 and indices.dtype.kind not in "iu":
+        raise DtypeError(
+            f"expected the numbers of samples in an order, or a mask of booleans, got {indices.item()!r:.60}: use a "
+            "list, an array or a slice; of a set, sorted(...)"
+        )
     if indices.ndim == 0:
         raise ShapeError(
             f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
@@ -95,8 +103,24 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
         )
     if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
         odd = indices[(indices < -count) | (indices >= count)][0]
-        raise IndexError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
+        raise BoundsError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
     return indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
+
+
+def _rows(array: Array, there: Any) -> Array:
+    """The elements with these numbers; BoundsError for one that is not there."""
+    try:
+        return array[there]
+    except IndexError as error:
+        raise BoundsError(f"there is no such sample: {error}") from error
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """Values as an array. Raises ShapeError for nested lists of different lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+        raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
 
 
 def collate(samples: list[Any]) -> Any:
@@ -107,6 +131,8 @@ def collate(samples: list[Any]) -> Any:
     >>> collate([{"x": 1.5}, {"x": 2.5}])
     {'x': array([1.5, 2.5], dtype=float32)}
     """
+    if not isinstance(samples, list | tuple) or not samples:
+        raise MinidlError(f"expected a list of samples, one at least, got {samples!r:.60}")
     first = samples[0]
     inside = [parts(sample) for sample in samples]
     structures = sorted({"no structure" if some is None else str(sorted(some, key=str)) for some in inside})
@@ -128,6 +154,14 @@ def collate(samples: list[Any]) -> Any:
     return np.stack(arrays)
 
 
+def _require_dataset(dataset: Any) -> None:
+    if not isinstance(dataset, Dataset):
+        raise MinidlError(
+            f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
+            "of your own from minidl.data.Dataset"
+        )
+
+
 class _Stored(Dataset):
     """Samples that are kept as one batch of all of them. Raises ShapeError if its arrays differ in length."""
 
@@ -142,15 +176,17 @@ class _Stored(Dataset):
         return len(next(leaves(self.arrays)))
 
     def __getitem__(self, index: int) -> Any:
-        return map_leaves(lambda array: array[index], self.arrays)
+        if isinstance(index, list):
+            index = _array(index)
+        return map_leaves(lambda array: _rows(array, index), self.arrays)
 
     def batch(self, indices: Indices) -> Any:
         there = self._there(indices)
-        return map_leaves(lambda array: array[there], self.arrays)
+        return map_leaves(lambda array: _rows(array, there), self.arrays)
 
     def take(self, indices: Indices) -> Dataset:
         there = self._there(indices)
-        return self._each(lambda array: array[there])
+        return self._each(lambda array: _rows(array, there))
 
     def to(self, backend: str) -> Dataset:
         there = backends.get(backend)
@@ -195,7 +231,7 @@ class ImageDataset(_Stored):
     mirrors = True
 
     def __init__(self, images: Any, targets: Any) -> None:
-        images = np.asarray(images)
+        images = _array(images)
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ShapeError(
                 f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: pictures are kept as bytes; "
@@ -210,8 +246,13 @@ class ImageDataset(_Stored):
         """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
         images, targets = self.arrays
         there = self._there(indices)
-        mirror = None if mirror is None else self.backend.asarray(mirror)
-        chosen = map_leaves(lambda values: values[there], targets)
+        if mirror is not None:
+            mirror = self.backend.asarray(mirror if hasattr(mirror, "dtype") else _array(mirror))
+            if mirror.shape != there.shape or mirror.dtype.kind != "b":
+                raise ShapeError(
+                    f"mirror has a boolean for each of {len(there)} images, got {mirror.dtype} of shape {mirror.shape}"
+                )
+        chosen = map_leaves(lambda values: _rows(values, there), targets)
         return self.backend.gather_images(images, there, mirror), chosen
 
 
@@ -219,7 +260,7 @@ def _as_arrays(nested: Any) -> Any:
     """Arrays of what may be lists of numbers; in structures that say by name what is what, too."""
     inside = None if type(nested) in (list, tuple) else parts(nested)
     if inside is None:
-        return np.asarray(nested)
+        return _array(nested)
     return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
 
 
@@ -236,6 +277,7 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Dataset, indices: Any) -> None:
+        _require_dataset(dataset)
         self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
         self.indices = dataset._there(indices)
 
@@ -243,14 +285,40 @@ class Subset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.backend.to_numpy(self.indices[index]))]
+        number = whole("the number of a sample", index)
+        if not -len(self) <= number < len(self):
+            raise BoundsError(f"there is no sample {number}: the {len(self)} samples have 0 ... {len(self) - 1}")
+        return self.dataset[int(self.backend.to_numpy(self.indices[number]))]
 
     def batch(self, indices: Indices, **options: Any) -> Any:
         """The samples with these numbers as one batch; the options are those of the data set's own batch."""
-        return self.dataset.batch(self.indices[self._there(indices)], **options)
+        return self.dataset.batch(_rows(self.indices, self._there(indices)), **options)
 
     def take(self, indices: Indices) -> Dataset:
-        return self.dataset.take(self.indices[self._there(indices)])
+        return self.dataset.take(_rows(self.indices, self._there(indices)))
+
+
+def _batch_size(name: str, value: Any) -> int:
+    if getattr(value, "ndim", 0):
+        raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
+    return whole(name, value, least=1)
+
+
+def _require_a_batch(loader: Any, batch_size: int, drop_last: bool) -> None:
+    samples = len(loader.dataset)
+    if samples < (batch_size if drop_last else 1):
+        raise MinidlError(
+            f"a data set of {samples} samples gives no batch of {batch_size}: take more samples"
+            + (", a smaller batch_size or drop_last=False" if samples else "")
+        )
+
+
+def _require_pictures(loader: Any, mirror: bool) -> None:
+    if mirror and not loader.dataset.mirrors:
+        raise MinidlError(
+            f"mirror=True is for pictures, and {type(loader.dataset).__name__} does not say that it has some: use "
+            "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
+        )
 
 
 class DataLoader(Answering):
@@ -272,6 +340,16 @@ class DataLoader(Answering):
     [[0, 1], [2, 3], [4]]
     """
 
+    batch_size: int = option(
+        _batch_size,
+        beside=lambda loader, size: _require_a_batch(loader, size, vars(loader).get("drop_last", False)),
+    )
+    drop_last: bool = option(flag, beside=lambda loader, drop: _require_a_batch(loader, loader.batch_size, drop))
+    shuffle: bool = option(flag)
+    mirror: bool = option(flag, beside=_require_pictures)
+    seed: int = option(whole, 0)
+    prefetch: int = option(whole, 0)
+
     def __init__(
         self,
         dataset: Dataset,
@@ -284,30 +362,9 @@ class DataLoader(Answering):
         prefetch: int = 2,
         backend: str | None = None,
     ) -> None:
-        if not isinstance(dataset, Dataset):
-            raise MinidlError(
-                f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
-                "of your own from minidl.data.Dataset"
-            )
-        if getattr(batch_size, "ndim", 0):
-            raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
-        batch_size, prefetch = plain(batch_size), plain(prefetch)
-        if not isinstance(batch_size, int) or not isinstance(prefetch, int) or batch_size < 1 or prefetch < 0:
-            raise MinidlError(
-                f"expected whole numbers, batch_size >= 1 and prefetch >= 0, got {batch_size!r} and {prefetch!r}"
-            )
-        if len(dataset) < (batch_size if drop_last else 1):
-            raise MinidlError(
-                f"a data set of {len(dataset)} samples gives no batch of {batch_size}: take more samples"
-                + (", a smaller batch_size or drop_last=False" if len(dataset) else "")
-            )
-        if mirror and not dataset.mirrors:
-            raise MinidlError(
-                f"mirror=True is for pictures, and {type(dataset).__name__} does not say that it has some: use "
-                "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
-            )
-        self.dataset, self.batch_size, self.shuffle, self.mirror = dataset, batch_size, shuffle, mirror
-        self.seed, self.drop_last, self.prefetch = seed, drop_last, prefetch
+        _require_dataset(dataset)
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.shuffle, self.mirror, self.seed, self.prefetch = shuffle, mirror, seed, prefetch
         self.backend = dataset.backend if backend is None else backends.get(backend)
         self.epoch = 0
         self.position = 0
@@ -379,7 +436,7 @@ class DataLoader(Answering):
         ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
         require_entries(state, ("seed", "epoch", "position", "samples"), "a loader")
-        seed, epoch, position = (index(state[name]) for name in ("seed", "epoch", "position"))
+        seed, epoch, position = (whole(name, state[name], least=0) for name in ("seed", "epoch", "position"))
         if state["samples"] != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
                 f"this loader state is for {state['samples']} samples and batch {position}, "

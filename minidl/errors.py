@@ -56,6 +56,16 @@ class DtypeError(MinidlError, TypeError):
     """
 
 
+class BoundsError(MinidlError, IndexError):
+    """The number of an element or a sample that is not there.
+
+    >>> import minidl as md
+    >>> md.tensor([1.0, 2.0])[9]
+    Traceback (most recent call last):
+    minidl.errors.BoundsError: GetItem: index 9 is out of bounds for axis 0 with size 2: the input has the shape (2,)
+    """
+
+
 class BackendError(MinidlError, RuntimeError):
     """A backend that cannot be used here, or arrays of different backends in one op.
 

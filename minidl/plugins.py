@@ -156,6 +156,8 @@ def get(kind: str, name: str) -> Any:
     <class 'minidl.nn.layers.Dense'>
     """
     _check_kind(kind)
+    if not isinstance(name, str):
+        raise PluginError(f"expected the name of a plugin of the kind {kind}, got {name!r}")
     if name not in _registered[kind]:
         if name not in _announced(kind):
             known = names(kind)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends, changes
-from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
+from .errors import BackendError, CallError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
 from .habits import Count, explained
 from .op import HALF, SINGLE, Op
@@ -114,6 +114,8 @@ class Tensor(Operators):
         return bool(self.item())
 
     def __len__(self) -> int:
+        if not self.shape:
+            raise CallError("a single number has no length and no rows: it has a value, x.item()")
         return len(self.data)
 
     def __iter__(self) -> Iterator["Tensor"]:
@@ -163,7 +165,7 @@ class Tensor(Operators):
                 )
             return self.backend.xp.ones_like(self.data)
         given = grad.data if isinstance(grad, Tensor) else grad
-        seed = self.backend.asarray(given, self.dtype)
+        seed = self.backend.asarray(_numbers_in(given), self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward() needs a gradient of shape {self.shape}, got {seed.shape}")
         return seed.copy() if self.op is None else seed

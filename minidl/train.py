@@ -28,6 +28,7 @@ from .habits import Answering, Strict, explained
 from .nn import Module
 from .nn.module import evaluating
 from .optim import Optimizer
+from .options import flag, number, option, whole
 from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
 from .totals import Row, Totals
@@ -73,6 +74,36 @@ class Callback(Answering):
         """After an error, in the place of ``on_train_end``: give back what you hold, the training is in no state."""
 
 
+def _loss(_name: str, loss: Any) -> Loss:
+    if isinstance(loss, type) or not callable(loss):
+        raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
+    return loss  # type: ignore[no-any-return]
+
+
+def _optimizer(_name: str, optimizer: Any) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+    return optimizer
+
+
+def _metrics(_name: str, metrics: Any) -> dict[str, Metric]:
+    if not isinstance(metrics, Mapping | None):
+        raise MinidlError(
+            f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
+        )
+    return dict(metrics or {})
+
+
+def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
+    if not isinstance(callbacks, Iterable) or hasattr(callbacks, "dtype"):
+        raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
+    found = list(callbacks)
+    for callback in found:
+        if not isinstance(callback, Callback):
+            raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
+    return found
+
+
 class Trainer(Strict):
     """Trains a model on batches ``(inputs, targets)``.
 
@@ -87,6 +118,11 @@ class Trainer(Strict):
 
     in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs", "stop_training"])
 
+    loss: Any = option(_loss)
+    optimizer: Optimizer = option(_optimizer)
+    metrics: Any = option(_metrics)
+    callbacks: Any = option(_callbacks)
+
     def __init__(
         self,
         model: Module,
@@ -95,22 +131,10 @@ class Trainer(Strict):
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        if isinstance(loss, type) or not callable(loss):
-            raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
-        if not isinstance(optimizer, Optimizer):
-            raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
-        if not isinstance(metrics, Mapping | None):
-            raise MinidlError(
-                f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
-            )
+        if not isinstance(model, Module):
+            raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.metrics = dict(metrics or {})
-        if not isinstance(callbacks, Iterable):
-            raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
+        self.metrics, self.callbacks = metrics, callbacks
         self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics))
         """The forward and the backward pass of a step."""
         self.epoch = 0
@@ -165,12 +189,10 @@ class Trainer(Strict):
         (2, 8)
         """
         for loader in [train] if validation is None else [train, validation]:
-            if not isinstance(loader, DataLoader):
-                remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
-                raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
-        for name, number in (("epochs", epochs), ("steps", steps)):
-            if number is not None and not (isinstance(number, Real) and number >= 0):
-                raise MinidlError(f"expected a number of {name} >= 0, got {number!r}")
+            _require_loader(loader)
+        for name, count in (("epochs", epochs), ("steps", steps)):
+            if count is not None and not (isinstance(count, Real) and count >= 0):
+                raise MinidlError(f"expected a number of {name} >= 0, got {count!r}")
         if train is not self.train_loader:
             self._begin_anew()
             self._place = train.state_dict() | {"position": train.start}
@@ -285,6 +307,8 @@ class Trainer(Strict):
 
         Then every part of the model is in the mode in which it was, after an error too.
         """
+        if not isinstance(loader, Iterable) or hasattr(loader, "dtype"):
+            raise MinidlError(f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)")
         totals = Totals()
         with evaluating(self.model), no_grad():
             for batch in loader:
@@ -348,20 +372,27 @@ class Trainer(Strict):
 
         Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
         """
+        _require_loader(train)
         require_entries(state, _ENTRIES, "a trainer")
-        totals, history = Totals(**state["totals"]), History(dict(row) for row in state["history"])
+        own = {
+            "epoch": whole("epoch", state["epoch"], least=0),
+            "trained": flag("trained", state["trained"]),
+            "seconds": number("seconds", state["seconds"], ">= 0"),
+            "images": whole("images", state["images"], least=0),
+            "totals": Totals.of_state(state["totals"]),
+            "history": _history(state["history"]),
+        }
         generators = self._generators()
-        random_states = state.get("generators", generators.state_dict()) | {_DEFAULT: state["random"]}
+        random_states = state.get("generators", generators.state_dict())
+        require_entries(random_states, [], "random generators")
+        random_states = {**random_states, _DEFAULT: state["random"]}
         with all_or_nothing(self.model, self.optimizer, generators):
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
-        self.train_loader, self.totals, self.history = train, totals, history
-        self._place = train.state_dict() | {"position": train.start}
-        self.epoch, self.trained = state["epoch"], state["trained"]
-        self.seconds, self.images = state["seconds"], state["images"]
+        vars(self).update(own, train_loader=train, _place=train.state_dict() | {"position": train.start})
 
     def _generators(self) -> random.Generators:
         """What random numbers are drawn from in a step."""
@@ -374,6 +405,21 @@ class Trainer(Strict):
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
+
+
+def _require_loader(loader: Any) -> None:
+    if not isinstance(loader, DataLoader):
+        remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
+        raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
+
+
+def _history(rows: Any) -> History:
+    """The history of a state. Raises :class:`MinidlError` unless it is a list of rows, each of an epoch."""
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        raise MinidlError(f"expected a history, a list of rows, got {rows!r:.60}: use a trainer's state_dict()")
+    for row in rows:
+        whole("'epoch' of the history", row.get("epoch"), least=1)
+    return History(dict(row) for row in rows)
 
 
 _ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model", "optimizer", "loader", "random")

@@ -133,8 +133,8 @@ def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size >= 1"),
-        ({"prefetch": -1}, "prefetch >= 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+        ({"prefetch": -1}, "prefetch must be a whole number >= 0"),
         ({"length": 0}, r"0 samples gives no batch of 32: take more samples$"),
         ({"length": 3, "batch_size": 4, "drop_last": True}, "3 samples gives no batch of 4"),
     ],
@@ -495,3 +495,23 @@ def test_a_mask_of_another_length_and_numbers_with_a_fraction_choose_nothing(dev
             use(np.array([True, False, True]))
         with pytest.raises(DtypeError, match="expected the numbers of samples, or a mask of booleans, got float64"):
             use(np.array([0.0, 1.0]))
+
+
+def test_a_subset_may_be_a_slice_or_a_tensor_as_numbers_or_as_a_mask() -> None:
+    dataset, there = ArrayDataset(np.arange(5) * 10), md.tensor(np.arange(5))
+    chosen: dict[str, Any] = {
+        "slice": slice(1, None, 2),
+        "tensor": md.tensor([1, 3]),
+        "mask": md.tensor([False, True, False, True, False]),
+        "comparison": (there == 1) | (there == 3),
+    }
+    for name, indices in chosen.items():
+        subset = Subset(dataset, indices)
+        assert [int(subset[i][0]) for i in range(len(subset))] == [10, 30], name
+        assert dataset.batch(indices)[0].tolist() == [10, 30], name
+
+
+@pytest.mark.parametrize("odd", [{1, 2}, (n for n in (1, 2)), "12", None])
+def test_a_subset_without_an_order_says_what_it_takes(odd: Any) -> None:
+    with pytest.raises(MinidlError, match=r"expected the numbers of samples in an order, .* of a set, sorted\(...\)"):
+        Subset(ArrayDataset(np.arange(5)), odd)

@@ -56,6 +56,6 @@ def test_names_say_what_is_better_by_their_last_word() -> None:
 def test_patience_is_a_number_of_epochs() -> None:
     with pytest.raises(MinidlError, match="expected a number of epochs, got 'val_loss': write monitor='val_loss'"):
         EarlyStopping("val_loss")  # type: ignore[arg-type]
-    for patience in (0, -1, 1.5, None):
-        with pytest.raises(MinidlError, match="patience must be a whole number >= 1"):
+    for patience in (-1, 1.5, None):
+        with pytest.raises(MinidlError, match="patience must be a whole number >= 0"):
             EarlyStopping(patience)  # type: ignore[arg-type]

@@ -80,7 +80,7 @@ REFERENCE = {
 LEFT_OUT = {
     r"minidl": "its names are those of the modules below",
     r"minidl\.ops\..+": "minidl.ops has all of them",
-    r"minidl\.(schedules|clipping)": "minidl.optim has all of them",
+    r"minidl\.(optimizer|schedules|clipping)": "minidl.optim has all of them",
     r"minidl\.nn": "its names are those of the modules below",
     r"minidl\.nn\.fusion": "what Sequential does inside",
     r"minidl\.backends\.(numpy|cupy)": "what the base class says, made fast",

@@ -137,13 +137,13 @@ TAKERS += [nn.MSELoss().forward, nn.HuberLoss().forward, nn.HuberLoss]
 def test_an_argument_of_the_table_is_taken_or_answered_with_its_line(row: equivalents.Row) -> None:
     ours = row.minidl.partition("=")[0]
     for code in filter(None, (row.keras, row.pytorch)):
-        name, equals, _ = code.partition("=")
+        name, equals, value = code.partition("=")
         if not equals or name == ours:
             continue
         known = {taker: list(inspect.signature(taker).parameters) for taker in TAKERS}
         able = [one for one in TAKERS if name not in known[one] and (ours in known[one] or not ours.isidentifier())]
         assert able, code
-        said = [answers.argument(name, known[one]) for one in able]
+        said = [answers.argument(name, known[one], value.strip('"')) for one in able]
         assert any((row.minidl or row.remark) in one for one in said), (code, said)
 
 

@@ -174,7 +174,12 @@ def frozen(value: Any) -> Any:
     >>> frozen([[1, np.int64(1)], [0, 2]])
     ((1, 1), (0, 2))
     """
-    return tuple(frozen(part) for part in value) if isinstance(value, list | tuple) else plain(value)
+    if isinstance(value, list | tuple):
+        return tuple(frozen(part) for part in value)
+    found = plain(value)
+    if type(found).__hash__ is None:
+        raise ShapeError(f"expected whole numbers, or pairs of them, got {value!r}")
+    return found
 
 
 def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 Images are (N, H, W, C). Arrays and numbers count as constants wherever a tensor is expected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -140,7 +140,7 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     >>> concatenate([tensor([1.0]), tensor([2.0, 3.0])])
     tensor([1., 2., 3.])
     """
-    return ops.Concatenate.apply(*xs, axis=axis)
+    return ops.Concatenate.apply(*_several(xs), axis=axis)
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -151,7 +151,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     >>> stack([tensor([1.0, 2.0]), tensor([3.0, 4.0])]).shape
     (2, 2)
     """
-    return ops.Stack.apply(*xs, axis=axis)
+    return ops.Stack.apply(*_several(xs), axis=axis)
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
@@ -162,7 +162,7 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Ten
     >>> pad(tensor([1.0, 2.0]), [(1, 2)])
     tensor([0., 1., 2., 0., 0.])
     """
-    return ops.Pad.apply(x, widths=tuple(widths), value=value)
+    return ops.Pad.apply(x, widths=widths, value=value)
 
 
 def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -359,6 +359,15 @@ def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Tensor:
 def _data(x: Any) -> Any:
     """The array of a tensor; anything else as it is."""
     return x.data if isinstance(x, Tensor) else x
+
+
+def _several(xs: Any) -> Sequence[Any]:
+    """The tensors of a list, or the rows of one tensor."""
+    if type(xs) in (list, tuple):
+        return xs  # type: ignore[no-any-return]
+    if not isinstance(xs, Iterable) or getattr(xs, "ndim", 1) == 0:
+        raise MinidlError(f"expected a list of tensors, got {type(xs).__name__}: write [x, y]")
+    return list(xs)
 
 
 def _target(b: Any, a: Any) -> Any:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import Strict, explained, misfit
-from ..options import dtype_of
+from ..op import HALF, SINGLE
+from ..options import dtype_of, flag
 from ..tensor import Tensor
 from ..tensor import tensor as as_tensor
 
@@ -37,6 +38,25 @@ class Buffer(Tensor):
     >>> Buffer(np.zeros(2)).requires_grad
     False
     """
+
+    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype in which it is kept in a model of this dtype."""
+        return dtype
+
+
+class Statistic(Buffer):
+    """A buffer that sums up over many steps: float32 also in a model of float16, which would round each step away.
+
+    >>> import numpy as np
+    >>> Statistic(np.zeros(2, np.float16)).dtype
+    dtype('float32')
+    """
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data.astype(self.kept_in(data.dtype)))
+
+    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        return SINGLE if dtype == HALF else dtype
 
 
 class Module(Strict):
@@ -203,6 +223,7 @@ class Module(Strict):
 
     def train(self, mode: bool = True) -> Self:
         """Switch layers that behave differently in training (dropout, batch normalisation) to it."""
+        mode = flag("mode", mode)
         for _, module in self.named_modules():
             module.training = mode
         return self
@@ -221,9 +242,14 @@ class Module(Strict):
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert all parameters and buffers to another float dtype; they stay the same objects."""
+        """Convert all parameters and buffers to another float dtype; they stay the same objects.
+
+        Running statistics stay in float32 where the model becomes float16.
+        """
+        wanted = dtype_of(dtype)
         for _, tensor in self._named_tensors():
-            tensor.data, tensor.grad = tensor.data.astype(dtype_of(dtype)), None
+            own = tensor.kept_in(wanted) if isinstance(tensor, Buffer) else wanted
+            tensor.data, tensor.grad = tensor.data.astype(own), None
         return self
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
