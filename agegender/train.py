@@ -286,7 +286,7 @@ def pictures_optional(say: Speaker, path: Path) -> Iterator[None]:
 
 def how_steps_are_launched(trainer: md.Trainer) -> str:
     """Whether a GPU is asked once for a step, or for every kernel of it, and why."""
-    if trainer.captured.recorded:
+    if trainer.captured.replays:
         return "the forward and the backward pass of a step are launched as one CUDA graph"
     return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
 

@@ -138,9 +138,9 @@ tf.device("CPU") | model.to("cpu") | model.to("numpy")
 tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has a name
 | next(model.parameters()).device | model.parameters()[0].backend
 | torch.cuda.is_available() | # not needed: `python -m minidl doctor` says what there is
-| torch.compile(model) | # not needed: on a GPU the trainer records its steps
+| torch.compile(model) | # not needed: on a GPU the trainer captures its steps
 | nn.DataParallel(model) | # left out: a model is on one device
-tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer records its steps
+tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer captures its steps
 | torch.amp.autocast() | # left out: models are float32
 
 ## Losses

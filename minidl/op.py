@@ -73,10 +73,11 @@ class Op:
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x) in it")
 
     def backward(self, dy: Array) -> Any:
-        """The gradient of the loss for each input, a tuple, given ``dy``, its gradient for the output (the cotangent).
+        """The gradients of the loss with respect to the inputs, as a tuple.
 
-        ``dy`` and saved arrays must not be written to. Each gradient is a new array, ``dy`` itself or a view of
-        it, or None where there is none.
+        ``dy`` is the cotangent, the gradient of the loss with respect to the output. It and the saved arrays
+        must not be written to. Each gradient is a new array, ``dy`` itself or a view of it, or None where there is
+        none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward: define backward(self, dy) in it")
 

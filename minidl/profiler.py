@@ -87,7 +87,7 @@ _one_at_a_time = threading.Lock()
 
 
 class Profiler:
-    """Records all that minidl does inside a ``with`` block, on the thread that opened it.
+    """Measures all that minidl does inside a ``with`` block, on the thread that opened it.
 
     ``seconds`` is how long the block took. Only one at a time can be active in a process: :class:`MinidlError` for
     another, or for the same again inside its block. After its block a profiler may go on in another one.
@@ -132,7 +132,7 @@ class Profiler:
         _one_at_a_time.release()
 
     def restart(self) -> None:
-        """Forget what was recorded so far, a warm-up for example."""
+        """Forget what was measured so far, a warm-up for example."""
         self.events.clear()
         self._started = time.perf_counter()
 
@@ -218,7 +218,7 @@ class Profiler:
     def rows(self, by: str = "layer") -> list[Row]:
         """The sums for one step, in order of first use: by layer and op, or with ``by="op"`` by op alone.
 
-        The last row is what lies between the recorded events: Python, and the graph.
+        The last row is what lies between the measured events: Python, and the graph.
         """
         if by not in ("layer", "op"):
             raise MinidlError(f"rows are sums by 'layer' or by 'op', got by={by!r}")

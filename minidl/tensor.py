@@ -133,8 +133,8 @@ class Tensor(Operators):
     def backward(self, grad: Any = None) -> None:
         """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor.
 
-        ``grad`` is the gradient for this tensor itself (the seed, of the same shape); a tensor with one element needs
-        none, it is 1. The graph is freed on the way. Raises :class:`GraphError` if there is nothing to differentiate,
+        ``grad`` is the cotangent of this tensor (the seed, of the same shape); a tensor with one element needs none,
+        it is 1. The graph is freed on the way. Raises :class:`GraphError` if there is nothing to differentiate,
         if the graph was freed before, or if the seed is missing.
         """
         if not self.requires_grad:

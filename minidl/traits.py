@@ -73,7 +73,7 @@ class Traits(Unseen):
     """All that was found below ``roots`` when it was made; keeps it alive, so that nothing else takes its identity.
 
     One walk in a plain loop; after that :meth:`hold` only looks again at what can have changed, which is many times
-    faster, as it is asked before every step that may be recorded.
+    faster, as it is asked before every step that may be captured.
     """
 
     __hash__ = None  # type: ignore[assignment]

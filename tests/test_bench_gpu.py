@@ -216,7 +216,7 @@ def test_minidls_own_training_keeps_to_the_device_and_its_precision(
     for mine, expected in zip(training.model.parameters(), other.model.parameters(), strict=True):
         assert distance(device.to_numpy(mine.grad), expected.grad) < 1e-3, mine.name
     training.step(*batch)
-    assert training.captured.recorded, training.captured.reason
+    assert training.captured.replays, training.captured.reason
 
 
 @pytest.fixture

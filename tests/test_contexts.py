@@ -119,26 +119,26 @@ def in_turn(*works: Callable[[threading.Barrier], None]) -> None:
         raise errors[0]
 
 
-def test_what_a_thread_says_of_recordable_kernels_holds_for_it_alone() -> None:
+def test_what_a_thread_says_of_capturable_kernels_holds_for_it_alone() -> None:
     other_backends()
     device: Any = backends.get("strict")
 
     def first(barrier: threading.Barrier) -> None:
-        with device.only_recordable():
+        with device.only_capturable():
             barrier.wait()
             barrier.wait()
-            assert device.recordable
+            assert device.capturable
         barrier.wait()
 
     def second(barrier: threading.Barrier) -> None:
         barrier.wait()
-        assert not device.recordable
-        with device.only_recordable():
+        assert not device.capturable
+        with device.only_capturable():
             barrier.wait()
             barrier.wait()
-            assert device.recordable
-        assert not device.recordable
+            assert device.capturable
+        assert not device.capturable
 
     in_turn(first, second)
-    assert not device.recordable
+    assert not device.capturable
     assert np.array_equal(device.to_numpy(device.asarray(np.ones(1))), [1])

@@ -18,7 +18,7 @@ WITHOUT = {
     "minidl.kernels.cupy": "needs a GPU: minidl.kernels.reference says what its functions give",
     "minidl.kernels.numpy": "faster ways to what minidl.kernels.reference says and shows",
     "minidl.testing.emulated": "a stand-in for CuPy: its module shows it",
-    "minidl.testing.recorded": "a stand-in for a part of CuPy: its module shows it",
+    "minidl.testing.emulated_graph": "a stand-in for a part of CuPy: its module shows it",
     "minidl.testing.strict": "a stand-in for CuPy: its module shows it",
     "minidl.testing.examples": "the inputs of the checks",
     "minidl.course": "speaks to the readers of the notebooks, who run it",

@@ -158,3 +158,38 @@ def test_cupy_is_named_as_the_extras_do() -> None:
     assert {*re.findall(r"cupy-\w+", message)} == wanted
     for name in ("README.md", "docs/guide/howto.md"):
         assert {*re.findall(r"cupy-\w+", PAGES[name].read_text())} == wanted
+
+
+GLOSSARY = "docs/architecture.md"
+SOURCES = {
+    str(path.relative_to(ROOT)): path
+    for package in ("minidl", "agegender")
+    for path in sorted((ROOT / package).rglob("*"))
+    if path.suffix in (".py", ".cu", ".cuh", ".hpp")
+}
+
+
+def words_that_are_out() -> list[str]:
+    """What the glossary has in backticks in its last column, "not called"."""
+    rows = re.findall(r"^\|.*\| ([^|]*) \|$", PAGES[GLOSSARY].read_text(), re.MULTILINE)
+    return [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
+
+
+def uses(word: str, text: str) -> list[str]:
+    """Where a word stands in a text, on its own or as a part of a name."""
+    apart = " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).split())
+    return re.findall(rf"(?<![a-z]){word}s?(?![a-z])", apart, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("word", words_that_are_out())
+def test_a_word_that_is_out_is_not_used(word: str) -> None:
+    texts = {name: path.read_text() for name, path in {**SOURCES, **PAGES}.items() if name != GLOSSARY}
+    assert [name for name, text in texts.items() if uses(word, name) or uses(word, text)] == []
+
+
+def test_words_that_are_out_are_found() -> None:
+    assert {"recorder", "only_recordable", "upstream", "incoming gradient"} <= set(words_that_are_out())
+    for text in ("class _CudaRecorder:", "the recorders", "x_recorder_", "Recorder"):
+        assert uses("recorder", text)
+    assert uses("incoming gradient", "the incoming\n    gradients")
+    assert not uses("recorder", "prerecorder")

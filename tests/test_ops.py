@@ -265,7 +265,7 @@ def test_fused_block_computes_no_gradient_that_nobody_needs(monkeypatch: pytest.
         run = getattr(cls, name)
         monkeypatch.setattr(cls, name, lambda *args: calls.update([name]) or run(*args))
 
-    for name in ("spread", "correlate", "gradient", "filters"):
+    for name in ("input_gradient_chunk", "weight_gradient_chunk", "transformed_dy", "transformed_weights"):
         count(name)
 
     def gradients(*needed: bool) -> Any:
@@ -287,7 +287,12 @@ def test_fused_block_computes_no_gradient_that_nobody_needs(monkeypatch: pytest.
                 assert grad is None
         needs_dx, needs_dw, _ = needed
         either = needs_dx or needs_dw
-        made = {"spread": needs_dx, "filters": needs_dx, "correlate": needs_dw, "gradient": either}
+        made = {
+            "input_gradient_chunk": needs_dx,
+            "transformed_weights": needs_dx,
+            "weight_gradient_chunk": needs_dw,
+            "transformed_dy": either,
+        }
         assert {name: bool(calls[name]) for name in made} == made
 
 

@@ -41,8 +41,8 @@ def test_the_sums_are_the_time_that_passed() -> None:
     profiler = md.profile(network(), IMAGES, steps=3)
     assert sum(row.total for row in profiler.rows()) * 3 == pytest.approx(1e3 * profiler.seconds)
     assert sum(row.total for row in profiler.rows("op")) * 3 == pytest.approx(1e3 * profiler.seconds)
-    recorded = sum(event.seconds for event in profiler.events)
-    assert 0 < recorded <= profiler.seconds
+    measured = sum(event.seconds for event in profiler.events)
+    assert 0 < measured <= profiler.seconds
 
 
 def test_the_model_is_left_as_it_was() -> None:
@@ -68,7 +68,7 @@ def test_the_input_is_left_as_it_was() -> None:
     assert np.array_equal(x.grad, np.full(IMAGES.shape, 5, np.float32))
 
 
-def test_what_other_threads_do_is_not_recorded() -> None:
+def test_what_other_threads_do_is_not_measured() -> None:
     def other() -> None:
         md.tensor(IMAGES).sum()
 

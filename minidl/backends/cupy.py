@@ -56,7 +56,7 @@ class CuPyBackend(DeviceBackend):
     """GPU arrays. Needs CuPy, a driver and a card; the error says which of them is missing."""
 
     name = "cupy"
-    has_graphs = True
+    has_cuda_graphs = True
 
     def __init__(self) -> None:
         self.xp = _usable_cupy()
@@ -98,7 +98,7 @@ class CuPyBackend(DeviceBackend):
         return ("implicit_gemm", "first_layer", "gemm", "direct")
 
     def matmul(self, a: Array, b: Array) -> Array:
-        if self.recordable and a.ndim == b.ndim == 2 and _typed(a, b):
+        if self.capturable and a.ndim == b.ndim == 2 and _typed(a, b):
             return matmul.matmul(self.xp, a, b, self.precision == "tf32" and a.dtype == np.float32)
         return super().matmul(a, b)
 

@@ -141,7 +141,7 @@ class ReferenceKernels:
         return formula.value(a, b).mean()
 
     def mean_loss_backward(self, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
-        """The gradient for a, of its shape, given ``dy`` (0-d)."""
+        """The gradient with respect to a, of its shape, given ``dy`` (0-d)."""
         return formula.slope(a, b) * (dy / a.size)
 
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:

@@ -78,7 +78,7 @@ class Module(Strict):
 
     static = False
     """Whether a forward pass does the same for every batch of a shape: no ``if`` that looks at numbers, no constant
-    that changes from step to step. A GPU may then record a training step, and repeat it (:mod:`minidl.capture`)."""
+    that changes from step to step. A GPU may then capture a training step, and replay it (:mod:`minidl.capture`)."""
 
     in_vain = frozenset(["trainable", "requires_grad", "weight", "bias", "kernel", "stop_training"])
 

@@ -16,7 +16,7 @@ Array = Any
 class Conv2D(Op):
     """y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
 
-    The gradient for w correlates x with dy, the gradient for x spreads dy over the windows again, and b gets the sum.
+    dw correlates x with dy, dx spreads dy over the windows again, and db is the sum of dy.
 
     Raises :class:`ShapeError` for sizes that do not fit each other.
 
@@ -32,16 +32,16 @@ class Conv2D(Op):
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         self.spec = conv_spec(x, w, b, self.stride, self.padding)
         self.algorithm = choose(self.name_of_algorithm, self.spec, self.backend)
-        y, kept = self.algorithm.forward(x, w, b, self.spec)
-        self.save(x, w, kept)
+        y, saved = self.algorithm.forward(x, w, b, self.spec)
+        self.save(x, w, saved)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        x, w, kept = self.saved
+        x, w, saved = self.saved
         needs_x, needs_w, *needs_b = self.needs_grad
         dy = self.xp.ascontiguousarray(dy)
-        dx = self.algorithm.input_gradient(dy, w, self.spec, kept) if needs_x else None
-        dw = self.algorithm.weight_gradient(x, dy, self.spec, kept) if needs_w else None
+        dx = self.algorithm.input_gradient(dy, w, self.spec, saved) if needs_x else None
+        dw = self.algorithm.weight_gradient(x, dy, self.spec, saved) if needs_w else None
         return dx, dw, *(self.backend.sum_to_channels(dy) if need else None for need in needs_b)
 
     def flops(self, output: tuple[int, ...]) -> int:

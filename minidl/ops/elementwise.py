@@ -1,8 +1,9 @@
 """Ops that treat every element on its own, after NumPy's broadcasting.
 
 Inputs have any shapes that broadcast, others are a :class:`minidl.errors.ShapeError`, and one float dtype; y has the
-broadcast shape and that dtype. In each class ``dy`` is the gradient for the output y; what it returns are the gradients
-for the inputs, by the chain rule. They may have the broadcast shape: :meth:`minidl.op.Op.gradients` sums it away.
+broadcast shape and that dtype. In each class ``dy`` is the cotangent, the gradient of the loss with respect to y;
+``backward`` returns the gradients with respect to the inputs, by the chain rule. They may have the broadcast shape:
+:meth:`minidl.op.Op.gradients` sums it away.
 """
 
 from typing import Any

@@ -169,8 +169,8 @@ class ConvAlgorithmSubject(Subject):
         expected, taps = self.backend.max_pool(self.backend.relu(convolved), pool)
         y, pooled = self.algorithm.forward_pooled(x, w, b, spec, pool, True)
         require(self._apart(y, expected) < 1e-10, "y of the fused pass differs")
-        inference, kept = self.algorithm.forward_pooled(x, w, b, spec, pool, False)
-        require(kept is None, "the fused pass keeps something for gradients that are not wanted")
+        inference, saved = self.algorithm.forward_pooled(x, w, b, spec, pool, False)
+        require(saved is None, "the fused pass keeps something for gradients that are not wanted")
         require(self._apart(inference, y) == 0, "without gradients, y differs")
         if pooled is None:
             raise CheckError("the fused pass keeps nothing for its gradients")

@@ -384,7 +384,7 @@ print("Softplus:", gradcheck(Softplus.apply, points))
 
 
 class Forgetful(Softplus):
-    """Softplus that forgets the gradient from above."""
+    """Softplus that forgets dy."""
 
     def backward(self, dy):
         (x,) = self.saved

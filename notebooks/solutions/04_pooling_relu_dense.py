@@ -215,7 +215,7 @@ def relu_backward(dy, x):
 relu_backward = course.check_relu_backward(relu_backward)
 dy = rng.normal(size=found.shape[1:3])
 closed = found.numpy()[0, ..., 0]
-shown = {"gradient from above": dy, "x, convolved": closed, "gradient for x": relu_backward(dy, closed)}
+shown = {"dy": dy, "x, convolved": closed, "dx": relu_backward(dy, closed)}
 viz.images(list(shown.values()), list(shown), columns=3, size=2, signed=True)
 
 # %% [markdown]

@@ -8,6 +8,7 @@ from minidl import optim
 from minidl.data import ArrayDataset, Dataset
 from minidl.kernels.conv import ConvSpec, Direct
 from minidl.kernels.numpy.conv.im2col import Im2col
+from minidl.kernels.numpy.conv.per_chunk import Columns
 from minidl.kernels.window import pad
 from minidl.testing import DatasetSubject, OptimizerExample, OptimizerSubject
 from minidl.testing.check_conv import conv_subject
@@ -105,11 +106,15 @@ class MovesEverything(Momentum):
 class Overwrites(Im2col):
     """`=` for `+=` where windows share pixels."""
 
-    def spread(self, dy: Array, w: Array, spec: ConvSpec, dx: Array) -> None:
+    def input_gradient_chunk(
+        self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
+    ) -> None:
+        window = spec.window
         dx[...] = 0
-        for kh, kw in spec.window.taps():
-            _, down, across = spec.window.under_tap(kh, kw)
-            dx[down, across] = dy @ w[kh, kw].T
+        for (kh, kw), rows in zip(window.taps(), weights.reshape(-1, spec.C, spec.K), strict=True):
+            pixels = dx[window.under_tap(kh, kw)]
+            for stored, column in columns:
+                pixels[:, :, column] = transformed_dy[:, :, stored] @ rows.T
 
 
 class NoBias(Direct):

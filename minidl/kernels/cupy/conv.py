@@ -31,17 +31,17 @@ class Gemm(ConvAlgorithm):
         return hasattr(self.xp, "RawModule") and spec.dtype in TYPES
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
-        x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
+        x, weights = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
         y = self.xp.empty(spec.output_shape, x.dtype)
         for chunk, part in _chunks(spec):
-            product = self.backend.matmul(self._columns(x[chunk], part), filters)
+            product = self.backend.matmul(self._columns(x[chunk], part), weights)
             self.xp.add(product.reshape(part.output_shape), 0 if b is None else b, out=y[chunk])
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
-        dy, filters, dx = self.xp.ascontiguousarray(dy), _matrix(self.xp, w, spec), self._empty_images(spec)
+        dy, weights, dx = self.xp.ascontiguousarray(dy), _matrix(self.xp, w, spec), self._empty_images(spec)
         for chunk, part in _chunks(spec):
-            self._spread(dy[chunk], filters, part, dx[chunk])
+            self._input_gradient_chunk(dy[chunk], weights, part, dx[chunk])
         return dx
 
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
@@ -55,10 +55,10 @@ class Gemm(ConvAlgorithm):
     ) -> tuple[Array, Pooled | None]:
         if not self._pools(pool):
             return super().forward_pooled(x, w, b, spec, pool, needs_grad)
-        x, b, filters = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
+        x, b, weights = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
         y, argmax = self._empty_pooled(spec, pool, needs_grad)
         for chunk, part in _chunks(spec):
-            convolved = self.backend.matmul(self._columns(x[chunk], part), filters).reshape(part.output_shape)
+            convolved = self.backend.matmul(self._columns(x[chunk], part), weights).reshape(part.output_shape)
             pooling.pool_into(self.xp, convolved, b, pool, y[chunk], None if argmax is None else argmax[chunk])
         return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
@@ -69,7 +69,7 @@ class Gemm(ConvAlgorithm):
         if not self._pools(pool):
             return super().backward_pooled(dy, pooled, needs_grad)
         needs_dx, needs_dw, needs_db = needs_grad
-        filters = _matrix(self.xp, w, spec)
+        weights = _matrix(self.xp, w, spec)
         dx = self._empty_images(spec) if needs_dx else None
         dw = self._no_gradient(spec) if needs_dw else None
         through_relu = self.backend.relu_backward(dy, pooled.y)
@@ -78,7 +78,7 @@ class Gemm(ConvAlgorithm):
             if dw is not None:
                 dw += self.backend.matmul(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
             if dx is not None:
-                self._spread(unpooled, filters, part, dx[chunk])
+                self._input_gradient_chunk(unpooled, weights, part, dx[chunk])
         db = self.backend.sum_to_channels(through_relu) if needs_db else None
         return dx, None if dw is None else dw.reshape(w.shape), db
 
@@ -92,10 +92,10 @@ class Gemm(ConvAlgorithm):
         run(*in_blocks(spec.N * window.OH, window.OW * length), arguments)
         return columns
 
-    def _spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
-        """Write the gradient for the images."""
+    def _input_gradient_chunk(self, dy: Array, weights: Array, spec: ConvSpec, dx: Array) -> None:
+        """Write the gradient with respect to a few images to dx."""
         window = spec.window
-        columns = self.backend.matmul(dy.reshape(-1, spec.K), filters.T)
+        columns = self.backend.matmul(dy.reshape(-1, spec.K), weights.T)
         run = kernel(self.xp, "im2col.cu", name_of("col2im", dy.dtype))
         arguments = (columns, dx, by_value(window), self.xp.int32(spec.C))
         run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)

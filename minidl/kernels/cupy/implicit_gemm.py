@@ -86,7 +86,7 @@ class ImplicitGemm(ConvAlgorithm):
         spec: ConvSpec,
         pooled: bool = False,
     ) -> None:
-        """Write y. With ``x_taps``, x is a gradient from behind a pooling; ``pooled``: y is behind one."""
+        """Write y. With ``x_taps``, x is the cotangent of a pooling; ``pooled``: y is the output of one."""
         if not y.size:
             return
         pixels = y.size // spec.K
@@ -130,7 +130,7 @@ def _sizes(spec: ConvSpec) -> tuple[Any, ...]:
 
 
 def _turned(spec: ConvSpec) -> ConvSpec:
-    """The convolution that is the gradient for the images: from where the windows are back to the pixels.
+    """The convolution that gives dx: from where the windows are back to the pixels.
 
     >>> from minidl.kernels.window import sliding_window
     >>> back = _turned(ConvSpec(2, 4, 8, sliding_window(9, 9, 3, 1, 0), np.dtype(np.float32)))

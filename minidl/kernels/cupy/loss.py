@@ -19,7 +19,7 @@ def mean_loss(xp: Any, formula: LossFormula, a: Array, b: Array) -> Array:
 
 
 def mean_loss_backward(xp: Any, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
-    """The gradient for a, as :meth:`ReferenceKernels.mean_loss_backward` defines it."""
+    """The gradient with respect to a, as :meth:`ReferenceKernels.mean_loss_backward` defines it."""
     run = _kernel_of(xp, "mean_loss_backward", formula, a)
     da = xp.empty(a.shape, a.dtype)
     arguments = (*map(xp.ascontiguousarray, (a, b, dy)), da, a.dtype.type(formula.delta), xp.int64(a.size))
@@ -39,7 +39,7 @@ def softmax_cross_entropy(xp: Any, logits: Array, labels: Array) -> tuple[Array,
 
 
 def softmax_cross_entropy_backward(xp: Any, saved: tuple[Array, ...], dy: Array) -> Array:
-    """The gradient for the logits, as :meth:`ReferenceKernels.softmax_cross_entropy_backward` defines it."""
+    """The gradient with respect to logits, as :meth:`ReferenceKernels.softmax_cross_entropy_backward` defines it."""
     logits = saved[0]
     N, classes = logits.shape
     dx = xp.empty(logits.shape, logits.dtype)

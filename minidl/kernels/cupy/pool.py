@@ -33,7 +33,7 @@ def pool_into(xp: Any, x: Array, bias: Array | None, window: Window, y: Array, a
 
 
 def max_pool_backward(xp: Any, dy: Array, argmax: Array, window: Window) -> Array:
-    """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
+    """The gradient with respect to the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
     N, C = len(dy), dy.shape[-1]
     dx = xp.empty((N, window.H, window.W, C), dy.dtype)
     if dx.size:

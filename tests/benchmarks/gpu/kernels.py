@@ -202,7 +202,7 @@ def _matmul(backend: Backend, rng: Any) -> float:
 def _matmul_in_a_graph(backend: Any, rng: Any) -> float:
     """The products of a dense layer and its gradients."""
     x, w, dy = _normal(rng, (100, 600)), _normal(rng, (600, 40)), _normal(rng, (100, 40))
-    with backend.only_recordable():
+    with backend.only_capturable():
         x_there, w_there, dy_there = [backend.asarray(array) for array in (x, w, dy)]
         products = (x_there, w_there), (dy_there, w_there.T), (x_there.T, dy_there)
         got = [backend.to_numpy(backend.matmul(*factors)) for factors in products]

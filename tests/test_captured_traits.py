@@ -1,7 +1,7 @@
-"""What a recorded training step depends on, without being told: every change gives the bits of steps that are computed.
+"""What a captured training step depends on, without being told: every change gives the bits of steps that are computed.
 
 On the emulated GPU, and on a real one where there is one. Each change is made between the steps of two trainers, of
-which one may record.
+which one may capture.
 """
 
 import array
@@ -25,7 +25,7 @@ from minidl.traits import Traits
 from . import test_capture
 from .test_capture import BATCH, F, Network, data, steps
 
-device, launches = test_capture.device, test_capture.launches
+device, replays = test_capture.device, test_capture.replays
 
 settings = ModuleType("settings_of_a_user")
 settings.rate = 1.0  # type: ignore[attr-defined]
@@ -152,14 +152,14 @@ def wrapped(function: Any) -> Any:
     return call
 
 
-def trainer(device: Any, layer: Any = None, loss: Any = None, recording: bool = True) -> md.Trainer:
+def trainer(device: Any, layer: Any = None, loss: Any = None, capturing: bool = True) -> md.Trainer:
     rng = md.Generator(0)
     layers = [nn.Flatten(), nn.Dense(144, 6, rng=rng), nn.BatchNorm(6), layer or nn.ReLU(), nn.Dense(6, 1, rng=rng)]
     model = Network(*layers).to(device.name)
     loss = loss if callable(loss) else F.mse_loss
     one = md.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
-    if not recording:
-        one.captured._record = one.captured.computed  # type: ignore[method-assign]
+    if not capturing:
+        one.captured._capture = one.captured.computed  # type: ignore[method-assign]
     return one
 
 
@@ -241,39 +241,39 @@ def as_before() -> Iterator[None]:
 
 
 def both(device: Any, make: Callable[[bool], tuple[md.Trainer, Callable[[], object]]]) -> list[list[bytes]]:
-    """The weights after three steps, a change and three more, of a trainer that records and one that does not."""
+    """The weights after three steps, a change and three more, of a trainer that captures and one that does not."""
     found = []
-    for recording in (True, False):
-        one, change = make(recording)
+    for capturing in (True, False):
+        one, change = make(capturing)
         before = steps(one, 3)
-        assert one.captured.recorded == recording, one.captured.reason
+        assert one.captured.replays == capturing, one.captured.reason
         change()
         found.append(before + steps(one, 3))
-        assert one.captured.recorded == recording, one.captured.reason
+        assert one.captured.replays == capturing, one.captured.reason
     return found
 
 
 @pytest.mark.parametrize("what", ATTRIBUTES)
-def test_whatever_a_layer_reads_leads_to_a_new_recording(
+def test_whatever_a_layer_reads_leads_to_a_new_capture(
     what: str,
     device: Any,
-    launches: list[int],
+    replays: list[int],
     request: pytest.FixtureRequest,
 ) -> None:
     read, start, change = ATTRIBUTES[what]
     found = []
-    for recording in (True, False):
+    for capturing in (True, False):
         request.getfixturevalue("as_before")
         layer = Scale(read, start())
         layer.weight = nn.Parameter([1.0])
         layer.weight.rate = 1.0
-        one = trainer(device, layer, recording=recording)
+        one = trainer(device, layer, capturing=capturing)
         one.optimizer = optim.SGD([p for p in one.model.parameters() if p is not layer.weight], lr=0.05)
         before = steps(one, 3)
         unchanged = steps(one, 1)
         change(layer)
         found.append([*before, *unchanged, *steps(one, 3)])
-        assert one.captured.recorded == recording, one.captured.reason
+        assert one.captured.replays == capturing, one.captured.reason
         Scale.rate = Plain.rate = 1.0
         Scale.table = {"rate": 1.0}
         Scale.seen, Scale.given = property(lambda self: 1.0), lambda self: 1.0  # type: ignore[attr-defined]
@@ -281,7 +281,7 @@ def test_whatever_a_layer_reads_leads_to_a_new_recording(
         TABLE["rate"], scaled.__defaults__ = 1.0, (1.0,)
         helper.__code__ = (lambda: RATE).__code__
     assert found[0] == found[1]
-    assert len(launches) == 3 + 2
+    assert len(replays) == 3 + 2
 
 
 LOSSES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
@@ -310,19 +310,19 @@ LOSSES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 
 
 @pytest.mark.parametrize("what", LOSSES)
-def test_whatever_a_loss_reads_leads_to_a_new_recording(what: str, device: Any, launches: list[int]) -> None:
+def test_whatever_a_loss_reads_leads_to_a_new_capture(what: str, device: Any, replays: list[int]) -> None:
     make, change = LOSSES[what]
 
-    def start(recording: bool) -> Any:
+    def start(capturing: bool) -> Any:
         Squares.weight, weighted.__defaults__ = 1.0, (1.0, None)
         globals().update(RATE=1.0)
         settings.rate = settings.deeper.rate = 1.0  # type: ignore[attr-defined]
         loss = make()
-        return trainer(device, loss=loss, recording=recording), lambda: change(loss)
+        return trainer(device, loss=loss, capturing=capturing), lambda: change(loss)
 
     found = both(device, start)
     assert found[0] == found[1]
-    assert len(launches) == 2 + 2
+    assert len(replays) == 2 + 2
 
 
 def buffered() -> Any:
@@ -376,9 +376,9 @@ def test_other_changes_give_the_bits_of_computed_steps(what: str, device: Any) -
     layer, change = OTHERS[what]
     threads = md.threads.get_num_threads()
 
-    def start(recording: bool) -> Any:
+    def start(capturing: bool) -> Any:
         ScaleOp.rate = 1.0
-        one = trainer(device, layer(), recording=recording)
+        one = trainer(device, layer(), capturing=capturing)
         return one, lambda: change(one)
 
     try:
@@ -389,8 +389,8 @@ def test_other_changes_give_the_bits_of_computed_steps(what: str, device: Any) -
 
 
 def test_weights_that_are_tied_no_more(device: Any) -> None:
-    def start(recording: bool) -> Any:
-        one = trainer(device, WithOther(None), recording=recording)
+    def start(capturing: bool) -> Any:
+        one = trainer(device, WithOther(None), capturing=capturing)
         one.model[3].other = one.model[4].b  # type: ignore[index]
         return one, lambda: untie(one)
 
@@ -418,27 +418,27 @@ def test_a_step_inside_no_grad_is_the_error_that_it_was(device: Any) -> None:
 def test_a_plugin_that_is_replaced_under_its_name(
     kind: str,
     device: Any,
-    launches: list[int],
+    replays: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = trainer(device)
     steps(one, 3)
     monkeypatch.setitem(plugins._registered[kind], "again", object())
     steps(one, 3)
-    assert len(launches) == 2 + 2
+    assert len(replays) == 2 + 2
 
 
 def test_a_method_of_a_layer_of_minidl_that_is_replaced(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(recording: bool) -> Any:
+    def start(capturing: bool) -> Any:
         monkeypatch.undo()
-        one = trainer(device, nn.Tanh(), recording=recording)
+        one = trainer(device, nn.Tanh(), capturing=capturing)
         return one, lambda: monkeypatch.setattr(nn.Tanh, "forward", lambda self, x: x * 2)
 
     found = both(device, start)
     assert found[0] == found[1]
 
 
-def test_what_changes_in_every_step_is_computed(device: Any, launches: list[int]) -> None:
+def test_what_changes_in_every_step_is_computed(device: Any, replays: list[int]) -> None:
     kept: list[Any] = []
     losses: list[Any] = [Squares(1.0), lambda y, t: (kept.append(y), F.mse_loss(y, t))[1]]
     losses[0].method = losses[0]
@@ -448,14 +448,14 @@ def test_what_changes_in_every_step_is_computed(device: Any, launches: list[int]
             losses[0].weight = 1.0 + number
             steps(one, 1)
         assert one.captured.reason is None
-    assert launches == []
+    assert replays == []
 
 
-def test_a_loss_that_looks_at_its_trainer_is_computed(device: Any, launches: list[int]) -> None:
+def test_a_loss_that_looks_at_its_trainer_is_computed(device: Any, replays: list[int]) -> None:
     found, sizes = [], []
-    for recording in (True, False):
+    for capturing in (True, False):
         known: list[md.Trainer] = []
-        one = trainer(device, loss=lambda y, t: F.mse_loss(y, t) * (1 + known[0].epoch), recording=recording)  # noqa: B023
+        one = trainer(device, loss=lambda y, t: F.mse_loss(y, t) * (1 + known[0].epoch), capturing=capturing)  # noqa: B023
         known.append(one)
         weights = []
         for epoch in range(4):
@@ -466,10 +466,10 @@ def test_a_loss_that_looks_at_its_trainer_is_computed(device: Any, launches: lis
         assert one.captured.reason is None
     assert found[0] == found[1]
     assert max(sizes) < 2 * min(sizes)
-    assert launches == []
+    assert replays == []
 
 
-def test_too_much_to_look_at_is_not_recorded(device: Any, launches: list[int], monkeypatch: Any) -> None:
+def test_too_much_to_look_at_is_not_captured(device: Any, replays: list[int], monkeypatch: Any) -> None:
     loss = Squares(1.0)
     loss.table = np.zeros(1 << 14)  # type: ignore[attr-defined]
     one = trainer(device, loss=loss)
@@ -482,7 +482,7 @@ def test_too_much_to_look_at_is_not_recorded(device: Any, launches: list[int], m
     one = trainer(device)
     steps(one, 3)
     assert "depends on more than 10 things" in str(one.captured.reason)
-    assert launches == []
+    assert replays == []
 
 
 VIEWS: dict[str, Callable[[Any], Any]] = {
@@ -504,7 +504,7 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("how", VIEWS)
-def test_views_of_kept_gradients_stay_as_they_were(how: str, device: Any, launches: list[int]) -> None:
+def test_views_of_kept_gradients_stay_as_they_were(how: str, device: Any, replays: list[int]) -> None:
     one, expected, kept = trainer(device), [], []
     for number in range(6):
         one.train_step(*data().batch(np.arange(BATCH) + number))
@@ -515,7 +515,7 @@ def test_views_of_kept_gradients_stay_as_they_were(how: str, device: Any, launch
     for number, (then, view) in enumerate(zip(expected, kept, strict=True)):
         now = device.to_numpy(view.data if isinstance(view, md.Tensor) else view)
         np.testing.assert_array_equal(then, now, err_msg=f"step {number}")
-    assert one.captured.recorded
+    assert one.captured.replays
     assert one.captured._gives_copies
 
 
@@ -528,10 +528,10 @@ def test_kept_gradients_outlive_batches_of_another_shape(how: str, device: Any) 
     for size in (BATCH - 1, BATCH, BATCH - 1, BATCH, BATCH, BATCH):
         one.train_step(*data().batch(np.arange(size)))
         np.testing.assert_array_equal(device.to_numpy(kept), expected)
-    assert one.captured.recorded
+    assert one.captured.replays
 
 
-def test_views_that_are_gone_cost_nothing(device: Any, launches: list[int]) -> None:
+def test_views_that_are_gone_cost_nothing(device: Any, replays: list[int]) -> None:
     one = trainer(device)
     for number in range(6):
         one.train_step(*data().batch(np.arange(BATCH) + number))
@@ -540,7 +540,7 @@ def test_views_that_are_gone_cost_nothing(device: Any, launches: list[int]) -> N
             parameter.grad[...] *= 0.5
             parameter.grad.reshape(-1)[:1].sum()
     assert not one.captured._gives_copies
-    assert len(launches) == 5
+    assert len(replays) == 5
 
 
 def test_looking_again_is_enough() -> None:
