@@ -24,6 +24,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from typing import Any, TextIO
 
 from . import checkpoint, plugins
 from .errors import MinidlError, suggestion
+from .options import whole
 from .profiler import Profiler
 from .totals import Row
 from .train import Callback, Trainer
@@ -65,6 +67,18 @@ def _monitored(row: Row, monitor: str) -> float:
     )
 
 
+def _path(name: str, path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise MinidlError(f"{name} must be a path, got {path!r:.60}")
+    return Path(path)
+
+
+def _name(monitor: Any) -> str:
+    if not isinstance(monitor, str):
+        raise MinidlError(f"monitor must be a name in the history, such as 'val_loss', got {monitor!r:.60}")
+    return monitor
+
+
 @plugins.register("callback", "checkpoint")
 class Checkpoint(Callback):
     """Keeps in a folder, after every epoch and when training ends inside of one:
@@ -72,32 +86,43 @@ class Checkpoint(Callback):
     - ``best.safetensors``: the weights of the epoch with the lowest ``monitor``;
     - ``last.safetensors``: the weights of the last epoch, or of the last step if ``fit(steps=...)`` ended there;
     - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename. ``notes()``
-      gives texts to store with it, for :func:`minidl.checkpoint.read_metadata`.
+      gives texts by name to store with it, for :func:`minidl.checkpoint.read_metadata`; they are asked for before
+      anything is written.
     """
 
     def __init__(
         self, folder: str | Path, monitor: str = "val_loss", notes: Callable[[], dict[str, str]] | None = None
     ) -> None:
-        self.folder, self.monitor, self.notes = Path(folder), monitor, notes or dict
+        self.folder, self.monitor = _path("folder", folder), _name(monitor)
+        if notes is not None and not callable(notes):
+            raise MinidlError(
+                f"notes must be a function that gives texts by name, got {notes!r:.60}: write lambda: ..."
+            )
+        self.notes: Callable[[], dict[str, str]] = dict if notes is None else notes
 
     def on_epoch_end(self, trainer: Trainer) -> None:
+        notes = self._notes(trainer)
         weights = trainer.model.state_dict()
         row = trainer.history[-1]
         note = {"epoch": str(trainer.epoch)}
         if best_row(trainer.history, self.monitor) is row:
             checkpoint.save(self.folder / "best.safetensors", weights, note)
         checkpoint.save(self.folder / "last.safetensors", weights, note)
-        self._save_state(trainer)
+        self._save_state(trainer, notes)
 
     def on_train_end(self, trainer: Trainer) -> None:
+        if not (trainer.inside_epoch or trainer.stopping):
+            return
+        notes = self._notes(trainer)
         if trainer.inside_epoch and not trainer.stopping:
             note = {"step": str(trainer.optimizer.steps)}
             checkpoint.save(self.folder / "last.safetensors", trainer.model.state_dict(), note)
-        if trainer.inside_epoch or trainer.stopping:
-            self._save_state(trainer)
+        self._save_state(trainer, notes)
 
-    def _save_state(self, trainer: Trainer) -> None:
-        notes = {"epoch": str(trainer.epoch), **self.notes()}
+    def _notes(self, trainer: Trainer) -> dict[str, str]:
+        return {"epoch": str(trainer.epoch), **checkpoint.checked_metadata(self.notes())}
+
+    def _save_state(self, trainer: Trainer, notes: dict[str, str]) -> None:
         checkpoint.save_state(self.folder / "last.state.safetensors", trainer.state_dict(), notes)
 
 
@@ -112,7 +137,7 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = _path("path", path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if trainer.history:
@@ -137,6 +162,8 @@ class CSVLog(Callback):
 class EarlyStopping(Callback):
     """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs; a NaN is never better.
 
+    With ``patience`` 0 or 1 it stops after the first epoch that is not better, as Keras's does.
+
     Training that was stopped so, here or in the run that is resumed, ends before its first step if ``fit`` is called
     again: to go on, take the callback away or raise its ``patience``.
 
@@ -151,7 +178,7 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, patience: int = 5, monitor: str = "val_loss") -> None:
-        self.patience, self.monitor = patience, monitor
+        self.patience, self.monitor = whole("patience", patience, least=0), _name(monitor)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if trainer.history:
@@ -159,7 +186,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         best = best_row(trainer.history, self.monitor)["epoch"]
-        trainer.stopping |= trainer.epoch - best >= self.patience
+        trainer.stopping |= trainer.epoch - best >= max(1, self.patience)
 
 
 @plugins.register("callback", "progress")
@@ -171,6 +198,8 @@ class Progress(Callback):
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        if stream is not None and not all(hasattr(stream, name) for name in ("write", "flush", "isatty")):
+            raise MinidlError(f"expected a stream to write to, got {stream!r:.60}: use sys.stdout, or an open file")
         self.stream = sys.stderr if stream is None else stream
         self.shown = 0.0
 
@@ -295,7 +324,8 @@ class ProfileSteps(Callback):
     """
 
     def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
-        self.folder, self.steps, self.warm_up = Path(folder), steps, warm_up
+        self.folder = _path("folder", folder)
+        self.steps, self.warm_up = whole("steps", steps, least=1), whole("warm_up", warm_up, least=0)
         self.profiler: Profiler | None = None
         self.done = 0
 
@@ -336,13 +366,21 @@ class ProfileSteps(Callback):
 
 @plugins.register("callback", "stop_on_signal")
 class StopOnSignal(Callback):
-    """The first Ctrl-C (SIGINT) or SIGTERM ends training after the step at hand; the second ends it at once."""
+    """The first Ctrl-C (SIGINT) or SIGTERM ends training after the step at hand; the second ends it at once.
+
+    In the main thread alone, as Python hears of signals there: :class:`MinidlError` before the first step elsewhere.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise MinidlError(
+                "StopOnSignal works in the main thread alone, where signals arrive: leave it out in other threads, and "
+                "set trainer.stopping = True to end training after the step at hand"
+            )
         self.received = None
 
         def stop(number: int, _frame: FrameType | None) -> None:

@@ -89,7 +89,7 @@ class Optimizer(Strict, ABC):
     def update_all(self, updates: Sequence[Update]) -> None:
         """Update all parameters that have a gradient: one by one, unless an optimizer can do many at once."""
         for param, grad, state in updates:
-            self.update(param, grad, state)
+            self._require_nothing("update", self.update(param, grad, state), param)
 
     @explained
     def step(self) -> None:
@@ -98,7 +98,7 @@ class Optimizer(Strict, ABC):
         Raises :class:`GraphError` if none has.
         """
         if self.schedule is not None:
-            vars(self)["lr"] = plain(self.schedule(self.steps))
+            vars(self)["lr"] = self._scheduled(self.schedule)
         updates, halves = [], []
         for param, state in zip(self.parameters, self.state.values(), strict=True):
             if param.grad is not None:
@@ -110,10 +110,29 @@ class Optimizer(Strict, ABC):
         if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         changes.mark(*[param.data for param in self.parameters if param.grad is not None])
-        self.update_all(updates)
+        given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        self._require_nothing("update_all", given, updates)
         for data, wide in halves:
             data[...] = wide
         self.steps += 1
+
+    def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
+        """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
+        if given is not None and given is not changed:
+            raise MinidlError(
+                f"{method} of {type(self).__name__} returns what nobody reads, {type(given).__name__}: change the "
+                "array itself, as in param -= ... or param[...] = ..., and return nothing"
+            )
+
+    def _scheduled(self, schedule: Schedule) -> float:
+        """What the schedule says for the step that comes."""
+        rate: float = plain(schedule(self.steps))
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate >= 0:
+            raise MinidlError(
+                f"the learning rate must be a number >= 0 or a schedule, got {rate!r} from the schedule at step "
+                f"{self.steps}"
+            )
+        return rate
 
     @explained
     def zero_grad(self) -> None:
