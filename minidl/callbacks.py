@@ -373,6 +373,7 @@ class StopOnSignal(Callback):
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._trainer: Trainer | None = None
         self._before: dict[int, Any] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -381,19 +382,20 @@ class StopOnSignal(Callback):
                 "StopOnSignal works in the main thread alone, where signals arrive: leave it out in other threads, and "
                 "set trainer.stopping = True to end training after the step at hand"
             )
-        self.received = None
+        if self._trainer is None:
+            self.received, self._trainer = None, trainer
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._stop)
 
-        def stop(number: int, _frame: FrameType | None) -> None:
-            if self.received is not None:
-                self._restore()
-                signal.raise_signal(number)
-                return
-            self.received, trainer.stopping = number, True
-            with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that this one interrupted
-                sys.stderr.write("\nstopping after this step; once more to stop at once\n")
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, stop)
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None or self._trainer is None:
+            self._restore()
+            signal.signal(number, self._outlasting(number, self._stop))  # also where another's handler has called this
+            signal.raise_signal(number)
+            return
+        self.received, self._trainer.stopping = number, True
+        with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that this one interrupted
+            sys.stderr.write("\nstopping after this step; once more to stop at once\n")
 
     def on_train_end(self, trainer: Trainer) -> None:
         self._restore()
@@ -402,6 +404,16 @@ class StopOnSignal(Callback):
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        """Give back what was taken. What others have taken since, they give back themselves, past those that ended."""
+        self._trainer = None
+        for number in self._before:
+            handler = signal.getsignal(number)
+            if (lasting := self._outlasting(number, handler)) is not handler:
+                signal.signal(number, lasting)
+
+    @staticmethod
+    def _outlasting(number: int, handler: Any) -> Any:
+        """A handler, or the one before it where it is that of a training that has ended."""
+        while isinstance(one := getattr(handler, "__self__", None), StopOnSignal) and one._trainer is None:
+            handler = one._before[number]
+        return handler

@@ -634,3 +634,47 @@ def test_early_stopping_stops_where_keras_does(patience: int, losses: list[float
 def test_options_of_callbacks_are_refused_where_they_are_given(make: Any, message: str) -> None:
     with pytest.raises(MinidlError, match=message):
         make()
+
+
+def test_several_that_stop_on_a_signal_give_the_handler_back() -> None:
+    trainers = []
+
+    class Inner(Callback):
+        """Trains another model in the middle of a training."""
+
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            inner, loader = regression(callbacks=[StopOnSignal(), StopOnSignal()])
+            inner.fit(loader)
+            signal.raise_signal(signal.SIGINT)
+            trainers.append(inner)
+
+    twice = StopOnSignal()
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    trainer, loader = regression(callbacks=[StopOnSignal(), twice, twice, Inner()])
+    trainer.fit(loader, epochs=3)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert (trainer.epoch, trainer.stopping, trainers[0].stopping) == (1, True, False)
+
+
+def test_a_handler_that_others_installed_in_a_training_stays() -> None:
+    heard: list[int] = []
+
+    class Listens(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            self.ours = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+
+    listens = Listens()
+    trainer, loader = regression(callbacks=[StopOnSignal(), listens])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(loader)
+        signal.raise_signal(signal.SIGINT)
+        assert heard == [signal.SIGINT]
+        chained = listens.ours  # that of a training that has ended
+        for handler in (chained, lambda number, frame: chained(number, frame)):
+            signal.signal(signal.SIGINT, handler)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, before)
