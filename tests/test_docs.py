@@ -89,6 +89,7 @@ LEFT_OUT = {
     r"minidl\.testing\.(check_\w+|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
     r"minidl\.testing\.(strict|emulated|recorded|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.testing\.exercises\..+": "minidl.testing.exercises has all of them",
+    r"minidl\.ufuncs": "what NumPy is told of tensors, without names for others",
     r"minidl\.(nested|table|interrupt|options|contexts)": "for the own use of minidl and agegender",
     r"minidl\.(habits|answers|equivalents|equivalent_arguments|left_out)": "what errors say: docs/guide/faq.md has it",
     r"agegender": "has no names of its own",

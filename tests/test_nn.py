@@ -216,7 +216,7 @@ def test_sequential_is_a_sequence() -> None:
     assert len(model) == 3
     assert list(model) == layers
     assert model[-1] is layers[2]
-    assert model[:2] == layers[:2]
+    assert list(model[:2]) == layers[:2]
     assert repr(model) == "Sequential(\n  (0): Dense(2, 2)\n  (1): ReLU()\n  (2): Dense(2, 1)\n)"
 
 
@@ -391,3 +391,53 @@ def test_summary_leaves_each_layer_in_its_mode() -> None:
     model = nn.Sequential(nn.Dense(3, 2), nn.BatchNorm(2).eval())
     md.summary(model, (3,))
     assert [module.training for _, module in model.named_modules()] == [True, True, False]
+
+
+def test_a_slice_of_a_sequential_is_a_model_whose_layers_keep_their_names() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
+
+    net = Net()
+    x = md.tensor(np.ones((4, 2), np.float32))
+    first, last = net.features[:2], net.features.eval()[-1:]
+    np.testing.assert_array_equal(last(first(x)).numpy(), net.features(x).numpy())
+    assert (type(first), first.training, last.training) == (nn.Sequential, True, False)
+    assert list(last.state_dict()) == ["2.w", "2.b"]
+    assert [p.name for p in last.parameters()] == ["features.2.w", "features.2.b"]
+    assert last.parameters()[0] is net.features[2].w
+    with pytest.raises(ShapeError, match=r"^features\.2 \(Dense\)"):
+        last(x)
+    assert len(net.features[::-1]) == 3
+    assert len(net.features[3:]) == 0
+
+
+def test_a_layer_of_a_sequential_can_be_replaced() -> None:
+    model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
+    model[0], model[-1] = nn.Dense(5, 3), nn.Dense(3, 7)
+    assert model(md.tensor(np.ones((4, 5), np.float32))).shape == (4, 7)
+    assert [p.name for p in model.parameters()] == ["0.w", "0.b", "2.w", "2.b"]
+    assert [type(layer) for layer in model] == [nn.Dense, nn.ReLU, nn.Dense]
+    odd: Any = np.tanh
+    with pytest.raises(MinidlError, match="expected modules, got ufunc at position 1"):
+        model[1] = odd
+    every: Any = slice(None)
+    with pytest.raises(MinidlError, match="set one layer after another"):
+        model[every] = nn.ReLU()
+    with pytest.raises(IndexError):
+        model[3] = nn.ReLU()
+
+
+def test_a_hook_that_removes_itself_skips_no_other() -> None:
+    layer, called = nn.ReLU(), []
+
+    def once(module: Any, inputs: Any, outputs: Any) -> None:
+        called.append("once")
+        remove()
+
+    remove = layer.add_hook(once)
+    layer.add_hook(lambda module, inputs, outputs: called.append("always"))
+    for _ in range(2):
+        layer(md.tensor([1.0]))
+    assert called == ["once", "always", "always"]
