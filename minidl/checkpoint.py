@@ -34,7 +34,7 @@ STATE = "state"
 
 
 class CheckpointError(MinidlError, ValueError):
-    """A file that is no safetensors file, or a damaged one.
+    """A file that is no safetensors file, or a damaged one; or metadata that one cannot hold.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +128,8 @@ def _sync(descriptor: int) -> None:
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays (or tensors, on any backend) by name; ``metadata`` are texts that go along.
 
-    Raises :class:`DtypeError` for a dtype that the format lacks, and OSError, leaving an earlier file whole.
+    Raises :class:`DtypeError` for a dtype that the format lacks, :class:`CheckpointError` for metadata that are no
+    texts, and OSError, leaving an earlier file whole.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -148,10 +149,7 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
         begin, end = end, end + arrays[name].nbytes
         shape = list(arrays[name].shape)
         entries[name] = {"dtype": CODES[arrays[name].dtype], "shape": shape, "data_offsets": [begin, end]}
-    notes = {} if metadata is None else metadata
-    if not isinstance(notes, Mapping) or not all(isinstance(text, str) for text in (*notes, *notes.values())):
-        raise CallError(f"expected metadata of texts by name, got {metadata!r:.60}: convert numbers with str(...)")
-    notes = dict(notes)
+    notes = dict(checked_metadata(metadata))
     notes[CHECKSUM] = _checksum(entries, notes, [arrays[name].data for name in order])
     header = json.dumps({"__metadata__": notes, **entries}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
@@ -160,6 +158,26 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
         file.write(header)
         for name in order:
             file.write(arrays[name].data)
+
+
+def checked_metadata(metadata: Any) -> Mapping[str, str]:
+    """Metadata as they can be saved, none for None; :class:`CheckpointError` for what is not texts by their names.
+
+    >>> checked_metadata({"epoch": 3})
+    Traceback (most recent call last):
+    minidl.checkpoint.CheckpointError: metadata are texts by name, got 3 as 'epoch': write str(...), or json.dumps(...)
+    """
+    if not isinstance(metadata, Mapping | None):
+        kind = type(metadata).__name__
+        raise CheckpointError(f"metadata are texts by name, got {kind}: write a dictionary such as {{'epoch': '3'}}")
+    for name, note in (metadata or {}).items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"metadata are texts by name, got the name {name!r:.60}: write str(...)")
+        if not isinstance(note, str):
+            raise CheckpointError(
+                f"metadata are texts by name, got {note!r:.60} as '{name}': write str(...), or json.dumps(...)"
+            )
+    return metadata or {}
 
 
 @explained
@@ -344,7 +362,7 @@ def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str
     """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
 
     Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists. ``metadata`` are texts
-    that go along, for :func:`read_metadata`.
+    that go along, for :func:`read_metadata`; :class:`CheckpointError` for others.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -353,8 +371,11 @@ def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str
     {'step': 3, 'm': [array([0., 0.])], 'done': [False, None]}
     """
     arrays: dict[str, Any] = {}
+    notes = checked_metadata(metadata)
+    if STATE in notes:
+        raise CheckpointError(f"the metadata '{STATE}' is what a state itself is kept as: take another name")
     outline = _outline(state, "", arrays)
-    save(path, arrays, {**(metadata or {}), STATE: json.dumps(outline)})
+    save(path, arrays, {**notes, STATE: json.dumps(outline)})
 
 
 def load_state(path: str | Path) -> Any:

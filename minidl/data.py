@@ -89,10 +89,11 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             "list, an array or a slice; of a set, sorted(...)"
         )
     if indices.ndim == 0:
-        raise ShapeError(
-            f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
-            f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
-        )
+        advice = f"give a list of them; those of a slice are np.arange({count})[start:stop]"
+        if indices.dtype.kind in "iu":
+            batches = f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
+            advice = f"the first ones are np.arange({indices}), and {batches}"
+        raise ShapeError(f"expected the numbers of samples, got {indices}: {advice}")
     if indices.ndim > 1:
         raise ShapeError(
             f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"
@@ -120,7 +121,10 @@ def _array(values: Any) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except ValueError as error:  # NumPy's own, for rows that form no rectangle
-        raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
+        raise ShapeError(
+            "expected samples of one shape, got lists or arrays of different lengths: pad the short ones, cut the long "
+            "ones, or derive a class of your own from minidl.data.Dataset"
+        ) from error
 
 
 def collate(samples: list[Any]) -> Any:
@@ -265,7 +269,7 @@ def _as_arrays(nested: Any) -> Any:
 
 
 class Subset(Dataset):
-    """Some samples of a data set, in a given order; nothing is copied.
+    """Some samples of a data set, in a given order; nothing is copied but the indices.
 
     ``indices`` are their numbers, or a mask with a boolean for every sample. Raises ShapeError for a mask of another
     length, and DtypeError for what is neither.
@@ -279,7 +283,7 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, indices: Any) -> None:
         _require_dataset(dataset)
         self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
-        self.indices = dataset._there(indices)
+        self.indices = dataset._there(indices).copy()  # which somebody may shuffle, for the next part
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -330,6 +334,9 @@ class DataLoader(Answering):
 
     Several loops at a time do not disturb each other: each is a :class:`Batches` with a place of its own, and begins
     with the epoch at which the loader is. Where the loader is, in its state too, was said by the loop that moved last.
+
+    An error in the data set comes out of the loop where its batch would have. Who catches it there, around ``next``,
+    gets the batch after it next; a state that is saved before that goes on with the batch that failed.
 
     Batches are on ``backend``, by default where the data set is. While a batch is used, a thread brings the samples of
     the next ``prefetch`` together; they go to a device as they are stored, pictures as bytes, and become numbers there.
@@ -388,8 +395,10 @@ class DataLoader(Answering):
         self.position, self.start = self.start, 0
         return Batches(self)
 
-    def _batches(self, start: int) -> Iterator[Any]:
-        parts = [slice(number * self.batch_size, (number + 1) * self.batch_size) for number in range(start, len(self))]
+    def _maker(self) -> Callable[[int], Iterator[Any]]:
+        """What makes the batches of this epoch from a certain one on; it remains that of this epoch."""
+        size = self.batch_size
+        whole = [slice(number * size, (number + 1) * size) for number in range(len(self))]
         order = self.dataset.backend.asarray(self.order())
         mirrored = self.backend.asarray(self.mirrored()) if self.mirror else None
 
@@ -397,11 +406,16 @@ class DataLoader(Answering):
             options = {} if mirrored is None else {"mirror": mirrored[part]}
             return dataset.batch(indices, **options)
 
-        if self.backend is self.dataset.backend:
-            return self._ahead(batch(self.dataset, order[part], part) for part in parts)
-        stored = self._ahead(self.dataset.take(order[part]) for part in parts)
-        moved = (samples.to(self.backend.name) for samples in stored)
-        return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in zip(moved, parts, strict=True))
+        def made(start: int) -> Iterator[Any]:
+            parts = whole[start:]
+            if self.backend is self.dataset.backend:
+                return self._ahead(batch(self.dataset, order[part], part) for part in parts)
+            stored = self._ahead(self.dataset.take(order[part]) for part in parts)
+            moved = (some.to(self.backend.name) for some in stored)
+            pairs = zip(moved, parts, strict=True)
+            return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in pairs)
+
+        return made
 
     def _ahead(self, made: Iterator[Any]) -> Iterator[Any]:
         """The same by a thread that runs ahead, on the host alone: each thread has a stream of a GPU of its own, and in
@@ -466,7 +480,8 @@ class Batches(Iterator[Any]):
     def __init__(self, loader: DataLoader) -> None:
         self._loader, self._state = loader, loader.state_dict()
         self.epoch, self.position = loader.epoch, loader.position
-        self._batches = loader._batches(self.position)
+        self._from, self._next = loader._maker(), self.position
+        self._batches = self._from(self._next)
 
     def __next__(self) -> Any:
         try:
@@ -475,7 +490,12 @@ class Batches(Iterator[Any]):
             if self.position > 0:  # the first time that it is asked for more
                 self._move(self.epoch + 1, 0)
             raise
-        self._move(self.epoch, self.position + 1)
+        except BaseException as error:  # the generators have ended with it
+            self._next += isinstance(error, Exception)  # of an interrupt the batch knows nothing
+            self._batches = self._from(self._next)
+            raise
+        self._next += 1
+        self._move(self.epoch, self._next)
         return batch
 
     def _move(self, epoch: int, position: int) -> None:

@@ -11,6 +11,7 @@ from .errors import CallError, GraphError
 from .habits import explained, missing_attribute
 from .op import Op
 from .options import dtype_of
+from .ufuncs import ArrayUfunc, refuse
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -39,7 +40,7 @@ class Operators:
     """
 
     __slots__ = ()
-    __array_ufunc__ = None  # numpy_array * tensor is then ours to compute, not NumPy's
+    __array_ufunc__ = ArrayUfunc()  # numpy_array * tensor is then ours to compute, not NumPy's
 
     # Arithmetic, as in NumPy
 
@@ -290,10 +291,7 @@ class Operators:
     # NumPy
 
     def __array_function__(self, function: Any, *call: Any) -> NoReturn:
-        raise GraphError(
-            f"np.{function.__name__} does not know tensors and would leave the graph: use a method of the tensor or a "
-            "function of minidl.nn.functional, or x.numpy() where no gradient is wanted"
-        )
+        refuse(function)
 
     def __array__(self, *options: Any, **more: Any) -> NoReturn:
         raise GraphError(

@@ -21,10 +21,14 @@ Update = tuple[Array, Array, State]
 """A parameter, its gradient and its state."""
 
 
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
 def _rate(_name: str, lr: Any) -> float:
     """A learning rate, as an option."""
     rate: float = plain(lr)
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not rate >= 0:
+    if not _is_rate(rate):
         hint = ": a schedule is set as optimizer.schedule" if callable(rate) else ""
         raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {lr!r}{hint}")
     return rate
@@ -88,7 +92,7 @@ class Optimizer(Strict, ABC):
     def update_all(self, updates: Sequence[Update]) -> None:
         """Update all parameters that have a gradient: one by one, unless an optimizer can do many at once."""
         for param, grad, state in updates:
-            self.update(param, grad, state)
+            self._require_nothing("update", self.update(param, grad, state), param)
 
     @explained
     def step(self) -> None:
@@ -109,17 +113,26 @@ class Optimizer(Strict, ABC):
         if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         changes.mark(*[param.data for param in self.parameters if param.grad is not None])
-        self.update_all(updates)
+        given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        self._require_nothing("update_all", given, updates)
         for data, wide in halves:
             data[...] = wide
         self.steps += 1
 
+    def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
+        """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
+        if given is not None and given is not changed:
+            raise MinidlError(
+                f"{method} of {type(self).__name__} returns what nobody reads, {type(given).__name__}: change the "
+                "array itself, as in param -= ... or param[...] = ..., and return nothing"
+            )
+
     def _scheduled(self, lr: Any) -> float:
         """What the schedule gave, unless it is no learning rate."""
-        try:
-            return _rate("lr", lr)
-        except MinidlError as error:
-            raise MinidlError(f"the schedule gives {lr!r} for step {self.steps}: {error}") from error
+        rate: float = plain(lr)
+        if not _is_rate(rate):
+            raise MinidlError(f"the schedule gives {lr!r} for step {self.steps}, expected a learning rate >= 0")
+        return rate
 
     @explained
     def zero_grad(self) -> None:

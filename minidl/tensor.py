@@ -40,6 +40,8 @@ class Tensor(Operators):
     __slots__ = ("__weakref__", "data", "grad", "name", "op", "requires_grad")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        if type(data) is not np.ndarray:  # nearly always it is one
+            _require_array(data)
         self.data = data
         self.grad: Array | None = None
         self.requires_grad = requires_grad
@@ -214,6 +216,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     if requires_grad and array.dtype.kind != "f":
         raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
     return Tensor(array.copy(), requires_grad)
+
+
+def _require_array(data: Any) -> None:
+    if not hasattr(data, "dtype") or isinstance(data, Tensor):
+        raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
 
 
 def _numbers_in(data: Any) -> Array:

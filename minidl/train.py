@@ -25,6 +25,7 @@ from .capture import CapturedStep
 from .data import DataLoader
 from .errors import CallError, MinidlError
 from .habits import Answering, Strict, explained
+from .measures import Metric, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating
 from .optim import Optimizer
@@ -35,7 +36,6 @@ from .totals import Row, Totals
 
 Array = Any
 Loss = Callable[[Any, Any], Tensor]
-Metric = Callable[[Any, Any], Any]
 
 
 class TrainingError(MinidlError, ArithmeticError):
@@ -56,7 +56,10 @@ class History(Answering, list[Row]):
 
 
 class Callback(Answering):
-    """Looks on while a :class:`Trainer` works: override what is of interest."""
+    """Looks on while a :class:`Trainer` works: override what is of interest.
+
+    An error in a callback ends the training; those after it do not hear of the event, but all do of the error.
+    """
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a call of ``fit``."""
@@ -71,7 +74,10 @@ class Callback(Answering):
         """After the last step, also when training was stopped early; not after an error."""
 
     def on_train_error(self, trainer: "Trainer") -> None:
-        """After an error, in the place of ``on_train_end``: give back what you hold, the training is in no state."""
+        """After an error, in ``on_train_end`` of a callback too: give back what you hold, the training is in no state.
+
+        All are told, whatever one of them raises; that is raised afterwards.
+        """
 
 
 def _loss(_name: str, loss: Any) -> Loss:
@@ -86,21 +92,14 @@ def _optimizer(_name: str, optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def _metrics(_name: str, metrics: Any) -> dict[str, Metric]:
-    if not isinstance(metrics, Mapping | None):
-        raise MinidlError(
-            f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
-        )
-    return dict(metrics or {})
-
-
 def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
     if not isinstance(callbacks, Iterable) or hasattr(callbacks, "dtype"):
         raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
     found = list(callbacks)
     for callback in found:
         if not isinstance(callback, Callback):
-            raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
+            hint = "make one of a class, with brackets" if isinstance(callback, type) else _hint(callback)
+            raise MinidlError(f"expected callbacks, got {callback!r}: {hint}")
     return found
 
 
@@ -108,7 +107,8 @@ class Trainer(Strict):
     """Trains a model on batches ``(inputs, targets)``.
 
     ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
-    mean over the batch. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
+    mean over the batch, a number. Their names are those of the history, and so not ``loss``, ``epoch``, ``lr`` or
+    ``val_...``. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
     after the step at hand; :meth:`state_dict` then holds all that is needed to go on exactly there.
 
     On a GPU, the forward and the backward pass of a model that is ``static`` become one CUDA graph, and the optimizer
@@ -120,7 +120,7 @@ class Trainer(Strict):
 
     loss: Any = option(_loss)
     optimizer: Optimizer = option(_optimizer)
-    metrics: Any = option(_metrics)
+    metrics: Any = option(lambda _name, metrics: checked_metrics(metrics))
     callbacks: Any = option(_callbacks)
 
     def __init__(
@@ -203,7 +203,7 @@ class Trainer(Strict):
             with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
                 return self._fit(train, validation)
         except BaseException:
-            self._tell("on_train_error")
+            self._tell_of_error()
             raise
 
     def _fit(self, train: DataLoader, validation: DataLoader | None) -> list[Row]:
@@ -289,7 +289,7 @@ class Trainer(Strict):
     def _gradients(self, inputs: Any, targets: Any) -> Array:
         """Leave the gradients for a batch in the parameters; its loss and metrics."""
         outputs = self.model(_as_tensors(inputs))
-        loss = self.loss(outputs, targets)
+        loss = checked_loss(self.loss(outputs, targets))
         loss.backward()
         return self._measure(loss, outputs, targets)
 
@@ -314,7 +314,7 @@ class Trainer(Strict):
             for batch in loader:
                 inputs, targets = map(self._on_device, _inputs_and_targets(batch))
                 outputs = self.model(_as_tensors(inputs))
-                means = self._measure(self.loss(outputs, targets), outputs, targets)
+                means = self._measure(checked_loss(self.loss(outputs, targets)), outputs, targets)
                 totals.add(self._measured, means, _batch_size(inputs))
                 if self._validating and self.stopping:
                     break
@@ -325,13 +325,7 @@ class Trainer(Strict):
         return "loss", *self.metrics
 
     def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> Array:
-        """The loss and the metrics of a batch, in one array."""
-        arrays = nested.map_leaves(lambda y: y.data, outputs)
-        means = loss.backend.xp.empty(1 + len(self.metrics), np.float64)
-        means[0] = loss.data.reshape(())
-        for i, metric in enumerate(self.metrics.values(), start=1):
-            means[i] = metric(arrays, targets)
-        return means
+        return measured(loss, self.metrics, nested.map_leaves(lambda y: y.data, outputs), targets)
 
     def _finish_epoch(self, validated: Row) -> None:
         row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.lr, **self.totals.means()}
@@ -403,8 +397,18 @@ class Trainer(Strict):
         return nested.map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else x), batch)
 
     def _tell(self, event: str) -> None:
-        for callback in self.callbacks:
+        for callback in tuple(self.callbacks):  # one may take itself away
             getattr(callback, event)(self)
+
+    def _tell_of_error(self) -> None:
+        first = None
+        for callback in tuple(self.callbacks):
+            try:
+                callback.on_train_error(self)
+            except BaseException as error:
+                first = first or error
+        if first is not None:
+            raise first
 
 
 def _require_loader(loader: Any) -> None:
@@ -426,6 +430,13 @@ _ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model
 """What a state must have; those saved before there was more have no others."""
 _DEFAULT = ""
 """The name of minidl's own generator among those of a model."""
+
+
+def _hint(given: Any) -> str:
+    """What to write instead of something that is no callback."""
+    if callable(given):
+        return "a schedule goes to the optimizer, lr=...; for code of your own derive a class from md.Callback"
+    return "use those of md.callbacks, or derive a class from md.Callback"
 
 
 def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:

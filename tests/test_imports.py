@@ -1,4 +1,4 @@
-"""Which room of the packages may import from which: docs/guide/architecture.md says it, here it is compared."""
+"""Which room of the packages may import from which: docs/architecture.md says it, here it is compared."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "guide" / "architecture.md"
+PAGE = ROOT / "docs" / "architecture.md"
 
 
 def name_of(path: Path) -> str:

@@ -460,3 +460,52 @@ def test_arrays_saved_in_another_dtype_go_on_in_that_of_the_steps(name: str) -> 
         np.dtype(np.float32)
     }
     np.testing.assert_equal(optimizer.state_dict(), saved)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_update_that_returns_the_new_array_is_an_error(together: bool) -> None:
+    class Functional(optim.Optimizer):
+        def update(self, param: Any, grad: Any, state: Any) -> Any:
+            return param - self.lr * grad
+
+        if together:
+
+            def update_all(self, updates: Any) -> Any:
+                return [self.update(*one) for one in updates]
+
+    w = md.tensor([1.0], requires_grad=True)
+    (w * w).sum().backward()
+    optimizer = Functional([w], lr=0.1)
+    with pytest.raises(MinidlError, match=r"of Functional returns what nobody reads, .* param -= "):
+        optimizer.step()
+    assert (w.item(), optimizer.steps) == (1.0, 0)
+
+
+def test_an_update_may_return_the_array_that_it_has_changed() -> None:
+    class InPlace(optim.Optimizer):
+        def update(self, param: Any, grad: Any, state: Any) -> Any:
+            param -= self.lr * grad
+            return param
+
+    w = md.tensor([1.0], requires_grad=True)
+    (w * w).sum().backward()
+    InPlace([w], lr=0.5).step()
+    assert w.item() == 0
+
+
+@pytest.mark.parametrize("rate", [None, float("nan"), -0.1, "0.1", 1j, np.ones(2)])
+def test_what_a_schedule_gives_is_looked_at_in_every_step(rate: Any) -> None:
+    w = md.tensor([1.0], requires_grad=True)
+    rates: Any = lambda step: 0.1 if step < 2 else rate  # noqa: E731
+    optimizer = optim.Adam([w], lr=rates)
+    for _ in range(2):
+        w.grad = np.ones(1, np.float32)
+        optimizer.step()
+    before = optimizer.state_dict(), w.item()
+    with pytest.raises(MinidlError, match=r"the schedule gives .* for step 2, expected a learning rate >= 0"):
+        optimizer.step()
+    assert w.item() == before[1]
+    assert repr(optimizer.state_dict()) == repr(before[0])
+    optimizer.schedule = optim.constant(0.2)
+    optimizer.step()
+    assert (optimizer.lr, optimizer.steps) == (0.2, 3)

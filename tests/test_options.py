@@ -277,9 +277,7 @@ def test_what_a_schedule_gives_is_checked_in_every_step_before_anything_changes(
     optimizer = optim.SGD([w], lr=lambda step: wrong if step == 1 else 0.25)
     (w * w).sum().backward()
     optimizer.step()
-    with pytest.raises(
-        MinidlError, match=f"^the schedule gives {wrong!r} for step 1: the learning rate must be a number"
-    ):
+    with pytest.raises(MinidlError, match=f"^the schedule gives {wrong!r} for step 1, expected a learning rate >= 0"):
         optimizer.step()
     assert (w.item(), optimizer.steps, optimizer.lr) == (0.5, 1, 0.25)
 

@@ -171,3 +171,11 @@ def test_a_short_epoch_is_profiled_without_its_validation(tmp_path: Path, batche
     assert lines[-1].startswith(f"one step of {steps}:")
     (update,) = (line for line in lines if "SGD" in line)
     assert update.split()[1] == "1"  # calls in a step
+
+
+def test_a_profile_leaves_the_generators_of_layers_where_they_were() -> None:
+    rng = md.Generator(0)
+    model = nn.Sequential(nn.Dense(3, 2), nn.Dropout(0.5, rng=rng), nn.Dropout(0.5))
+    before = rng.state, md.random.default_rng.state
+    md.profile(model, np.ones((2, 3), np.float32), steps=1)
+    assert (rng.state, md.random.default_rng.state) == before

@@ -104,7 +104,7 @@ class Module(Strict):
                 raise
             wrong.locate(self._where())
             raise wrong from None
-        for hook in self._hooks:
+        for hook in tuple(self._hooks):  # one may take itself away
             hook(self, inputs, outputs)
         return outputs
 
