@@ -70,7 +70,7 @@ class Options:
     out: str = option(RUNS, "the folder for the run folders", metavar="DIR")
     name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
     json: bool = option(False, "print the summary, or the list of --list, as JSON in the last line")
-    quiet: bool = option(False, "print only the result")
+    quiet: bool = option(False, "print only the result, and what to do where it is no better than guessing")
     profile: bool = option(False, "measure 20 steps; leaves profile.txt, profile.png and trace.json")
     dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")
     list: bool = option(False, "list the runs in --out, with their results, and stop")

@@ -1,5 +1,6 @@
 """The data of a training run: the faces, their two parts, and what the run folder keeps of them."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,7 +122,8 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
 def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
     found = data.found() if source is None else []
-    with data.blaming_environment(source), data.skipped_written_to(Path(options.out, "skipped.csv")):
+    listing = nullcontext() if options.dry_run else data.skipped_written_to(Path(options.out, "skipped.csv"))
+    with data.blaming_environment(source), listing:
         faces = data.open(found[0] if found else source, progress=progress, max_skipped=options.max_skipped)
     count = len(faces.skipped)
     left_out = f", {count:,} file{'s' if count > 1 else ''} skipped" if count else ""

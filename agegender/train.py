@@ -60,7 +60,7 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     for remark in remarks:
         say(remark, always=True)
     if earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0):
-        return 0, nothing_left(earlier, say)
+        return 0, nothing_left(earlier, options.lr, say)
     if earlier is not None:
         with runs.holding(earlier.folder):  # told at once, and not after the data are read
             pass
@@ -93,12 +93,13 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         return run_or_explain(training, options, parts, current, device, say, started)
 
 
-def nothing_left(run: runs.Run, say: Speaker) -> dict[str, Any]:
-    """Say that a run has all its epochs, and what came out; nothing in its folder is changed."""
+def nothing_left(run: runs.Run, lr: float, say: Speaker) -> dict[str, Any]:
+    """Say that a run has all its epochs, what came out, and what comes next; nothing in its folder is changed."""
     summary = run.summary or {}
-    more = runs.resume_command(run.folder, "--epochs", str(run.epochs + 10))
-    say(f"nothing left to do: {run.folder} has {run.epochs} epochs. Ten more: {more}", always=True)
-    say(result(summary))
+    say(f"nothing left to do: {run.folder} has {run.epochs} epochs", always=True)
+    say(result(summary), always=True)
+    for line in next_steps(summary, run.folder, lr):
+        say(line, always=True)
     return summary
 
 
@@ -210,7 +211,7 @@ def run(
     if pictures.drawn:
         say(f"look at {' and '.join(map(str, pictures.drawn))}")
     for line in next_steps(summary, folder, options.lr):
-        say(line)
+        say(line, always=bool(summary["no_better_than_guessing"]))  # a failure, and what to do about it
     return 0, summary
 
 

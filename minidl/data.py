@@ -81,10 +81,11 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
         return np.flatnonzero(indices)
     if indices.ndim == 0:
-        raise ShapeError(
-            f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
-            f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
-        )
+        advice = f"give a list of them; those of a slice are np.arange({count})[start:stop]"
+        if indices.dtype.kind in "iu":
+            batches = f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
+            advice = f"the first ones are np.arange({indices}), and {batches}"
+        raise ShapeError(f"expected the numbers of samples, got {indices}: {advice}")
     if indices.ndim > 1:
         raise ShapeError(
             f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"

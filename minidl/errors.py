@@ -152,14 +152,18 @@ class CallError(MinidlError, TypeError):
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or nothing.
 
-    ``cutoff`` is how alike they must be at least, from 0 to 1 (:func:`difflib.get_close_matches`). Of names that other
-    frameworks put in quotes the table of equivalents knows the meaning.
+    ``cutoff`` is how alike they must be at least, from 0 to 1 (:func:`difflib.get_close_matches`), but for the dashes
+    that begin every option. Of names that other frameworks put in quotes the table of equivalents knows the meaning.
 
     >>> suggestion("adm", ["sgd", "adam"]), suggestion("cuda", ["numpy", "cupy"])
     (" Did you mean 'adam'?", " Did you mean 'cupy'?")
     """
     from .answers import renamed
 
-    by_lower_case = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(renamed(str(name).lower()), by_lower_case, n=1, cutoff=cutoff)
-    return f" Did you mean '{by_lower_case[close[0]]}'?" if close else ""
+    alike = {_compared(one): one for one in known}
+    close = difflib.get_close_matches(renamed(_compared(str(name))), alike, n=1, cutoff=cutoff)
+    return f" Did you mean '{alike[close[0]]}'?" if close else ""
+
+
+def _compared(name: str) -> str:
+    return name.lower().lstrip("-")

@@ -68,17 +68,16 @@ class Generators:
         return {name: generator.bit_generator.state for name, generator in self.named.items()}
 
     def load_state_dict(self, states: Mapping[str, Any]) -> None:
-        """Put all of them back, or none.
+        """Put all of them back.
 
-        Raises :class:`MinidlError` for other names, and for what is no state of such a generator.
+        Raises :class:`MinidlError` for other names, and for what is no state of such a generator, which leaves those
+        before it as they are: :func:`minidl.states.all_or_nothing` undoes that.
         """
         require_names(states, self.named, "random generators")
-        before = self.state_dict()
         for name, generator in self.named.items():
             try:
                 generator.bit_generator.state = states[name]
             except (KeyError, TypeError, ValueError) as error:
-                self.load_state_dict(before)
                 kind = type(generator.bit_generator).__name__
                 raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
 

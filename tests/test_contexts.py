@@ -48,6 +48,24 @@ def test_a_coroutine_is_not_decorated() -> None:
         async def f() -> None: ...
 
 
+@pytest.mark.parametrize(("context", "name"), [(md.no_grad(), "no_grad"), (md.using(fusion=False), "using")])
+def test_a_class_stays_a_class_and_what_cannot_be_called_is_not_decorated(context: Any, name: str) -> None:
+    with pytest.raises(MinidlError, match=f"^{name} cannot decorate the class Net: decorate its methods"):
+
+        @context
+        class Net(md.nn.Module):
+            def forward(self, x: md.Tensor) -> md.Tensor:
+                return x
+
+    with pytest.raises(MinidlError, match=f"^{name} decorates functions, got <property .*below @property"):
+
+        class Model:
+            @context
+            @property
+            def size(self) -> int:
+                return 1
+
+
 def test_contexts_that_end_in_another_order_leave_nothing_behind() -> None:
     def inside(name: str) -> Iterator[None]:
         with md.using(conv_algorithm=name):

@@ -495,3 +495,15 @@ def test_a_mask_of_another_length_and_numbers_with_a_fraction_choose_nothing(dev
             use(np.array([True, False, True]))
         with pytest.raises(DtypeError, match="expected the numbers of samples, or a mask of booleans, got float64"):
             use(np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("given", [slice(0, 3), {0, 1}, 2.5, None])
+def test_what_are_no_numbers_of_samples_gets_advice_that_can_be_followed(given: Any) -> None:
+    data = ArrayDataset(np.arange(5))
+    with pytest.raises(ShapeError) as error:
+        data.batch(given)
+    told = f"expected the numbers of samples, got {given}: give a list of them; those of a slice are np.arange(5)[start"
+    assert str(error.value).startswith(told)
+    assert data.batch(np.arange(5)[0:3])[0].tolist() == [0, 1, 2]
+    with pytest.raises(ShapeError, match=r"got 3: the first ones are np.arange\(3\), and md.data.DataLoader"):
+        data.batch(3)  # type: ignore[arg-type]

@@ -264,6 +264,30 @@ def test_initializers_have_their_variance(name: str, variance: float) -> None:
         assert np.abs(values).max() <= np.sqrt(3 * variance)
 
 
+@pytest.mark.parametrize(
+    ("initializer", "error", "message"),
+    [
+        (lambda shape, rng: np.ones((4, 1), np.float32), ShapeError, r"gave shape \(4, 1\) where \(4, 3\) was asked"),
+        (lambda shape, rng: np.ones(shape[::-1], np.float32), ShapeError, r"gave shape \(3, 4\) where \(4, 3\)"),
+        (lambda shape, rng: 0.1, ShapeError, r"gave 0\.1 where \(4, 3\)"),
+        (lambda shape, rng: None, ShapeError, r"gave None where \(4, 3\) .*: return an array of the shape"),
+        (lambda shape, rng: rng.normal(size=shape), DtypeError, "gave float64, expected float32: add .astype"),
+        (lambda shape, rng: np.ones(shape, int), DtypeError, "gave int64, expected float32"),
+    ],
+)
+def test_an_initializer_gives_float32_numbers_of_the_shape_that_it_is_asked_for(
+    initializer: Any, error: type[MinidlError], message: str
+) -> None:
+    with pytest.raises(error, match=f"^the initializer '<lambda>' {message}"):
+        nn.Dense(4, 3, initializer=initializer)
+
+
+@pytest.mark.parametrize("made", [list, md.tensor])
+def test_an_initializer_may_give_whatever_holds_such_numbers(made: Any) -> None:
+    layer = nn.Dense(4, 3, initializer=lambda shape, rng: made(np.full(shape, 7, np.float32)))
+    assert (layer.w.dtype, layer.w.numpy().tolist()) == (np.float32, [[7.0] * 3] * 4)
+
+
 def test_every_initializer_is_tested() -> None:
     assert len(md.plugins.names("initializer")) == 6
 
@@ -356,6 +380,13 @@ def test_a_layer_that_two_models_share_has_a_name_in_each() -> None:
     for model, names in ((one, ["0.w", "0.b", "1.w", "1.b"]), (other, ["0.w", "0.b"])):
         assert list(model.state_dict()) == names
         assert list(optim.SGD(model.parameters()).state) == names
+
+
+def test_two_parts_that_were_named_alike_by_other_models_have_names_of_their_own() -> None:
+    shared = nn.Dense(2, 2)
+    model = nn.Sequential(shared, nn.Sequential(nn.Dense(2, 2)))
+    nn.Sequential(nn.ReLU(), nn.Sequential(shared))  # where it is 1.0, as the other one is here
+    assert list(optim.SGD(model.parameters()).state) == ["0.w", "0.b", "1.0.w", "1.0.b"]
 
 
 def test_parameters_of_a_part_keep_their_names_in_the_whole() -> None:

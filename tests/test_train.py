@@ -443,6 +443,18 @@ def test_of_a_state_that_does_not_fit_nothing_is_loaded(change: Any) -> None:
     np.testing.assert_equal(everything(other, train), before)
 
 
+def test_of_generators_of_which_one_does_not_fit_none_is_loaded() -> None:
+    first, train = with_generators_of_its_own(1)
+    first.fit(train, steps=1)
+    state = first.state_dict()
+    state["generators"]["2.rng"] = {"bit_generator": "MT19937"}
+    other, train = with_generators_of_its_own(9)
+    before = everything(other, train)
+    with pytest.raises(MinidlError, match=r"'2\.rng' is no state of a generator"):
+        other.load_state_dict(state, train)
+    np.testing.assert_equal(everything(other, train), before)
+
+
 @pytest.mark.parametrize("state", [None, {}, {"w": np.ones(2)}])
 def test_what_is_no_state_of_a_trainer_is_refused(state: Any) -> None:
     trainer, train, _ = make()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plugins
-from ..errors import MinidlError, ShapeError
+from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import explained
 from ..random import Generator
 
@@ -113,6 +113,30 @@ def get(initializer: str | Initializer) -> Initializer:
         raise MinidlError(f"expected the name of an initializer or a function (shape, rng), got {found!r}")
     function: Initializer = found
     return function
+
+
+def drawn(initializer: str | Initializer, shape: tuple[int, ...], rng: Generator) -> Any:
+    """What an initializer gives for parameters of a shape.
+
+    Raises :class:`ShapeError` or :class:`DtypeError` where that is no float32 array of this shape.
+
+    >>> drawn(lambda shape, rng: np.zeros((4, 1), np.float32), (4, 3), Generator(0))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: the initializer '<lambda>' gave shape (4, 1) where (4, 3) was asked for: return ...
+    """
+    function = get(initializer)
+    values = function(shape, rng)
+    name = getattr(function, "__name__", type(function).__name__)
+    is_array = hasattr(values, "shape")
+    if (values.shape if is_array else np.shape(values)) != shape:
+        given = f"shape {values.shape}" if is_array else repr(values)
+        raise ShapeError(
+            f"the initializer '{name}' gave {given} where {shape} was asked for: return an array of the shape that it "
+            "is called with"
+        )
+    if getattr(values, "dtype", np.float32) != np.float32:
+        raise DtypeError(f"the initializer '{name}' gave {values.dtype}, expected float32: add .astype(np.float32)")
+    return values
 
 
 def _normal(shape: tuple[int, ...], rng: Generator, deviation: float) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ class _Weighted(Module):
                 f"expected bias=True or bias=False, got {bias!r}: an activation is a layer of its own, as nn.ReLU()",
                 type(self).__name__,
             )
-        self.w = Parameter(init.get(initializer)(shape, random.chosen(rng)))
+        self.w = Parameter(init.drawn(initializer, shape, random.chosen(rng)))
         self.b = Parameter(np.zeros(shape[-1:], np.float32)) if bias else None
 
 

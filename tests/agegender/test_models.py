@@ -11,7 +11,7 @@ import pytest
 import minidl as md
 from agegender import models, tasks
 from minidl import optim
-from minidl.errors import PluginError
+from minidl.errors import MinidlError, PluginError
 
 
 def test_documented_has_the_documented_parameters() -> None:
@@ -75,6 +75,22 @@ def test_the_loss_is_cross_entropy_plus_years() -> None:
     outputs = {"gender": logits, "age": years}
     assert tasks.gender_accuracy(outputs, targets) == 0.5
     assert tasks.age_mae(outputs, targets) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda y: y, r"got Tensor: return that in its forward"),
+        (lambda y: None, r"got NoneType: "),
+        (lambda y: {"gender": y}, r"got \{'gender': \(2, 1\)\}: "),
+        (lambda y: {"gender": y, "age": y.reshape(2)}, r"got \{'gender': \(2, 1\), 'age': \(2,\)\}: "),
+        (lambda y: {"gender": [0, 0], "age": y}, r"got \{'gender': 'list', 'age': \(2, 1\)\}: "),
+    ],
+)
+def test_a_model_that_does_not_answer_both_questions_is_told_what_is_expected(given: Any, told: str) -> None:
+    targets = dict.fromkeys(("gender", "age"), np.ones((2, 1), np.float32))
+    with pytest.raises(MinidlError, match=r"expected a model that gives .* tensors of shape \(2, 1\), " + told):
+        tasks.loss(given(md.tensor([[0.0], [1.0]])), targets)
 
 
 EMULATED = pytest.param(

@@ -334,6 +334,20 @@ def test_a_run_no_better_than_guessing_is_told_and_marked(command: Command, gues
     assert "no better than guessing" in command("--list").out
 
 
+def test_a_run_that_guesses_gets_its_advice_quietly_and_once_it_is_finished_too(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    result, advice = command(*small, "--lr", 100, "--name", "a", "--quiet").out.splitlines()
+    assert "no better than" in result
+    assert advice.startswith(
+        "the learning rate is the first thing to lower: python -m agegender.train --config runs/a/"
+    )
+    Path("runs/a").rename("runs/b")
+    for options in ([], ["--quiet"]):
+        finished = command("--resume", "b", *options).out.splitlines()
+        assert finished == ["nothing left to do: runs/b has 2 epochs", result, advice.replace("runs/a", "runs/b")]
+
+
 def test_a_run_that_learned_says_how_to_go_on() -> None:
     (following,) = results.next_steps({"epochs": 4, "no_better_than_guessing": []}, Path("runs/a"), lr=1e-3)
     assert following == "train on, with ten epochs more: python -m agegender.train --resume runs/a --epochs 14"
@@ -400,6 +414,7 @@ def test_help_begins_with_three_examples(main: Callable[[list[str]], int], capsy
     [
         (["UTKFace.zip"], "'UTKFace.zip' belongs to no option: write --data UTKFace.zip. See --help."),
         (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
+        (["--frob"], "unknown option --frob. See --help."),
         (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),
         (["--batch_size", "8"], "unknown option --batch_size. Did you mean '--batch-size'? See --help."),
         (["--resume", ""], "--resume is empty: name something, or leave it out"),
