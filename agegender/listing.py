@@ -15,7 +15,8 @@ from . import lock
 from .cli import command_line
 from .data.files import operand
 from .errors import cause
-from .runs import CONFIG, METRICS, PROGRAM, RUNS, Run, found, last_written, resume_command
+from .options import PROGRAM, RUNS
+from .runs import CONFIG, METRICS, Run, found, last_written, resume_command
 
 RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
 HEAD = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
@@ -41,7 +42,7 @@ def overview(parent: Path, width: int | None = None) -> str:
         if width is not None and max(map(len, shown.splitlines())) > width:
             del columns[name]
             shown = _table(columns)
-    remarks = list(filter(None, map(_remark, facts)))
+    remarks = [remark for run in facts for remark in _remarks(run)]
     return "\n".join([shown, *([""] if remarks else []), *remarks])
 
 
@@ -69,8 +70,7 @@ def _facts(run: Run) -> dict[str, Any]:
         run.require_whole()
         known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
         results = _results(run) if run.epochs else dict.fromkeys(RESULTS)
-        state = "running" if lock.is_held(run.folder) else "finished" if run.is_finished else "can be resumed"
-        return facts | known | {"state": state} | results
+        return facts | known | {"state": _state(run)} | results
     except (UsageError, CheckpointError) as error:
         damage = f"damaged: {error}"
     except OSError as error:
@@ -78,6 +78,16 @@ def _facts(run: Run) -> dict[str, Any]:
     except (LookupError, TypeError, ValueError, ArithmeticError):
         damage = f"damaged: {run.folder / CONFIG} does not say what is trained: put the earlier file back"
     return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
+
+
+def _state(run: Run) -> str:
+    if lock.is_held(run.folder):
+        return "running"
+    if run.is_finished:
+        return "finished"
+    if run.epochs < int(run.config["epochs"]):
+        return "can be resumed"
+    return f"can be resumed: its {run.lacking} is made once it goes on, {resume_command(run.folder)}"
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -94,13 +104,12 @@ def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _remark(facts: Mapping[str, Any]) -> str:
-    """What there is to say of a run beside the table; "" if there is nothing."""
-    name, (state, _, damage) = _printable(Path(facts["run"]).name), facts["state"].partition(": ")
+def _remarks(facts: Mapping[str, Any]) -> list[str]:
+    """What there is to say of a run beside the table."""
+    name, (state, _, reason) = _printable(Path(facts["run"]).name), facts["state"].partition(": ")
+    remarks = [f"{name} {'is damaged' if state == 'damaged' else state}: {reason}"] if reason else []
     guessed = [name.replace("_mae", " error").replace("_", " ") for name in facts["no_better_than_guessing"] or []]
-    if guessed:
-        return f"{name}: no better than guessing in {' and '.join(guessed)}"
-    return f"{name} is {state}: {damage}" if damage else ""
+    return [*remarks, *([f"{name}: no better than guessing in {' and '.join(guessed)}"] if guessed else [])]
 
 
 def _printable(name: str) -> str:

@@ -27,6 +27,7 @@ WITHOUT = {
     "agegender.cli": "a command: tests/agegender/test_train_command.py runs it",
     "agegender.train": "a command: tests/agegender/test_train_command.py runs it",
     "agegender.options": "a part of agegender.train",
+    "agegender.resolve": "a part of agegender.train",
     "agegender.parts": "a part of agegender.train",
     "agegender.runs": "a part of agegender.train",
     "agegender.report.results:summarize": "a part of agegender.train",

@@ -8,9 +8,12 @@ import base64
 import io
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -163,3 +166,22 @@ def test_a_smaller_picture_is_the_same_picture() -> None:
     before, after = (Image.open(io.BytesIO(png)).convert("RGB") for png in (whole.getvalue(), small))
     assert before.size == after.size
     assert max(abs(a - b) for a, b in zip(before.tobytes(), after.tobytes(), strict=True)) < 8
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "data.open()" in solution(name)])
+def test_what_looks_at_faces_takes_a_few_of_the_reader_s_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty noisy pictures, of nobody who is very young or old, and of one gender hardly any."""
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(pixels).resize((128, 128)).save(tmp_path / f"{20 + number}_{number % 8 == 0:d}_0_x{number}.jpg")
+    monkeypatch.setenv("UTKFACE", str(tmp_path))
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    cells: dict[str, Any] = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        exec(compile(solution(name), name, "exec"), cells)
+    assert len(cells["faces"]) == 30
+    plt.close("all")

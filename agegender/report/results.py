@@ -94,15 +94,6 @@ def effort(summary: dict[str, Any]) -> str:
     return f"{speed}, {duration(summary['seconds'])} in all"
 
 
-def pictures(folder: Path) -> str:
-    """Which pictures of a run to open.
-
-    >>> pictures(Path("runs/a"))
-    'look at runs/a/plots/curves.png and runs/a/plots/examples.png'
-    """
-    return f"look at {folder / 'plots' / 'curves.png'} and {folder / 'plots' / 'examples.png'}"
-
-
 def next_steps(summary: dict[str, Any], folder: Path, lr: float) -> list[str]:
     """The command that most likely comes next, and the one after it."""
     more = f"train on, with ten epochs more: {resume_command(folder, '--epochs', str(summary['epochs'] + 10))}"

@@ -98,7 +98,7 @@ def test_damaged_best_weights_are_noticed_before_the_epochs_that_follow(
     done = command("--resume", "a", "--epochs", 3)
     assert done.code == 2
     assert f"{best} cannot be loaded" in done.err
-    assert done.err.endswith("Or start a new run: python -m agegender.train --config runs/a/config.json\n")
+    assert done.err.endswith("Or start a new run: python -m agegender.train --config runs/a/config.json --epochs 3\n")
     assert weights("runs/a") == before
 
 
@@ -396,7 +396,7 @@ def test_the_command_of_a_new_run_has_what_was_asked_for(
     command(*small, "--name", "a")
     other = write_folder(tmp_path / "other faces", files(31))
     done = command("--resume", "a", "--data", other, "--epochs", 3)
-    assert done.err.endswith(f"--config runs/a/config.json --data '{other}'\n")
+    assert done.err.endswith(f"--config runs/a/config.json --data '{other}' --epochs 3\n")
     done = command("--resume", "a", "--lr", 0.5, "--epochs", 1)
     words = done.err.partition("start a new run: ")[2].split()[3:]
     assert words == ["--config", "runs/a/config.json", "--epochs", "1", "--lr", "0.5"]
