@@ -15,6 +15,16 @@ from ..options import number, whole
 from ..plugins import register
 from .elementwise import sigmoid
 
+__all__ = [
+    "Softmax",
+    "LogSoftmax",
+    "SoftmaxCrossEntropy",
+    "BinaryCrossEntropyWithLogits",
+    "L1Loss",
+    "MSELoss",
+    "HuberLoss",
+]
+
 Array = Any
 
 

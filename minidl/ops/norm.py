@@ -7,6 +7,8 @@ from ..op import Op
 from ..options import number
 from ..plugins import register
 
+__all__ = ["BatchNorm"]
+
 Array = Any
 
 

@@ -12,6 +12,8 @@ from ..op import Op
 from ..options import flag, whole
 from ..plugins import register
 
+__all__ = ["Sum", "Mean", "Max", "Min", "Var", "ArgMax", "ArgMin"]
+
 Array = Any
 Axis = int | tuple[int, ...] | None
 
