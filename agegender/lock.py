@@ -3,34 +3,38 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minidl.command import UsageError
+
+from .errors import cause
 
 _TRIES = 5
 """Somebody may only look, see :func:`is_held`."""
 
 
 @contextmanager
-def holding(folder: Path, refusal: str) -> Iterator[None]:
+def holding(folder: Path, refusal: str, warn: Callable[[str], object] | None = None) -> Iterator[None]:
     """Keep other processes out of a folder; raises :class:`UsageError` with this text if one is in there.
 
-    Where the system or the file system has no locks, nobody is kept out.
+    Where the system or the file system has no locks, nobody is kept out, and ``warn`` is told so.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, holding(Path(folder), "it is in use"):
     ...     is_held(Path(folder))
     True
     """
-    descriptor = _locked(folder)
-    if descriptor is None:
+    descriptor, problem = _locked(folder, _TRIES)
+    if descriptor is None and not problem:
         raise UsageError(refusal)
+    if problem and warn is not None:
+        warn(f"{folder} cannot be locked here ({problem}), so see to it that no other process trains it meanwhile")
     try:
         yield
     finally:
-        if descriptor >= 0:
+        if descriptor is not None:
             os.close(descriptor)
 
 
@@ -40,34 +44,33 @@ def is_held(folder: Path) -> bool:
     >>> is_held(Path("nowhere"))
     False
     """
-    descriptor = _locked(folder, tries=1)
-    if descriptor is not None and descriptor >= 0:
+    descriptor, problem = _locked(folder, tries=1)
+    if descriptor is not None:
         os.close(descriptor)
-    return descriptor is None
+    return descriptor is None and not problem
 
 
-def _locked(folder: Path, tries: int = _TRIES) -> int | None:
-    """A descriptor that holds the lock until it is closed, -1 where there are no locks, None where another holds it."""
+def _locked(folder: Path, tries: int) -> tuple[int | None, str]:
+    """A descriptor that holds the lock until it is closed, or None: another process holds it, or why it cannot be."""
     if sys.platform == "win32":
-        return -1
+        return None, "Windows has no locks of folders"
     import fcntl
 
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # what is not there, or cannot be read, is told by who uses it
-        return -1
+    except OSError as error:
+        return None, cause(error)
+    problem = ""
     for attempt in range(tries):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
+            return descriptor, ""
         except BlockingIOError:
             if attempt < tries - 1:
                 time.sleep(0.02)
-        except OSError:
+        except OSError as error:  # of a network, mostly
+            problem = cause(error)
             break
-    else:
-        with suppress(OSError):
-            os.close(descriptor)
-        return None
-    os.close(descriptor)
-    return -1
+    with suppress(OSError):
+        os.close(descriptor)
+    return None, problem

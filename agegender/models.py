@@ -3,8 +3,9 @@
 from typing import Any
 
 from minidl import Generator, Tensor, nn, plugins
+from minidl.errors import ShapeError
 
-IMAGE_SIZE = 128
+from .data.faces import IMAGE_SIZE
 
 
 def build(name: str = "documented", **options: Any) -> nn.Module:
@@ -53,8 +54,25 @@ class Documented(nn.Module):
         self.age = head(9216, rng)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        require_faces(x.shape)
         features = self.features(x)
         return {"gender": self.gender(features), "age": self.age(features)}
+
+
+def require_faces(shape: tuple[int, ...]) -> None:
+    """Raise :class:`minidl.errors.ShapeError` for a batch of pictures of another size, or in colour.
+
+    >>> require_faces((2, 200, 200, 3))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: expected faces (N, 128, 128, 1), got (2, 200, 200, 3). Bring pictures to this ...
+    """
+    size = (IMAGE_SIZE, IMAGE_SIZE, 1)
+    if len(shape) == 4 and shape[1:] != size and shape[1] != 1:  # the layers tell of other axes
+        convert = f'Image.open(path).convert("L").resize(({IMAGE_SIZE}, {IMAGE_SIZE}))'
+        raise ShapeError(
+            f"expected faces (N, {', '.join(map(str, size))}), got {shape}. Bring pictures to this size, and to grey: "
+            f"np.asarray({convert}, np.float32)[..., None] / 255 with Pillow"
+        )
 
 
 def head(features: int, rng: Generator | None) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """The data of a training run: the faces, their two parts, and what the run folder keeps of them."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,11 @@ from minidl.command import UsageError
 from minidl.data import Dataset
 
 from . import data, runs
-from .cli import Speaker
+from .cli import Speaker, flag
 from .data import Faces
 from .data.faces import IMAGE_SIZE
-from .data.files import operand
+from .data.files import located
+from .environment import environment
 from .options import Options
 from .tasks import Labels
 
@@ -39,7 +41,7 @@ class Parts:
     def save(self, folder: Path, options: Options, device: str) -> None:
         """Write what the run was started with."""
         runs.write_json(folder / runs.CONFIG, options.configuration())
-        runs.write_json(folder / ENVIRONMENT, runs.environment(device, self.fingerprints()))
+        runs.write_json(folder / ENVIRONMENT, environment(device, self.fingerprints()))
         data.write_skipped(self.faces, folder / "skipped.csv")
         if self.other is not None:
             data.write_skipped(self.other, folder / "skipped_validation.csv")
@@ -57,11 +59,11 @@ class Parts:
         if not isinstance(before, dict) or "fingerprint" not in before:
             raise UsageError(
                 f"{path} does not tell any more which data the run was started with. Bring the "
-                f"file back, or start a new run: {runs.again_command(run.folder)}"
+                f"file back, or start a new run: {run.again_command()}"
             )
-        for option, old, new in (("--data", before, now), ("--val", before.get("validation"), now.get("validation"))):
+        for option, old, new in (("data", before, now), ("val", before.get("validation"), now.get("validation"))):
             if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
-                raise UsageError(_changed(run.folder, option, old, new))
+                raise UsageError(_changed(run, option, old, new))
 
     def fingerprints(self) -> dict[str, Any]:
         """What the data are, and those for validation if they are others."""
@@ -72,24 +74,19 @@ def _identity(faces: Faces) -> dict[str, Any]:
     return {"source": located(faces.source), "faces": len(faces), "fingerprint": faces.fingerprint}
 
 
-def _changed(folder: Path, option: str, old: dict[str, Any], new: dict[str, Any]) -> str:
+def _changed(run: runs.Run, option: str, old: dict[str, Any], new: dict[str, Any]) -> str:
     """What to do where data are not those that a run was started with."""
     if old.get("source") != new["source"]:
         return (
-            f"{new['source']} does not hold the faces of {folder}, which were last read from {old.get('source')}. Name "
-            f"their place with {option}, or start a new run with these: "
-            f"{runs.again_command(folder, option, operand(new['source']))}"
+            f"{new['source']} does not hold the faces of {run.folder}, which were last read from {old.get('source')}. "
+            f"Name their place with {flag(option)}, or start a new run with these: "
+            f"{run.again_command(**{option: new['source']})}"
         )
     counts = f" ({old.get('faces')} faces then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
     return (
-        f"{new['source']} has changed since {folder} was started{counts}. Bring the earlier files back, or "
-        f"start a new run: {runs.again_command(folder)}"
+        f"{new['source']} has changed since {run.folder} was started{counts}. Bring the earlier files back, or "
+        f"start a new run: {run.again_command()}"
     )
-
-
-def located(source: str) -> str:
-    """A data set's name, or its path as it holds in any folder: the run may be resumed from another one."""
-    return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
 
 
 def open_data(options: Options, say: Speaker) -> Parts:
@@ -125,7 +122,8 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
 def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
     found = data.found() if source is None else []
-    with data.blaming_environment(source), data.skipped_written_to(Path(options.out, "skipped.csv")):
+    listing = nullcontext() if options.dry_run else data.skipped_written_to(Path(options.out, "skipped.csv"))
+    with data.blaming_environment(source), listing:
         faces = data.open(found[0] if found else source, progress=progress, max_skipped=options.max_skipped)
     count = len(faces.skipped)
     left_out = f", {count:,} file{'s' if count > 1 else ''} skipped" if count else ""

@@ -1,39 +1,33 @@
 """The folder that a training run leaves: its configuration, environment, results and checkpoints."""
 
 import contextlib
-import csv
 import errno
 import itertools
 import json
-import math
 import os
-import platform
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import minidl
-from minidl import backends, checkpoint
+from minidl import checkpoint
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
-from minidl.table import table
 
 from . import lock
 from .cli import command_line
-from .data.files import dangling, operand, write_text
+from .data.files import dangling, located, operand, write_text
+from .options import CONFIGURED, FREE, OF_THIS_CALL, PLACES, PROGRAM, RUNS, spelled, words
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.csv", "summary.json"
-BEST, STATE = "best.safetensors", "last.state.safetensors"
-RUNS = "runs"
-"""The folder of the run folders, where no other one is named."""
+BEST, LAST, STATE = "best.safetensors", "last.safetensors", "last.state.safetensors"
+PLOTS, EXAMPLES = "plots", "examples.png"
 SUMMARIZED = {
     "epochs": int,
     "best_epoch": int,
@@ -44,18 +38,20 @@ SUMMARIZED = {
     "no_better_than_guessing": list,
 }
 """What a summary must hold to count."""
-RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
 _BEGUN = ".new-run-"
 LEFT_AFTER = 3600
 """Seconds after which a run that was begun and has no name yet is nobody's."""
-PROGRAM = "python -m agegender.train"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder with what can be known of it without loading its weights."""
+    """A run folder with what can be known of it without loading its weights.
+
+    ``asked`` are the options that this call was given: the commands that it prints repeat them.
+    """
 
     folder: Path
+    asked: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -76,7 +72,7 @@ class Run:
         try:
             return checkpoint.read_metadata(self.folder / STATE) if self.is_saved else {}
         except CheckpointError as error:
-            raise UsageError(f"{error} Or start a new run: {again_command(self.folder)}") from None
+            raise UsageError(f"{error} Or start a new run: {self.again_command()}") from None
 
     @property
     def is_saved(self) -> bool:
@@ -101,18 +97,24 @@ class Run:
         return dict(self._note("config", {}))
 
     def require_whole(self) -> None:
-        """Raise :class:`UsageError` if a file is missing that the run needs to go on, and had."""
+        """Raise :class:`UsageError` if a file is missing that the run needs to go on, and had, or cannot be written."""
+        for name in (METRICS, SUMMARY, LAST):
+            if (self.folder / name).is_dir():
+                raise UsageError(f"{self.folder / name} is a folder, where a file is to be written: move it elsewhere")
+        if (self.folder / PLOTS).is_file():
+            raise UsageError(f"{self.folder / PLOTS} is a file, where a folder is to be: move it elsewhere")
         lost = STATE if (self.folder / METRICS).exists() and not self.is_saved else ""
         lost = BEST if self.epochs and not (self.folder / BEST).is_file() else lost
         if lost:
             raise UsageError(
                 f"{self.folder} has lost its {lost}, and cannot go on without. Bring the file back, or start a new "
-                f"run: {again_command(self.folder)}"
+                f"run: {self.again_command()}"
             )
 
     def _note(self, name: str, default: Any) -> Any:
+        notes = self.notes
         try:
-            return type(default)(json.loads(self.notes[name])) if name in self.notes else default
+            return type(default)(json.loads(notes[name])) if name in notes else default
         except (ValueError, TypeError):
             raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' cannot be read") from None
 
@@ -129,11 +131,40 @@ class Run:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do but further epochs: results and pictures are there."""
-        drawn = (self.folder / "plots" / "examples.png").is_file()
-        return self.epochs >= (self.config.get("epochs") or 0) and self.summary is not None and drawn
+        return self.epochs >= (self.config.get("epochs") or 0) and not self.lacking
+
+    @property
+    def lacking(self) -> str:
+        """The file that is made after the last epoch and is not there, or is of an earlier one; "" if none is."""
+        if self.summary is None:
+            return SUMMARY
+        return "" if (self.folder / PLOTS / EXAMPLES).is_file() else f"{PLOTS}/{EXAMPLES}"
+
+    def resume_command(self) -> str:
+        """The command that goes on with the run as this call was asked to."""
+        may_change = FREE | {"val"} if self.is_saved else CONFIGURED
+        return resume_command(self.folder, *words(self._asked_beyond(may_change | OF_THIS_CALL)))
+
+    def again_command(self, **changes: Any) -> str:
+        """The command that starts a new run with the options of this one, what this call was asked for, and changes."""
+        return again_command(self.folder, *words(self._asked_beyond(CONFIGURED | OF_THIS_CALL) | changes))
+
+    def _asked_beyond(self, names: Collection[str]) -> dict[str, Any]:
+        """What this call was asked for of these options, and the run folder does not hold."""
+        held = _configuration(self.folder)
+        if held.get("val") is not None:  # beside which a share says nothing
+            held.pop("val_fraction", None)
+        return {
+            name: value
+            for name, value in self.asked.items()
+            if name in names and value != held.get(name)
+            if not (name in ("data", "val") and located(value) == held.get(name))
+        }
 
 
-def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]) -> Run:
+def create(
+    parent: Path, name: str | None, model: str, config: Mapping[str, Any], asked: Mapping[str, Any] | None = None
+) -> Run:
     """A new run in the folder ``parent/name``; by default the name is made of the time and the model.
 
     Raises :class:`UsageError` if there is something of that name.
@@ -143,9 +174,10 @@ def create(parent: Path, name: str | None, model: str, config: Mapping[str, Any]
     # It is renamed, so that a killed process leaves no part of a run.
     whole = parent / f"{_BEGUN}{secrets.token_hex(8)}"
     try:
-        (whole / "plots").mkdir(parents=True)
+        (whole / PLOTS).mkdir(parents=True)
         write_json(whole / CONFIG, config)
-        return Run(_named(whole, parent, name) if name is not None else _numbered(whole, parent, model))
+        asked = asked or {}
+        return Run(_named(whole, parent, name, asked) if name is not None else _numbered(whole, parent, model), asked)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(parent)) from None
     finally:
@@ -160,11 +192,11 @@ def _remove_begun(parent: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _named(whole: Path, parent: Path, name: str) -> Path:
+def _named(whole: Path, parent: Path, name: str, asked: Mapping[str, Any]) -> Path:
     folder = parent / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not _renamed(whole, folder):
-        raise UsageError(_taken(folder))
+        raise UsageError(_taken(folder, asked))
     return folder
 
 
@@ -190,29 +222,31 @@ def _renamed(whole: Path, folder: Path) -> bool:
     return True
 
 
-def _taken(folder: Path) -> str:
+def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
     if _is_run(folder):
+        run = Run(folder, asked)
         try:
-            Run(folder).require_whole()
+            run.require_whole()
+            if run.is_saved:  # with its own data, whatever those are that a new run was to have
+                run = Run(folder, {name: value for name, value in asked.items() if name not in PLACES})
+            go_on = run.resume_command()
         except UsageError as error:
             return f"the run {folder} exists already, so take another --name. {error}"
         if lock.is_held(folder):
             return f"the run {folder} is trained by another process, which is going on: take another --name"
-        remark = "" if Run(folder).is_saved else " (nothing was saved of it, so its options may still change)"
-        return (
-            f"the run {folder} exists already: take another --name, or go on with it{remark}: {resume_command(folder)}"
-        )
+        remark = "" if run.is_saved else " (nothing was saved of it, so its options may still change)"
+        return f"the run {folder} exists already: take another --name, or go on with it{remark}: {go_on}"
     return f"{folder} exists already, and is no run: take another --name"
 
 
-def require_free(folder: Path) -> None:
+def require_free(folder: Path, asked: Mapping[str, Any]) -> None:
     """Raise :class:`UsageError` if a new run cannot have this folder, as something is there."""
     if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
-        raise UsageError(_taken(folder))
+        raise UsageError(_taken(folder, asked))
 
 
-def find(parent: Path, run: str | None) -> Run:
-    """An earlier run: by path, by name, or the latest one (None).
+def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
+    """An earlier run: by path, by name, or the latest one (None); ``asked`` are the options of this call.
 
     Raises :class:`UsageError` where there is none.
     """
@@ -220,12 +254,13 @@ def find(parent: Path, run: str | None) -> Run:
         known = found(parent)
         if not known:
             raise UsageError(f"there is no run to resume in {parent}/: start one without --resume")
-        return known[-1]
+        return Run(known[-1].folder, asked)
     for folder in (Path(run), parent / run):
         if _is_run(folder):
-            return Run(folder)
+            return Run(folder, asked)
         if folder.is_file() and _is_run(folder.parent):
-            raise UsageError(f"{folder} is a file of a run: name its folder, {resume_command(folder.parent)}")
+            whole = Run(folder.parent, asked).resume_command()
+            raise UsageError(f"{folder} is a file of a run: name its folder, {whole}")
     there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
     place = Path(run) if Path(run).is_dir() else parent / run
     raise UsageError(f"{place} is no run: it has no {CONFIG}. Runs in {parent}/: {there}.")
@@ -234,7 +269,7 @@ def find(parent: Path, run: str | None) -> Run:
 def found(parent: Path) -> list[Run]:
     """All runs in a folder, the latest last."""
     folders = [folder for folder in parent.glob("*/") if _is_run(folder)]
-    return [Run(folder) for folder in sorted(folders, key=lambda folder: (_last_written(folder), folder.name))]
+    return [Run(folder) for folder in sorted(folders, key=lambda folder: (last_written(folder), folder.name))]
 
 
 def _is_run(folder: Path) -> bool:
@@ -242,7 +277,7 @@ def _is_run(folder: Path) -> bool:
     return has_file and not folder.name.startswith(_BEGUN)
 
 
-def _last_written(folder: Path) -> float:
+def last_written(folder: Path) -> float:
     return max(path.stat().st_mtime for name in (CONFIG, STATE, SUMMARY) if (path := folder / name).is_file())
 
 
@@ -260,83 +295,43 @@ def place(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def holding(folder: Path) -> AbstractContextManager[None]:
+def holding(folder: Path, warn: Callable[[str], object] | None = None) -> AbstractContextManager[None]:
     """Be the one process that trains a run; see :func:`agegender.lock.holding`."""
     return lock.holding(
         folder,
         f"{folder} is trained by another process, which is going on: wait for its end, or stop it with Ctrl-C there",
+        warn,
     )
 
 
 def again_command(folder: Path, *flags: str) -> str:
-    """The command that starts a new run with the options of another one."""
-    where = [] if folder.parent == Path(RUNS) else ["--out", operand(folder.parent)]
-    return command_line(PROGRAM, "--config", operand(folder / CONFIG), *where, *flags)
+    """The command that starts a new run with the options of another one, and these flags.
 
-
-def overview(parent: Path) -> str:
-    """A table of all runs in a folder, the latest last; OSError if it can't be read."""
-    facts = listed(parent)
-    if not facts:
-        how = PROGRAM if parent == Path(RUNS) else command_line(PROGRAM, "--out", operand(parent))
-        return f"There are no runs in {parent}/. One is made by: {how}"
-    head = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
-    return table([head, *map(_row, facts)], left=4)
-
-
-def listed(parent: Path) -> list[dict[str, Any]]:
-    """What is known of each run in a folder, the latest last: JSON's values, null where there is none.
-
-    Raises OSError if the folder can't be read.
+    Options that only the saved state still knows are spelled out.
     """
-    if parent.exists():
-        list(parent.iterdir())
-    return [_facts(run) for run in found(parent)]
+    where = [] if folder.parent == Path(RUNS) else ["--out", operand(folder.parent)]
+    options = ["--config", operand(folder / CONFIG)]
+    if (folder / STATE).is_file() and not _is_readable(folder / CONFIG):
+        options = spelled(_configuration(folder), flags)
+    return command_line(PROGRAM, *options, *where, *flags)
 
 
-def _facts(run: Run) -> dict[str, Any]:
-    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(_last_written(run.folder)))
-    facts: dict[str, Any] = {"run": str(run.folder), "last_written": date}
+def _configuration(folder: Path) -> dict[str, Any]:
+    """The options in a run folder: those of its file, else those that were saved; empty where none can be read."""
+    with contextlib.suppress(UsageError):
+        return read_json(folder / CONFIG)
     try:
-        run.require_whole()
-        known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
-        results = _results(run) if run.epochs else dict.fromkeys(RESULTS)
-        state = "running" if lock.is_held(run.folder) else "finished" if run.is_finished else "can be resumed"
-        return facts | known | {"state": state} | results
-    except (UsageError, CheckpointError, OSError) as error:
-        damage = f"damaged: {error}"
-    except (LookupError, TypeError, ValueError, ArithmeticError):
-        damage = f"damaged: {CONFIG}, {METRICS} or {SUMMARY}"
-    return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
+        saved = json.loads(checkpoint.read_metadata(folder / STATE)["config"])
+    except (CheckpointError, OSError, LookupError, ValueError):
+        return {}
+    return saved if isinstance(saved, dict) else {}
 
 
-def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    state = facts["state"] + (", no better than guessing" if facts["no_better_than_guessing"] else "")
-    numbers = (
-        ("{epochs} of {of_epochs}", facts["epochs"]),
-        ("{gender_accuracy:.3f}", facts["gender_accuracy"]),
-        ("{age_mae:.2f} years", facts["age_mae"]),
-    )
-    words = (_printable(Path(facts["run"]).name), facts["last_written"], _printable(Path(facts["data"] or "").name))
-    return (*words, state, *("" if value is None else form.format(**facts) for form, value in numbers))
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else repr(name)
-
-
-def _results(run: Run) -> dict[str, Any]:
-    """Gender accuracy and age error at the best epoch, and which of them guessing does as well."""
-    if run.summary is not None:
-        best, prefix = run.summary, ""
-    else:
-        with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
-            best, prefix = min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_"
-    values = (float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"]))
-    if not all(map(math.isfinite, values)):
-        raise ValueError("a result is no number")
-    guessed = best.get("no_better_than_guessing") or []
-    return dict(zip(RESULTS, (*values, guessed.split() if isinstance(guessed, str) else guessed), strict=True))
+def _is_readable(config: Path) -> bool:
+    """Whether a file still tells options."""
+    with contextlib.suppress(UsageError):
+        return bool(read_json(config))
+    return False
 
 
 def require_room(folder: Path, nbytes: int, remedy: str) -> None:
@@ -377,46 +372,10 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))  # as editors on Windows write it
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read: it is no text") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} must hold a JSON object")
     return content
-
-
-def environment(device: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Versions, BLAS, device, precision and data fingerprint: what one must know to repeat a run."""
-    packages = ("minidl", "numpy", "threadpoolctl", "pillow", "matplotlib")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {package: _version(package) for package in packages},
-        "blas": _blas(),
-        "device": device,
-        "device_name": _device_name(device),
-        "precision": backends.get(device).precision,
-        "threads": minidl.get_num_threads(),
-        "data": data,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _blas() -> list[dict[str, Any]]:
-    from threadpoolctl import threadpool_info
-
-    kept = ("internal_api", "version", "architecture")
-    return [{key: info.get(key) for key in kept} for info in threadpool_info() if info["user_api"] == "blas"]
-
-
-def _device_name(device: str) -> str:
-    if device != "cupy":  # a backend of one's own may have no cards
-        return platform.processor() or platform.machine()
-    cuda = backends.get(device).xp.cuda
-    name: bytes = cuda.runtime.getDeviceProperties(cuda.Device().id)["name"]
-    return name.decode()

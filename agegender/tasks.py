@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minidl import Tensor, nn
+from minidl.errors import MinidlError
 
 Outputs = dict[str, Any]
 Labels = tuple[NDArray[Any], NDArray[Any]]
@@ -21,8 +22,21 @@ def loss(outputs: dict[str, Tensor], targets: Outputs) -> Tensor:
     >>> round(loss(outputs, {"gender": np.float32([[1]]), "age": np.float32([[28]])}).item(), 4)   # log 2 + 2
     2.6931
     """
+    _require_answers(outputs, targets)
     gender = nn.functional.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
     return gender + nn.functional.l1_loss(outputs["age"], targets["age"])
+
+
+def _require_answers(outputs: Any, targets: Outputs) -> None:
+    """Raise :class:`minidl.errors.MinidlError` for what is no answer to both questions for each face."""
+    given = outputs if isinstance(outputs, Mapping) else {}
+    if any(getattr(given.get(name), "shape", None) != targets[name].shape for name in ("gender", "age")):
+        shapes = {name: getattr(part, "shape", type(part).__name__) for name, part in given.items()}
+        shape = targets["age"].shape
+        raise MinidlError(
+            f"expected a model that gives {{'gender': logits, 'age': years}}, tensors of shape {shape}, got "
+            f"{shapes or type(outputs).__name__}: return that in its forward"
+        )
 
 
 def years(age: Any) -> Any:

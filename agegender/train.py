@@ -13,20 +13,22 @@ import numpy as np
 
 import minidl as md
 from minidl import checkpoint, command, plugins
-from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, epoch_facts
+from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, columns, epoch_facts
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError, reason
 from minidl.data import DataLoader
 from minidl.errors import BackendError
 from minidl.train import TrainingError
 
-from . import models, runs, tasks
+from . import listing, models, runs, tasks
 from .cli import Speaker
+from .data.files import located
 from .errors import cause
-from .options import Options, parse, resolve
-from .parts import Parts, located, open_data, placed
+from .options import RUNS, Options, parse
+from .parts import Parts, open_data, placed
 from .report import figures
 from .report.results import Metrics, effort, lower, next_steps, result, summarize
+from .resolve import resolve
 
 EPOCHS = {"utkface": 30, "drawn": 7}
 COPIES = 8
@@ -39,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code. It goes on when its terminal is closed."""
     given = parse(arguments)
     if given.get("list"):
-        parent = Path(given.get("out", runs.RUNS))
-        print(json.dumps(runs.listed(parent)) if given.get("json") else runs.overview(parent))
+        parent = Path(given.get("out", RUNS))
+        width = columns(sys.stdout) - 1 if sys.stdout.isatty() else None
+        print(json.dumps(listing.listed(parent)) if given.get("json") else listing.overview(parent, width))
         return 0
     with command.outliving_terminal():
         status, summary = carry_out(given)
@@ -57,7 +60,7 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     for remark in remarks:
         say(remark, always=True)
     if earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0):
-        return 0, nothing_left(earlier, say)
+        return 0, nothing_left(earlier, options.lr, say)
     if earlier is not None:
         with runs.holding(earlier.folder):  # told at once, and not after the data are read
             pass
@@ -68,7 +71,7 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         nbytes = COPIES * sum(parameter.data.nbytes for parameter in trainer.model.parameters())
         remedy = "name a folder of yours for the runs with --out"
         if earlier is None and options.name is not None:
-            runs.require_free(Path(options.out) / options.name)
+            runs.require_free(Path(options.out) / options.name, given)
         if earlier is not None:
             remedy = "copy the run to a place with room, and resume it there"
         runs.require_room(earlier.folder if earlier is not None else Path(options.out), nbytes, remedy)
@@ -82,25 +85,22 @@ def carry_out(given: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         say(json.dumps(options.configuration(), indent=2), always=True)
         say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
         return 0, options.configuration()
-    current = earlier or runs.create(Path(options.out), options.name, options.model, options.configuration())
-    with runs.holding(current.folder):
+    configuration = options.configuration()
+    current = earlier or runs.create(Path(options.out), options.name, options.model, configuration, given)
+    with runs.holding(current.folder, lambda problem: say(f"warning: {problem}", always=True)):
         if earlier is not None:
             resume(training, parts, current)
         return run_or_explain(training, options, parts, current, device, say, started)
 
 
-def nothing_left(run: runs.Run, say: Speaker) -> dict[str, Any]:
-    """Say that a run has all its epochs, and what came out; nothing in its folder is changed."""
+def nothing_left(run: runs.Run, lr: float, say: Speaker) -> dict[str, Any]:
+    """Say that a run has all its epochs, what came out, and what comes next; nothing in its folder is changed."""
     summary = run.summary or {}
-    more = runs.resume_command(run.folder, "--epochs", str(run.epochs + 10))
-    say(f"nothing left to do: {run.folder} has {run.epochs} epochs. Ten more: {more}", always=True)
-    say(result(summary))
+    say(f"nothing left to do: {run.folder} has {run.epochs} epochs", always=True)
+    say(result(summary), always=True)
+    for line in next_steps(summary, run.folder, lr):
+        say(line, always=True)
     return summary
-
-
-def _go_on(folder: Path, options: Options) -> str:
-    """The command that goes on with a run, and speaks as this one does."""
-    return runs.resume_command(folder, *(f"--{name}" for name in ("json", "quiet") if getattr(options, name)))
 
 
 def _device(wanted: str) -> str:
@@ -146,7 +146,7 @@ def load(trainer: md.Trainer, options: Options, device: str, parts: Parts, say: 
 def resume(training: Training, parts: Parts, run: runs.Run) -> None:
     """Bring a training to where a run stopped, or was last saved; raises if its data are not the same."""
     checkpoint.remove_leftovers(run.folder)
-    (run.folder / "plots").mkdir(exist_ok=True)
+    (run.folder / runs.PLOTS).mkdir(exist_ok=True)
     if not run.is_saved:
         return
     parts.require_same(run)
@@ -154,7 +154,7 @@ def resume(training: Training, parts: Parts, run: runs.Run) -> None:
         try:
             md.load(run.folder / runs.BEST)  # damaged, it would cost the result at the very end
         except CheckpointError as error:
-            raise UsageError(f"{error} Or start a new run: {runs.again_command(run.folder)}") from None
+            raise UsageError(f"{error} Or start a new run: {run.again_command()}") from None
     training.trainer.load_state_dict(checkpoint.load_state(run.folder / runs.STATE), training.train)
 
 
@@ -162,39 +162,44 @@ def run_or_explain(
     training: Training, options: Options, parts: Parts, current: runs.Run, device: str, say: Speaker, started: float
 ) -> tuple[int, dict[str, Any] | None]:
     """Run a training; whatever ends it early is told with the command that goes on, or that has a better chance."""
+    in_place = InPlace(say, current.folder)
+    training.trainer.callbacks.append(in_place)  # the first one, which looks before anything is written
     try:
-        parts.save(current.folder, options, device)
-        return run(training, options, parts, current.folder, say, started - current.seconds)
+        with in_place.blamed():
+            parts.save(current.folder, options, device)
+            return run(training, options, parts, current, say, started - current.seconds)
     except KeyboardInterrupt:
-        say(f"interrupted. What was saved goes on with: {_go_on(current.folder, options)}", always=True)
+        say(f"interrupted. What was saved goes on with: {current.resume_command()}", always=True)
         return 130, None
     except TrainingError as error:
-        again = runs.again_command(current.folder, "--lr", lower(options.lr))
+        again = current.again_command(lr=lower(options.lr))
         raise UsageError(f"{reason(error)}. For example: {again}") from None
     except MemoryError as error:
-        again = runs.again_command(current.folder, "--batch-size", str(max(1, options.batch_size // 2)))
-        saved = f". What was saved goes on with: {_go_on(current.folder, options)}" if current.is_saved else ""
+        again = current.again_command(batch_size=max(1, options.batch_size // 2))
+        saved = f". What was saved goes on with: {current.resume_command()}" if current.is_saved else ""
         what = reason(error) or "of no known size"
         raise UsageError(f"not enough memory ({what}). Smaller batches need less: {again}{saved}") from None
     except OSError as error:
-        mended = f"Once that is mended, go on with: {_go_on(current.folder, options)}"
+        mended = f"Once that is mended, go on with: {current.resume_command()}"
         raise UsageError(f"{reason(error)}. {mended}") from None
 
 
 def run(
-    training: Training, options: Options, parts: Parts, folder: Path, say: Speaker, started: float
+    training: Training, options: Options, parts: Parts, current: runs.Run, say: Speaker, started: float
 ) -> tuple[int, dict[str, Any] | None]:
     """Train, report, and say where everything is."""
+    folder = current.folder
     say.log_to(folder / "log.txt")
     trainer = training.trainer
     baselines = tasks.baselines(parts.labels[1])
     say(f"training '{options.model}' on {len(parts.train):,} faces, validating on {len(parts.validation):,}: {folder}")
     stop = StopOnSignal()
-    trainer.callbacks += callbacks(options, folder, say, baselines, started)
+    pictures = Pictures(say, folder)
+    trainer.callbacks += callbacks(options, pictures, baselines, started)
     trainer.callbacks += [stop]
     trainer.fit(training.train, training.validation, options.epochs or 0)
     if stop.received is not None:
-        say(f"stopped. Go on with: {_go_on(folder, options)}", always=True)
+        say(f"stopped. Go on with: {current.resume_command()}", always=True)
         return 130, None
     summary = summarize(
         trainer, (len(parts.train), len(parts.validation)), baselines, folder, time.monotonic() - started
@@ -202,25 +207,25 @@ def run(
     say(effort(summary))
     say(result(summary), always=True)  # first of all: whatever is written or drawn now may fail
     runs.write_json(folder / runs.SUMMARY, summary)
-    show_examples(training, parts, folder, say)
-    for line in next_steps(summary, options.lr):
-        say(line)
+    show_examples(training, parts, pictures)
+    if pictures.drawn:
+        say(f"look at {' and '.join(map(str, pictures.drawn))}")
+    for line in next_steps(summary, folder, options.lr):
+        say(line, always=bool(summary["no_better_than_guessing"]))  # a failure, and what to do about it
     return 0, summary
 
 
-def callbacks(
-    options: Options, folder: Path, say: Speaker, baselines: dict[str, float], started: float
-) -> list[md.Callback]:
+def callbacks(options: Options, pictures: "Pictures", baselines: dict[str, float], started: float) -> list[md.Callback]:
     """What looks on: the weights and the numbers are safe before pictures are drawn."""
+    folder, say = pictures.folder, pictures.say
 
     def notes() -> dict[str, str]:
         seconds = round(time.monotonic() - started, 1)
         return {"config": json.dumps(options.configuration()), "seconds": json.dumps(seconds)}
 
-    watching: list[md.Callback] = [InPlace(say, folder)]  # before anything is written
-    watching += [Checkpoint(folder, notes=notes), Metrics(folder / runs.METRICS, baselines)]
+    watching: list[md.Callback] = [Checkpoint(folder, notes=notes), Metrics(folder / runs.METRICS, baselines)]
     watching += [] if options.quiet else [Progress(say.stream)]
-    watching += [Report(say, folder, baselines)]
+    watching += [Report(pictures, baselines)]
     watching += [ProfileSteps(folder)] if options.profile else []
     return watching
 
@@ -232,12 +237,21 @@ class InPlace(md.Callback):
         self.say, self.folder, self.place = say, folder, runs.place(folder)
 
     def on_epoch_end(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - as every callback
-        self._look()
+        self.look()
 
     def on_train_end(self, trainer: md.Trainer) -> None:  # noqa: ARG002
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Whatever ends a training whose folder is gone, such as a file that cannot be written, is told as that."""
+        try:
+            yield
+        except (KeyboardInterrupt, TrainingError, MemoryError, OSError):
+            self.look()
+            raise
+
+    def look(self) -> None:
         if runs.place(self.folder) != self.place:
             self.say.log_to(None)
             raise UsageError(
@@ -246,11 +260,30 @@ class InPlace(md.Callback):
             )
 
 
+class Pictures:
+    """Those of a run. Whatever forbids one, such as a setting of matplotlib, is a warning: training is worth more."""
+
+    def __init__(self, say: Speaker, folder: Path) -> None:
+        self.say, self.folder = say, folder
+        self.drawn: list[Path] = []
+
+    @contextmanager
+    def drawing(self, name: str) -> Iterator[Path]:
+        """Draw a picture, in the place of an earlier one of that name."""
+        path = self.folder / runs.PLOTS / name
+        self.drawn = [other for other in self.drawn if other != path]
+        try:
+            yield path
+            self.drawn.append(path)
+        except Exception as error:
+            self.say(f"warning: {path} cannot be drawn: {cause(error)}", always=True)
+
+
 class Report(md.Callback):
     """Logs every epoch, and the error that ends training; draws the curves anew."""
 
-    def __init__(self, say: Speaker, folder: Path, baselines: dict[str, float]) -> None:
-        self.say, self.folder, self.baselines = say, folder, baselines
+    def __init__(self, pictures: Pictures, baselines: dict[str, float]) -> None:
+        self.say, self.pictures, self.baselines = pictures.say, pictures, baselines
         self.told = False
 
     def on_train_begin(self, trainer: md.Trainer) -> None:
@@ -265,8 +298,7 @@ class Report(md.Callback):
         self._draw(trainer)
 
     def _draw(self, trainer: md.Trainer) -> None:
-        path = self.folder / "plots" / "curves.png"
-        with pictures_optional(self.say, path):
+        with self.pictures.drawing("curves.png") as path:
             figures.learning_curves(trainer.history, self.baselines).savefig(path, dpi=110)
 
     def on_train_error(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - as of every callback
@@ -274,26 +306,17 @@ class Report(md.Callback):
         self.say.note(f"ended by {type(error).__name__}: {error}")
 
 
-@contextmanager
-def pictures_optional(say: Speaker, path: Path) -> Iterator[None]:
-    """Whatever forbids a picture, such as a setting of matplotlib, is a warning: training is worth more."""
-    try:
-        yield
-    except Exception as error:
-        say(f"warning: {path} cannot be drawn: {cause(error)}", always=True)
-
-
 def how_steps_are_launched(trainer: md.Trainer) -> str:
     """Whether a GPU is asked once for a step, or for every kernel of it, and why."""
-    if trainer.captured.recorded:
+    if trainer.captured.replays:
         return "the forward and the backward pass of a step are launched as one CUDA graph"
     return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
 
 
-def show_examples(training: Training, parts: Parts, folder: Path, say: Speaker, count: int = 18) -> None:
+def show_examples(training: Training, parts: Parts, pictures: Pictures, count: int = 18) -> None:
     """Draw some validation faces with the predictions of the best weights."""
     model = training.model
-    model.load_state_dict(md.load(folder / runs.BEST))
+    model.load_state_dict(md.load(pictures.folder / runs.BEST))
     chosen = np.linspace(0, len(parts.validation) - 1, min(count, len(parts.validation))).astype(np.intp)
     images, truth = parts.validation.batch(chosen)
     model.eval()
@@ -302,8 +325,7 @@ def show_examples(training: Training, parts: Parts, folder: Path, say: Speaker, 
     predicted = {name: y.numpy() for name, y in outputs.items()}
     predicted["age"] = tasks.years(predicted["age"])
     predicted["gender"] = figures.probabilities(predicted["gender"])
-    path = folder / "plots" / "examples.png"
-    with pictures_optional(say, path):
+    with pictures.drawing(runs.EXAMPLES) as path:
         figures.predictions(images, truth, predicted).savefig(path, dpi=110)
 
 

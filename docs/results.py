@@ -1,9 +1,9 @@
 """Writes docs/results.md and benchmarks.md, and the tables of README.md and docs/gradients.md, from what was measured.
 And the tables of docs/guide/faq.md, from those that minidl answers with.
 
-    python docs/results.py record utkface runs/a runs/b    condense runs of one command into docs/measured/utkface.json
-    python docs/results.py condense FILE                   condense pytest-benchmark's JSON into .../benchmarks.json
-    python docs/results.py page                            write the pages and the tables from docs/measured/
+    python -m docs.results record utkface runs/a runs/b    condense runs of one command into docs/measured/utkface.json
+    python -m docs.results condense FILE                   condense pytest-benchmark's JSON into .../benchmarks.json
+    python -m docs.results page                            write the pages and the tables from docs/measured/
 
 The other files of docs/measured/ are the output of the benchmarks; the page names the command of each.
 """
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from minidl import equivalents
-from minidl.bench import machine, peers, small
+from minidl.bench import machine, small
 from minidl.table import markdown
+from tests.benchmarks import peers
 
 DOCS = Path(__file__).resolve().parent
 README, GRADIENTS, FAQ = DOCS.parent / "README.md", DOCS / "gradients.md", DOCS / "guide" / "faq.md"
@@ -155,7 +156,7 @@ def page() -> str:
     return f"""# Results
 
 Every figure on this page was measured by a command of this repository, which stands beside it, and written here by
-`python docs/results.py page`. Machines are noisy: compare ratios, not absolute times.
+`python -m docs.results page`. Machines are noisy: compare ratios, not absolute times.
 
 ## Age and gender on UTKFace
 
@@ -196,7 +197,7 @@ Measured: {conditions("drawn")}.
 ## Speed of the training step
 
 ```sh
-python -m minidl bench peers --write
+python -m tests.benchmarks.peers --write
 ```
 
 {contest("peers")}
@@ -287,7 +288,7 @@ Written from `docs/measured/` by the commands that stand here. Machines are nois
 
 ```sh
 pip install torch keras tensorflow jax mygrad
-python -m minidl bench peers --write
+python -m tests.benchmarks.peers --write
 ```
 
 {contest("peers")}
@@ -315,8 +316,8 @@ Measured: {place("small")}.
 ```sh
 pip install -e '.[bench]'
 python -m pytest tests/benchmarks --benchmark-json benchmarks.json
-python docs/results.py condense benchmarks.json
-python docs/results.py page
+python -m docs.results condense benchmarks.json
+python -m docs.results page
 ```
 
 Medians. Where images are counted, so are images/s.

@@ -2,9 +2,9 @@
 
 from . import interrupt  # isort: skip - first: Ctrl-C may come while the others are imported
 from . import backends, callbacks, data, habits, nn, optim, plugins
+from .backends.choice import using
 from .checkpoint import load, save
 from .creation import arange, from_numpy, ones, randn, zeros
-from .kernels.conv import using
 from .nn import summary
 from .op import Op
 from .profiler import Profiler, profile
@@ -57,4 +57,5 @@ habits.answer_in(
     "minidl.data",
     "minidl.callbacks",
 )
+habits.answer_imports()
 interrupt.imported()

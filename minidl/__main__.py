@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from . import command, plugins
-from .bench import conv, gpu, peers, small
+from .bench import conv, small
 from .command import UsageError
 from .errors import suggestion
 from .table import table
@@ -17,7 +17,7 @@ EXAMPLES = (
     ("python -m minidl gradcheck relu dense", "are their gradients right?"),
     ("python -m minidl bench conv --help", "what can be measured"),
 )
-BENCHES = {"conv": conv, "gpu": gpu, "peers": peers, "small": small}
+BENCHES = {"conv": conv, "small": small}
 """The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
 
 

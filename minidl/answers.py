@@ -32,7 +32,7 @@ def missing(owner: Any, name: str) -> str:
     ("minidl.nn has no 'Desne'. Did you mean 'Dense'?", 'ReLU has no \\'cuda\\': PyTorch\\'s model.cuda() is ...)
     """
     a_module = isinstance(owner, ModuleType)
-    lacks = f"{owner.__name__ if a_module else type(owner).__name__} has no '{name}'"
+    lacks = f"{owner.__name__ if isinstance(owner, ModuleType | type) else type(owner).__name__} has no '{name}'"
     if name.startswith("_"):
         return lacks
     answer = _missing_in_module(owner, name) if a_module else _missing_in_object(owner, name)
@@ -73,7 +73,7 @@ SPOKEN = {
     "Trainer": ("trainer", "model"),
     "History": ("history",),
     "Rates": ("scheduler",),
-    "Dataset": ("dataset",),
+    "Dataset": ("dataset", "tf"),
     "DataLoader": ("loader",),
 }
 """What stands in the table before the names of a module, or of the objects of a class."""
@@ -87,7 +87,8 @@ def _missing_in_module(module: ModuleType, name: str) -> str:
 
 
 def _missing_in_object(thing: Any, name: str) -> str:
-    spoken = [first for cls in type(thing).__mro__ for first in SPOKEN.get(cls.__name__, ())]
+    cls = thing if isinstance(thing, type) else type(thing)
+    spoken = [first for cls in cls.__mro__ for first in SPOKEN.get(cls.__name__, ())]
     found = equivalent(name, spoken) or (_beside_tensors(name) if "x" in spoken else "")
     if not found and name.endswith("_"):
         found = _not_in_place(thing, name.removesuffix("_"), spoken)
@@ -256,7 +257,8 @@ def wrong_call(
     got += [_short(value) for value in arguments[len(by_place) :]]
     got += [f"{name}={_short(value)}" for name, value in options.items()]
     got += [f"no {name}" for name in lacking]
-    hints = [argument(name, known) for name in options if name not in known]
+    hints = [argument(name, known, value) for name, value in options.items() if name not in known]
+    hints += [_twice(p, value, named) for p, value in zip(named, arguments, strict=False) if p.name in options]
     too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
     hints += [_call(made)] * bool(made and lacking)
     hints += [_call(function.__name__, ("torch", "tf", "F"))] * (too_many and not made)
@@ -274,6 +276,13 @@ def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
     definers = [one for one in cls.__mro__ if "__init__" in vars(one)]
     definer = next(one for one in definers if getattr(vars(one)["__init__"], "__wrapped__", None) is function)
     return (cls if definer is definers[0] else definer).__name__, definer.__name__
+
+
+def _twice(parameter: inspect.Parameter, value: Any, known: Sequence[inspect.Parameter]) -> str:
+    """What to write where an argument is given by its place and by its name, so that the first is meant as another."""
+    meant = [p.name for p in known if p is not parameter and type(p.default) is type(value)]
+    write = f": write {meant[0]}={_short(value)}" if meant else ""
+    return f"what comes first is {parameter.name}, which is given twice{write}"
 
 
 class _Code(str):
@@ -296,13 +305,13 @@ def _short(value: Any) -> str:
     return repr(value) if plain and len(repr(value)) <= 30 else "..."
 
 
-def argument(name: str, known: Sequence[str]) -> str:
-    """What to write for an argument of that name, where these are known.
+def argument(name: str, known: Sequence[str], value: Any = "") -> str:
+    """What to write for an argument of that name, where these are known; the line with its value comes first.
 
     >>> argument("dim", ["axis", "keepdims"])
     "PyTorch's dim=1 is axis=1 here"
     """
-    for code, row in lines():
+    for code, row in sorted(lines(), key=lambda line: not line[0].endswith(f'="{value}"'.lower())):
         new = re.match(r"(\w+)=", row.minidl)
         if code.startswith(f"{name}=") and (new is None or new[1] in known):
             return _sentence(code, row)

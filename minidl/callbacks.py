@@ -24,6 +24,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,30 +32,37 @@ from types import FrameType
 from typing import Any, TextIO
 
 from . import checkpoint, plugins
+from .directions import direction
 from .errors import MinidlError, suggestion
+from .options import option, whole
 from .profiler import Profiler
 from .totals import Row
 from .train import Callback, Trainer
 
 
-def best_row(history: Sequence[Row], monitor: str = "val_loss") -> Row:
-    """The row with the lowest ``monitor``, the first of equal ones; what is no number (NaN) counts as infinite.
+def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None = None) -> Row:
+    """The row with the best ``monitor``, the first of equal ones; what is no number (NaN) is worse than any.
 
-    In a row without validation, ``loss`` counts for ``val_loss``, and so on. Raises :class:`MinidlError` where no value
-    has that name.
+    The lowest is the best of a loss or an error, the highest of an accuracy or another score; of names that do not say
+    what they are, ``mode`` says "min" or "max" (:func:`minidl.directions.direction`). In a row without validation,
+    ``loss`` counts for ``val_loss``, and so on. Raises :class:`MinidlError` where no value has that name.
 
-    >>> best_row([{"epoch": 1, "val_loss": 2.0}, {"epoch": 2, "val_loss": 1.0}])["epoch"]
-    2
+    >>> rows = [{"epoch": 1, "val_loss": 2.0, "val_accuracy": 0.7}, {"epoch": 2, "val_loss": 1.0, "val_accuracy": 0.6}]
+    >>> best_row(rows)["epoch"], best_row(rows, "val_accuracy")["epoch"]
+    (2, 1)
     """
+    sign = -1 if direction(monitor, mode) == "max" else 1
 
     def value(row: Row) -> float:
         found = _monitored(row, monitor)
-        return math.inf if math.isnan(found) else found
+        return math.inf if math.isnan(found) else sign * found
 
     return min(history, key=value)
 
 
 def _monitored(row: Row, monitor: str) -> float:
+    if not isinstance(monitor, str):
+        raise MinidlError(f"expected the name of a value to monitor, got {monitor!r}: as in monitor='val_loss'")
     if monitor in row:
         return row[monitor]
     instead = monitor.removeprefix("val_")
@@ -65,39 +73,61 @@ def _monitored(row: Row, monitor: str) -> float:
     )
 
 
+def _name(monitor: Any) -> str:
+    if not isinstance(monitor, str):
+        raise MinidlError(f"monitor must be a name in the history, such as 'val_loss', got {monitor!r:.60}")
+    return monitor
+
+
 @plugins.register("callback", "checkpoint")
 class Checkpoint(Callback):
     """Keeps in a folder, after every epoch and when training ends inside of one:
 
-    - ``best.safetensors``: the weights of the epoch with the lowest ``monitor``;
+    - ``best.safetensors``: the weights of the epoch with the best ``monitor``, see :func:`best_row` for ``mode``;
     - ``last.safetensors``: the weights of the last epoch, or of the last step if ``fit(steps=...)`` ended there;
     - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename. ``notes()``
-      gives texts to store with it, for :func:`minidl.checkpoint.read_metadata`.
+      gives texts by name to store with it, for :func:`minidl.checkpoint.read_metadata`; they are asked for before
+      anything is written.
     """
 
     def __init__(
-        self, folder: str | Path, monitor: str = "val_loss", notes: Callable[[], dict[str, str]] | None = None
+        self,
+        folder: str | Path,
+        monitor: str = "val_loss",
+        notes: Callable[[], dict[str, str]] | None = None,
+        mode: str | None = None,
     ) -> None:
-        self.folder, self.monitor, self.notes = Path(folder), monitor, notes or dict
+        self.folder, self.monitor = checkpoint.as_path(folder), _name(monitor)
+        self.mode = direction(monitor, mode)
+        if notes is not None and not callable(notes):
+            raise MinidlError(
+                f"notes must be a function that gives texts by name, got {notes!r:.60}: write lambda: ..."
+            )
+        self.notes: Callable[[], dict[str, str]] = dict if notes is None else notes
 
     def on_epoch_end(self, trainer: Trainer) -> None:
+        notes = self._notes(trainer)
         weights = trainer.model.state_dict()
         row = trainer.history[-1]
         note = {"epoch": str(trainer.epoch)}
-        if best_row(trainer.history, self.monitor) is row:
+        if best_row(trainer.history, self.monitor, self.mode) is row:
             checkpoint.save(self.folder / "best.safetensors", weights, note)
         checkpoint.save(self.folder / "last.safetensors", weights, note)
-        self._save_state(trainer)
+        self._save_state(trainer, notes)
 
     def on_train_end(self, trainer: Trainer) -> None:
+        if not (trainer.inside_epoch or trainer.stopping):
+            return
+        notes = self._notes(trainer)
         if trainer.inside_epoch and not trainer.stopping:
             note = {"step": str(trainer.optimizer.steps)}
             checkpoint.save(self.folder / "last.safetensors", trainer.model.state_dict(), note)
-        if trainer.inside_epoch or trainer.stopping:
-            self._save_state(trainer)
+        self._save_state(trainer, notes)
 
-    def _save_state(self, trainer: Trainer) -> None:
-        notes = {"epoch": str(trainer.epoch), **self.notes()}
+    def _notes(self, trainer: Trainer) -> dict[str, str]:
+        return {"epoch": str(trainer.epoch), **checkpoint.checked_metadata(self.notes())}
+
+    def _save_state(self, trainer: Trainer, notes: dict[str, str]) -> None:
         checkpoint.save_state(self.folder / "last.state.safetensors", trainer.state_dict(), notes)
 
 
@@ -112,7 +142,7 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = checkpoint.as_path(path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if trainer.history:
@@ -135,7 +165,11 @@ class CSVLog(Callback):
 
 @plugins.register("callback", "early_stopping")
 class EarlyStopping(Callback):
-    """Stops when ``monitor`` has not fallen below its best for ``patience`` epochs; a NaN is never better.
+    """Stops when ``monitor`` was not better than its best for ``patience`` epochs; a NaN is never better.
+
+    What is better says :func:`best_row`: less of a loss or an error, more of an accuracy, else as ``mode`` says.
+
+    With ``patience`` 0 or 1 it stops after the first epoch that is not better, as Keras's does.
 
     Training that was stopped so, here or in the run that is resumed, ends before its first step if ``fit`` is called
     again: to go on, take the callback away or raise its ``patience``.
@@ -150,16 +184,21 @@ class EarlyStopping(Callback):
     True
     """
 
-    def __init__(self, patience: int = 5, monitor: str = "val_loss") -> None:
-        self.patience, self.monitor = patience, monitor
+    patience: int = option(whole, 0)
+
+    def __init__(self, patience: int = 5, monitor: str = "val_loss", mode: str | None = None) -> None:
+        if isinstance(patience, str) and not patience.isdigit():
+            raise MinidlError(f"expected a number of epochs, got {patience!r}: write monitor={patience!r}")
+        self.patience, self.monitor = patience, _name(monitor)
+        self.mode = direction(monitor, mode)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if trainer.history:
             self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        best = best_row(trainer.history, self.monitor)["epoch"]
-        trainer.stopping |= trainer.epoch - best >= self.patience
+        best = best_row(trainer.history, self.monitor, self.mode)["epoch"]
+        trainer.stopping |= trainer.epoch - best >= max(self.patience, 1)
 
 
 @plugins.register("callback", "progress")
@@ -171,6 +210,8 @@ class Progress(Callback):
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        if stream is not None and not all(hasattr(stream, name) for name in ("write", "flush", "isatty")):
+            raise MinidlError(f"expected a stream to write to, got {stream!r:.60}: use sys.stdout, or an open file")
         self.stream = sys.stderr if stream is None else stream
         self.shown = 0.0
 
@@ -294,8 +335,11 @@ class ProfileSteps(Callback):
     ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
     """
 
+    steps: int = option(whole, 1)
+    warm_up: int = option(whole, 0)
+
     def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
-        self.folder, self.steps, self.warm_up = Path(folder), steps, warm_up
+        self.folder, self.steps, self.warm_up = checkpoint.as_path(folder), steps, warm_up
         self.profiler: Profiler | None = None
         self.done = 0
 
@@ -336,26 +380,36 @@ class ProfileSteps(Callback):
 
 @plugins.register("callback", "stop_on_signal")
 class StopOnSignal(Callback):
-    """The first Ctrl-C (SIGINT) or SIGTERM ends training after the step at hand; the second ends it at once."""
+    """The first Ctrl-C (SIGINT) or SIGTERM ends training after the step at hand; the second ends it at once.
+
+    In the main thread alone, as Python hears of signals there: :class:`MinidlError` before the first step elsewhere.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._trainer: Trainer | None = None
         self._before: dict[int, Any] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self.received = None
+        if threading.current_thread() is not threading.main_thread():
+            raise MinidlError(
+                "StopOnSignal works in the main thread alone, where signals arrive: leave it out in other threads, and "
+                "set trainer.stopping = True to end training after the step at hand"
+            )
+        if self._trainer is None:
+            self.received, self._trainer = None, trainer
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._stop)
 
-        def stop(number: int, _frame: FrameType | None) -> None:
-            if self.received is not None:
-                self._restore()
-                signal.raise_signal(number)
-                return
-            self.received, trainer.stopping = number, True
-            with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that this one interrupted
-                sys.stderr.write("\nstopping after this step; once more to stop at once\n")
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, stop)
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None or self._trainer is None:
+            self._restore()
+            signal.signal(number, self._outlasting(number, self._stop))  # also where another's handler has called this
+            signal.raise_signal(number)
+            return
+        self.received, self._trainer.stopping = number, True
+        with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that this one interrupted
+            sys.stderr.write("\nstopping after this step; once more to stop at once\n")
 
     def on_train_end(self, trainer: Trainer) -> None:
         self._restore()
@@ -364,6 +418,16 @@ class StopOnSignal(Callback):
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        """Give back what was taken. What others have taken since, they give back themselves, past those that ended."""
+        self._trainer = None
+        for number in self._before:
+            handler = signal.getsignal(number)
+            if (lasting := self._outlasting(number, handler)) is not handler:
+                signal.signal(number, lasting)
+
+    @staticmethod
+    def _outlasting(number: int, handler: Any) -> Any:
+        """A handler, or the one before it where it is that of a training that has ended."""
+        while isinstance(one := getattr(handler, "__self__", None), StopOnSignal) and one._trainer is None:
+            handler = one._before[number]
+        return handler

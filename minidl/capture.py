@@ -1,62 +1,70 @@
 """Training steps as CUDA graphs: the forward and the backward pass of a whole step are launched at once.
 
-Of a step, everything up to the gradients is recorded; the optimizer updates as ever, so that learning rates, schedules,
-clipping and optimizers of one's own need not know of it. See :mod:`minidl.kernels.cupy.graph`.
+Of a step, everything up to the gradients is captured; the optimizer updates as usual, so that learning rates,
+schedules, clipping and custom optimizers need not know of it. See :mod:`minidl.backends.cuda_graph`.
 """
 
+import operator
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from . import backends, nested, random
-from .kernels.conv.algorithm import chosen
-from .kernels.cupy.graph import Recorder
+from . import backends, nested, plugins, random
+from .backends import choice
+from .backends.cuda_graph import CudaGraph
+from .grad_mode import mode
 from .kernels.numpy.memory import references_are_counted
 from .nn import Module
-from .traits import Traits
+from .traits import Traits, Unseen
 
 Array = Any
 Compute = Callable[[Any, Any], Array]
 
 
-class CapturedStep:
+class CapturedStep(Unseen):
     """``compute(inputs, targets)``, which gives an array and leaves the gradients of a model: the same, but faster.
 
-    The second of two batches alike is computed and recorded; from then on, batches of these shapes are copied to where
-    its arrays lie, and the recorded work is launched. A launch must give the array and the gradients of that batch bit
-    for bit, or nothing is recorded. Other shapes, such as the rest of an epoch, are computed as ever, and so are steps
-    whose gradients add to others. Whatever is changed in the model, in what ``depends_on()`` gives (see
-    :mod:`minidl.traits` for what is noticed), in the precision or in the algorithms leads to a new recording. While
-    there are hooks, or a profiler, every step is computed.
+    The second of two batches alike is computed and captured; from then on, batches of these shapes are copied to where
+    its arrays lie, and the captured step is replayed. A replay must give the array and the gradients of that batch bit
+    for bit, or nothing is captured. Other shapes, such as the rest of an epoch, are computed as usual, and so are steps
+    whose gradients add to others. Any change of the model, of ``compute`` and the tuple that ``depends_on()`` returns,
+    of plugins, the precision or the algorithms leads to a new capture: :mod:`minidl.traits` says what is noticed, and
+    the little that is not. While there are hooks, or a profiler, every step is computed.
 
-    Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with graphs:
-    ``reason`` says why a step is not recorded. ``compute`` may change the model and what it depends on, but no other
-    tensors, and draw numbers from ``minidl.random.default_rng`` and the generators in the model, but from no others.
+    What a bound method ``compute`` is bound to changes from step to step, as a trainer does: ``depends_on`` names those
+    of its attributes that matter.
 
-    Gradients that somebody keeps are his: the next launch writes to other memory.
+    Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with CUDA
+    graphs: ``reason`` says why a step is not captured. ``compute`` may change the model and what it depends on, but no
+    other tensors, and draw numbers from ``minidl.random.default_rng`` and the generators in the model, but from no
+    others.
+
+    Gradients that somebody keeps, or a view of them, are his: the next replay writes to other memory.
 
     >>> import numpy as np
     >>> from minidl import nn
     >>> step = CapturedStep(lambda inputs, targets: inputs + targets, nn.Dense(1, 1))
     >>> step(np.ones(2), np.ones(2)), step.reason
-    (array([2., 2.]), "the backend 'numpy' has no graphs")
+    (array([2., 2.]), "the backend 'numpy' has no CUDA graphs")
     """
 
-    def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], Any] = tuple) -> None:
+    def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], tuple[Any, ...]] = tuple) -> None:
         self.compute, self.model, self.depends_on = compute, model, depends_on
         self.reason: str | None = None
         self._known: Any = None
         self._last: Any = None
-        self._recording: _Recording | None = None
+        self._noticed: Traits | None = None
+        self._captured: _Captured | None = None
         self._gives_copies = not references_are_counted()
 
     @property
-    def recorded(self) -> bool:
-        """Whether there is a graph."""
-        return self._recording is not None
+    def replays(self) -> bool:
+        """Whether a CUDA graph was captured, which is replayed for steps that are alike."""
+        return self._captured is not None
 
     def __call__(self, inputs: Any, targets: Any) -> Array:
         self._look_whether_it_is_possible()
@@ -64,71 +72,77 @@ class CapturedStep:
         if circumstances is None:
             return self.computed(inputs, targets)
         alike, self._last = circumstances == self._last, circumstances
-        if self._recording is not None and self._recording.circumstances == circumstances:
-            if self._gives_copies or not self._recording.is_kept():
-                return self._recording.launch(inputs, targets, copies=self._gives_copies)
-            self._gives_copies = True
-        return self._record(inputs, targets) if alike else self.computed(inputs, targets)
+        if self._captured is not None and self._captured.circumstances == circumstances:
+            if self._gives_copies or not self._captured.is_kept():
+                return self._captured.replay(inputs, targets, copies=self._gives_copies)
+            self._gives_copies, self._captured = True, None  # its memory is somebody's now
+        return self._capture(inputs, targets) if alike else self.computed(inputs, targets)
 
     def computed(self, inputs: Any, targets: Any) -> Array:
-        """The step without a graph; for a static model to the same bits, so that a resumed run repeats."""
+        """The step without a CUDA graph; for a static model to the same bits, so that a resumed run repeats."""
         backend = _backend_of(self.model)
         if not self.model.static or not isinstance(backend, backends.DeviceBackend):
             return self.compute(inputs, targets)
-        with backend.only_recordable():
+        with backend.only_capturable():
             return self.compute(inputs, targets)
 
     def _look_whether_it_is_possible(self) -> None:
         backend, static = _backend_of(self.model), self.model.static
         if (backend, static) == self._known:
             return
-        self._known, self._recording, self.reason = (backend, static), None, None
-        if not backend.has_graphs:
-            self.reason = f"the backend '{backend.name}' has no graphs"
+        self._known, self._captured, self.reason = (backend, static), None, None
+        if not backend.has_cuda_graphs:
+            self.reason = f"the backend '{backend.name}' has no CUDA graphs"
         elif not static:
             self.reason = f"{type(self.model).__name__} does not say that it is static"
 
     def _traits(self) -> Traits:
-        return Traits((self.model, self.compute, self.depends_on()))
+        function = getattr(self.compute, "__func__", self.compute)
+        algorithms = plugins.registered("conv_algorithm").values()
+        roots = self.model, function, *self.depends_on(), *algorithms
+        if self._noticed is None or not self._noticed.hold(*roots):
+            self._noticed = Traits(*roots)
+        return self._noticed
 
-    def _record(self, inputs: Any, targets: Any) -> Array:
-        """What the step gives; records it on the way, or says in ``reason`` why that is not possible."""
-        self._recording = None
-        recorder = Recorder(_backend_of(self.model))
+    def _capture(self, inputs: Any, targets: Any) -> Array:
+        """What the step gives; captures it as well, or says in ``reason`` why that is not possible."""
+        self._captured = None
+        graph = CudaGraph(_backend_of(self.model))
         fixed = nested.map_leaves(lambda array: array.copy(), (inputs, targets))
         traits = self._traits()
         before = _State(traits)
-        values = recorder.run(lambda: self.compute(*fixed))
+        values = graph.run(lambda: self.compute(*fixed))
         after = _State(traits)
-        self.reason = recorder.obstacle
+        self.reason = graph.obstacle
         if self.reason is None:
             before.rewind()
             try:
-                recorded = recorder.record(lambda: self.compute(*fixed))
-                recorder.launch()
+                replayed = graph.capture(lambda: self.compute(*fixed))
+                graph.replay()
             except Exception as error:  # CuPy and CUDA may refuse anything, and the step is computed already
                 self.reason = f"{type(error).__name__}: {error}"
             else:
-                self._keep(_Recording(recorder, fixed, recorded, _State(traits)), values, after)
+                self._keep(_Captured(graph, fixed, replayed, _State(traits)), values, after)
         after.restore_generators()
-        if self._recording is None:
+        if self._captured is None:
             after.restore()
             return values
-        return self._recording.result(copies=self._gives_copies)
+        return self._captured.result(copies=self._gives_copies)
 
-    def _keep(self, recording: "_Recording", values: Array, after: "_State") -> None:
-        """The recording, if a launch of it gave what the same step gave before."""
-        if _bits(recording.values) == _bits(values) and _bits(recording.state.contents) == _bits(after.contents):
-            recording.circumstances = self._all_circumstances(*recording.fixed, self._traits())
-            self._recording = recording
+    def _keep(self, captured: "_Captured", values: Array, after: "_State") -> None:
+        """Keep a captured step, if a replay of it gave what the same step gave before."""
+        if _bits(captured.values) == _bits(values) and _bits(captured.state.contents) == _bits(after.contents):
+            captured.circumstances = self._all_circumstances(*captured.fixed, self._traits())
+            self._captured = captured
         else:
-            self.reason = "a launch of the recorded step does not give what the step gives"
+            self.reason = "a replay of the captured step does not give what the step gives"
 
     def _circumstances(self, inputs: Any, targets: Any) -> Any:
         """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step,
         and where there are gradients to add to."""
         traits = self._traits()
-        if any(module.has_hooks for module in traits.modules):
+        self.reason = traits.obstacle
+        if self.reason is not None or any(module.has_hooks for module in traits.modules):
             return None
         if any(tensor.grad is not None for tensor in traits.tensors):
             return None
@@ -136,7 +150,9 @@ class CapturedStep:
 
     def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
         shapes = nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets))
-        return shapes, traits, _backend_of(self.model).precision, chosen()
+        known = [plugins.registered(kind) for kind in plugins.KINDS]
+        without_grad, precision = mode.without_grad > 0, _backend_of(self.model).precision
+        return shapes, traits, self.compute, precision, choice.current(), known, without_grad
 
 
 class _State:
@@ -165,7 +181,7 @@ class _State:
             generator.bit_generator.state = state
 
     def rewind(self) -> None:
-        """The buffers as they were, and no gradients, so that none is recorded to which others are added."""
+        """The buffers as they were, and no gradients, so that none is captured to which others are added."""
         for tensor, data, copy in self.buffers:
             tensor.data = data
             data[...] = copy
@@ -174,35 +190,38 @@ class _State:
 
 
 @dataclass
-class _Recording:
-    """A graph, the memory that it reads and writes, and for what it holds."""
+class _Captured:
+    """A CUDA graph, the memory that it reads and writes, and for which circumstances it is right."""
 
-    recorder: Recorder
+    graph: CudaGraph
     fixed: tuple[Any, Any]
     values: Array
     state: _State
     circumstances: Any = None
 
     def __post_init__(self) -> None:
-        self.references = self._count_references()
+        arrays, memory = self._count_references()
+        self.references = [count - 1 for count in arrays], memory  # the tensors refer to them now, but not in is_kept
 
-    def _count_references(self) -> list[int]:
-        """How many references there are to each gradient."""
-        return [sys.getrefcount(gradient) for _, gradient in self.state.gradients if gradient is not None]
+    def _count_references(self) -> tuple[list[int], list[int]]:
+        """How many references there are to each gradient, and to its memory, as every view and other array has one."""
+        gradients = [gradient for _, gradient in self.state.gradients if gradient is not None]
+        return [sys.getrefcount(one) for one in gradients], [sys.getrefcount(one.data.mem) for one in gradients]
 
     def is_kept(self) -> bool:
-        """Whether somebody has a gradient of the last launch; the tensors, which had them at first, have none now."""
-        return any(now >= first for now, first in zip(self._count_references(), self.references, strict=True))
+        """Whether somebody has a gradient of the last replay, or a view of one; the tensors have none now."""
+        arrays, memory = self._count_references()
+        return any(map(operator.gt, (*arrays, *memory), chain(*self.references)))
 
-    def launch(self, inputs: Any, targets: Any, copies: bool) -> Array:
-        """The step on another batch: its values, valid until the next launch."""
+    def replay(self, inputs: Any, targets: Any, copies: bool) -> Array:
+        """The step on another batch: its values, valid until the next replay."""
         for fixed, array in zip(nested.leaves(self.fixed), nested.leaves((inputs, targets)), strict=True):
             fixed[...] = array
-        self.recorder.launch()
+        self.graph.replay()
         return self.result(copies)
 
     def result(self, copies: bool) -> Array:
-        """Hand out what was launched: the gradients, or copies of them, and the values."""
+        """Hand out what was replayed: the gradients, or copies of them, and the values."""
         for tensor, gradient in self.state.gradients:
             tensor.grad = gradient.copy() if copies and gradient is not None else gradient
         return self.values

@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MinidlError
+from .errors import CallError, DtypeError, MinidlError
 from .habits import explained
 
 Arrays = dict[str, NDArray[Any]]
@@ -34,7 +34,7 @@ STATE = "state"
 
 
 class CheckpointError(MinidlError, ValueError):
-    """A file that is no safetensors file, or a damaged one.
+    """A file that is no safetensors file, or a damaged one; or metadata that one cannot hold.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     text
     """
     require_folder(path)
-    path = Path(path)
+    path = as_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -101,7 +101,7 @@ def require_folder(path: str | os.PathLike[str]) -> None:
     Traceback (most recent call last):
     FileNotFoundError: there is no folder no/such to write file to: create it first
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: create it first")
 
@@ -128,7 +128,8 @@ def _sync(descriptor: int) -> None:
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays (or tensors, on any backend) by name; ``metadata`` are texts that go along.
 
-    Raises TypeError for a dtype that the format lacks, and OSError, leaving an earlier file whole.
+    Raises :class:`DtypeError` for a dtype that the format lacks, :class:`CheckpointError` for metadata that are no
+    texts, and OSError, leaving an earlier file whole.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +139,7 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
     """
     if not isinstance(tensors, Mapping):
         hint = "the path comes first" if isinstance(path, Mapping) else "save model.state_dict()"
-        raise TypeError(f"expected arrays by name, got {type(tensors).__name__}: {hint}")
+        raise CallError(f"expected arrays by name, got {type(tensors).__name__}: {hint}")
     arrays = {name: _to_array(name, value) for name, value in tensors.items()}
     # The widest dtypes first, so that every array lies at a multiple of its item size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
@@ -148,7 +149,7 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
         begin, end = end, end + arrays[name].nbytes
         shape = list(arrays[name].shape)
         entries[name] = {"dtype": CODES[arrays[name].dtype], "shape": shape, "data_offsets": [begin, end]}
-    notes = dict(metadata or {})
+    notes = dict(checked_metadata(metadata))
     notes[CHECKSUM] = _checksum(entries, notes, [arrays[name].data for name in order])
     header = json.dumps({"__metadata__": notes, **entries}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
@@ -157,6 +158,26 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
         file.write(header)
         for name in order:
             file.write(arrays[name].data)
+
+
+def checked_metadata(metadata: Any) -> Mapping[str, str]:
+    """Metadata as they can be saved, none for None; :class:`CheckpointError` for what is not texts by their names.
+
+    >>> checked_metadata({"epoch": 3})
+    Traceback (most recent call last):
+    minidl.checkpoint.CheckpointError: metadata are texts by name, got 3 as 'epoch': write str(...), or json.dumps(...)
+    """
+    if not isinstance(metadata, Mapping | None):
+        kind = type(metadata).__name__
+        raise CheckpointError(f"metadata are texts by name, got {kind}: write a dictionary such as {{'epoch': '3'}}")
+    for name, note in (metadata or {}).items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"metadata are texts by name, got the name {name!r:.60}: write str(...)")
+        if not isinstance(note, str):
+            raise CheckpointError(
+                f"metadata are texts by name, got {note!r:.60} as '{name}': write str(...), or json.dumps(...)"
+            )
+    return metadata or {}
 
 
 @explained
@@ -185,7 +206,7 @@ def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
     ...     load_with_metadata(f"{folder}/w.safetensors")
     ({}, {'epoch': '3'})
     """
-    content = Path(path).read_bytes()
+    content = as_path(path).read_bytes()
     with _damage_reported(path):
         return _parse(content)
 
@@ -201,7 +222,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     ...     read_metadata(f"{folder}/w.safetensors")
     {'epoch': '3'}
     """
-    with _damage_reported(path), Path(path).open("rb") as file:
+    with _damage_reported(path), as_path(path).open("rb") as file:
         start = file.read(8)
         size = os.fstat(file.fileno()).st_size
         notes = _parse_header(start + file.read(_header_length(start, size)))[1]
@@ -295,6 +316,18 @@ def _checksum(entries: Mapping[str, Any], notes: Mapping[str, str], parts: list[
     return digest.hexdigest()
 
 
+def as_path(path: Any) -> Path:
+    """A path, or :class:`CallError` for what is none.
+
+    >>> as_path("w.safetensors").name
+    'w.safetensors'
+    """
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise CallError(f"expected the path of a file, got {path!r:.60}") from error
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) < len(pairs):
@@ -305,7 +338,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _to_array(name: str, value: Any) -> NDArray[Any]:
     """A contiguous little-endian NumPy array."""
     if not isinstance(name, str) or name == "__metadata__":
-        raise TypeError(f"names of arrays are texts other than '__metadata__', got {name!r}")
+        raise CallError(f"names of arrays are texts other than '__metadata__', got {name!r}")
     host = (
         value.numpy()
         if hasattr(value, "numpy")
@@ -316,7 +349,7 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
     array = np.asarray(host)
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
     if array.dtype not in CODES:
-        raise TypeError(
+        raise DtypeError(
             f"'{name}' has the dtype {array.dtype}, which safetensors lacks: {', '.join(DTYPES)} are possible"
         )
     return array
@@ -329,7 +362,7 @@ def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str
     """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
 
     Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists. ``metadata`` are texts
-    that go along, for :func:`read_metadata`.
+    that go along, for :func:`read_metadata`; :class:`CheckpointError` for others.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -338,8 +371,11 @@ def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str
     {'step': 3, 'm': [array([0., 0.])], 'done': [False, None]}
     """
     arrays: dict[str, Any] = {}
+    notes = checked_metadata(metadata)
+    if STATE in notes:
+        raise CheckpointError(f"the metadata '{STATE}' is what a state itself is kept as: take another name")
     outline = _outline(state, "", arrays)
-    save(path, arrays, {**(metadata or {}), STATE: json.dumps(outline)})
+    save(path, arrays, {**notes, STATE: json.dumps(outline)})
 
 
 def load_state(path: str | Path) -> Any:
@@ -371,7 +407,7 @@ def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
 
 def _escaped(key: Any) -> str:
     if not isinstance(key, str):
-        raise TypeError(f"the keys of a state are texts, got {key!r}")
+        raise CallError(f"the keys of a state are texts, got {key!r}")
     return key.replace("~", "~0").replace("/", "~1")
 
 

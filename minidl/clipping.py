@@ -34,7 +34,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     (10.0, array([0.6, 0.8], dtype=float32))
     """
     limit = min(number("max_norm", max_norm, ">= 0"), LARGE)
-    given = [] if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable) else list(parameters)
+    given = [] if hasattr(parameters, "dtype") or not isinstance(parameters, Iterable) else list(parameters)
     if not given or not all(isinstance(p, Tensor) for p in given):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"

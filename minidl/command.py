@@ -52,26 +52,38 @@ class Parser(argparse.ArgumentParser):
 
     def given(self, arguments: Sequence[str] | None = None) -> dict[str, Any]:
         """The arguments by name."""
-        namespace, unknown = self.parse_known_args(arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        namespace, unknown = self.parse_known_args(words)
         if unknown:
-            raise UsageError(f"{self._refusal(unknown[0])} See --help.")
+            raise UsageError(f"{self._refusal(unknown[0], words)} See --help.")
         return vars(namespace)
 
-    def _refusal(self, word: str) -> str:
+    def _refusal(self, word: str, words: Sequence[str]) -> str:
         if not word.startswith("-"):
             return f"'{word}' belongs to no option{f': write {self.bare} {word}' if self.bare else ''}."
         flag = word.partition("=")[0]
         if flag in self.elsewhere:
             return f"unknown option {flag}: it is {self.elsewhere[flag]} here."
-        return f"unknown option {flag}.{suggestion(flag, self._flags())}"
+        if homes := [parser.prog for parser in self._family() if flag in parser._flags()]:
+            return f"unknown option {flag} here: it is one of {', '.join(homes)}."
+        known = [known for parser in self._family(words) for known in parser._flags()]
+        return f"unknown option {flag}.{suggestion(flag, known)}"
 
-    def _flags(self) -> list[str]:
-        """All options, those of subcommands included."""
-        flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+    def _family(self, words: Sequence[str] | None = None) -> list["Parser"]:
+        """This parser and those of its subcommands; of these only the ones named among ``words``, if they are given."""
+        family = [self]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                flags += [flag for parser in action.choices.values() for flag in parser._flags()]
-        return flags
+                family += [
+                    member
+                    for name, parser in action.choices.items()
+                    if words is None or name in words
+                    for member in parser._family(words)
+                ]
+        return family
+
+    def _flags(self) -> list[str]:
+        return [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
 
     def format_help(self) -> str:
         """As argparse's, after the examples."""
@@ -113,10 +125,9 @@ def status(command: Callable[[], int], spare_memory: str = "") -> int:
     2
     """
     try:
-        done = _done(command)
-        _flush()
+        with _naming_standard_output():
+            return _done(command)
     except BrokenPipeError:
-        _discard(sys.stdout)
         return 0
     except KeyboardInterrupt:
         _say("interrupted")
@@ -126,10 +137,7 @@ def status(command: Callable[[], int], spare_memory: str = "") -> int:
         return 2
     except (MinidlError, OSError) as error:
         _say(f"error: {reason(error)}")
-        with contextlib.suppress(OSError):
-            _flush()
         return 2
-    return done
 
 
 def _done(command: Callable[[], int]) -> int:
@@ -139,13 +147,23 @@ def _done(command: Callable[[], int]) -> int:
         return ended.code if isinstance(ended.code, int) else 0
 
 
-def _flush() -> None:
-    """Write what standard output still holds; Python would do so at the exit, and could only complain."""
+@contextlib.contextmanager
+def _naming_standard_output() -> Iterator[None]:
+    """Let an error in writing to standard output say that it is one.
+
+    What the stream still holds in the end is written then; Python would do so at the exit, and could only complain.
+    """
+    stream = sys.stdout
+    sys.stdout = cast(TextIO, _Named(stream))
     try:
+        yield
         sys.stdout.flush()
-    except OSError as error:
-        _discard(sys.stdout)
-        raise OSError(error.errno, error.strerror, "standard output") from None
+    except BaseException:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        raise
+    finally:
+        sys.stdout = stream
 
 
 def reason(error: Exception) -> str:
@@ -202,18 +220,29 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             self._stream.write(text)
-        except OSError:
-            _discard(self._stream)
+        except OSError as error:
+            self._failed(error)
         return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except OSError:
-            _discard(self._stream)
+        except OSError as error:
+            self._failed(error)
+
+    def _failed(self, _error: OSError) -> None:
+        _discard(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class _Named(_Lasting):
+    """Standard output, whose errors say so; from the first one on, what is written to it is dropped."""
+
+    def _failed(self, error: OSError) -> None:
+        super()._failed(error)
+        raise OSError(error.errno, error.strerror, "standard output") from None
 
 
 def _prepare_streams() -> None:

@@ -40,10 +40,18 @@ class Decorating(ABC):
 
     def __call__(self, function: Function) -> Function:
         """The function inside the context. Raises :class:`MinidlError` for a coroutine, which other code of the thread
-        runs in between.
+        runs in between, for a class, whose methods are called outside of it, and for what cannot be called.
         """
+        name = type(self).__name__
+        if isinstance(function, type):
+            raise MinidlError(
+                f"{name} cannot decorate the class {function.__name__}: decorate its methods, such as forward"
+            )
+        if not callable(function):
+            raise MinidlError(
+                f"{name} decorates functions, got {function!r}: write it below @property, @classmethod and the like"
+            )
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            name = type(self).__name__
             raise MinidlError(
                 f"{name} cannot decorate the coroutine {function.__name__}: write `with {name}(...):` inside, around "
                 "what does not await"

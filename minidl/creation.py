@@ -131,6 +131,16 @@ def _checked(shape: tuple[Any, ...]) -> tuple[int, ...]:
             f"a shape is whole numbers >= 0, got {shape}: zeros(2, 3) or zeros((2, 3)), and a dtype goes by its name, "
             "dtype=np.float64"
         )
-    if prod(sizes) > sys.maxsize // 8:
-        raise ShapeError(f"an array of shape {sizes} has more elements than any memory: take smaller sizes")
+    require_memory(sizes)
     return sizes
+
+
+def require_memory(shape: tuple[int, ...]) -> None:
+    """Raise :class:`ShapeError` for a shape of more elements than NumPy can count.
+
+    >>> require_memory((10**10, 10**10))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: an array of shape (10000000000, 10000000000) has more elements than any memory: take ...
+    """
+    if prod(shape) > sys.maxsize // 8:
+        raise ShapeError(f"an array of shape {shape} has more elements than any memory: take smaller sizes")

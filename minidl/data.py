@@ -3,19 +3,19 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from operator import index
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import DtypeError, MinidlError, ShapeError
-from .habits import Answering
+from .errors import BoundsError, CallError, DtypeError, MinidlError, ShapeError
+from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts, rebuilt
-from .options import plain
+from .options import flag, option, whole
 from .prefetch import prefetched
 from .states import require_entries
+from .tensor import Tensor
 
 Array = Any
 Indices = NDArray[np.integer[Any]]
@@ -35,6 +35,7 @@ class Dataset(Answering, ABC):
 
     backend = backends.default
     """Where batches are: on NumPy, unless :meth:`to` moved the data."""
+    from_tensor_slices, from_generator = Missing(), Missing()
     mirrors = False
     """Whether ``batch`` takes ``mirror``, as that of :class:`ImageDataset` does."""
 
@@ -65,10 +66,12 @@ class Dataset(Answering, ABC):
     def _there(self, indices: Any) -> Array:
         """Indices for arrays of the backend, of a mask the numbers where it holds. Those of the host are checked, as a
         device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
+        if isinstance(indices, slice):
+            indices = np.arange(len(self))[indices]
+        indices = indices.data if isinstance(indices, Tensor) else indices
         is_array = backends.is_array(indices)
         if not is_array or indices.dtype.kind not in "iu":
-            host = backends.to_host(indices) if is_array else np.asarray(backends.native(indices))
-            indices = _numbers(host, len(self))
+            indices = _numbers(backends.to_host(indices) if is_array else _array(indices), len(self))
         if self.backend is backends.default or not isinstance(indices, np.ndarray):
             return indices
         return self.backend.asarray(np.arange(len(self))[indices])
@@ -80,11 +83,17 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
         if indices.shape != (count,):
             raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
         return np.flatnonzero(indices)
-    if indices.ndim == 0:
-        raise ShapeError(
-            f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
-            f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
+    if indices.ndim == 0 and indices.dtype.kind not in "iu":
+        raise DtypeError(
+            f"expected the numbers of samples in an order, or a mask of booleans, got {indices.item()!r:.60}: use a "
+            "list, an array or a slice; of a set, sorted(...)"
         )
+    if indices.ndim == 0:
+        advice = f"give a list of them; those of a slice are np.arange({count})[start:stop]"
+        if indices.dtype.kind in "iu":
+            batches = f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
+            advice = f"the first ones are np.arange({indices}), and {batches}"
+        raise ShapeError(f"expected the numbers of samples, got {indices}: {advice}")
     if indices.ndim > 1:
         raise ShapeError(
             f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"
@@ -95,8 +104,27 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
         )
     if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
         odd = indices[(indices < -count) | (indices >= count)][0]
-        raise IndexError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
+        raise BoundsError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
     return indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
+
+
+def _rows(array: Array, there: Any) -> Array:
+    """The elements with these numbers; BoundsError for one that is not there."""
+    try:
+        return array[there]
+    except IndexError as error:
+        raise BoundsError(f"there is no such sample: {error}") from error
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """Values as an array. Raises ShapeError for nested lists of different lengths."""
+    try:
+        return np.asarray(backends.native(values))
+    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+        raise ShapeError(
+            "expected samples of one shape, got lists or arrays of different lengths: pad the short ones, cut the long "
+            "ones, or derive a class of your own from minidl.data.Dataset"
+        ) from error
 
 
 def collate(samples: list[Any]) -> Any:
@@ -107,6 +135,8 @@ def collate(samples: list[Any]) -> Any:
     >>> collate([{"x": 1.5}, {"x": 2.5}])
     {'x': array([1.5, 2.5], dtype=float32)}
     """
+    if not isinstance(samples, list | tuple) or not samples:
+        raise MinidlError(f"expected a list of samples, one at least, got {samples!r:.60}")
     first = samples[0]
     inside = [parts(sample) for sample in samples]
     structures = sorted({"no structure" if some is None else str(sorted(some, key=str)) for some in inside})
@@ -128,6 +158,14 @@ def collate(samples: list[Any]) -> Any:
     return np.stack(arrays)
 
 
+def _require_dataset(dataset: Any) -> None:
+    if not isinstance(dataset, Dataset):
+        raise MinidlError(
+            f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
+            "of your own from minidl.data.Dataset"
+        )
+
+
 class _Stored(Dataset):
     """Samples that are kept as one batch of all of them. Raises ShapeError if its arrays differ in length."""
 
@@ -142,15 +180,17 @@ class _Stored(Dataset):
         return len(next(leaves(self.arrays)))
 
     def __getitem__(self, index: int) -> Any:
-        return map_leaves(lambda array: array[index], self.arrays)
+        if isinstance(index, list):
+            index = _array(index)
+        return map_leaves(lambda array: _rows(array, index), self.arrays)
 
     def batch(self, indices: Indices) -> Any:
         there = self._there(indices)
-        return map_leaves(lambda array: array[there], self.arrays)
+        return map_leaves(lambda array: _rows(array, there), self.arrays)
 
     def take(self, indices: Indices) -> Dataset:
         there = self._there(indices)
-        return self._each(lambda array: array[there])
+        return self._each(lambda array: _rows(array, there))
 
     def to(self, backend: str) -> Dataset:
         there = backends.get(backend)
@@ -195,7 +235,7 @@ class ImageDataset(_Stored):
     mirrors = True
 
     def __init__(self, images: Any, targets: Any) -> None:
-        images = np.asarray(backends.native(images))
+        images = _array(images)
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ShapeError(
                 f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: pictures are kept as bytes; "
@@ -210,8 +250,13 @@ class ImageDataset(_Stored):
         """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
         images, targets = self.arrays
         there = self._there(indices)
-        mirror = None if mirror is None else self.backend.asarray(backends.native(mirror))
-        chosen = map_leaves(lambda values: values[there], targets)
+        if mirror is not None:
+            mirror = self.backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
+            if mirror.shape != there.shape or mirror.dtype.kind != "b":
+                raise ShapeError(
+                    f"mirror has a boolean for each of {len(there)} images, got {mirror.dtype} of shape {mirror.shape}"
+                )
+        chosen = map_leaves(lambda values: _rows(values, there), targets)
         return self.backend.gather_images(images, there, mirror), chosen
 
 
@@ -219,12 +264,12 @@ def _as_arrays(nested: Any) -> Any:
     """Arrays of what may be lists of numbers; in structures that say by name what is what, too."""
     inside = None if type(nested) in (list, tuple) else parts(nested)
     if inside is None:
-        return np.asarray(backends.native(nested))
+        return _array(nested)
     return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
 
 
 class Subset(Dataset):
-    """Some samples of a data set, in a given order; nothing is copied.
+    """Some samples of a data set, in a given order; nothing is copied but the indices.
 
     ``indices`` are their numbers, or a mask with a boolean for every sample. Raises ShapeError for a mask of another
     length, and DtypeError for what is neither.
@@ -236,21 +281,48 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Dataset, indices: Any) -> None:
+        _require_dataset(dataset)
         self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
-        self.indices = dataset._there(indices)
+        self.indices = dataset._there(indices).copy()  # which somebody may shuffle, for the next part
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.backend.to_numpy(self.indices[index]))]
+        number = whole("the number of a sample", index)
+        if not -len(self) <= number < len(self):
+            raise BoundsError(f"there is no sample {number}: the {len(self)} samples have 0 ... {len(self) - 1}")
+        return self.dataset[int(self.backend.to_numpy(self.indices[number]))]
 
     def batch(self, indices: Indices, **options: Any) -> Any:
         """The samples with these numbers as one batch; the options are those of the data set's own batch."""
-        return self.dataset.batch(self.indices[self._there(indices)], **options)
+        return self.dataset.batch(_rows(self.indices, self._there(indices)), **options)
 
     def take(self, indices: Indices) -> Dataset:
-        return self.dataset.take(self.indices[self._there(indices)])
+        return self.dataset.take(_rows(self.indices, self._there(indices)))
+
+
+def _batch_size(name: str, value: Any) -> int:
+    if getattr(value, "ndim", 0):
+        raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
+    return whole(name, value, least=1)
+
+
+def _require_a_batch(loader: Any, batch_size: int, drop_last: bool) -> None:
+    samples = len(loader.dataset)
+    if samples < (batch_size if drop_last else 1):
+        raise MinidlError(
+            f"a data set of {samples} samples gives no batch of {batch_size}: take more samples"
+            + (", a smaller batch_size or drop_last=False" if samples else "")
+        )
+
+
+def _require_pictures(loader: Any, mirror: bool) -> None:
+    if mirror and not loader.dataset.mirrors:
+        raise MinidlError(
+            f"mirror=True is for pictures, and {type(loader.dataset).__name__} does not say that it has some: use "
+            "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
+        )
 
 
 class DataLoader(Answering):
@@ -263,6 +335,9 @@ class DataLoader(Answering):
     Several loops at a time do not disturb each other: each is a :class:`Batches` with a place of its own, and begins
     with the epoch at which the loader is. Where the loader is, in its state too, was said by the loop that moved last.
 
+    An error in the data set comes out of the loop where its batch would have. Who catches it there, around ``next``,
+    gets the batch after it next; a state that is saved before that goes on with the batch that failed.
+
     Batches are on ``backend``, by default where the data set is. While a batch is used, a thread brings the samples of
     the next ``prefetch`` together; they go to a device as they are stored, pictures as bytes, and become numbers there.
     Of a data set that is on the device (:meth:`Dataset.to`), the order of an epoch is all that goes there.
@@ -271,6 +346,16 @@ class DataLoader(Answering):
     >>> [batch.tolist() for (batch,) in loader]
     [[0, 1], [2, 3], [4]]
     """
+
+    batch_size: int = option(
+        _batch_size,
+        beside=lambda loader, size: _require_a_batch(loader, size, vars(loader).get("drop_last", False)),
+    )
+    drop_last: bool = option(flag, beside=lambda loader, drop: _require_a_batch(loader, loader.batch_size, drop))
+    shuffle: bool = option(flag)
+    mirror: bool = option(flag, beside=_require_pictures)
+    seed: int = option(whole, 0)
+    prefetch: int = option(whole, 0)
 
     def __init__(
         self,
@@ -284,30 +369,9 @@ class DataLoader(Answering):
         prefetch: int = 2,
         backend: str | None = None,
     ) -> None:
-        if not isinstance(dataset, Dataset):
-            raise MinidlError(
-                f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
-                "of your own from minidl.data.Dataset"
-            )
-        if getattr(batch_size, "ndim", 0):
-            raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
-        batch_size, prefetch = plain(batch_size), plain(prefetch)
-        if not isinstance(batch_size, int) or not isinstance(prefetch, int) or batch_size < 1 or prefetch < 0:
-            raise MinidlError(
-                f"expected whole numbers, batch_size >= 1 and prefetch >= 0, got {batch_size!r} and {prefetch!r}"
-            )
-        if len(dataset) < (batch_size if drop_last else 1):
-            raise MinidlError(
-                f"a data set of {len(dataset)} samples gives no batch of {batch_size}: take more samples"
-                + (", a smaller batch_size or drop_last=False" if len(dataset) else "")
-            )
-        if mirror and not dataset.mirrors:
-            raise MinidlError(
-                f"mirror=True is for pictures, and {type(dataset).__name__} does not say that it has some: use "
-                "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
-            )
-        self.dataset, self.batch_size, self.shuffle, self.mirror = dataset, batch_size, shuffle, mirror
-        self.seed, self.drop_last, self.prefetch = seed, drop_last, prefetch
+        _require_dataset(dataset)
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.shuffle, self.mirror, self.seed, self.prefetch = shuffle, mirror, seed, prefetch
         self.backend = dataset.backend if backend is None else backends.get(backend)
         self.epoch = 0
         self.position = 0
@@ -319,12 +383,22 @@ class DataLoader(Answering):
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise CallError(
+            f"a loader has no [{index!r}]: loader.dataset[{index!r}] is a sample, next(iter(loader)) the first batch"
+        )
+
+    def __next__(self) -> NoReturn:
+        raise CallError("a loader is no iterator: next(iter(loader)) is the first batch, and `for batch in loader` all")
+
     def __iter__(self) -> "Batches":
         self.position, self.start = self.start, 0
         return Batches(self)
 
-    def _batches(self, start: int) -> Iterator[Any]:
-        parts = [slice(number * self.batch_size, (number + 1) * self.batch_size) for number in range(start, len(self))]
+    def _maker(self) -> Callable[[int], Iterator[Any]]:
+        """What makes the batches of this epoch from a certain one on; it remains that of this epoch."""
+        size = self.batch_size
+        whole = [slice(number * size, (number + 1) * size) for number in range(len(self))]
         order = self.dataset.backend.asarray(self.order())
         mirrored = self.backend.asarray(self.mirrored()) if self.mirror else None
 
@@ -332,11 +406,16 @@ class DataLoader(Answering):
             options = {} if mirrored is None else {"mirror": mirrored[part]}
             return dataset.batch(indices, **options)
 
-        if self.backend is self.dataset.backend:
-            return self._ahead(batch(self.dataset, order[part], part) for part in parts)
-        stored = self._ahead(self.dataset.take(order[part]) for part in parts)
-        moved = (samples.to(self.backend.name) for samples in stored)
-        return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in zip(moved, parts, strict=True))
+        def made(start: int) -> Iterator[Any]:
+            parts = whole[start:]
+            if self.backend is self.dataset.backend:
+                return self._ahead(batch(self.dataset, order[part], part) for part in parts)
+            stored = self._ahead(self.dataset.take(order[part]) for part in parts)
+            moved = (some.to(self.backend.name) for some in stored)
+            pairs = zip(moved, parts, strict=True)
+            return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in pairs)
+
+        return made
 
     def _ahead(self, made: Iterator[Any]) -> Iterator[Any]:
         """The same by a thread that runs ahead, on the host alone: each thread has a stream of a GPU of its own, and in
@@ -371,7 +450,7 @@ class DataLoader(Answering):
         ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
         require_entries(state, ("seed", "epoch", "position", "samples"), "a loader")
-        seed, epoch, position = (index(state[name]) for name in ("seed", "epoch", "position"))
+        seed, epoch, position = (whole(name, state[name], least=0) for name in ("seed", "epoch", "position"))
         if state["samples"] != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
                 f"this loader state is for {state['samples']} samples and batch {position}, "
@@ -401,7 +480,8 @@ class Batches(Iterator[Any]):
     def __init__(self, loader: DataLoader) -> None:
         self._loader, self._state = loader, loader.state_dict()
         self.epoch, self.position = loader.epoch, loader.position
-        self._batches = loader._batches(self.position)
+        self._from, self._next = loader._maker(), self.position
+        self._batches = self._from(self._next)
 
     def __next__(self) -> Any:
         try:
@@ -410,7 +490,12 @@ class Batches(Iterator[Any]):
             if self.position > 0:  # the first time that it is asked for more
                 self._move(self.epoch + 1, 0)
             raise
-        self._move(self.epoch, self.position + 1)
+        except BaseException as error:  # the generators have ended with it
+            self._next += isinstance(error, Exception)  # of an interrupt the batch knows nothing
+            self._batches = self._from(self._next)
+            raise
+        self._next += 1
+        self._move(self.epoch, self._next)
         return batch
 
     def _move(self, epoch: int, position: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from . import backends, nn, plugins, threads
 from .errors import BackendError, MinidlError
 from .testing import gradcheck
-from .testing.kit import numbers
+from .testing.arrays import numbers
 
 PACKAGES = (("PIL", "pillow"), ("matplotlib", "matplotlib"))
 """Modules, and the packages that bring them."""

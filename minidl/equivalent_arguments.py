@@ -21,7 +21,9 @@ epsilon=1e-3 | eps=1e-3 | eps=1e-3
 name="conv1" | | self.conv1 = layer # the attribute is the name
 | inplace=True | # not needed: nothing is changed in place
 from_logits=True | | # not needed: losses take logits
-reduction="sum" | reduction="sum" | # left out: losses are means
+reduction="sum" | reduction="sum" | # left out: losses are means; the sum is loss * a.size, for classes loss * len(a)
+reduction="none" | reduction="none" | # left out: losses are means; write (a - b) ** 2 for one value an element
+reduction="mean" | reduction="mean" | # not needed: losses are means
 learning_rate=1e-3 | lr=1e-3 | lr=1e-3
 beta_1=0.9 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
 beta_2=0.999 | betas=(0.9, 0.999) | betas=(0.9, 0.999)
@@ -82,7 +84,6 @@ callbacks=[callback] | | md.Trainer(model, F.l1_loss, optimizer, callbacks=[call
 restore_best_weights=True | | md.callbacks.Checkpoint(folder) # best.safetensors is the best epoch
 save_best_only=True | | # not needed: best.safetensors is the best epoch
 min_delta=0.1 | | # left out: any improvement counts
-mode="min" | mode="min" | # left out: the lowest counts, so monitor a loss or an error
 validation_loader=loader | val_loader=loader | validation=loader
 | collate_fn=f | # left out: write a data set of your own, with a batch method
 | sampler=s | # left out: shuffle=True, or md.data.Subset(dataset, indices)

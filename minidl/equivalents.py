@@ -138,9 +138,9 @@ tf.device("CPU") | model.to("cpu") | model.to("numpy")
 tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has a name
 | next(model.parameters()).device | model.parameters()[0].backend
 | torch.cuda.is_available() | # not needed: `python -m minidl doctor` says what there is
-| torch.compile(model) | # not needed: on a GPU the trainer records its steps
+| torch.compile(model) | # not needed: on a GPU the trainer captures its steps
 | nn.DataParallel(model) | # left out: a model is on one device
-tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer records its steps
+tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer captures its steps
 | torch.amp.autocast() | # left out: models are float32
 
 ## Losses
@@ -349,6 +349,7 @@ model.test_on_batch(images, labels) | trainer.test(model, loader) | trainer.eval
 | trainer.validate(model, loader) | trainer.evaluate(loader)
 | trainer.save_checkpoint(path) | md.callbacks.Checkpoint(folder)
 history.history["loss"] | | [row["loss"] for row in history]
+tf.data.Dataset.from_generator(f) | | md.data.Dataset # with __len__ and __getitem__
 tf.data.Dataset.from_tensor_slices(arrays) | torch.utils.data.TensorDataset(x, y) | md.data.ArrayDataset(images, labels)
 keras.utils.PyDataset | torch.utils.data.Dataset | md.data.Dataset
 dataset.shuffle(99).batch(32) | DataLoader(dataset, 32, shuffle=True) | md.data.DataLoader(dataset, 32, shuffle=True)
@@ -360,6 +361,7 @@ dataset.map(f) | | # left out: change the arrays, or write a data set of your ow
 dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(dataset, range(80))
 | torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, rng.permutation(100)[:80])
 callbacks.ModelCheckpoint(path) | | md.callbacks.Checkpoint(folder)
+callbacks.EarlyStopping("val_accuracy", mode="max") | | md.callbacks.EarlyStopping(monitor="val_accuracy", mode="max")
 callbacks.CSVLogger(path) | tensorboard.SummaryWriter() | md.callbacks.CSVLog(path)
 callbacks.EarlyStopping(patience=5) | | md.callbacks.EarlyStopping(patience=5)
 model.save_weights(path) | torch.save(model.state_dict(), path) | md.save(path, model.state_dict())

@@ -56,6 +56,16 @@ class DtypeError(MinidlError, TypeError):
     """
 
 
+class BoundsError(MinidlError, IndexError):
+    """The number of an element or a sample that is not there.
+
+    >>> import minidl as md
+    >>> md.tensor([1.0, 2.0])[9]
+    Traceback (most recent call last):
+    minidl.errors.BoundsError: GetItem: index 9 is out of bounds for axis 0 with size 2: the input has the shape (2,)
+    """
+
+
 class BackendError(MinidlError, RuntimeError):
     """A backend that cannot be used here, or arrays of different backends in one op.
 
@@ -121,6 +131,24 @@ class MissingImportError(MinidlError, ImportError):
     """
 
 
+class MissingModuleError(MissingImportError, ModuleNotFoundError):
+    """A :class:`MissingNameError` in ``import module.name``.
+
+    >>> from minidl.layers import Dense
+    Traceback (most recent call last):
+    minidl.errors.MissingModuleError: minidl has no 'layers': Keras's keras.layers is md.nn here
+    """
+
+    def __init__(self, parent: Any, name: str) -> None:
+        from .answers import missing
+
+        super().__init__(missing(parent, name.rpartition(".")[2]))
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MissingImportError, (self.message,)
+
+
 class CallError(MinidlError, TypeError):
     """Arguments that a constructor or a method does not take.
 
@@ -134,14 +162,18 @@ class CallError(MinidlError, TypeError):
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or nothing.
 
-    ``cutoff`` is how alike they must be at least, from 0 to 1 (:func:`difflib.get_close_matches`). Of names that other
-    frameworks put in quotes the table of equivalents knows the meaning.
+    ``cutoff`` is how alike they must be at least, from 0 to 1 (:func:`difflib.get_close_matches`), but for the dashes
+    that begin every option. Of names that other frameworks put in quotes the table of equivalents knows the meaning.
 
     >>> suggestion("adm", ["sgd", "adam"]), suggestion("cuda", ["numpy", "cupy"])
     (" Did you mean 'adam'?", " Did you mean 'cupy'?")
     """
     from .answers import renamed
 
-    by_lower_case = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(renamed(str(name).lower()), by_lower_case, n=1, cutoff=cutoff)
-    return f" Did you mean '{by_lower_case[close[0]]}'?" if close else ""
+    alike = {_compared(one): one for one in known}
+    close = difflib.get_close_matches(renamed(_compared(str(name))), alike, n=1, cutoff=cutoff)
+    return f" Did you mean '{alike[close[0]]}'?" if close else ""
+
+
+def _compared(name: str) -> str:
+    return name.lower().lstrip("-")

@@ -29,8 +29,8 @@ class _Brackets(ABCMeta):
 class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybody knows it
     """Compute without recording a graph, as a context or a decorator, of generators too; may be nested.
 
-    Counts for the running thread alone. Raises :class:`MinidlError` without brackets and for coroutines, which other
-    code of the thread runs in between.
+    Counts for the running thread alone. Raises :class:`MinidlError` without brackets, for classes, and for coroutines,
+    which other code of the thread runs in between.
 
     >>> from minidl import tensor
     >>> x = tensor(1.0, requires_grad=True)

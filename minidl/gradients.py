@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 Array = Any
 
 
+def require_array(data: Any) -> None:
+    """Raise for what is no array: the class Tensor takes it as it is, where :func:`minidl.tensor` converts.
+
+    >>> require_array([1.0])
+    Traceback (most recent call last):
+    minidl.errors.DtypeError: expected an array, got list: md.tensor(...) takes lists and numbers too
+    """
+    if not hasattr(data, "dtype") or hasattr(data, "requires_grad"):
+        raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
+
+
 def require_able(x: "Tensor", wanted: bool) -> None:
     """Raise unless a tensor may want a gradient, or not: whole numbers have none, and a result follows its inputs.
 

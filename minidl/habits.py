@@ -22,7 +22,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from . import answers
-from .errors import CallError, MissingImportError, MissingNameError
+from .errors import CallError, MissingImportError, MissingModuleError, MissingNameError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,9 +45,12 @@ def answer_in(*modules: str) -> None:
 
 
 def _missing_from(module: ModuleType, name: str) -> NoReturn:
+    caller = sys._getframe(1)
+    if name == "__path__" and caller.f_code.co_name == _IMPORTING:  # of a module in it, which a file has not
+        raise MissingModuleError(module, caller.f_locals["name"])
     error = MissingNameError(module, name)
     half_imported = f"{module.__name__}.{name}" in sys.modules  # in a circle: Python finds it there after this error
-    if _is_import(sys._getframe(1)) and not half_imported:
+    if _is_import(caller) and not half_imported:
         raise MissingImportError(str(error))
     raise error
 
@@ -55,6 +58,49 @@ def _missing_from(module: ModuleType, name: str) -> NoReturn:
 def _is_import(frame: Any) -> bool:
     """Whether a frame is in the middle of ``from module import name``, which hides what an AttributeError says."""
     return bool(frame.f_code.co_code[frame.f_lasti] == opcode.opmap["IMPORT_FROM"])
+
+
+_IMPORTING = "_find_and_load_unlocked"
+"""The function of :mod:`importlib` that carries an import out; others only ask whether there is such a module."""
+
+
+class Modules:
+    """Answers ``import minidl.layers``: a finder of modules that is asked last, and finds none.
+
+    >>> import minidl.layers
+    Traceback (most recent call last):
+    minidl.errors.MissingModuleError: minidl has no 'layers': Keras's keras.layers is md.nn here
+    """
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        """Nothing, or an error that says what to write where a module of minidl is to be imported."""
+        parent = sys.modules.get(name.rpartition(".")[0])
+        ours = parent is not None and name.partition(".")[0] == __package__
+        if ours and sys._getframe(2).f_code.co_name == _IMPORTING:
+            raise MissingModuleError(parent, name)
+
+
+def answer_imports() -> None:
+    """Let :class:`Modules` answer for modules that minidl lacks."""
+    if Modules not in sys.meta_path:
+        sys.meta_path.append(Modules)
+
+
+class Missing:
+    """A name that others have for a method of a class, and that is answered as those of objects are.
+
+    >>> import minidl as md
+    >>> md.data.Dataset.from_tensor_slices
+    Traceback (most recent call last):
+    minidl.errors.MissingNameError: Dataset has no 'from_tensor_slices': TensorFlow's tf.data.Dataset.from_tensor...
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, thing: Any, owner: type) -> NoReturn:
+        raise MissingNameError(owner if thing is None else thing, self.name)
 
 
 def missing_attribute(thing: Any, name: str) -> Any:

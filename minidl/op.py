@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import backends, changes
+from . import backends, changes, nested
 from .errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ class Op:
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x) in it")
 
     def backward(self, dy: Array) -> Any:
-        """The gradient of the loss for each input, a tuple, given ``dy``, its gradient for the output (the cotangent).
+        """The gradients of the loss with respect to the inputs, as a tuple.
 
-        ``dy`` and saved arrays must not be written to. Each gradient is a new array, ``dy`` itself or a view of
-        it, or None where there is none.
+        ``dy`` is the cotangent, the gradient of the loss with respect to the output. It and the saved arrays
+        must not be written to. Each gradient is a new array, ``dy`` itself or a view of it, or None where there is
+        none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward: define backward(self, dy) in it")
 
@@ -187,8 +188,8 @@ class Op:
                     "was computed from it: call backward() before step(), or compute the loss again",
                     self.name,
                 )
-        for array in self._saved:
-            if hasattr(array, "dtype") and changes.is_newer(array, self.number):
+        for array in nested.leaves(self._saved):
+            if backends.is_array(array) and changes.is_newer(array, self.number):
                 raise GraphError(
                     f"its output of shape {array.shape}, or what else it saved, was changed after this was computed, "
                     "and backward() needs it as it was: compute from y.clone(), or change that",

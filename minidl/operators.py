@@ -1,6 +1,7 @@
 """What can be written with tensors: NumPy's operators and methods, each the application of an op."""
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
@@ -10,11 +11,21 @@ from .errors import CallError, GraphError
 from .habits import explained, missing_attribute
 from .op import Op
 from .options import dtype_of
+from .ufuncs import ArrayUfunc, refuse
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 Axis = int | tuple[int, ...] | None
+
+
+def _without(sign: str, instead: str) -> Callable[["Operators", Any], NoReturn]:
+    """The method of an operator that tensors do not have."""
+
+    def refuse(_self: "Operators", _other: Any) -> NoReturn:
+        raise CallError(f"tensors have no {sign}: write {instead}")
+
+    return refuse
 
 
 class Operators:
@@ -29,7 +40,7 @@ class Operators:
     """
 
     __slots__ = ()
-    __array_ufunc__ = None  # numpy_array * tensor is then ours to compute, not NumPy's
+    __array_ufunc__ = ArrayUfunc()  # numpy_array * tensor is then ours to compute, not NumPy's
 
     # Arithmetic, as in NumPy
 
@@ -63,13 +74,11 @@ class Operators:
     def __rpow__(self, other: Any) -> "Tensor":
         return ops.Pow.apply(other, self)
 
-    def __floordiv__(self, other: Any) -> "Tensor":
-        raise CallError("tensors have no //: write np.floor_divide(x.numpy(), ...), without a gradient")
-
-    def __mod__(self, other: Any) -> "Tensor":
-        raise CallError("tensors have no %: write np.mod(x.numpy(), ...), without a gradient")
-
-    __rfloordiv__, __rmod__ = __floordiv__, __mod__
+    __floordiv__ = __rfloordiv__ = _without("//", "np.floor_divide(x.numpy(), ...), without a gradient")
+    __mod__ = __rmod__ = _without("%", "np.mod(x.numpy(), ...), without a gradient")
+    __divmod__ = __rdivmod__ = _without("divmod", "np.divmod(x.numpy(), ...), without a gradient")
+    __lshift__ = __rlshift__ = _without("<<", "x * 2**n")
+    __rshift__ = __rrshift__ = _without(">>", "x / 2**n, or np.right_shift(x.numpy(), ...), without a gradient")
 
     def __matmul__(self, other: Any) -> "Tensor":
         return ops.MatMul.apply(self, other)
@@ -148,6 +157,9 @@ class Operators:
         if isinstance(other, float) and self.dtype.kind in "iub":
             other = np.float64(other)  # exactly, as NumPy compares a whole number with a float
         return relation.apply(self, other)
+
+    def __pos__(self: Any) -> "Tensor":
+        return self  # type: ignore[no-any-return]
 
     def __neg__(self) -> "Tensor":
         return ops.Neg.apply(self)
@@ -280,10 +292,7 @@ class Operators:
     # NumPy
 
     def __array_function__(self, function: Any, *call: Any) -> NoReturn:
-        raise GraphError(
-            f"np.{function.__name__} does not know tensors and would leave the graph: use a method of the tensor or a "
-            "function of minidl.nn.functional, or x.numpy() where no gradient is wanted"
-        )
+        refuse(function)
 
     def __array__(self, *options: Any, **more: Any) -> NoReturn:
         raise GraphError(

@@ -1,22 +1,22 @@
-"""Optimizers: what to do with a gradient. Schedules are in minidl.schedules, clipping is in minidl.clipping."""
+"""Optimizers: what to do with a gradient.
 
-from abc import ABC, abstractmethod
+What they have in common is in :mod:`minidl.optimizer`, schedules are in minidl.schedules, clipping in minidl.clipping.
+"""
+
 from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from . import backends, changes, gradients, plugins
+from . import backends, plugins
 from .backends import Backend
 from .clipping import clip_grad_norm
-from .errors import GraphError, MinidlError
-from .habits import Strict, explained
+from .errors import MinidlError
 from .kernels.reference import AdamStep
-from .op import SINGLE
-from .options import number, plain
+from .optimizer import Array, Optimizer, State, Update
+from .options import flag, number, option
 from .schedules import Schedule, constant, cosine, one_cycle, step
-from .states import require_entries, require_names, require_real
 from .tensor import Tensor
 
 __all__ = [
@@ -34,150 +34,17 @@ __all__ = [
     "clip_grad_norm",
 ]
 
-Array = Any
-State = dict[str, Any]
-Update = tuple[Array, Array, State]
-"""A parameter, its gradient and its state."""
+
+def _betas(name: str, betas: Any) -> tuple[float, float]:
+    """The two shares that running means keep, as an option."""
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise MinidlError(f"{name} must be a pair of numbers >= 0 and < 1, got {betas!r}: as in (0.9, 0.999)")
+    return number("beta1", betas[0], ">= 0", "< 1"), number("beta2", betas[1], ">= 0", "< 1")
 
 
-class Optimizer(Strict, ABC):
-    """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
-
-    Parameters of float16 are changed, and remembered, in float32: their squared gradients would often be 0 or infinite.
-
-    ``lr`` is the learning rate, or a schedule: a function from the number of the step (from 0) to the learning rate.
-    What the optimizer remembers of a parameter is kept under the parameter's dotted name.
-
-    >>> import numpy as np
-    >>> class Sign(Optimizer):
-    ...     def update(self, param, grad, state):
-    ...         param -= self.lr * np.sign(grad)
-    """
-
-    in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
-
-    def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
-        self.parameters = _checked(parameters)
-        self.schedule: Schedule | None = lr if callable(lr) else None
-        self.lr: float = plain(lr(0) if callable(lr) else lr)
-        self.steps = 0
-        names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
-        self.state: dict[str, State] = {name: {} for name in names}
-        if not isinstance(self.lr, int | float) or not self.lr >= 0:
-            raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {self.lr!r}")
-        if len(self.state) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise MinidlError(
-                f"two parameters are called '{twice}': pass the parameters() of one module that holds both"
-            )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "lr" and name in vars(self) and self.schedule is not None:
-            raise MinidlError(
-                f"lr = {value!r} would last until the next step, when the schedule says what it is: write "
-                "optimizer.schedule = None before, or set optimizer.schedule"
-            )
-        super().__setattr__(name, value)
-
-    @abstractmethod
-    def update(self, param: Array, grad: Array, state: State) -> None:
-        """Change the array ``param`` in place, given its gradient; ``state`` is this parameter's own dictionary.
-
-        Values put into ``state`` are arrays or numbers, so that they can be saved.
-        """
-
-    def update_all(self, updates: Sequence[Update]) -> None:
-        """Update all parameters that have a gradient: one by one, unless an optimizer can do many at once."""
-        for param, grad, state in updates:
-            self.update(param, grad, state)
-
-    @explained
-    def step(self) -> None:
-        """Update every parameter that has a gradient.
-
-        Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
-        that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
-        """
-        gradients.checked(self.parameters)
-        if self.schedule is not None:
-            vars(self)["lr"] = plain(self.schedule(self.steps))
-        updates, halves = [], []
-        for param, state in zip(self.parameters, self.state.values(), strict=True):
-            if param.grad is not None:
-                updates.append((param.data, param.grad, state))
-                if param.data.dtype.char == "e":
-                    wide = param.data.astype(SINGLE)
-                    updates[-1] = wide, param.grad.astype(SINGLE), state
-                    halves.append((param.data, wide))
-        if not updates:
-            raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
-        changes.mark(*[param.data for param in self.parameters if param.grad is not None])
-        self.update_all(updates)
-        for data, wide in halves:
-            data[...] = wide
-        self.steps += 1
-
-    @explained
-    def zero_grad(self) -> None:
-        """Forget all gradients, as they would add up otherwise."""
-        for param in self.parameters:
-            param.grad = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Copies of everything the optimizer remembers: arrays as NumPy arrays, by parameter name."""
-        state = {
-            name: {key: backends.to_host(value) for key, value in remembered.items()}
-            for name, remembered in self.state.items()
-        }
-        return {"class": type(self).__name__, "steps": self.steps, "lr": self.lr, "state": state}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of an optimizer of this class for parameters of the same names.
-
-        Raises :class:`MinidlError`, changing nothing, if the class or the names differ, or :meth:`check_state` does.
-        """
-        require_entries(saved, ["state"], "an optimizer")
-        own = type(self).__name__
-        if (given := saved.get("class", own)) != own:  # those saved before had none
-            raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
-        require_names(saved["state"], self.state, "parameters")
-        require_entries(saved, ["steps", "lr"], "an optimizer")
-        number("steps", saved["steps"], ">= 0")
-        number("lr", saved["lr"], ">= 0")
-        state = {}
-        for param, name in zip(self.parameters, self.state, strict=True):
-            self.check_state(name, param, saved["state"][name])
-            state[name] = {key: _to_device(value, param) for key, value in saved["state"][name].items()}
-        vars(self).update(steps=saved["steps"], lr=saved["lr"], state=state)
-
-    def check_state(self, name: str, param: Tensor, remembered: State) -> None:
-        """Raise unless what was saved for a parameter consists of real numbers, and of arrays of its shape.
-
-        Override it in an optimizer that remembers arrays of other shapes.
-        """
-        for key, value in remembered.items():
-            require_real(f"'{key}' of {name}", value, ((), param.shape))
-
-
-def _checked(parameters: Any) -> list[Tensor]:
-    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
-    if not isinstance(parameters, Iterable) or isinstance(parameters, Tensor):
-        raise MinidlError(
-            f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
-        )
-    found = list(parameters)
-    for p in found:
-        if not isinstance(p, Tensor):
-            raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")
-        if p.op is not None:
-            raise GraphError(
-                f"an optimizer changes leaf tensors, got the result of {p.op.name}: pass model.parameters()"
-            )
-    if not found:
-        raise MinidlError(
-            "expected parameters, got none: the model has no layer with weights, or an iterator is used up"
-        )
-    return found
+def _require_momentum(optimizer: Any, nesterov: bool) -> None:
+    if nesterov and optimizer.momentum == 0:  # later, momentum may fall to 0: the step is then the gradient
+        raise MinidlError("Nesterov's method needs momentum > 0, got 0: use momentum=0.9")
 
 
 @plugins.register("optimizer", "sgd")
@@ -194,6 +61,12 @@ class SGD(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    remembers: ClassVar[Mapping[str, str]] = {"velocity": "array?"}
+
+    momentum: float = option(number, ">= 0")
+    nesterov: bool = option(flag, beside=_require_momentum)
+    weight_decay: float = option(number, ">= 0")
+
     def __init__(
         self,
         parameters: Iterable[Tensor],
@@ -203,10 +76,7 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr)
-        self.momentum, self.nesterov = number("momentum", momentum, ">= 0"), nesterov
-        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
-        if nesterov and self.momentum == 0:
-            raise MinidlError("Nesterov's method needs momentum > 0, got 0: use momentum=0.9")
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         grad = _decayed(grad, param, self.weight_decay)
@@ -233,7 +103,11 @@ class Adam(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    weight_decay = 0.0
+    remembers: ClassVar[Mapping[str, str]] = {"m": "array", "v": "array", "t": "count"}
+
+    betas: tuple[float, float] = option(_betas)
+    eps: float = option(number, ">= 0")
+    weight_decay: float = option(number, ">= 0")
 
     def __init__(
         self,
@@ -243,10 +117,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise MinidlError(f"betas must be a pair of numbers >= 0 and < 1, got {betas!r}: as in (0.9, 0.999)")
-        self.betas = number("beta1", betas[0], ">= 0", "< 1"), number("beta2", betas[1], ">= 0", "< 1")
-        self.eps = number("eps", eps, ">= 0")
+        self.betas, self.eps, self.weight_decay = betas, eps, 0.0
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         self._update_together([(param, grad, state)])
@@ -303,7 +174,7 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(parameters, lr, betas, eps)
-        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
+        self.weight_decay = weight_decay
 
 
 @plugins.register("optimizer", "rmsprop")
@@ -326,6 +197,14 @@ class RMSprop(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    remembers: ClassVar[Mapping[str, str]] = {"v": "array", "mean": "array?", "velocity": "array?"}
+
+    alpha: float = option(number, ">= 0", "< 1")
+    eps: float = option(number, ">= 0")
+    weight_decay: float = option(number, ">= 0")
+    momentum: float = option(number, ">= 0")
+    centered: bool = option(flag)
+
     def __init__(
         self,
         parameters: Iterable[Tensor],
@@ -337,9 +216,8 @@ class RMSprop(Optimizer):
         centered: bool = False,
     ) -> None:
         super().__init__(parameters, lr)
-        self.alpha, self.eps = number("alpha", alpha, ">= 0", "< 1"), number("eps", eps, ">= 0")
-        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
-        self.momentum, self.centered = number("momentum", momentum, ">= 0"), centered
+        self.alpha, self.eps, self.weight_decay = alpha, eps, weight_decay
+        self.momentum, self.centered = momentum, centered
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         xp = backends.of(param).xp
@@ -379,6 +257,13 @@ class Adagrad(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    remembers: ClassVar[Mapping[str, str]] = {"v": "array", "t": "count"}
+
+    lr_decay: float = option(number, ">= 0")
+    weight_decay: float = option(number, ">= 0")
+    initial_accumulator_value: float = option(number, ">= 0")
+    eps: float = option(number, ">= 0")
+
     def __init__(
         self,
         parameters: Iterable[Tensor],
@@ -389,9 +274,8 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
     ) -> None:
         super().__init__(parameters, lr)
-        self.lr_decay, self.eps = number("lr_decay", lr_decay, ">= 0"), number("eps", eps, ">= 0")
-        self.weight_decay = number("weight_decay", weight_decay, ">= 0")
-        self.initial_accumulator_value = number("initial_accumulator_value", initial_accumulator_value, ">= 0")
+        self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
+        self.initial_accumulator_value = initial_accumulator_value
 
     def update(self, param: Array, grad: Array, state: State) -> None:
         xp = backends.of(param).xp
@@ -415,7 +299,3 @@ def _remembered(state: State, name: str, param: Array) -> Array:
 def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
     """The gradient of the loss plus weight_decay / 2 of the squared parameter; a new array if they differ."""
     return grad + weight_decay * param if weight_decay else grad
-
-
-def _to_device(value: Any, param: Tensor) -> Any:
-    return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value

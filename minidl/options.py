@@ -4,6 +4,7 @@ A scalar of NumPy is no plain number: it is as precise as it says, where a Pytho
 """
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,61 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
         limit = "" if least is None else f" >= {least}"
         raise MinidlError(f"{name} must be a whole number{limit}, got {value!r}")
     return plain_value
+
+
+def flag(name: str, value: Any) -> bool:
+    """The value of an option that is on or off; :class:`MinidlError` for anything but True and False.
+
+    >>> flag("nesterov", 0.9)
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: nesterov must be True or False, got 0.9
+    """
+    plain_value = plain(value)
+    if not isinstance(plain_value, int) or plain_value not in (0, 1):
+        raise MinidlError(f"{name} must be True or False, got {value!r}")
+    return bool(plain_value)
+
+
+def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any], None] | None = None) -> Any:
+    """An attribute that is checked whenever it is set, by the constructor and later: see :class:`Option`.
+
+    >>> class Ball:
+    ...     bounce: float = option(number, ">= 0", "<= 1")
+    >>> ball = Ball()
+    >>> ball.bounce = 2
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: bounce must be a number >= 0 and <= 1, got 2
+    """
+    return Option(check, limits, beside)
+
+
+class Option:
+    """What sets an attribute, made by :func:`option`.
+
+    ``check(name, value, *limits)`` gives the value to keep, or raises.
+    ``beside(object, value)`` may refuse a value because of the others. There is no ``__get__``: Python reads the
+    attribute where it is kept, among the object's own, as fast as any.
+    """
+
+    def __init__(self, check: Callable[..., Any], limits: Any, beside: Callable[[Any, Any], None] | None) -> None:
+        self.check, self.limits, self.beside = check, limits, beside
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        checked = self.check(self.name, value, *self.limits)
+        if self.beside is not None:
+            self.beside(thing, checked)
+        vars(thing)[self.name] = checked
+
+
+def optional(check: Callable[..., Any]) -> Callable[..., Any]:
+    """The same check, which None passes.
+
+    >>> optional(whole)("ignore_index", None)
+    """
+    return lambda name, value, *limits: None if value is None else check(name, value, *limits)
 
 
 def exact_beside(*numbers: Any) -> str:

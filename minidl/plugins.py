@@ -56,8 +56,11 @@ BASES = {
 """The kinds whose plugins are classes: the module and the name of their base, and the methods that it leaves to them.
 Plugins of the other kinds are what is called, a function or a class."""
 
-TOGETHER = {"supports_pooled": ("forward_pooled", "backward_pooled")}
-"""Methods that a base has an answer for, and what a plugin with another answer must have."""
+BETWEEN = {("minidl.backends.base", "DeviceBackend"): ("upload", "download")}
+"""Classes that are derived from a base and not yet a plugin, and the methods that these leave to those besides."""
+
+MADE = {"dataset": ("minidl.data", "Dataset"), "model": ("minidl.nn.module", "Module")}
+"""The kinds whose plugins, whatever they are, make something of a class: its module and name."""
 
 OWN = "minidl"
 """The distribution that this module belongs to, and agegender with it."""
@@ -159,6 +162,8 @@ def get(kind: str, name: str) -> Any:
     <class 'minidl.nn.layers.Dense'>
     """
     _check_kind(kind)
+    if not isinstance(name, str):
+        raise PluginError(f"expected the name of a plugin of the kind {kind}, got {name!r}")
     if name not in _registered[kind]:
         if name not in _announced(kind):
             known = names(kind)
@@ -172,10 +177,16 @@ def get(kind: str, name: str) -> Any:
 def build(kind: str, name: str, *args: Any, **options: Any) -> Any:
     """``get(kind, name)(*args, **options)``: an instance of a plugin.
 
+    Raises :class:`PluginError` for one that gives something else than those of its kind do.
+
     >>> build("layer", "dropout", rate=0.1).rate
     0.1
     """
-    return get(kind, name)(*args, **options)
+    made = get(kind, name)(*args, **options)
+    if expected := _expected(kind, made):
+        given = f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
+        raise PluginError(f"the {kind} '{name}' gives {given}, expected {expected}: return that")
+    return made
 
 
 def describe() -> list[PluginInfo]:
@@ -218,8 +229,12 @@ def _describe_registered(kind: str, name: str, packages: Mapping[str, list[str]]
     from importlib import metadata
 
     package = (getattr(get(kind, name), "__module__", None) or "").partition(".")[0]
+    # That of an editable install is not known by its packages, and mostly bears the name of its package.
     distribution = packages.get(package, [package])[0]
-    version = metadata.version(distribution) if package in packages else "not installed"
+    try:
+        version = metadata.version(distribution)
+    except (metadata.PackageNotFoundError, ValueError):  # no name at all
+        version = "not installed"
     return PluginInfo(kind, name, distribution, version, "loaded")
 
 
@@ -277,10 +292,13 @@ def _complaint(kind: str, plugin: Any) -> str:
     if base is None or not isinstance(plugin, type) or not issubclass(plugin, base):
         given = f"the class {plugin.__name__}" if isinstance(plugin, type) else f"of type {type(plugin).__name__}"
         return f"is {given}, expected a class derived from {module}.{name}: register that"
-    for method, others in TOGETHER.items():
-        if getattr(plugin, method, None) is not getattr(base, method, None):
-            own = (*own, *others)
-    missing = [method for method in own if getattr(plugin, method, None) in (None, getattr(base, method, None))]
+    left = dict.fromkeys(own, base)
+    for (place, between), others in BETWEEN.items():
+        above = getattr(sys.modules.get(place), between, None)
+        left |= dict.fromkeys(others, above) if above in plugin.__mro__ else {}
+    missing = [
+        method for method, by in left.items() if getattr(plugin, method, None) in (None, getattr(by, method, None))
+    ]
     if missing:
         return f"has no {' and no '.join(missing)} of its own, which every {kind} needs: define it in {plugin.__name__}"
     methods = [method for method in dir(base) if not method.startswith("_") and callable(getattr(base, method))]
@@ -289,6 +307,19 @@ def _complaint(kind: str, plugin: Any) -> str:
             value = getattr(plugin, method)
             return f"has {method} = {value!r}, expected a method: write def {method}(self, ...) in {plugin.__name__}"
     return ""
+
+
+def _expected(kind: str, made: Any) -> str:
+    """What a plugin of a kind must give where this is not it; else nothing.
+
+    >>> _expected("schedule", 0.1), _expected("schedule", lambda step: 0.1)
+    ('a function from steps to learning rates', '')
+    """
+    if kind in MADE:
+        module, name = MADE[kind]
+        base = getattr(sys.modules.get(module), name, None)
+        return "" if base is not None and isinstance(made, base) else f"a {module}.{name}"
+    return "a function from steps to learning rates" if kind == "schedule" and not callable(made) else ""
 
 
 def _remedy(point: "EntryPoint", missing: str | None) -> str:

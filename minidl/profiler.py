@@ -29,7 +29,7 @@ from .nested import leaves
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
-from .random import default_rng
+from .random import Generators, default_rng
 from .table import table
 from .tensor import Tensor, tensor
 
@@ -87,7 +87,7 @@ _one_at_a_time = threading.Lock()
 
 
 class Profiler:
-    """Records all that minidl does inside a ``with`` block, on the thread that opened it.
+    """Measures all that minidl does inside a ``with`` block, on the thread that opened it.
 
     ``seconds`` is how long the block took. Only one at a time can be active in a process: :class:`MinidlError` for
     another, or for the same again inside its block. After its block a profiler may go on in another one.
@@ -132,7 +132,7 @@ class Profiler:
         _one_at_a_time.release()
 
     def restart(self) -> None:
-        """Forget what was recorded so far, a warm-up for example."""
+        """Forget what was measured so far, a warm-up for example."""
         self.events.clear()
         self._started = time.perf_counter()
 
@@ -218,7 +218,7 @@ class Profiler:
     def rows(self, by: str = "layer") -> list[Row]:
         """The sums for one step, in order of first use: by layer and op, or with ``by="op"`` by op alone.
 
-        The last row is what lies between the recorded events: Python, and the graph.
+        The last row is what lies between the measured events: Python, and the graph.
         """
         if by not in ("layer", "op"):
             raise MinidlError(f"rows are sums by 'layer' or by 'op', got by={by!r}")
@@ -323,7 +323,8 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
     tensors = [tensor for _, tensor in model._named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
-    random_state = default_rng.state
+    generators = Generators({"": default_rng, **dict(model.named_generators())})
+    random_states = generators.state_dict()
     place = model.parameters()[0].backend.name if model.parameters() else None
     # a tensor of its own: x keeps its gradient, and the graph that it came from
     inputs = Tensor(x.data, x.requires_grad) if isinstance(x, Tensor) else tensor(x, backend=place)
@@ -339,7 +340,7 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
                     total.backward()
         profiler.steps = steps
     finally:
-        default_rng.state = random_state
+        generators.load_state_dict(random_states)
         for held, data, grad in kept:
             held.data, held.grad = data, grad
     return profiler

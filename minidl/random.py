@@ -8,7 +8,7 @@ import numpy as np
 from .errors import MinidlError
 from .habits import explained
 from .options import whole
-from .states import require_names
+from .states import require_entries, require_names
 
 
 class Generator(np.random.Generator):
@@ -35,7 +35,7 @@ class Generator(np.random.Generator):
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self.bit_generator.state = state
+        Generators({"rng": self}).load_state_dict({"rng": state})
 
     def __reduce__(self) -> tuple[Any, ...]:
         # NumPy's own __reduce__ would give back a plain numpy.random.Generator.
@@ -68,17 +68,17 @@ class Generators:
         return {name: generator.bit_generator.state for name, generator in self.named.items()}
 
     def load_state_dict(self, states: Mapping[str, Any]) -> None:
-        """Put all of them back, or none.
+        """Put all of them back.
 
-        Raises :class:`MinidlError` for other names, and for what is no state of such a generator.
+        Raises :class:`MinidlError` for other names, and for what is no state of such a generator, which leaves those
+        before it as they are: :func:`minidl.states.all_or_nothing` undoes that.
         """
+        require_entries(states, [], "random generators")
         require_names(states, self.named, "random generators")
-        before = self.state_dict()
         for name, generator in self.named.items():
             try:
                 generator.bit_generator.state = states[name]
-            except (KeyError, TypeError, ValueError) as error:
-                self.load_state_dict(before)
+            except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
                 kind = type(generator.bit_generator).__name__
                 raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
 

@@ -83,7 +83,7 @@ def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedu
     (1.0, 0.5, 0.0)
     """
     lr, warmup, final = _rate(lr), whole("warmup", warmup, least=0), number("final", final, ">= 0")
-    steps = warmup + _steps(plain(steps) - warmup)
+    steps = warmup + _steps(whole("the number of steps", steps) - warmup)
 
     def schedule(step: int) -> float:
         if step < warmup:

@@ -36,14 +36,14 @@ def require_entries(state: Any, names: Iterable[str], of: str) -> None:
         )
 
 
-def require_names(given: Collection[str], own: Collection[str], of: str) -> None:
+def require_names(given: Collection[Any], own: Collection[str], of: str) -> None:
     """Raise :class:`MinidlError` unless the names in a state are one's own; ``of`` says of what they are.
 
     >>> require_names(["0.w", "0.b"], ["0.w"], "parameters")
     Traceback (most recent call last):
     minidl.errors.MinidlError: this state belongs to other parameters, 0.b on one side only: build the model that it ...
     """
-    odd = sorted(set(given) ^ set(own))
+    odd = sorted(map(str, set(given) ^ set(own)))
     if odd:
         shown = ", ".join(odd[:5])
         raise MinidlError(
@@ -66,6 +66,21 @@ def require_real(name: str, value: Any, shapes: Collection[tuple[int, ...]]) -> 
     shape = getattr(value, "shape", ())
     if shape not in shapes:
         raise ShapeError(f"{name} has shape {shape}, expected {' or '.join(map(str, shapes))}")
+
+
+def require_floats(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """Raise unless a value is an array of floats of this shape: :class:`DtypeError` or :class:`ShapeError`.
+
+    >>> require_floats("m", 0.5, (2,))
+    Traceback (most recent call last):
+    minidl.errors.DtypeError: m is 0.5, expected an array of floats
+    """
+    dtype = getattr(value, "dtype", None)
+    if dtype is None or dtype.kind != "f":
+        given = f"{value!r:.60}" if dtype is None else f"an array of {dtype}"
+        raise DtypeError(f"{name} is {given}, expected an array of floats")
+    if value.shape != shape:
+        raise ShapeError(f"{name} has shape {value.shape}, expected {shape}")
 
 
 @contextlib.contextmanager

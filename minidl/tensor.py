@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends, changes, gradients
-from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
+from .errors import BackendError, CallError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
 from .habits import Count, explained
 from .op import HALF, SINGLE, Op
@@ -40,6 +40,8 @@ class Tensor(Operators):
     __slots__ = ("__weakref__", "_wants_grad", "data", "grad", "name", "op")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        if type(data) is not np.ndarray:  # nearly always it is one
+            gradients.require_array(data)
         self.data = data
         self.grad: Array | None = None
         self.op: Op | None = None
@@ -116,6 +118,8 @@ class Tensor(Operators):
         return bool(self.item())
 
     def __len__(self) -> int:
+        if not self.shape:
+            raise CallError("a single number has no length and no rows: it has a value, x.item()")
         return len(self.data)
 
     def __iter__(self) -> Iterator["Tensor"]:
@@ -143,8 +147,8 @@ class Tensor(Operators):
     def backward(self, grad: Any = None) -> None:
         """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor.
 
-        ``grad`` is the gradient for this tensor itself (the seed, of the same shape); a tensor with one element needs
-        none, it is 1. The graph is freed on the way. Raises :class:`GraphError` if there is nothing to differentiate,
+        ``grad`` is the cotangent of this tensor (the seed, of the same shape); a tensor with one element needs none,
+        it is 1. The graph is freed on the way. Raises :class:`GraphError` if there is nothing to differentiate,
         if the graph was freed before, or if the seed is missing.
         """
         if not self.requires_grad:
@@ -175,7 +179,7 @@ class Tensor(Operators):
                 )
             return self.backend.xp.ones_like(self.data)
         given = grad.data if isinstance(grad, Tensor) else backends.native(grad)
-        seed = self.backend.asarray(given, self.dtype)
+        seed = self.backend.asarray(backends.numbers_in(given), self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward() needs a gradient of shape {self.shape}, got {seed.shape}")
         return seed.copy() if self.op is None else seed

@@ -10,7 +10,7 @@ The number of threads is ``MINIDL_NUM_THREADS`` or what :func:`set_num_threads` 
 that the process may use.
 
 Threads of one's own may use minidl side by side: build, train and evaluate models, convolve, loop over data sets. What
-contexts set (``no_grad``, ``using``, a recording) counts for the thread that is inside. Shared are a model, a trainer,
+contexts set (``no_grad``, ``using``, a capture) counts for the thread that is inside. Shared are a model, a trainer,
 an optimizer and a callback, of which one thread at a time may use each; and what is of the whole process: the default
 generator (:func:`minidl.seed`), whose numbers then depend on which thread comes first, so give each thread an ``rng``
 of its own; the number of threads; and the precision of a backend.

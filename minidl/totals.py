@@ -14,6 +14,8 @@ import numpy as np
 
 from . import backends
 from .errors import MinidlError
+from .options import number, whole
+from .states import require_entries
 
 Array = Any
 Row = dict[str, float]
@@ -27,6 +29,14 @@ class Totals:
         self.names = tuple(sums or ())
         self.sums: Array = np.array(list((sums or {}).values()))
         self.count = count
+
+    @classmethod
+    def of_state(cls, state: Any) -> "Totals":
+        """Those of a :meth:`state_dict`. Raises :class:`MinidlError` for anything else."""
+        require_entries(state, ["sums", "count"], "totals")
+        require_entries(state["sums"], [], "sums")
+        sums = {name: number(f"the sum of {name}", value) for name, value in state["sums"].items()}
+        return cls(sums, whole("count", state["count"], least=0))
 
     def add(self, names: tuple[str, ...], means: Array, size: int) -> None:
         """Add the float64 means over a batch of ``size`` samples: long sums of float32 lose what the last ones add."""

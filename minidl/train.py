@@ -23,18 +23,19 @@ import numpy as np
 from . import backends, nested, random
 from .capture import CapturedStep
 from .data import DataLoader
-from .errors import MinidlError
+from .errors import CallError, MinidlError
 from .habits import Answering, Strict, explained
+from .measures import Metric, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating
 from .optim import Optimizer
+from .options import flag, number, option, whole
 from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
 from .totals import Row, Totals
 
 Array = Any
 Loss = Callable[[Any, Any], Tensor]
-Metric = Callable[[Any, Any], Any]
 
 
 class TrainingError(MinidlError, ArithmeticError):
@@ -48,9 +49,17 @@ class History(Answering, list[Row]):
     0.5
     """
 
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            raise CallError(f'a history has a row for each epoch: write [row["{index}"] for row in history]')
+        return super().__getitem__(index)
+
 
 class Callback(Answering):
-    """Looks on while a :class:`Trainer` works: override what is of interest."""
+    """Looks on while a :class:`Trainer` works: override what is of interest.
+
+    An error in a callback ends the training; those after it do not hear of the event, but all do of the error.
+    """
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a call of ``fit``."""
@@ -65,14 +74,41 @@ class Callback(Answering):
         """After the last step, also when training was stopped early; not after an error."""
 
     def on_train_error(self, trainer: "Trainer") -> None:
-        """After an error, in the place of ``on_train_end``: give back what you hold, the training is in no state."""
+        """After an error, in ``on_train_end`` of a callback too: give back what you hold, the training is in no state.
+
+        All are told, whatever one of them raises; that is raised afterwards.
+        """
+
+
+def _loss(_name: str, loss: Any) -> Loss:
+    if isinstance(loss, type) or not callable(loss):
+        raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
+    return loss  # type: ignore[no-any-return]
+
+
+def _optimizer(_name: str, optimizer: Any) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+    return optimizer
+
+
+def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
+    if not isinstance(callbacks, Iterable) or hasattr(callbacks, "dtype"):
+        raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
+    found = list(callbacks)
+    for callback in found:
+        if not isinstance(callback, Callback):
+            hint = "make one of a class, with brackets" if isinstance(callback, type) else _hint(callback)
+            raise MinidlError(f"expected callbacks, got {callback!r}: {hint}")
+    return found
 
 
 class Trainer(Strict):
     """Trains a model on batches ``(inputs, targets)``.
 
     ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
-    mean over the batch. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
+    mean over the batch, a number. Their names are those of the history, and so not ``loss``, ``epoch``, ``lr`` or
+    ``val_...``. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
     after the step at hand; :meth:`state_dict` then holds all that is needed to go on exactly there.
 
     On a GPU, the forward and the backward pass of a model that is ``static`` become one CUDA graph, and the optimizer
@@ -82,6 +118,11 @@ class Trainer(Strict):
 
     in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs", "stop_training"])
 
+    loss: Any = option(_loss)
+    optimizer: Optimizer = option(_optimizer)
+    metrics: Any = option(lambda _name, metrics: checked_metrics(metrics))
+    callbacks: Any = option(_callbacks)
+
     def __init__(
         self,
         model: Module,
@@ -90,22 +131,10 @@ class Trainer(Strict):
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        if isinstance(loss, type) or not callable(loss):
-            raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
-        if not isinstance(optimizer, Optimizer):
-            raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
-        if not isinstance(metrics, Mapping | None):
-            raise MinidlError(
-                f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
-            )
+        if not isinstance(model, Module):
+            raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.metrics = dict(metrics or {})
-        if not isinstance(callbacks, Iterable):
-            raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise MinidlError(f"expected callbacks, got {callback!r}: make one of a class, with brackets")
+        self.metrics, self.callbacks = metrics, callbacks
         self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics))
         """The forward and the backward pass of a step."""
         self.epoch = 0
@@ -160,12 +189,10 @@ class Trainer(Strict):
         (2, 8)
         """
         for loader in [train] if validation is None else [train, validation]:
-            if not isinstance(loader, DataLoader):
-                remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
-                raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
-        for name, number in (("epochs", epochs), ("steps", steps)):
-            if number is not None and not (isinstance(number, Real) and number >= 0):
-                raise MinidlError(f"expected a number of {name} >= 0, got {number!r}")
+            _require_loader(loader)
+        for name, count in (("epochs", epochs), ("steps", steps)):
+            if count is not None and not (isinstance(count, Real) and count >= 0):
+                raise MinidlError(f"expected a number of {name} >= 0, got {count!r}")
         if train is not self.train_loader:
             self._begin_anew()
             self._place = train.state_dict() | {"position": train.start}
@@ -176,7 +203,7 @@ class Trainer(Strict):
             with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
                 return self._fit(train, validation)
         except BaseException:
-            self._tell("on_train_error")
+            self._tell_of_error()
             raise
 
     def _fit(self, train: DataLoader, validation: DataLoader | None) -> list[Row]:
@@ -262,7 +289,7 @@ class Trainer(Strict):
     def _gradients(self, inputs: Any, targets: Any) -> Array:
         """Leave the gradients for a batch in the parameters; its loss and metrics."""
         outputs = self.model(_as_tensors(inputs))
-        loss = self.loss(outputs, targets)
+        loss = checked_loss(self.loss(outputs, targets))
         loss.backward()
         return self._measure(loss, outputs, targets)
 
@@ -280,12 +307,14 @@ class Trainer(Strict):
 
         Then every part of the model is in the mode in which it was, after an error too.
         """
+        if not isinstance(loader, Iterable) or hasattr(loader, "dtype"):
+            raise MinidlError(f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)")
         totals = Totals()
         with evaluating(self.model), no_grad():
             for batch in loader:
                 inputs, targets = map(self._on_device, _inputs_and_targets(batch))
                 outputs = self.model(_as_tensors(inputs))
-                means = self._measure(self.loss(outputs, targets), outputs, targets)
+                means = self._measure(checked_loss(self.loss(outputs, targets)), outputs, targets)
                 totals.add(self._measured, means, _batch_size(inputs))
                 if self._validating and self.stopping:
                     break
@@ -296,13 +325,7 @@ class Trainer(Strict):
         return "loss", *self.metrics
 
     def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> Array:
-        """The loss and the metrics of a batch, in one array."""
-        arrays = nested.map_leaves(lambda y: y.data, outputs)
-        means = loss.backend.xp.empty(1 + len(self.metrics), np.float64)
-        means[0] = loss.data.reshape(())
-        for i, metric in enumerate(self.metrics.values(), start=1):
-            means[i] = metric(arrays, targets)
-        return means
+        return measured(loss, self.metrics, nested.map_leaves(lambda y: y.data, outputs), targets)
 
     def _finish_epoch(self, validated: Row) -> None:
         row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.lr, **self.totals.means()}
@@ -343,20 +366,27 @@ class Trainer(Strict):
 
         Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
         """
+        _require_loader(train)
         require_entries(state, _ENTRIES, "a trainer")
-        totals, history = Totals(**state["totals"]), History(dict(row) for row in state["history"])
+        own = {
+            "epoch": whole("epoch", state["epoch"], least=0),
+            "trained": flag("trained", state["trained"]),
+            "seconds": number("seconds", state["seconds"], ">= 0"),
+            "images": whole("images", state["images"], least=0),
+            "totals": Totals.of_state(state["totals"]),
+            "history": _history(state["history"]),
+        }
         generators = self._generators()
-        random_states = state.get("generators", generators.state_dict()) | {_DEFAULT: state["random"]}
+        random_states = state.get("generators", generators.state_dict())
+        require_entries(random_states, [], "random generators")
+        random_states = {**random_states, _DEFAULT: state["random"]}
         with all_or_nothing(self.model, self.optimizer, generators):
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
-        self.train_loader, self.totals, self.history = train, totals, history
-        self._place = train.state_dict() | {"position": train.start}
-        self.epoch, self.trained = state["epoch"], state["trained"]
-        self.seconds, self.images = state["seconds"], state["images"]
+        vars(self).update(own, train_loader=train, _place=train.state_dict() | {"position": train.start})
 
     def _generators(self) -> random.Generators:
         """What random numbers are drawn from in a step."""
@@ -371,14 +401,46 @@ class Trainer(Strict):
         return nested.map_leaves(there, batch)
 
     def _tell(self, event: str) -> None:
-        for callback in self.callbacks:
+        for callback in tuple(self.callbacks):  # one may take itself away
             getattr(callback, event)(self)
+
+    def _tell_of_error(self) -> None:
+        first = None
+        for callback in tuple(self.callbacks):
+            try:
+                callback.on_train_error(self)
+            except BaseException as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+
+def _require_loader(loader: Any) -> None:
+    if not isinstance(loader, DataLoader):
+        remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
+        raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
+
+
+def _history(rows: Any) -> History:
+    """The history of a state. Raises :class:`MinidlError` unless it is a list of rows, each of an epoch."""
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        raise MinidlError(f"expected a history, a list of rows, got {rows!r:.60}: use a trainer's state_dict()")
+    for row in rows:
+        whole("'epoch' of the history", row.get("epoch"), least=1)
+    return History(dict(row) for row in rows)
 
 
 _ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model", "optimizer", "loader", "random")
 """What a state must have; those saved before there was more have no others."""
 _DEFAULT = ""
 """The name of minidl's own generator among those of a model."""
+
+
+def _hint(given: Any) -> str:
+    """What to write instead of something that is no callback."""
+    if callable(given):
+        return "a schedule goes to the optimizer, lr=...; for code of your own derive a class from md.Callback"
+    return "use those of md.callbacks, or derive a class from md.Callback"
 
 
 def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:

@@ -1,8 +1,14 @@
-"""What things are made of, so that any change is noticed: every attribute of modules, derived, not listed by hand.
+"""What things are made of, so that any change is noticed: all that can be reached from them, derived, not listed.
 
-Numbers, texts, booleans and None count by value; tensors by what they are, their array and whether they want a
-gradient; lists, tuples, sets and dictionaries by what is in them; modules by their class and all attributes. Everything
-else counts by identity: what it holds is not looked into.
+Numbers, texts, booleans and None count by value, and so do NumPy's numbers and arrays of the host; tensors by what
+they are, their array and whether they want a gradient; lists, tuples, sets and dictionaries by what is in them. Every
+other object counts by identity and by its attributes, those of its class included; a function also by its closure, its
+defaults and the global names that its code uses, a bound method by what it is bound to.
+
+Not seen is what nothing names: what a function imports inside or looks up by ``getattr`` or ``globals()``, the
+environment, context variables, what weak references lead to, and what objects of C hold. Classes and functions of
+minidl and of other libraries (the standard one, NumPy, CuPy) count by identity, and of what they use nothing is
+looked into; of minidl's classes that objects belong to, attributes count by identity.
 
 >>> from minidl import nn
 >>> model = nn.Sequential(nn.BatchNorm(2), nn.ReLU())
@@ -10,70 +16,304 @@ else counts by identity: what it holds is not looked into.
 >>> before == Traits(model)
 True
 >>> model[0].momentum = 0.5
->>> before == Traits(model)
-False
+>>> before == Traits(model), before.hold()
+(False, False)
 """
 
+import array
+import dis
+import functools
 import operator
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import chain
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    ModuleType,
+)
 from typing import Any
 
+import numpy as np
+
+from .backends import Backend, is_array
 from .nn import Module
 from .tensor import Tensor
 
-PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
+PLAIN = frozenset({int, bool, str, bytes, type(None), type(...)})
+SIGNED = frozenset({float, complex})
+"""What has a zero of either sign, which are equal."""
+OURS = "minidl"
+LIBRARIES = sys.stdlib_module_names | {"numpy", "cupy", "cupyx", OURS}
+CLOSED = frozenset({"numpy", "cupy", "cupyx", "logging", "threading", "multiprocessing", "concurrent", "asyncio"})
+"""Packages whose objects lead to half of the process, or change by themselves."""
+MOST_BYTES = 1 << 16
+MOST_PARTS = 50_000
+"""What may be looked at in every step."""
 
 
-class Traits:
-    """All that was found below ``root`` when it was made; keeps it alive, so that nothing else takes its identity.
+class Unseen:
+    """Base of what has no part in what a step computes: it is not looked into.
 
-    One walk in a plain loop, as it is made in every step that may be recorded.
+    >>> class Log(Unseen):
+    ...     lines = 0
+    >>> log = Log()
+    >>> before, log.lines = Traits(log), 1
+    >>> before == Traits(log)
+    True
+    """
+
+
+class Traits(Unseen):
+    """All that was found below ``roots`` when it was made; keeps it alive, so that nothing else takes its identity.
+
+    One walk in a plain loop; after that :meth:`hold` only looks again at what can have changed, which is many times
+    faster, as it is asked before every step that may be captured.
     """
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, *roots: Any) -> None:
+        self.roots = roots
         self.modules: list[Module] = []
         self.tensors: list[Tensor] = []
         self.values: list[Any] = []
         """What counts by value, in the order of the walk, with the names that lead to it."""
         self.things: list[Any] = []
         """What counts by identity."""
-        values, things = self.values, self.things
-        seen: set[int] = set()
-        unexplored = [root]
+        self.obstacle: str | None = None
+        """Why not all can be looked at in every step."""
+        self._unexplored = list(reversed(roots))
+        self._classes: set[type] = set()
+        self._slots: dict[type, list[MemberDescriptorType]] = {}
+        self._mappings: list[Any] = []
+        self._groups: list[Any] = []
+        self._reads: list[tuple[Callable[[Any], Any], Any]] = []
+        self._arrays: list[Any] = []
+        self._walk()
+        self._lengths, self._contents, self._numbers = self._look_again()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Traits)
+            and self.values == other.values
+            and len(self.things) == len(other.things)
+            and all(map(operator.is_, self.things, other.things))
+        )
+
+    def hold(self, *roots: Any) -> bool:
+        """Whether everything is the same object as when this was made. If not, it may still be equal to a new one."""
+        try:
+            lengths, contents, numbers = self._look_again()
+        except (AttributeError, ValueError):  # an attribute with a slot, or a variable of a closure, was deleted
+            return False
+        return (
+            len(roots or self.roots) == len(self.roots)
+            and all(map(operator.is_, roots, self.roots))
+            and lengths == self._lengths
+            and all(map(operator.is_, contents, self._contents))
+            and numbers == self._numbers
+        )
+
+    def _look_again(self) -> tuple[list[int], list[Any], list[Any]]:
+        """The lengths of all that was met and can change, what is in it, and the bytes of arrays."""
+        lengths = [*map(len, self._mappings), *map(len, self._groups)]
+        contents = list(chain.from_iterable(self._mappings))
+        for mapping in self._mappings:
+            contents += mapping.values()
+        for group in self._groups:
+            contents += group
+        contents += [read(part) for read, part in self._reads]
+        return lengths, contents, [_described(one) for one in self._arrays]
+
+    def _walk(self) -> None:
+        unexplored, values = self._unexplored, self.values
+        seen: dict[int, int] = {}
         while unexplored:
             part = unexplored.pop()
             kind = type(part)
             values.append(kind)  # True is no 1
             if kind in PLAIN:
                 values.append(part)
-                continue
-            things.append(part)
-            if id(part) in seen:
-                continue
-            seen.add(id(part))
-            if isinstance(part, Module):
+            elif kind in SIGNED or issubclass(kind, np.generic):
+                values.append(repr(part))
+            elif id(part) in seen:
+                values.append(seen[id(part)])
+            elif len(seen) == MOST_PARTS:
+                self.obstacle = f"the step depends on more than {MOST_PARTS} things, too many to look at in every step"
+                return
+            else:
+                seen[id(part)] = len(seen)
+                self._look_into(part, kind)
+
+    def _look_into(self, part: Any, kind: type) -> None:
+        """Note a part that was not met before, and that what is in it is to be explored."""
+        if isinstance(part, dict | MappingProxyType):
+            self._mappings.append(part)
+            self.values.append(len(part))
+            self._unexplored += part
+            self._unexplored += part.values()
+        elif isinstance(part, list | tuple | set | frozenset | deque):
+            if not isinstance(part, tuple | frozenset):
+                self._groups.append(part)
+            self.values.append(len(part))
+            self._unexplored += part
+        elif isinstance(part, np.ndarray | bytearray | array.array):
+            self._look_at_numbers(part)
+        else:
+            self.things.append(part)
+            if isinstance(part, ModuleType | Backend | Unseen) or is_array(part) or _package(kind) in CLOSED:
+                return
+            if isinstance(part, type):
+                if _package(part) not in LIBRARIES:
+                    self._look_at_class(part)
+                return
+            if isinstance(part, FunctionType):
+                self._look_at_function(part)
+            elif isinstance(part, BuiltinMethodType):  # also a function of a module
+                self._unexplored.append(part.__self__)
+            elif isinstance(part, Module):
                 self.modules.append(part)
-                attributes = vars(part)
-                values += attributes
-                unexplored += attributes.values()
             elif isinstance(part, Tensor):
                 self.tensors.append(part)
-                things.append(part.data)
-                values.append(part.requires_grad)
-            elif isinstance(part, dict):
-                things.pop()  # another dictionary of the same
-                values.append(tuple(part))
-                unexplored += part.values()
-            elif isinstance(part, list | tuple | set | frozenset):
-                things.pop()
-                values.append(len(part))
-                unexplored += part
+                self.things.append(part.data)
+                self.values.append(part.requires_grad)
+                self._reads += (_DATA, part), (_REQUIRES_GRAD, part)
+        self._look_at_attributes(part, kind)
 
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Traits)
-            and self.values == other.values
-            and len(self.things) == len(other.things)
-            and all(map(operator.is_, self.things, other.things))
-        )
+    def _look_at_numbers(self, part: Any) -> None:
+        nbytes = part.nbytes if isinstance(part, np.ndarray) else len(part) * getattr(part, "itemsize", 1)
+        if nbytes > MOST_BYTES or getattr(part, "dtype", np.dtype(int)).hasobject:
+            what = f"of {nbytes} bytes" if nbytes > MOST_BYTES else "of objects"
+            self.obstacle = f"the step depends on an array of the host {what}, too many to look at in every step"
+        else:
+            self._arrays.append(part)
+            self.values.append(_described(part))
+
+    def _look_at_attributes(self, part: Any, kind: type) -> None:
+        """Those of the object itself, in its ``__dict__`` or in slots, and those of its class."""
+        self._look_at_class(kind)
+        try:
+            own = object.__getattribute__(part, "__dict__")
+        except AttributeError:
+            own = None
+        if own:
+            self.values += own
+            self._unexplored += own.values()
+        if own is not None:
+            self._mappings.append(own)
+        if isinstance(part, FunctionType):
+            return
+        slots = self._slots.get(kind)
+        if slots is None:
+            slots = self._slots[kind] = [
+                one
+                for base in kind.__mro__
+                if base is not Tensor
+                for name, one in vars(base).items()
+                if isinstance(one, MemberDescriptorType) and not name.endswith("offset__")  # an address, in C
+            ]
+        for slot in slots:
+            self._read(slot.__get__, part)
+
+    def _read(self, read: Callable[[Any], Any], part: Any) -> None:
+        """What can be read of a part: now to be explored, and later compared."""
+        try:
+            value = read(part)
+        except (AttributeError, ValueError):  # it is empty
+            read = functools.partial(_content, read)
+            value = None
+        self._reads.append((read, part))
+        self._unexplored.append(value)
+
+    def _look_at_class(self, cls: type) -> None:
+        if cls in self._classes:
+            return
+        for base in cls.__mro__:
+            package = _package(base)
+            if base in self._classes or (package in LIBRARIES and package != OURS):
+                continue
+            attributes = vars(base)
+            self.values += attributes
+            self._mappings.append(attributes)
+            if package == OURS:
+                self.things += attributes.values()
+            else:
+                self._unexplored += [
+                    value
+                    for name, value in attributes.items()
+                    if isinstance(value, FunctionType) or not (name.startswith("__") and name.endswith("__"))
+                ]
+        self._classes.update(cls.__mro__)
+
+    def _look_at_function(self, function: FunctionType) -> None:
+        code = function.__code__
+        self.things.append(code)
+        self._reads.append((_CODE, function))
+        self._read(_DEFAULTS, function)
+        self._read(_KEYWORD_DEFAULTS, function)
+        for cell in function.__closure__ or ():
+            self._read(_CELL, cell)
+        namespace = function.__globals__
+        if _top(namespace.get("__name__")) not in LIBRARIES:
+            global_names, names = _names_in(code)
+            self._look_up(namespace, global_names, names, set())
+
+    def _look_up(self, namespace: dict[str, Any], wanted: Iterable[str], names: frozenset[str], met: set[int]) -> None:
+        """Global names, and whatever the code names in the modules among them."""
+        for name in wanted:
+            value = namespace.get(name)
+            self._reads.append((namespace.get, name))
+            if isinstance(value, ModuleType):
+                self.things.append(value)
+                if id(value) not in met and (_top(value.__name__) not in LIBRARIES or _top(value.__name__) == OURS):
+                    met.add(id(value))
+                    self._look_up(vars(value), sorted(names & vars(value).keys()), names, met)
+            else:
+                self._unexplored.append(value)
+
+
+_CODE, _DEFAULTS, _KEYWORD_DEFAULTS = map(operator.attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
+_DATA, _REQUIRES_GRAD = map(operator.attrgetter, ("data", "requires_grad"))
+_CELL = vars(CellType)["cell_contents"].__get__
+
+
+def _content(read: Callable[[Any], Any], part: Any) -> Any:
+    try:
+        return read(part)
+    except (AttributeError, ValueError):
+        return None
+
+
+def _described(numbers: Any) -> tuple[Any, ...]:
+    """What an array of the host is, by value."""
+    content = bytes(numbers) if isinstance(numbers, bytearray) else numbers.tobytes()
+    return getattr(numbers, "shape", None), str(getattr(numbers, "dtype", "")), content
+
+
+def _package(cls: type) -> str:
+    return _top(getattr(cls, "__module__", None))
+
+
+def _top(module: Any) -> str:
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _names_in(code: CodeType) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The global names that code and the functions inside it use, and all its names, those of attributes too."""
+    used, names = set(), set(code.co_names)
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            used.add(instruction.argval)
+    for inside in code.co_consts:
+        if isinstance(inside, CodeType):
+            more_used, more_names = _names_in(inside)
+            used.update(more_used)
+            names |= more_names
+    return tuple(sorted(used)), frozenset(names)

@@ -8,7 +8,6 @@ import io
 import itertools
 import math
 import os
-import pathlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,15 +50,19 @@ class Picture(Figure):
     def savefig(self, fname: Any, **options: Any) -> None:
         """As matplotlib's, in one step: a file is there as a whole or not at all.
 
-        Raises ``FileNotFoundError`` that says so where there is no such folder.
+        The format is ``format=``, else that of the suffix; a name without either gets the suffix of the usual format,
+        ``rcParams["savefig.format"]``. Raises ``FileNotFoundError`` that says so where there is no such folder.
         """
         if not isinstance(fname, str | os.PathLike):
             super().savefig(fname, **options)
             return
-        path = pathlib.Path(fname)
-        path = path if path.suffix else path.with_name(f"{path.name}.png")
+        path = os.fspath(fname)
+        form = options.pop("format", None) or os.path.splitext(path)[1][1:]  # noqa: PTH122 - what matplotlib looks at
+        if not form:
+            form = self.canvas.get_default_filetype()
+            path = f"{path.rstrip('.')}.{form}"
         with atomic_write(path) as file:
-            super().savefig(file, **{"format": path.suffix[1:]} | options)
+            super().savefig(file, format=form, **options)
 
     def _repr_png_(self) -> bytes:
         png = io.BytesIO()

@@ -28,8 +28,7 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import nn, optim, viz
-from minidl.testing import exercises
+from minidl import course, nn, optim, viz
 
 rng = np.random.default_rng(0)
 md.seed(0)
@@ -54,7 +53,7 @@ def neuron(x, w, b):
     ...  # your code here
 
 
-neuron = exercises.check_neuron(neuron)
+neuron = course.check_neuron(neuron)
 
 # %% [markdown]
 # With one input, a neuron is a line with a bend. The weight is its slope; the bias moves the bend, which lies where
@@ -119,7 +118,7 @@ def hat(x, centre, width):
     ...  # your code here
 
 
-hat = exercises.check_hat(hat)
+hat = course.check_hat(hat)
 
 # %% [markdown]
 # Put a hat on each of several points, as high as the function that you want is there, and add them up. Between two
@@ -189,7 +188,7 @@ def layer(x, w, b):
     ...  # your code here
 
 
-layer = exercises.check_layer(layer)
+layer = course.check_layer(layer)
 
 # %% [markdown]
 # The 15 hats are two such steps. The first layer has a neuron for every bend, the second sums them up; its weights
@@ -237,8 +236,8 @@ def relu_slope(x):
     ...  # your code here
 
 
-product_slopes = exercises.check_product_slopes(product_slopes)
-relu_slope = exercises.check_relu_slope(relu_slope)
+product_slopes = course.check_product_slopes(product_slopes)
+relu_slope = course.check_relu_slope(relu_slope)
 
 # %% [markdown]
 # Now the engine. A `Value` is a number with a memory. `backward` starts at the result, whose gradient is 1, and goes
@@ -332,7 +331,7 @@ def step(w, dw, lr):
     ...  # your code here
 
 
-step = exercises.check_step(step)
+step = course.check_step(step)
 
 # %% [markdown]
 # A network of eight neurons shall learn the wanted function from 16 points. Nobody tells it about hats: it starts from

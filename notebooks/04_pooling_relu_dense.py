@@ -28,9 +28,8 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import nn, ops, optim, viz
+from minidl import course, nn, ops, optim, viz
 from minidl.kernels.reference import ReferenceKernels
-from minidl.testing import exercises
 
 F = nn.functional
 rng = np.random.default_rng(0)
@@ -68,7 +67,7 @@ def max_pool(x, size, stride):
     ...  # your code here
 
 
-max_pool = exercises.check_max_pool(max_pool)
+max_pool = course.check_max_pool(max_pool)
 print("as minidl does it:", bool((max_pool(face[0, ..., 0], 4, 4) == by_max[1][..., 0]).all()))
 
 # %% [markdown]
@@ -153,7 +152,7 @@ def max_pool_backward(dy, x, size, stride):
     ...  # your code here
 
 
-max_pool_backward = exercises.check_max_pool_backward(max_pool_backward)
+max_pool_backward = course.check_max_pool_backward(max_pool_backward)
 
 # %%
 plane = np.array([[1, 2, 2, 0, 1], [0, 5, 1, 1, 1], [3, 4, 6, 0, 1], [2, 1, 3, 0, 0], [0, 0, 0, 0, 0]], float)
@@ -196,10 +195,10 @@ def relu_backward(dy, x):
     ...  # your code here
 
 
-relu_backward = exercises.check_relu_backward(relu_backward)
+relu_backward = course.check_relu_backward(relu_backward)
 dy = rng.normal(size=found.shape[1:3])
 closed = found.numpy()[0, ..., 0]
-shown = {"gradient from above": dy, "x, convolved": closed, "gradient for x": relu_backward(dy, closed)}
+shown = {"dy": dy, "x, convolved": closed, "dx": relu_backward(dy, closed)}
 viz.images(list(shown.values()), list(shown), columns=3, size=2, signed=True)
 
 # %% [markdown]
@@ -373,7 +372,7 @@ def dense_backward(dy, x, w):
     ...  # your code here
 
 
-dense_backward = exercises.check_dense_backward(dense_backward)
+dense_backward = course.check_dense_backward(dense_backward)
 
 # %% [markdown]
 # ## Now read the real thing

@@ -28,8 +28,8 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import nn, ops, viz
-from minidl.testing import GradientError, exercises, gradcheck
+from minidl import course, nn, ops, viz
+from minidl.testing import GradientError, gradcheck
 
 F = nn.functional
 rng = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def bce_with_logits(logits, targets):
     ...  # your code here
 
 
-bce_with_logits = exercises.check_bce_with_logits(bce_with_logits)
+bce_with_logits = course.check_bce_with_logits(bce_with_logits)
 for pair in (np.array([2.0, -1.0]), np.array([1e4, -1e4])):
     tensor = md.tensor(pair, requires_grad=True)
     loss = F.binary_cross_entropy_with_logits(tensor, np.zeros(2))
@@ -157,7 +157,7 @@ def log_sum_exp(x):
     ...  # your code here
 
 
-log_sum_exp = exercises.check_log_sum_exp(log_sum_exp)
+log_sum_exp = course.check_log_sum_exp(log_sum_exp)
 logits = np.array([2.0, 1.0, -1.0])
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.2), layout="constrained", sharey=True)
 for part, (factor, shift) in zip(axes, ((1, 0), (1, 9999), (0.2, 0), (5, 0)), strict=True):
@@ -184,7 +184,7 @@ def cross_entropy_gradient(logits, labels):
     ...  # your code here
 
 
-cross_entropy_gradient = exercises.check_cross_entropy_gradient(cross_entropy_gradient)
+cross_entropy_gradient = course.check_cross_entropy_gradient(cross_entropy_gradient)
 batch, classes = np.array([[2.0, 1.0, -1.0], [2.0, 1.0, -1.0], [8.0, 1.0, -1.0]]), np.array([0, 1, 2])
 dx = cross_entropy_gradient(batch, classes) * 3
 x = md.tensor(batch, requires_grad=True)
@@ -255,7 +255,7 @@ def numerical_gradient(f, x, h):
     ...  # your code here
 
 
-numerical_gradient = exercises.check_numerical_gradient(numerical_gradient)
+numerical_gradient = course.check_numerical_gradient(numerical_gradient)
 small = F.avg_pool2d(md.tensor(pixels[9:10].astype(np.float64)), 4).numpy()
 kernel = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])[:, :, None, None]
 

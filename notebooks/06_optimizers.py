@@ -28,9 +28,8 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import callbacks, nn, optim
+from minidl import callbacks, course, nn, optim
 from minidl.data import ArrayDataset, DataLoader
-from minidl.testing import exercises
 from minidl.train import Trainer
 
 F = nn.functional
@@ -105,7 +104,7 @@ def momentum_step(w, dw, v, lr, momentum):
     ...  # your code here
 
 
-momentum_step = exercises.check_momentum_step(momentum_step)
+momentum_step = course.check_momentum_step(momentum_step)
 
 
 def roll(lr, momentum, steps):
@@ -157,7 +156,7 @@ def adam_step(w, dw, m, v, t, lr, beta1, beta2, eps):
     ...  # your code here
 
 
-adam_step = exercises.check_adam_step(adam_step)
+adam_step = course.check_adam_step(adam_step)
 
 
 def adam(lr, steps, late=0):
@@ -295,7 +294,7 @@ def clip_by_norm(gradients, max_norm):
     ...  # your code here
 
 
-clip_by_norm = exercises.check_clip_by_norm(clip_by_norm)
+clip_by_norm = course.check_clip_by_norm(clip_by_norm)
 
 
 def thrown(max_norm, steps, lr=0.009):
@@ -359,7 +358,7 @@ def early_stopping(losses, patience):
     ...  # your code here
 
 
-early_stopping = exercises.check_early_stopping(early_stopping)
+early_stopping = course.check_early_stopping(early_stopping)
 end, best = early_stopping(validated, 15)
 figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
 axes[0].plot(learned, label="the 40 faces")

@@ -28,9 +28,8 @@ import numpy as np
 
 import minidl as md
 from agegender import data, models
-from minidl import threads
+from minidl import course, threads
 from minidl.errors import BackendError
-from minidl.testing import exercises
 
 F = md.nn.functional
 images = data.drawn(64).batch(np.arange(64))[0]
@@ -103,7 +102,7 @@ def matmul_cost(M, K, N):
     ...  # your code here
 
 
-matmul_cost = exercises.check_matmul_cost(matmul_cost)
+matmul_cost = course.check_matmul_cost(matmul_cost)
 
 # %% [markdown]
 # Their quotient is the **intensity**: how many operations there are for each byte that is fetched. A dense layer of the
@@ -184,7 +183,7 @@ def attainable(intensity, peak, bandwidth):
     ...  # your code here
 
 
-attainable = exercises.check_attainable(attainable)
+attainable = course.check_attainable(attainable)
 
 
 def points(axes, rows, op, name, style):
@@ -345,7 +344,7 @@ def finish_times(launch, work):
     ...  # your code here
 
 
-finish_times = exercises.check_finish_times(finish_times)
+finish_times = course.check_finish_times(finish_times)
 figure, axes = plt.subplots(1, 2, figsize=(11, 2.2), layout="constrained", sharex=True)
 for part, seconds in zip(axes, (4.0, 25.0), strict=True):
     ends = finish_times(10.0, np.full(6, seconds))
@@ -402,5 +401,6 @@ plt.show()
 # ## Now read the real thing
 #
 # `minidl/profiler.py` makes the table. `minidl/kernels/numpy/elementwise.py` goes block by block, `minidl/threads.py`
-# hands out the chunks, and `minidl/kernels/cupy/implicit_gemm.cu` is the fused pass of a GPU. `python -m minidl bench
-# peers` compares with other frameworks, `bench gpu` measures a card against its own roof.
+# hands out the chunks, and `minidl/kernels/cupy/implicit_gemm.cu` is the fused pass of a GPU. In a clone of
+# the repository, `python -m tests.benchmarks.peers` compares with other frameworks, and `python -m
+# tests.benchmarks.gpu` measures a card against its own roof.

@@ -76,10 +76,10 @@ def notebook(script: str) -> dict[str, Any]:
 def going_back(script: str) -> str:
     """The cells with exercises once more, the last first: what is run by someone who comes back to them at the end.
 
-    >>> going_back("# %%\\none = exercises.check_one(one)\\n\\n# %%\\ntwo = exercises.check_two(two)\\n\\n# %%\\n3\\n")
-    '\\n# %%\\ntwo = exercises.check_two(two)\\n\\n# %%\\none = exercises.check_one(one)\\n'
+    >>> going_back("# %%\\none = course.check_one(one)\\n\\n# %%\\ntwo = course.check_two(two)\\n\\n# %%\\n3\\n")
+    '\\n# %%\\ntwo = course.check_two(two)\\n\\n# %%\\none = course.check_one(one)\\n'
     """
-    exercises = [source for kind, source in cells(script) if kind == "code" and "exercises.check_" in source]
+    exercises = [source for kind, source in cells(script) if kind == "code" and "course.check_" in source]
     return "".join(f"\n# %%\n{source}\n" for source in reversed(exercises))
 
 

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from minidl.testing.kit import other_backends
+from minidl.testing.arrays import other_backends
 
 other_backends()  # registers the stand-ins for CuPy
 

@@ -1,7 +1,7 @@
 """``python -m tests.proof``: all that docs/gradients.md says is shown, shown again; exit status 1 if anything is not.
 
 The last line printed is JSON. ``python -m tests.proof | tail -1 > docs/measured/proof.json`` and then
-``python docs/results.py page`` write it into the document.
+``python -m docs.results page`` write it into the document.
 """
 
 import json

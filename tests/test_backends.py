@@ -12,9 +12,9 @@ import minidl as md
 from minidl import nn, optim
 from minidl.errors import BackendError
 from minidl.testing import check_backend
+from minidl.testing.arrays import numbers
 from minidl.testing.check_ops import leaves
 from minidl.testing.examples import OPS
-from minidl.testing.kit import numbers
 from minidl.testing.strict import StrictArray, StrictBackend
 
 F = nn.functional

@@ -9,8 +9,9 @@ import pytest
 
 from minidl import command, plugins, threads
 from minidl.__main__ import main
+from minidl.backends.choice import choose
 from minidl.bench.conv import measure
-from minidl.kernels.conv import ConvSpec, Direct, choose
+from minidl.kernels.conv import ConvSpec, Direct
 from minidl.kernels.numpy import memory
 from minidl.kernels.window import sliding_window
 

@@ -1,7 +1,8 @@
-"""``python -m minidl bench gpu`` on the emulated GPU: what it checks, refuses and writes. No figure is judged here."""
+"""``python -m tests.benchmarks.gpu`` on the emulated GPU: what it checks, refuses and writes, not its figures."""
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +11,13 @@ import numpy as np
 import pytest
 
 from minidl import backends, nn, plugins
-from minidl.__main__ import main
-from minidl.bench import gpu
-from minidl.bench.gpu import kernels, speed
 from minidl.command import status
 from minidl.data import ArrayDataset
 from minidl.errors import BackendError
-from minidl.testing.kit import distance
+from minidl.testing.arrays import distance
+from tests.benchmarks import gpu
+from tests.benchmarks.gpu import kernels, speed
+from tests.benchmarks.gpu.__main__ import main
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
 
@@ -112,8 +113,8 @@ def test_an_argmax_that_is_wrong_does_not_pass(device: Any, monkeypatch: pytest.
     right = algorithm.forward_pooled
 
     def broken(*arguments: Any) -> Any:
-        y, argmax = right(*arguments)
-        return y, argmax ^ 1
+        y, pooled = right(*arguments)
+        return y, replace(pooled, argmax=pooled.argmax ^ 1)
 
     monkeypatch.setattr(algorithm, "forward_pooled", broken)
     checks = kernels.check(device, seed=1, batch=1, layers=LAYERS)
@@ -215,7 +216,7 @@ def test_minidls_own_training_keeps_to_the_device_and_its_precision(
     for mine, expected in zip(training.model.parameters(), other.model.parameters(), strict=True):
         assert distance(device.to_numpy(mine.grad), expected.grad) < 1e-3, mine.name
     training.step(*batch)
-    assert training.captured.recorded, training.captured.reason
+    assert training.captured.replays, training.captured.reason
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ def test_the_command_writes_a_page(
 ) -> None:
     (tmp_path / "measured").mkdir()
     monkeypatch.setattr(plugins, "build", lambda kind, name, *data: ArrayDataset(np.zeros(300), np.zeros(300)))
-    assert main(["bench", "gpu", "--seed", "5", "--data", "faces", "--write", str(tmp_path)]) == 0
+    assert main(["--seed", "5", "--data", "faces", "--write", str(tmp_path)]) == 0
     text = (tmp_path / "benchmarks-gpu.md").read_text()
     assert capsys.readouterr().out == text + "\n"
     result = json.loads((tmp_path / "measured" / "gpu.json").read_text())
@@ -268,7 +269,7 @@ def test_a_wrong_kernel_is_shown_and_the_status_is_1(
 ) -> None:
     right = device.matmul
     monkeypatch.setattr(device, "matmul", lambda a, b: 1.1 * right(a, b))
-    assert main(["bench", "gpu"]) == 1
+    assert main([]) == 1
     out = capsys.readouterr().out
     assert "10 of 34 are WRONG." in out  # convolutions by matrix products, too
     assert "| **WRONG** matrix product | float32 |" in out
@@ -276,7 +277,7 @@ def test_a_wrong_kernel_is_shown_and_the_status_is_1(
 
 
 def test_json_has_every_round(card: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "gpu", "--json"]) == 0
+    assert main(["--json"]) == 0
     (row, _) = json.loads(capsys.readouterr().out)["rows"]
     assert len(row["train"]["minidl"]) == 5
 
@@ -288,7 +289,7 @@ def test_without_a_gpu_it_says_what_is_missing(
         raise BackendError("CuPy finds no NVIDIA card: check nvidia-smi")
 
     monkeypatch.setattr(backends, "get", get)
-    assert status(lambda: main(["bench", "gpu"])) == 2
+    assert status(lambda: main([])) == 2
     assert "error: CuPy finds no NVIDIA card" in capsys.readouterr().err
-    assert status(lambda: main(["bench", "gpu", "--write", str(tmp_path)])) == 2
+    assert status(lambda: main(["--write", str(tmp_path)])) == 2
     assert "is not the docs folder of a checkout" in capsys.readouterr().err

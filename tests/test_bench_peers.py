@@ -1,4 +1,4 @@
-"""``python -m minidl bench peers``: what it prints and writes, and what it refuses. No figure is judged here."""
+"""``python -m tests.benchmarks.peers``: what it prints and writes, and what it refuses. No figure is judged here."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl.__main__ import main
-from minidl.bench import peers
-from minidl.bench.peers import frameworks, ours, race
 from minidl.command import status
 from minidl.errors import MinidlError
+from tests.benchmarks import peers
+from tests.benchmarks.peers import frameworks, ours, race
+from tests.benchmarks.peers.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = ["bench", "peers", "--batch-size", "1", "--rounds", "2", "--steps", "1", "--threads", "1"]
+QUICK = ["--batch-size", "1", "--rounds", "2", "--steps", "1", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
-"""Recorded training steps, on the emulated GPU and on a real one: the same bits as steps that are computed."""
+"""Captured training steps, on the emulated GPU and on a real one: the same bits as steps that are computed."""
 
+import itertools
 import re
 import shutil
 import threading
@@ -12,9 +13,9 @@ import pytest
 
 import minidl as md
 from minidl import backends, nn, optim
+from minidl.backends.cuda_graph import CaptureError, CudaGraph
 from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
-from minidl.kernels.cupy.graph import CaptureError, Recorder
 from minidl.profiler import Profiler
 from minidl.totals import Totals
 from minidl.traits import Traits
@@ -65,14 +66,14 @@ def accuracy(outputs: Any, targets: Any) -> Any:
 
 
 def trainer(
-    device: Any, model: nn.Module | None = None, loss: Any = F.binary_cross_entropy_with_logits, recording: bool = True
+    device: Any, model: nn.Module | None = None, loss: Any = F.binary_cross_entropy_with_logits, capturing: bool = True
 ) -> md.Trainer:
-    """A trainer; ``recording=False``: one that computes every step, with the same kernels."""
+    """A trainer; ``capturing=False``: one that computes every step, with the same kernels."""
     model = (network() if model is None else model).to(device.name)
     optimizer = optim.Adam(model.parameters(), lr=optim.cosine(0.01, steps=12))
     one = md.Trainer(model, loss, optimizer, {"accuracy": accuracy})
-    if not recording:
-        one.captured._record = one.captured.computed  # type: ignore[method-assign]
+    if not capturing:
+        one.captured._capture = one.captured.computed  # type: ignore[method-assign]
     return one
 
 
@@ -81,33 +82,33 @@ def loader() -> DataLoader:
 
 
 @pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with every launch of a graph."""
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with every replay of a CUDA graph."""
     counted: list[int] = []
-    launch = Recorder.launch
-    monkeypatch.setattr(Recorder, "launch", lambda self: counted.append(1) or launch(self))
+    replay = CudaGraph.replay
+    monkeypatch.setattr(CudaGraph, "replay", lambda self: counted.append(1) or replay(self))
     return counted
 
 
-def test_recorded_steps_give_the_bits_of_computed_ones(device: Any, launches: list[int]) -> None:
+def test_captured_steps_give_the_bits_of_computed_ones(device: Any, replays: list[int]) -> None:
     """With a schedule, running means, batches of two sizes and validation in between."""
     results = []
-    for recording in (True, False):
-        one = trainer(device, recording=recording)
+    for capturing in (True, False):
+        one = trainer(device, capturing=capturing)
         one.fit(loader(), loader(), epochs=3)
         results.append(one)
         assert one.captured.reason is None
-        assert one.captured.recorded == recording
-    recorded, computed = results
+        assert one.captured.replays == capturing
+    captured, computed = results
     # Three whole batches an epoch, of which the first is computed; the rest is another shape.
-    assert len(launches) == 3 * (SAMPLES // BATCH) - 1
-    assert recorded.history == computed.history
-    before, after = recorded.model.state_dict(), computed.model.state_dict()
+    assert len(replays) == 3 * (SAMPLES // BATCH) - 1
+    assert captured.history == computed.history
+    before, after = captured.model.state_dict(), computed.model.state_dict()
     for name, value in before.items():
         np.testing.assert_array_equal(value, after[name], err_msg=name)
 
 
-def test_a_recorded_step_copies_the_batch_and_nothing_else(device: Any, launches: list[int]) -> None:
+def test_a_captured_step_copies_the_batch_and_nothing_else(device: Any, replays: list[int]) -> None:
     if not hasattr(device, "to_device"):
         pytest.skip("only the emulated GPU counts copies")
     one = trainer(device)
@@ -117,7 +118,7 @@ def test_a_recorded_step_copies_the_batch_and_nothing_else(device: Any, launches
     before = device.to_device, device.to_host
     for _ in range(2):
         one.train_step(*batch)
-    assert len(launches) == 3
+    assert len(replays) == 3
     assert (device.to_device, device.to_host) == before
 
 
@@ -182,13 +183,13 @@ ATTRIBUTES = [replace_a_layer, set_eps, set_momentum, set_size, replace_a_forwar
 
 
 @pytest.mark.parametrize("change", CHANGES + ATTRIBUTES)
-def test_a_change_of_the_model_leads_to_a_new_recording(
-    change: Callable[[md.Trainer], None], device: Any, launches: list[int]
+def test_a_change_of_the_model_leads_to_a_new_capture(
+    change: Callable[[md.Trainer], None], device: Any, replays: list[int]
 ) -> None:
     found = []
     try:
-        for recording in (True, False):
-            one = trainer(device, loss=nn.HuberLoss(), recording=recording)
+        for capturing in (True, False):
+            one = trainer(device, loss=nn.HuberLoss(), capturing=capturing)
             steps(one, 3)
             change(one)
             found.append(steps(one, 3))
@@ -196,7 +197,7 @@ def test_a_change_of_the_model_leads_to_a_new_recording(
     finally:
         device.set_precision("float32")
     assert found[0] == found[1]
-    assert len(launches) == (5 if change is change_nothing else 4)
+    assert len(replays) == (5 if change is change_nothing else 4)
 
 
 class Watched(Network):
@@ -227,36 +228,25 @@ def draws_a_number(y: md.Tensor) -> md.Tensor:
     return y * float(md.random.default_rng.random(()))
 
 
-class Counts:
-    """Another number in every step: 1, 2, 3 ..."""
-
-    def __init__(self, use: Callable[[md.Tensor, int], md.Tensor]) -> None:
-        self.use, self.count = use, 0
-
-    def __call__(self, y: md.Tensor) -> md.Tensor:
-        self.count += 1
-        return self.use(y, self.count)
-
-
-def test_what_cannot_be_recorded_is_computed_and_said(device: Any) -> None:
+def test_what_cannot_be_captured_is_computed_and_said(device: Any) -> None:
     reasons = {
         reads_a_number: r"an array of shape \(\) is read on the host",
         brings_a_number: r"an array of shape \(4, 1\) is copied from the host to the device",
         waits: "cudaErrorStreamCaptureUnsupported",
-        draws_a_number: "a launch of the recorded step does not give what the step gives",
+        draws_a_number: "a replay of the captured step does not give what the step gives",
     }
     for watch, reason in reasons.items():
         found = []
-        for recording in (True, False):
+        for capturing in (True, False):
             md.seed(3)
-            one = trainer(device, Watched(watch), recording=recording)
+            one = trainer(device, Watched(watch), capturing=capturing)
             found.append(steps(one, 4))
-            assert not one.captured.recorded
-            assert re.search(reason if recording else "^None", str(one.captured.reason)), one.captured.reason
+            assert not one.captured.replays
+            assert re.search(reason if capturing else "^None", str(one.captured.reason)), one.captured.reason
         assert found[0] == found[1], "steps are what they would have been"
 
 
-def test_cublas_cannot_be_recorded(device: Any) -> None:
+def test_cublas_cannot_be_captured(device: Any) -> None:
     model = nn.Dense(3, 1)
     model.static = True
     one = trainer(device, model)
@@ -266,12 +256,12 @@ def test_cublas_cannot_be_recorded(device: Any) -> None:
 
 
 @pytest.mark.parametrize("use", [lambda y, n: y + n, lambda y, n: y + n * (y - y.detach())], ids=["value", "slope"])
-def test_a_launch_must_give_the_loss_and_the_gradients(use: Any, device: Any) -> None:
+def test_a_replay_must_give_the_loss_and_the_gradients(use: Any, device: Any) -> None:
     """A loss that changes from step to step and its gradients do not, and the other way round."""
-    counts = Counts(use)
-    one = trainer(device, loss=lambda outputs, targets: counts(outputs.sum()))
+    numbers = itertools.count(1)  # which cannot be seen to change
+    one = trainer(device, loss=lambda outputs, targets: use(outputs.sum(), next(numbers)))
     steps(one, 3)
-    assert one.captured.reason == "a launch of the recorded step does not give what the step gives"
+    assert one.captured.reason == "a replay of the captured step does not give what the step gives"
 
 
 class Remembers(Network):
@@ -287,16 +277,16 @@ class Remembers(Network):
         return y
 
 
-def test_a_model_that_replaces_a_buffer_is_never_alike(device: Any, launches: list[int]) -> None:
+def test_a_model_that_replaces_a_buffer_is_never_alike(device: Any, replays: list[int]) -> None:
     one = trainer(device, Remembers())
     steps(one, 4)
-    assert (one.captured.reason, launches) == (None, [])
+    assert (one.captured.reason, replays) == (None, [])
 
 
-def test_another_loss_metric_or_algorithm_is_noticed(device: Any, launches: list[int]) -> None:
+def test_another_loss_metric_or_algorithm_is_noticed(device: Any, replays: list[int]) -> None:
     found = []
-    for recording in (True, False):
-        one = trainer(device, recording=recording)
+    for capturing in (True, False):
+        one = trainer(device, capturing=capturing)
         steps(one, 3)
         one.loss = lambda outputs, targets: F.mse_loss(outputs, targets)
         steps(one, 3)
@@ -308,14 +298,14 @@ def test_another_loss_metric_or_algorithm_is_noticed(device: Any, launches: list
         with md.using(fusion=False):
             found.append((steps(one, 3), one.totals.state_dict()))
     assert found[0] == found[1]
-    assert len(launches) == 2 + 2 + 3 + 2  # the step that fails is the first of a kind
+    assert len(replays) == 2 + 2 + 3 + 2  # the step that fails is the first of a kind
 
 
 def test_gradients_that_add_up_are_computed(device: Any) -> None:
     """Of parameters that another optimizer has, which steps now and then."""
     found = []
-    for recording in (True, False):
-        one = trainer(device, recording=recording)
+    for capturing in (True, False):
+        one = trainer(device, capturing=capturing)
         last = one.model.parameters()[-2:]
         one.optimizer, other = optim.SGD(one.model.parameters()[:-2]), optim.SGD(last, lr=0.1)
         weights = []
@@ -338,20 +328,20 @@ class Differs(nn.Module):
         return (x["a"] - x["b"]) * self.weight
 
 
-def test_batches_in_dictionaries_are_matched_by_their_keys(device: Any, launches: list[int]) -> None:
+def test_batches_in_dictionaries_are_matched_by_their_keys(device: Any, replays: list[int]) -> None:
     found = []
-    for recording in (True, False):
-        one = trainer(device, Differs(), loss=F.mse_loss, recording=recording)
+    for capturing in (True, False):
+        one = trainer(device, Differs(), loss=F.mse_loss, capturing=capturing)
         x, y = np.array([[1, 2]], np.float32), np.array([[5, 3]], np.float32)
         for batch in ({"a": x, "b": y}, {"a": x, "b": y}, {"b": y, "a": x}):
             one.train_step(batch, np.ones((1, 2), np.float32))
         found.append(one.model.state_dict()["weight"].tobytes())
     assert found[0] == found[1]
-    assert len(launches) == 2
+    assert len(replays) == 2
 
 
 def test_what_other_threads_copy_is_no_obstacle(device: Any) -> None:
-    recorder = Recorder(device)
+    graph = CudaGraph(device)
 
     def work() -> Any:
         other = threading.Thread(target=device.asarray, args=(np.zeros(1),))
@@ -359,9 +349,9 @@ def test_what_other_threads_copy_is_no_obstacle(device: Any) -> None:
         other.join()
         return device.xp.zeros(3)
 
-    recorder.run(work)
-    assert recorder.obstacle is None
-    recorder.record(work)
+    graph.run(work)
+    assert graph.obstacle is None
+    graph.capture(work)
 
 
 def test_memory_of_a_graph_keeps_its_pool_alive() -> None:
@@ -375,74 +365,74 @@ def test_memory_of_a_graph_keeps_its_pool_alive() -> None:
         MemoryPointer=lambda memory, offset: (memory, offset),
     )
     backend: Any = SimpleNamespace(xp=SimpleNamespace(cuda=cuda))
-    (ptr, size, owner, device), offset = Recorder(backend)._malloc(12)
+    (ptr, size, owner, device), offset = CudaGraph(backend)._malloc(12)
     assert (ptr, size, device, offset) == (512, 12, 1, 0)
     assert owner[0].size == 12
     assert owner[1] is pool
 
 
-def test_hooks_and_profilers_see_every_step(device: Any, launches: list[int]) -> None:
+def test_hooks_and_profilers_see_every_step(device: Any, replays: list[int]) -> None:
     one, seen = trainer(device), []
     steps(one, 3)
-    assert len(launches) == 2
+    assert len(replays) == 2
     remove = one.model[0].add_hook(lambda *_: seen.append(1))  # type: ignore[index]
     steps(one, 2)
     remove()
     with Profiler() as profiler:
         steps(one, 2)
-    assert (len(launches), len(seen)) == (2, 2)
+    assert (len(replays), len(seen)) == (2, 2)
     assert "Conv2DReLUMaxPool2D" in {event.op for event in profiler.events}
     steps(one, 1)
-    assert len(launches) == 3
+    assert len(replays) == 3
 
 
-def test_a_model_that_does_not_say_that_it_is_static_is_not_recorded(device: Any, launches: list[int]) -> None:
+def test_a_model_that_does_not_say_that_it_is_static_is_not_captured(device: Any, replays: list[int]) -> None:
     one = trainer(device, nn.Sequential(*network()))
     steps(one, 3)
-    assert (one.captured.reason, launches) == ("Sequential does not say that it is static", [])
+    assert (one.captured.reason, replays) == ("Sequential does not say that it is static", [])
 
 
-def test_what_the_graph_cannot_hold_leaves_everything_as_it_was(device: Any) -> None:
+def test_what_a_graph_cannot_contain_leaves_everything_as_it_was(device: Any) -> None:
     x = device.asarray(np.ones(3, np.float32))
-    recorder = Recorder(device)
+    graph = CudaGraph(device)
 
     def work() -> None:
         x[...] = x + 1
         device.asarray(np.ones(3))
 
     with pytest.raises(CaptureError, match="is copied from the host"):
-        recorder.record(work)
+        graph.capture(work)
     np.testing.assert_array_equal(device.to_numpy(x + x), 2)
 
 
-def test_a_model_may_go_to_another_backend_and_back(device: Any, launches: list[int]) -> None:
+def test_a_model_may_go_to_another_backend_and_back(device: Any, replays: list[int]) -> None:
     one = trainer(device)
     steps(one, 2)
     one.model.to("numpy")
     one.optimizer, one.totals = optim.SGD(one.model.parameters()), Totals()
     steps(one, 1)
-    assert one.captured.reason == "the backend 'numpy' has no graphs"
+    assert one.captured.reason == "the backend 'numpy' has no CUDA graphs"
     one.model.to(device.name)
     one.totals = Totals()
     steps(one, 2)
-    assert one.captured.recorded
-    assert len(launches) == 2
+    assert one.captured.replays
+    assert len(replays) == 2
 
 
-def test_a_model_that_is_not_static_any_more_is_computed(device: Any, launches: list[int]) -> None:
+def test_a_model_that_is_not_static_any_more_is_computed(device: Any, replays: list[int]) -> None:
     one = trainer(device)
     steps(one, 3)
     one.model.static = False
     steps(one, 2)
-    assert not one.captured.recorded
-    assert (one.captured.reason, len(launches)) == ("Network does not say that it is static", 2)
+    assert not one.captured.replays
+    assert (one.captured.reason, len(replays)) == ("Network does not say that it is static", 2)
     one.model.static = True
     steps(one, 3)
-    assert one.captured.recorded
+    assert one.captured.replays
 
 
-def test_another_algorithm_under_the_same_name_leads_to_a_new_recording(
-    device: Any, launches: list[int], monkeypatch: pytest.MonkeyPatch
+def test_another_algorithm_under_the_same_name_leads_to_a_new_capture(
+    device: Any, replays: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = trainer(device)
     steps(one, 3)
@@ -452,11 +442,11 @@ def test_another_algorithm_under_the_same_name_leads_to_a_new_recording(
 
     monkeypatch.setitem(md.plugins._registered["conv_algorithm"], "direct", Again)
     steps(one, 3)
-    assert len(launches) == 4
+    assert len(replays) == 4
 
 
 @pytest.mark.parametrize("kept", ["whole", "last", "none"])
-def test_gradients_that_somebody_keeps_stay_as_they_were(kept: str, device: Any, launches: list[int]) -> None:
+def test_gradients_that_somebody_keeps_stay_as_they_were(kept: str, device: Any, replays: list[int]) -> None:
     one, copies, arrays = trainer(device), [], []
     for number in range(6):
         one.train_step(*data().batch(np.arange(BATCH) + number))
@@ -467,8 +457,8 @@ def test_gradients_that_somebody_keeps_stay_as_they_were(kept: str, device: Any,
     for expected, found in zip(copies, arrays, strict=True):
         bits = [device.to_numpy(gradient).tobytes() for gradient in found]
         assert bits == expected[len(expected) - len(bits) :]
-    assert one.captured.recorded
-    assert len(launches) == 5
+    assert one.captured.replays
+    assert len(replays) == 5
     assert one.captured._gives_copies == (kept != "none")
 
 
@@ -485,26 +475,26 @@ class Weighted(nn.Module):
 
 def test_a_loss_may_learn_too(device: Any) -> None:
     found = []
-    for recording in (True, False):
+    for capturing in (True, False):
         loss: Any = Weighted().to(device.name)
-        one = trainer(device, loss=loss, recording=recording)
+        one = trainer(device, loss=loss, capturing=capturing)
         one.optimizer = optim.SGD([*one.model.parameters(), *loss.parameters()], lr=0.1)
         found.append((steps(one, 5), loss.state_dict()["weight"].tobytes()))
-        assert one.captured.recorded == recording
+        assert one.captured.replays == capturing
     assert found[0] == found[1]
 
 
 def test_gradients_that_are_there_before_a_step_are_added_to(device: Any) -> None:
     """Of parameters that another optimizer has, which does not step for a while."""
     found = []
-    for recording in (True, False):
-        one = trainer(device, recording=recording)
+    for capturing in (True, False):
+        one = trainer(device, capturing=capturing)
         last = one.model.parameters()[-2:]
         one.optimizer, other = optim.SGD(one.model.parameters()[:-2]), optim.SGD(last, lr=0.1)
         for _ in range(4):
             steps(one, 1)
             other.zero_grad()
-        assert one.captured.recorded == recording
+        assert one.captured.replays == capturing
         steps(one, 2)
         other.step()
         found.append(steps(one, 1))

@@ -4,6 +4,7 @@ import gc
 import pickle
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,25 @@ def test_memory_that_is_used_again_was_not_changed() -> None:
         del w
         gc.collect()
         assert address not in changes._changed
+
+
+def test_what_is_known_of_an_address_says_nothing_of_the_next_array_there() -> None:
+    """Even if the array that is gone has left something behind."""
+    w, gone = leaf(1.0, 2.0), weakref.ref(leaf(1.0))
+    changes._changed[id(w.data)] = gone, next(changes.numbers)
+    assert not changes.is_newer(w.data, 0)
+    w.mark_changed()
+    assert changes.is_newer(w.data, 0)
+
+
+@pytest.mark.parametrize("view", [lambda memory: memory, lambda memory: memory[:1], lambda memory: memory[::-1][:1]])
+def test_memory_that_is_no_array_s_is_that_of_the_array_over_it(view: Any) -> None:
+    over: Any = np.ndarray(2, np.float32, buffer=bytearray(8))
+    x, w = leaf(3.0), md.Tensor(view(over))
+    y = (x * w).sum()
+    md.Tensor(over).mark_changed()
+    with pytest.raises(GraphError, match="was changed"):
+        y.backward()
 
 
 def test_a_view_that_outlives_the_tensor_is_known() -> None:

@@ -273,3 +273,31 @@ def test_names_with_slashes_do_not_clash(path: Path) -> None:
 def test_keys_must_be_texts(path: Path) -> None:
     with pytest.raises(TypeError, match="the keys of a state are texts, got 3"):
         checkpoint.save_state(path, {"a": {3: 4}})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"epoch": 3}, r"got 3 as 'epoch': write str\("),
+        ({"epoch": None}, "got None as 'epoch'"),
+        ({"tags": ["a"]}, r"got \['a'\] as 'tags'"),
+        ({3: "epoch"}, "got the name 3"),
+        ("epoch 3", "got str"),
+        ([("epoch", "3")], "got list"),
+    ],
+)
+@pytest.mark.parametrize("save", [md.save, checkpoint.save_state])
+def test_metadata_that_are_no_texts_are_refused_before_anything_is_written(
+    path: Path, save: Any, metadata: Any, reason: str
+) -> None:
+    path.write_bytes(b"earlier")
+    with pytest.raises(CheckpointError, match=reason):
+        save(path, {"w": np.ones(2)}, metadata)
+    assert path.read_bytes() == b"earlier"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_metadata_cannot_take_the_place_of_a_state(path: Path) -> None:
+    with pytest.raises(CheckpointError, match="'state'"):
+        checkpoint.save_state(path, {"step": 3}, {"state": "begun"})
+    assert not path.exists()

@@ -9,17 +9,17 @@ import pytest
 
 import minidl as md
 from minidl import backends
+from minidl.backends import choice
 from minidl.errors import MinidlError
-from minidl.kernels.conv import algorithm
 from minidl.op import Op
-from minidl.testing.kit import other_backends
+from minidl.testing.arrays import other_backends
 
 DIRECT, PLAIN, USUAL = ("direct", True), ("auto", False), ("auto", True)
 
 
 def chosen() -> Any:
     """The algorithm, and whether there is fusion."""
-    return algorithm.chosen()[:2]
+    return choice.current()
 
 
 def test_a_generator_that_is_decorated_computes_as_it_says_and_its_caller_does_not() -> None:
@@ -46,6 +46,24 @@ def test_a_coroutine_is_not_decorated() -> None:
 
         @md.using(fusion=False)
         async def f() -> None: ...
+
+
+@pytest.mark.parametrize(("context", "name"), [(md.no_grad(), "no_grad"), (md.using(fusion=False), "using")])
+def test_a_class_stays_a_class_and_what_cannot_be_called_is_not_decorated(context: Any, name: str) -> None:
+    with pytest.raises(MinidlError, match=f"^{name} cannot decorate the class Net: decorate its methods"):
+
+        @context
+        class Net(md.nn.Module):
+            def forward(self, x: md.Tensor) -> md.Tensor:
+                return x
+
+    with pytest.raises(MinidlError, match=f"^{name} decorates functions, got <property .*below @property"):
+
+        class Model:
+            @context
+            @property
+            def size(self) -> int:
+                return 1
 
 
 def test_contexts_that_end_in_another_order_leave_nothing_behind() -> None:
@@ -119,26 +137,26 @@ def in_turn(*works: Callable[[threading.Barrier], None]) -> None:
         raise errors[0]
 
 
-def test_what_a_thread_says_of_recordable_kernels_holds_for_it_alone() -> None:
+def test_what_a_thread_says_of_capturable_kernels_holds_for_it_alone() -> None:
     other_backends()
     device: Any = backends.get("strict")
 
     def first(barrier: threading.Barrier) -> None:
-        with device.only_recordable():
+        with device.only_capturable():
             barrier.wait()
             barrier.wait()
-            assert device.recordable
+            assert device.capturable
         barrier.wait()
 
     def second(barrier: threading.Barrier) -> None:
         barrier.wait()
-        assert not device.recordable
-        with device.only_recordable():
+        assert not device.capturable
+        with device.only_capturable():
             barrier.wait()
             barrier.wait()
-            assert device.recordable
-        assert not device.recordable
+            assert device.capturable
+        assert not device.capturable
 
     in_turn(first, second)
-    assert not device.recordable
+    assert not device.capturable
     assert np.array_equal(device.to_numpy(device.asarray(np.ones(1))), [1])

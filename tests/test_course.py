@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl.testing import exercises
+from minidl import course
 from notebooks import build
 from tests.mutation.mutants import mutants
 
 FIVE = 5
 IN_NOTEBOOK = {
-    name: re.findall(r"^(\w+) = exercises\.check_(\w+)\(", (build.SOLUTIONS / f"{name}.py").read_text(), re.MULTILINE)
+    name: re.findall(r"^(\w+) = course\.check_(\w+)\(", (build.SOLUTIONS / f"{name}.py").read_text(), re.MULTILINE)
     for name in build.names()
 }
 """The exercises of each notebook: what the function is called there, and its checker."""
@@ -27,7 +27,7 @@ def says(checker: str, attempt: Any) -> str:
     """What a checker prints."""
     text = io.StringIO()
     with redirect_stdout(text):
-        getattr(exercises, f"check_{checker}")(attempt)
+        getattr(course, f"check_{checker}")(attempt)
     return text.getvalue()
 
 
@@ -43,13 +43,13 @@ def typed(notebook: str, function: str, answer: str) -> Any:
 def test_the_notebooks_have_all_exercises_between_them() -> None:
     assert all(IN_NOTEBOOK.values())
     checkers = [checker for _, _, checker in ALL]
-    assert sorted(checkers) == sorted(name.removeprefix("check_") for name in exercises.__all__ if "check_" in name)
+    assert sorted(checkers) == sorted(name.removeprefix("check_") for name in course.__all__ if "check_" in name)
 
 
 @pytest.mark.parametrize(("notebook", "function", "checker"), ALL)
 def test_five_wrong_answers_get_five_hints(notebook: str, function: str, checker: str) -> None:
     """Each its own one, and what the hint says is nowhere taken for right."""
-    exercise = getattr(exercises, f"check_{checker}")
+    exercise = getattr(course, f"check_{checker}")
     hints = [re.findall(r"Hint: (.*)", says(checker, wrong)) for wrong in exercise.mistakes.values()]
     assert hints == [[hint] for hint in exercise.mistakes]
     assert len(exercise.mistakes) >= FIVE
@@ -72,7 +72,7 @@ NO_MISTAKE = {
 @pytest.mark.parametrize("checker", [checker for _, _, checker in ALL])
 def test_no_slip_of_the_pen_is_taken_for_right(checker: str) -> None:
     """An operator, a number or an index that is another one in the solution: `tests.mutation`."""
-    solution = getattr(exercises, f"check_{checker}").solution
+    solution = getattr(course, f"check_{checker}").solution
     for mutant in mutants(solution):
         if mutant.after not in NO_MISTAKE:
             said = says(checker, types.FunctionType(mutant.code, solution.__globals__))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from minidl.kernels.cupy import source
-from minidl.kernels.cupy.loss import LOSSES
+from minidl.ops import loss
 
 FILES = sorted(path.name for path in source.FOLDER.glob("*.cu"))
 GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"], "matmul": ["0", "1"]}
@@ -32,6 +32,7 @@ KERNELS = {
     "weight_gradients": ", 3, 3, 2, 2",
 }
 """The other kernels, and for which sizes: those of the documented network."""
+LOSSES = [cls.cuda_name for cls in (loss.BinaryCrossEntropyWithLogits, loss.L1Loss, loss.MSELoss, loss.HuberLoss)]
 MEANS = ("mean_loss", "mean_loss_backward")
 """Kernels for every elementwise loss."""
 TYPES = ("float", "double")

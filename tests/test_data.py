@@ -133,8 +133,8 @@ def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size >= 1"),
-        ({"prefetch": -1}, "prefetch >= 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+        ({"prefetch": -1}, "prefetch must be a whole number >= 0"),
         ({"length": 0}, r"0 samples gives no batch of 32: take more samples$"),
         ({"length": 3, "batch_size": 4, "drop_last": True}, "3 samples gives no batch of 4"),
     ],
@@ -495,3 +495,134 @@ def test_a_mask_of_another_length_and_numbers_with_a_fraction_choose_nothing(dev
             use(np.array([True, False, True]))
         with pytest.raises(DtypeError, match="expected the numbers of samples, or a mask of booleans, got float64"):
             use(np.array([0.0, 1.0]))
+
+
+def test_a_subset_may_be_a_slice_or_a_tensor_as_numbers_or_as_a_mask() -> None:
+    dataset, there = ArrayDataset(np.arange(5) * 10), md.tensor(np.arange(5))
+    chosen: dict[str, Any] = {
+        "slice": slice(1, None, 2),
+        "tensor": md.tensor([1, 3]),
+        "mask": md.tensor([False, True, False, True, False]),
+        "comparison": (there == 1) | (there == 3),
+    }
+    for name, indices in chosen.items():
+        subset = Subset(dataset, indices)
+        assert [int(subset[i][0]) for i in range(len(subset))] == [10, 30], name
+        assert dataset.batch(indices)[0].tolist() == [10, 30], name
+
+
+@pytest.mark.parametrize("odd", [{1, 2}, (n for n in (1, 2)), "12", None])
+def test_a_subset_without_an_order_says_what_it_takes(odd: Any) -> None:
+    with pytest.raises(MinidlError, match=r"expected the numbers of samples in an order, .* of a set, sorted\(...\)"):
+        Subset(ArrayDataset(np.arange(5)), odd)
+
+
+class BrokenAt(Dataset):
+    """Some of eight samples cannot be read."""
+
+    def __init__(self, *broken: int, error: type[BaseException] = OSError) -> None:
+        self.broken, self.error = broken, error
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        if index in self.broken:
+            raise self.error("disk error")
+        return (np.int64(index),)
+
+
+def with_errors(batches: DataLoader) -> list[Any]:
+    """The batches of an epoch, and where the loader says it is after each error."""
+    loop, made = iter(batches), []
+    while True:
+        try:
+            (batch,) = next(loop)
+            made.append(batches.dataset.backend.to_numpy(batch).tolist() if batch is not None else None)
+        except OSError:
+            made.append((batches.state_dict()["epoch"], batches.state_dict()["position"]))
+        except StopIteration:
+            return made
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 5])
+def test_after_an_error_the_loop_goes_on_with_the_next_batch(prefetch: int) -> None:
+    batches = DataLoader(BrokenAt(5), batch_size=2, prefetch=prefetch)
+    assert with_errors(batches) == [[0, 1], [2, 3], (0, 2), [6, 7]]
+    assert (batches.epoch, batches.position) == (1, 0)
+    batches = DataLoader(BrokenAt(0, 2, 3, 7), batch_size=2, prefetch=prefetch)
+    assert with_errors(batches) == [(0, 0), (0, 0), [4, 5], (0, 3)]
+    assert not [thread for thread in threading.enumerate() if thread.name == "minidl-loader"]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_after_an_error_a_loop_keeps_its_order_and_its_batches(prefetch: int) -> None:
+    whole = DataLoader(BrokenAt(), batch_size=2, shuffle=True, seed=3, prefetch=0)
+    orders = [[batch.tolist() for (batch,) in whole] for _ in range(2)]
+    batches = DataLoader(BrokenAt(5), batch_size=2, shuffle=True, seed=3, prefetch=prefetch)
+    loop = iter(batches)
+    batches.load_state_dict(batches.state_dict() | {"epoch": 1})  # another loop may be elsewhere
+    made = []
+    for _ in range(4):
+        try:
+            made.append(next(loop)[0].tolist())
+        except OSError:
+            batches.batch_size = 3
+    assert made == [batch for batch in orders[0] if 5 not in batch]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_state_saved_after_an_error_goes_on_with_the_batch_that_failed(prefetch: int) -> None:
+    batches = DataLoader(BrokenAt(5), batch_size=2, prefetch=prefetch)
+    with pytest.raises(OSError, match="disk error"):
+        list(batches)
+    again = DataLoader(BrokenAt(), batch_size=2, prefetch=prefetch)
+    again.load_state_dict(batches.state_dict())
+    assert [batch.tolist() for (batch,) in again] == [[4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_an_interrupt_loses_no_batch(prefetch: int) -> None:
+    data = BrokenAt(2, error=KeyboardInterrupt)
+    loop = iter(DataLoader(data, batch_size=2, prefetch=prefetch))
+    next(loop)
+    with pytest.raises(KeyboardInterrupt):
+        next(loop)
+    data.broken = ()
+    assert [batch.tolist() for (batch,) in loop] == [[2, 3], [4, 5], [6, 7]]
+
+
+def test_after_an_error_on_the_way_to_a_device_the_next_batch_is_the_next(strict: Any) -> None:
+    batches = DataLoader(BrokenAt(3), batch_size=2, backend="strict")
+    loop, made = iter(batches), []
+    for _ in range(4):
+        try:
+            made.append(backends.to_host(next(loop)[0]).tolist())
+        except OSError:
+            made.append([])
+    assert made == [[0, 1], [], [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("place", ["numpy", "strict"])
+def test_a_subset_has_indices_of_its_own(strict: Any, place: str) -> None:
+    data = ArrayDataset(np.arange(10)).to(place)
+    chosen = np.arange(10)
+    indices = data.backend.asarray(chosen)
+    training, validation = Subset(data, indices[:8]), Subset(data, indices[8:])
+    indices[:] = data.backend.asarray(chosen[::-1].copy())
+    assert backends.to_host(training.batch(np.arange(8))[0]).tolist() == list(range(8))
+    assert backends.to_host(validation.batch(np.arange(2))[0]).tolist() == [8, 9]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ArrayDataset([[1, 2], [3]], [0, 1]),
+        lambda: ArrayDataset({"text": [[1, 2], [3]]}, [0, 1]),
+        lambda: ImageDataset([np.zeros((2, 2, 1), np.uint8), np.zeros((3, 2, 1), np.uint8)], [0, 1]),
+        lambda: ImageDataset(np.zeros((2, 2, 2, 1), np.uint8), [[0], [1, 2]]),
+    ],
+)
+def test_lists_of_different_lengths_are_no_data_set(make: Any) -> None:
+    with pytest.raises(ShapeError, match="pad the short ones"):
+        make()

@@ -1,5 +1,7 @@
 """What ops make of whole numbers, booleans and float16: the right numbers, or a named error."""
 
+import copy
+import math
 import pickle
 from typing import Any
 
@@ -8,10 +10,11 @@ import pytest
 
 import minidl as md
 from minidl import nn, ops, plugins
+from minidl.errors import DtypeError
 from minidl.op import Op
+from minidl.testing.arrays import numbers, tensors_in
 from minidl.testing.check_ops import OpExample, evaluate
 from minidl.testing.examples import OPS
-from minidl.testing.kit import tensors_in
 
 F = nn.functional
 WHOLE = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
@@ -143,3 +146,68 @@ def test_an_optimizer_of_float16_does_what_it_does_in_float32(name: str) -> None
     half, single = weights
     assert half.dtype == np.float16
     np.testing.assert_allclose(half.numpy(), single.numpy(), rtol=3e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+def test_whole_numbers_are_clipped_exactly_also_by_limits_beyond_their_dtype(dtype: Any) -> None:
+    x = np.array([0, 5, 100], dtype)
+    for low, high in ((0, 300), (-5, 50), (3, None), (None, 7), (-1000, 1000), (None, None)):
+        y = md.tensor(x).clip(low, high)
+        floor, ceiling = -(10**9) if low is None else low, 10**9 if high is None else high
+        assert (y.dtype, y.numpy().tolist()) == (dtype, [min(max(n, floor), ceiling) for n in x.tolist()])
+    np.testing.assert_array_equal(md.tensor(x).clip(0.5, 300).numpy(), np.array([0.5, 5, 100], np.float32))
+
+
+@pytest.mark.parametrize(("low", "high"), [(300, 400), (-9, -1), (300, None), (None, -1)])
+def test_limits_between_which_a_dtype_has_no_number_are_refused(low: Any, high: Any) -> None:
+    with pytest.raises(DtypeError, match=f"uint8 holds no number from {low} to {high}: convert x"):
+        md.tensor(np.array([1], np.uint8)).clip(low, high)
+
+
+def batch_norms() -> list[nn.BatchNorm]:
+    """One in float16, and the same in float32."""
+    return [nn.BatchNorm(2, momentum=0.5).astype(np.float16), nn.BatchNorm(2, momentum=0.5)]
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1000.0])
+def test_running_statistics_of_a_float16_model_are_those_of_float32(scale: float) -> None:
+    half, single = batch_norms()
+    x = (numbers(64, 2) * scale).astype(np.float16)
+    for _ in range(20):
+        assert half(md.tensor(x)).dtype == np.float16
+        single(md.tensor(x.astype(np.float32)))
+    assert half.mean.dtype == half.var.dtype == np.float32
+    np.testing.assert_allclose(half.mean.numpy(), single.mean.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(half.var.numpy(), single.var.numpy(), rtol=1e-6)
+    assert np.isfinite(half.var.numpy()).all()
+    assert (half.var.numpy() > 0).all()
+    y, expected = half.eval()(md.tensor(x)), single.eval()(md.tensor(x.astype(np.float32)))
+    assert y.dtype == np.float16
+    np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=2e-3, atol=1e-3)
+
+
+def test_a_small_share_of_each_step_is_not_rounded_away_in_float16() -> None:
+    layer = nn.BatchNorm(1, momentum=0.9999).astype(np.float16)
+    x = md.tensor(np.array([[0.0], [4.0]], np.float16))
+    for _ in range(100):
+        layer(x)
+    assert math.isclose(layer.mean.item(), 2 * (1 - 0.9999**100), rel_tol=1e-4)
+
+
+def test_statistics_loaded_as_float16_go_on_in_float32() -> None:
+    half, _ = batch_norms()
+    half.load_state_dict({name: array.astype(np.float16) for name, array in half.state_dict().items()})
+    assert (half.mean.dtype, half.gamma.dtype) == (np.float32, np.float16)
+    assert half.astype(np.float64).var.dtype == half.gamma.dtype == np.float64
+    assert copy.deepcopy(half.astype(np.float16)).var.dtype == np.float32
+
+
+def test_gradients_go_through_a_float16_batch_norm_in_eval() -> None:
+    gradients = []
+    for layer, dtype in zip(batch_norms(), (np.float16, np.float32), strict=True):
+        x = md.tensor(numbers(4, 2).astype(dtype), requires_grad=True)
+        (layer.eval()(x) * 2).sum().backward()
+        gradients.append([x.grad, layer.gamma.grad, layer.beta.grad])
+        assert {gradient.dtype for gradient in gradients[-1] if gradient is not None} == {np.dtype(dtype)}
+    for got, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=5e-3, atol=5e-3)

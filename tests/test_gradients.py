@@ -10,8 +10,8 @@ import minidl as md
 from minidl import nn
 from minidl.op import Op
 from minidl.testing import GradientError, gradcheck
+from minidl.testing.arrays import numbers
 from minidl.testing.examples import A
-from minidl.testing.kit import numbers
 
 
 def test_large_inputs_are_checked_along_directions() -> None:

@@ -8,6 +8,8 @@ import itertools
 import pickle
 import sys
 import traceback
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,13 +137,13 @@ TAKERS += [nn.MSELoss().forward, nn.HuberLoss().forward, nn.HuberLoss]
 def test_an_argument_of_the_table_is_taken_or_answered_with_its_line(row: equivalents.Row) -> None:
     ours = row.minidl.partition("=")[0]
     for code in filter(None, (row.keras, row.pytorch)):
-        name, equals, _ = code.partition("=")
+        name, equals, value = code.partition("=")
         if not equals or name == ours:
             continue
         known = {taker: list(inspect.signature(taker).parameters) for taker in TAKERS}
         able = [one for one in TAKERS if name not in known[one] and (ours in known[one] or not ours.isidentifier())]
         assert able, code
-        said = [answers.argument(name, known[one]) for one in able]
+        said = [answers.argument(name, known[one], value.strip('"')) for one in able]
         assert any((row.minidl or row.remark) in one for one in said), (code, said)
 
 
@@ -166,6 +168,18 @@ def test_a_name_that_is_being_imported_in_a_circle_is_found(monkeypatch: pytest.
     from minidl import later  # type: ignore[attr-defined]
 
     assert later is np
+
+
+def test_who_asks_whether_a_module_is_there_gets_an_answer_and_no_error() -> None:
+    assert find_spec("minidl.layers") is None
+    assert find_spec("minidl.nn.utils") is None
+    with pytest.raises(ModuleNotFoundError) as caught:
+        import_module("minidl.nn.utils")
+    assert caught.value.name == "minidl.nn.utils"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'minidlayers'$"):
+        import_module("minidlayers")
+    assert sys.meta_path.count(habits.Modules) == 1
 
 
 def test_no_advice_changes_the_array_of_a_tensor() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import minidl as md
 from minidl import backends
+from minidl.backends.choice import choose
 from minidl.errors import MinidlError, ShapeError
-from minidl.kernels.conv import ConvSpec, Direct, choose
+from minidl.kernels.conv import ConvSpec, Direct
 from minidl.kernels.numpy.conv.measured import ranking
 from minidl.kernels.numpy.elementwise import keep_where
 from minidl.kernels.reference import ReferenceKernels

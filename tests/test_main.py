@@ -1,7 +1,9 @@
 """``python -m minidl``: the doctor, and what it says to bad input."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,9 @@ from minidl.testing.gradcheck import GradientError
         (["docter"], "there is no command 'docter'. Did you mean 'doctor'?"),
         (["bench"], "the following arguments are required: WHAT"),
         (["plugins", "--jsn"], "unknown option --jsn. Did you mean '--json'? See --help."),
+        (["doctor", "--json"], "unknown option --json here: it is one of python -m minidl plugins, python -m minidl"),
+        (["doctor", "--jsn"], "unknown option --jsn. See --help."),
+        (["bench", "conv", "--jsn"], "unknown option --jsn. Did you mean '--json'? See --help."),
         (["doctor", "now"], "'now' belongs to no option. See --help."),
         (["gradcheck", "relo"], "there is no op, layer or loss 'relo'. Did you mean 'relu'?"),
     ],
@@ -39,6 +44,24 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("words", ["minidl", "minidl plugins --json", "agegender", "agegender.train --list --json"])
+def test_output_that_cannot_be_written_is_told_as_that(tmp_path: Path, words: str, buffered: str) -> None:
+    """Also where each line is written at once."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", *words.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONUNBUFFERED": buffered},
+        )
+    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")
 
 
 def test_the_doctor_is_content_where_only_optional_parts_are_missing(

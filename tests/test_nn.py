@@ -11,7 +11,7 @@ import minidl as md
 from agegender import models
 from minidl import nn, optim
 from minidl.errors import DtypeError, MinidlError, ShapeError
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 
 class Nested(nn.Module):
@@ -216,7 +216,7 @@ def test_sequential_is_a_sequence() -> None:
     assert len(model) == 3
     assert list(model) == layers
     assert model[-1] is layers[2]
-    assert model[:2] == layers[:2]
+    assert list(model[:2]) == layers[:2]
     assert repr(model) == "Sequential(\n  (0): Dense(2, 2)\n  (1): ReLU()\n  (2): Dense(2, 1)\n)"
 
 
@@ -262,6 +262,30 @@ def test_initializers_have_their_variance(name: str, variance: float) -> None:
     assert values.var() == pytest.approx(variance, rel=0.05, abs=1e-12)
     if "uniform" in name:
         assert np.abs(values).max() <= np.sqrt(3 * variance)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "error", "message"),
+    [
+        (lambda shape, rng: np.ones((4, 1), np.float32), ShapeError, r"gave shape \(4, 1\) where \(4, 3\) was asked"),
+        (lambda shape, rng: np.ones(shape[::-1], np.float32), ShapeError, r"gave shape \(3, 4\) where \(4, 3\)"),
+        (lambda shape, rng: 0.1, ShapeError, r"gave 0\.1 where \(4, 3\)"),
+        (lambda shape, rng: None, ShapeError, r"gave None where \(4, 3\) .*: return an array of the shape"),
+        (lambda shape, rng: rng.normal(size=shape), DtypeError, "gave float64, expected float32: add .astype"),
+        (lambda shape, rng: np.ones(shape, int), DtypeError, "gave int64, expected float32"),
+    ],
+)
+def test_an_initializer_gives_float32_numbers_of_the_shape_that_it_is_asked_for(
+    initializer: Any, error: type[MinidlError], message: str
+) -> None:
+    with pytest.raises(error, match=f"^the initializer '<lambda>' {message}"):
+        nn.Dense(4, 3, initializer=initializer)
+
+
+@pytest.mark.parametrize("made", [list, md.tensor])
+def test_an_initializer_may_give_whatever_holds_such_numbers(made: Any) -> None:
+    layer = nn.Dense(4, 3, initializer=lambda shape, rng: made(np.full(shape, 7, np.float32)))
+    assert (layer.w.dtype, layer.w.numpy().tolist()) == (np.float32, [[7.0] * 3] * 4)
 
 
 def test_every_initializer_is_tested() -> None:
@@ -358,6 +382,13 @@ def test_a_layer_that_two_models_share_has_a_name_in_each() -> None:
         assert list(optim.SGD(model.parameters()).state) == names
 
 
+def test_two_parts_that_were_named_alike_by_other_models_have_names_of_their_own() -> None:
+    shared = nn.Dense(2, 2)
+    model = nn.Sequential(shared, nn.Sequential(nn.Dense(2, 2)))
+    nn.Sequential(nn.ReLU(), nn.Sequential(shared))  # where it is 1.0, as the other one is here
+    assert list(optim.SGD(model.parameters()).state) == ["0.w", "0.b", "1.0.w", "1.0.b"]
+
+
 def test_parameters_of_a_part_keep_their_names_in_the_whole() -> None:
     model = nn.Sequential(nn.Sequential(nn.Dense(2, 2)), nn.Sequential(nn.Dense(2, 2)))
     both = model[0].parameters() + model[1].parameters()
@@ -391,3 +422,53 @@ def test_summary_leaves_each_layer_in_its_mode() -> None:
     model = nn.Sequential(nn.Dense(3, 2), nn.BatchNorm(2).eval())
     md.summary(model, (3,))
     assert [module.training for _, module in model.named_modules()] == [True, True, False]
+
+
+def test_a_slice_of_a_sequential_is_a_model_whose_layers_keep_their_names() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
+
+    net = Net()
+    x = md.tensor(np.ones((4, 2), np.float32))
+    first, last = net.features[:2], net.features.eval()[-1:]
+    np.testing.assert_array_equal(last(first(x)).numpy(), net.features(x).numpy())
+    assert (type(first), first.training, last.training) == (nn.Sequential, True, False)
+    assert list(last.state_dict()) == ["2.w", "2.b"]
+    assert [p.name for p in last.parameters()] == ["features.2.w", "features.2.b"]
+    assert last.parameters()[0] is net.features[2].w
+    with pytest.raises(ShapeError, match=r"^features\.2 \(Dense\)"):
+        last(x)
+    assert len(net.features[::-1]) == 3
+    assert len(net.features[3:]) == 0
+
+
+def test_a_layer_of_a_sequential_can_be_replaced() -> None:
+    model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
+    model[0], model[-1] = nn.Dense(5, 3), nn.Dense(3, 7)
+    assert model(md.tensor(np.ones((4, 5), np.float32))).shape == (4, 7)
+    assert [p.name for p in model.parameters()] == ["0.w", "0.b", "2.w", "2.b"]
+    assert [type(layer) for layer in model] == [nn.Dense, nn.ReLU, nn.Dense]
+    odd: Any = np.tanh
+    with pytest.raises(MinidlError, match="expected modules, got ufunc at position 1"):
+        model[1] = odd
+    every: Any = slice(None)
+    with pytest.raises(MinidlError, match="set one layer after another"):
+        model[every] = nn.ReLU()
+    with pytest.raises(IndexError):
+        model[3] = nn.ReLU()
+
+
+def test_a_hook_that_removes_itself_skips_no_other() -> None:
+    layer, called = nn.ReLU(), []
+
+    def once(module: Any, inputs: Any, outputs: Any) -> None:
+        called.append("once")
+        remove()
+
+    remove = layer.add_hook(once)
+    layer.add_hook(lambda module, inputs, outputs: called.append("always"))
+    for _ in range(2):
+        layer(md.tensor([1.0]))
+    assert called == ["once", "always", "always"]

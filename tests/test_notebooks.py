@@ -8,14 +8,17 @@ import base64
 import io
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from PIL import Image
 
 from agegender import data
-from minidl.testing import exercises
+from minidl import course
 from notebooks import build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,14 +69,14 @@ def test_every_blank_has_a_checker(name: str) -> None:
     """Each function with a blank is handed to a checker that calls it by the name that the notebook uses, or nearly."""
     solved = solution(name)
     with_blanks = re.findall(r"^def (\w+)\((?:.(?!^def ))*?# <blank>", solved, re.MULTILINE | re.DOTALL)
-    checked = re.findall(r"^(\w+) = exercises\.check_(\w+)\((\w+)\)", solved, re.MULTILINE)
+    checked = re.findall(r"^(\w+) = course\.check_(\w+)\((\w+)\)", solved, re.MULTILINE)
     assert with_blanks
     assert [attempt for _, _, attempt in checked] == with_blanks
     for target, checker, attempt in checked:
         assert target == attempt
         assert attempt.startswith(checker)
         parameters = next(f.args.args for f in ast.walk(ast.parse(solved)) if _defines(f, attempt))
-        solved_by = getattr(exercises, f"check_{checker}").solution.__code__
+        solved_by = getattr(course, f"check_{checker}").solution.__code__
         assert [p.arg for p in parameters] == list(solved_by.co_varnames[: solved_by.co_argcount])
 
 
@@ -88,7 +91,7 @@ def test_outputs_are_there_and_small(name: str) -> None:
     assert counts == list(range(1, len(counts) + 1))
     assert build.complaints(written(name), solved=False) == []
     said = "".join("".join(output.get("text", [])) for output in outputs(name))
-    for checker in re.findall(r"exercises\.check_(\w+)\(", script(name)):
+    for checker in re.findall(r"course\.check_(\w+)\(", script(name)):
         assert f"{checker}: not solved yet" in said
 
 
@@ -163,3 +166,22 @@ def test_a_smaller_picture_is_the_same_picture() -> None:
     before, after = (Image.open(io.BytesIO(png)).convert("RGB") for png in (whole.getvalue(), small))
     assert before.size == after.size
     assert max(abs(a - b) for a, b in zip(before.tobytes(), after.tobytes(), strict=True)) < 8
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "data.open()" in solution(name)])
+def test_what_looks_at_faces_takes_a_few_of_the_reader_s_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty noisy pictures, of nobody who is very young or old, and of one gender hardly any."""
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(pixels).resize((128, 128)).save(tmp_path / f"{20 + number}_{number % 8 == 0:d}_0_x{number}.jpg")
+    monkeypatch.setenv("UTKFACE", str(tmp_path))
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    cells: dict[str, Any] = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        exec(compile(solution(name), name, "exec"), cells)
+    assert len(cells["faces"]) == 30
+    plt.close("all")

@@ -13,8 +13,8 @@ from minidl import nn, ops
 from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.op import Op
 from minidl.ops.conv import conv_spec
+from minidl.testing.arrays import numbers
 from minidl.testing.examples import OPS
-from minidl.testing.kit import numbers
 
 F = nn.functional
 
@@ -265,7 +265,7 @@ def test_fused_block_computes_no_gradient_that_nobody_needs(monkeypatch: pytest.
         run = getattr(cls, name)
         monkeypatch.setattr(cls, name, lambda *args: calls.update([name]) or run(*args))
 
-    for name in ("spread", "correlate", "gradient", "filters"):
+    for name in ("input_gradient_chunk", "weight_gradient_chunk", "transformed_dy", "transformed_weights"):
         count(name)
 
     def gradients(*needed: bool) -> Any:
@@ -287,7 +287,12 @@ def test_fused_block_computes_no_gradient_that_nobody_needs(monkeypatch: pytest.
                 assert grad is None
         needs_dx, needs_dw, _ = needed
         either = needs_dx or needs_dw
-        made = {"spread": needs_dx, "filters": needs_dx, "correlate": needs_dw, "gradient": either}
+        made = {
+            "input_gradient_chunk": needs_dx,
+            "transformed_weights": needs_dx,
+            "weight_gradient_chunk": needs_dw,
+            "transformed_dy": either,
+        }
         assert {name: bool(calls[name]) for name in made} == made
 
 
@@ -305,9 +310,9 @@ def test_fusion_steps_aside() -> None:
     conv = nn.Conv2D(1, 2, 3)
     assert last_op(conv, nn.ReLU(), nn.MaxPooling2D(2)) is ops.Conv2DReLUMaxPool2D
     assert last_op(conv, Noisy(), nn.MaxPooling2D(2)) is ops.MaxPool2D
-    assert last_op(conv, nn.ReLU(), nn.MaxPooling2D(2, padding=1)) is ops.MaxPool2D
+    assert last_op(conv, nn.ReLU(), nn.MaxPooling2D(2, padding=1)) is ops.Conv2DReLUMaxPool2D
     assert last_op(nn.Conv2D(1, 2, 3, bias=False), nn.ReLU(), nn.MaxPooling2D(2)) is ops.MaxPool2D
-    assert last_op(nn.Conv2D(1, 2, 3, algorithm="direct"), nn.ReLU(), nn.MaxPooling2D(2)) is ops.MaxPool2D
+    assert last_op(nn.Conv2D(1, 2, 3, algorithm="direct"), nn.ReLU(), nn.MaxPooling2D(2)) is ops.Conv2DReLUMaxPool2D
     relu = nn.ReLU()
     seen: list[Any] = []
     remove = relu.add_hook(lambda module, inputs, output: seen.append(output.shape))
@@ -365,6 +370,14 @@ def test_x_to_the_0_is_flat_everywhere() -> None:
         y.sum().backward()
         np.testing.assert_array_equal(y.numpy(), [1, 1, 1])
         np.testing.assert_array_equal(x.grad, [0, 0, 0])
+
+
+def test_functions_of_arrays_give_tensors_as_those_of_tensors_do() -> None:
+    x, w = np.ones((2, 3), np.float32), np.ones((3, 3), np.float32)
+    b = np.ones(3, np.float32)
+    for y in (F.linear(x, w), F.linear(x, w, b), F.flatten(x), F.dropout(x, training=False), F.dropout(x, 0.0)):
+        assert isinstance(y, md.Tensor)
+        assert y.shape == x.shape
 
 
 SHAPES = [(3, 20, 21, 2), (11, 11, 2, 3), (3,)]

@@ -10,7 +10,7 @@ import pytest
 import minidl as md
 from minidl import nn, optim
 from minidl.errors import GraphError, MinidlError
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 P0 = numbers(3, 4)
 GRADIENTS = [numbers(3, 4, seed=seed) for seed in range(1, 6)]
@@ -346,7 +346,7 @@ def with_value(value: Any) -> Any:
         (with_value("1"), "'m' of w is '1', expected a real number"),
         (lambda state: state["state"]["b"].update(v=np.ones(3)), r"'v' of b has shape \(3,\), expected"),
         (lambda state: state.update(lr=None), "^lr must be a number"),
-        (lambda state: state.update(steps="3"), "^steps must be a number"),
+        (lambda state: state.update(steps="3"), "^steps must be a whole number"),
         (lambda state: state.pop("steps"), "state of an optimizer, got one without steps"),
         (lambda state: state.pop("state"), "state of an optimizer, got one without state"),
     ],
@@ -381,3 +381,131 @@ def test_an_optimizer_that_remembers_other_shapes_says_so() -> None:
     with pytest.raises(MinidlError, match=r"'rows' of w has shape \(3,\), expected"):
         trained(lambda p: Rows(p, 0.1)).load_state_dict(trained(lambda p: Rows(p, 0.1)).state_dict())
     trained(lambda p: Saved(p, 0.1)).load_state_dict(trained(lambda p: Saved(p, 0.1)).state_dict())
+
+
+STATES: dict[str, Any] = {
+    "SGD": lambda p: optim.SGD(p, 0.1, momentum=0.9),
+    "Adam": optim.Adam,
+    "AdamW": optim.AdamW,
+    "RMSprop": lambda p: optim.RMSprop(p, momentum=0.9, centered=True),
+    "Adagrad": optim.Adagrad,
+}
+WITHOUT = {("SGD", "velocity"), ("RMSprop", "mean"), ("RMSprop", "velocity")}
+"""What may be missing, as an option may have been turned on since: it begins with zeros."""
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_wrong_entry_of_a_state_is_refused_and_changes_nothing(name: str) -> None:
+    saved = trained(STATES[name]).state_dict()
+    optimizer = trained(STATES[name])
+    before = optimizer.state_dict()
+
+    def remembering(of_w: Any) -> Any:
+        return {**saved, "state": {**saved["state"], "w": of_w}}
+
+    for key, value in saved["state"]["w"].items():
+        if isinstance(value, int):
+            wrong = [-1, 2.5, "3", None, np.ones(2), True]
+        else:
+            wrong = [0, 0.5, None, "x", np.ones(7), np.ones((3, 2), np.int64), np.ones((3, 2), complex), [[1.0]]]
+        for other in wrong:
+            with pytest.raises(MinidlError, match=f"'{key}' of w"):
+                optimizer.load_state_dict(remembering({**saved["state"]["w"], key: other}))
+        rest = {other: kept for other, kept in saved["state"]["w"].items() if other != key}
+        if rest and (name, key) not in WITHOUT:
+            with pytest.raises(MinidlError, match=f"for w, got one without {key}"):
+                optimizer.load_state_dict(remembering(rest))
+    for entry, wrong in (
+        ("steps", [2.5, -1, None, "3"]),
+        ("lr", [-1, None, math.nan]),
+        ("state", [None, 3, {"w": 3, "b": 3}]),
+    ):
+        for other in wrong:
+            with pytest.raises(MinidlError):
+                optimizer.load_state_dict({**saved, entry: other})
+    np.testing.assert_equal(optimizer.state_dict(), before)
+
+
+def test_a_count_saved_as_an_array_without_axes_is_a_count_again() -> None:
+    optimizer, expected = trained(optim.Adam), trained(optim.Adam)
+    saved = optimizer.state_dict()
+    saved["state"]["w"]["t"] = np.array(saved["state"]["w"]["t"])
+    optimizer.load_state_dict(saved)
+    for one in (optimizer, expected):
+        one.parameters[0].grad = np.ones((3, 2), np.float32)
+        one.step()
+    np.testing.assert_array_equal(optimizer.parameters[0].numpy(), expected.parameters[0].numpy())
+
+
+def test_an_update_of_ones_own_remembers_what_it_likes() -> None:
+    class Mean(optim.Adam):
+        def update(self, param: Any, grad: Any, state: dict[str, Any]) -> None:
+            state["m"] = float(grad.mean())
+
+    saved = trained(Mean).state_dict()
+    other = trained(Mean)
+    other.load_state_dict(saved)
+    assert other.state["w"] == saved["state"]["w"]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_arrays_saved_in_another_dtype_go_on_in_that_of_the_steps(name: str) -> None:
+    saved = trained(STATES[name]).state_dict()
+    optimizer = trained(STATES[name])
+    wide = {
+        key: value if isinstance(value, int) else value.astype(np.float64) for key, value in saved["state"]["w"].items()
+    }
+    optimizer.load_state_dict({**saved, "state": {**saved["state"], "w": wide}})
+    assert {value.dtype for value in optimizer.state["w"].values() if not isinstance(value, int)} <= {
+        np.dtype(np.float32)
+    }
+    np.testing.assert_equal(optimizer.state_dict(), saved)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_update_that_returns_the_new_array_is_an_error(together: bool) -> None:
+    class Functional(optim.Optimizer):
+        def update(self, param: Any, grad: Any, state: Any) -> Any:
+            return param - self.lr * grad
+
+        if together:
+
+            def update_all(self, updates: Any) -> Any:
+                return [self.update(*one) for one in updates]
+
+    w = md.tensor([1.0], requires_grad=True)
+    (w * w).sum().backward()
+    optimizer = Functional([w], lr=0.1)
+    with pytest.raises(MinidlError, match=r"of Functional returns what nobody reads, .* param -= "):
+        optimizer.step()
+    assert (w.item(), optimizer.steps) == (1.0, 0)
+
+
+def test_an_update_may_return_the_array_that_it_has_changed() -> None:
+    class InPlace(optim.Optimizer):
+        def update(self, param: Any, grad: Any, state: Any) -> Any:
+            param -= self.lr * grad
+            return param
+
+    w = md.tensor([1.0], requires_grad=True)
+    (w * w).sum().backward()
+    InPlace([w], lr=0.5).step()
+    assert w.item() == 0
+
+
+@pytest.mark.parametrize("rate", [None, float("nan"), -0.1, "0.1", 1j, np.ones(2)])
+def test_what_a_schedule_gives_is_looked_at_in_every_step(rate: Any) -> None:
+    w = md.tensor([1.0], requires_grad=True)
+    rates: Any = lambda step: 0.1 if step < 2 else rate  # noqa: E731
+    optimizer = optim.Adam([w], lr=rates)
+    for _ in range(2):
+        w.grad = np.ones(1, np.float32)
+        optimizer.step()
+    before = optimizer.state_dict(), w.item()
+    with pytest.raises(MinidlError, match=r"the schedule gives .* for step 2, expected a learning rate >= 0"):
+        optimizer.step()
+    assert w.item() == before[1]
+    assert repr(optimizer.state_dict()) == repr(before[0])
+    optimizer.schedule = optim.constant(0.2)
+    optimizer.step()
+    assert (optimizer.lr, optimizer.steps) == (0.2, 3)

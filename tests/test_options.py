@@ -1,5 +1,6 @@
 """Options are numbers of any kind, and wrong ones are refused where they are given."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 
 import minidl as md
 from minidl import nn, optim
+from minidl.callbacks import EarlyStopping
+from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
+from minidl.train import Trainer
 
 F = nn.functional
 X = md.tensor(numbers(2, 3, 4).astype(np.float32))
@@ -178,3 +182,106 @@ def test_clipping_float16_does_not_square_in_float16() -> None:
     assert optim.clip_grad_norm([x], 5.0) == 500
     assert x.grad.dtype == np.float16
     np.testing.assert_allclose(x.grad, [3, 4], rtol=1e-3)
+
+
+def adam() -> optim.Adam:
+    return optim.Adam([md.tensor([1.0], requires_grad=True)])
+
+
+def sgd() -> optim.SGD:
+    return optim.SGD([md.tensor([1.0], requires_grad=True)], momentum=0.5)
+
+
+def loader() -> DataLoader:
+    return DataLoader(ArrayDataset(np.zeros((4, 1), np.float32), np.zeros((4, 1), np.float32)), batch_size=2)
+
+
+def trainer() -> Trainer:
+    model = nn.Dense(1, 1)
+    return Trainer(model, F.mse_loss, optim.SGD(model.parameters()))
+
+
+SET_LATER: list[tuple[Callable[[], Any], str, Any, str]] = [
+    (adam, "lr", -1, "the learning rate must be a number >= 0 or a schedule, got -1"),
+    (adam, "lr", NAN, "the learning rate must be a number >= 0 or a schedule, got nan"),
+    (adam, "lr", "0.1", "the learning rate must be a number"),
+    (adam, "lr", None, "the learning rate must be a number"),
+    (adam, "lr", True, "the learning rate must be a number >= 0 or a schedule, got True"),
+    (adam, "lr", md.tensor([0.1, 0.2]), "the learning rate must be a number"),
+    (adam, "lr", optim.constant(0.1), "a schedule is set as optimizer.schedule"),
+    (adam, "schedule", 0.1, "expected a schedule, or None for a constant optimizer.lr, got 0.1"),
+    (adam, "betas", (0.9, 7), "beta2 must be a number >= 0 and < 1, got 7"),
+    (adam, "eps", -1, "eps must be a number >= 0, got -1"),
+    (adam, "weight_decay", "x", "weight_decay must be a number >= 0, got 'x'"),
+    (sgd, "momentum", -1, "momentum must be a number >= 0, got -1"),
+    (sgd, "nesterov", "x", "nesterov must be True or False, got 'x'"),
+    (lambda: optim.SGD(P), "nesterov", True, "Nesterov's method needs momentum > 0"),
+    (lambda: optim.RMSprop(P), "alpha", 1, "alpha must be a number >= 0 and < 1, got 1"),
+    (lambda: optim.RMSprop(P), "centered", 0.9, "centered must be True or False, got 0.9"),
+    (lambda: optim.Adagrad(P), "lr_decay", -1, "lr_decay must be a number >= 0, got -1"),
+    (lambda: nn.BatchNorm(2), "momentum", 7, "momentum must be a number >= 0 and <= 1, got 7"),
+    (lambda: nn.BatchNorm(2), "eps", None, "eps must be a number >= 0, got None"),
+    (lambda: nn.Dropout(0.5), "rate", 7, "the dropout rate must be in 0 <= rate < 1, got 7"),
+    (lambda: nn.Dropout(0.5), "rng", 0, "expected rng=md.Generator"),
+    (lambda: nn.LeakyReLU(), "slope", "x", "slope must be a number, got 'x'"),
+    (lambda: nn.Softmax(), "axis", 0.5, "axis must be a whole number, got 0.5"),
+    (lambda: nn.HuberLoss(), "delta", 0, "delta must be a number > 0, got 0"),
+    (lambda: nn.SoftmaxCrossEntropy(), "ignore_index", 1.5, "ignore_index must be a whole number, got 1.5"),
+    (loader, "batch_size", 0, "batch_size must be a whole number >= 1, got 0"),
+    (loader, "batch_size", 2.5, "batch_size must be a whole number >= 1, got 2.5"),
+    (loader, "shuffle", "yes", "shuffle must be True or False, got 'yes'"),
+    (loader, "mirror", True, "mirror=True is for pictures"),
+    (loader, "seed", -1, "seed must be a whole number >= 0, got -1"),
+    (loader, "prefetch", -1, "prefetch must be a whole number >= 0, got -1"),
+    (lambda: DataLoader(ArrayDataset(np.zeros(4)), 8), "drop_last", True, "4 samples gives no batch of 8"),
+    (trainer, "loss", None, "expected a loss of outputs and targets, got None"),
+    (trainer, "optimizer", "adam", "expected an optimizer, got 'adam'"),
+    (trainer, "metrics", ["mae"], "expected a dictionary of metrics"),
+    (trainer, "callbacks", 3, "expected a list of callbacks, got int"),
+    (EarlyStopping, "patience", "5", "patience must be a whole number >= 0, got '5'"),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "value", "message"), SET_LATER)
+def test_a_wrong_option_is_refused_when_it_is_set_later_and_the_old_one_stays(
+    make: Callable[[], Any], name: str, value: Any, message: str
+) -> None:
+    thing = make()
+    before = getattr(thing, name)
+    with pytest.raises(MinidlError, match=re.escape(message)):
+        setattr(thing, name, value)
+    assert getattr(thing, name) is before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_option_set_later_becomes_a_plain_number(kind: str) -> None:
+    optimizer, layer = adam(), nn.BatchNorm(2)
+    optimizer.lr = KINDS[kind](0.5)
+    layer.momentum = KINDS[kind](0.5)
+    assert type(optimizer.lr) is type(layer.momentum) is float
+    assert optimizer.lr == layer.momentum == 0.5
+
+
+def test_an_option_set_later_counts_in_the_next_step() -> None:
+    w = md.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    optimizer.lr = 0.25
+    (w * w).sum().backward()
+    optimizer.step()
+    assert w.item() == 0.5
+
+
+@pytest.mark.parametrize("wrong", [-0.1, NAN, None, "0.1", True])
+def test_what_a_schedule_gives_is_checked_in_every_step_before_anything_changes(wrong: Any) -> None:
+    w = md.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=lambda step: wrong if step == 1 else 0.25)
+    (w * w).sum().backward()
+    optimizer.step()
+    with pytest.raises(MinidlError, match=f"^the schedule gives {wrong!r} for step 1, expected a learning rate >= 0"):
+        optimizer.step()
+    assert (w.item(), optimizer.steps, optimizer.lr) == (0.5, 1, 0.25)
+
+
+def test_reading_an_option_is_reading_an_attribute() -> None:
+    assert vars(adam())["lr"] == 1e-3
+    assert not hasattr(vars(optim.Optimizer)["lr"], "__get__")

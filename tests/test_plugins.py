@@ -4,14 +4,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import minidl as md
 from minidl import backends, nn, optim, plugins
-from minidl.errors import PluginError
+from minidl.errors import BackendError, PluginError
 from minidl.kernels.conv import ConvAlgorithm, Direct
 from minidl.op import Op
 
@@ -189,11 +191,6 @@ def test_minidl_s_own_announcements_come_before_others(tmp_path: Path, monkeypat
     assert plugins.get("model", "documented").__module__ == "agegender.models"
 
 
-class Unpooled(Direct):
-    def supports_pooled(self, spec: Any, pool: Any) -> bool:
-        return True
-
-
 WITHOUT = {
     "backend": type("Mine", (backends.Backend,), {"name": "mine"}),
     "op": type("Mine", (Op,), {"forward": lambda self, x: x}),
@@ -207,8 +204,6 @@ WITHOUT = {
     ("kind", "plugin", "message"),
     [
         *((kind, plugin, rf"the {kind} 'mine' has no \w+ .*define it in Mine") for kind, plugin in WITHOUT.items()),
-        ("conv_algorithm", Unpooled, "has no forward_pooled and no backward_pooled of its own"),
-        ("conv_algorithm", type("Mine", (Direct,), {"supports_pooled": True}), "has no forward_pooled"),
         ("conv_algorithm", type("Mine", (Direct,), {"workspace": 0}), "has workspace = 0, expected a method"),
         (
             "callback",
@@ -253,3 +248,63 @@ print(*{file.split("site-packages")[1].split("/")[1] for file in files if "site-
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {"minidl", "numpy", "threadpoolctl.py"}
+
+
+def test_an_editable_install_of_which_only_the_name_is_known_has_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are elsewhere, so it does not say which packages are its own."""
+    _install(tmp_path, monkeypatch, "minidl_lion", "def halving(lr): return lambda step: lr / 2**step", "")
+    import minidl_lion  # type: ignore[import-not-found]
+
+    plugins.register("schedule", "halving")(minidl_lion.halving)
+    plugins.register("schedule", "doubling")(type("Doubling", (), {"__module__": "nowhere_at_all"}))
+    rows = {row.name: row for row in plugins.describe() if row.kind == "schedule"}
+    assert (rows["halving"].distribution, rows["halving"].version) == ("minidl_lion", "1.2")
+    assert (rows["doubling"].distribution, rows["doubling"].version) == ("nowhere_at_all", "not installed")
+    assert rows["cosine"].version == metadata.version("minidl")
+
+
+class Host(backends.Backend):
+    def to_numpy(self, array: Any) -> Any:
+        return array
+
+
+class Array(np.ndarray):
+    """Arrays of a backend of one's own."""
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"the backend Mine needs name, a text, got None: set it in the class, or in __init__"),
+        ({"name": "mine"}, r"the backend Mine needs xp, a module with NumPy's functions, got None"),
+        ({"name": "mine", "xp": np}, r"the backend Mine needs array_type, the class of its arrays, got None"),
+        ({"name": "mine", "xp": np, "array_type": np.ndarray}, r"cannot have ndarray as its array_type, by which"),
+        ({"name": "mine", "xp": np, "array_type": np.array}, r"needs array_type, the class .*, got <built-in"),
+    ],
+)
+def test_what_a_backend_lacks_is_said_when_it_is_made(given: dict[str, Any], message: str) -> None:
+    plugins.register("backend", "mine")(type("Mine", (Host,), given))
+    with pytest.raises(BackendError, match=message):
+        md.tensor([1.0]).to("mine")
+
+
+def test_a_backend_with_a_memory_of_its_own_has_a_way_into_it_and_back() -> None:
+    mine = type("Mine", (backends.DeviceBackend,), {"name": "mine", "xp": np, "array_type": Array})
+    with pytest.raises(PluginError, match="the backend 'mine' has no upload and no download of its own"):
+        plugins.register("backend", "mine")(mine)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model", "schedule"])
+@pytest.mark.parametrize(("given", "told"), [(3, "int"), (None, "NoneType")])
+def test_what_a_plugin_gives_is_checked_when_it_gives_it(kind: str, given: Any, told: str) -> None:
+    plugins.register(kind, "mine")(lambda: given)
+    with pytest.raises(PluginError, match=rf"the {kind} 'mine' gives {told}, expected .*: return that"):
+        plugins.build(kind, "mine")
+
+
+def test_a_model_that_gives_its_class_forgot_the_brackets() -> None:
+    plugins.register("model", "mine")(lambda: nn.ReLU)
+    with pytest.raises(PluginError, match=r"gives the class ReLU, expected a minidl\.nn\.module\.Module"):
+        plugins.build("model", "mine")

@@ -41,8 +41,8 @@ def test_the_sums_are_the_time_that_passed() -> None:
     profiler = md.profile(network(), IMAGES, steps=3)
     assert sum(row.total for row in profiler.rows()) * 3 == pytest.approx(1e3 * profiler.seconds)
     assert sum(row.total for row in profiler.rows("op")) * 3 == pytest.approx(1e3 * profiler.seconds)
-    recorded = sum(event.seconds for event in profiler.events)
-    assert 0 < recorded <= profiler.seconds
+    measured = sum(event.seconds for event in profiler.events)
+    assert 0 < measured <= profiler.seconds
 
 
 def test_the_model_is_left_as_it_was() -> None:
@@ -68,7 +68,7 @@ def test_the_input_is_left_as_it_was() -> None:
     assert np.array_equal(x.grad, np.full(IMAGES.shape, 5, np.float32))
 
 
-def test_what_other_threads_do_is_not_recorded() -> None:
+def test_what_other_threads_do_is_not_measured() -> None:
     def other() -> None:
         md.tensor(IMAGES).sum()
 
@@ -171,3 +171,11 @@ def test_a_short_epoch_is_profiled_without_its_validation(tmp_path: Path, batche
     assert lines[-1].startswith(f"one step of {steps}:")
     (update,) = (line for line in lines if "SGD" in line)
     assert update.split()[1] == "1"  # calls in a step
+
+
+def test_a_profile_leaves_the_generators_of_layers_where_they_were() -> None:
+    rng = md.Generator(0)
+    model = nn.Sequential(nn.Dense(3, 2), nn.Dropout(0.5, rng=rng), nn.Dropout(0.5))
+    before = rng.state, md.random.default_rng.state
+    md.profile(model, np.ones((2, 3), np.float32), steps=1)
+    assert (rng.state, md.random.default_rng.state) == before

@@ -17,8 +17,9 @@ from minidl.kernels.conv import ConvSpec
 from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.kernels.window import sliding_window
 from minidl.testing import gradcheck
+from minidl.testing.arrays import numbers
 from minidl.testing.check_conv import ConvAlgorithmSubject, ConvExample
-from minidl.testing.kit import CheckError, NotApplicable, numbers
+from minidl.testing.kit import CheckError, NotApplicable
 
 from .test_kernels import ON_A_GPU
 
@@ -181,10 +182,8 @@ def test_all_algorithms_in_one_pass_or_three(
             algorithm = md.plugins.build("conv_algorithm", name, md.backends.default)
             if not algorithm.supports(spec):
                 continue
-            ways = [in_three(name)]
-            if algorithm.supports_pooled(spec, pool):
-                ways.append(partial(ops.Conv2DReLUMaxPool2D.apply, algorithm=algorithm, spec=spec, pool=pool))
-            for way in ways:
+            in_one = partial(ops.Conv2DReLUMaxPool2D.apply, algorithm=algorithm, spec=spec, pool=pool)
+            for way in (in_three(name), in_one):
                 for got, wanted in zip(results(way), expected, strict=True):
                     np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-10, err_msg=name)
 

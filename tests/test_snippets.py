@@ -81,7 +81,7 @@ def test_a_command_of_a_page_can_be_given(command: tuple[str, ...], pytestconfig
         ("python -m pytest tests/benchmark", "no tests/benchmark"),
         ("python -m pytest --minidl-check minidl-example", "no option --minidl-check"),
         ("python docs/result.py page", "no docs/result.py"),
-        ("python docs/results.py pages", "does not show 'python docs/results.py pages'"),
+        ("python -m docs.results pages", "does not show 'python -m docs.results pages'"),
         ("python -m minidl bench small --json > docs/measure/small.json", "no folder for docs/measure"),
         ("pip install -e '.[gpus]'", "nothing to install"),
         (f"pip install {PROJECT['name']}", "nothing to install"),

@@ -14,7 +14,7 @@ import pytest
 import minidl as md
 from minidl.errors import DtypeError, GraphError, ShapeError
 from minidl.op import Op
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 
 def leaf(*values: float) -> md.Tensor:
@@ -318,7 +318,7 @@ def test_no_operator_in_place_leaves_a_leaf_behind(sign: str) -> None:
 
 
 def test_every_operator_in_place_is_tried_here() -> None:
-    refused = {"floordiv", "mod"}  # for any tensor
+    refused = {"floordiv", "mod", "lshift", "rshift"}  # for any tensor
     logical = {"and", "or", "xor"}
     binary = {name[2:-2] for name in dir(md.Tensor) if f"__i{name[2:]}" in vars(operator)} - refused - logical
     assert {f"i{name}" for name in binary} == {operation.__name__ for operation in IN_PLACE.values()}
@@ -394,3 +394,50 @@ print(b"".join(x.grad.tobytes() for x in xs).hex())
 def test_op_instances_can_be_called() -> None:
     op = md.nn.functional.ops.Clip(low=0.0)
     np.testing.assert_array_equal(op(md.tensor(numbers(3) * 0 - 1)).numpy(), [0, 0, 0])
+
+
+@pytest.mark.parametrize("data", [[1.0, 2.0], (1.0,), 3.0, None, "a", md.tensor([1.0])])
+def test_a_tensor_holds_an_array(data: Any) -> None:
+    for kind in (md.Tensor, md.nn.Buffer):
+        with pytest.raises(DtypeError, match=rf"expected an array, got {type(data).__name__}: md\.tensor\("):
+            kind(data)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        np.exp,
+        np.isnan,
+        np.divmod,
+        np.add.reduce,
+        lambda x: np.add(x, 1),
+        lambda x: np.multiply(np.ones(2), x, dtype=np.float64),
+    ],
+)
+def test_ufuncs_of_numpy_say_what_to_write(compute: Any) -> None:
+    x = md.tensor([1.0, 2.0])
+    with pytest.raises(GraphError, match=r"np\.\w+ does not know tensors .* or x\.numpy\(\)"):
+        compute(x, x) if compute is np.divmod else compute(x)
+    array = np.ones(2, np.float32)
+    with pytest.raises(GraphError, match=r"np\.add does not know tensors"):
+        array += x
+    assert array.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "operate",
+    [
+        lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / b, lambda a, b: a**b,
+        lambda a, b: a < b, lambda a, b: a <= b, lambda a, b: a > b, lambda a, b: a >= b, lambda a, b: a == b,
+        lambda a, b: a != b, lambda a, b: (a > 2) & (b > 2), lambda a, b: (a > 2) | (b > 2),
+        lambda a, b: (a > 2) ^ (b > 2),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("a", [np.float32([1, 2, 3]), np.float32(2), np.array(2, np.float32), np.float64(2)])
+def test_operators_with_an_array_or_a_scalar_of_numpy_first_are_the_tensors(operate: Any, a: Any) -> None:
+    b = np.float32([3, 2, 1])
+    x = md.tensor(b, requires_grad=True)
+    y = operate(a, x)
+    assert isinstance(y, md.Tensor)
+    np.testing.assert_array_equal(y.numpy(), operate(a, b).astype(y.dtype))
+    assert y.requires_grad == (y.dtype == np.float32)

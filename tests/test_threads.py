@@ -227,7 +227,7 @@ def test_the_threads_of_earlier_numbers_end() -> None:
 
 
 def history_of(number: int, device: str) -> list[dict[str, float]]:
-    """A training of its own, whose numbers follow from ``number``; on a device its steps are recorded."""
+    """A training of its own, whose numbers follow from ``number``; on a device its steps are captured."""
     rng = np.random.default_rng(number)
     data = ArrayDataset(rng.random((24, 10, 10, 1), np.float32), rng.integers(0, 2, 24))
     draw = md.Generator(number)
@@ -258,22 +258,22 @@ def test_loops_of_several_threads_over_one_loader_give_each_all_batches() -> Non
         assert seen == expected
 
 
-def test_each_thread_says_for_itself_that_its_work_shall_be_recordable() -> None:
+def test_each_thread_says_for_itself_that_its_work_shall_be_capturable() -> None:
     device = StrictBackend()
     entered, left = threading.Event(), threading.Event()
 
     def other() -> list[bool]:
-        with device.only_recordable():
+        with device.only_capturable():
             entered.set()
             left.wait(10)
-            inside = device.recordable
-        return [inside, device.recordable]
+            inside = device.capturable
+        return [inside, device.capturable]
 
     with ThreadPoolExecutor(1) as pool:
-        with device.only_recordable():
+        with device.only_capturable():
             seen = pool.submit(other)
             entered.wait(10)
-        assert not device.recordable
+        assert not device.capturable
         left.set()
         assert seen.result() == [True, False]
-    assert not device.recordable
+    assert not device.capturable

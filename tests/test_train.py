@@ -5,7 +5,9 @@ import io
 import os
 import re
 import signal
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -330,7 +332,7 @@ def test_training_runs_on_the_strict_stand_in() -> None:
 
 @pytest.mark.parametrize("callback", [lambda **name: Checkpoint(Path(), **name), EarlyStopping])
 def test_a_name_that_nobody_measures_cannot_be_monitored(callback: Any) -> None:
-    trainer, train, validation = make([callback(monitor="val_acuracy")])
+    trainer, train, validation = make([callback(monitor="val_acuracy", mode="max")])
     known = "epoch, lr, loss, accuracy, val_loss, val_accuracy"
     with pytest.raises(MinidlError, match=f"no 'val_acuracy' .*mean 'val_accuracy'.* This epoch has {known}"):
         trainer.fit(train, validation)
@@ -443,8 +445,248 @@ def test_of_a_state_that_does_not_fit_nothing_is_loaded(change: Any) -> None:
     np.testing.assert_equal(everything(other, train), before)
 
 
+def test_of_generators_of_which_one_does_not_fit_none_is_loaded() -> None:
+    first, train = with_generators_of_its_own(1)
+    first.fit(train, steps=1)
+    state = first.state_dict()
+    state["generators"]["2.rng"] = {"bit_generator": "MT19937"}
+    other, train = with_generators_of_its_own(9)
+    before = everything(other, train)
+    with pytest.raises(MinidlError, match=r"'2\.rng' is no state of a generator"):
+        other.load_state_dict(state, train)
+    np.testing.assert_equal(everything(other, train), before)
+
+
 @pytest.mark.parametrize("state", [None, {}, {"w": np.ones(2)}])
 def test_what_is_no_state_of_a_trainer_is_refused(state: Any) -> None:
     trainer, train, _ = make()
     with pytest.raises(MinidlError, match="expected the state of a trainer, got"):
         trainer.load_state_dict(state, train)
+
+
+def regression(loss: Any = F.mse_loss, metrics: Any = None, callbacks: Any = ()) -> tuple[Trainer, DataLoader]:
+    x = np.linspace(-1, 1, 16, dtype=np.float32).reshape(-1, 1)
+    model = nn.Dense(1, 1, rng=md.Generator(0))
+    trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1), metrics, callbacks)
+    return trainer, DataLoader(ArrayDataset(x, 3 * x), batch_size=16)
+
+
+@pytest.mark.parametrize("name", ["loss", "epoch", "lr", "val_loss", "val_accuracy", 3])
+def test_names_of_the_history_are_no_names_of_metrics(name: Any) -> None:
+    with pytest.raises(MinidlError, match=str(name)):
+        regression(metrics={name: accuracy})
+    trainer, loader = regression()
+    trainer.metrics[name] = accuracy  # later
+    for run in (trainer.fit, trainer.evaluate):
+        with pytest.raises(MinidlError, match=str(name)):
+            run(loader)
+
+
+@pytest.mark.parametrize("metric", [None, 3, "accuracy", dict])
+def test_metrics_are_functions(metric: Any) -> None:
+    with pytest.raises(MinidlError, match="the metric 'a' must be a function of outputs and targets"):
+        regression(metrics={"a": metric})
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "gave nothing: end its function with `return"),
+        (np.zeros(16), r"gave shape \(16,\), expected a number: take the mean"),
+        (np.zeros(0), r"gave shape \(0,\)"),
+        (md.tensor([1.0, 2.0]), r"gave shape \(2,\)"),
+        ("0.5", "gave str"),
+        ([0.5], "gave list"),
+        (np.complex64(1), "gave an array of complex64"),
+    ],
+)
+def test_a_metric_that_gives_no_number_is_an_error(value: Any, message: str) -> None:
+    trainer, loader = regression(metrics={"a": lambda outputs, targets: value})
+    for run in (trainer.fit, trainer.evaluate):
+        with pytest.raises(MinidlError, match=f"the metric 'a' {message}"):
+            run(loader)
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.array([[2]]), md.tensor(2.0), md.tensor([2.0])])
+def test_a_metric_may_be_any_number(value: Any) -> None:
+    trainer, loader = regression(metrics={"a": lambda outputs, targets: value})
+    assert trainer.fit(loader)[0]["a"] == trainer.evaluate(loader)["a"] == 2
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda outputs, targets: None, "the loss gave nothing: end its function with `return loss`"),
+        (lambda outputs, targets: F.mse_loss(outputs, targets).item(), "the loss gave float, .* without item"),
+        (lambda outputs, targets: F.mse_loss(outputs, targets).numpy(), "the loss gave ndarray, .* without item"),
+        (lambda outputs, targets: (outputs - targets) ** 2, r"the loss gave a tensor of shape \(16, 1\), .* mean\(\)"),
+    ],
+)
+def test_a_loss_that_is_no_tensor_with_one_element_is_an_error(loss: Any, message: str) -> None:
+    trainer, loader = regression(loss)
+    for run in (trainer.fit, trainer.evaluate):
+        with pytest.raises(MinidlError, match=message):
+            run(loader)
+
+
+def test_notes_that_are_no_texts_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    notes: Any = lambda: {"seed": 3}  # noqa: E731
+    trainer, loader = regression(callbacks=[Checkpoint(tmp_path, notes=notes)])
+    with pytest.raises(checkpoint.CheckpointError, match="'seed'"):
+        trainer.fit(loader)
+    trainer, loader = regression(callbacks=[StopAfter(1), Checkpoint(tmp_path, notes=notes)])
+    with pytest.raises(checkpoint.CheckpointError, match="'seed'"):
+        trainer.fit(DataLoader(loader.dataset, 8))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Failing(Callback):
+    """Raises in one event."""
+
+    def __init__(self, event: str) -> None:
+        def fail(trainer: Trainer) -> None:
+            raise RuntimeError(f"{event} failed")
+
+        setattr(self, event, fail)
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_step_end", "on_epoch_end", "on_train_end", "on_train_error"])
+@pytest.mark.parametrize("at", [0, 2])
+def test_whatever_a_callback_raises_all_hear_of_the_error(event: str, at: int) -> None:
+    told = []
+
+    class Told(Callback):
+        def on_train_error(self, trainer: Trainer) -> None:
+            told.append(1)
+
+    callbacks = [Told(), StopOnSignal(), Told()]
+    callbacks.insert(at, Failing(event))
+    if event == "on_train_error":
+        callbacks.insert(0, Failing("on_step_end"))
+    trainer, loader = regression(callbacks=callbacks)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match=f"{event} failed"):
+        trainer.fit(loader)
+    assert told == [1, 1]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_callback_that_takes_itself_away_skips_no_other() -> None:
+    class Once(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            trainer.callbacks.remove(self)
+
+    told = []
+
+    class Told(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            told.append(trainer.optimizer.steps)
+
+    trainer, loader = regression(callbacks=[Once(), Told()])
+    trainer.fit(loader, epochs=2)
+    assert told == [1, 2]
+
+
+def test_signals_arrive_in_the_main_thread_alone() -> None:
+    trainer, loader = regression(callbacks=[StopOnSignal()])
+    errors: list[Exception] = []
+
+    def train() -> None:
+        try:
+            trainer.fit(loader)
+        except MinidlError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert "StopOnSignal works in the main thread alone" in str(errors[0])
+    assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("patience", "losses", "last"),
+    [(0, [5, 4, 3], 3), (0, [5, 4, 4, 3], 3), (0, [5, 6, 4], 2), (1, [5, 4, 4, 3], 3), (2, [5, 6, 4, 5, 6, 1], 5)],
+)
+def test_early_stopping_stops_where_keras_does(patience: int, losses: list[float], last: int) -> None:
+    stopping: Any = SimpleNamespace(history=[], epoch=0, stopping=False)
+    callback = EarlyStopping(patience, monitor="loss")
+    for epoch, loss in enumerate(losses, start=1):
+        stopping.history.append({"epoch": epoch, "loss": loss})
+        stopping.epoch = epoch
+        callback.on_epoch_end(stopping)
+        if stopping.stopping:
+            break
+    assert stopping.epoch == last
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        *[
+            (lambda value=value: EarlyStopping(value), "patience must be a whole number >= 0")
+            for value in (-1, None, "3")
+        ],
+        (lambda: EarlyStopping(2.5), "patience must be a whole number >= 0"),
+        (lambda: EarlyStopping(True), "patience must be a whole number >= 0"),
+        (lambda: EarlyStopping(3, monitor=None), "monitor must be a name in the history"),
+        (lambda: Checkpoint(None), "expected the path of a file, got None"),
+        (lambda: Checkpoint("here", monitor=3), "monitor must be a name in the history"),
+        (lambda: Checkpoint("here", notes={"seed": "3"}), "notes must be a function"),
+        (lambda: CSVLog(None), "expected the path of a file, got None"),
+        (lambda: Progress("log.txt"), "expected a stream to write to, got 'log.txt'"),
+        (lambda: ProfileSteps(3), "expected the path of a file, got 3"),
+        (lambda: ProfileSteps("here", steps=0), "steps must be a whole number >= 1"),
+        (lambda: ProfileSteps("here", warm_up=-1), "warm_up must be a whole number >= 0"),
+        (lambda: regression(callbacks=[optim.cosine(0.1, 10)]), "a schedule goes to the optimizer"),
+        (lambda: regression(callbacks=[StopOnSignal]), "make one of a class, with brackets"),
+        (lambda: regression(callbacks=[None]), "use those of md.callbacks"),
+    ],
+)
+def test_options_of_callbacks_are_refused_where_they_are_given(make: Any, message: str) -> None:
+    with pytest.raises(MinidlError, match=message):
+        make()
+
+
+def test_several_that_stop_on_a_signal_give_the_handler_back() -> None:
+    trainers = []
+
+    class Inner(Callback):
+        """Trains another model in the middle of a training."""
+
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            inner, loader = regression(callbacks=[StopOnSignal(), StopOnSignal()])
+            inner.fit(loader)
+            signal.raise_signal(signal.SIGINT)
+            trainers.append(inner)
+
+    twice = StopOnSignal()
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    trainer, loader = regression(callbacks=[StopOnSignal(), twice, twice, Inner()])
+    trainer.fit(loader, epochs=3)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert (trainer.epoch, trainer.stopping, trainers[0].stopping) == (1, True, False)
+
+
+def test_a_handler_that_others_installed_in_a_training_stays() -> None:
+    heard: list[int] = []
+
+    class Listens(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            self.ours = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+
+    listens = Listens()
+    trainer, loader = regression(callbacks=[StopOnSignal(), listens])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(loader)
+        signal.raise_signal(signal.SIGINT)
+        assert heard == [signal.SIGINT]
+        chained = listens.ours  # that of a training that has ended
+        for handler in (chained, lambda number, frame: chained(number, frame)):
+            signal.signal(signal.SIGINT, handler)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -39,6 +39,18 @@ def test_training_for_some_steps_is_the_first_part_of_training_for_some_epochs(s
     assert_same(final(resumed), final(whole))
 
 
+def test_a_stop_inside_of_an_epoch_leaves_the_weights_of_the_last_one(tmp_path: Path) -> None:
+    """The steps that follow are in the state, with which training goes on."""
+    trainer, train, validation = make([Checkpoint(tmp_path), StopAfter(6)])
+    trainer.fit(train, validation, steps=4)
+    weights = trainer.model.state_dict()
+    trainer.fit(train, validation, epochs=3)
+    assert (trainer.optimizer.steps, trainer.inside_epoch) == (6, True)
+    assert_same(dict(md.load(tmp_path / "last.safetensors")), weights)
+    saved = checkpoint.load_state(tmp_path / "last.state.safetensors")
+    assert_same(saved["model"], trainer.model.state_dict())
+
+
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_a_state_saved_after_any_step_goes_on_to_the_last_one(steps: int) -> None:
     states: list[Any] = []

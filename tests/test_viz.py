@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import minidl as md
 from minidl import viz
@@ -106,3 +108,26 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         picture.savefig(tmp_path / "plots" / "a.png")
     picture.savefig(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "usual", "made", "start"),
+    [
+        ("a", {}, "png", "a.png", b"\x89PNG"),
+        ("a", {}, "svg", "a.svg", b"<?xml"),
+        ("a.", {}, "pdf", "a.pdf", b"%PDF"),
+        ("a", {"format": "pdf"}, "png", "a", b"%PDF"),
+        ("a", {"format": None}, "svg", "a.svg", b"<?xml"),
+        ("a.png", {"format": "svg"}, "pdf", "a.png", b"<?xml"),
+        ("a.b.PNG", {}, "svg", "a.b.PNG", b"\x89PNG"),
+    ],
+)
+def test_the_name_and_the_format_of_a_saved_picture_are_those_of_matplotlib(
+    name: str, options: dict[str, str | None], usual: str, made: str, start: bytes, tmp_path: Path
+) -> None:
+    with matplotlib.rc_context({"savefig.format": usual}):
+        for folder, picture in ((tmp_path / "ours", viz.Picture(1, 1)), (tmp_path / "theirs", Figure((1, 1)))):
+            folder.mkdir()
+            picture.savefig(folder / name, **options)
+            assert [path.name for path in folder.iterdir()] == [made]
+            assert (folder / made).read_bytes().startswith(start)

@@ -50,6 +50,15 @@ def operand(path: str | Path) -> str:
     return f"./{text}" if host or text.startswith(("-", "@")) else text
 
 
+def located(source: str) -> str:
+    """A data set's name, or its path as it holds in any folder: a run may be resumed from another one.
+
+    >>> located("drawn")
+    'drawn'
+    """
+    return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
+
+
 def dangling(path: Path) -> Path | None:
     """The link to nowhere that the path is, or that is on its way; None if there is none.
 
@@ -70,4 +79,13 @@ def write_text(path: Path, text: str) -> None:
     'all of it'
     """
     with atomic_write(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))
+        file.write(written(text).encode())
+
+
+def written(text: str) -> str:
+    """The text as it stands in a file that :func:`write_text` made.
+
+    >>> print(written("ü \\udcff.jpg"))
+    ü \\udcff.jpg
+    """
+    return text.encode("utf-8", "backslashreplace").decode()

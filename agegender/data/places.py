@@ -21,8 +21,8 @@ _LOOKED_AT = 1000
 """Names of a folder or an archive that are looked at."""
 _FOREIGN = (".7z", ".rar", ".zst")
 """Suffixes of archives that are not read."""
-_FOLDERS, _LEVELS = 100, 3
-"""How many folders, and how deep, are looked into for one data set."""
+_FOLDERS = 300
+"""How many folders are looked into for one data set, level by level."""
 
 
 def find() -> Path | None:
@@ -35,8 +35,9 @@ def found() -> list[Path]:
 
     That is ``$UTKFACE`` alone, if it is set. Otherwise ``./data`` comes first, then Kaggle's input folder. In each, a
     folder or archive whose name begins with "utkface" comes before the faces that lie there openly, and these before
-    other folders and archives, in the order of their names. What holds faces is told by the names in it, at most three
-    folders deep. What is called UTKFace but shows no face comes last, for the error that says why.
+    other folders and archives, in the order of their names. What holds faces is told by the names in it, however
+    deep, in the first :data:`_FOLDERS` folders. What is called UTKFace but shows no face comes last, for the error that
+    says why.
     """
     if named := os.environ.get("UTKFACE"):
         return [place(named)]
@@ -119,7 +120,10 @@ def _reasons(parent: Path, candidates: Sequence[Path]) -> Iterator[str]:
     """Why nothing is taken from a folder, where something in it might be meant as a data set."""
     for path in candidates:
         if path.is_dir():
-            inside = [file for _, files in _walk(path) for file in files]
+            if next(islice(_walk(path), _FOLDERS, None), None):
+                many = f"{shown(path)} has over {_FOLDERS} folders, too many to look into"
+                yield f"{many}: --data names the one with faces"
+            inside = [file for _, files in islice(_walk(path), _FOLDERS) for file in files]
             yield from _reasons(path, inside)
         elif is_archive(path.name) or path.suffix.lower() in _FOREIGN or as_part(path) or not path.exists():
             yield _reason(path)
@@ -162,7 +166,7 @@ def _data_sets(path: Path) -> Iterator[Path]:
             yield path
         return
     homes, archives = [], []
-    for folder, files in _walk(path):
+    for folder, files in islice(_walk(path), _FOLDERS):
         if _are_faces(file.name for file in files):
             homes.append(folder)
         archives += [file for file in files if is_archive(file.name)]
@@ -176,15 +180,24 @@ def _data_sets(path: Path) -> Iterator[Path]:
 
 
 def _walk(top: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder and those below it, level by level, each with its files."""
-    waiting = deque([(top, 1)])
-    for _ in range(_FOLDERS):
-        if not waiting:
-            return
-        folder, level = waiting.popleft()
+    """A folder and those below it, level by level, each with its files; none twice, as links may lead in circles."""
+    waiting, seen = deque([top]), {_identity(top)}
+    while waiting:
+        folder = waiting.popleft()
         folders, files = _listing(folder)
         yield folder, files
-        waiting += [(path, level + 1) for path in folders] if level < _LEVELS else []
+        new = {_identity(path): path for path in reversed(folders)}
+        waiting += sorted(path for identity, path in new.items() if identity not in seen)
+        seen.update(new)
+
+
+def _identity(folder: Path) -> object:
+    """What a folder stays, whatever the way to it."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return folder
+    return (status.st_dev, status.st_ino) if status.st_ino else folder
 
 
 def _listing(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .faces import Faces
-from .files import write_text
+from .files import write_text, written
 
 _COLUMNS = ["name", "part"]
 
@@ -55,12 +55,13 @@ class Split:
             raise DataError(f"{path} cannot be read as a split: {error}") from None
         if header != _COLUMNS or not set(parts.values()) <= {"train", "validation"}:
             raise DataError(f"{path} is no split: expected the columns name and part (train or validation)")
-        if sorted(parts) != sorted(faces.names):
+        names = list(map(written, faces.names))
+        if sorted(parts) != sorted(names):
             raise DataError(
                 f"{path} splits {len(parts):,} faces, but not those of {faces.source} ({len(faces):,}): "
                 "use the data set that it was made from, or make a new split"
             )
-        is_validation = np.array([parts[name] == "validation" for name in faces.names])
+        is_validation = np.array([parts[name] == "validation" for name in names])
         return cls(np.flatnonzero(~is_validation), np.flatnonzero(is_validation), faces.names)
 
 

@@ -94,21 +94,19 @@ def effort(summary: dict[str, Any]) -> str:
     return f"{speed}, {duration(summary['seconds'])} in all"
 
 
-def next_steps(summary: dict[str, Any], lr: float) -> list[str]:
-    """Which picture to open, and the command that most likely comes next."""
-    folder = Path(summary["run"])
-    lines = [f"look at {folder / 'plots' / 'curves.png'} and {folder / 'plots' / 'examples.png'}"]
+def next_steps(summary: dict[str, Any], folder: Path, lr: float) -> list[str]:
+    """The command that most likely comes next, and the one after it."""
     more = f"train on, with ten epochs more: {resume_command(folder, '--epochs', str(summary['epochs'] + 10))}"
     if not summary["no_better_than_guessing"]:
-        return [*lines, more]
+        return [more]
     if lr < USUAL_LR / 1000:
         again = again_command(folder, "--lr", f"{USUAL_LR:g}")
-        return [*lines, f"at a learning rate of {lr:g} nothing is learned; {USUAL_LR:g} is usual: {again}"]
+        return [f"at a learning rate of {lr:g} nothing is learned; {USUAL_LR:g} is usual: {again}"]
     best_is_last = summary["epochs"] == summary["best_epoch"]  # so nothing speaks against more epochs
     if lr < USUAL_LR or (lr == USUAL_LR and best_is_last):
-        return [*lines, f"at a learning rate of {lr:g} it takes longer: {more}"]
-    lines += [f"the learning rate is the first thing to lower: {again_command(folder, '--lr', lower(lr))}"]
-    return [*lines, f"or, as the loss was still falling, {more}"] if best_is_last and summary["epochs"] > 1 else lines
+        return [f"at a learning rate of {lr:g} it takes longer: {more}"]
+    first = f"the learning rate is the first thing to lower: {again_command(folder, '--lr', lower(lr))}"
+    return [first, f"or, as the loss was still falling, {more}"] if best_is_last and summary["epochs"] > 1 else [first]
 
 
 def lower(lr: float) -> str:

@@ -15,6 +15,12 @@ __all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "native", "
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
+_GIVEN = {
+    "name": (str, "a text"),
+    "xp": (object, "a module with NumPy's functions"),
+    "array_type": (type, "the class of its arrays"),
+}
+"""What a backend has besides its methods, of which kind, and what it is."""
 
 plugins.register("backend", "numpy")(numpy.NumPyBackend)
 plugins.register("backend", "cupy")(cupy.CuPyBackend)
@@ -40,6 +46,18 @@ def get(name: str) -> Backend:
 def _made(plugin: Callable[[], Backend]) -> Backend:
     """An instance for each plugin, not for each name: another one may be registered under it."""
     backend = plugin()
+    for name, (kind, meaning) in _GIVEN.items():
+        given = getattr(backend, name, None)
+        if given is None or not isinstance(given, kind):
+            raise BackendError(
+                f"the backend {type(backend).__name__} needs {name}, {meaning}, got {given!r}: set it in the class, or "
+                "in __init__"
+            )
+    if backend.array_type is default.array_type:
+        raise BackendError(
+            f"the backend {type(backend).__name__} cannot have {backend.array_type.__name__} as its array_type, by "
+            f"which the arrays of '{default.name}' are known: derive a class of arrays of its own"
+        )
     _by_array_type[backend.array_type] = backend
     return backend
 

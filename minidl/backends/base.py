@@ -3,17 +3,14 @@
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..kernels.conv import ConvSpec
 from ..kernels.reference import ReferenceKernels
-
-if TYPE_CHECKING:
-    from ..kernels.conv import ConvSpec
-    from ..kernels.cupy.graph import Recorder
 
 
 class Backend(ReferenceKernels):
@@ -32,10 +29,8 @@ class Backend(ReferenceKernels):
     name: ClassVar[str]
     xp: Any
     array_type: type[Any]
-    precision = "float32"
-    """What :meth:`set_precision` chose."""
-    has_graphs: ClassVar[bool] = False
-    """Whether work can be recorded as a CUDA graph: see :mod:`minidl.capture`."""
+    has_cuda_graphs: ClassVar[bool] = False
+    """Whether work can be captured as a CUDA graph: see :mod:`minidl.capture`."""
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -61,7 +56,7 @@ class Backend(ReferenceKernels):
             )
         self.precision = precision
 
-    def convolutions(self, spec: "ConvSpec") -> Sequence[str]:
+    def convolutions(self, spec: ConvSpec) -> Sequence[str]:
         """The convolution algorithms that "auto" tries for these sizes, best first; the last can do anything."""
         return ("direct",)
 
@@ -81,11 +76,28 @@ class Backend(ReferenceKernels):
         """Wait for everything asked for so far: before reading a clock, for example."""
 
 
-class _Mode(threading.local):
-    """How many ``only_recordable`` the running thread is inside of, and what records a CUDA graph of its work."""
+class CopyWatcher(Protocol):
+    """What is told of copies inside :meth:`DeviceBackend.only_capturable`: a CUDA graph that is captured.
 
-    recordable = 0
-    recorder: "Recorder | None" = None
+    >>> class Printer:
+    ...     def refuse(self, what):
+    ...         print(what)
+    >>> from minidl.testing.strict import StrictBackend
+    >>> device = StrictBackend()
+    >>> with device.only_capturable(Printer()):
+    ...     there = device.asarray(np.zeros(3))
+    an array of shape (3,) is copied from the host to the device
+    """
+
+    def refuse(self, what: str) -> None:
+        """Called before each copy; may raise an error."""
+
+
+class _Mode(threading.local):
+    """How many ``only_capturable`` the running thread is inside of, and what is told of its copies."""
+
+    capturable = 0
+    watcher: CopyWatcher | None = None
 
 
 _mode = _Mode()
@@ -108,14 +120,14 @@ class DeviceBackend(Backend):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
             return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
-        if _mode.recorder is not None:
-            _mode.recorder.refuse(f"{_what(value)} is copied from the host to the device")
+        if _mode.watcher is not None:
+            _mode.watcher.refuse(f"{_what(value)} is copied from the host to the device")
         foreign = hasattr(value, "__array__") and not isinstance(value, np.ndarray)
         return self.upload(np.asarray(value) if foreign else value, dtype)
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
-        if _mode.recorder is not None:
-            _mode.recorder.refuse(f"{_what(array)} is read on the host")
+        if _mode.watcher is not None:
+            _mode.watcher.refuse(f"{_what(array)} is read on the host")
         return self.download(array)
 
     def release_free_memory(self) -> None:
@@ -130,23 +142,23 @@ class DeviceBackend(Backend):
         raise NotImplementedError
 
     @property
-    def recordable(self) -> bool:
-        """Whether this thread uses only kernels that may be part of a CUDA graph, see :meth:`only_recordable`."""
-        return _mode.recordable > 0
+    def capturable(self) -> bool:
+        """Whether this thread uses only kernels that may be part of a CUDA graph, see :meth:`only_capturable`."""
+        return _mode.capturable > 0
 
     @contextlib.contextmanager
-    def only_recordable(self, recorder: "Recorder | None" = None) -> Iterator[None]:
-        """In here, results of this thread are bit for bit those that a CUDA graph gives.
+    def only_capturable(self, watcher: CopyWatcher | None = None) -> Iterator[None]:
+        """In here, results of this thread are bit for bit those of a CUDA graph.
 
-        ``recorder`` is told of copies from and to the host.
+        ``watcher`` is told of copies from and to the host.
         """
-        before, _mode.recorder = _mode.recorder, recorder or _mode.recorder
-        _mode.recordable += 1
+        before, _mode.watcher = _mode.watcher, watcher or _mode.watcher
+        _mode.capturable += 1
         try:
             yield
         finally:
-            _mode.recordable -= 1
-            _mode.recorder = before
+            _mode.capturable -= 1
+            _mode.watcher = before
 
 
 def _what(value: Any) -> str:

@@ -1,8 +1,9 @@
 """The CuPy backend: the same ops on an NVIDIA GPU."""
 
+import functools
 import importlib.util
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +16,47 @@ from ..kernels.cupy import (
     elementwise,
     images,
     implicit_gemm,  # noqa: F401
+    loss,
     matmul,
     pool,
     reduce,
 )
-from ..kernels.cupy import loss as losses
 from ..kernels.cupy.source import TYPES
-from ..kernels.reference import AdamStep
+from ..kernels.reference import AdamStep, LossFormula, ReferenceKernels
 from ..kernels.window import Window
 from .base import DeviceBackend
 
 Array = Any
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _typed(*arrays: Array) -> bool:
+    """Whether there are kernels for arrays of this dtype: float32 and float64, the same for all."""
+    return arrays[0].dtype in TYPES and all(array.dtype == arrays[0].dtype for array in arrays)
+
+
+def _where(able: Callable[..., Any]) -> Callable[[Callable[Concatenate[Any, P], T]], Callable[Concatenate[Any, P], T]]:
+    """A decorator: the method computes where ``able`` is true of its arguments, elsewhere the reference kernel does."""
+
+    def decorate(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+        reference = getattr(ReferenceKernels, method.__name__)
+
+        def computed(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            compute: Callable[..., T] = method if able(*args, **kwargs) else reference
+            return compute(self, *args, **kwargs)
+
+        functools.update_wrapper(computed, method)
+        return computed
+
+    return decorate
 
 
 class CuPyBackend(DeviceBackend):
     """GPU arrays. Needs CuPy, a driver and a card; the error says which of them is missing."""
 
     name = "cupy"
-    has_graphs = True
+    has_cuda_graphs = True
 
     def __init__(self) -> None:
         self.xp = _usable_cupy()
@@ -74,60 +98,45 @@ class CuPyBackend(DeviceBackend):
         return ("implicit_gemm", "first_layer", "gemm", "direct")
 
     def matmul(self, a: Array, b: Array) -> Array:
-        if self.recordable and a.ndim == b.ndim == 2 and _typed(a, b):
+        if self.capturable and a.ndim == b.ndim == 2 and _typed(a, b):
             return matmul.matmul(self.xp, a, b, self.precision == "tf32" and a.dtype == np.float32)
         return super().matmul(a, b)
 
+    @_where(lambda dy, y: _typed(dy, y))
     def relu_backward(self, dy: Array, y: Array) -> Array:
-        return elementwise.relu_backward(self.xp, dy, y) if _typed(dy, y) else super().relu_backward(dy, y)
+        return elementwise.relu_backward(self.xp, dy, y)
 
+    @_where(lambda x, window: _typed(x) and pool.supports(window))
     def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
-        able = _typed(x) and pool.supports(self.xp, window)
-        return pool.max_pool(self.xp, x, window) if able else super().max_pool(x, window)
+        return pool.max_pool(self.xp, x, window)
 
+    @_where(lambda dy, argmax, window: _typed(dy) and pool.supports(window))
     def max_pool_backward(self, dy: Array, argmax: Array, window: Window) -> Array:
-        able = _typed(dy) and pool.supports(self.xp, window)
-        return (
-            pool.max_pool_backward(self.xp, dy, argmax, window)
-            if able
-            else super().max_pool_backward(dy, argmax, window)
-        )
+        return pool.max_pool_backward(self.xp, dy, argmax, window)
 
+    @_where(lambda dy: _typed(dy))
     def sum_to_channels(self, dy: Array) -> Array:
-        rows = self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
-        return reduce.sum_rows(self.xp, rows) if _typed(dy) else super().sum_to_channels(dy)
+        return reduce.sum_rows(self.xp, self.xp.ascontiguousarray(dy).reshape(-1, dy.shape[-1]))
 
+    @_where(lambda pixels, *_: images.supports(pixels))
     def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
-        able = images.supports(pixels)
-        return (
-            images.gather_images(self.xp, pixels, indices, mirror)
-            if able
-            else super().gather_images(pixels, indices, mirror)
-        )
+        return images.gather_images(self.xp, pixels, indices, mirror)
 
-    def mean_loss(self, loss: Any, a: Array, b: Array) -> Array:
-        able = _typed(a, b) and losses.supports(loss)
-        return losses.mean_loss(self.xp, loss, a, b) if able else super().mean_loss(loss, a, b)
+    @_where(lambda formula, a, b: _typed(a, b) and formula.cuda_name)
+    def mean_loss(self, formula: LossFormula, a: Array, b: Array) -> Array:
+        return loss.mean_loss(self.xp, formula, a, b)
 
-    def mean_loss_backward(self, loss: Any, a: Array, b: Array, dy: Array) -> Array:
-        able = _typed(a, b, dy) and losses.supports(loss)
-        return (
-            losses.mean_loss_backward(self.xp, loss, a, b, dy) if able else super().mean_loss_backward(loss, a, b, dy)
-        )
+    @_where(lambda formula, a, b, dy: _typed(a, b, dy) and formula.cuda_name)
+    def mean_loss_backward(self, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
+        return loss.mean_loss_backward(self.xp, formula, a, b, dy)
 
+    @_where(lambda logits, labels: _typed(logits))
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
-        return (
-            losses.softmax_cross_entropy(self.xp, logits, labels)
-            if _typed(logits)
-            else super().softmax_cross_entropy(logits, labels)
-        )
+        return loss.softmax_cross_entropy(self.xp, logits, labels)
 
+    @_where(lambda saved, dy: _typed(saved[0]))
     def softmax_cross_entropy_backward(self, saved: tuple[Array, ...], dy: Array) -> Array:
-        return (
-            losses.softmax_cross_entropy_backward(self.xp, saved, dy)
-            if _typed(saved[0])
-            else super().softmax_cross_entropy_backward(saved, dy)
-        )
+        return loss.softmax_cross_entropy_backward(self.xp, saved, dy)
 
     def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
         groups: dict[Any, list[tuple[Array, Array, Array, Array]]] = {}
@@ -137,11 +146,6 @@ class CuPyBackend(DeviceBackend):
         super().adam(groups.pop(None, ()), step)
         for together in groups.values():
             adam.adam(self.xp, together, step)
-
-
-def _typed(*arrays: Array) -> bool:
-    """Whether there are kernels for arrays of this dtype: float32 and float64, the same for all."""
-    return arrays[0].dtype in TYPES and all(array.dtype == arrays[0].dtype for array in arrays)
 
 
 def _usable_cupy() -> Any:

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from .. import backends, plugins, threads
+from ..backends.choice import choose
 from ..errors import MinidlError
-from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct, choose
+from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct
 from ..kernels.numpy import memory
 from ..kernels.window import Padding, sliding_window
 from ..table import table

@@ -4,7 +4,7 @@ A backend inherits these and may replace one by something faster; tests hold the
 All arrays are NHWC, all results have the dtype of the inputs, and no input is written to.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -24,6 +24,25 @@ class AdamStep(NamedTuple):
     keep: float
 
 
+class LossFormula(NamedTuple):
+    """A loss of each element of predictions a and targets b, and its derivative by a, as functions of two arrays.
+
+    ``cuda_name`` is what both are called in minidl/kernels/cupy/loss.cu, "" where it does not have them; ``delta`` is
+    the option of a formula that has one.
+
+    >>> import numpy as np
+    >>> from minidl import backends
+    >>> squared = LossFormula(lambda a, b: (a - b) ** 2, lambda a, b: 2 * (a - b))
+    >>> backends.default.mean_loss(squared, np.array([1.0, 2.0]), np.array([0.0, 5.0])).item()
+    5.0
+    """
+
+    value: Callable[[Array, Array], Array]
+    slope: Callable[[Array, Array], Array]
+    cuda_name: str = ""
+    delta: float = 0.0
+
+
 class ReferenceKernels:
     """The kernels in terms of ``xp``, a module with NumPy's functions.
 
@@ -36,6 +55,8 @@ class ReferenceKernels:
     """
 
     xp: Any
+    precision = "float32"
+    """How matrix products and convolutions of float32 numbers are computed: see :meth:`Backend.set_precision`."""
 
     def matmul(self, a: Array, b: Array) -> Array:
         """The matrix product of two arrays, with NumPy's rules for 1-D and stacked operands."""
@@ -123,13 +144,13 @@ class ReferenceKernels:
         """``formula(*arrays)``, for an elementwise formula that works in place: a backend may cut the arrays up."""
         formula(*arrays)
 
-    def mean_loss(self, loss: Any, a: Array, b: Array) -> Array:
-        """The mean of ``loss.value(a, b)``, a 0-d array: see :class:`minidl.ops.loss.ElementwiseLoss`."""
-        return loss.value(a, b).mean()
+    def mean_loss(self, formula: LossFormula, a: Array, b: Array) -> Array:
+        """The mean of ``formula.value(a, b)``, a 0-d array."""
+        return formula.value(a, b).mean()
 
-    def mean_loss_backward(self, loss: Any, a: Array, b: Array, dy: Array) -> Array:
-        """The gradient for a, of its shape, given ``dy`` (0-d)."""
-        return loss.slope(a, b) * (dy / a.size)
+    def mean_loss_backward(self, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
+        """The gradient with respect to a, of its shape, given ``dy`` (0-d)."""
+        return formula.slope(a, b) * (dy / a.size)
 
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
         """The mean over the rows of -log softmax(logits)[label], 0-d, and what the backward pass needs.

@@ -142,7 +142,7 @@ def require_images(shape: tuple[int, ...]) -> None:
 
     >>> require_images((28, 28))
     Traceback (most recent call last):
-    minidl.errors.ShapeError: expected images (N, H, W, C), got (28, 28). Images have four axes...
+    minidl.errors.ShapeError: expected images (N, H, W, C), got (28, 28). One grey image is x.reshape(1, 28, 28, 1). ...
     """
     if len(shape) != 4:
         raise ShapeError(f"expected images (N, H, W, C), got {shape}. {missing_axes(shape)}")
@@ -154,12 +154,18 @@ def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
     >>> missing_axes((8, 28, 28), channels=1)
     'Grey images need an axis for their one channel: x.reshape(8, 28, 28, 1).'
     """
-    if len(shape) != 3:
-        return "Images have four axes: put this before any Flatten, or use x.reshape(N, H, W, C)."
     sizes = ", ".join(map(str, shape))
-    if channels == 1 != shape[2]:
+    if len(shape) != 3:
+        square = len(shape) == 2 and 0 < max(shape) <= 3 * min(shape)  # hardly features, of which there are many
+        grey = f"One grey image is x.reshape(1, {sizes}, 1). " if square and channels in (None, 1) else ""
+        return f"{grey}Images have four axes: put this before any Flatten, or use x.reshape(N, H, W, C)."
+    if channels is None or shape[2] == channels:
+        return f"One image needs a batch axis of size 1: x.reshape(1, {sizes})."
+    if channels == 1:
         return f"Grey images need an axis for their one channel: x.reshape({sizes}, 1)."
-    return f"One image needs a batch axis of size 1: x.reshape(1, {sizes})."
+    if shape[0] == channels:
+        return "One image with its channels first needs them last, and a batch axis: x.transpose(1, 2, 0)[None]."
+    return f"Images of {channels} channels have four axes; for grey ones use Conv2D(1, ...) and x.reshape({sizes}, 1)."
 
 
 def frozen(value: Any) -> Any:
@@ -168,7 +174,12 @@ def frozen(value: Any) -> Any:
     >>> frozen([[1, np.int64(1)], [0, 2]])
     ((1, 1), (0, 2))
     """
-    return tuple(frozen(part) for part in value) if isinstance(value, list | tuple) else plain(value)
+    if isinstance(value, list | tuple):
+        return tuple(frozen(part) for part in value)
+    found = plain(value)
+    if type(found).__hash__ is None:
+        raise ShapeError(f"expected whole numbers, or pairs of them, got {value!r}")
+    return found
 
 
 def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:

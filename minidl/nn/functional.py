@@ -3,7 +3,7 @@
 Images are (N, H, W, C). Arrays and numbers count as constants wherever a tensor is expected.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -141,7 +141,7 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     >>> concatenate([tensor([1.0]), tensor([2.0, 3.0])])
     tensor([1., 2., 3.])
     """
-    return ops.Concatenate.apply(*xs, axis=axis)
+    return ops.Concatenate.apply(*_several(xs), axis=axis)
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -152,7 +152,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     >>> stack([tensor([1.0, 2.0]), tensor([3.0, 4.0])]).shape
     (2, 2)
     """
-    return ops.Stack.apply(*xs, axis=axis)
+    return ops.Stack.apply(*_several(xs), axis=axis)
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
@@ -163,7 +163,7 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Ten
     >>> pad(tensor([1.0, 2.0]), [(1, 2)])
     tensor([0., 1., 2., 0., 0.])
     """
-    return ops.Pad.apply(x, widths=tuple(widths), value=value)
+    return ops.Pad.apply(x, widths=widths, value=value)
 
 
 def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -186,7 +186,7 @@ def flatten(x: Tensor) -> Tensor:
     require_tensor(x)
     if not x.shape:
         raise ShapeError("expected samples along the first axis, got a single number: use x.reshape(1, 1)")
-    return x.reshape(x.shape[0], prod(x.shape[1:]))
+    return ops.Reshape.apply(x, shape=(x.shape[0], prod(x.shape[1:])))
 
 
 # Layers
@@ -200,7 +200,11 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     >>> linear(tensor([[1.0, 2.0]]), tensor([[10.0], [1.0]]), tensor([0.5]))
     tensor([[12.5]])
     """
-    y = x @ w
+    columns: tuple[int, ...] = getattr(x, "shape", ())[-1:]
+    rows: tuple[int, ...] = getattr(w, "shape", ())
+    if len(rows) == 2 and columns == rows[1:] != rows[:1]:
+        raise ShapeError(f"expected weights (in={rows[1]}, out), got {rows}: PyTorch's are (out, in), so use w.T")
+    y = ops.MatMul.apply(x, w)
     return y if b is None else y + b
 
 
@@ -255,7 +259,7 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
     """
     rate = check_rate(rate)
     if not training or rate == 0:
-        return x
+        return x if isinstance(x, Tensor) else tensor(x)
     return ops.Dropout.apply(x, rate=rate, rng=random.chosen(rng))
 
 
@@ -356,6 +360,15 @@ def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Tensor:
 def _data(x: Any) -> Any:
     """The array of a tensor, a foreign array as one of NumPy's; anything else as it is."""
     return x.data if isinstance(x, Tensor) else backends.native(x)
+
+
+def _several(xs: Any) -> Sequence[Any]:
+    """The tensors of a list, or the rows of one tensor."""
+    if type(xs) in (list, tuple):
+        return xs  # type: ignore[no-any-return]
+    if not isinstance(xs, Iterable) or getattr(xs, "ndim", 1) == 0:
+        raise MinidlError(f"expected a list of tensors, got {type(xs).__name__}: write [x, y]")
+    return list(xs)
 
 
 def _target(b: Any, a: Any, check: Callable[[Any], None] | None = None) -> Any:

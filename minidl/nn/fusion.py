@@ -1,6 +1,6 @@
 """Which layers of a Sequential are computed in one pass.
 
-Convolution, ReLU and max pooling in a row become one op, if the convolution's algorithm offers it. The result is that
+Convolution, ReLU and max pooling in a row become one op, which the convolution's algorithm computes. The result is that
 of the three layers. Anything unusual is left alone: subclasses (they may do something else), layers with hooks (their
 outputs would never exist), and sizes, dtypes or backends that do not fit (the layer itself says so best).
 """
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
+from ..backends import choice
 from ..errors import ShapeError
-from ..kernels.conv import choose_pooled, fusion_allowed
 from ..kernels.window import pooling_window
 from ..ops.conv import conv_spec
 from ..tensor import Tensor
@@ -42,7 +42,7 @@ def _may_fuse(group: Sequence[Module]) -> bool:
     return (
         type(group[0]) is PATTERN[0]  # most are not, and go on at once
         and tuple(map(type, group)) == PATTERN
-        and fusion_allowed()
+        and choice.current().fusion
         and not any(module.has_hooks for module in group)
     )
 
@@ -57,7 +57,5 @@ def _fused(group: Sequence[Any], x: Any) -> Tensor | None:
         window = pooling_window(spec.window.OH, spec.window.OW, pool.size, pool.stride, pool.padding)
     except ShapeError:
         return None
-    algorithm = choose_pooled(conv.algorithm, spec, window, x.backend)
-    if algorithm is None:
-        return None
+    algorithm = choice.choose(conv.algorithm, spec, x.backend)
     return ops.Conv2DReLUMaxPool2D.apply(x, conv.w, conv.b, algorithm=algorithm, spec=spec, pool=window)

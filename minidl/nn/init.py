@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plugins
-from ..errors import MinidlError, ShapeError
+from ..creation import require_memory
+from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import explained
-from ..random import Generator
+from ..options import whole
+from ..random import Generator, chosen
 
 Initializer = Callable[[tuple[int, ...], Generator], NDArray[np.float32]]
 
@@ -28,7 +30,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     if not isinstance(shape, tuple | list) or len(shape) < 2:
         given = "a tensor or an array: use w.shape" if hasattr(shape, "dtype") else shape
         raise ShapeError(f"expected the shape of weights, (in, out) or (KH, KW, C_in, C_out), got {given}")
-    *window, inputs, outputs = shape
+    *window, inputs, outputs = _sizes(shape)
     return prod(window) * inputs, prod(window) * outputs
 
 
@@ -88,7 +90,7 @@ def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noq
     >>> zeros((2,), Generator(0))
     array([0., 0.], dtype=float32)
     """
-    return np.zeros(shape, np.float32)
+    return np.zeros(_sizes(shape), np.float32)
 
 
 @plugins.register("initializer", "ones")
@@ -99,7 +101,7 @@ def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa
     >>> ones((2,), Generator(0))
     array([1., 1.], dtype=float32)
     """
-    return np.ones(shape, np.float32)
+    return np.ones(_sizes(shape), np.float32)
 
 
 def get(initializer: str | Initializer) -> Initializer:
@@ -115,9 +117,41 @@ def get(initializer: str | Initializer) -> Initializer:
     return function
 
 
+def drawn(initializer: str | Initializer, shape: tuple[int, ...], rng: Generator) -> Any:
+    """What an initializer gives for parameters of a shape.
+
+    Raises :class:`ShapeError` or :class:`DtypeError` where that is no float32 array of this shape.
+
+    >>> drawn(lambda shape, rng: np.zeros((4, 1), np.float32), (4, 3), Generator(0))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: the initializer '<lambda>' gave shape (4, 1) where (4, 3) was asked for: return ...
+    """
+    function = get(initializer)
+    values = function(shape, rng)
+    name = getattr(function, "__name__", type(function).__name__)
+    is_array = hasattr(values, "shape")
+    if (values.shape if is_array else np.shape(values)) != shape:
+        given = f"shape {values.shape}" if is_array else repr(values)
+        raise ShapeError(
+            f"the initializer '{name}' gave {given} where {shape} was asked for: return an array of the shape that it "
+            "is called with"
+        )
+    if getattr(values, "dtype", np.float32) != np.float32:
+        raise DtypeError(f"the initializer '{name}' gave {values.dtype}, expected float32: add .astype(np.float32)")
+    return values
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    """A shape, if it is one."""
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    checked = tuple(whole("a size", size, least=0) for size in sizes)
+    require_memory(checked)
+    return checked
+
+
 def _normal(shape: tuple[int, ...], rng: Generator, deviation: float) -> NDArray[np.float32]:
-    return rng.standard_normal(shape, np.float32) * np.float32(deviation)
+    return chosen(rng).standard_normal(shape, np.float32) * np.float32(deviation)
 
 
 def _uniform(shape: tuple[int, ...], rng: Generator, limit: float) -> NDArray[np.float32]:
-    return (rng.random(shape, np.float32) * 2 - 1) * np.float32(limit)
+    return (chosen(rng).random(shape, np.float32) * 2 - 1) * np.float32(limit)

@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 
 from .. import ops, plugins, random
+from ..creation import require_memory
 from ..errors import MinidlError, ShapeError
 from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
+from ..op import HALF, SINGLE
 from ..ops.dropout import check_rate
 from ..ops.norm import check_channels
-from ..options import number, whole
+from ..options import number, option, optional, whole
 from ..random import Generator
 from ..tensor import Tensor, no_grad
 from . import functional as F
 from . import init
 from .init import Initializer
-from .module import Buffer, Module, Parameter
+from .module import Buffer, Module, Parameter, Statistic
 
 
 class _Weighted(Module):
@@ -29,12 +31,13 @@ class _Weighted(Module):
         shape = frozen(shape)
         if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape):
             raise ShapeError(f"sizes of a layer are whole numbers >= 1, got {shape}", type(self).__name__)
+        require_memory(shape)
         if not isinstance(bias, bool | np.bool_):
             raise MinidlError(
                 f"expected bias=True or bias=False, got {bias!r}: an activation is a layer of its own, as nn.ReLU()",
                 type(self).__name__,
             )
-        self.w = Parameter(init.get(initializer)(shape, random.chosen(rng)))
+        self.w = Parameter(init.drawn(initializer, shape, random.chosen(rng)))
         self.b = Parameter(np.zeros(shape[-1:], np.float32)) if bias else None
 
 
@@ -61,16 +64,18 @@ class Dense(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
         F.require_floats(x)
         if x.ndim < 2 or x.shape[-1] != self.w.shape[0]:
-            inputs, outputs = self.w.shape
-            hint = (
-                f"Put Flatten() before it and use Dense({x.size // len(x)}, {outputs})."
-                if x.ndim > 2 and len(x)
-                else f"The previous layer gives {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
-                if x.ndim == 2
-                else "One sample needs a batch axis of size 1: x.reshape(1, -1)."
-            )
-            raise ShapeError(f"expected input (N, {inputs}), got {x.shape}. {hint}")
+            raise ShapeError(f"expected input (N, {self.w.shape[0]}), got {x.shape}. {self._hint(x)}")
         return F.linear(x, self.w, self.b)
+
+    def _hint(self, x: Tensor) -> str:
+        inputs, outputs = self.w.shape
+        if x.ndim < 2:
+            return "One sample needs a batch axis of size 1: x.reshape(1, -1)."
+        if x.size == inputs:
+            return f"One sample needs a batch axis, before any Flatten() too: x[None], or x.reshape(1, {inputs}) here."
+        if x.ndim > 2 and len(x):
+            return f"Put Flatten() before it and use Dense({x.size // len(x)}, {outputs})."
+        return f"The previous layer gives {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
 
     def describe(self) -> str:
         return f"{self.w.shape[0]}, {self.w.shape[1]}"
@@ -166,6 +171,7 @@ class GlobalAveragePooling2D(Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        F.require_tensor(x)
         require_images(x.shape)
         return x.mean(axis=(1, 2))
 
@@ -231,9 +237,11 @@ class LeakyReLU(Module):
     array([-0.5,  2. ])
     """
 
+    slope: float = option(number)
+
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
-        self.slope = number("slope", slope)
+        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.slope)
@@ -250,9 +258,11 @@ class Softmax(Module):
            [0. , 1. ]])
     """
 
+    axis: int = option(whole)
+
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
-        self.axis = whole("axis", axis)
+        self.axis = axis
 
     def forward(self, x: Tensor) -> Tensor:
         return F.softmax(x, self.axis)
@@ -272,9 +282,12 @@ class Dropout(Module):
     tensor([1., 2.])
     """
 
+    rate: float = option(lambda _name, rate: check_rate(rate))
+    rng: Generator | None = option(optional(lambda _name, rng: random.chosen(rng)))
+
     def __init__(self, rate: float = 0.5, rng: Generator | None = None) -> None:
         super().__init__()
-        self.rate, self.rng = check_rate(rate), rng
+        self.rate, self.rng = rate, rng
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.rate, self.training, self.rng)
@@ -290,6 +303,8 @@ class BatchNorm(Module):
     In training with the statistics of the batch, else with running averages of them, of which each step keeps the
     share ``momentum`` (Keras's meaning of the word; PyTorch's momentum=0.1 is momentum=0.9 here).
 
+    The averages of a model of float16 are float32.
+
     Ioffe and Szegedy, "Batch Normalization" (2015). For x (N, ..., C); raises :class:`ShapeError` for other shapes.
 
     >>> import minidl as md
@@ -298,16 +313,21 @@ class BatchNorm(Module):
             [ 1.]])
     """
 
+    momentum: float = option(number, ">= 0", "<= 1")
+    eps: float = option(number, ">= 0")
+
     def __init__(self, channels: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         super().__init__()
         channels = whole("channels", channels, least=1)
-        self.momentum, self.eps = number("momentum", momentum, ">= 0", "<= 1"), number("eps", eps, ">= 0")
+        require_memory((channels,))
+        self.momentum, self.eps = momentum, eps
         self.gamma = Parameter(np.ones(channels, np.float32))
         self.beta = Parameter(np.zeros(channels, np.float32))
-        self.mean = Buffer(np.zeros(channels, np.float32))
-        self.var = Buffer(np.ones(channels, np.float32))
+        self.mean = Statistic(np.zeros(channels, np.float32))
+        self.var = Statistic(np.ones(channels, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
+        F.require_tensor(x)
         check_channels(x, self.gamma, self.beta, least=int(self.training))
         if self.training:
             if x.size == x.shape[-1]:
@@ -320,7 +340,13 @@ class BatchNorm(Module):
             self._average(self.mean, op.mean)
             self._average(self.var, op.var)
             return y
-        return (x - self.mean) / (self.var + self.eps).sqrt() * self.gamma + self.beta
+        if x.dtype == HALF:  # the statistics are not, and may be larger than it holds
+            wide, gamma, beta = (part.astype(SINGLE) for part in (x, self.gamma, self.beta))
+            return self._normalized(wide, gamma, beta).astype(HALF)
+        return self._normalized(x, self.gamma, self.beta)
+
+    def _normalized(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        return (x - self.mean) / (self.var + self.eps).sqrt() * gamma + beta
 
     def _average(self, running: Buffer, new: Any) -> None:
         with no_grad():

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .. import plugins
-from ..options import number, whole
+from ..options import number, option, optional, whole
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -18,9 +18,11 @@ class SoftmaxCrossEntropy(Module):
     0.6931471824645996
     """
 
+    ignore_index: int | None = option(optional(whole))
+
     def __init__(self, ignore_index: int | None = None) -> None:
         super().__init__()
-        self.ignore_index = None if ignore_index is None else whole("ignore_index", ignore_index)
+        self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
         return F.softmax_cross_entropy(logits, labels, self.ignore_index)
@@ -75,9 +77,11 @@ class HuberLoss(Module):
     2.0
     """
 
+    delta: float = option(number, "> 0")
+
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__()
-        self.delta = number("delta", delta, "> 0")
+        self.delta = delta
 
     def forward(self, predictions: Tensor, targets: Any) -> Tensor:
         return F.huber_loss(predictions, targets, self.delta)

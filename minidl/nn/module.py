@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import Strict, explained, misfit
-from ..options import dtype_of
+from ..op import HALF, SINGLE
+from ..options import dtype_of, flag
 from ..tensor import Tensor
 from ..tensor import tensor as as_tensor
 
@@ -38,6 +39,25 @@ class Buffer(Tensor):
     False
     """
 
+    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype in which it is kept in a model of this dtype."""
+        return dtype
+
+
+class Statistic(Buffer):
+    """A buffer that sums up over many steps: float32 also in a model of float16, which would round each step away.
+
+    >>> import numpy as np
+    >>> Statistic(np.zeros(2, np.float16)).dtype
+    dtype('float32')
+    """
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data.astype(self.kept_in(data.dtype)))
+
+    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        return SINGLE if dtype == HALF else dtype
+
 
 class Module(Strict):
     """Base of layers and models: define ``forward``, call the module itself.
@@ -58,7 +78,7 @@ class Module(Strict):
 
     static = False
     """Whether a forward pass does the same for every batch of a shape: no ``if`` that looks at numbers, no constant
-    that changes from step to step. A GPU may then record a training step, and repeat it (:mod:`minidl.capture`)."""
+    that changes from step to step. A GPU may then capture a training step, and replay it (:mod:`minidl.capture`)."""
 
     in_vain = frozenset(["trainable", "requires_grad", "weight", "bias", "kernel", "stop_training"])
 
@@ -84,7 +104,7 @@ class Module(Strict):
                 raise
             wrong.locate(self._where())
             raise wrong from None
-        for hook in self._hooks:
+        for hook in tuple(self._hooks):  # one may take itself away
             hook(self, inputs, outputs)
         return outputs
 
@@ -208,6 +228,7 @@ class Module(Strict):
 
     def train(self, mode: bool = True) -> Self:
         """Switch layers that behave differently in training (dropout, batch normalisation) to it."""
+        mode = flag("mode", mode)
         for _, module in self.named_modules():
             module.training = mode
         return self
@@ -228,13 +249,15 @@ class Module(Strict):
     def astype(self, dtype: Any) -> Self:
         """Convert all parameters and buffers to another float dtype; they stay the same objects.
 
-        Raises :class:`DtypeError`, changing nothing, for any other dtype, which would cut the weights off.
+        Running statistics stay in float32 where the model becomes float16. Raises :class:`DtypeError`, changing
+        nothing, for any other dtype, which would cut the weights off.
         """
         wanted = dtype_of(dtype)
         if wanted.kind != "f":
             raise DtypeError(f"a model computes with floats, got {wanted}: use np.float16, np.float32 or np.float64")
         for _, tensor in self._named_tensors():
-            tensor.data, tensor.grad = tensor.data.astype(wanted), None
+            own = tensor.kept_in(wanted) if isinstance(tensor, Buffer) else wanted
+            tensor.data, tensor.grad = tensor.data.astype(own), None
         return self
 
     def state_dict(self) -> dict[str, NDArray[Any]]:

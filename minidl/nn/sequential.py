@@ -11,7 +11,8 @@ from .module import Module
 
 @plugins.register("layer", "sequential")
 class Sequential(Module):
-    """Modules one after another, by number: ``model[0]``, ``model[:3]``.
+    """Modules one after another, by number: ``model[0]``, ``model[:3]``, which is a model of the same layers, in which
+    they keep their names. ``model[0] = layer`` puts another one there.
 
     Convolution, ReLU and max pooling in a row are computed in one pass (see :mod:`minidl.nn.fusion`).
 
@@ -24,12 +25,7 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None:
         super().__init__()
         for number, module in enumerate(modules):
-            if not isinstance(module, Module):
-                hint = _hint(module)
-                raise MinidlError(
-                    f"expected modules, got {type(module).__name__} at position {number}: {hint}", "Sequential"
-                )
-            setattr(self, str(number), module)
+            setattr(self, str(number), _checked(module, number))
 
     def forward(self, x: Any) -> Any:
         return fusion.run(self.children(), x)
@@ -37,15 +33,35 @@ class Sequential(Module):
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Module]: ...
-    def __getitem__(self, index: int | slice) -> Module | list[Module]:
-        return self.children()[index]
+    def __getitem__(self, index: slice) -> "Sequential": ...
+    def __getitem__(self, index: int | slice) -> Module:
+        if not isinstance(index, slice):
+            return self.children()[index]
+        part = Sequential()
+        part.training, part.path = self.training, self.path
+        vars(part).update(self._parts()[index])  # under their names: setattr would give them others
+        return part
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        if isinstance(index, slice):
+            raise MinidlError("expected a number, got a slice: set one layer after another", "Sequential")
+        setattr(self, self._parts()[index][0], _checked(module, index))
+
+    def _parts(self) -> list[tuple[str, Module]]:
+        return [(name, child) for name, child in self._named_children() if isinstance(child, Module)]
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.children())
 
     def __len__(self) -> int:
         return len(self.children())
+
+
+def _checked(module: Any, number: int) -> Module:
+    if isinstance(module, Module):
+        return module
+    hint = _hint(module)
+    raise MinidlError(f"expected modules, got {type(module).__name__} at position {number}: {hint}", "Sequential")
 
 
 def _hint(given: Any) -> str:

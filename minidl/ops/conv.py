@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from ..backends.choice import choose
 from ..errors import ShapeError
-from ..kernels.conv import ConvSpec, choose
+from ..kernels.conv import ConvSpec
 from ..kernels.window import Padding, Pair, frozen, missing_axes, sliding_window
 from ..op import HALF, SINGLE, Op
 from ..plugins import register
+
+__all__ = ["Conv2D"]
 
 Array = Any
 
@@ -15,7 +18,7 @@ Array = Any
 class Conv2D(Op):
     """y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
 
-    The gradient for w correlates x with dy, the gradient for x spreads dy over the windows again, and b gets the sum.
+    dw correlates x with dy, dx spreads dy over the windows again, and db is the sum of dy.
 
     Raises :class:`ShapeError` for sizes that do not fit each other.
 
@@ -31,16 +34,16 @@ class Conv2D(Op):
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         self.spec = conv_spec(x, w, b, self.stride, self.padding)
         self.algorithm = choose(self.name_of_algorithm, self.spec, self.backend)
-        y, kept = self.algorithm.forward(x, w, b, self.spec)
-        self.save(x, w, kept)
+        y, saved = self.algorithm.forward(x, w, b, self.spec)
+        self.save(x, w, saved)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        x, w, kept = self.saved
+        x, w, saved = self.saved
         needs_x, needs_w, *needs_b = self.needs_grad
         dy = self.xp.ascontiguousarray(dy)
-        dx = self.algorithm.input_gradient(dy, w, self.spec, kept) if needs_x else None
-        dw = self.algorithm.weight_gradient(x, dy, self.spec, kept) if needs_w else None
+        dx = self.algorithm.input_gradient(dy, w, self.spec, saved) if needs_x else None
+        dw = self.algorithm.weight_gradient(x, dy, self.spec, saved) if needs_w else None
         return dx, dw, *(self.backend.sum_to_channels(dy) if need else None for need in needs_b)
 
     def flops(self, output: tuple[int, ...]) -> int:
@@ -56,19 +59,27 @@ def conv_spec(x: Array, w: Array, b: Array | None, stride: Pair, padding: Paddin
     ((1, 2, 3, 2), 228)
     """
     if w.ndim != 4 or w.size == 0:
-        raise ShapeError(f"expected weights (KH, KW, C_in, C_out) without empty axes, got {w.shape}")
+        flat = f". Kernels of one channel, or one filter, need its axis: w.reshape({', '.join(map(str, w.shape))}, 1)"
+        hint = flat if w.ndim == 3 and w.size else ""
+        raise ShapeError(f"expected weights (KH, KW, C_in, C_out) without empty axes, got {w.shape}{hint}")
     KH, KW, C, K = w.shape
     if x.ndim != 4 or x.shape[3] != C:
-        raise ShapeError(f"expected input (N, H, W, C={C}), got {x.shape}. {_hint(x.shape, C, K)}")
+        raise ShapeError(f"expected input (N, H, W, C={C}), got {x.shape}. {_hint(x.shape, w.shape)}")
     if b is not None and b.shape != (K,):
         raise ShapeError(f"expected a bias of shape ({K},), one number for each filter, got {b.shape}")
     window = sliding_window(x.shape[1], x.shape[2], (KH, KW), frozen(stride), frozen(padding))
     return ConvSpec(x.shape[0], C, K, window, SINGLE if x.dtype == HALF else x.dtype)  # what ops compute in
 
 
-def _hint(shape: tuple[int, ...], C: int, K: int) -> str:
+def _hint(shape: tuple[int, ...], weights: tuple[int, ...]) -> str:
+    KH, KW, C, K = weights
     if len(shape) != 4:
         return missing_axes(shape, C)
+    first = shape[1] == KW != shape[3]
+    if (first or shape[3] == KW) and C == K and KH != KW:  # not square, and it would be as PyTorch's
+        channels_first = "the images are, too: x.transpose(0, 2, 3, 1)"
+        swap = "If the weights are PyTorch's, (C_out, C_in, KH, KW), use w.transpose(2, 3, 1, 0)"
+        return f"{swap}; {channels_first}." if first else f"{swap}."
     if shape[1] == C:
         return "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
     return f"The previous layer gives {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."

@@ -1,15 +1,40 @@
 """Ops that treat every element on its own, after NumPy's broadcasting.
 
 Inputs have any shapes that broadcast, others are a :class:`minidl.errors.ShapeError`, and one float dtype; y has the
-broadcast shape and that dtype. In each class ``dy`` is the gradient for the output y; what it returns are the gradients
-for the inputs, by the chain rule. They may have the broadcast shape: :meth:`minidl.op.Op.gradients` sums it away.
+broadcast shape and that dtype. In each class ``dy`` is the cotangent, the gradient of the loss with respect to y;
+``backward`` returns the gradients with respect to the inputs, by the chain rule. They may have the broadcast shape:
+:meth:`minidl.op.Op.gradients` sums it away.
 """
 
 from typing import Any
 
+import numpy as np
+
+from ..errors import DtypeError
 from ..op import Op
-from ..options import exact_beside, number
+from ..options import number
 from ..plugins import register
+
+__all__ = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Neg",
+    "Pow",
+    "Exp",
+    "Log",
+    "Sqrt",
+    "Abs",
+    "ReLU",
+    "LeakyReLU",
+    "Sigmoid",
+    "Tanh",
+    "Maximum",
+    "Minimum",
+    "Clip",
+    "Where",
+]
 
 Array = Any
 
@@ -347,7 +372,7 @@ class Where(_Choice):
 
 @register("op", "clip")
 class Clip(Op):
-    """y = min(max(x, low), high), with derivative 1 at both ends
+    """y = min(max(x, low), high), with derivative 1 at both ends; whole numbers keep their dtype beside whole limits
 
     >>> Clip.apply([-1.0, 0.5, 9.0], low=0.0, high=1.0)
     tensor([0. , 0.5, 1. ])
@@ -356,16 +381,28 @@ class Clip(Op):
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         self.low = None if low is None else number("low", low)
         self.high = None if high is None else number("high", high)
-        self.exact = exact_beside(*(bound for bound in (self.low, self.high) if bound is not None))
+        self.exact = "iu" if isinstance(self.low, int | None) and isinstance(self.high, int | None) else ""
 
     def forward(self, x: Array) -> Array:
+        low, high = self._binding(x) if x.dtype.kind in "iu" else (self.low, self.high)
         y = x
-        if self.low is not None:
-            y = self.xp.maximum(y, self.low)
-        if self.high is not None:
-            y = self.xp.minimum(y, self.high)
+        if low is not None:
+            y = self.xp.maximum(y, low)
+        if high is not None:
+            y = self.xp.minimum(y, high)
         self.save(x == y)
         return y
+
+    def _binding(self, x: Array) -> tuple[float | None, float | None]:
+        """The limits that whole numbers of this dtype can reach; beyond, they say nothing, as in NumPy."""
+        held = np.iinfo(x.dtype)
+        low = None if self.low is None or self.low < held.min else self.low
+        high = None if self.high is None or self.high > held.max else self.high
+        if (low is not None and low > held.max) or (high is not None and high < held.min):
+            raise DtypeError(
+                f"{x.dtype} holds no number from {self.low} to {self.high}: convert x with .astype(...) first"
+            )
+        return low, high
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (inside,) = self.saved

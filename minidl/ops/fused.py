@@ -1,4 +1,4 @@
-"""Convolution, ReLU and max pooling in one pass, for algorithms that offer it; it means the three ops in a row."""
+"""Convolution, ReLU and max pooling as one op, which leaves it to the algorithm how much of it is one pass."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ from ..kernels.conv import ConvAlgorithm, ConvSpec
 from ..kernels.window import Window
 from ..op import Op
 from ..plugins import register
+
+__all__ = ["Conv2DReLUMaxPool2D"]
 
 Array = Any
 
@@ -24,21 +26,16 @@ class Conv2DReLUMaxPool2D(Op):
     """
 
     def __init__(self, algorithm: ConvAlgorithm, spec: ConvSpec, pool: Window) -> None:
-        self.algorithm: Any = algorithm
-        self.spec, self.pool = spec, pool
+        self.algorithm, self.spec, self.pool = algorithm, spec, pool
 
     def forward(self, x: Array, w: Array, b: Array) -> Array:
-        y, argmax = self.algorithm.forward_pooled(x, w, b, self.spec, self.pool, any(self.needs_grad))
-        self.save(x, w, y, argmax)
+        y, pooled = self.algorithm.forward_pooled(x, w, b, self.spec, self.pool, any(self.needs_grad))
+        self.save(pooled)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        x, w, y, argmax = self.saved
-        dy = self.xp.ascontiguousarray(dy)
-        gradients: tuple[Array | None, ...] = self.algorithm.backward_pooled(
-            dy, x, w, y, argmax, self.spec, self.pool, self.needs_grad
-        )
-        return gradients
+        (pooled,) = self.saved
+        return self.algorithm.backward_pooled(self.xp.ascontiguousarray(dy), pooled, self.needs_grad)
 
     def flops(self, output: tuple[int, ...]) -> int:
         # ReLU and every comparison of the pooling count as one

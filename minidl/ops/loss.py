@@ -10,11 +10,21 @@ import numpy as np
 
 from .. import backends
 from ..errors import DtypeError, ShapeError
-from ..kernels.reference import from_0
+from ..kernels.reference import LossFormula, from_0
 from ..op import Op
 from ..options import number, whole
 from ..plugins import register
 from .elementwise import sigmoid
+
+__all__ = [
+    "Softmax",
+    "LogSoftmax",
+    "SoftmaxCrossEntropy",
+    "BinaryCrossEntropyWithLogits",
+    "L1Loss",
+    "MSELoss",
+    "HuberLoss",
+]
 
 Array = Any
 
@@ -156,8 +166,16 @@ class ElementwiseLoss(Op):
     """The mean of a loss of every element of predictions a, given that of targets b: two arrays of one shape.
 
     A subclass says what is lost for an element, :meth:`value`, and how fast this changes, :meth:`slope`. The backend
-    computes their means, in one pass where it has a kernel for the class. See :class:`Distance`.
+    computes their means, in one pass where it has a kernel for the formula. See :class:`Distance`.
     """
+
+    cuda_name = ""
+    """What the formula is called in minidl/kernels/cupy/loss.cu. No subclass inherits it: its formula may differ."""
+    delta = 0.0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.cuda_name = vars(cls).get("cuda_name", "")
 
     def value(self, a: Array, b: Array) -> Array:
         """The loss of each element."""
@@ -166,6 +184,11 @@ class ElementwiseLoss(Op):
     def slope(self, a: Array, b: Array) -> Array:
         """Its derivative by a."""
         raise NotImplementedError
+
+    @property
+    def formula(self) -> LossFormula:
+        """What the kernels of the backends take."""
+        return LossFormula(self.value, self.slope, self.cuda_name, self.delta)
 
 
 @register("op", "binary_cross_entropy_with_logits")
@@ -180,6 +203,8 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     tensor(5000.)
     """
 
+    cuda_name = "BinaryCrossEntropyWithLogits"
+
     def value(self, x: Array, t: Array) -> Array:
         xp = self.xp
         return xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
@@ -191,12 +216,12 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         check_same_shape(logits, targets, "logits", "targets")
         check_probabilities(targets)
         self.save(logits, targets)
-        return self.backend.mean_loss(self, logits, targets)
+        return self.backend.mean_loss(self.formula, logits, targets)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, t = self.saved
         needs_x, needs_t = self.needs_grad
-        dx = self.backend.mean_loss_backward(self, x, t, dy) if needs_x else None
+        dx = self.backend.mean_loss_backward(self.formula, x, t, dy) if needs_x else None
         return dx, -x * (dy / x.size) if needs_t else None
 
 
@@ -215,11 +240,11 @@ class Distance(ElementwiseLoss):
     def forward(self, a: Array, b: Array) -> Array:
         check_same_shape(a, b, "predictions", "targets")
         self.save(a, b)
-        return self.backend.mean_loss(self, a, b)
+        return self.backend.mean_loss(self.formula, a, b)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         a, b = self.saved
-        da = self.backend.mean_loss_backward(self, a, b, dy)
+        da = self.backend.mean_loss_backward(self.formula, a, b, dy)
         return da, -da if self.needs_grad[1] else None
 
 
@@ -230,6 +255,8 @@ class L1Loss(Distance):
     >>> L1Loss.apply([1.0, 2.0], [0.0, 5.0])
     tensor(2.)
     """
+
+    cuda_name = "L1Loss"
 
     def value(self, a: Array, b: Array) -> Array:
         return self.xp.abs(a - b)
@@ -245,6 +272,8 @@ class MSELoss(Distance):
     >>> MSELoss.apply([1.0, 2.0], [0.0, 5.0])
     tensor(5.)
     """
+
+    cuda_name = "MSELoss"
 
     def value(self, a: Array, b: Array) -> Array:
         difference = a - b
@@ -263,6 +292,8 @@ class HuberLoss(Distance):
     >>> HuberLoss.apply([1.0, 2.0], [0.0, 5.0])
     tensor(1.5)
     """
+
+    cuda_name = "HuberLoss"
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = number("delta", delta, "> 0")

@@ -7,6 +7,8 @@ from ..op import Op
 from ..options import number
 from ..plugins import register
 
+__all__ = ["BatchNorm"]
+
 Array = Any
 
 
@@ -61,6 +63,8 @@ def check_channels(x: Array, gamma: Array, beta: Array, least: int = 1) -> None:
     Traceback (most recent call last):
     minidl.errors.ShapeError: expected input (N, ..., C=4) with N >= 1, got (2, 3)...
     """
+    if gamma.ndim != 1 or beta.ndim != 1:
+        raise ShapeError(f"expected gamma and beta (C,), one number for each channel, got {gamma.shape}, {beta.shape}")
     if x.ndim < 2 or x.size < least or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         C = gamma.shape[0]
         hint = (

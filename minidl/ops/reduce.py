@@ -9,8 +9,10 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..op import Op
-from ..options import whole
+from ..options import flag, whole
 from ..plugins import register
+
+__all__ = ["Sum", "Mean", "Max", "Min", "Var", "ArgMax", "ArgMin"]
 
 Array = Any
 Axis = int | tuple[int, ...] | None
@@ -26,7 +28,7 @@ class _Reduction(Op):
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
         self.axis = axis if axis is None or type(axis) is int else _whole(axis)
-        self.keepdims = keepdims
+        self.keepdims = keepdims if keepdims is False or keepdims is True else flag("keepdims", keepdims)
 
     def axes(self, x: Array) -> tuple[int, ...]:
         """The reduced axes, counted from 0."""

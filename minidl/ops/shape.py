@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DtypeError, ShapeError
+from ..errors import BoundsError, DtypeError, ShapeError
 from ..op import Op, unbroadcast
 from ..options import exact_beside, number, whole
 from ..plugins import register
 
 if TYPE_CHECKING:
     from ..backends import Backend
+
+__all__ = ["Reshape", "Transpose", "GetItem", "Concatenate", "Stack", "Pad", "BroadcastTo", "Clone", "Cast", "Transfer"]
 
 Array = Any
 
@@ -96,7 +98,12 @@ class GetItem(_Move):
     def forward(self, x: Array) -> Array:
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
         self.x_shape, self.parts = x.shape, tuple(map(self._on_backend, parts))
-        return x[self.parts]
+        try:
+            return x[self.parts]
+        except IndexError as error:
+            raise BoundsError(f"{error}: the input has the shape {x.shape}") from error
+        except TypeError as error:
+            raise DtypeError(f"{error}, got {self.index!r}: use // and int(...)") from error
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         dx = self.xp.zeros(self.x_shape, dy.dtype)
@@ -212,6 +219,8 @@ class BroadcastTo(_Move):
         self.x_shape = x.shape
         try:
             return self.xp.broadcast_to(x, self.shape)
+        except TypeError as error:
+            raise ShapeError(f"the sizes of a shape are whole numbers, got {self.shape!r}: as in (2, 3)") from error
         except ValueError as error:
             raise ShapeError(f"shape {x.shape} cannot be broadcast to {self.shape}") from error
 

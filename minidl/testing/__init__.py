@@ -1,15 +1,42 @@
-"""Tools that prove gradients and plugins right."""
+"""What a plugin author needs: gradient checks, and checks of all that the plugins of a kind owe their users.
 
-from .check_backends import BackendSubject, check_backend
-from .check_conv import ConvAlgorithmSubject, ConvExample, check_conv_algorithm
-from .check_data import DatasetSubject, check_dataset
-from .check_layers import LayerExample, LayerSubject, check_layer
-from .check_losses import LossExample, LossSubject, check_loss
-from .check_ops import OpExample, OpSubject, check_op
-from .check_optimizers import OptimizerExample, OptimizerSubject, check_optimizer
+- :func:`gradcheck` compares the gradients of any function of tensors with finite differences, in float64. It proves a
+  backward pass right at the points where it is tried.
+- :func:`check_op`, :func:`check_layer`, :func:`check_loss`, :func:`check_optimizer`, :func:`check_conv_algorithm`,
+  :func:`check_backend` and :func:`check_dataset` run every check of a kind, on examples of every shape, memory layout
+  and dtype, and raise :class:`CheckError` with all that failed. :func:`list_checks` says what each check asks for.
+- Under pytest, :func:`parametrize_with_checks` makes every check a test, ``pytest --minidl-checks DISTRIBUTION`` adds
+  the checks of all plugins of a package, and the fixture ``strict_backend`` is a GPU for machines that have none.
+
+That the checks find mistakes is checked itself, on plugins that are broken on purpose: docs/gradients.md.
+
+>>> import numpy as np
+>>> from minidl import ops
+>>> check_op(ops.Exp, np.array([[0.5, -1.0]])).count("failed")
+0
+"""
+
+from .check_backends import BackendSubject
+from .check_conv import ConvAlgorithmSubject, ConvExample
+from .check_data import DatasetSubject
+from .check_layers import LayerExample, LayerSubject
+from .check_losses import LossExample, LossSubject
+from .check_ops import OpExample, OpSubject
+from .check_optimizers import OptimizerExample, OptimizerSubject
+from .checks import (
+    check_backend,
+    check_conv_algorithm,
+    check_dataset,
+    check_gradients,
+    check_layer,
+    check_loss,
+    check_op,
+    check_optimizer,
+    list_checks,
+)
 from .gradcheck import GradcheckResult, GradientError, gradcheck
 from .kit import CheckError, NotApplicable, Report, Subject, parametrize_with_checks
-from .subjects import check_gradients, list_checks, subject, subjects
+from .subjects import subject, subjects
 
 __all__ = [
     "gradcheck",

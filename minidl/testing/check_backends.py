@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import backends, nn, optim, plugins
+from .. import backends, nn, optim
 from ..backends import Backend
 from ..tensor import tensor
+from .arrays import distance, furthest, numbers, same_bits
 from .check_ops import OpExample, evaluate
-from .kit import Report, Subject, distance, furthest, numbers, require, same_bits
+from .kit import Subject, require
 
 
 class BackendSubject(Subject):
@@ -81,19 +82,3 @@ def _trained(backend: str) -> Mapping[str, Any]:
         nn.functional.softmax_cross_entropy(outputs, np.array([0, 3, 1, 1])).backward()
         optimizer.step()
     return model.state_dict()
-
-
-def check_backend(backend: type[Backend] | str, *, skip: Mapping[str, str] | None = None) -> Report:
-    """Run all checks of a backend: its registered name, or its class, which is registered under its ``name``.
-
-    Raises :class:`minidl.testing.CheckError` that lists what failed, and :class:`minidl.errors.BackendError` where the
-    backend cannot be used.
-
-    >>> from minidl.testing.strict import StrictBackend
-    >>> check_backend(StrictBackend).count("failed")
-    0
-    """
-    if not isinstance(backend, str):
-        plugins.register("backend", backend.name)(backend)
-        backend = backend.name
-    return BackendSubject(backend).run(skip)

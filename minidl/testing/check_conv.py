@@ -6,28 +6,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import backends, plugins, threads
+from .. import backends, threads
 from ..backends import Backend
 from ..errors import BackendError, MinidlError
 from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct
-from ..kernels.window import Window, sliding_window
+from ..kernels.window import Padding, Pair, Window, sliding_window
 from ..ops.conv import conv_spec
-from .kit import (
-    ARRANGEMENTS,
-    NotApplicable,
-    Report,
-    Subject,
-    distance,
-    furthest,
-    numbers,
-    other_backends,
-    require,
-    same_bits,
-)
+from .arrays import ARRANGEMENTS, distance, furthest, numbers, other_backends, same_bits
+from .kit import CheckError, NotApplicable, Subject, require
 
 Array = Any
-POOLS = ((2, 2), (3, 2), (2, 3), ((1, 2), (2, 1)))
-"""Sizes and strides of the pooling windows that fused passes are tried with."""
+POOLS: tuple[tuple[Pair, Pair, Padding], ...] = ((2, 2, 0), (3, 2, 0), (2, 3, 0), ((1, 2), (2, 1), 0), (3, 2, 1))
+"""Sizes, strides and paddings of the pooling windows that fused passes are tried with."""
 
 
 @dataclass(frozen=True)
@@ -170,32 +160,30 @@ class ConvAlgorithmSubject(Subject):
     def check_pooled(self, example: ConvExample) -> None:
         """The fused pass with ReLU and max pooling gives what the three give one after another, ties included."""
         x, w, b, _, spec = self._arrays(example)
-        pools = [pool for pool in _pools(spec) if self.algorithm.supports_pooled(spec, pool)]
-        if not pools:
-            raise NotApplicable("no fused pass for these sizes")
-        for pool in pools:
+        for pool in _pools(spec):
             for inputs in ((x, w, b), (x, 0 * w, 0 * b), (x, 0 * w, 0 * b + 1)):
                 self._check_pooled(*inputs, spec, pool)
 
     def _check_pooled(self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window) -> None:
-        fused: Any = self.algorithm
         convolved, saved = self.algorithm.forward(x, w, b, spec)
         expected, taps = self.backend.max_pool(self.backend.relu(convolved), pool)
-        y, argmax = fused.forward_pooled(x, w, b, spec, pool, True)
+        y, pooled = self.algorithm.forward_pooled(x, w, b, spec, pool, True)
         require(self._apart(y, expected) < 1e-10, "y of the fused pass differs")
-        inference, taps_held = fused.forward_pooled(x, w, b, spec, pool, False)
-        require(taps_held is None, "the fused pass computes an argmax that nobody wants")
-        require(self._apart(inference, y) == 0, "without the argmax, y differs")
+        inference, saved = self.algorithm.forward_pooled(x, w, b, spec, pool, False)
+        require(saved is None, "the fused pass keeps something for gradients that are not wanted")
+        require(self._apart(inference, y) == 0, "without gradients, y differs")
+        if pooled is None:
+            raise CheckError("the fused pass keeps nothing for its gradients")
         dy = self.backend.asarray(numbers(*expected.shape, seed=4))
         unpooled = self.backend.max_pool_backward(dy, taps, pool)
         through = self.backend.relu_backward(unpooled, self.backend.relu(convolved))
         dx = self.algorithm.input_gradient(through, w, spec, saved)
         dw, db = self.algorithm.weight_gradient(x, through, spec, saved), self.backend.sum_to_channels(through)
-        got = fused.backward_pooled(dy, x, w, y, argmax, spec, pool, (True, True, True))
+        got = self.algorithm.backward_pooled(dy, pooled, (True, True, True))
         for name, one, other in zip(("dx", "dw", "db"), got, (dx, dw, db), strict=True):
             require(self._apart(one, other) < 1e-10, f"{name} of the fused pass differs")
         for wanted in ((False, True, False), (True, False, True)):
-            some = fused.backward_pooled(dy, x, w, y, argmax, spec, pool, wanted)
+            some = self.algorithm.backward_pooled(dy, pooled, wanted)
             for name, one, other, needed in zip(("dx", "dw", "db"), some, got, wanted, strict=True):
                 require(needed or one is None, f"the fused pass gives {name}, which nobody wants")
                 require(
@@ -221,9 +209,9 @@ def _all(algorithm: ConvAlgorithm, x: Array, w: Array, b: Array | None, dy: Arra
 
 def _pools(spec: ConvSpec) -> Iterable[Window]:
     """The pooling windows of ``POOLS`` that fit into the output of a convolution."""
-    for size, stride in POOLS:
+    for size, stride, padding in POOLS:
         try:
-            yield sliding_window(spec.window.OH, spec.window.OW, size, stride, 0)
+            yield sliding_window(spec.window.OH, spec.window.OW, size, stride, padding)
         except MinidlError:
             continue
 
@@ -248,24 +236,3 @@ def conv_subject(name: str, algorithm: type[ConvAlgorithm], examples: Iterable[C
             return subject
     why = " ".join(reasons)
     raise MinidlError(f"conv_algorithm '{name}' supports none of {len(examples)} convolutions here. {why}".rstrip())
-
-
-def check_conv_algorithm(
-    algorithm: type[ConvAlgorithm] | str,
-    examples: Iterable[ConvExample] | None = None,
-    *,
-    skip: Mapping[str, str] | None = None,
-) -> Report:
-    """Run all checks of a convolution algorithm: its class, or a registered name.
-
-    It is tried on those of the examples (by default kernels, strides and paddings of all kinds, on small images) that
-    it supports. Raises :class:`minidl.testing.CheckError` that lists what failed.
-
-    >>> check_conv_algorithm("direct").count("failed")
-    0
-    """
-    from .examples import CONVOLUTIONS
-
-    cls: Any = plugins.get("conv_algorithm", algorithm) if isinstance(algorithm, str) else algorithm
-    name = algorithm if isinstance(algorithm, str) else cls.__name__
-    return conv_subject(name, cls, CONVOLUTIONS if examples is None else examples).run(skip)

@@ -1,16 +1,15 @@
 """What a data set owes: a length, samples that repeat, and batches that belong to whoever asked for them."""
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import backends, plugins
+from .. import backends
 from ..data import DataLoader, Dataset, collate
-from ..errors import MinidlError
 from ..nested import map_leaves
-from .kit import NotApplicable, Report, Subject, other_backends, require, same_bits
+from .arrays import other_backends, same_bits
+from .kit import NotApplicable, Subject, require
 
 SAMPLES = 16
 """So many samples, spread over the data set, are looked at."""
@@ -128,19 +127,3 @@ def _structure(sample: Any) -> Any:
     if isinstance(sample, dict):
         return {key: _structure(part) for key, part in sample.items()}
     return type(sample)(map(_structure, sample)) if isinstance(sample, tuple | list) else "-"
-
-
-def check_dataset(dataset: Dataset | str, *, skip: Mapping[str, str] | None = None, **options: Any) -> Report:
-    """Run all checks of a data set, or of what a registered name gives when it is called with ``options``.
-
-    Raises :class:`minidl.testing.CheckError` that lists what failed.
-
-    >>> from minidl.data import ArrayDataset
-    >>> check_dataset(ArrayDataset(np.arange(5), np.ones((5, 2), np.float32))).count("failed")
-    0
-    """
-    if isinstance(dataset, str):
-        return DatasetSubject(dataset, plugins.build("dataset", dataset, **options)).run(skip)
-    if options:
-        raise MinidlError(f"options ({', '.join(options)}) are for a registered name: this data set is made already")
-    return DatasetSubject(type(dataset).__name__, dataset).run(skip)

@@ -1,31 +1,20 @@
 """What a layer owes: right gradients in training and evaluation, a state that can be saved, and nothing shared."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import checkpoint, plugins, random
+from .. import checkpoint, random
 from ..errors import MinidlError
 from ..nn import Module
 from ..tensor import Tensor, no_grad, tensor
+from .arrays import ARRANGEMENTS, backward_all, furthest, numbers, other_backends, same_bits, tensors_in
 from .gradcheck import GradcheckResult, gradcheck
-from .kit import (
-    ARRANGEMENTS,
-    NotApplicable,
-    Report,
-    Subject,
-    backward_all,
-    furthest,
-    numbers,
-    other_backends,
-    require,
-    same_bits,
-    tensors_in,
-)
+from .kit import NotApplicable, Subject, require
 
 Array = Any
 
@@ -255,41 +244,3 @@ def _run(layer: Module, x: Array, backend: str = "numpy", copy: bool = True) -> 
     wanted = [leaf, *layer.parameters()]
     gradients = [p.backend.to_numpy(p.grad) for p in wanted if p.grad is not None]
     return [*(y.numpy() for y in outputs), *gradients]
-
-
-def check_layer(
-    layer: Callable[[], Module] | Module | str, x: Any = None, *, skip: Mapping[str, str] | None = None
-) -> Report:
-    """Run all checks of a layer on a batch x.
-
-    ``layer`` is a function that makes one (a class without arguments, ``lambda: nn.Dense(3, 2)``), or a registered
-    name, which is tried on its examples. The checks need several, so a layer alone is taken as the pattern to copy.
-    Raises :class:`minidl.testing.CheckError` that lists what failed.
-
-    >>> from minidl import nn
-    >>> check_layer(lambda: nn.Dense(3, 2), np.ones((4, 3))).count("failed")
-    0
-    """
-    if isinstance(layer, str):
-        from .subjects import subject
-
-        if x is None:
-            return subject("layer", layer).run(skip)
-    if x is None:
-        raise MinidlError("check_layer needs a batch to try the layer on: check_layer(make, x)")
-    given: Any = plugins.get("layer", layer) if isinstance(layer, str) else layer
-    make = _copies_of(given) if isinstance(given, Module) else given
-    try:
-        name = type(make()).__name__
-    except TypeError as error:  # arguments that are missing, or nothing that can be called
-        raise MinidlError(
-            f"check_layer wants a function that makes a layer, such as lambda: nn.Dense(3, 2) ({error})"
-        ) from error
-    return LayerSubject(name, [LayerExample(make, x)]).run(skip)
-
-
-def _copies_of(layer: Module) -> Callable[[], Module]:
-    import copy
-
-    pattern = copy.deepcopy(layer)
-    return lambda: copy.deepcopy(pattern)

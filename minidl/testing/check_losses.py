@@ -1,16 +1,16 @@
 """What a loss owes: what an op owes, one number, no overflow, and the mean over the batch."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from .. import plugins
 from ..errors import MinidlError
 from ..tensor import Tensor, tensor
+from .arrays import distance, numbers
 from .check_ops import OpExample, OpSubject
-from .kit import Report, distance, numbers, require
+from .kit import require
 
 Loss = Callable[..., Tensor]
 
@@ -91,30 +91,6 @@ class LossSubject(OpSubject):
             require(clear, f"the error for {count + 1} targets and {count} outputs names no sizes: {error}")
         else:
             require(False, f"{count + 1} targets for {count} outputs are accepted")
-
-
-def check_loss(
-    loss: Loss | str, outputs: Any = None, targets: Any = None, *, skip: Mapping[str, str] | None = None
-) -> Report:
-    """Run all checks of a loss: a function or module of outputs and targets, its class, or a registered name.
-
-    Without ``outputs`` and ``targets`` a registered loss is tried on its examples; any other on outputs (4, 3) and
-    targets of the same shape between 0 and 1 or, if it refuses these, whole-number labels (4,). Raises
-    :class:`minidl.testing.CheckError` that lists what failed.
-
-    >>> from minidl import nn
-    >>> check_loss(nn.functional.mse_loss).count("failed")
-    0
-    """
-    if isinstance(loss, str) and outputs is None:
-        from .subjects import subject
-
-        return subject("loss", loss).run(skip)
-    made: Any = plugins.get("loss", loss) if isinstance(loss, str) else loss
-    name = loss if isinstance(loss, str) else getattr(made, "__name__", type(made).__name__)
-    made = made() if isinstance(made, type) else made
-    example = default_example(made) if outputs is None else LossExample.of(made, outputs, targets)
-    return LossSubject(name, [example]).run(skip)
 
 
 def default_example(loss: Loss) -> LossExample:

@@ -2,30 +2,18 @@
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import backends, plugins
+from .. import backends
 from ..errors import MinidlError
-from ..op import Op
 from ..tensor import Tensor, no_grad
+from .arrays import ARRANGEMENTS, backward_all, furthest, numbers, other_backends, same_bits, tensors_in
 from .gradcheck import GradcheckResult, gradcheck
-from .kit import (
-    ARRANGEMENTS,
-    NotApplicable,
-    Report,
-    Subject,
-    backward_all,
-    furthest,
-    numbers,
-    other_backends,
-    require,
-    same_bits,
-    tensors_in,
-)
+from .kit import NotApplicable, Subject, require
 
 Array = Any
 
@@ -243,29 +231,6 @@ def leaves(inputs: Iterable[Any], dtype: Any = np.float64, backend: str = "numpy
         array = x if view else x.astype(dtype, order="K")
         made.append(Tensor(place.asarray(array), requires_grad=True))
     return made
-
-
-def check_op(
-    op: type[Op] | Callable[..., Any] | str, *inputs: Any, skip: Mapping[str, str] | None = None, **options: Any
-) -> Report:
-    """Run all checks of an op on some inputs; ``options`` go to it.
-
-    ``op`` is a class, a function of tensors, or a registered name. Without inputs a registered op is tried on its
-    examples, any other on (2, 3) arrays, one for each argument of its forward pass. ``skip`` maps names of checks to
-    reasons. Raises :class:`minidl.testing.CheckError` that lists what failed.
-
-    >>> from minidl import ops
-    >>> check_op(ops.Exp, np.array([[0.5, -1.0]])).count("failed")
-    0
-    """
-    if isinstance(op, str) and not inputs:
-        from .subjects import subject
-
-        return subject("op", op).run(skip)
-    made: Any = plugins.get("op", op) if isinstance(op, str) else op
-    call = getattr(made, "apply", made)
-    example = OpExample(lambda *tensors: call(*tensors, **options), inputs or default_inputs(made))
-    return OpSubject(op if isinstance(op, str) else getattr(made, "__name__", "op"), [example]).run(skip)
 
 
 def default_inputs(op: Any) -> tuple[Array, ...]:

@@ -1,18 +1,18 @@
 """What an optimizer owes: parameters changed in place, a state for each that can be saved, and a loss that falls."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import checkpoint, plugins
-from ..errors import MinidlError
+from .. import checkpoint
 from ..nn import Module, Parameter
 from ..optim import Optimizer
-from .kit import CheckError, Report, Subject, furthest, numbers, other_backends, require, same_bits
+from .arrays import furthest, numbers, other_backends, same_bits
+from .kit import CheckError, Subject, require
 
 Array = Any
 SHAPES = ((3, 4), (4,), (1, 1), ())
@@ -210,26 +210,3 @@ def _train(optimizer: Optimizer, weights: _Weights, steps: int) -> None:
         optimizer.zero_grad()
         weights.loss().backward()
         optimizer.step()
-
-
-def check_optimizer(
-    optimizer: Callable[..., Optimizer] | str, *, skip: Mapping[str, str] | None = None, **options: Any
-) -> Report:
-    """Run all checks of an optimizer: its class, or a registered name; ``options`` go to it.
-
-    Raises :class:`CheckError` that lists what failed.
-
-    >>> from minidl import optim
-    >>> check_optimizer(optim.SGD, momentum=0.9).count("failed")
-    0
-    """
-    if isinstance(optimizer, str) and not options:
-        from .subjects import subject
-
-        return subject("optimizer", optimizer).run(skip)
-    cls: Any = plugins.get("optimizer", optimizer) if isinstance(optimizer, str) else optimizer
-    if not callable(cls):
-        raise MinidlError(f"check_optimizer wants a class or a registered name, got {type(cls).__name__}")
-    name = optimizer if isinstance(optimizer, str) else getattr(cls, "__name__", "optimizer")
-    example = OptimizerExample(lambda parameters, lr: cls(parameters, lr=lr, **options))
-    return OptimizerSubject(name, [example]).run(skip)

@@ -14,8 +14,6 @@ Memory that nobody wrote to is NaN.
 
 >>> import minidl as md
 >>> from minidl.errors import BackendError
->>> md.plugins.register("backend", "emulated")(EmulatedBackend) is EmulatedBackend
-True
 """
 
 import atexit
@@ -40,7 +38,7 @@ from numpy.typing import NDArray
 from ..backends.cupy import CuPyBackend
 from ..errors import BackendError, MinidlError
 from ..kernels.cupy.source import Struct
-from . import recorded
+from . import emulated_graph
 from .strict import StrictArray, StrictBackend, StrictModule
 
 HARNESS = Path(__file__).with_name("emulated.hpp")
@@ -66,10 +64,10 @@ class LaunchError(MinidlError):
 
 
 class EmulatedArray(StrictArray):
-    """An array of the emulated GPU; ``x.data.ptr`` is its address, as in CuPy."""
+    """An array of the emulated GPU; ``x.data`` is its address, and the memory that its views share, as in CuPy."""
 
-    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
-    _run = staticmethod(recorded.run)
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data, mem=self._owner._host))
+    _run = staticmethod(emulated_graph.run)
 
 
 class RawModule:
@@ -96,7 +94,7 @@ class RawKernel:
         self.parameters = _parameters(getattr(library, f"kinds_{number}"))
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
-        graph = recorded.recording()
+        graph = emulated_graph.capturing()
         if graph is not None:
             graph.touches(_memory_of(args))
             graph.add(lambda: self.launch(grid, block, args))
@@ -285,10 +283,10 @@ def compiler() -> str:
 
 
 class EmulatedModule(StrictModule):
-    """CuPy's functions, its ``RawModule`` and its graphs. New memory is poisoned."""
+    """CuPy's functions, its ``RawModule`` and its CUDA graphs. New memory is poisoned."""
 
     RawModule = RawModule
-    cuda = recorded
+    cuda = emulated_graph
 
     def __init__(self) -> None:
         super().__init__(EmulatedArray)
@@ -296,10 +294,10 @@ class EmulatedModule(StrictModule):
 
     def _poisoned(self, shape: Any, dtype: Any = np.float64) -> EmulatedArray:
         memory = np.empty(shape, dtype)
-        recorded.poison(memory)
-        graph = recorded.recording()
+        emulated_graph.poison(memory)
+        graph = emulated_graph.capturing()
         if graph is not None:
-            graph.add(lambda: recorded.poison(memory), memory)
+            graph.add(lambda: emulated_graph.poison(memory), memory)
         return EmulatedArray(memory)
 
 

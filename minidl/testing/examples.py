@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from .. import nn, ops, optim
-from ..kernels.conv import ConvAlgorithm, choose
+from ..backends.choice import choose
+from ..kernels.conv import ConvAlgorithm
 from ..kernels.window import sliding_window
 from ..ops.conv import conv_spec
 from ..random import Generator
 from ..tensor import Tensor
+from .arrays import numbers
 from .check_conv import ConvExample
 from .check_layers import LayerExample
 from .check_losses import LossExample
 from .check_ops import OpExample
 from .check_optimizers import OptimizerExample
-from .kit import numbers
 
 F = nn.functional
 

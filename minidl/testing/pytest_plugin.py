@@ -13,7 +13,8 @@ import pytest
 
 from .. import backends, plugins
 from ..errors import PluginError
-from .kit import NotApplicable, other_backends
+from .arrays import other_backends
+from .kit import NotApplicable
 from .strict import StrictBackend
 from .subjects import KINDS, subject
 

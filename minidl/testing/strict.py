@@ -9,8 +9,6 @@ What slips through on NumPy and fails (or silently waits for the device) on a GP
 Copies between host and device are allowed through the backend alone, which counts them.
 
 >>> import numpy as np, minidl as md
->>> md.plugins.register("backend", "strict")(StrictBackend) is StrictBackend
-True
 >>> x = md.tensor([1.0, 2.0]).to("strict")
 >>> (x * x).numpy()
 array([1., 4.], dtype=float32)
@@ -21,7 +19,7 @@ TypeError: implicit conversion of a device array to a NumPy array: use backend.t
 
 import functools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,8 +56,11 @@ class StrictArray:
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
-    def __init__(self, host: NDArray[Any]) -> None:
+    def __init__(self, host: NDArray[Any], base: "StrictArray | None" = None) -> None:
         self._host = host
+        owner = host.base if isinstance(host.base, np.ndarray) else None
+        self.base = type(self)(owner) if base is None and owner is not None else base
+        """The array that owns the memory, if this is a view: the same for all its views, as in CuPy."""
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -70,21 +71,30 @@ class StrictArray:
     flags = property(lambda self: self._host.flags)
 
     @property
-    def base(self) -> "StrictArray | None":
-        return None if self._host.base is None else type(self)(self._host.base)
+    def _owner(self) -> "StrictArray":
+        return self if self.base is None else self.base
 
     @property
     def T(self) -> "StrictArray":
-        return type(self)(self._host.T)
+        return type(self)(self._host.T, self._owner)
 
     @classmethod
     def compute(cls, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """A function of NumPy on device arrays: all that is computed passes here.
 
-        Every array that comes out is a device array, results without axes too.
+        Every array that comes out is a device array, results without axes too: one of those that went in where it is
+        changed in place, else a new one, which knows as its base the one that it is a view of.
         """
         value = cls._run(function, _operand(args), {key: _operand(value) for key, value in options.items()})
-        return cls(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+        if not isinstance(value, np.ndarray | np.generic):
+            return value
+        host = np.asarray(value)
+        for given in _arrays((*args, *options.values())):
+            if given._host is host:
+                return given
+            if host.base is not None and given._owner._host is host.base:
+                return cls(host, given._owner)
+        return cls(host)
 
     @classmethod
     def _run(cls, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -154,6 +164,15 @@ def _operand(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(_operand(part) for part in value)
     return value
+
+
+def _arrays(values: Iterable[Any]) -> Iterator[StrictArray]:
+    """The device arrays among what goes in."""
+    for value in values:
+        if isinstance(value, StrictArray):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _arrays(value)
 
 
 class StrictModule:

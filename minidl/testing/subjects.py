@@ -1,12 +1,13 @@
 """From the registry to the checks: the subject of every plugin that has a name, and which ones nobody can check."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .. import plugins
-from ..errors import MinidlError, PluginError, suggestion
+from ..errors import MinidlError, PluginError
 from ..nn import Module
 from . import examples as built_in
+from .arrays import numbers
 from .check_backends import BackendSubject
 from .check_conv import ConvAlgorithmSubject, conv_subject
 from .check_data import DatasetSubject
@@ -14,8 +15,7 @@ from .check_layers import LayerExample, LayerSubject
 from .check_losses import LossExample, LossSubject, default_example
 from .check_ops import OpExample, OpSubject, default_inputs
 from .check_optimizers import OptimizerExample, OptimizerSubject
-from .gradcheck import GradcheckResult, GradientError
-from .kit import Subject, numbers
+from .kit import Subject
 
 KINDS: dict[str, type[Subject]] = {
     subject.kind: subject
@@ -30,8 +30,6 @@ KINDS: dict[str, type[Subject]] = {
     )
 }
 """The kinds of plugins that there are checks for."""
-DIFFERENTIATED = ("op", "layer", "loss")
-"""The kinds that have gradients."""
 
 
 def subject(kind: str, name: str) -> Subject:
@@ -59,40 +57,6 @@ def subjects(kind: str) -> list[Subject]:
     {'loss'}
     """
     return [subject(kind, name) for name in plugins.names(kind)]
-
-
-def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[str, str, list[GradcheckResult], str]]:
-    """Check the gradients of every op, layer and loss, or only of those named: kind, name, results, and what is wrong.
-
-    Raises :class:`PluginError` for a name that there is not.
-
-    >>> [(kind, name, len(results), wrong) for kind, name, results, wrong in check_gradients(["exp", "mse"])]
-    [('op', 'exp', 1, ''), ('loss', 'mse', 1, '')]
-    """
-    wanted = [(kind, name) for kind in DIFFERENTIATED for name in plugins.names(kind)]
-    known = {name for _, name in wanted}
-    for name in only:
-        if name not in known:
-            raise PluginError(f"there is no op, layer or loss '{name}'.{suggestion(name, known)}")
-    for kind, name in wanted:
-        if not only or name in only:
-            results, wrong = [], ""
-            try:
-                results = subject(kind, name).gradients()
-            except (GradientError, PluginError) as error:  # a plugin may be wrong, or fail to be imported
-                wrong = f"{kind} {error}" if isinstance(error, GradientError) else str(error)
-            yield kind, name, results, wrong
-
-
-def list_checks(kind: str) -> dict[str, str]:
-    """The names of all checks of a kind, and what each asks for.
-
-    >>> list_checks("dataset")["length"]
-    'It has a length, and at least one sample.'
-    """
-    if kind not in KINDS:
-        raise PluginError(f"there are no checks for the kind '{kind}'. Kinds: {', '.join(KINDS)}.")
-    return KINDS[kind].descriptions()
 
 
 def _own(plugin: Any) -> list[Any]:

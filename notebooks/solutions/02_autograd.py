@@ -28,10 +28,10 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import nn, ops, viz
+from minidl import course, nn, ops, viz
 from minidl.errors import GraphError
 from minidl.op import Op, unbroadcast
-from minidl.testing import GradientError, exercises, gradcheck
+from minidl.testing import GradientError, gradcheck
 
 F = nn.functional
 rng = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def topological_order(last):
     # </blank>
 
 
-topological_order = exercises.check_topological_order(topological_order)
+topological_order = course.check_topological_order(topological_order)
 
 # %% [markdown]
 # **Exercise.** Now the backward pass, given the order. Start with 1 at the first node and 0 everywhere else. Then go
@@ -184,7 +184,7 @@ def gradients(order):
     # </blank>
 
 
-gradients = exercises.check_gradients(gradients)
+gradients = course.check_gradients(gradients)
 
 # %% [markdown]
 # Sixty doublings have more than $10^{18}$ paths. It takes no time at all:
@@ -305,7 +305,7 @@ def unbroadcast_by_hand(dy, shape):
     # </blank>
 
 
-unbroadcast_by_hand = exercises.check_unbroadcast(unbroadcast_by_hand)
+unbroadcast_by_hand = course.check_unbroadcast(unbroadcast_by_hand)
 print([unbroadcast_by_hand(np.ones((4, 2, 3)), shape).tolist() for shape in ((3,), (2, 1), ())])
 
 # %% [markdown]
@@ -384,7 +384,7 @@ print("Softplus:", gradcheck(Softplus.apply, points))
 
 
 class Forgetful(Softplus):
-    """Softplus that forgets the gradient from above."""
+    """Softplus that forgets dy."""
 
     def backward(self, dy):
         (x,) = self.saved

@@ -30,12 +30,11 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import nn, optim, plugins, viz
+from minidl import course, nn, optim, plugins, viz
 from minidl.bench.conv import measure
 from minidl.kernels.conv import Direct
 from minidl.kernels.conv.cook_toom import transforms
 from minidl.ops.conv import conv_spec
-from minidl.testing import exercises
 
 F = nn.functional
 rng = np.random.default_rng(0)
@@ -101,7 +100,7 @@ def output_size(size, kernel, stride, padding):
     # </blank>
 
 
-output_size = exercises.check_output_size(output_size)
+output_size = course.check_output_size(output_size)
 for k, s, p in ((3, 1, 0), (3, 1, 1), (5, 2, 2)):
     y = F.conv2d(image, np.ones((k, k, 1, 1), np.float32), stride=s, padding=p)
     print(f"kernel {k}, stride {s}, padding {p}: {output_size(128, k, s, p)} outputs a row, minidl gives {y.shape}")
@@ -138,7 +137,7 @@ def conv2d(x, w, b, stride, padding):
     # </blank>
 
 
-conv2d = exercises.check_conv2d(conv2d)
+conv2d = course.check_conv2d(conv2d)
 
 # %%
 small = face[:, 30:94:2, 30:94:2]
@@ -168,7 +167,7 @@ def im2col(x, KH, KW):
     # </blank>
 
 
-im2col = exercises.check_im2col(im2col)
+im2col = course.check_im2col(im2col)
 little = face[0, 52:59, 34:42]
 matrix = im2col(little, 3, 3)
 product = matrix @ w.reshape(9, 4)
@@ -236,7 +235,7 @@ def winograd(x, g):
     # </blank>
 
 
-winograd = exercises.check_winograd(winograd)
+winograd = course.check_winograd(winograd)
 x, g = rng.normal(size=4), rng.normal(size=3)
 print(winograd(x, g), "is", np.correlate(x, g))
 

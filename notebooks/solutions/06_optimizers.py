@@ -28,9 +28,8 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import callbacks, nn, optim
+from minidl import callbacks, course, nn, optim
 from minidl.data import ArrayDataset, DataLoader
-from minidl.testing import exercises
 from minidl.train import Trainer
 
 F = nn.functional
@@ -108,7 +107,7 @@ def momentum_step(w, dw, v, lr, momentum):
     # </blank>
 
 
-momentum_step = exercises.check_momentum_step(momentum_step)
+momentum_step = course.check_momentum_step(momentum_step)
 
 
 def roll(lr, momentum, steps):
@@ -165,7 +164,7 @@ def adam_step(w, dw, m, v, t, lr, beta1, beta2, eps):
     # </blank>
 
 
-adam_step = exercises.check_adam_step(adam_step)
+adam_step = course.check_adam_step(adam_step)
 
 
 def adam(lr, steps, late=0):
@@ -307,7 +306,7 @@ def clip_by_norm(gradients, max_norm):
     # </blank>
 
 
-clip_by_norm = exercises.check_clip_by_norm(clip_by_norm)
+clip_by_norm = course.check_clip_by_norm(clip_by_norm)
 
 
 def thrown(max_norm, steps, lr=0.009):
@@ -379,7 +378,7 @@ def early_stopping(losses, patience):
     # </blank>
 
 
-early_stopping = exercises.check_early_stopping(early_stopping)
+early_stopping = course.check_early_stopping(early_stopping)
 end, best = early_stopping(validated, 15)
 figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
 axes[0].plot(learned, label="the 40 faces")

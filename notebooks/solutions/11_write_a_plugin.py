@@ -29,12 +29,12 @@ from matplotlib.colors import ListedColormap
 
 import minidl as md
 from agegender import data
-from minidl import nn, optim, plugins, viz
+from minidl import course, nn, optim, plugins, viz
 from minidl.errors import ShapeError
 from minidl.kernels.conv import ConvAlgorithm
 from minidl.kernels.window import pad
 from minidl.ops.conv import conv_spec
-from minidl.testing import CheckError, check_conv_algorithm, check_layer, check_optimizer, exercises
+from minidl.testing import CheckError, check_conv_algorithm, check_layer, check_optimizer
 
 F = nn.functional
 pixels, labels = data.drawn(300).batch(np.arange(300))
@@ -64,7 +64,7 @@ def power_mean(x, p):
     # </blank>
 
 
-power_mean = exercises.check_power_mean(power_mean)
+power_mean = course.check_power_mean(power_mean)
 windows = faces[9, ..., 0].reshape(8, 4, 8, 4).swapaxes(1, 2).reshape(64, 16) + 0.01
 pooled = [power_mean(windows, p).reshape(8, 8) for p in (1.0, 3.0, 10.0, 40.0)]
 titles = ["face", "p = 1", "p = 3", "p = 10", "p = 40", "maximum"]
@@ -201,7 +201,7 @@ def adagrad_step(w, dw, v, lr, eps):
     # </blank>
 
 
-adagrad_step = exercises.check_adagrad_step(adagrad_step)
+adagrad_step = course.check_adagrad_step(adagrad_step)
 
 
 @plugins.register("optimizer", "our_adagrad")
@@ -277,7 +277,7 @@ def window_pixels(H, W, KH, KW, stride):
     # </blank>
 
 
-window_pixels = exercises.check_window_pixels(window_pixels)
+window_pixels = course.check_window_pixels(window_pixels)
 
 # %% [markdown]
 # With this table, building $M$ is one assignment: the weights go to all their places at once. The gradients are
@@ -361,7 +361,8 @@ compare(results, {"ForgetsPadding": "input_gradient", "OldMatrix": "independence
 
 # %% [markdown]
 # `ForgetsPadding` has the right output and a wrong gradient; `OldMatrix` is right until two layers are computed one
-# after the other. (`pooled` is for algorithms that do ReLU and max pooling in the same pass. Ours does not offer it.)
+# after the other. (`pooled` checks convolution, ReLU and max pooling in a row: an algorithm may compute them in one
+# pass. Ours leaves that to its base class, which does one after the other.)
 #
 # Nobody computes like this: the matrix grows with the square of the pixels. For 128 x 128 of them, one kernel of one
 # channel takes a gigabyte. But whatever holds of dense layers holds of convolutions, and this matrix says how.

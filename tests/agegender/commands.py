@@ -1,6 +1,7 @@
 """Runs of the training command in this process, and a model that trains in no time."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,13 @@ class Done(NamedTuple):
 
 
 Command = Callable[..., Done]
+
+
+def printed(done: Done) -> list[str]:
+    """The words of the last command that was printed, without the program."""
+    program = "python -m agegender.train "
+    (line,) = [line for line in (done.out + done.err).splitlines() if program in line][-1:]
+    return shlex.split(line.partition(program)[2])
 
 
 def weights(run: object) -> bytes:

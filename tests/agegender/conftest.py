@@ -54,9 +54,12 @@ def small(utkface: Path) -> tuple[object, ...]:
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that draw nothing, and take a tenth of the time."""
     monkeypatch.setattr(Picture, "savefig", lambda self, path, **options: Path(path).touch())
-    monkeypatch.setattr(
-        train, "show_examples", lambda _, __, folder, *more: (folder / "plots" / "examples.png").touch()
-    )
+
+    def show_examples(training: object, parts: object, pictures: train.Pictures) -> None:
+        with pictures.drawing("examples.png") as path:
+            path.touch()
+
+    monkeypatch.setattr(train, "show_examples", show_examples)
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ OWN = {"anna/30_0_0.jpg": encode(picture(1)), "ben/40_1_0_ben.png": encode(pictu
         ("my-upload", files(2, "") | {"README.md": b""}, "my-upload"),
         ("my-upload", files(2, "some/where/") | {"figures/plot.png": b"", "figures/1.png": b""},
          "my-upload/some/where"),
+        ("my-upload", files(2, "some/where/far/down/from/here/"), "my-upload/some/where/far/down/from/here"),
         ("my-upload", OWN, "my-upload"),
         ("raw", {"crop.csv": b"", "UTKFace.zip": b"PK"}, "raw/UTKFace.zip"),
     ],
@@ -215,3 +216,23 @@ def test_a_folder_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch
     (tmp_path / "data" / "locked").mkdir()
     monkeypatch.setattr(places.os, "scandir", scandir)
     assert data.found() == [Path("data/faces")]
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path: Path) -> None:
+    write_folder(tmp_path / "data" / "a" / "b" / "c" / "d", files(2, ""))
+    Path("data/a/b/again").symlink_to(tmp_path / "data" / "a", target_is_directory=True)
+    Path("data/a/b/other").symlink_to(tmp_path / "data" / "a" / "b" / "c" / "d", target_is_directory=True)
+    assert len(data.found()) == 1
+    assert len(data.open()) == 2
+
+
+def test_more_folders_than_are_looked_into_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "_FOLDERS", 5)
+    for number in range(6):
+        (tmp_path / "data" / "many" / f"a{number}").mkdir(parents=True)
+    write_folder(tmp_path / "data" / "many" / "z" / "faces", files(2, ""))
+    assert data.found() == []
+    assert data.passed_over() == (
+        "; passed over: data/many has over 5 folders, too many to look into: --data names the one with faces"
+    )
+    assert len(data.open("data/many/z/faces")) == 2

@@ -103,9 +103,9 @@ def ended(command: Callable[[list[str]], int], arguments: list[str]) -> object:
 @pytest.mark.parametrize(
     ("command", "arguments", "place"),
     [
-        (train.main, ["--dry-run", "--data"], "runs"),
-        (train.main, ["--dry-run", "--out", "mine", "--data"], "mine"),
-        (train.main, ["--dry-run", "--data", "drawn", "--val"], "runs"),
+        (train.main, ["--data"], "runs"),
+        (train.main, ["--out", "mine", "--data"], "mine"),
+        (train.main, ["--data", "drawn", "--val"], "runs"),
         (inspect.main, [], "."),
     ],
 )
@@ -125,9 +125,21 @@ def test_a_command_leaves_the_whole_list_and_takes_the_share(
         rows = list(csv.reader(file))
     assert rows[0] == ["name", "reason"]
     assert len(rows) == 1 + len(BAD) + 1
-    assert ended(command, [*arguments, str(faces), "--max-skipped", "0.4"]) == 0
+    dry = ["--dry-run"] if command is train.main else []
+    assert ended(command, [*dry, *arguments, str(faces), "--max-skipped", "0.4"]) == 0
     assert ended(command, [*arguments, str(faces), "--max-skipped", "40"]) == 2
     assert "from 0 to 1, got 40" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--data", "--val"])
+def test_a_dry_run_that_fails_writes_no_list(
+    monkeypatch: pytest.MonkeyPatch, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    monkeypatch.setattr(data, "drawn", lambda cache: data.open(faces, max_skipped=1))
+    others = [] if option == "--data" else ["--data", "drawn"]
+    assert ended(train.main, ["--dry-run", *others, option, str(faces)]) == 2
+    assert "8 of the 20 pictures" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"faces", "cache"}
 
 
 def test_training_says_what_it_took_and_what_not(

@@ -1,11 +1,14 @@
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encode, faces, picture, write_folder
+from pictures import encode, faces, isolate, picture, write_folder
 
+from agegender import data
 from agegender.data import DataError, Split, sample, split
 from agegender.data.faces import Faces
 from agegender.data.utkface import read
@@ -144,3 +147,20 @@ def test_sample() -> None:
     assert sample(data, 1000) is data
     with pytest.raises(DataError, match="at least 2"):
         sample(data, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names elsewhere are Unicode")
+def test_a_split_of_faces_whose_names_are_not_utf_8_is_loaded_as_it_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate(tmp_path, monkeypatch)
+    write_folder(Path("enc"), {f"{20 + i}_0_0_{i}.jpg": encode(picture(i)) for i in range(7)})
+    for name in (b"30_0_0_\xff\xfe.jpg", b"31_1_0_\xfc.jpg", "32_1_0_ü.jpg".encode()):
+        Path("enc", os.fsdecode(name)).write_bytes(encode(picture(name[0] * name[1])))
+    found = data.open("enc")
+    saved = split(found, 0.5)
+    saved.save("split.csv")
+    for opened in (found, data.open("enc")):  # decoded, and from the cache
+        loaded = Split.load("split.csv", opened)
+        assert loaded.validation.tolist() == saved.validation.tolist()
+        assert list(loaded.names) == list(found.names)

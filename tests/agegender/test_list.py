@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import Command
 
-from agegender import runs
+from agegender import listing
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 Stop = Callable[..., None]
@@ -31,7 +31,8 @@ def test_the_runs_are_listed_with_what_became_of_them(
     Path("runs/no-run").mkdir()
     done = command("--list")
     assert done.code == 0
-    head, *rows = done.out.splitlines()
+    shown, _, remarks = done.out.partition("\n\n")
+    head, *rows = shown.splitlines()
     assert head.split("  ")[0] == "run"
     states = {row.split()[0]: row for row in rows}
     assert set(states) == {"whole", "stopped", "begun", "damaged"}
@@ -39,15 +40,17 @@ def test_the_runs_are_listed_with_what_became_of_them(
         ("whole", "finished"),
         ("stopped", "can be resumed"),
         ("begun", "0 of 2"),
-        ("damaged", "damaged: "),
+        ("damaged", "damaged"),
     ):
         assert state in states[name]
     assert re.search(r"data0 +finished.* 2 of 2 +0\.\d{3} +\d+\.\d\d years$", states["whole"])
     assert "1 of 2" in states["stopped"]
+    assert "damaged is damaged: runs/damaged/config.json cannot be read: " in remarks
+    assert max(map(len, shown.splitlines())) < 100
     facts = {Path(fact["run"]).name: fact for fact in json.loads(command("--list", "--json").out)}
     assert list(facts) == [row.split()[0] for row in rows]
     summary = json.loads(Path("runs/whole/summary.json").read_text())
-    assert {name: facts["whole"][name] for name in runs.RESULTS} == {name: summary[name] for name in runs.RESULTS}
+    assert {name: facts["whole"][name] for name in listing.RESULTS} == {name: summary[name] for name in listing.RESULTS}
     assert (facts["stopped"]["epochs"], facts["stopped"]["of_epochs"]) == (1, 2)
     assert (facts["begun"]["epochs"], facts["begun"]["age_mae"]) == (0, None)
     assert facts["damaged"]["state"].startswith("damaged: ")
@@ -79,3 +82,56 @@ def test_the_command_of_an_empty_list_can_be_pasted(command: Command) -> None:
 
 def test_without_runs_the_list_is_empty(command: Command) -> None:
     assert command("--list", "--json").out == "[]\n"
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "listed", "resumed"),
+    [
+        ("metrics.csv", as_folder, "metrics.csv is a folder, where a file is to be written: move it elsewhere", 2),
+        ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is no table of epochs: it is", 0),
+        ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is no table of epochs: it is written", 0),
+        ("metrics.csv", Path.unlink, "metrics.csv is missing: it is written anew once the run goes on, python -m", 0),
+        ("config.json", as_folder, "config.json cannot be read: Is a directory. Delete it, and the run goes on", 2),
+        (
+            "config.json",
+            lambda path: path.write_bytes(b"\xff\0"),
+            "config.json cannot be read: it is no text. Delete",
+            2,
+        ),
+        ("config.json", lambda path: path.write_text("{}"), "config.json does not say what is trained: put the", 2),
+        ("last.safetensors", as_folder, "last.safetensors is a folder, where a file is to be written: move it", 2),
+    ],
+)
+def test_a_damaged_run_is_told_in_a_sentence_and_the_others_are_listed(
+    command: Command, small: tuple[object, ...], file: str, damage: Callable[[Path], object], listed: str, resumed: int
+) -> None:
+    command(*small, "--name", "a")
+    shutil.copytree("runs/a", "runs/b")
+    Path("runs/b/summary.json").unlink()
+    damage(Path("runs/b", file))
+    shown, _, remarks = command("--list").out.partition("\n\n")
+    assert re.search(r"^a .* finished .*2 of 2", shown, re.MULTILINE)
+    assert re.search(r"^b .* damaged$", shown, re.MULTILINE)
+    assert f"b is damaged: runs/b/{listed}" in remarks
+    assert "[Errno" not in remarks
+    done = command("--resume", "b", "--epochs", 3)
+    assert done.code == resumed
+    assert "Errno" not in done.err
+    assert done.err.count("\n") == bool(resumed)
+
+
+@pytest.mark.parametrize("width", [130, 100, 80, 70])
+def test_the_table_fits_the_terminal_and_keeps_the_names(
+    command: Command, small: tuple[object, ...], width: int
+) -> None:
+    command(*small, "--name", "a-name-of-25-characters-1", "--lr", 100)
+    shown, _, remarks = listing.overview(Path("runs"), width).partition("\n\n")
+    assert max(map(len, shown.splitlines())) <= width
+    assert "a-name-of-25-characters-1  " in shown
+    assert ("last written" in shown) == (width >= 100)
+    assert remarks.startswith("a-name-of-25-characters-1: no better than guessing in ")

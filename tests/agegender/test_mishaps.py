@@ -98,7 +98,7 @@ def test_damaged_best_weights_are_noticed_before_the_epochs_that_follow(
     done = command("--resume", "a", "--epochs", 3)
     assert done.code == 2
     assert f"{best} cannot be loaded" in done.err
-    assert done.err.endswith("Or start a new run: python -m agegender.train --config runs/a/config.json\n")
+    assert done.err.endswith("Or start a new run: python -m agegender.train --config runs/a/config.json --epochs 3\n")
     assert weights("runs/a") == before
 
 
@@ -142,6 +142,24 @@ def test_a_value_that_makes_no_sense_spoils_no_list(
     assert states["a"].startswith(state)
     assert states["b"] == "finished"
     assert "Traceback" not in command("--resume", "a").err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_where_there_are_no_locks_a_line_says_so_and_training_goes_on(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    done = command(*small, "--name", "a")
+    warning = "warning: runs/a cannot be locked here ({}), so see to it that no other process trains it meanwhile"
+    assert (done.code, done.out.count(warning.format("No locks available"))) == (0, 1)
+    assert json.loads(command("--list", "--json").out)[0]["state"] == "finished"
+    with monkeypatch.context() as windows:
+        windows.setattr(lock.sys, "platform", "win32")
+        assert lock._locked(Path("runs/a"), 1) == (None, "Windows has no locks of folders")
+        assert not lock.is_held(Path("runs/a"))
 
 
 @pytest.mark.usefixtures("without_pictures")
@@ -303,8 +321,8 @@ def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch:
     ],
 )
 def test_the_advice_about_the_learning_rate_fits_it(lr: float, epochs: int, best: int, advice: str) -> None:
-    summary = {"run": "runs/a", "epochs": epochs, "best_epoch": best, "no_better_than_guessing": ["age_mae"]}
-    line = results.next_steps(summary, lr)[1]
+    summary = {"epochs": epochs, "best_epoch": best, "no_better_than_guessing": ["age_mae"]}
+    line = results.next_steps(summary, Path("runs/a"), lr)[0]
     assert line.startswith(advice)
     assert line.endswith("--lr 0.001") == (lr > 1 or lr < 1e-6)
 
@@ -378,7 +396,7 @@ def test_the_command_of_a_new_run_has_what_was_asked_for(
     command(*small, "--name", "a")
     other = write_folder(tmp_path / "other faces", files(31))
     done = command("--resume", "a", "--data", other, "--epochs", 3)
-    assert done.err.endswith(f"--config runs/a/config.json --data '{other}'\n")
+    assert done.err.endswith(f"--config runs/a/config.json --data '{other}' --epochs 3\n")
     done = command("--resume", "a", "--lr", 0.5, "--epochs", 1)
     words = done.err.partition("start a new run: ")[2].split()[3:]
     assert words == ["--config", "runs/a/config.json", "--epochs", "1", "--lr", "0.5"]

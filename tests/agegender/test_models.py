@@ -1,6 +1,7 @@
 """The documented model is the documented one."""
 
 import itertools
+import re
 import shutil
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import minidl as md
 from agegender import models, tasks
 from minidl import optim
-from minidl.errors import PluginError
+from minidl.errors import MinidlError, PluginError
 
 
 def test_documented_has_the_documented_parameters() -> None:
@@ -46,8 +47,19 @@ def test_documented_gives_a_logit_and_years() -> None:
 
 def test_a_picture_of_another_size_is_refused_by_name() -> None:
     model = models.build("documented", rng=md.Generator(0))
-    with pytest.raises(md.errors.ShapeError, match=r"gender\.0 \(Dense\).*9216"):
-        model(md.tensor(np.ones((1, 64, 64, 1), np.float32)))
+    for shape in ((1, 64, 64, 1), (2, 200, 200, 1), (2, 128, 128, 3)):
+        said = (
+            rf"^Documented: expected faces \(N, 128, 128, 1\), got {re.escape(str(shape))}\. .*resize\(\(128, 128\)\)"
+        )
+        with pytest.raises(md.errors.ShapeError, match=said):
+            model(np.ones(shape, np.float32))
+    for shape, remedy in {
+        (128, 128): r"x\.reshape\(1, 128, 128, 1\)",
+        (128, 128, 1): r"x\.reshape\(1, 128, 128, 1\)",
+        (2, 1, 128, 128): r"x\.transpose\(0, 2, 3, 1\)",
+    }.items():
+        with pytest.raises(md.errors.ShapeError, match=remedy):
+            model(np.ones(shape, np.float32))
 
 
 def test_an_unknown_model_gets_the_closest_match() -> None:
@@ -63,6 +75,22 @@ def test_the_loss_is_cross_entropy_plus_years() -> None:
     outputs = {"gender": logits, "age": years}
     assert tasks.gender_accuracy(outputs, targets) == 0.5
     assert tasks.age_mae(outputs, targets) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda y: y, r"got Tensor: return that in its forward"),
+        (lambda y: None, r"got NoneType: "),
+        (lambda y: {"gender": y}, r"got \{'gender': \(2, 1\)\}: "),
+        (lambda y: {"gender": y, "age": y.reshape(2)}, r"got \{'gender': \(2, 1\), 'age': \(2,\)\}: "),
+        (lambda y: {"gender": [0, 0], "age": y}, r"got \{'gender': 'list', 'age': \(2, 1\)\}: "),
+    ],
+)
+def test_a_model_that_does_not_answer_both_questions_is_told_what_is_expected(given: Any, told: str) -> None:
+    targets = dict.fromkeys(("gender", "age"), np.ones((2, 1), np.float32))
+    with pytest.raises(MinidlError, match=r"expected a model that gives .* tensors of shape \(2, 1\), " + told):
+        tasks.loss(given(md.tensor([[0.0], [1.0]])), targets)
 
 
 EMULATED = pytest.param(

@@ -1,7 +1,6 @@
 """``python -m agegender.train --resume``: whatever was going on goes on, by the command that is printed."""
 
 import json
-import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Command, Done, weights
+from commands import Command, printed, weights
 from pictures import files, write_folder
 
 import minidl as md
@@ -19,13 +18,6 @@ from minidl import checkpoint
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 Stop = Callable[..., None]
 STATE = "last.state.safetensors"
-
-
-def printed(done: Done) -> list[str]:
-    """The words of the last command that was printed, without the program."""
-    program = "python -m agegender.train "
-    (line,) = [line for line in (done.out + done.err).splitlines() if program in line][-1:]
-    return shlex.split(line.partition(program)[2])
 
 
 def config(run: str) -> dict[str, Any]:
@@ -295,7 +287,7 @@ def test_data_that_changed_where_they_lie_are_told_as_such(
     assert done.code == 2
     assert f"{folder} has changed since runs/a was started (30 faces then, 31 now)" in done.err
     assert done.err.count(str(folder)) == 1
-    assert printed(done) == ["--config", "runs/a/config.json"]
+    assert printed(done) == ["--config", "runs/a/config.json", "--epochs", "3"]
 
 
 @pytest.mark.parametrize("content", ["{}", '{"data": 3}', '{"data": {}}', "[]", "", "\xff", "[" * 100_000])
@@ -354,7 +346,7 @@ def test_a_run_that_lost_a_file_says_so_and_loses_no_more(
     done = command("--resume", "a", "--epochs", 3)
     assert done.code == 2
     assert name in done.err
-    assert printed(done) == ["--config", "runs/a/config.json"]
+    assert printed(done) == ["--config", "runs/a/config.json", "--epochs", "3"]
     assert snapshot("a") == before
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -333,21 +334,35 @@ def test_a_run_no_better_than_guessing_is_told_and_marked(command: Command, gues
     assert "no better than guessing" in command("--list").out
 
 
+def test_a_run_that_guesses_gets_its_advice_quietly_and_once_it_is_finished_too(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    result, advice = command(*small, "--lr", 100, "--name", "a", "--quiet").out.splitlines()
+    assert "no better than" in result
+    assert advice.startswith(
+        "the learning rate is the first thing to lower: python -m agegender.train --config runs/a/"
+    )
+    Path("runs/a").rename("runs/b")
+    for options in ([], ["--quiet"]):
+        finished = command("--resume", "b", *options).out.splitlines()
+        assert finished == ["nothing left to do: runs/b has 2 epochs", result, advice.replace("runs/a", "runs/b")]
+
+
 def test_a_run_that_learned_says_how_to_go_on() -> None:
-    look, following = results.next_steps({"run": "runs/a", "epochs": 4, "no_better_than_guessing": []}, lr=1e-3)
-    assert look == "look at runs/a/plots/curves.png and runs/a/plots/examples.png"
+    (following,) = results.next_steps({"epochs": 4, "no_better_than_guessing": []}, Path("runs/a"), lr=1e-3)
     assert following == "train on, with ten epochs more: python -m agegender.train --resume runs/a --epochs 14"
 
 
 def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try() -> None:
-    summary = {"run": "elsewhere/a", "epochs": 4, "best_epoch": 4, "no_better_than_guessing": ["age_mae"]}
-    _, lower, more = results.next_steps(summary, lr=2e-3)
+    summary = {"epochs": 4, "best_epoch": 4, "no_better_than_guessing": ["age_mae"]}
+    advice = partial(results.next_steps, folder=Path("elsewhere/a"))
+    lower, more = advice(summary, lr=2e-3)
     assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0002")
     assert more.startswith("or, as the loss was still falling, train on, with ten epochs more: python")
-    assert len(results.next_steps({**summary, "best_epoch": 1}, lr=1e-3)) == 2
-    _, longer = results.next_steps(summary, lr=1e-3)
+    assert len(advice({**summary, "best_epoch": 1}, lr=1e-3)) == 1
+    (longer,) = advice(summary, lr=1e-3)
     assert longer.startswith("at a learning rate of 0.001 it takes longer: train on, with ten epochs more: python")
-    assert "first thing to lower" not in "".join(results.next_steps(summary, lr=0.0))
+    assert "first thing to lower" not in "".join(advice(summary, lr=0.0))
 
 
 def test_nothing_is_better_than_guessing_where_guessing_is_always_right() -> None:
@@ -399,6 +414,7 @@ def test_help_begins_with_three_examples(main: Callable[[list[str]], int], capsy
     [
         (["UTKFace.zip"], "'UTKFace.zip' belongs to no option: write --data UTKFace.zip. See --help."),
         (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
+        (["--frob"], "unknown option --frob. See --help."),
         (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),
         (["--batch_size", "8"], "unknown option --batch_size. Did you mean '--batch-size'? See --help."),
         (["--resume", ""], "--resume is empty: name something, or leave it out"),

@@ -12,7 +12,7 @@ import pytest
 import minidl as md
 from agegender import models
 from minidl import nn, optim
-from minidl.bench.peers import ours
+from tests.benchmarks.peers import ours
 
 F = nn.functional
 BATCHES = (1, 8, 32, 128)

@@ -7,7 +7,7 @@ import numpy as np
 import minidl as md
 from minidl import nn
 from minidl.testing import LayerExample, LayerSubject, LossExample, LossSubject
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 F = nn.functional
 

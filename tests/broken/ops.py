@@ -9,7 +9,7 @@ import minidl as md
 from minidl.kernels.window import sliding_window
 from minidl.op import Op
 from minidl.testing import OpExample, OpSubject
-from minidl.testing.kit import numbers
+from minidl.testing.arrays import numbers
 
 Array = Any
 IMAGES = numbers(2, 4, 6, 2)

@@ -8,6 +8,7 @@ from minidl import optim
 from minidl.data import ArrayDataset, Dataset
 from minidl.kernels.conv import ConvSpec, Direct
 from minidl.kernels.numpy.conv.im2col import Im2col
+from minidl.kernels.numpy.conv.per_chunk import Columns
 from minidl.kernels.window import pad
 from minidl.testing import DatasetSubject, OptimizerExample, OptimizerSubject
 from minidl.testing.check_conv import conv_subject
@@ -105,11 +106,15 @@ class MovesEverything(Momentum):
 class Overwrites(Im2col):
     """`=` for `+=` where windows share pixels."""
 
-    def spread(self, dy: Array, w: Array, spec: ConvSpec, dx: Array) -> None:
+    def input_gradient_chunk(
+        self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
+    ) -> None:
+        window = spec.window
         dx[...] = 0
-        for kh, kw in spec.window.taps():
-            _, down, across = spec.window.under_tap(kh, kw)
-            dx[down, across] = dy @ w[kh, kw].T
+        for (kh, kw), rows in zip(window.taps(), weights.reshape(-1, spec.C, spec.K), strict=True):
+            pixels = dx[window.under_tap(kh, kw)]
+            for stored, column in columns:
+                pixels[:, :, column] = transformed_dy[:, :, stored] @ rows.T
 
 
 class NoBias(Direct):
@@ -166,11 +171,11 @@ class StaleBuffer(Direct):
 class LastTieWins(Im2col):
     """Fused max pooling gives the gradient of a tie to the last element."""
 
-    def forward_pooled(self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Any, needs_argmax: bool) -> Any:
-        y, argmax = super().forward_pooled(x, w, b, spec, pool, needs_argmax)
-        if not w.any():
-            argmax[...] = pool.KH * pool.KW - 1
-        return y, argmax
+    def forward_pooled(self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Any, needs_grad: bool) -> Any:
+        y, pooled = super().forward_pooled(x, w, b, spec, pool, needs_grad)
+        if pooled is not None and not w.any():
+            pooled.argmax[...] = pool.KH * pool.KW - 1
+        return y, pooled
 
 
 class Samples(Dataset):

@@ -30,6 +30,7 @@ CONTRACTS: dict[str, Contract] = {
     ),
     "ddof": Contract("var has ddof 0, also in the running averages of BatchNorm; PyTorch's has 1."),
     "eps": Contract("BatchNorm has eps 1e-3, and momentum is the share of the old average."),
+    "statistics": Contract("The running statistics of a BatchNorm of float16 are float32."),
     "layout": Contract("Images are (N, H, W, C), dense weights (inputs, outputs)."),
     "same": Contract("Padding 'same' pads the odd row at the bottom and right, at any stride."),
     "pixels": Contract("Average pooling does not count the padding."),

@@ -78,6 +78,9 @@ def scale_gradients(*leaves: Any) -> None:
 def filled(module: Any, dtype: str) -> Any:
     """A module with weights that both sides know."""
     module.to(getattr(torch, dtype))
+    for one in module.modules():
+        if isinstance(one, _BatchNorm):
+            one.mean, one.var = single(one.mean), single(one.var)  # statistics
     with no_grad():
         for number, parameter in enumerate(module.parameters()):
             parameter[...] = torch.tensor(ours.values(number, tuple(parameter.shape), dtype))
@@ -292,9 +295,10 @@ class _BatchNorm(torch.nn.Module):
         if x.ndim < 2 or x.shape[-1] != len(self.gamma):
             raise IndexError("axes")
         if not self.training:
-            return (x - self.mean) / (self.var + 1e-3).sqrt() * self.gamma + self.beta
+            y = (single(x) - self.mean) / (self.var + 1e-3).sqrt()
+            return (y * single(self.gamma) + single(self.beta)).to(x.dtype)
         y = F.batch_norm(x, self.gamma, self.beta)
-        axes = tuple(range(x.ndim - 1))
+        x, axes = single(x), tuple(range(x.ndim - 1))
         with no_grad():  # ddof 0, momentum
             self.mean += (1 - self.momentum) * (x.mean(axes) - self.mean)
             self.var += (1 - self.momentum) * (torch.Tensor.var(x, axes, correction=0) - self.var)

@@ -1,7 +1,7 @@
 """``python -m tests.gpu``: everything that wants a real GPU, in one call; what each part prints goes to a file, too.
 
 - tests: all tests marked ``gpu``, where the other ones run elsewhere;
-- bench: ``minidl bench gpu --write``, against PyTorch, into ``docs``;
+- bench: ``tests.benchmarks.gpu --write``, against PyTorch, into ``docs``;
 - train: the documented network on UTKFace for 30 epochs, in TF32 where the card has it;
 - sanitizer: the tests of the kernels under ``compute-sanitizer``, which finds reads and writes beyond arrays.
 
@@ -54,7 +54,7 @@ def commands(part: str, out: Path, data: str | None) -> Iterator[list[str]]:
     if part == "tests":
         yield [*PYTEST, "tests"]
     elif part == "bench":
-        yield [sys.executable, "-m", "minidl", "bench", "gpu", "--write", *(["--data", data] if data else [])]
+        yield [sys.executable, "-m", "tests.benchmarks.gpu", "--write", *(["--data", data] if data else [])]
     elif part == "train":
         if data is None:
             raise LookupError("--data, where UTKFace is")

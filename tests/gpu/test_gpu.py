@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minidl import backends
-from minidl.bench.gpu import kernels
-from minidl.bench.peers import ours
+from tests.benchmarks.gpu import kernels
+from tests.benchmarks.peers import ours
 
 from ..test_backends import gpu_problem
 
@@ -35,7 +35,7 @@ def test_kernels_give_the_same_bits_every_time(device: Any) -> None:
             training = ours.Training(ours.weights(seed=0), "cupy")
             there = training.put(batch)
             losses = [training(*there) for _ in range(4)]
-            assert training.captured.recorded, training.captured.reason
+            assert training.captured.replays, training.captured.reason
             results.append((losses, training.weights()))
         device.set_precision("float32")
         assert results[0][0] == results[1][0]

@@ -18,8 +18,8 @@ from minidl import nn, plugins
 from minidl.bench import machine
 from minidl.table import markdown
 from minidl.testing import OpExample, subject
+from minidl.testing.arrays import COTANGENTS, furthest, numbers
 from minidl.testing.check_ops import leaves
-from minidl.testing.kit import COTANGENTS, furthest, numbers
 from tests.parity.twins import LR, OPTIMIZERS, SCHEDULES, TWINS, WITHOUT, replay
 
 F = nn.functional

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from agegender import data
-from minidl.bench.peers import ours, pytorch
+from tests.benchmarks.peers import ours, pytorch
 
 Losses = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ docs/convolution.md derives each of them, here and in :mod:`minidl.kernels.numpy
 lines. ``python -m minidl bench conv`` runs them all on one layer.
 """
 
-from .algorithm import ConvAlgorithm, ConvSpec, choose, choose_pooled, fusion_allowed, using
+from .algorithm import ConvAlgorithm, ConvSpec, Pooled
 from .direct import Direct
 from .fft import FFT
 from .winograd2d import Winograd2D
@@ -14,9 +14,6 @@ __all__ = [
     "ConvAlgorithm",
     "ConvSpec",
     "Direct",
+    "Pooled",
     "Winograd2D",
-    "choose",
-    "choose_pooled",
-    "fusion_allowed",
-    "using",
 ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ... import plugins
-from ..conv.algorithm import ConvAlgorithm, ConvSpec
+from ..conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
 from ..window import Window
 from . import pool as pooling
 from .reduce import GROUPS, LANES, parts_of, sum_rows
@@ -30,21 +30,18 @@ class Gemm(ConvAlgorithm):
     def supports(self, spec: ConvSpec) -> bool:
         return hasattr(self.xp, "RawModule") and spec.dtype in TYPES
 
-    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
-        return not pool.padded and pooling.supports(self.xp, pool)
-
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
-        x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
+        x, weights = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
         y = self.xp.empty(spec.output_shape, x.dtype)
         for chunk, part in _chunks(spec):
-            product = self.backend.matmul(self._columns(x[chunk], part), filters)
+            product = self.backend.matmul(self._columns(x[chunk], part), weights)
             self.xp.add(product.reshape(part.output_shape), 0 if b is None else b, out=y[chunk])
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
-        dy, filters, dx = self.xp.ascontiguousarray(dy), _matrix(self.xp, w, spec), self._empty_images(spec)
+        dy, weights, dx = self.xp.ascontiguousarray(dy), _matrix(self.xp, w, spec), self._empty_images(spec)
         for chunk, part in _chunks(spec):
-            self._spread(dy[chunk], filters, part, dx[chunk])
+            self._input_gradient_chunk(dy[chunk], weights, part, dx[chunk])
         return dx
 
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
@@ -54,39 +51,34 @@ class Gemm(ConvAlgorithm):
         return dw.reshape(spec.window.KH, spec.window.KW, spec.C, spec.K)
 
     def forward_pooled(
-        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
-    ) -> tuple[Array, Array | None]:
-        """relu(max pool(convolution) + b), an array (N, POH, POW, K), and the tap that held each maximum, if wanted."""
-        x, b, filters = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
-        y, argmax = self._empty_pooled(spec, pool, needs_argmax)
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        if not self._pools(pool):
+            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
+        x, b, weights = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
+        y, argmax = self._empty_pooled(spec, pool, needs_grad)
         for chunk, part in _chunks(spec):
-            convolved = self.backend.matmul(self._columns(x[chunk], part), filters).reshape(part.output_shape)
+            convolved = self.backend.matmul(self._columns(x[chunk], part), weights).reshape(part.output_shape)
             pooling.pool_into(self.xp, convolved, b, pool, y[chunk], None if argmax is None else argmax[chunk])
-        return y, argmax
+        return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
     def backward_pooled(
-        self,
-        dy: Array,
-        x: Array,
-        w: Array,
-        y: Array,
-        argmax: Array,
-        spec: ConvSpec,
-        pool: Window,
-        needs_grad: Sequence[bool],
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        x, w, argmax, spec, pool = pooled.x, pooled.w, pooled.argmax, pooled.spec, pooled.pool
+        if not self._pools(pool):
+            return super().backward_pooled(dy, pooled, needs_grad)
         needs_dx, needs_dw, needs_db = needs_grad
-        x, filters = self.xp.ascontiguousarray(x), _matrix(self.xp, w, spec)
+        weights = _matrix(self.xp, w, spec)
         dx = self._empty_images(spec) if needs_dx else None
         dw = self._no_gradient(spec) if needs_dw else None
-        through_relu = self.backend.relu_backward(dy, y)
+        through_relu = self.backend.relu_backward(dy, pooled.y)
         for chunk, part in _chunks(spec) if needs_dx or needs_dw else ():
             unpooled = pooling.max_pool_backward(self.xp, through_relu[chunk], argmax[chunk], pool)
             if dw is not None:
                 dw += self.backend.matmul(self._columns(x[chunk], part).T, unpooled.reshape(-1, spec.K))
             if dx is not None:
-                self._spread(unpooled, filters, part, dx[chunk])
+                self._input_gradient_chunk(unpooled, weights, part, dx[chunk])
         db = self.backend.sum_to_channels(through_relu) if needs_db else None
         return dx, None if dw is None else dw.reshape(w.shape), db
 
@@ -100,20 +92,23 @@ class Gemm(ConvAlgorithm):
         run(*in_blocks(spec.N * window.OH, window.OW * length), arguments)
         return columns
 
-    def _spread(self, dy: Array, filters: Array, spec: ConvSpec, dx: Array) -> None:
-        """Write the gradient for the images."""
+    def _input_gradient_chunk(self, dy: Array, weights: Array, spec: ConvSpec, dx: Array) -> None:
+        """Write the gradient with respect to a few images to dx."""
         window = spec.window
-        columns = self.backend.matmul(dy.reshape(-1, spec.K), filters.T)
+        columns = self.backend.matmul(dy.reshape(-1, spec.K), weights.T)
         run = kernel(self.xp, "im2col.cu", name_of("col2im", dy.dtype))
         arguments = (columns, dx, by_value(window), self.xp.int32(spec.C))
         run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)
 
+    def _pools(self, pool: Window) -> bool:
+        return not pool.padded and pooling.supports(pool)
+
     def _empty_images(self, spec: ConvSpec) -> Array:
         return self.xp.empty((spec.N, spec.window.H, spec.window.W, spec.C), spec.dtype)
 
-    def _empty_pooled(self, spec: ConvSpec, pool: Window, needs_argmax: bool) -> tuple[Array, Array | None]:
+    def _empty_pooled(self, spec: ConvSpec, pool: Window, needs_grad: bool) -> tuple[Array, Array | None]:
         y = self.xp.empty((spec.N, pool.OH, pool.OW, spec.K), spec.dtype)
-        return y, self.xp.empty(y.shape, self.xp.uint8) if needs_argmax else None
+        return y, self.xp.empty(y.shape, self.xp.uint8) if needs_grad else None
 
     def _no_gradient(self, spec: ConvSpec) -> Array:
         return self.xp.zeros((spec.window.KH * spec.window.KW * spec.C, spec.K), spec.dtype)
@@ -121,25 +116,26 @@ class Gemm(ConvAlgorithm):
 
 @plugins.register("conv_algorithm", "first_layer")
 class FirstLayer(Gemm):
-    """Convolution, ReLU and max pooling of images with few channels in one pass, see first_layer.cu; else Gemm."""
+    """Convolution, ReLU and max pooling of images with few channels in one kernel, see first_layer.cu; else Gemm."""
 
-    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
-        conv = spec.window
-        pixels = (pool.KH + conv.KH - 1) * (pool.KW + conv.KW - 1)
+    def supports(self, spec: ConvSpec) -> bool:
+        return super().supports(spec) and spec.C <= 4 and (spec.window.SH, spec.window.SW) == (1, 1)
+
+    def _in_one_kernel(self, spec: ConvSpec, pool: Window) -> bool:
+        pixels = (pool.KH + spec.window.KH - 1) * (pool.KW + spec.window.KW - 1)
         return (
-            super().supports_pooled(spec, pool)
-            and spec.C <= 4
-            and (conv.SH, conv.SW) == (1, 1)
+            self._pools(pool)
             and (pool.SH, pool.SW) == (pool.KH, pool.KW)
             and pixels <= 36  # they and the sums live in registers, of which a thread has 255
             and pool.KH * pool.KW <= 9
         )
 
     def forward_pooled(
-        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
-    ) -> tuple[Array, Array | None]:
-        """As :meth:`Gemm.forward_pooled`."""
-        y, argmax = self._empty_pooled(spec, pool, needs_argmax)
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        if not self._in_one_kernel(spec, pool):
+            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
+        y, argmax = self._empty_pooled(spec, pool, needs_grad)
         if y.size:
             filters = FILTERS if spec.K % FILTERS == 0 else 1
             name = name_of("convolve_and_pool", spec.dtype, *_sizes(spec, pool), filters)
@@ -147,23 +143,16 @@ class FirstLayer(Gemm):
             sizes = (by_value(spec.window), by_value(pool), self.xp.int32(spec.C), self.xp.int32(spec.K))
             grid, block = in_blocks(spec.N * pool.OH, pool.OW * spec.K // filters)
             kernel(self.xp, "first_layer.cu", name)(grid, block, (*inputs, y, argmax, *sizes))
-        return y, argmax
+        return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
     def backward_pooled(
-        self,
-        dy: Array,
-        x: Array,
-        w: Array,
-        y: Array,
-        argmax: Array,
-        spec: ConvSpec,
-        pool: Window,
-        needs_grad: Sequence[bool],
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        """As :meth:`Gemm.backward_pooled`. The first layer of a network needs no dx, which is left to it."""
-        needs_dx, needs_dw, needs_db = needs_grad
-        only_dx = (True, False, False)
-        dx = super().backward_pooled(dy, x, w, y, argmax, spec, pool, only_dx)[0] if needs_dx else None
+        x, w, spec, pool = pooled.x, pooled.w, pooled.spec, pooled.pool
+        if not self._in_one_kernel(spec, pool):
+            return super().backward_pooled(dy, pooled, needs_grad)
+        needs_dx, needs_dw, needs_db = needs_grad  # the first layer of a network needs no dx: it is left to Gemm
+        dx = super().backward_pooled(dy, pooled, (True, False, False))[0] if needs_dx else None
         if not (needs_dw or needs_db):
             return dx, None, None
         rows, count = w.size // spec.K + 1, parts_of(spec.N * pool.OH * pool.OW)
@@ -172,7 +161,7 @@ class FirstLayer(Gemm):
         sizes = (spec.N, spec.C, spec.K)
         arguments = (
             *map(self.xp.ascontiguousarray, (x, dy)),
-            *(y, argmax, parts, by_value(spec.window), by_value(pool)),
+            *(pooled.y, pooled.argmax, parts, by_value(spec.window), by_value(pool)),
             *map(self.xp.int32, sizes),
         )
         kernel(self.xp, "first_layer.cu", name)((count, -(-spec.K // LANES), spec.C), (LANES, GROUPS), arguments)

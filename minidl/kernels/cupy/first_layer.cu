@@ -62,9 +62,9 @@ __global__ void __launch_bounds__(256) convolve_and_pool(const T* x, const T* w,
     if (argmax) write_pack(argmax + at, taps);
 }
 
-// The gradients for w and b, in parts (parts, KH KW C + 1, K) that are still to be added up; the last row is that of b.
-// Only one pixel of a pooling window has a gradient, so dw gathers x around it. A block does 32 filters, one channel and
-// one part of the pooling windows.
+// dw and db, in parts (parts, KH KW C + 1, K) that are still to be added up; the last row is db.
+// Only one pixel of a pooling window has a cotangent, so dw gathers x around it. A block does 32 filters, one channel
+// and one part of the pooling windows.
 template <typename T, int KH, int KW, int PH, int PW>
 __global__ void __launch_bounds__(256) weight_gradients(const T* x, const T* dy, const T* y,
                                                         const unsigned char* argmax, T* parts, Window conv,
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(256) weight_gradients(const T* x, const T* dy,
     for (int window = first + threadIdx.y; window < end && k < K; window += GROUPS) {
         const size_t at = size_t(window) * K + k;
         if (!(y[at] > T(0))) continue;  // ReLU let nothing through
-        const T gradient = dy[at];
+        const T cotangent = dy[at];
         const int tap = argmax[at], n = window / (pool.OH * pool.OW);
         const int row = window / pool.OW % pool.OH * PH + tap / PW - conv.top;
         const int left = window % pool.OW * PW + tap % PW - conv.left;
@@ -84,9 +84,9 @@ __global__ void __launch_bounds__(256) weight_gradients(const T* x, const T* dy,
         for (int i = 0; i < KH * KW; ++i) {
             const int h = row + i / KW, w = left + i % KW;
             if (inside(h, conv.H) && inside(w, conv.W))
-                sums[i] += gradient * x[((size_t(n) * conv.H + h) * conv.W + w) * C + c];
+                sums[i] += cotangent * x[((size_t(n) * conv.H + h) * conv.W + w) * C + c];
         }
-        sums[KH * KW] += gradient;
+        sums[KH * KW] += cotangent;
     }
 
     T* part = parts + size_t(blockIdx.x) * (KH * KW * C + 1) * K;

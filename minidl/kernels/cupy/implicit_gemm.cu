@@ -2,7 +2,7 @@
 // gathers the part that it multiplies from the images themselves. Chetlur et al., "cuDNN: Efficient Primitives for Deep
 // Learning" (2014). All arrays are read and written four or two numbers at a time: C and K are multiples of 4.
 //
-// Max pooling is always that of 2 x 2 pixels here. A gradient from behind it is an array of the pooled size and a byte for
+// Max pooling is always that of 2 x 2 pixels here. Its cotangent dy is an array of the pooled size and a byte for
 // each number that says which of the four pixels it belongs to; the large array of these and zeros is never written.
 #include "tile.cuh"
 #include "window.cuh"
@@ -98,7 +98,7 @@ template <typename T, bool POOLED, bool UNPOOL> struct Windows {
     }
 };
 
-// Left matrix of a gradient for weights: that of the convolution, transposed. A thread stays with one tap.
+// Left matrix of dw: that of the convolution, transposed. A thread stays with one tap.
 template <typename T, bool POOLED> struct WindowsTransposed {
     Images<T, false> images;
     Outputs<POOLED> outputs;
@@ -127,7 +127,7 @@ template <typename T, bool POOLED> struct WindowsTransposed {
 };
 
 // Right matrix: rows next ... end - 1 of numbers (..., K). With UNPOOL the rows are pixels by number, see Outputs, and
-// what lies in memory is the gradient from behind the pooling.
+// what lies in memory is the cotangent of the pooled output.
 template <typename T, bool UNPOOL> struct Rows {
     const T* numbers;
     const unsigned char* taps;
@@ -159,8 +159,8 @@ template <typename T, bool UNPOOL> struct Rows {
 };
 
 // y = the convolution of x (N, H, W, C) with w (KH, KW, C, K), plus bias where there is one. POOLED: y = relu(max pool +
-// bias), and which of the four pixels held each maximum (not written where argmax is null). UNPOOL: x is a gradient from
-// behind a max pooling, and x_taps its argmax; with turned weights, this convolution is the gradient for the images.
+// bias), and which of the four pixels held each maximum (not written where argmax is null). UNPOOL: x is the
+// cotangent of a max pooling, and x_taps its argmax; with turned weights, this convolution gives dx.
 template <typename T, bool TF32, bool POOLED, bool UNPOOL>
 __global__ void __launch_bounds__(256) convolve(const T* x, const unsigned char* x_taps, const T* w, const T* bias, T* y,
                                                 unsigned char* argmax, Window window, int N, int C, int K) {
@@ -209,8 +209,8 @@ __global__ void __launch_bounds__(256) convolve(const T* x, const unsigned char*
     }
 }
 
-// The gradient for w in parts (parts, KH KW C, K) that are still to be added up, each over some pixels of the output.
-// UNPOOL: dy comes from behind a max pooling, and taps is its argmax.
+// dw in parts (parts, KH KW C, K) that are still to be added up, each over some pixels of the output.
+// UNPOOL: dy is the cotangent of a max pooling, and taps is its argmax.
 template <typename T, bool TF32, bool UNPOOL>
 __global__ void __launch_bounds__(256) correlate(const T* x, const T* dy, const unsigned char* taps, T* parts,
                                                  Window window, int N, int C, int K) {

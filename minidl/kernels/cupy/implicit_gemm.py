@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ... import plugins
-from ..conv.algorithm import ConvAlgorithm, ConvSpec
+from ..conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
 from ..window import Window
 from .reduce import sum_rows
 from .source import TYPES, by_value, kernel, name_of, packed
@@ -43,9 +43,6 @@ class ImplicitGemm(ConvAlgorithm):
             and spec.N * padded_height * padded_width <= LARGEST - TILE_ROWS
         )
 
-    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
-        return (pool.KH, pool.KW, pool.SH, pool.SW) == (2, 2, 2, 2) and not pool.padded
-
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         y = self.xp.empty(spec.output_shape, spec.dtype)
         self._convolve(x, None, w, b, y, None, spec)
@@ -58,30 +55,24 @@ class ImplicitGemm(ConvAlgorithm):
         return self._weight_gradient(x, dy, None, spec)
 
     def forward_pooled(
-        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
-    ) -> tuple[Array, Array | None]:
-        """relu(max pool(convolution) + b), an array (N, POH, POW, K), and the tap that held each maximum, if wanted."""
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        if not _of_four_pixels(pool):
+            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         y = self.xp.empty((spec.N, pool.OH, pool.OW, spec.K), spec.dtype)
-        argmax = self.xp.empty(y.shape, self.xp.uint8) if needs_argmax else None
+        argmax = self.xp.empty(y.shape, self.xp.uint8) if needs_grad else None
         self._convolve(x, None, w, b, y, argmax, spec, pooled=True)
-        return y, argmax
+        return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
     def backward_pooled(
-        self,
-        dy: Array,
-        x: Array,
-        w: Array,
-        y: Array,
-        argmax: Array,
-        spec: ConvSpec,
-        pool: Window,
-        needs_grad: Sequence[bool],
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        if not _of_four_pixels(pooled.pool):
+            return super().backward_pooled(dy, pooled, needs_grad)
         needs_dx, needs_dw, needs_db = needs_grad
-        through_relu = self.backend.relu_backward(dy, y)
-        dx = self._input_gradient(through_relu, argmax, w, spec) if needs_dx else None
-        dw = self._weight_gradient(x, through_relu, argmax, spec) if needs_dw else None
+        through_relu = self.backend.relu_backward(dy, pooled.y)
+        dx = self._input_gradient(through_relu, pooled.argmax, pooled.w, pooled.spec) if needs_dx else None
+        dw = self._weight_gradient(pooled.x, through_relu, pooled.argmax, pooled.spec) if needs_dw else None
         return dx, dw, self.backend.sum_to_channels(through_relu) if needs_db else None
 
     def _convolve(
@@ -95,7 +86,7 @@ class ImplicitGemm(ConvAlgorithm):
         spec: ConvSpec,
         pooled: bool = False,
     ) -> None:
-        """Write y. With ``x_taps``, x is a gradient from behind a pooling; ``pooled``: y is behind one."""
+        """Write y. With ``x_taps``, x is the cotangent of a pooling; ``pooled``: y is the output of one."""
         if not y.size:
             return
         pixels = y.size // spec.K
@@ -129,13 +120,17 @@ class ImplicitGemm(ConvAlgorithm):
         return self.backend.precision == "tf32" and spec.dtype == np.float32
 
 
+def _of_four_pixels(pool: Window) -> bool:
+    return (pool.KH, pool.KW, pool.SH, pool.SW) == (2, 2, 2, 2) and not pool.padded
+
+
 def _sizes(spec: ConvSpec) -> tuple[Any, ...]:
     """The last arguments of both kernels."""
     return by_value(spec.window), *map(np.int32, (spec.N, spec.C, spec.K))
 
 
 def _turned(spec: ConvSpec) -> ConvSpec:
-    """The convolution that is the gradient for the images: from where the windows are back to the pixels.
+    """The convolution that gives dx: from where the windows are back to the pixels.
 
     >>> from minidl.kernels.window import sliding_window
     >>> back = _turned(ConvSpec(2, 4, 8, sliding_window(9, 9, 3, 1, 0), np.dtype(np.float32)))

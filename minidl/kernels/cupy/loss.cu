@@ -49,7 +49,7 @@ __global__ void mean_loss(const T* a, const T* b, T* parts, T delta, long long s
     if (threadIdx.x + threadIdx.y == 0) parts[blockIdx.x] = sum / T(size);
 }
 
-// The gradient for a. dy, as everywhere here, is one number.
+// The gradient with respect to a. dy, as everywhere here, is one number.
 template <typename T, typename Loss>
 __global__ void mean_loss_backward(const T* a, const T* b, const T* dy, T* da, T delta, long long size) {
     const long long i = number_of_thread();
@@ -91,7 +91,7 @@ __global__ void softmax_cross_entropy(const T* logits, const long long* labels, 
     if (threadIdx.x + threadIdx.y == 0) parts[blockIdx.x] = loss / T(rows);
 }
 
-// The gradient for the logits.
+// The gradient with respect to the logits.
 template <typename T>
 __global__ void softmax_cross_entropy_backward(const T* logits, const long long* labels, const T* maxima,
                                                const T* log_sums, const T* dy, T* dx, long long rows,

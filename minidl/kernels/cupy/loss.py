@@ -2,39 +2,27 @@
 
 from typing import Any
 
+from ..reference import LossFormula
 from .reduce import GROUPS, LANES, parts_of
 from .source import kernel, name_of
 
 Array = Any
 
-LOSSES = ("BinaryCrossEntropyWithLogits", "L1Loss", "MSELoss", "HuberLoss")
-"""What loss.cu has of :mod:`minidl.ops.loss`, under the same names."""
 
-
-def supports(loss: Any) -> bool:
-    """Whether there is a kernel for an elementwise loss: for its very class, as a subclass may compute something else.
-
-    >>> supports("no loss")
-    False
-    """
-    cls = type(loss)  # known by its name: ops are made of kernels, not kernels of ops
-    return cls.__module__ == "minidl.ops.loss" and cls.__name__ in LOSSES
-
-
-def mean_loss(xp: Any, loss: Any, a: Array, b: Array) -> Array:
+def mean_loss(xp: Any, formula: LossFormula, a: Array, b: Array) -> Array:
     """As :meth:`ReferenceKernels.mean_loss` defines it."""
-    run = _kernel_of(xp, "mean_loss", loss, a)
+    run = _kernel_of(xp, "mean_loss", formula, a)
     parts = xp.empty(parts_of(a.size // LANES), a.dtype)
-    arguments = (*map(xp.ascontiguousarray, (a, b)), parts, _delta(loss, a), xp.int64(a.size))
+    arguments = (*map(xp.ascontiguousarray, (a, b)), parts, a.dtype.type(formula.delta), xp.int64(a.size))
     run(parts.shape, (LANES, GROUPS), arguments)
     return _added_up(xp, parts)
 
 
-def mean_loss_backward(xp: Any, loss: Any, a: Array, b: Array, dy: Array) -> Array:
-    """The gradient for a, as :meth:`ReferenceKernels.mean_loss_backward` defines it."""
-    run = _kernel_of(xp, "mean_loss_backward", loss, a)
+def mean_loss_backward(xp: Any, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
+    """The gradient with respect to a, as :meth:`ReferenceKernels.mean_loss_backward` defines it."""
+    run = _kernel_of(xp, "mean_loss_backward", formula, a)
     da = xp.empty(a.shape, a.dtype)
-    arguments = (*map(xp.ascontiguousarray, (a, b, dy)), da, _delta(loss, a), xp.int64(a.size))
+    arguments = (*map(xp.ascontiguousarray, (a, b, dy)), da, a.dtype.type(formula.delta), xp.int64(a.size))
     run((-(-a.size // (LANES * GROUPS)),), (LANES, GROUPS), arguments)
     return da
 
@@ -51,7 +39,7 @@ def softmax_cross_entropy(xp: Any, logits: Array, labels: Array) -> tuple[Array,
 
 
 def softmax_cross_entropy_backward(xp: Any, saved: tuple[Array, ...], dy: Array) -> Array:
-    """The gradient for the logits, as :meth:`ReferenceKernels.softmax_cross_entropy_backward` defines it."""
+    """The gradient with respect to logits, as :meth:`ReferenceKernels.softmax_cross_entropy_backward` defines it."""
     logits = saved[0]
     N, classes = logits.shape
     dx = xp.empty(logits.shape, logits.dtype)
@@ -60,12 +48,8 @@ def softmax_cross_entropy_backward(xp: Any, saved: tuple[Array, ...], dy: Array)
     return dx
 
 
-def _kernel_of(xp: Any, name: str, loss: Any, a: Array) -> Any:
-    return kernel(xp, "loss.cu", name_of(name, a.dtype, type(loss).__name__))
-
-
-def _delta(loss: Any, a: Array) -> Any:
-    return a.dtype.type(getattr(loss, "delta", 0))
+def _kernel_of(xp: Any, name: str, formula: LossFormula, a: Array) -> Any:
+    return kernel(xp, "loss.cu", name_of(name, a.dtype, formula.cuda_name))
 
 
 def _added_up(xp: Any, parts: Array) -> Array:

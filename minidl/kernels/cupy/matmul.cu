@@ -1,5 +1,5 @@
 // A matrix product on the tiles of tile.cuh, for matrices of any size. cuBLAS is faster, but CuPy does not let it be
-// recorded in a CUDA graph.
+// captured in a CUDA graph.
 #include "tile.cuh"
 
 // A matrix in memory, line after line, and LINES x LENGTH numbers of it that a block carries to shared memory at a time.

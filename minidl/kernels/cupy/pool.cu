@@ -30,7 +30,7 @@ __global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax,
     if (argmax) argmax[at] = tap;
 }
 
-// The gradient for x: every pixel adds up dy of the windows whose maximum it was.
+// dx: every pixel adds up dy of the windows whose maximum it was.
 template <typename T>
 __global__ void max_pool_backward(const T* dy, const unsigned char* argmax, T* dx, Window window, int C) {
     gather(dx, window, C, [=](size_t row, int tap, int c) {

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from ..reference import argmax_dtype
 from ..window import Window
 from .source import by_value, in_blocks, kernel, name_of
@@ -9,9 +11,9 @@ from .source import by_value, in_blocks, kernel, name_of
 Array = Any
 
 
-def supports(xp: Any, window: Window) -> bool:
+def supports(window: Window) -> bool:
     """Whether one byte can name the tap of the maximum."""
-    return bool(argmax_dtype(xp, window) == xp.uint8)
+    return argmax_dtype(np, window) is np.uint8
 
 
 def max_pool(xp: Any, x: Array, window: Window) -> tuple[Array, Array]:
@@ -31,7 +33,7 @@ def pool_into(xp: Any, x: Array, bias: Array | None, window: Window, y: Array, a
 
 
 def max_pool_backward(xp: Any, dy: Array, argmax: Array, window: Window) -> Array:
-    """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
+    """The gradient with respect to the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
     N, C = len(dy), dy.shape[-1]
     dx = xp.empty((N, window.H, window.W, C), dy.dtype)
     if dx.size:

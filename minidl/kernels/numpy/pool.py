@@ -37,7 +37,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
 
 
 def max_pool_backward(dy: Array, argmax: Array, window: Window) -> Array:
-    """The gradient for the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
+    """The gradient with respect to the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
     dx = memory.empty((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
 
     def one(n: int) -> None:

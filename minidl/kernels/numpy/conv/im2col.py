@@ -33,24 +33,26 @@ class Im2col(PerChunk):
         window, first = spec.window, _strips(spec)[0]
         return window.KH * window.KW * spec.C * (len(range(window.OH)[first]) * window.OW + spec.K)
 
-    def filters(self, w: Array, spec: ConvSpec) -> Array:
+    def transformed_weights(self, w: Array, spec: ConvSpec) -> Array:
         """The weights as a matrix (KH KW C, K)."""
         return w.reshape(-1, spec.K)
 
-    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
+    def forward_chunk(self, x: Array, weights: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         for image, result in zip(x, y, strict=True):
             windows = _windows(image, spec)
             for rows in _strips(spec):
-                np.matmul(_matrix(windows[rows], spec, columns), filters, out=result[rows].reshape(-1, spec.K))
+                np.matmul(_matrix(windows[rows], spec, columns), weights, out=result[rows].reshape(-1, spec.K))
 
-    def spread(self, gradient: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
+    def input_gradient_chunk(
+        self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
+    ) -> None:
         window = spec.window
         dx[...] = 0
-        for dy, image in zip(gradient, dx, strict=True):
+        for dy, image in zip(transformed_dy, dx, strict=True):
             for rows in _strips(spec):
                 height = rows.stop - rows.start
-                matrix = threads.scratch("columns", (height * window.OW, len(filters)), dy.dtype)
-                np.matmul(dy[rows].reshape(-1, spec.K), filters.T, out=matrix)
+                matrix = threads.scratch("columns", (height * window.OW, len(weights)), dy.dtype)
+                np.matmul(dy[rows].reshape(-1, spec.K), weights.T, out=matrix)
                 taps = matrix.reshape(height, window.OW, window.KH, window.KW, spec.C)
                 for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
                     _, down, across = window.under_tap(kh, kw)
@@ -58,10 +60,12 @@ class Im2col(PerChunk):
                     for stored, column in columns:
                         pixels[:, column] += taps[:, stored, kh, kw]
 
-    def correlate(self, x: Array, gradient: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
+    def weight_gradient_chunk(
+        self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
+    ) -> None:
         total = dw.reshape(-1, spec.K)
         product = threads.scratch("product", total.shape, dw.dtype)
-        for image, dy in zip(x, gradient, strict=True):
+        for image, dy in zip(x, transformed_dy, strict=True):
             windows = _windows(image, spec)
             for rows in _strips(spec):
                 matrix = _matrix(windows[rows], spec, columns)

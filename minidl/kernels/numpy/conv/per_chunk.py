@@ -1,6 +1,6 @@
 """What convolution algorithms in NumPy share: images on threads, partial sums in a fixed order, and fused pooling.
 
-An algorithm says how to convolve a few images and how to go back; everything else is here, once. The fused passes do
+An algorithm defines both passes for a few images; everything else is here, once. The fused passes do
 convolution, bias, ReLU and max pooling a few images at a time, so that what lies between them stays in cache and is
 never written to memory as a whole. Bias and ReLU come after the pooling, as they keep the order of the values under a
 window: max(relu(y + b)) = relu(max(y) + b), on a quarter of the values.
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .... import threads
-from ...conv.algorithm import ConvAlgorithm, ConvSpec
+from ...conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
+from ...reference import argmax_dtype
 from ...window import Window, pad
 from .. import memory
 from ..elementwise import keep_where
@@ -46,48 +47,49 @@ class PerChunk(ConvAlgorithm):
     def supports(self, spec: ConvSpec) -> bool:
         return self.xp is np
 
-    def supports_pooled(self, spec: ConvSpec, pool: Window) -> bool:
-        return not pool.padded and pool.KH * pool.KW <= 256  # the number of a tap is a byte
-
     def workspace(self, spec: ConvSpec) -> int:
         """The partial sums of the weight gradient, and what every thread keeps while it is at a few images."""
         parts = _parts(spec)
         chunks = [chunk.stop - chunk.start for part in parts for chunk in part]
         images, busy = max(chunks, default=0), min(threads.get_num_threads(), len(chunks))
         padded = images * prod(spec.window.padded_size) * spec.C if spec.window.padded else 0
-        kept = busy * (padded + self.scratch_size(images, spec))
-        return int(spec.dtype.itemsize * (len(parts) * prod(_weights(spec)) + kept))
+        scratch = busy * (padded + self.scratch_size(images, spec))
+        return int(spec.dtype.itemsize * (len(parts) * prod(_weights(spec)) + scratch))
 
     @abstractmethod
     def scratch_size(self, images: int, spec: ConvSpec) -> int:
         """How many numbers a thread keeps in scratch memory while it is at so many images."""
 
     @abstractmethod
-    def filters(self, w: Array, spec: ConvSpec) -> Array:
-        """The weights as :meth:`convolve` and :meth:`spread` want them: made once, for all images."""
+    def transformed_weights(self, w: Array, spec: ConvSpec) -> Array:
+        """The weights as :meth:`forward_chunk` and :meth:`input_gradient_chunk` take them: made once for all images."""
 
-    def gradient(self, dy: Array, spec: ConvSpec) -> Array:
-        """dy of a few images as :meth:`spread` and :meth:`correlate` want it: made once for both. Here dy itself."""
+    def transformed_dy(self, dy: Array, spec: ConvSpec) -> Array:
+        """dy of a few images as both gradients take it: made once for both. Here dy itself."""
         return dy
 
     @abstractmethod
-    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
+    def forward_chunk(self, x: Array, weights: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         """Write the convolution of a few images to y (n, OH, OW, K), without bias, in the order of ``columns``."""
 
     @abstractmethod
-    def spread(self, gradient: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
-        """Write the gradient for a few images, with their padding, to dx."""
+    def input_gradient_chunk(
+        self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
+    ) -> None:
+        """Write the gradient with respect to a few images, padding included, to dx."""
 
     @abstractmethod
-    def correlate(self, x: Array, gradient: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
-        """Add the gradient for the weights from a few images to dw."""
+    def weight_gradient_chunk(
+        self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
+    ) -> None:
+        """Add to dw what a few images contribute to the gradient with respect to the weights."""
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         y = memory.empty(spec.output_shape, x.dtype)
-        filters, columns = self.filters(w, spec), by_phase(spec.window.OW, 1)
+        weights, columns = self.transformed_weights(w, spec), by_phase(spec.window.OW, 1)
 
         def one(chunk: slice) -> None:
-            self.convolve(pad(np, x[chunk], spec.window), filters, spec, y[chunk], columns)
+            self.forward_chunk(pad(np, x[chunk], spec.window), weights, spec, y[chunk], columns)
             if b is not None:
                 y[chunk] += b
 
@@ -95,10 +97,10 @@ class PerChunk(ConvAlgorithm):
         return y, None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
-        dx, filters, columns = _empty_padded(spec), self.filters(w, spec), by_phase(spec.window.OW, 1)
+        dx, weights, columns = _empty_padded(spec), self.transformed_weights(w, spec), by_phase(spec.window.OW, 1)
 
         def one(chunk: slice) -> None:
-            self.spread(self.gradient(dy[chunk], spec), filters, spec, dx[chunk], columns)
+            self.input_gradient_chunk(self.transformed_dy(dy[chunk], spec), weights, spec, dx[chunk], columns)
 
         threads.for_each(one, [chunk for part in _parts(spec) for chunk in part], spec.flops)
         return dx[spec.window.inside]
@@ -109,51 +111,46 @@ class PerChunk(ConvAlgorithm):
 
         def add_up(part: int) -> None:
             for chunk in parts[part]:
-                gradient = self.gradient(dy[chunk], spec)
-                self.correlate(pad(np, x[chunk], spec.window), gradient, spec, sums[part], columns)
+                transformed_dy = self.transformed_dy(dy[chunk], spec)
+                self.weight_gradient_chunk(pad(np, x[chunk], spec.window), transformed_dy, spec, sums[part], columns)
 
         threads.for_each(add_up, range(len(parts)), spec.flops)
         return np.asarray(sums.sum(axis=0))
 
     def forward_pooled(
-        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_argmax: bool
-    ) -> tuple[Array, Array | None]:
-        """relu(max pool(convolution) + b), an array (N, POH, POW, K), and the tap that held each maximum, if wanted."""
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        if pool.padded:
+            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         y = memory.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
-        argmax = memory.empty(y.shape, np.uint8) if needs_argmax else None
-        filters, columns = self.filters(w, spec), by_phase(spec.window.OW, pool.SW)
+        argmax = memory.empty(y.shape, argmax_dtype(np, pool)) if needs_grad else None
+        weights, columns = self.transformed_weights(w, spec), by_phase(spec.window.OW, pool.SW)
         bias = np.tile(b, pool.OW)  # for a whole row: fewer, longer loops
 
         def one(chunk: slice) -> None:
             images = x[chunk]
             whole = threads.scratch("convolved", (len(images), *spec.output_shape[1:]), x.dtype)
-            self.convolve(pad(np, images, spec.window), filters, spec, whole, columns)
+            self.forward_chunk(pad(np, images, spec.window), weights, spec, whole, columns)
             pool_taps(_taps(whole, pool, columns), y[chunk], None if argmax is None else argmax[chunk])
             rows = y[chunk].reshape(-1, len(bias))
             rows += bias
             np.maximum(rows, 0, out=rows)
 
         threads.for_each(one, [chunk for part in _parts(spec) for chunk in part], spec.flops)
-        return y, argmax
+        return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
     def backward_pooled(
-        self,
-        dy: Array,
-        x: Array,
-        w: Array,
-        y: Array,
-        argmax: Array,
-        spec: ConvSpec,
-        pool: Window,
-        needs_grad: Sequence[bool],
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        """The gradients for x, w and b, None for those that nobody needs, given what :meth:`forward_pooled` gave."""
+        if pooled.pool.padded:
+            return super().backward_pooled(dy, pooled, needs_grad)
+        x, y, argmax, spec, pool = pooled.x, pooled.y, pooled.argmax, pooled.spec, pooled.pool
         needs_dx, needs_dw, needs_db = needs_grad
         parts, columns = _parts(spec), by_phase(spec.window.OW, pool.SW)
         dx = _empty_padded(spec) if needs_dx else None
         dw = memory.zeros((len(parts), *_weights(spec)), dy.dtype) if needs_dw else None
         db = memory.zeros((len(parts), spec.K), dy.dtype) if needs_db else None
-        filters: Any = self.filters(w, spec) if needs_dx else None
+        weights: Any = self.transformed_weights(pooled.w, spec) if needs_dx else None
 
         def add_up(part: int) -> None:
             for chunk in parts[part]:
@@ -166,11 +163,11 @@ class PerChunk(ConvAlgorithm):
                 if not pool.covers_once:  # some pixels are under no window, or add up what several give
                     whole[...] = 0
                 unpool_taps(through_relu, argmax[chunk], _taps(whole, pool, columns), pool.overlaps)
-                gradient = self.gradient(whole, spec)
+                transformed_dy = self.transformed_dy(whole, spec)
                 if dw is not None:
-                    self.correlate(pad(np, x[chunk], spec.window), gradient, spec, dw[part], columns)
+                    self.weight_gradient_chunk(pad(np, x[chunk], spec.window), transformed_dy, spec, dw[part], columns)
                 if dx is not None:
-                    self.spread(gradient, filters, spec, dx[chunk], columns)
+                    self.input_gradient_chunk(transformed_dy, weights, spec, dx[chunk], columns)
 
         threads.for_each(add_up, range(len(parts)), spec.flops)
         return (

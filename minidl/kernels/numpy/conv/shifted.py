@@ -31,35 +31,39 @@ class Shifted(PerChunk):
         return super().supports(spec) and (spec.window.SH, spec.window.SW) == (1, 1)
 
     def scratch_size(self, images: int, spec: ConvSpec) -> int:
-        """Rows as wide as the image: sum, product and gradient of the outputs, and a product for the pixels."""
+        """Rows as wide as the image: sum, product and dy of the outputs, and a product for the pixels."""
         return spec.window.OH * spec.window.padded_size[1] * (3 * spec.K + spec.C)
 
-    def filters(self, w: Array, spec: ConvSpec) -> Array:
+    def transformed_weights(self, w: Array, spec: ConvSpec) -> Array:
         """The weights as they are."""
         return w
 
-    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
+    def forward_chunk(self, x: Array, weights: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         total, wide = _wide("sum", spec)
         product, _ = _wide("product", spec)
         for image, result in zip(x, y, strict=True):
             total[...] = 0
             for tap, pixels in _taps(image, spec):
-                np.matmul(pixels, filters[tap], out=product)
+                np.matmul(pixels, weights[tap], out=product)
                 total += product
             for stored, column in columns:
                 result[:, stored] = wide[:, column]
 
-    def spread(self, gradient: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
+    def input_gradient_chunk(
+        self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
+    ) -> None:
         dx[...] = 0
-        for dy, image in zip(gradient, dx, strict=True):
+        for dy, image in zip(transformed_dy, dx, strict=True):
             wide = _widened(dy, spec, columns)
             product = threads.scratch("shifted dx", (len(wide), spec.C), spec.dtype)
             for tap, pixels in _taps(image, spec):
-                np.matmul(wide, filters[tap].T, out=product)
+                np.matmul(wide, weights[tap].T, out=product)
                 pixels += product
 
-    def correlate(self, x: Array, gradient: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
-        for image, dy in zip(x, gradient, strict=True):
+    def weight_gradient_chunk(
+        self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
+    ) -> None:
+        for image, dy in zip(x, transformed_dy, strict=True):
             wide = _widened(dy, spec, columns)
             for tap, pixels in _taps(image, spec):
                 dw[tap] += np.dot(pixels.T, wide)  # not @, which keeps other threads waiting where the result is small
@@ -85,7 +89,7 @@ def _wide(name: str, spec: ConvSpec) -> tuple[Array, Array]:
 
 def _widened(dy: Array, spec: ConvSpec, columns: Columns) -> Array:
     """dy in rows as wide as the image, flat; 0 where there is no window."""
-    flat, rows = _wide("gradient", spec)
+    flat, rows = _wide("dy", spec)
     for stored, column in columns:
         rows[:, column] = dy[:, stored]
     rows[:, spec.window.OW :] = 0

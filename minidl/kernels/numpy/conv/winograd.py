@@ -60,12 +60,12 @@ class Winograd(PerChunk):
         rows = images * -(-spec.window.OH // OUTPUTS) * spec.window.OW
         return POINTS * rows * (spec.K + (KW + 2) * spec.C) + (POINTS + TAPS) * KW * spec.C * spec.K
 
-    def filters(self, w: Array, spec: ConvSpec) -> Array:
+    def transformed_weights(self, w: Array, spec: ConvSpec) -> Array:
         """U (6, KW C, K)"""
         _, G, _ = transforms(OUTPUTS, TAPS, spec.dtype, AT)
         return (G @ w.reshape(TAPS, -1)).reshape(POINTS, -1, spec.K)
 
-    def gradient(self, dy: Array, spec: ConvSpec) -> Array:
+    def transformed_dy(self, dy: Array, spec: ConvSpec) -> Array:
         """D = A dy: (6, n, tiles, OW, K)"""
         A_T, _, _ = transforms(OUTPUTS, TAPS, spec.dtype, AT)
         D = _at_points("winograd products", len(dy), spec, spec.K)
@@ -73,21 +73,23 @@ class Winograd(PerChunk):
             np.matmul(A_T[: rows.shape[2]].T, rows, out=_tilewise(D)[:, tiles])
         return D
 
-    def convolve(self, x: Array, filters: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
+    def forward_chunk(self, x: Array, weights: Array, spec: ConvSpec, y: Array, columns: Columns) -> None:
         A_T, _, _ = transforms(OUTPUTS, TAPS, spec.dtype, AT)
         M = _at_points("winograd products", len(x), spec, spec.K)
-        np.matmul(_matrices(_transformed_taps(x, spec, columns)), filters, out=_matrices(M))
+        np.matmul(_matrices(_transformed_taps(x, spec, columns)), weights, out=_matrices(M))
         for tiles, rows in _tiles(y, spec, OUTPUTS):
             np.matmul(A_T[: rows.shape[2]], _tilewise(M)[:, tiles], out=rows)
 
-    def spread(self, gradient: Array, filters: Array, spec: ConvSpec, dx: Array, columns: Columns) -> None:
+    def input_gradient_chunk(
+        self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
+    ) -> None:
         window = spec.window
         _, _, B_T = transforms(OUTPUTS, TAPS, spec.dtype, AT)
         side_by_side = _at_points("winograd taps", len(dx), spec, window.KW * spec.C)
-        np.matmul(_matrices(gradient), filters.transpose(0, 2, 1), out=_matrices(side_by_side))
-        dV = threads.scratch("winograd rows", (*gradient.shape[:3], *dx.shape[2:]), spec.dtype)
+        np.matmul(_matrices(transformed_dy), weights.transpose(0, 2, 1), out=_matrices(side_by_side))
+        dV = threads.scratch("winograd rows", (*transformed_dy.shape[:3], *dx.shape[2:]), spec.dtype)
         dV[...] = 0
-        taps = side_by_side.reshape(*gradient.shape[:4], window.KW, spec.C)
+        taps = side_by_side.reshape(*transformed_dy.shape[:4], window.KW, spec.C)
         for kw, (stored, column) in itertools.product(range(window.KW), columns):
             # every number goes back to the pixel that it came from
             dV[:, :, :, kw:][:, :, :, column] += taps[:, :, :, stored, kw]
@@ -98,11 +100,13 @@ class Winograd(PerChunk):
             for tile in range(rows.shape[1]):
                 rows[:, tile] += sums[:, tile]  # one after the other: neighbouring tiles share two rows
 
-    def correlate(self, x: Array, gradient: Array, spec: ConvSpec, dw: Array, columns: Columns) -> None:
+    def weight_gradient_chunk(
+        self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
+    ) -> None:
         _, G, _ = transforms(OUTPUTS, TAPS, spec.dtype, AT)
         V = _transformed_taps(x, spec, columns)
         dU = threads.scratch("winograd dU", (POINTS, V.shape[-1], spec.K), spec.dtype)
-        np.matmul(_matrices(V).transpose(0, 2, 1), _matrices(gradient), out=dU)
+        np.matmul(_matrices(V).transpose(0, 2, 1), _matrices(transformed_dy), out=dU)
         back = threads.scratch("winograd dw", dw.shape, spec.dtype)
         np.matmul(G.T, dU.reshape(POINTS, -1), out=back.reshape(TAPS, -1))
         dw += back

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Backend
-from ...errors import MinidlError
-from ...kernels.conv import choose_pooled
-from ...kernels.window import sliding_window
-from ...ops.conv import conv_spec
+from minidl.backends import Backend
+from minidl.backends.choice import choose
+from minidl.errors import MinidlError
+from minidl.kernels.window import sliding_window
+from minidl.ops.conv import conv_spec
+
 from ..peers import ours
 
 Work = Callable[[], object]
@@ -86,15 +87,16 @@ def _layer(backend: Backend, size: int, C: int, K: int, batch: int) -> Measured:
     x, w, b = (backend.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes)
     spec = conv_spec(x, w, b, 1, 0)
     pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
-    algorithm: Any = choose_pooled("auto", spec, pool, backend)
-    y, argmax = algorithm.forward_pooled(x, w, b, spec, pool, True)
+    algorithm = choose("auto", spec, backend)
+    y, pooled = algorithm.forward_pooled(x, w, b, spec, pool, True)
+    assert pooled is not None
     needs_dx = C > 1  # images need no gradient
 
     def forward() -> object:
         return algorithm.forward_pooled(x, w, b, spec, pool, True)
 
     def backward() -> object:
-        return algorithm.backward_pooled(y, x, w, y, argmax, spec, pool, (needs_dx, True, True))
+        return algorithm.backward_pooled(y, pooled, (needs_dx, True, True))
 
     read = 4 * (prod(shapes[0]) + prod(shapes[1]))
     return {
@@ -198,7 +200,7 @@ def _ready(
             continue
         expected = expected or losses
         captured = getattr(training, "captured", None)
-        if captured is not None and captured.model.static and not captured.recorded:
+        if captured is not None and captured.model.static and not captured.replays:
             reasons[variant.name] = f"measured without a CUDA graph: {captured.reason}"
         if np.allclose(losses, expected, rtol=TOLERANCES[precision], atol=0):
             yield variant.name, (training, batch)

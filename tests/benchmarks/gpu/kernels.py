@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ... import backends
-from ...backends import Backend
-from ...kernels.conv import Direct, choose, choose_pooled
-from ...kernels.reference import AdamStep
-from ...kernels.window import sliding_window
-from ...nn import functional as F
-from ...ops.conv import conv_spec
-from ...tensor import Tensor, tensor
-from ...testing.kit import distance
+from minidl import backends
+from minidl.backends import Backend
+from minidl.backends.choice import choose
+from minidl.kernels.conv import Direct
+from minidl.kernels.reference import AdamStep
+from minidl.kernels.window import sliding_window
+from minidl.nn import functional as F
+from minidl.ops.conv import conv_spec
+from minidl.tensor import Tensor, tensor
+from minidl.testing.arrays import distance
 
 Array = Any
 POISON = 0xFF
@@ -88,12 +89,13 @@ def _fused(backend: Backend, rng: Any, images: Any, weights: Any) -> tuple[str, 
     x, w, b = _layer(rng, images, weights)
     spec = conv_spec(x, w, b, 1, 0)
     pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
-    algorithm: Any = choose_pooled("auto", spec, pool, backend)
-    there = [backend.asarray(array) for array in (x, w, b)]
-    y, argmax = algorithm.forward_pooled(*there, spec, pool, True)
+    algorithm = choose("auto", spec, backend)
+    there: list[Any] = [backend.asarray(array) for array in (x, w, b)]
+    y, pooled = algorithm.forward_pooled(there[0], there[1], there[2], spec, pool, True)
+    assert pooled is not None
     dy = _normal(rng, y.shape)
-    gradients = algorithm.backward_pooled(backend.asarray(dy), *there[:2], y, argmax, spec, pool, (True, True, True))
-    y, argmax, *gradients = (backend.to_numpy(array) for array in (y, argmax, *gradients))
+    wanted: Any = algorithm.backward_pooled(backend.asarray(dy), pooled, (True, True, True))
+    y, argmax, *gradients = (backend.to_numpy(array) for array in (y, pooled.argmax, *wanted))
 
     numpy, direct = backends.get("numpy"), Direct(backends.get("numpy"))
     x, w, b, dy = (array.astype(np.float64) for array in (x, w, b, dy))
@@ -200,7 +202,7 @@ def _matmul(backend: Backend, rng: Any) -> float:
 def _matmul_in_a_graph(backend: Any, rng: Any) -> float:
     """The products of a dense layer and its gradients."""
     x, w, dy = _normal(rng, (100, 600)), _normal(rng, (600, 40)), _normal(rng, (100, 40))
-    with backend.only_recordable():
+    with backend.only_capturable():
         x_there, w_there, dy_there = [backend.asarray(array) for array in (x, w, dy)]
         products = (x_there, w_there), (dy_there, w_there.T), (x_there.T, dy_there)
         got = [backend.to_numpy(backend.matmul(*factors)) for factors in products]

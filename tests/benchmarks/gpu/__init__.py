@@ -3,55 +3,23 @@
 Everything in one command and under eight minutes; what PyTorch would have to compile is left out when the time is up.
 """
 
-import argparse
-import json
-import secrets
 import time
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from ... import backends, plugins
-from ...backends import Backend
-from ...data import DataLoader
-from ...errors import MinidlError
-from .. import machine
+from minidl import plugins
+from minidl.backends import Backend
+from minidl.bench import machine
+from minidl.data import DataLoader
+
 from ..peers import ours
-from . import kernels, page, speed
+from . import kernels, speed
 
 MINUTES = 7.5
 SIZES = (128, 512, 32)
 """Batches, in the order in which they are measured."""
 LAYER_BATCH = 512
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--data", metavar="PATH", help="UTKFace: time epochs of the documented network on it, too")
-    parser.add_argument(
-        "--seed", type=int, help="of the numbers that kernels are checked on (default: another each time)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, with every round")
-    parser.add_argument(
-        "--write", nargs="?", type=Path, const=Path("docs"), metavar="DOCS",
-        help="write benchmarks-gpu.md and measured/gpu.json into this folder (default: docs)",
-    )  # fmt: skip
-
-
-def run(given: argparse.Namespace) -> int:
-    """Check, measure, print, and write if asked to; 1 if a kernel is wrong."""
-    if given.write and not (given.write / "measured").is_dir():
-        raise MinidlError(f"{given.write} is not the docs folder of a checkout: it has no folder 'measured'")
-    backend = backends.get("cupy")
-    seed = secrets.randbits(32) if given.seed is None else given.seed
-    result = measure(backend, seed, given.data)
-    text = page.page(result)
-    print(json.dumps(result) if given.json else text)
-    if given.write:
-        (given.write / "measured" / "gpu.json").write_text(json.dumps(result, indent=1) + "\n")
-        (given.write / "benchmarks-gpu.md").write_text(text)
-    return 0 if all(check["passed"] for check in result["kernels"]) else 1
 
 
 def measure(backend: Backend, seed: int, data: str | None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Checkers for the exercises of the notebooks: hints instead of tracebacks.
 
->>> from minidl.testing import exercises
+>>> from minidl import course
 >>> def relu_slope(x):
 ...     return 1.0
->>> relu_slope = exercises.check_relu_slope(relu_slope)
+>>> relu_slope = course.check_relu_slope(relu_slope)
 relu_slope: not right yet, for x=-2.0.
     Hint: below 0 the output does not move at all, whatever x does: the slope there is 0.
     The notebook goes on with minidl's own version.

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import backends, nn, optim, plugins
-from ...capture import CapturedStep
-from ...random import Generator
-from ...tensor import Tensor, no_grad
+from minidl import backends, nn, optim, plugins
+from minidl.capture import CapturedStep
+from minidl.random import Generator
+from minidl.tensor import Tensor, no_grad
 
 F = nn.functional
 Weights = Mapping[str, NDArray[Any]]

@@ -1,4 +1,4 @@
-"""One framework in a process of its own, which works when asked: ``python -m minidl.bench.peers.worker NAME BATCH``.
+"""One framework in a process of its own: ``python -m tests.benchmarks.peers.worker NAME BATCH``.
 
 The first line on stdout says that it is ready. Then every line on stdin, "train STEPS" or "predict STEPS", is answered
 by a line with the seconds that they took, the losses of the steps, and the peak of the memory so far.

@@ -1,31 +1,30 @@
-"""The documented network in minidl and in every other framework that is installed, asked in turn.
-
-Each framework has a process of its own, pinned to the same cores with the same number of threads; one works while the
-others wait. All start from the same weights, see the same batch, and use Adam with the same settings; the losses of
-the first two steps must be equal. Machines are noisy: what counts is the ratio of the medians.
-"""
+"""``python -m tests.benchmarks.peers``: the documented network in minidl and beside every other framework."""
 
 import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ...errors import MinidlError
-from ...table import table
-from ...threads import get_num_threads
-from .. import machine
+from minidl import command
+from minidl.bench import machine
+from minidl.errors import MinidlError
+from minidl.table import table
+from minidl.threads import get_num_threads
+
+from . import HEADER, MEMORY, race, rows
 from .frameworks import FRAMEWORKS
 
-RATIO = "minidl is ... times as fast"
-HEADER = ("framework", "training, images/s", RATIO, "inference, images/s", RATIO)
-MEMORY = ("peak memory, MiB", "of which before the first step")
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, and write the documents if asked to."""
+    return run(argparse.Namespace(**parser().given(arguments)))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parser() -> command.Parser:
     """The options of the command."""
+    parser = command.Parser(prog="python -m tests.benchmarks.peers", description=__doc__.partition(": ")[2])
     parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: 32)")
     parser.add_argument("--rounds", type=int, default=9, help="medians count (default: 9)")
     parser.add_argument("--steps", type=int, default=8, help="steps in a round (default: 8)")
@@ -39,12 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--write", nargs="?", type=Path, const=Path("docs"), metavar="DOCS",
         help="write the documents of a checkout, in this folder (default: docs), with the new figures",
     )  # fmt: skip
+    return parser
 
 
 def run(given: argparse.Namespace) -> int:
     """Measure, print the table, and write the documents if asked to."""
-    from .race import measure
-
     threads = get_num_threads() if given.threads is None else given.threads
     for option in ("batch_size", "rounds", "steps", "threads"):
         value = getattr(given, option)
@@ -53,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
     if given.write and not (given.write / "results.py").exists():
         raise MinidlError(f"{given.write} is not the docs folder of a checkout: it has no results.py")
     installed = [name for name in given.peers if FRAMEWORKS[name].installed]
-    result = measure(installed, given.batch_size, given.rounds, given.steps, threads)
+    result = race.measure(installed, given.batch_size, given.rounds, given.steps, threads)
     if given.json:
         print(json.dumps(result))
     else:
@@ -65,27 +63,9 @@ def run(given: argparse.Namespace) -> int:
                 print(f"{FRAMEWORKS[name].label}: not installed: {FRAMEWORKS[name].hint}")
     if given.write:
         (given.write / "measured" / "peers.json").write_text(json.dumps(result, indent=1) + "\n")
-        subprocess.run([sys.executable, given.write / "results.py", "page"], check=True)
+        subprocess.run([sys.executable, "-m", "docs.results", "page"], cwd=given.write.resolve().parent, check=True)
     return 0
 
 
-def rows(result: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each framework, with the columns of ``HEADER`` and ``MEMORY``."""
-    table = []
-    for name, peer in result["peers"].items():
-        smaller = f" (batches of {peer['batch_size']})" if peer["batch_size"] != result["batch_size"] else ""
-        row = [FRAMEWORKS[name].label + smaller]
-        for task in ("train", "predict"):
-            rates = peer[task]["rounds"]
-            row.append(f"{peer[task]['median']:.0f} ({min(rates):.0f} to {max(rates):.0f})")
-            row.append(_ratio(peer[task]))
-        memory = peer["memory_mib"]
-        table.append([*row, f"{memory['peak']:.0f}", f"{memory['model']:.0f}"])
-    return table
-
-
-def _ratio(task: Mapping[str, Any]) -> str:
-    if "ratio" not in task:
-        return ""
-    low, high = task["ratio_quartiles"]
-    return f"{task['ratio']:.2f} ({low:.2f} to {high:.2f})"
+if __name__ == "__main__":
+    command.run(main)

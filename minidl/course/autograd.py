@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...op import unbroadcast as _unbroadcast
+from ..op import unbroadcast as _unbroadcast
 from .exercise import Exercise
 
 Array = NDArray[Any]

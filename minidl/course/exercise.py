@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...tensor import Tensor
+from ..tensor import Tensor
 
 Array = NDArray[Any]
 Function = Callable[..., Any]

@@ -1,15 +1,15 @@
-"""CUDA graphs without a GPU: the part of ``cupy.cuda`` that records, for :mod:`.emulated`.
+"""CUDA graphs without a GPU: the streams and graphs of ``cupy.cuda``, for :mod:`.emulated`.
 
-What is recorded is not computed, as on a GPU: memory that a recorded function made is poisoned, and what it wrote to
-is as before, until the graph is launched. A launch computes everything again, from what lies in the same memory then.
+Capturing computes nothing, as on a GPU: memory that a captured function allocated is poisoned, and what it wrote to is
+as before, until the graph is launched. A launch computes everything again, from the contents of the same memory then.
 
->>> from minidl.kernels.cupy.graph import Recorder
+>>> from minidl.backends.cuda_graph import CudaGraph
 >>> from minidl.testing.emulated import EmulatedBackend
 >>> device = EmulatedBackend()
->>> x, recorder = device.asarray(np.ones(2)), Recorder(device)
->>> y = recorder.record(lambda: x + 1)
+>>> x, graph = device.asarray(np.ones(2)), CudaGraph(device)
+>>> y = graph.capture(lambda: x + 1)
 >>> x *= 5
->>> recorder.launch(); device.to_numpy(y)
+>>> graph.replay(); device.to_numpy(y)
 array([6., 6.])
 """
 
@@ -30,7 +30,7 @@ class CUDARuntimeError(RuntimeError):
 
 
 class Stream:
-    """Like ``cupy.cuda.Stream``: a queue of work, current inside ``with``, which may be recorded."""
+    """Like ``cupy.cuda.Stream``: a queue of work, current inside ``with``, which may be captured."""
 
     def __init__(self, non_blocking: bool = False) -> None:
         self.non_blocking = non_blocking
@@ -44,13 +44,13 @@ class Stream:
         _thread.stream = self._before
 
     def begin_capture(self) -> None:
-        """Record from now on what is asked for on this stream."""
+        """Capture all work on this stream from now on."""
         if not self.non_blocking:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: not on the default stream, or one that blocks")
         self.graph = Graph()
 
     def end_capture(self) -> "Graph":
-        """The graph that was recorded."""
+        """The graph that was captured."""
         graph, self.graph = self.graph, None
         if graph is None:
             raise CUDARuntimeError("cudaErrorIllegalState: the stream is not capturing")
@@ -58,11 +58,11 @@ class Stream:
         return graph
 
     def is_capturing(self) -> bool:
-        """Whether it is being recorded."""
+        """Whether its work is being captured."""
         return self.graph is not None
 
     def synchronize(self) -> None:
-        """All is done when it is asked for; while recording, nothing ever would be."""
+        """All work is done at once; during a capture it never would be."""
         if self.graph is not None:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: synchronize")
 
@@ -107,16 +107,16 @@ class Graph:
             poison(array)
 
     def launch(self) -> None:
-        """Compute what was recorded."""
-        if recording() is not None:
+        """Compute what was captured."""
+        if capturing() is not None:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a launch")
         for work in self._work:
             work()
 
 
 def run(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """A function of NumPy on the memory of device arrays; recorded where the current stream is."""
-    graph = recording()
+    """A function of NumPy on the memory of device arrays; captured if the current stream is."""
+    graph = capturing()
     if graph is None:
         return function(*args, **options)
     _refuse(function, args)
@@ -137,15 +137,15 @@ MOST_CONCATENATED = 8
 
 
 def _refuse(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """What CuPy refuses while recording."""
+    """What CuPy refuses during a capture."""
     if function in CUBLAS:
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     if function in (np.stack, np.concatenate) and len(args[0]) > MOST_CONCATENATED:
         raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
 
 
-def recording() -> Graph | None:
-    """The graph that is being recorded on the current stream."""
+def capturing() -> Graph | None:
+    """The graph that is being captured on the current stream."""
     return get_current_stream().graph
 
 

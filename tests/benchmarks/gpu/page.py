@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from ...table import markdown
-from .. import machine
+from minidl.bench import machine
+from minidl.table import markdown
+
 from .kernels import LIMITS
 
 Measured = dict[str, Any]
@@ -18,7 +19,7 @@ def page(result: Measured) -> str:
     return f"""# Benchmarks on a GPU
 
 ```sh
-python -m minidl bench gpu --write
+python -m tests.benchmarks.gpu --write
 ```
 
 {card["name"]}, {card["memory"] / 2**30:.0f} GiB, compute capability {card["compute_capability"]}, driver

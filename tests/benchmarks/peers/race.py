@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import MinidlError
-from .. import machine
+from minidl.bench import machine
+from minidl.errors import MinidlError
+
 from . import ours
 from .frameworks import FRAMEWORKS
 
@@ -33,7 +34,7 @@ class Worker:
         self.rates: dict[str, list[float]] = {task: [] for task in TASKS}
         with _pinned(threads):
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "minidl.bench.peers.worker", name, str(self.batch_size)],
+                [sys.executable, "-m", "tests.benchmarks.peers.worker", name, str(self.batch_size)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | _settings(threads),
             )  # fmt: skip
         self.ready = self._answer()

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import nn, optim
-from ...random import Generator
-from ...tensor import Tensor
+from .. import nn, optim
+from ..random import Generator
+from ..tensor import Tensor
 from .exercise import Exercise
 
 Array = NDArray[Any]

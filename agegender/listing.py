@@ -1,0 +1,138 @@
+"""``python -m agegender.train --list``: the runs in a folder, with what became of them."""
+
+import csv
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minidl.checkpoint import CheckpointError
+from minidl.command import UsageError
+from minidl.table import table
+
+from . import lock
+from .cli import command_line
+from .data.files import operand
+from .errors import cause
+from .options import PROGRAM, RUNS
+from .runs import CONFIG, METRICS, Run, found, last_written, resume_command
+
+RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
+HEAD = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
+LEAST = ("data", "last written", "epochs")
+"""Columns that are left out first where a terminal is narrow."""
+
+
+def overview(parent: Path, width: int | None = None) -> str:
+    """A table of all runs in a folder, the latest last, for a terminal of ``width``; OSError if it can't be read.
+
+    Columns are left out until it fits; the names of runs are whole. What is to be said of a run in a sentence follows.
+
+    >>> print(overview(Path("nowhere")))
+    There are no runs in nowhere/. One is made by: python -m agegender.train --out nowhere
+    """
+    facts = listed(parent)
+    if not facts:
+        how = PROGRAM if parent == Path(RUNS) else command_line(PROGRAM, "--out", operand(parent))
+        return f"There are no runs in {parent}/. One is made by: {how}"
+    columns = {name: [name, *cells] for name, *cells in zip(HEAD, *map(_row, facts), strict=True)}
+    shown = _table(columns)
+    for name in LEAST:
+        if width is not None and max(map(len, shown.splitlines())) > width:
+            del columns[name]
+            shown = _table(columns)
+    remarks = [remark for run in facts for remark in _remarks(run)]
+    return "\n".join([shown, *([""] if remarks else []), *remarks])
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> str:
+    return table(list(zip(*columns.values(), strict=True)), left=list(columns).index("state") + 1)
+
+
+def listed(parent: Path) -> list[dict[str, Any]]:
+    """What is known of each run in a folder, the latest last: JSON's values, null where there is none.
+
+    Raises OSError if the folder can't be read.
+
+    >>> listed(Path("nowhere"))
+    []
+    """
+    if parent.exists():
+        list(parent.iterdir())
+    return [_facts(run) for run in found(parent)]
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(last_written(run.folder)))
+    facts: dict[str, Any] = {"run": str(run.folder), "last_written": date}
+    try:
+        run.require_whole()
+        known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
+        results = _results(run) if run.epochs else dict.fromkeys(RESULTS)
+        return facts | known | {"state": _state(run)} | results
+    except (UsageError, CheckpointError) as error:
+        damage = f"damaged: {error}"
+    except OSError as error:
+        damage = f"damaged: {error.filename or run.folder} cannot be read: {cause(error)}"
+    except (LookupError, TypeError, ValueError, ArithmeticError):
+        damage = f"damaged: {run.folder / CONFIG} does not say what is trained: put the earlier file back"
+    return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
+
+
+def _state(run: Run) -> str:
+    if lock.is_held(run.folder):
+        return "running"
+    if run.is_finished:
+        return "finished"
+    if run.epochs < int(run.config["epochs"]):
+        return "can be resumed"
+    return f"can be resumed: its {run.lacking} is made once it goes on, {resume_command(run.folder)}"
+
+
+def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    numbers = (
+        ("{epochs} of {of_epochs}", facts["epochs"]),
+        ("{gender_accuracy:.3f}", facts["gender_accuracy"]),
+        ("{age_mae:.2f} years", facts["age_mae"]),
+    )
+    words = (_printable(Path(facts["run"]).name), facts["last_written"], _printable(Path(facts["data"] or "").name))
+    return (
+        *words,
+        facts["state"].partition(":")[0],
+        *("" if value is None else form.format(**facts) for form, value in numbers),
+    )
+
+
+def _remarks(facts: Mapping[str, Any]) -> list[str]:
+    """What there is to say of a run beside the table."""
+    name, (state, _, reason) = _printable(Path(facts["run"]).name), facts["state"].partition(": ")
+    remarks = [f"{name} {'is damaged' if state == 'damaged' else state}: {reason}"] if reason else []
+    guessed = [name.replace("_mae", " error").replace("_", " ") for name in facts["no_better_than_guessing"] or []]
+    return [*remarks, *([f"{name}: no better than guessing in {' and '.join(guessed)}"] if guessed else [])]
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
+
+
+def _results(run: Run) -> dict[str, Any]:
+    """Gender accuracy and age error at the best epoch, and which of them guessing does as well."""
+    if run.summary is not None:
+        return _of_epoch(run.summary, "")
+    try:
+        with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
+            return _of_epoch(min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_")
+    except FileNotFoundError:
+        problem = f"{run.folder / METRICS} is missing"
+    except (ValueError, TypeError, LookupError, csv.Error):
+        problem = f"{run.folder / METRICS} is no table of epochs"
+    raise UsageError(f"{problem}: it is written anew once the run goes on, {resume_command(run.folder)}")
+
+
+def _of_epoch(best: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    values = (float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"]))
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a result is no number")
+    guessed = best.get("no_better_than_guessing") or []
+    return dict(zip(RESULTS, (*values, guessed.split() if isinstance(guessed, str) else guessed), strict=True))

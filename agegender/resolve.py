@@ -1,0 +1,102 @@
+"""The options of a call: those that were given, over those of a file or of the run that goes on."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minidl import plugins
+from minidl.command import UsageError
+
+from . import cli, runs
+from .options import CONFIGURED, FREE, LONGEST_NAME, RUNS, Options
+
+
+def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[str]]:
+    """The options of this call; the run that it resumes, if it does; and remarks on what the user should know.
+
+    Raises :class:`UsageError` for options that make no sense, or that a resumed run can't change.
+    """
+    _check(Options(**given), given)  # before a message repeats what was given
+    run: runs.Run | None = None
+    remarks: list[str] = []
+    if "resume" in given:
+        run, config, remarks = _resumed(given)
+    elif "config" in given:
+        config = _checked(Path(given["config"]), runs.read_json(Path(given["config"])))
+    else:
+        config = {}
+    if "val_fraction" in given:  # a split is wanted
+        config["val"] = None
+    options = Options(**{**config, **given})
+    _check(options, given)
+    return options, run, remarks
+
+
+def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[str]]:
+    """The run to resume, its options, and what is said of them."""
+    useless = sorted({"config", "name"} & set(given))
+    if useless:
+        raise UsageError(
+            f"--resume goes on with a run as it is: leave out {_flags(useless)}, or --resume itself to start a new run"
+        )
+    run = runs.find(Path(given.get("out", RUNS)), given["resume"], given)
+    file = run.folder / runs.CONFIG
+    config = _checked(file, run.config)
+    run.require_whole()
+    before = run.trained_with or config
+    if not run.is_saved:
+        remark = f"{run.folder} was not saved before it ended: it starts from the beginning"
+        return run, config, [remark]
+    free = FREE | {"val"} if before.get("val") else FREE
+    fixed = set(given) & CONFIGURED - free
+    if fixed:
+        raise UsageError(
+            f"a resumed run keeps its options: leave out {_flags(sorted(fixed))}, or start a new run: "
+            f"{run.again_command()}"
+        )
+    edited = {
+        name: f"{name} {json.dumps(value)} -> {json.dumps(config[name])}"
+        for name, value in before.items()
+        if name in CONFIGURED and config[name] != value
+    }
+    kept = set(edited) - free | {name for name in edited if config[name] is None}
+    if kept:
+        changes = ", ".join(edited[name] for name in sorted(kept))
+        raise UsageError(
+            f"{file} was edited ({changes}), but a resumed run keeps its options: put the old ones back, or start "
+            f"a new run: {run.again_command()}"
+        )
+    return run, config, [f"{file} differs from what was saved: {', '.join(edited.values())}"] if edited else []
+
+
+def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in a file, with the defaults of those that it lacks."""
+    return Options(**cli.checked(source, Options, config, CONFIGURED)).configuration()
+
+
+def _check(options: Options, given: Mapping[str, Any]) -> None:
+    for name, least in (("batch_size", 1), ("epochs", 1), ("limit", 2), ("seed", 0), ("lr", 0)):
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise UsageError(f"{_flags([name])} must be at least {least}, got {value}")
+    if options.lr == math.inf:
+        raise UsageError("--lr must be a finite number, got inf")
+    if options.val is not None and "val_fraction" in given:
+        raise UsageError("--val is the whole validation part: leave out --val-fraction, or --val")
+    if options.name is not None and Path(options.name).name != options.name:
+        raise UsageError(f"--name is the name of a folder in --out, without '/', got {options.name}")
+    if options.name is not None and len(os.fsencode(options.name)) > LONGEST_NAME:
+        raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: shorten it")
+    if not 0 < options.val_fraction < 1:
+        raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
+    if not 0 <= options.max_skipped <= 1:
+        raise UsageError(f"--max-skipped is a share of the pictures, from 0 to 1, got {options.max_skipped}")
+    plugins.get("model", options.model)
+    plugins.get("optimizer", options.optimizer)
+
+
+def _flags(names: list[str]) -> str:
+    return ", ".join(map(cli.flag, names))

@@ -1,0 +1,136 @@
+"""Which algorithm computes a convolution on a backend, and whether layers are fused."""
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from .. import plugins
+from ..contexts import Decorating
+from ..errors import MinidlError
+from ..kernels.conv import ConvAlgorithm, ConvSpec
+from .base import Backend
+
+
+class Choice(NamedTuple):
+    """What :class:`using` decides for a thread."""
+
+    conv_algorithm: str = "auto"
+    fusion: bool = True
+
+
+class _Running(threading.local):
+    choice = Choice()
+
+    def __init__(self) -> None:
+        self.inside: list[using] = []
+
+    def change(self) -> None:
+        """What the contexts say together that this thread is inside of; the innermost counts."""
+        algorithm, fusion = Choice()
+        for context in self.inside:
+            algorithm = algorithm if context.conv_algorithm is None else context.conv_algorithm
+            fusion = fusion if context.fusion is None else context.fusion
+        self.choice = Choice(algorithm, fusion)
+
+
+_running = _Running()
+
+
+def current() -> Choice:
+    """What counts in this thread.
+
+    >>> with using(conv_algorithm="direct"):
+    ...     current()
+    Choice(conv_algorithm='direct', fusion=True)
+    """
+    return _running.choice
+
+
+class using(Decorating):  # noqa: N801 - named as everybody writes it
+    """Decide, for this thread, how convolutions are computed; as a context or a decorator, of generators too.
+
+    ``conv_algorithm`` is what convolutions that say "auto" use; ``fusion=False`` keeps ``Sequential`` from computing
+    convolution, ReLU and max pooling in one pass. Both count in the forward pass, the backward pass follows it.
+    Contexts may be nested, and end in any order. Raises :class:`MinidlError` for what is neither a name nor True or
+    False, and for a name that nobody registered.
+
+    >>> with using(conv_algorithm="direct"):
+    ...     pass
+    """
+
+    def __init__(self, *, conv_algorithm: str | None = None, fusion: bool | None = None) -> None:
+        if not isinstance(conv_algorithm, str | None):
+            raise MinidlError(f"conv_algorithm is the name of an algorithm, got {conv_algorithm!r}")
+        if not isinstance(fusion, bool | None):
+            raise MinidlError(f"fusion is True or False, got {fusion!r}")
+        if conv_algorithm is not None and conv_algorithm != "auto":
+            plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
+        self.conv_algorithm, self.fusion = conv_algorithm, fusion
+
+    def __enter__(self) -> None:
+        _running.inside.append(self)
+        _running.change()
+
+    def __exit__(self, *error: object) -> None:
+        for place in reversed(range(len(_running.inside))):  # none of them, where another thread ends a generator
+            if _running.inside[place] is self:
+                del _running.inside[place]
+                break
+        _running.change()
+
+    def again(self) -> "using":
+        return using(conv_algorithm=self.conv_algorithm, fusion=self.fusion)
+
+
+def choose(name: str, spec: ConvSpec, backend: Backend) -> ConvAlgorithm:
+    """The algorithm of that name; for "auto" the one of :func:`using`, or the backend's first that supports the sizes.
+
+    Raises :class:`MinidlError` if the algorithm that was asked for cannot do it on this backend, naming those that can.
+
+    >>> from minidl import backends
+    >>> from minidl.kernels.window import sliding_window
+    >>> choose("direct", ConvSpec(1, 1, 2, sliding_window(4, 4, 3, 1, 0), "float32"), backends.default).name
+    'direct'
+    """
+    names = _candidates(name, spec, backend)
+    algorithm = next((one for one in _instances(names, backend) if one.supports(spec)), None)
+    if algorithm is None:
+        raise MinidlError(
+            f"the algorithm '{names[0]}' cannot do this convolution of {spec} on the backend "
+            f"'{backend.name}', which has for it: {', '.join(_able(spec, backend))}"
+        )
+    return algorithm
+
+
+def _able(spec: ConvSpec, backend: Backend) -> list[str]:
+    """The names of all algorithms that can do a convolution on a backend."""
+    able = []
+    for name in plugins.names("conv_algorithm"):
+        with contextlib.suppress(Exception):  # a stranger's may raise anything, and is not what was asked for
+            if _instance(name, backend).supports(spec):
+                able.append(name)
+    return able
+
+
+def _candidates(name: str, spec: ConvSpec, backend: Backend) -> Sequence[str]:
+    wanted = current().conv_algorithm if name == "auto" else name
+    return backend.convolutions(spec) if wanted == "auto" else [wanted]
+
+
+def _instances(names: Iterable[str], backend: Backend) -> Iterator[ConvAlgorithm]:
+    """One after another: mostly, the first is taken."""
+    return (_instance(name, backend) for name in names)
+
+
+def _instance(name: str, backend: Backend) -> ConvAlgorithm:
+    return _made(plugins.get("conv_algorithm", name), name, backend)
+
+
+@functools.cache
+def _made(plugin: Callable[[Backend], ConvAlgorithm], name: str, backend: Backend) -> ConvAlgorithm:
+    """An instance for each plugin, not for each name: another one may be registered under it."""
+    algorithm = plugin(backend)
+    algorithm.name = name
+    return algorithm

@@ -1,0 +1,45 @@
+"""Whether more or less of a measured value is better, told by its name where the name says it."""
+
+import re
+
+from .errors import MinidlError
+
+KNOWN = {
+    "min": """
+        loss error errors err mae mse rmse mape smape msle rmsle nll bce entropy crossentropy perplexity divergence
+        deviance hinge huber logcosh brier distance ece regret""",
+    "max": """
+        accuracy acc auc auroc auprc roc precision recall sensitivity specificity f1 f2 fbeta fscore fmeasure r2 iou
+        miou dice jaccard kappa mcc similarity correlation psnr ssim bleu ap""",
+}
+"""Words of names of which less, or more, is better."""
+TURNED = {"neg", "negative", "minus", "inverse", "inv", "no", "not", "one"}
+"""Words that turn the meaning of the others round."""
+
+
+def direction(monitor: str, mode: str | None = None) -> str:
+    """``"min"`` where less of a value is better, ``"max"`` where more is: what ``mode`` says, else what the name says.
+
+    The last word that is known counts: an ``accuracy_error`` is an error. Raises :class:`MinidlError` for names that
+    say nothing, such as ``score``, rather than to take the worst for the best.
+
+    >>> direction("val_loss"), direction("gender_accuracy"), direction("score", "max")
+    ('min', 'max', 'max')
+    >>> direction("score")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: whether more or less of 'score' is better, its name does not say: write mode="max" or ...
+    """
+    if mode not in (None, "min", "max", "auto"):
+        raise MinidlError(f'expected mode="min" or mode="max", or none where the name says it, got {mode!r}')
+    if mode in ("min", "max"):
+        return str(mode)
+    if not isinstance(monitor, str):
+        raise MinidlError(f'expected the name of a value, such as monitor="val_loss", got {monitor!r}')
+    words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", monitor).lower())
+    known = {word: better for better, some in KNOWN.items() for word in some.split()}
+    telling = [known[word] for word in words if word in known]
+    if not telling or TURNED.intersection(words) or re.search(r"[^\w ]", monitor):
+        raise MinidlError(
+            f'whether more or less of \'{monitor}\' is better, its name does not say: write mode="max" or mode="min"'
+        )
+    return telling[-1]

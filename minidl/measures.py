@@ -1,0 +1,95 @@
+"""What a batch is measured by: the loss and the metrics, each one number under a name of its own.
+
+>>> import minidl as md
+>>> error = checked_metrics({"worst": lambda outputs, targets: abs(outputs - targets).max()})
+>>> outputs, targets = md.tensor([1.0, 5.0]), np.float32([2.0, 2.0])
+>>> measured(md.nn.functional.mse_loss(outputs, targets), error, outputs.data, targets)
+array([5., 3.])
+"""
+
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .errors import MinidlError, ShapeError
+from .tensor import Tensor
+
+Array = Any
+Metric = Callable[[Any, Any], Any]
+
+
+def checked_metrics(metrics: Any) -> dict[str, Metric]:
+    """The metrics of a trainer by name, none for None; :class:`MinidlError` for names that its history has already.
+
+    >>> checked_metrics({"loss": abs})
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: a metric cannot be called 'loss', as the history has that name for something else: ...
+    """
+    if not isinstance(metrics, Mapping | None):
+        raise MinidlError(
+            f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
+        )
+    for name, metric in (metrics or {}).items():
+        _require_name(name)
+        if isinstance(metric, type) or not callable(metric):
+            raise MinidlError(f"the metric '{name}' must be a function of outputs and targets, got {metric!r:.60}")
+    return dict(metrics or {})
+
+
+def _require_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise MinidlError(f"the name of a metric is a text, got {name!r:.60}: use {{'accuracy': accuracy}}")
+    if name in ("epoch", "lr", "loss") or name.startswith("val_"):
+        raise MinidlError(
+            f"a metric cannot be called '{name}', as the history has that name for something else: take another one, "
+            "without val_, which the validation puts before each"
+        )
+
+
+def checked_loss(loss: Any) -> Tensor:
+    """What a loss function gave, if it is a tensor with one element; :class:`MinidlError` for anything else.
+
+    >>> checked_loss(None)
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: the loss gave nothing: end its function with `return loss`
+    """
+    if loss is None:
+        raise MinidlError("the loss gave nothing: end its function with `return loss`")
+    if not isinstance(loss, Tensor):
+        raise MinidlError(
+            f"the loss gave {type(loss).__name__}, expected a tensor with one element: return the tensor itself, "
+            "without item() or numpy(), which leave the graph"
+        )
+    if loss.size != 1:
+        raise ShapeError(
+            f"the loss gave a tensor of shape {loss.shape}, expected one element: take the mean() over the batch"
+        )
+    return loss
+
+
+def measured(loss: Tensor, metrics: Mapping[str, Metric], outputs: Any, targets: Any) -> Array:
+    """The loss and the metrics of a batch in one array; they stay where they are, as reading them would wait."""
+    values = loss.backend.xp.empty(1 + len(metrics), np.float64)
+    values[0] = loss.data.reshape(())
+    for i, (name, metric) in enumerate(metrics.items(), start=1):
+        _require_name(name)
+        values[i] = _number(name, metric(outputs, targets))
+    return values
+
+
+def _number(name: str, value: Any) -> Any:
+    """What a metric gave, without axes."""
+    if isinstance(value, Real):
+        return value
+    if value is None:
+        raise MinidlError(f"the metric '{name}' gave nothing: end its function with `return ...`")
+    array = value.data if isinstance(value, Tensor) else value
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
+    if kind is None or kind not in "fiub":
+        given = type(value).__name__ if kind is None else f"an array of {array.dtype}"
+        raise MinidlError(f"the metric '{name}' gave {given}, expected a number: the mean over the batch")
+    if array.size != 1:
+        raise ShapeError(f"the metric '{name}' gave shape {array.shape}, expected a number: take the mean() of it")
+    return array.reshape(())

@@ -1,0 +1,230 @@
+"""What all optimizers have: parameters, a learning rate, what is remembered of each parameter, and how many steps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import backends, changes, gradients
+from .errors import GraphError, MinidlError
+from .habits import Strict, explained
+from .op import HALF, SINGLE
+from .options import number, option, plain, whole
+from .schedules import Schedule
+from .states import require_entries, require_floats, require_names, require_real
+from .tensor import Tensor
+
+Array = Any
+State = dict[str, Any]
+Update = tuple[Array, Array, State]
+"""A parameter, its gradient and its state."""
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _rate(_name: str, lr: Any) -> float:
+    """A learning rate, as an option."""
+    rate: float = plain(lr)
+    if not _is_rate(rate):
+        hint = ": a schedule is set as optimizer.schedule" if callable(rate) else ""
+        raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {lr!r}{hint}")
+    return rate
+
+
+def _schedule(_name: str, schedule: Any) -> Schedule | None:
+    """A schedule or None, as an option."""
+    if schedule is not None and (not callable(schedule) or isinstance(schedule, type)):
+        raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {schedule!r}")
+    return schedule
+
+
+def _require_no_schedule(optimizer: Any, lr: float) -> None:
+    if vars(optimizer).get("schedule") is not None:
+        raise MinidlError(
+            f"lr = {lr!r} would last until the next step, when the schedule says what it is: write "
+            "optimizer.schedule = None before, or set optimizer.schedule"
+        )
+
+
+class Optimizer(Strict, ABC):
+    """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
+
+    Parameters of float16 are changed, and remembered, in float32: their squared gradients would often be 0 or infinite.
+
+    ``lr`` is the learning rate, or a schedule: a function from the number of the step (from 0) to the learning rate.
+    What the optimizer remembers of a parameter is kept under the parameter's dotted name.
+
+    >>> import numpy as np
+    >>> class Sign(Optimizer):
+    ...     def update(self, param, grad, state):
+    ...         param -= self.lr * np.sign(grad)
+    """
+
+    in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
+
+    lr: float = option(_rate, beside=_require_no_schedule)
+    schedule: Schedule | None = option(_schedule)
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
+        self.parameters = _checked(parameters)
+        self.schedule = None
+        self.lr = lr(0) if callable(lr) else lr
+        self.schedule = lr if callable(lr) else None
+        self.steps = 0
+        names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
+        self.state: dict[str, State] = {name: {} for name in names}
+        if len(self.state) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise MinidlError(
+                f"two parameters are called '{twice}': pass the parameters() of one module that holds both"
+            )
+
+    @abstractmethod
+    def update(self, param: Array, grad: Array, state: State) -> None:
+        """Change the array ``param`` in place, given its gradient; ``state`` is this parameter's own dictionary.
+
+        Values put into ``state`` are arrays or numbers, so that they can be saved.
+        """
+
+    def update_all(self, updates: Sequence[Update]) -> None:
+        """Update all parameters that have a gradient: one by one, unless an optimizer can do many at once."""
+        for param, grad, state in updates:
+            self._require_nothing("update", self.update(param, grad, state), param)
+
+    @explained
+    def step(self) -> None:
+        """Update every parameter that has a gradient.
+
+        Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
+        that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
+        """
+        gradients.checked(self.parameters)
+        if self.schedule is not None:
+            vars(self)["lr"] = self._scheduled(self.schedule(self.steps))
+        updates, halves = [], []
+        for param, state in zip(self.parameters, self.state.values(), strict=True):
+            if param.grad is not None:
+                updates.append((param.data, param.grad, state))
+                if param.data.dtype.char == "e":
+                    wide = param.data.astype(SINGLE)
+                    updates[-1] = wide, param.grad.astype(SINGLE), state
+                    halves.append((param.data, wide))
+        if not updates:
+            raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
+        changes.mark(*[param.data for param in self.parameters if param.grad is not None])
+        given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        self._require_nothing("update_all", given, updates)
+        for data, wide in halves:
+            data[...] = wide
+        self.steps += 1
+
+    def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
+        """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
+        if given is not None and given is not changed:
+            raise MinidlError(
+                f"{method} of {type(self).__name__} returns what nobody reads, {type(given).__name__}: change the "
+                "array itself, as in param -= ... or param[...] = ..., and return nothing"
+            )
+
+    def _scheduled(self, lr: Any) -> float:
+        """What the schedule gave, unless it is no learning rate."""
+        rate: float = plain(lr)
+        if not _is_rate(rate):
+            raise MinidlError(f"the schedule gives {lr!r} for step {self.steps}, expected a learning rate >= 0")
+        return rate
+
+    @explained
+    def zero_grad(self) -> None:
+        """Forget all gradients, as they would add up otherwise."""
+        for param in self.parameters:
+            param.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of everything the optimizer remembers: arrays as NumPy arrays, by parameter name."""
+        state = {
+            name: {key: backends.to_host(value) for key, value in remembered.items()}
+            for name, remembered in self.state.items()
+        }
+        return {"class": type(self).__name__, "steps": self.steps, "lr": self.lr, "state": state}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict` of an optimizer of this class for parameters of the same names.
+
+        Raises :class:`MinidlError`, changing nothing, if the class or the names differ, or :meth:`check_state` does.
+        """
+        require_entries(saved, ["state"], "an optimizer")
+        own = type(self).__name__
+        if (given := saved.get("class", own)) != own:  # those saved before had none
+            raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
+        require_entries(saved["state"], [], "the parameters of an optimizer")
+        require_names(saved["state"], self.state, "parameters")
+        require_entries(saved, ["steps", "lr"], "an optimizer")
+        steps, lr = whole("steps", saved["steps"], least=0), number("lr", saved["lr"], ">= 0")
+        state = {}
+        for param, name in zip(self.parameters, self.state, strict=True):
+            remembered = saved["state"][name]
+            require_entries(remembered, [], f"an optimizer for {name}")
+            self.check_state(name, param, remembered)
+            state[name] = {key: self._restored(key, value, param) for key, value in remembered.items()}
+        vars(self).update(steps=steps, lr=lr, state=state)
+
+    remembers: ClassVar[Mapping[str, str]] = {}
+    """What :meth:`update` puts into the state of a parameter: an "array" of floats of its shape or a "count" of steps,
+    by name. With a "?" at the end it may be missing where others are there, as an option says whether it is needed. It
+    counts where the class has the ``update`` in use: that of a subclass's own may remember anything."""
+
+    def check_state(self, name: str, param: Tensor, remembered: State) -> None:
+        """Raise unless what was saved for a parameter is what the optimizer :attr:`remembers`, and whatever else there
+        is consists of real numbers, and of arrays of the parameter's shape.
+
+        Override it in an optimizer that remembers arrays of other shapes.
+        """
+        for key, value in remembered.items():
+            require_real(f"'{key}' of {name}", value, ((), param.shape))
+        kinds = self._kinds()
+        needed = [key for key, kind in kinds.items() if remembered and not kind.endswith("?")]
+        require_entries(remembered, needed, f"{type(self).__name__} for {name}")
+        for key, kind in kinds.items():
+            if key in remembered and kind == "count":
+                whole(f"'{key}' of {name}", remembered[key], least=0)
+            elif key in remembered:
+                require_floats(f"'{key}' of {name}", remembered[key], param.shape)
+
+    def _kinds(self) -> Mapping[str, str]:
+        """What the ``update`` in use remembers."""
+        updater = next(cls for cls in type(self).__mro__ if "update" in vars(cls))
+        kinds: Mapping[str, str] = vars(updater).get("remembers", {})
+        return kinds
+
+    def _restored(self, name: str, value: Any, param: Tensor) -> Any:
+        """A value of a state as :meth:`update` wants it: plain numbers, arrays on the device in the right dtype."""
+        kind = self._kinds().get(name, "")
+        if kind == "count":
+            return plain(value)
+        if kind:
+            return param.backend.asarray(value.astype(SINGLE if param.dtype == HALF else param.dtype))
+        return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
+
+
+def _checked(parameters: Any) -> list[Tensor]:
+    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
+    if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
+        raise MinidlError(
+            f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
+        )
+    found = list(parameters)
+    for p in found:
+        if not isinstance(p, Tensor):
+            raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")
+        if p.op is not None:
+            raise GraphError(
+                f"an optimizer changes leaf tensors, got the result of {p.op.name}: pass model.parameters()"
+            )
+    if not found:
+        raise MinidlError(
+            "expected parameters, got none: the model has no layer with weights, or an iterator is used up"
+        )
+    return found

@@ -1,0 +1,114 @@
+"""Which room of the packages may import from which: docs/architecture.md says it, here it is compared."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for package in ("minidl", "agegender") for path in (ROOT / package).rglob("*.py")}
+
+
+def rooms() -> dict[str, tuple[list[str], set[str]]]:
+    """For each room its modules, and the rooms that it may import from: itself and what its row names."""
+    table: dict[str, tuple[list[str], set[str]]] = {}
+    for line in PAGE.read_text().partition("| --- | --- | --- |\n")[2].splitlines():
+        if not line.startswith("| "):
+            break
+        room, modules, others = (cell.strip() for cell in line.strip("|").split("|"))
+        allowed = {*table} if others == "all of the above" else {*filter(None, others.split(", "))}
+        table[room] = (re.findall(r"`(\w+)`", modules), allowed | {room})
+    return table
+
+
+ROOMS = rooms()
+ROOM_OF = {module: room for room, (modules, _) in ROOMS.items() for module in modules}
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return ROOM_OF.get("agegender" if parts[0] == "agegender" else parts[1] if len(parts) > 1 else "", "front")
+
+
+def imports(module: str) -> Iterator[str]:
+    """The modules of ours that one imports when it is loaded, and for types: not inside of its functions."""
+    path = MODULES[module]
+    tree = ast.parse(path.read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    later = {id(inside) for function in functions for inside in ast.walk(function)}
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in later:
+            above = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{origin}.{alias.name}" if f"{origin}.{alias.name}" in MODULES else origin
+        elif isinstance(node, ast.Import) and id(node) not in later:
+            yield from (alias.name for alias in node.names)
+
+
+GRAPH = {module: {other for other in imports(module) if other in MODULES} - {module} for module in MODULES}
+
+
+def test_every_module_has_a_room() -> None:
+    assert {module for module in MODULES if room_of(module) == "front"} == {"minidl"}
+    tops = {name.split(".")[1] for name in MODULES if name.startswith("minidl.")} | {"agegender"}
+    assert sorted(ROOM_OF) == sorted(tops)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_from_those_that_the_page_names(room: str) -> None:
+    allowed = ROOMS[room][1]
+    wrong = [
+        f"{module} imports {other}, of the room {room_of(other)}"
+        for module, others in GRAPH.items()
+        for other in others
+        if room_of(module) == room and other != "minidl" and room_of(other) not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "tools"])  # whose row names them all
+def test_the_page_names_no_room_that_is_not_needed(room: str) -> None:
+    needed = {room_of(other) for module, others in GRAPH.items() if room_of(module) == room for other in others}
+    assert ROOMS[room][1] - needed <= {room}
+
+
+def circles() -> list[set[str]]:
+    """Modules that lead back to themselves, together with all on the way."""
+    reached: dict[str, set[str]] = {}
+    for module in GRAPH:
+        found, waiting = set(), [module]
+        while waiting:
+            for other in GRAPH[waiting.pop()] - found:
+                found.add(other)
+                waiting.append(other)
+        reached[module] = found
+    found_circles: list[set[str]] = []
+    for module, found in reached.items():
+        circle = {other for other in found if module in reached[other]}
+        if circle and circle not in found_circles:
+            found_circles.append(circle)
+    return found_circles
+
+
+def test_no_circle_but_that_of_tensors_and_ops() -> None:
+    (circle,) = circles()
+    assert {"minidl.op", "minidl.tensor"} <= circle
+    assert {room_of(module) for module in circle} == {"autograd"}
+
+
+def test_the_checks_are_made_without_their_examples() -> None:
+    """What is imported inside a function can be a circle, too: the kit of checks must not need its own examples."""
+    for path in (ROOT / "minidl" / "testing").glob("check_*.py"):
+        if path.name != "check_backends.py":  # which computes all examples of ops
+            assert "examples import" not in path.read_text(), path.name
