@@ -12,7 +12,7 @@ from . import backends
 from .errors import BoundsError, CallError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts, rebuilt
-from .options import flag, option, whole
+from .options import flag, in_host_order, option, whole
 from .prefetch import prefetched
 from .states import require_entries
 from .tensor import Tensor
@@ -111,7 +111,7 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
 def _rows(array: Array, there: Any) -> Array:
     """The elements with these numbers; BoundsError for one that is not there."""
     try:
-        return array[there]
+        return in_host_order(array[there])
     except IndexError as error:
         raise BoundsError(f"there is no such sample: {error}") from error
 
@@ -155,7 +155,7 @@ def collate(samples: list[Any]) -> Any:
         raise ShapeError(
             f"samples of different shapes cannot form a batch: {shapes}. Bring them to one shape in the data set."
         )
-    return np.stack(arrays)
+    return in_host_order(np.stack(arrays))
 
 
 def _require_dataset(dataset: Any) -> None:
@@ -196,7 +196,7 @@ class _Stored(Dataset):
         there = backends.get(backend)
         if there is self.backend:
             return self
-        moved = self._each(lambda array: there.asarray(self.backend.to_numpy(array)))
+        moved = self._each(lambda array: there.asarray(in_host_order(self.backend.to_numpy(array))))
         moved.backend = there
         return moved
 

@@ -18,9 +18,9 @@ from . import backends, changes
 from .errors import BackendError, CallError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
 from .habits import Count, explained
-from .op import HALF, SINGLE, Op
+from .op import DOUBLE, HALF, SINGLE, Op
 from .operators import Operators
-from .options import dtype_of
+from .options import dtype_of, host_order, require_room
 
 __all__ = ["Tensor", "no_grad", "tensor"]
 
@@ -167,7 +167,7 @@ class Tensor(Operators):
                 )
             return self.backend.xp.ones_like(self.data)
         given = grad.data if isinstance(grad, Tensor) else grad
-        seed = self.backend.asarray(_numbers_in(given), self.dtype)
+        seed = self.backend.asarray(backends.numbers_in(given), self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward() needs a gradient of shape {self.shape}, got {seed.shape}")
         return seed.copy() if self.op is None else seed
@@ -201,18 +201,21 @@ class Tensor(Operators):
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
 
-    Raises :class:`DtypeError` for anything that is not numbers, and for a gradient of whole numbers, and
-    :class:`ShapeError` for nested lists of different lengths.
+    Raises :class:`DtypeError` for anything that is not numbers, for a ``dtype`` of whole numbers that has no place for
+    one of them, and for a gradient of whole numbers, and :class:`ShapeError` for nested lists of different lengths.
 
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
     """
     data = data.data if isinstance(data, Tensor) else data
-    array = _numbers_in(data)
-    if array is not data and dtype is None and array.dtype == np.float64:
+    array = backends.numbers_in(data)
+    wanted = dtype if dtype is None else dtype_of(dtype)
+    if wanted is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
         array = array.astype(np.float32)
-    place = backends.get(backend) if backend else backends.of(array)
-    array = place.asarray(array, dtype if dtype is None else dtype_of(dtype))
+    own = backends.of(array)
+    if wanted is not None and wanted.kind in "iu":
+        require_room(own.to_numpy(array), wanted)
+    array = (backends.get(backend) if backend else own).asarray(array, wanted)
     if requires_grad and array.dtype.kind != "f":
         raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
     return Tensor(array.copy(), requires_grad)
@@ -223,18 +226,6 @@ def _require_array(data: Any) -> None:
         raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
 
 
-def _numbers_in(data: Any) -> Array:
-    """``data`` itself if it is an array, else an array of it; an error unless it holds numbers or booleans."""
-    try:
-        array = data if hasattr(data, "dtype") else np.array(data)
-    except ValueError as error:  # NumPy's own, for rows that form no rectangle
-        raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
-    if array.dtype.kind not in "fiub":
-        kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
-        raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
-    return array
-
-
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
     try:
@@ -243,7 +234,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
         op.needs_grad = tuple([x.requires_grad and recording for x in operands])
-        arrays = [x.data for x in operands]
+        seen = arrays = [x.data for x in operands]
         if dtype is HALF:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
@@ -263,7 +254,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         output.data = op.narrowed(output.data)
     if True in op.needs_grad:
         output.requires_grad, output.op = True, op
-        op.inputs, op.number = operands, next(changes.numbers)
+        op.inputs, op.seen, op.number = operands, seen, next(changes.numbers)
     return output
 
 
@@ -274,14 +265,14 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
     kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
-    if dtype is not None and dtype.char in "fd":  # all of them float32 or float64, nearly always
+    if dtype is SINGLE or dtype is DOUBLE:  # all of them, nearly always
         for array in arrays:
             if type(array) is not kind or array.dtype is not dtype:
                 break
         else:
             return backends.of(arrays[0]), dtype
     places = {backends.of(array) for array in arrays}
-    dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
+    dtypes = {host_order(array.dtype) for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:
         names = " and ".join(f"{backends.of(array).name} {array.shape}" for array in arrays)
         raise BackendError(f"the inputs live on different backends, {names}: bring them together with x.to(...)")
@@ -289,24 +280,28 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
         names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
     dtype = dtypes.pop() if dtypes else _promoted(op, inputs)
-    return places.pop() if places else backends.default, HALF if dtype == HALF else dtype  # one object, for `is`
+    return places.pop() if places else backends.default, dtype
 
 
 def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
     are whole numbers or booleans that the op is exact for."""
-    dtypes = [x.dtype if hasattr(x, "dtype") else _numbers_in(x).dtype for x in inputs]
+    dtypes = [x.dtype if hasattr(x, "dtype") else backends.numbers_in(x).dtype for x in inputs]
     if np.result_type(np.bool_, *dtypes).kind in op.exact:
         return None
-    return next((x.dtype for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
+    return next((host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
     if isinstance(x, Tensor):
-        return x if dtype is None or x.data.dtype == dtype else Tensor(x.data.astype(dtype))
-    array = x if isinstance(x, int | float) else _numbers_in(x)
-    given = getattr(x, "dtype", None)
+        if dtype is None or x.data.dtype == dtype:
+            return x
+        if not x.data.dtype.isnative:
+            raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
+        return Tensor(x.data.astype(dtype))
+    array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
+    given = array.dtype if hasattr(x, "dtype") else None
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
     if given is None:  # an array that nobody else has

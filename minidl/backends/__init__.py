@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import plugins
-from ..errors import BackendError
+from ..errors import BackendError, DtypeError, ShapeError
+from ..options import in_host_order
 from . import cupy, numpy
 from .base import Backend, DeviceBackend
 
-__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "of"]
+__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "numbers_in", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
@@ -91,6 +92,26 @@ def of(array: Any) -> Backend:
             "numbers"
         )
     return found
+
+
+def numbers_in(data: Any) -> Any:
+    """``data`` itself if it is an array, else an array of it, in the byte order of this machine.
+
+    Raises :class:`DtypeError` unless it holds numbers or booleans, and :class:`ShapeError` for rows of different
+    lengths.
+
+    >>> numbers_in([[1, 2], [3, 4]])
+    array([[1, 2],
+           [3, 4]])
+    """
+    try:
+        array = data if hasattr(data, "dtype") else np.array(data)
+    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+        raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
+    if array.dtype.kind not in "fiub":
+        kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
+        raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
+    return in_host_order(array)
 
 
 def unshared(array: Any, source: Any) -> Any:
