@@ -5,7 +5,7 @@ from typing import Any
 from minidl import Generator, Tensor, nn, plugins
 from minidl.errors import ShapeError
 
-IMAGE_SIZE = 128
+from .data.faces import IMAGE_SIZE
 
 
 def build(name: str = "documented", **options: Any) -> nn.Module:

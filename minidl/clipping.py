@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends
+from . import backends, gradients
 from .errors import GraphError, MinidlError
 from .habits import explained
 from .op import HALF, SINGLE
@@ -23,7 +23,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1.
 
     Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
-    number >= 0.
+    number >= 0. A gradient that was set by hand is looked at first: see :func:`minidl.gradients.checked`.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -37,30 +37,31 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
-    once = {id(p): p for p in given}.values()
-    gradients = [p.grad for p in once if p.grad is not None]
-    if not gradients:
+    once = list({id(p): p for p in given}.values())
+    gradients.checked(once)
+    found = [p.grad for p in once if p.grad is not None]
+    if not found:
         raise GraphError("there is no gradient to clip: call loss.backward() first")
-    xp, norm = backends.of(gradients[0]).xp, _norm(gradients)
+    xp, norm = backends.of(found[0]).xp, _norm(found)
     info = np.finfo(norm.dtype)
     limit = min(limit, float(info.max))
     factor = limit / xp.maximum(norm, max(limit, float(info.tiny)))  # gradients of 0 stay 0, also where the limit is 0
-    for gradient in gradients:
+    for gradient in found:
         gradient *= factor
     return norm
 
 
-def _norm(gradients: list[Array]) -> Array:
+def _norm(found: list[Array]) -> Array:
     """The common norm, 0-d; also of numbers whose squares would be infinite, or lost.
 
     They are divided by the largest one first, then; on a device always, as a look at the norm would wait for it. Where
     that is 0, infinite or NaN, the norm is it.
     """
-    backend = backends.of(gradients[0])
+    backend = backends.of(found[0])
     xp = backend.xp
-    wide = [g.astype(SINGLE) if g.dtype == HALF else g for g in gradients if g.size]
+    wide = [g.astype(SINGLE) if g.dtype == HALF else g for g in found if g.size]
     if not wide:
-        return xp.zeros((), gradients[0].dtype)
+        return xp.zeros((), found[0].dtype)
     info = np.finfo(wide[0].dtype)
     if backend is backends.default:
         with np.errstate(over="ignore", under="ignore"):

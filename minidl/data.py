@@ -119,7 +119,7 @@ def _rows(array: Array, there: Any) -> Array:
 def _array(values: Any) -> NDArray[Any]:
     """Values as an array. Raises ShapeError for nested lists of different lengths."""
     try:
-        return np.asarray(values)
+        return np.asarray(backends.native(values))
     except ValueError as error:  # NumPy's own, for rows that form no rectangle
         raise ShapeError(
             "expected samples of one shape, got lists or arrays of different lengths: pad the short ones, cut the long "
@@ -149,7 +149,7 @@ def collate(samples: list[Any]) -> Any:
         return rebuilt(first, {key: collate([some[key] for some in inside if some is not None]) for key in inside[0]})
     if isinstance(first, float):
         return np.array(samples, np.float32)
-    arrays = [np.asarray(sample) for sample in samples]
+    arrays = [np.asarray(backends.native(sample)) for sample in samples]
     if len({array.shape for array in arrays}) > 1:
         shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
         raise ShapeError(
@@ -251,7 +251,7 @@ class ImageDataset(_Stored):
         images, targets = self.arrays
         there = self._there(indices)
         if mirror is not None:
-            mirror = self.backend.asarray(mirror if hasattr(mirror, "dtype") else _array(mirror))
+            mirror = self.backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
             if mirror.shape != there.shape or mirror.dtype.kind != "b":
                 raise ShapeError(
                     f"mirror has a boolean for each of {len(there)} images, got {mirror.dtype} of shape {mirror.shape}"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import backends, changes
+from . import backends, changes, nested
 from .errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class Op:
 
     def own(self, values: Any, dtype: Any = None) -> Array:
         """An option that :meth:`backward` needs, such as labels, as an array that nobody else changes until then."""
+        values = backends.native(values)
         array = self.backend.asarray(values, dtype)
         return backends.unshared(array, values) if True in self.needs_grad else array
 
@@ -190,6 +191,13 @@ class Op:
                     "was computed from it: call backward() before step(), or compute the loss again",
                     self.name,
                 )
+        for array in nested.leaves(self._saved):
+            if backends.is_array(array) and changes.is_newer(array, self.number):
+                raise GraphError(
+                    f"its output of shape {array.shape}, or what else it saved, was changed after this was computed, "
+                    "and backward() needs it as it was: compute from y.clone(), or change that",
+                    self.name,
+                )
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -211,4 +219,4 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
             f"backward gave a gradient of shape {gradient.shape} for an input of shape {shape}: they must be equal, or "
             "the input's shape broadcast"
         )
-    return gradient.sum(axis=(*range(added), *repeated)).reshape(shape)
+    return backends.of(gradient).sum(gradient, (*range(added), *repeated)).reshape(shape)

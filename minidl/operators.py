@@ -151,7 +151,8 @@ class Operators:
 
     def _related(self: Any, relation: type[Op], other: Any) -> "Tensor":
         """The relation of every element to another one; Python decides about what has no numbers, such as None."""
-        if not (hasattr(other, "dtype") or isinstance(other, int | float | list | tuple)):
+        has_numbers = hasattr(other, "dtype") or hasattr(other, "__array__")
+        if not has_numbers and not isinstance(other, int | float | list | tuple):
             return NotImplemented  # type: ignore[no-any-return]
         if isinstance(other, float) and self.dtype.kind in "iub":
             other = np.float64(other)  # exactly, as NumPy compares a whole number with a float

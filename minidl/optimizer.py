@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import backends, changes
+from . import backends, changes, gradients
 from .errors import GraphError, MinidlError
 from .habits import Strict, explained
 from .op import HALF, SINGLE
@@ -100,8 +100,10 @@ class Optimizer(Strict, ABC):
     def step(self) -> None:
         """Update every parameter that has a gradient.
 
-        Raises :class:`GraphError` if none has.
+        Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
+        that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
         """
+        gradients.checked(self.parameters)
         if self.schedule is not None:
             vars(self)["lr"] = self._scheduled(self.schedule(self.steps))
         updates, halves = [], []
@@ -219,7 +221,7 @@ class Optimizer(Strict, ABC):
             return plain(value)
         if kind:
             wanted = _remembered_in(param.dtype)
-            require_room(value, wanted, f"'{name}' of a parameter")
+            require_room(value, wanted, f"'{name}' of {param.name or 'a parameter'}")
             return param.backend.asarray(value.astype(wanted))
         return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
 

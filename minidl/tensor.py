@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backends, changes
+from . import backends, changes, gradients
 from .errors import BackendError, CallError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
 from .habits import Count, explained
@@ -37,16 +37,18 @@ class Tensor(Operators):
     array([8.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "name", "op", "requires_grad")
+    __slots__ = ("__weakref__", "_wants_grad", "data", "grad", "name", "op")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray:  # nearly always it is one
-            _require_array(data)
+            gradients.require_array(data)
         self.data = data
         self.grad: Array | None = None
-        self.requires_grad = requires_grad
         self.op: Op | None = None
         self.name: str | None = None
+        self._wants_grad = False
+        if requires_grad:
+            self.requires_grad = True
 
     # What it is
 
@@ -131,6 +133,16 @@ class Tensor(Operators):
 
     # The graph
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether :meth:`backward` gives it a gradient; set it for a leaf of floats."""
+        return self._wants_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        gradients.require_able(self, wanted)
+        self._wants_grad = bool(wanted)
+
     @explained
     def backward(self, grad: Any = None) -> None:
         """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor.
@@ -154,7 +166,7 @@ class Tensor(Operators):
                 _keep_if_retained(op, dy)
                 gradients = op.gradients(dy)
                 for x, dx in zip(op.inputs or (), gradients, strict=True):
-                    if dx is not None and x.requires_grad:
+                    if dx is not None and x._wants_grad:
                         _deliver(x, dx if x.op is not None else _owned(dx, dy, gradients, op), pending)
             op.release()
 
@@ -166,7 +178,7 @@ class Tensor(Operators):
                     "take the mean() or sum() first, or pass the gradient"
                 )
             return self.backend.xp.ones_like(self.data)
-        given = grad.data if isinstance(grad, Tensor) else grad
+        given = grad.data if isinstance(grad, Tensor) else backends.native(grad)
         seed = self.backend.asarray(backends.numbers_in(given), self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward() needs a gradient of shape {self.shape}, got {seed.shape}")
@@ -188,7 +200,8 @@ class Tensor(Operators):
     def mark_changed(self) -> None:
         """Say that the data were changed in place: ``backward()`` then refuses what was computed before from them, or
         from any array that shares their memory."""
-        changes.mark(self.data)
+        if self.data.shape or not isinstance(self.data, np.generic):  # NumPy's scalars cannot be changed
+            changes.mark(self.data)
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise GraphError(
@@ -207,23 +220,14 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
     """
-    data = data.data if isinstance(data, Tensor) else data
-    array = backends.numbers_in(data)
-    wanted = dtype if dtype is None else dtype_of(dtype)
+    data = data.data if isinstance(data, Tensor) else backends.native(data)
+    array, wanted = backends.numbers_in(data), None if dtype is None else dtype_of(dtype)
     if wanted is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
-        array = array.astype(np.float32)
-    own = backends.of(array)
-    if wanted is not None and wanted.kind in "iu":
-        require_room(own.to_numpy(array), wanted)
-    array = (backends.get(backend) if backend else own).asarray(array, wanted)
-    if requires_grad and array.dtype.kind != "f":
-        raise DtypeError(f"only floating-point tensors have gradients, got {array.dtype}: use dtype=np.float32")
-    return Tensor(array.copy(), requires_grad)
-
-
-def _require_array(data: Any) -> None:
-    if not hasattr(data, "dtype") or isinstance(data, Tensor):
-        raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
+        wanted = SINGLE
+    elif wanted is not None and wanted.kind in "iu":
+        require_room(backends.of(array).to_numpy(array), wanted)
+    place = backends.get(backend) if backend else backends.of(array)
+    return Tensor(place.asarray(array, wanted).copy(), requires_grad)
 
 
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
@@ -233,7 +237,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         operands = tuple([_operand(x, backend, dtype) for x in inputs])
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
-        op.needs_grad = tuple([x.requires_grad and recording for x in operands])
+        op.needs_grad = tuple([x._wants_grad and recording for x in operands])
         seen = arrays = [x.data for x in operands]
         if dtype is HALF:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
@@ -253,7 +257,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     if op.half and op.keeps_dtype:
         output.data = op.narrowed(output.data)
     if True in op.needs_grad:
-        output.requires_grad, output.op = True, op
+        output._wants_grad, output.op = True, op
         op.inputs, op.seen, op.number = operands, seen, next(changes.numbers)
     return output
 
@@ -263,7 +267,9 @@ Op.record = staticmethod(record)
 
 def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
-    arrays = [x.data for x in inputs if isinstance(x, Tensor)] or [x for x in inputs if hasattr(x, "dtype")]
+    arrays = [x.data for x in inputs if isinstance(x, Tensor)]
+    if not arrays:
+        arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
     kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
     if dtype is SINGLE or dtype is DOUBLE:  # all of them, nearly always
         for array in arrays:
@@ -286,6 +292,7 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
 def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
     are whole numbers or booleans that the op is exact for."""
+    inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
     dtypes = [x.dtype if hasattr(x, "dtype") else backends.numbers_in(x).dtype for x in inputs]
     if np.result_type(np.bool_, *dtypes).kind in op.exact:
         return None
@@ -300,6 +307,7 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
         if not x.data.dtype.isnative:
             raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
         return Tensor(x.data.astype(dtype))
+    x = backends.native(x)
     array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
     given = array.dtype if hasattr(x, "dtype") else None
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
@@ -325,6 +333,8 @@ def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
     if x.op is not None:
         pending[x.op] = pending[x.op] + dx if x.op in pending else dx
         return
+    if x.grad is not None:
+        gradients.checked([x])  # it may have been set by hand
     total = dx if x.grad is None else x.grad + dx
     if total.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {total.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")

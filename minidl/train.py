@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import nested, random
+from . import backends, nested, random
 from .capture import CapturedStep
 from .data import DataLoader
 from .errors import CallError, MinidlError
@@ -409,7 +409,11 @@ class Trainer(Strict):
 
     def _on_device(self, batch: Any) -> Any:
         backend = self.optimizer.parameters[0].backend
-        return nested.map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else x), batch)
+
+        def there(x: Any) -> Any:
+            return backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x))
+
+        return nested.map_leaves(there, batch)
 
     def _tell(self, event: str) -> None:
         for callback in tuple(self.callbacks):  # one may take itself away

@@ -44,7 +44,9 @@ def complaint(words: list[str], config: pytest.Config) -> str:
             return f"there is no folder for {words[end + 1]}"
         words = words[:end]
     match words:
-        case [".", ".venv/bin/activate"] | ["pip", "wheel", "--no-deps", "."]:
+        case [".", ".venv/bin/activate"] | ["pip", "wheel", "--no-deps", "."] | ["mypy"]:
+            return ""
+        case ["ruff", "check", "."] | ["ruff", "format", "--check", "."]:
             return ""
         case ["pip" | "%pip", "install", *wanted]:
             return "".join(f"nothing to install by '{one}'; " for one in wanted if not installable(one))
@@ -61,8 +63,8 @@ def complaint(words: list[str], config: pytest.Config) -> str:
 
 def installable(wanted: str) -> bool:
     """Whether an operand of ``pip install`` is an option, the checkout, our wheel, or a package that we name."""
-    extra = re.fullmatch(r"\.\[(\w+)\]", wanted)
-    return extra[1] in EXTRAS if extra else wanted in {"-e", ".", WHEEL, *PACKAGES}
+    extras = re.fullmatch(r"\.\[([\w,]+)\]", wanted)
+    return {*extras[1].split(",")} <= {*EXTRAS} if extras else wanted in {"-e", ".", WHEEL, *PACKAGES}
 
 
 def lost(paths: list[str]) -> str:

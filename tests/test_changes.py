@@ -338,3 +338,70 @@ def test_a_graph_that_was_used_keeps_no_array() -> None:
     y.backward()
     gc.collect()
     assert data() is None
+
+
+# What an op saved is not to be changed either
+
+KEEP_THEIR_OUTPUT = {
+    "exp": lambda x: x.exp(),
+    "sqrt": lambda x: x.sqrt(),
+    "relu": F.relu,
+    "sigmoid": F.sigmoid,
+    "tanh": F.tanh,
+    "softmax": F.softmax,
+    "log_softmax": F.log_softmax,
+    "pow": lambda x: 2**x,
+    "one pass": lambda x: nn.Sequential(nn.Conv2D(1, 1, 1), nn.ReLU(), nn.MaxPooling2D(1))(x.reshape(1, 1, 2, 1)),
+}
+KEEP_NOTHING_OF_IT = {
+    "add": lambda x: x + 1,
+    "mul": lambda x: x * x,
+    "log": lambda x: x.log(),
+    "clip": lambda x: x.clip(0, 9),
+    "leaky_relu": F.leaky_relu,
+    "matmul": lambda x: x @ np.eye(2, dtype=np.float32),
+    "avg_pool2d": lambda x: F.avg_pool2d(x.reshape(1, 1, 2, 1), 1),
+}
+"""PyTorch's do not mind either."""
+
+
+@pytest.mark.parametrize("name", KEEP_THEIR_OUTPUT)
+@pytest.mark.parametrize("view", [False, True])
+def test_an_output_that_was_saved_is_not_to_be_changed(name: str, view: bool) -> None:
+    x = leaf(0.5, 1.5)
+    y = KEEP_THEIR_OUTPUT[name](x)
+    changed = y.detach().reshape(-1) if view else y
+    changed.data[...] = 0.5
+    changed.mark_changed()
+    with pytest.raises(GraphError, match=r"its output of shape .* was changed after this was computed"):
+        y.sum().backward()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("name", KEEP_NOTHING_OF_IT)
+def test_an_output_that_nobody_saved_may_be_changed(name: str) -> None:
+    x, unchanged = leaf(0.5, 1.5), leaf(0.5, 1.5)
+    y = KEEP_NOTHING_OF_IT[name](x)
+    y.data[...] = 0.25
+    y.mark_changed()
+    y.sum().backward()
+    KEEP_NOTHING_OF_IT[name](unchanged).sum().backward()
+    np.testing.assert_array_equal(x.grad, unchanged.grad)
+
+
+def test_a_copy_of_an_output_may_be_changed() -> None:
+    x = leaf(0.5, 1.5)
+    y = x.exp()
+    y.clone().mark_changed()
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad, np.exp([0.5, 1.5]), rtol=1e-6)
+
+
+def test_a_saved_array_that_was_changed_counts_though_the_input_is_another_one_now() -> None:
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = (x * w).sum()
+    w.data[...] = 0
+    w.mark_changed()
+    w.data = np.ones(2, np.float32)
+    with pytest.raises(GraphError, match=r"Mul: .* was changed"):
+        y.backward()

@@ -1,7 +1,9 @@
 """Everything that is registered keeps what its kind promises: every check of the kit on every plugin."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from minidl.testing.gradcheck import DIRECTIONS, EVERY_ELEMENT
 
 from .test_kernels import ON_A_GPU
 
+ROOT = Path(__file__).resolve().parents[1]
+TWINS = ROOT / "tests" / "parity" / "twins.py"
 KINDS = ("op", "layer", "loss", "optimizer", "conv_algorithm")
 
 
@@ -41,5 +45,24 @@ def test_gradients_are_right_to_1e8_and_all_were_compared(name: str) -> None:
         assert (result.compared, result.kinks) == ((directions - 1, 1) if example.label == "kink" else (directions, 0))
 
 
-def test_every_op_of_the_examples_is_registered() -> None:
-    assert set(OPS) == set(md.plugins.names("op"))
+FORMS = [ROOT / "minidl" / path for path in ("nn/functional.py", "nn/fusion.py", "operators.py", "tensor.py")]
+"""Where ops have the form in which they are used."""
+
+
+@pytest.mark.parametrize("name", md.plugins.names("op"))
+def test_a_built_in_op_is_complete(name: str) -> None:
+    """CONTRIBUTING.md says where these four stand; all the rest follows from them."""
+    op = md.plugins.get("op", name).__name__
+    lacks = {
+        f"its name in __all__ of its file in minidl/ops: {op}": op not in md.ops.__all__,
+        "examples in minidl/testing/examples.py": name not in OPS,
+        "a form in which it is used, in minidl/nn/functional.py or operators.py": not any(
+            re.search(rf"\b(ops\.)?{op}\b", path.read_text()) for path in FORMS
+        ),
+        "a twin in PyTorch, in tests/parity/twins.py": f'"{name}":' not in TWINS.read_text(),
+    }
+    assert [what for what, lacking in lacks.items() if lacking] == []
+
+
+def test_the_examples_are_those_of_registered_ops() -> None:
+    assert set(OPS) <= set(md.plugins.names("op"))

@@ -247,3 +247,31 @@ def test_an_algorithm_that_is_registered_again_takes_the_place_of_the_first(monk
         for _ in range(2):
             chosen: Any = choose("again", spec, backends.default)
             assert (type(chosen), chosen.worth, chosen.name) == (Again, number, "again")
+
+
+OUTSIDE = [("direct", 1e-5), ("im2col", 1e-5), ("shifted", 1e-5), ("winograd", 0.5), ("winograd2d", 1e-5), ("fft", 0.5)]
+"""Errors where a window does not see a pixel of 1e6 among others of about 1: see docs/convolution.md."""
+
+
+@pytest.mark.parametrize(("name", "most"), OUTSIDE)
+def test_errors_beside_a_huge_pixel(name: str, most: float) -> None:
+    x, w = values(1, 40, 40, 8), values(3, 3, 8, 8) / 8
+    x[0, 20, 20, 0] = 1e6
+    exact = md.nn.functional.conv2d(x.astype(np.float64), w.astype(np.float64), algorithm="direct").numpy()
+    error = np.abs(md.nn.functional.conv2d(x, w, algorithm=name).numpy() - exact)
+    assert error.max() < 0.5
+    error[:, 18:21, 18:21] = 0
+    error[:, 18:22, 18:22] = 0 if name == "winograd2d" else error[:, 18:22, 18:22]  # its tile of 2 x 2 outputs
+    assert error.max() < most
+
+
+def test_a_nan_stays_in_its_windows_whatever_auto_takes() -> None:
+    F = md.nn.functional
+    x, w = values(2, 126, 126, 3), values(11, 11, 3, 32)
+    x[0, 60, 60, 1] = np.nan
+    y = F.conv2d(md.tensor(x, requires_grad=True), w)
+    assert y.op is not None
+    assert ranking(y.op.spec)[0] == "fft"
+    expected = np.zeros(y.shape, bool)
+    expected[0, 50:61, 50:61] = True
+    np.testing.assert_array_equal(np.isnan(y.numpy()), expected)

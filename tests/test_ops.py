@@ -378,3 +378,27 @@ def test_functions_of_arrays_give_tensors_as_those_of_tensors_do() -> None:
     for y in (F.linear(x, w), F.linear(x, w, b), F.flatten(x), F.dropout(x, training=False), F.dropout(x, 0.0)):
         assert isinstance(y, md.Tensor)
         assert y.shape == x.shape
+
+
+SHAPES = [(3, 20, 21, 2), (11, 11, 2, 3), (3,)]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.float32(1e38)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_fft_loses_no_more_than_the_definition(value: float, stride: int) -> None:
+    results: list[Any] = []
+    for name in ("direct", "fft"):
+        rng = np.random.default_rng(0)
+        x, w, b = (rng.standard_normal(shape).astype(np.float32) for shape in SHAPES)
+        x[1, 9, 10, 0] = value
+        leaves = [md.tensor(array, requires_grad=True) for array in (x, w, b)]
+        with np.errstate(all="raise" if value == 1e38 and name == "fft" else "ignore"):
+            y = F.conv2d(*leaves, stride=stride, padding=1, algorithm=name)
+            dy = np.ones(y.shape, np.float32)
+            dy[2, 3, 4, 0] = value
+        with np.errstate(all="ignore"):
+            y.backward(dy)
+        results.append([y.numpy(), *[leaf.grad for leaf in leaves]])
+    for fast, slow in zip(*reversed(results), strict=True):
+        scale = np.abs(slow[np.isfinite(slow)]).max(initial=1)
+        np.testing.assert_allclose(fast / scale, slow / scale, atol=1e-5)

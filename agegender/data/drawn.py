@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from .faces import IMAGE_SIZE
 from .person import Person, sample_age, sample_person
 
 VERSION: int = 1  # to be raised whenever the same seed would give other pictures
 
-SIZE = 128  # pixels, height and width of a picture
 ZOOM = 3  # faces are drawn this much larger and scaled down, which smooths the edges
 
 Points = NDArray[np.complex128]
@@ -40,7 +40,7 @@ def draw(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int16], N
     """
     if count < 0 or seed < 0:
         raise ValueError(f"draw: expected count and seed of at least 0, got count={count}, seed={seed}")
-    images = np.empty((count, SIZE, SIZE), np.uint8)
+    images = np.empty((count, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     ages = np.empty(count, np.int16)
     genders = np.empty(count, np.uint8)
     for i in range(count):
@@ -86,11 +86,11 @@ class Pen:
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.image = Image.new("L", (SIZE * ZOOM, SIZE * ZOOM))
+        self.image = Image.new("L", (IMAGE_SIZE * ZOOM, IMAGE_SIZE * ZOOM))
         self._draw = ImageDraw.Draw(self.image)
         self._scale = ZOOM * rng.uniform(41, 46)  # pixels per half head height
         self._turn = self._scale * np.exp(1j * rng.normal(0, 0.05))
-        self._centre = ZOOM * (SIZE / 2 + rng.uniform(-4, 4) + 1j * (SIZE / 2 + rng.uniform(-1, 7)))
+        self._centre = ZOOM * (IMAGE_SIZE / 2 + rng.uniform(-4, 4) + 1j * (IMAGE_SIZE / 2 + rng.uniform(-1, 7)))
 
     def fill(self, points: Points, tone: float) -> None:
         """Fill the polygon with these corners."""
@@ -358,7 +358,7 @@ def _glasses(pen: Pen, person: Person) -> None:
 def _photograph(canvas: Image.Image, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Scale down to 128x128 pixels, then add uneven light, a little blur and noise."""
     small = canvas.reduce(ZOOM).filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.7)))
-    ramp = np.linspace(-0.5, 0.5, SIZE)
+    ramp = np.linspace(-0.5, 0.5, IMAGE_SIZE)
     light = rng.uniform(0.93, 1.07) + rng.normal(0, 0.08) * ramp[:, None] + rng.normal(0, 0.08) * ramp
-    noise = rng.normal(0, rng.uniform(1, 3), (SIZE, SIZE))
+    noise = rng.normal(0, rng.uniform(1, 3), (IMAGE_SIZE, IMAGE_SIZE))
     return np.clip(np.asarray(small) * light + noise, 0, 255).astype(np.uint8)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import plugins
-from ..errors import BackendError, DtypeError, ShapeError
+from ..errors import BackendError, DtypeError, MinidlError, ShapeError
 from ..options import in_host_order
 from . import cupy, numpy
 from .base import Backend, DeviceBackend
 
-__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "numbers_in", "of"]
+__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "native", "numbers_in", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
@@ -94,6 +94,32 @@ def of(array: Any) -> Backend:
     return found
 
 
+def native(value: Any) -> Any:
+    """A foreign array, such as one of pandas or PyTorch, as the NumPy array that it gives; anything else as it is.
+
+    Raises :class:`BackendError` where it gives none.
+
+    >>> class Foreign:
+    ...     def __array__(self, dtype=None, copy=None):
+    ...         return np.array([1.0, 2.0])
+    >>> native(Foreign()), native([1.0, 2.0])
+    (array([1., 2.]), [1.0, 2.0])
+    """
+    if type(value) in _by_array_type or not hasattr(value, "__array__") or isinstance(value, np.ndarray | np.generic):
+        return value
+    module = type(value).__module__.partition(".")[0]
+    if module == "cupy":
+        return value
+    try:
+        return np.asarray(value)
+    except MinidlError:  # a tensor's own
+        raise
+    except Exception as error:  # a stranger's may raise anything
+        raise BackendError(
+            f"{module}.{type(value).__name__} gives no NumPy array ({error}): convert it to one first"
+        ) from error
+
+
 def numbers_in(data: Any) -> Any:
     """``data`` itself if it is an array, else an array of it, in the byte order of this machine.
 
@@ -133,4 +159,5 @@ def to_host(value: Any) -> Any:
     """
     if isinstance(value, int | float | bool | str) or value is None:
         return value
+    value = native(value)
     return np.array(of(value).to_numpy(value))

@@ -1,13 +1,14 @@
 """The NumPy backend: the reference kernels, and faster ones on all cores for what costs most."""
 
 from collections.abc import Callable, Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.conv import ConvSpec
-from ..kernels.numpy import elementwise, images, matmul, pool
+from ..kernels.numpy import elementwise, images, matmul, pool, sums
 from ..kernels.numpy.conv import im2col, measured, shifted, winograd  # noqa: F401 - registers the algorithms
 from ..kernels.window import Window
 from .base import Backend
@@ -36,6 +37,12 @@ class NumPyBackend(Backend):
     def matmul(self, a: Array, b: Array) -> Array:
         return matmul.matmul(a, b)
 
+    sum = staticmethod(sums.sum_over)
+
+    def mean(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        mean: Array = sums.sum_over(x, axes, keepdims) / prod([x.shape[axis] for axis in axes])
+        return mean
+
     def relu(self, x: Array) -> Array:
         return elementwise.relu(x)
 
@@ -49,7 +56,7 @@ class NumPyBackend(Backend):
         return pool.max_pool_backward(dy, argmax, window)
 
     def sum_to_channels(self, dy: Array) -> Array:
-        return elementwise.sum_to_channels(dy)
+        return sums.sum_to_channels(dy)
 
     def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
         return images.gather_images(pixels, indices, mirror)

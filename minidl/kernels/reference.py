@@ -4,7 +4,8 @@ A backend inherits these and may replace one by something faster; tests hold the
 All arrays are NHWC, all results have the dtype of the inputs, and no input is written to.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .window import Window, pad
@@ -61,6 +62,14 @@ class ReferenceKernels:
         """The matrix product of two arrays, with NumPy's rules for 1-D and stacked operands."""
         return self.xp.matmul(a, b)
 
+    def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        """The sum over axes, which count from 0. All sums of ops are made here: their errors shall not grow with n."""
+        return x.sum(axis=axes, keepdims=keepdims)
+
+    def mean(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        """The mean over axes."""
+        return x.mean(axis=axes, keepdims=keepdims)
+
     def relu(self, x: Array) -> Array:
         """``max(x, 0)``, elementwise; NaN stays NaN."""
         return self.xp.maximum(x, 0)
@@ -99,9 +108,8 @@ class ReferenceKernels:
         """The mean under each window, of the pixels that are not padding: an array (N, OH, OW, C)."""
         xp = self.xp
         x = pad(xp, x, window)
-        total = xp.zeros((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
-        for kh, kw in window.taps():
-            total += x[window.under_tap(kh, kw)]
+        shape = (len(x), window.OH, window.OW, x.shape[-1])
+        total = sum_of(xp, shape, x.dtype, (x[window.under_tap(kh, kw)] for kh, kw in window.taps()))
         return total / self._pixels_in(window, x.dtype)
 
     def avg_pool_backward(self, dy: Array, window: Window) -> Array:
@@ -121,7 +129,7 @@ class ReferenceKernels:
 
     def sum_to_channels(self, dy: Array) -> Array:
         """The sum (C,) of an array (N, H, W, C) over images and pixels."""
-        return dy.sum(axis=(0, 1, 2))
+        return self.sum(dy, (0, 1, 2))
 
     def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
         """Pictures (B, H, W, C) of float32 in [0, 1]: those of ``pixels``, uint8 (N, H, W, C), that are at ``indices``,
@@ -151,7 +159,7 @@ class ReferenceKernels:
         loses 0, and has the gradient softmax dy / N.
         """
         xp = self.xp
-        log_p = log_softmax(xp, logits, axis=-1)
+        log_p = self.log_softmax(logits, axis=-1)
         one_hot = labels[:, None] == xp.arange(logits.shape[-1])
         return -xp.where(one_hot, log_p, xp.zeros((), log_p.dtype)).sum() / len(logits), (log_p, one_hot)
 
@@ -159,6 +167,13 @@ class ReferenceKernels:
         """The gradient (softmax - one-hot) dy / N for the logits, given what :meth:`softmax_cross_entropy` saved."""
         log_p, one_hot = saved
         return (self.xp.exp(log_p) - one_hot) * (dy / len(log_p))
+
+    def log_softmax(self, x: Array, axis: int) -> Array:
+        """log(e^x / sum of e^x) along an axis, without overflow: the maximum is taken off first."""
+        if x.size == 0:  # there may be no maximum
+            return x - x.sum(axis=axis, keepdims=True)
+        shifted = x - x.max(axis=axis, keepdims=True)
+        return shifted - self.xp.log(self.sum(self.xp.exp(shifted), from_0(axis, x.ndim), keepdims=True))
 
     def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
         """p = keep p - lr m / (sqrt(v) unbias + eps), in place, once m and v have moved towards grad and its square.
@@ -183,17 +198,38 @@ class ReferenceKernels:
             self.for_blocks(formula, arrays)
 
 
-def log_softmax(xp: Any, x: Array, axis: int) -> Array:
-    """log(e^x / sum of e^x) along an axis, without overflow: the maximum is taken off first.
+def from_0(axis: int, ndim: int) -> tuple[int, ...]:
+    """One axis, which may count from the end, as :meth:`ReferenceKernels.sum` wants it; a single number has none.
+
+    >>> from_0(-1, 2), from_0(-1, 0)
+    ((1,), ())
+    """
+    return (axis % ndim,) if ndim else ()
+
+
+def sum_of(xp: Any, shape: tuple[int, ...], dtype: Any, arrays: Iterator[Array]) -> Array:
+    """The sum of arrays of a shape: of a few at a time, then of their sums, so that its errors hardly grow.
 
     >>> import numpy as np
-    >>> log_softmax(np, np.array([0.0, -1e4]), axis=0)
-    array([     0., -10000.])
+    >>> tenths = (np.full(1, 0.1, np.float32) for _ in range(1 << 12))
+    >>> round(float(sum_of(np, (1,), np.float32, tenths)[0]), 3)
+    409.6
     """
-    if x.size == 0:  # there may be no maximum
-        return x - x.sum(axis=axis, keepdims=True)
-    shifted = x - x.max(axis=axis, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    sums: list[tuple[int, Array]] = []  # of ever fewer arrays: no two of one size, but for those that come next
+    for first in arrays:
+        total = xp.zeros(shape, dtype)
+        total += first
+        for array in islice(arrays, 15):
+            total += array
+        size = 1
+        while sums and sums[-1][0] == size:
+            total += sums.pop()[1]
+            size *= 2
+        sums.append((size, total))
+    total = sums.pop()[1] if sums else xp.zeros(shape, dtype)
+    while sums:
+        total += sums.pop()[1]
+    return total
 
 
 def taps_inside(xp: Any, window: Window) -> tuple[Array, Array]:

@@ -3,17 +3,18 @@
 Images are (N, H, W, C). Arrays and numbers count as constants wherever a tensor is expected.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from .. import ops, random
+from .. import backends, ops, random
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import explain_calls_in
 from ..kernels.window import Padding, Pair
 from ..ops.dropout import check_rate
+from ..ops.loss import check_probabilities
 from ..random import Generator
 from ..tensor import Tensor, tensor
 
@@ -319,7 +320,7 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
     >>> binary_cross_entropy_with_logits(tensor([1e4, -1e4]), [1, 1]).item()
     5000.0
     """
-    return ops.BinaryCrossEntropyWithLogits.apply(logits, _target(targets, logits))
+    return ops.BinaryCrossEntropyWithLogits.apply(logits, _target(targets, logits, check_probabilities))
 
 
 def l1_loss(a: Any, b: Any) -> Tensor:
@@ -357,8 +358,8 @@ def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Tensor:
 
 
 def _data(x: Any) -> Any:
-    """The array of a tensor; anything else as it is."""
-    return x.data if isinstance(x, Tensor) else x
+    """The array of a tensor, a foreign array as one of NumPy's; anything else as it is."""
+    return x.data if isinstance(x, Tensor) else backends.native(x)
 
 
 def _several(xs: Any) -> Sequence[Any]:
@@ -370,14 +371,18 @@ def _several(xs: Any) -> Sequence[Any]:
     return list(xs)
 
 
-def _target(b: Any, a: Any) -> Any:
-    """Targets that want no gradient, in the dtype of the predictions: float32 if these are whole numbers."""
+def _target(b: Any, a: Any, check: Callable[[Any], None] | None = None) -> Any:
+    """Targets that want no gradient, in the dtype of the predictions: float32 if these are whole numbers. What goes to
+    a device is checked before, as nobody reads it there."""
     if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad):
         return b
     array, dtype = _data(b), a.dtype if a.dtype.kind == "f" else np.dtype(np.float32)
     if type(array) is type(a.data) and array.dtype == dtype:
         return array
-    return a.backend.asarray(tensor(array, dtype).data)
+    array = tensor(array, dtype).data
+    if check is not None and a.backend is not backends.default:
+        check(array)
+    return a.backend.asarray(array)
 
 
 def require_tensor(x: Any) -> None:
@@ -387,10 +392,16 @@ def require_tensor(x: Any) -> None:
     Traceback (most recent call last):
     minidl.errors.MinidlError: expected a tensor, got list: use md.tensor(...), and take the inputs out of a batch first
     """
-    if not hasattr(x, "dtype"):
+    if not isinstance(x, Tensor) and (not hasattr(x, "dtype") or backends.native(x) is not x):
         raise MinidlError(
-            f"expected a tensor, got {type(x).__name__}: use md.tensor(...), and take the inputs out of a batch first"
+            f"expected a tensor, got {_kind(x)}: use md.tensor(...), and take the inputs out of a batch first"
         )
+
+
+def _kind(x: Any) -> str:
+    """The name of a class, with its package where it is none of Python's."""
+    package = type(x).__module__.partition(".")[0]
+    return type(x).__name__ if package == "builtins" else f"{package}.{type(x).__name__}"
 
 
 def require_floats(x: Any) -> None:

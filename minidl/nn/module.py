@@ -131,15 +131,16 @@ class Module(Strict):
     def __setattr__(self, name: str, value: Any) -> None:
         if "_hooks" not in self.__dict__ and name not in ("training", "path", "_hooks"):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
-        if isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer):
-            self._require_no_tensor(name, value)
+        for path, part in _flat(name, value):
+            if not isinstance(part, _NAMED):
+                self._require_no_tensor(path, part)
         super().__setattr__(name, value)
         if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
             self._name_descendants()
 
     def _require_no_tensor(self, name: str, value: Tensor) -> None:
         """A plain tensor in the place of a parameter would not be learned, and nobody would notice."""
-        known = self.__dict__.get(name)
+        known = vars(self).get(name)
         if isinstance(known, Parameter | Buffer):
             kind = type(known).__name__
             raise MinidlError(
@@ -170,7 +171,11 @@ class Module(Strict):
     def _named_children(self) -> Iterator[tuple[str, Any]]:
         """Modules, parameters, buffers and generators directly below, with their names."""
         for name, value in vars(self).items():
-            yield from _flat(name, value)
+            for path, child in _flat(name, value):
+                if isinstance(child, _NAMED):
+                    yield path, child
+                else:  # put into a list after that was assigned
+                    self._require_no_tensor(path, child)
 
     def children(self) -> "list[Module]":
         """The modules directly below this one."""
@@ -353,8 +358,8 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute: itself, or the elements of lists, tuples and dictionaries."""
-    if isinstance(value, _NAMED):
+    """What has a name in an attribute, and plain tensors: itself, or the elements of lists, tuples and dictionaries."""
+    if isinstance(value, (*_NAMED, Tensor)):
         yield name, value
     elif isinstance(value, list | tuple):
         for number, element in enumerate(value):

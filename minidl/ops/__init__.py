@@ -1,102 +1,30 @@
-"""The ops: each a short class whose ``forward`` and ``backward`` are the mathematics, next to each other."""
+"""The ops: each a short class whose ``forward`` and ``backward`` are the mathematics, next to each other.
 
-from .compare import And, Equal, Greater, GreaterEqual, Less, LessEqual, Not, NotEqual, Or, Xor
-from .conv import Conv2D
-from .dropout import Dropout
-from .elementwise import (
-    Abs,
-    Add,
-    Clip,
-    Div,
-    Exp,
-    LeakyReLU,
-    Log,
-    Maximum,
-    Minimum,
-    Mul,
-    Neg,
-    Pow,
-    ReLU,
-    Sigmoid,
-    Sqrt,
-    Sub,
-    Tanh,
-    Where,
-)
-from .fused import Conv2DReLUMaxPool2D
-from .loss import (
-    BinaryCrossEntropyWithLogits,
-    HuberLoss,
-    L1Loss,
-    LogSoftmax,
-    MSELoss,
-    Softmax,
-    SoftmaxCrossEntropy,
-)
-from .matmul import MatMul
-from .norm import BatchNorm
-from .pool import AvgPool2D, MaxPool2D
-from .reduce import ArgMax, ArgMin, Max, Mean, Min, Sum, Var
-from .shape import BroadcastTo, Cast, Clone, Concatenate, GetItem, Pad, Reshape, Stack, Transfer, Transpose
+The names of this package are those that its modules announce.
+"""
 
-__all__ = [
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Neg",
-    "Pow",
-    "Exp",
-    "Log",
-    "Sqrt",
-    "Abs",
-    "ReLU",
-    "LeakyReLU",
-    "Sigmoid",
-    "Tanh",
-    "Maximum",
-    "Minimum",
-    "Clip",
-    "Where",
-    "Less",
-    "LessEqual",
-    "Greater",
-    "GreaterEqual",
-    "Equal",
-    "NotEqual",
-    "And",
-    "Or",
-    "Xor",
-    "Not",
-    "Sum",
-    "Mean",
-    "Max",
-    "Min",
-    "Var",
-    "ArgMax",
-    "ArgMin",
-    "Reshape",
-    "Transpose",
-    "GetItem",
-    "Concatenate",
-    "Stack",
-    "Pad",
-    "BroadcastTo",
-    "Clone",
-    "Cast",
-    "Transfer",
-    "MatMul",
-    "Conv2D",
-    "Conv2DReLUMaxPool2D",
-    "MaxPool2D",
-    "AvgPool2D",
-    "Softmax",
-    "LogSoftmax",
-    "SoftmaxCrossEntropy",
-    "BinaryCrossEntropyWithLogits",
-    "L1Loss",
-    "MSELoss",
-    "HuberLoss",
-    "Dropout",
-    "BatchNorm",
-]
+from . import compare, conv, dropout, elementwise, fused, loss, matmul, norm, pool, reduce, shape
+from .compare import *
+from .conv import *
+from .dropout import *
+from .elementwise import *
+from .fused import *
+from .loss import *
+from .matmul import *
+from .norm import *
+from .pool import *
+from .reduce import *
+from .shape import *
+
+__all__: list[str] = []
+__all__ += elementwise.__all__
+__all__ += compare.__all__
+__all__ += reduce.__all__
+__all__ += shape.__all__
+__all__ += matmul.__all__
+__all__ += conv.__all__
+__all__ += fused.__all__
+__all__ += pool.__all__
+__all__ += loss.__all__
+__all__ += dropout.__all__
+__all__ += norm.__all__

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from ..errors import DtypeError
 from ..op import Op
 
+__all__ = ["Less", "LessEqual", "Greater", "GreaterEqual", "Equal", "NotEqual", "And", "Or", "Xor", "Not"]
+
 Array = Any
 
 

@@ -9,6 +9,8 @@ from ..kernels.window import Padding, Pair, frozen, missing_axes, sliding_window
 from ..op import HALF, SINGLE, Op
 from ..plugins import register
 
+__all__ = ["Conv2D"]
+
 Array = Any
 
 

@@ -8,6 +8,8 @@ from ..options import plain
 from ..plugins import register
 from ..random import Generator
 
+__all__ = ["Dropout"]
+
 Array = Any
 
 

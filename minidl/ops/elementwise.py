@@ -15,6 +15,27 @@ from ..op import Op
 from ..options import number
 from ..plugins import register
 
+__all__ = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Neg",
+    "Pow",
+    "Exp",
+    "Log",
+    "Sqrt",
+    "Abs",
+    "ReLU",
+    "LeakyReLU",
+    "Sigmoid",
+    "Tanh",
+    "Maximum",
+    "Minimum",
+    "Clip",
+    "Where",
+]
+
 Array = Any
 
 

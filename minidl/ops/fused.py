@@ -7,6 +7,8 @@ from ..kernels.window import Window
 from ..op import Op
 from ..plugins import register
 
+__all__ = ["Conv2DReLUMaxPool2D"]
+
 Array = Any
 
 

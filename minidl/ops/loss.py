@@ -8,12 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from .. import backends
 from ..errors import DtypeError, ShapeError
-from ..kernels.reference import LossFormula, log_softmax
+from ..kernels.reference import LossFormula, from_0
 from ..op import Op
 from ..options import number, whole
 from ..plugins import register
 from .elementwise import sigmoid
+
+__all__ = [
+    "Softmax",
+    "LogSoftmax",
+    "SoftmaxCrossEntropy",
+    "BinaryCrossEntropyWithLogits",
+    "L1Loss",
+    "MSELoss",
+    "HuberLoss",
+]
 
 Array = Any
 
@@ -30,13 +41,13 @@ class Softmax(Op):
         self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
-        y = self.xp.exp(log_softmax(self.xp, x, self.axis))
+        y = self.xp.exp(self.backend.log_softmax(x, self.axis))
         self.save(y)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (y,) = self.saved
-        return (y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)),)
+        return (y * (dy - self.backend.sum(dy * y, from_0(self.axis, dy.ndim), keepdims=True)),)
 
 
 @register("op", "log_softmax")
@@ -51,13 +62,13 @@ class LogSoftmax(Op):
         self.axis = whole("axis", axis)
 
     def forward(self, x: Array) -> Array:
-        y = log_softmax(self.xp, x, self.axis)
+        y = self.backend.log_softmax(x, self.axis)
         self.save(y)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (y,) = self.saved
-        return (dy - self.xp.exp(y) * dy.sum(axis=self.axis, keepdims=True),)
+        return (dy - self.xp.exp(y) * self.backend.sum(dy, from_0(self.axis, dy.ndim), keepdims=True),)
 
 
 @register("op", "softmax_cross_entropy")
@@ -93,7 +104,8 @@ class SoftmaxCrossEntropy(Op):
         return (self.xp.where(self.counts[:, None], dx, self.xp.zeros((), dx.dtype)),)
 
     def _checked(self, logits: Array) -> Array:
-        labels = self.labels if hasattr(self.labels, "dtype") else np.asarray(self.labels)
+        labels = backends.native(self.labels)
+        labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
         if logits.ndim != 2 or logits.shape[0] < 1 or logits.shape[1] < 2:
             raise ShapeError(
                 f"expected logits (N, classes) with N >= 1 and classes >= 2, got {logits.shape}. "
@@ -202,12 +214,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
 
     def forward(self, logits: Array, targets: Array) -> Array:
         check_same_shape(logits, targets, "logits", "targets")
-        # On a GPU, reading the targets would make every step wait: there they are trusted.
-        if isinstance(targets, np.ndarray) and not 0 <= targets.min() <= targets.max() <= 1:
-            raise ShapeError(
-                f"targets must lie in 0 ... 1, got {targets.min():g} ... {targets.max():g}: "
-                "scale them, or use softmax_cross_entropy for more than two classes"
-            )
+        check_probabilities(targets)
         self.save(logits, targets)
         return self.backend.mean_loss(self.formula, logits, targets)
 
@@ -298,6 +305,20 @@ class HuberLoss(Distance):
 
     def slope(self, a: Array, b: Array) -> Array:
         return self.xp.clip(a - b, -self.delta, self.delta)
+
+
+def check_probabilities(targets: Array) -> None:
+    """Raise unless all targets lie in 0 ... 1. On a GPU, reading them would make every step wait: they are trusted.
+
+    >>> check_probabilities(np.array([1.0, 2.0]))
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: targets must lie in 0 ... 1, got 1 ... 2: scale them, or use softmax_cross_entropy for ...
+    """
+    if isinstance(targets, np.ndarray) and targets.size and not 0 <= targets.min() <= targets.max() <= 1:
+        raise ShapeError(
+            f"targets must lie in 0 ... 1, got {targets.min():g} ... {targets.max():g}: "
+            "scale them, or use softmax_cross_entropy for more than two classes"
+        )
 
 
 def check_same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:

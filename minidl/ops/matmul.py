@@ -7,6 +7,8 @@ from ..errors import ShapeError
 from ..op import Op
 from ..plugins import register
 
+__all__ = ["MatMul"]
+
 Array = Any
 
 

@@ -7,6 +7,8 @@ from ..op import Op
 from ..options import number
 from ..plugins import register
 
+__all__ = ["BatchNorm"]
+
 Array = Any
 
 
@@ -31,9 +33,9 @@ class BatchNorm(Op):
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         check_channels(x, gamma, beta)
         axes = tuple(range(x.ndim - 1))
-        self.mean = x.mean(axis=axes)
+        self.mean = self.backend.mean(x, axes)
         centred = x - self.mean
-        self.var = (centred * centred).mean(axis=axes)
+        self.var = self.backend.mean(centred * centred, axes)
         scale = 1 / self.xp.sqrt(self.var + self.eps)
         normal = centred * scale
         self.save(normal, scale, gamma)
@@ -42,7 +44,7 @@ class BatchNorm(Op):
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         normal, scale, gamma = self.saved
         axes = tuple(range(dy.ndim - 1))
-        dgamma, dbeta = (dy * normal).sum(axis=axes), dy.sum(axis=axes)
+        dgamma, dbeta = self.backend.sum(dy * normal, axes), self.backend.sum(dy, axes)
         n = dy.size // dy.shape[-1]
         # mean and var depend on x too: their share is what the two means below take away.
         dx = (gamma * scale) * (dy - dbeta / n - normal * (dgamma / n))

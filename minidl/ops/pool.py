@@ -9,6 +9,8 @@ from ..kernels.window import Padding, Pair, Window, frozen, pooling_window, requ
 from ..op import Op
 from ..plugins import register
 
+__all__ = ["MaxPool2D", "AvgPool2D"]
+
 Array = Any
 
 

@@ -12,6 +12,8 @@ from ..op import Op
 from ..options import flag, whole
 from ..plugins import register
 
+__all__ = ["Sum", "Mean", "Max", "Min", "Var", "ArgMax", "ArgMin"]
+
 Array = Any
 Axis = int | tuple[int, ...] | None
 
@@ -71,7 +73,7 @@ class Sum(_Reduction):
 
     def forward(self, x: Array) -> Array:
         self.x_shape, self.kept_shape = x.shape, self.kept(x)
-        return x.sum(axis=self.axes(x), keepdims=self.keepdims)
+        return self.backend.sum(x, self.axes(x), self.keepdims)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (self.xp.broadcast_to(dy.reshape(self.kept_shape), self.x_shape),)
@@ -88,7 +90,7 @@ class Mean(_Reduction):
 
     def forward(self, x: Array) -> Array:
         self.x_shape, self.kept_shape, self.n = x.shape, self.kept(x), self.count(x)
-        return x.mean(axis=self.axes(x), keepdims=self.keepdims)
+        return self.backend.mean(x, self.axes(x), self.keepdims)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (self.xp.broadcast_to(dy.reshape(self.kept_shape) / self.n, self.x_shape),)
@@ -104,9 +106,9 @@ class Var(_Reduction):
 
     def forward(self, x: Array) -> Array:
         self.kept_shape, self.n = self.kept(x), self.count(x)
-        centred = x - x.mean(axis=self.axes(x), keepdims=True)
+        centred = x - self.backend.mean(x, self.axes(x), keepdims=True)
         self.save(centred)
-        return (centred * centred).mean(axis=self.axes(x), keepdims=self.keepdims)
+        return self.backend.mean(centred * centred, self.axes(x), self.keepdims)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (centred,) = self.saved

@@ -15,6 +15,8 @@ from ..plugins import register
 if TYPE_CHECKING:
     from ..backends import Backend
 
+__all__ = ["Reshape", "Transpose", "GetItem", "Concatenate", "Stack", "Pad", "BroadcastTo", "Clone", "Cast", "Transfer"]
+
 Array = Any
 
 

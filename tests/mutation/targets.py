@@ -16,15 +16,16 @@ from minidl import kernels, ops, threads
 from minidl.kernels.numpy import elementwise, matmul, memory
 from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.testing import NotApplicable, Subject, subjects
-from tests import test_changes, test_ops, test_tensor
+from tests import test_by_hand, test_changes, test_ops, test_sums, test_tensor
 
 KINDS = ("op", "conv_algorithm")
-UNIT_TESTS = (test_tensor, test_changes, test_ops)
+UNIT_TESTS = (test_tensor, test_changes, test_by_hand, test_ops, test_sums)
 """What the kit cannot know of the graph and the ops, such as what an average is."""
 SMALL = {
     (elementwise, "BLOCK"): 4,
     (threads, "SMALL"): 8,
     (matmul, "COLUMNS"): 2,
+    (matmul, "LENGTH"): 4,
     (im2col, "COLUMNS_BYTES"): 512,
     (per_chunk, "CHUNK_BYTES"): 1024,
     (memory, "SMALL"): 64,

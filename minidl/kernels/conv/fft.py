@@ -13,14 +13,22 @@ The number of operations does not depend on the size of the kernel, so this is f
 fewer multiplications than by the definition, too, but each of the C K filters is transformed as a whole image, which
 takes longer than all the rest.
 
+Every frequency sees all pixels. So rounding errors are those of the largest number in an image, everywhere in it; and
+one that is not finite, or too large to be added up, would leave nothing of an image. On the host such images are
+computed again by the definition; on a device, where reading the results would make every step wait, they are not.
+
 Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs" (2014).
 """
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from ... import plugins
 from ..window import Window, pad
 from .algorithm import ConvAlgorithm, ConvSpec
+from .direct import Direct
 
 Array = Any
 
@@ -43,21 +51,38 @@ class FFT(ConvAlgorithm):
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         window = spec.window
-        X, W = self._of_images(pad(self.xp, x, window), spec), self._of_weights(w, spec)
-        y = self._back(X @ W.conj(), spec)[_starts(window)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            X, W = self._of_images(pad(self.xp, x, window), spec), self._of_weights(w, spec)
+            y = self._back(X @ W.conj(), spec)[_starts(window)]
         y = self.xp.ascontiguousarray(y)  # what is left out would otherwise stay in memory with it
+        for n, one in self._spoiled(y, spec):
+            y[n], _ = Direct(self.backend).forward(x[n], w, None, one)
         return (y if b is None else y + b), None
 
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: None) -> Array:
-        dY, W = self._of_images(self._unstrided(dy, spec), spec), self._of_weights(w, spec)
-        return self._back(dY @ W.swapaxes(2, 3), spec)[spec.window.inside]
+        with np.errstate(over="ignore", invalid="ignore"):
+            dY, W = self._of_images(self._unstrided(dy, spec), spec), self._of_weights(w, spec)
+            dx = self._back(dY @ W.swapaxes(2, 3), spec)[spec.window.inside]
+        for n, one in self._spoiled(dx, spec):
+            dx[n] = Direct(self.backend).input_gradient(dy[n], w, one, None)
+        return dx
 
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
         window = spec.window
-        X = self._of_images(pad(self.xp, x, window), spec)
-        dY = self._of_images(self._unstrided(dy, spec), spec)
-        dw = self._back(X.swapaxes(2, 3) @ dY.conj(), spec)[:, : window.KH, : window.KW]
+        with np.errstate(over="ignore", invalid="ignore"):
+            X = self._of_images(pad(self.xp, x, window), spec)
+            dY = self._of_images(self._unstrided(dy, spec), spec)
+            dw = self._back(X.swapaxes(2, 3) @ dY.conj(), spec)[:, : window.KH, : window.KW]
+        if self._spoiled(dw, spec):
+            return Direct(self.backend).weight_gradient(x, dy, spec, saved)
         return self.xp.ascontiguousarray(dw.transpose(1, 2, 0, 3))
+
+    def _spoiled(self, images: Array, spec: ConvSpec) -> list[tuple[slice, ConvSpec]]:
+        """Where there are images with numbers that are not finite, with the sizes for one image."""
+        if self.xp is not np:
+            return []
+        spoiled = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+        return [(slice(n, n + 1), replace(spec, N=1)) for n in spoiled.tolist()]
 
     def _of_images(self, x: Array, spec: ConvSpec) -> Array:
         """The transform (H, W // 2 + 1, N, C) of real images (N, H, W, C): the other frequencies are conjugates."""

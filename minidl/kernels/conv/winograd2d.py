@@ -11,6 +11,9 @@ transposed and in reverse order: dM = A dy A^T, dw = G^T (V^T dM) G, dx = B (dM 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). In NumPy the many sums over small tiles cost
 more than the multiplications that they save; the one-dimensional :mod:`minidl.kernels.numpy.conv.winograd` is the
 version for speed.
+
+Rounding errors are of the size of the largest number in a tile, and NaN and infinity make NaN of its four outputs: see
+"How exact they are" in docs/convolution.md.
 """
 
 from typing import Any

@@ -70,20 +70,3 @@ def keep_where(mask: Array, values: Array, out: Array | None = None) -> Array:
     pattern = np.negative(mask.view(np.int8)).astype(bits)
     kept: Array = np.bitwise_and(values.view(bits), pattern, out=pattern if out is None else out.view(bits))
     return kept.view(values.dtype)
-
-
-def sum_to_channels(dy: Array) -> Array:
-    """The sum (C,) over images and pixels, image by image."""
-    sums = np.empty((len(dy), dy.shape[-1]), dy.dtype)
-
-    def one(n: int) -> None:
-        sums[n] = sum_rows(dy[n])
-
-    threads.for_each(one, range(len(dy)), dy.size)
-    return np.asarray(sums.sum(axis=0))
-
-
-def sum_rows(images: Array) -> Array:
-    """The sum (C,) over the pixels of images (..., C): a product with ones, which BLAS does at full speed."""
-    rows = images.reshape(-1, images.shape[-1])
-    return np.asarray(np.dot(np.ones(len(rows), rows.dtype), rows))  # lets other threads run; @ does not

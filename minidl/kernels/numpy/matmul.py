@@ -12,10 +12,19 @@ Array = NDArray[Any]
 
 COLUMNS = 128
 """Columns of the result in one piece of work: wide enough for BLAS to be at its best."""
+LENGTH = 1 << 12
+"""Elements of one piece of a product of vectors."""
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """``a @ b``; two large matrices are multiplied in strips of rows or columns of the result."""
+    """``a @ b``; two large matrices are multiplied in strips of rows or columns of the result.
+
+    The product of two long vectors is taken piece by piece, as BLAS would add up one product after another.
+    """
+    if a.ndim == b.ndim == 1 and len(a) == len(b) > LENGTH:
+        whole = len(a) - len(a) % LENGTH
+        pieces = np.vecdot(a[:whole].reshape(-1, LENGTH), b[:whole].reshape(-1, LENGTH))
+        return np.asarray(pieces.sum() + np.dot(a[whole:], b[whole:]))
     if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] < threads.SMALL:
         return np.asarray(np.matmul(a, b))
     y = memory.empty((a.shape[0], b.shape[1]), np.result_type(a, b))

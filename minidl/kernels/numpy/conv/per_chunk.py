@@ -24,8 +24,9 @@ from ...conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
 from ...reference import argmax_dtype
 from ...window import Window, pad
 from .. import memory
-from ..elementwise import keep_where, sum_rows
+from ..elementwise import keep_where
 from ..pool import pool_taps, unpool_taps
+from ..sums import sum_rows
 
 Array = NDArray[Any]
 Columns = list[tuple[slice, slice]]

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from agegender.data import Faces, Record
-from agegender.models import IMAGE_SIZE
+from agegender.data.faces import IMAGE_SIZE
 
 
 def discs(count: int = 200, seed: int = 0) -> Faces:

@@ -1,0 +1,99 @@
+"""What a gradient, and a tensor that gets one, must be: looked at before it is used, as users may set both by hand.
+
+>>> import minidl as md
+>>> x = md.tensor([1, 2])
+>>> x.requires_grad = True
+Traceback (most recent call last):
+minidl.errors.DtypeError: only floating-point tensors have gradients, got int64: use dtype=np.float32
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import backends
+from .errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Array = Any
+
+
+def require_array(data: Any) -> None:
+    """Raise for what is no array: the class Tensor takes it as it is, where :func:`minidl.tensor` converts.
+
+    >>> require_array([1.0])
+    Traceback (most recent call last):
+    minidl.errors.DtypeError: expected an array, got list: md.tensor(...) takes lists and numbers too
+    """
+    if not hasattr(data, "dtype") or hasattr(data, "requires_grad"):
+        raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
+
+
+def require_able(x: "Tensor", wanted: bool) -> None:
+    """Raise unless a tensor may want a gradient, or not: whole numbers have none, and a result follows its inputs.
+
+    >>> import minidl as md
+    >>> y = md.tensor([1.0], requires_grad=True) * 2
+    >>> require_able(y, False)
+    Traceback (most recent call last):
+    minidl.errors.GraphError: the result of Mul wants a gradient as its inputs do, and theirs would be lost: use ...
+    """
+    if x.op is not None and not wanted:
+        raise GraphError(
+            f"the result of {x.op.name} wants a gradient as its inputs do, and theirs would be lost: use y.detach()"
+        )
+    dtype = getattr(x.data, "dtype", None)
+    if wanted and getattr(dtype, "kind", None) != "f":
+        raise DtypeError(
+            f"only floating-point tensors have gradients, got {dtype or type(x.data).__name__}: use dtype=np.float32"
+        )
+
+
+def checked(tensors: Sequence["Tensor"]) -> None:
+    """Raise unless the data of every tensor that has a gradient is an array of floats, and the gradient another one
+    of its backend, dtype and shape. What NumPy makes of arrays without axes, its scalars, become such arrays again.
+
+    Raises :class:`MinidlError` for what is no array, :class:`BackendError`, :class:`DtypeError` and
+    :class:`ShapeError`, before anything is changed.
+
+    >>> import minidl as md
+    >>> w = md.tensor([1.0, 2.0], requires_grad=True)
+    >>> w.grad = np.ones(1, np.float32)
+    >>> checked([w])
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: the gradient of a tensor of shape (2,) has shape (1,): set one of the tensor's own shape
+    """
+    for x in tensors:
+        data, grad = x.data, x.grad
+        if grad is None:
+            continue
+        if type(grad) is not type(data) or not backends.is_array(data):
+            data, grad = x.data, x.grad = _array(x, data, "data"), _array(x, grad, "gradient")
+            if backends.of(data) is not backends.of(grad):
+                places = f"{backends.of(grad).name}, the data on {backends.of(data).name}"
+                raise BackendError(f"the gradient of {_called(x)} is on {places}: bring them together")
+        if grad.dtype != data.dtype or data.dtype.kind != "f":
+            raise DtypeError(
+                f"the gradient of {_called(x)} is {grad.dtype}, the data are {data.dtype}: both must be the same floats"
+            )
+        if grad.shape != data.shape:
+            raise ShapeError(f"the gradient of {_called(x)} has shape {grad.shape}: set one of the tensor's own shape")
+
+
+def _array(x: "Tensor", value: Any, what: str) -> Array:
+    """A value that was set as data or gradient, of NumPy's scalars the array."""
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if not hasattr(value, "dtype") or hasattr(value, "requires_grad") or backends.native(value) is not value:
+        raise MinidlError(
+            f"the {what} of {_called(x)} is a {type(value).__name__}, expected an array: "
+            f"set x.{'grad' if what == 'gradient' else what} = y.data, or np.asarray(...)"
+        )
+    return value
+
+
+def _called(x: "Tensor") -> str:
+    return x.name or f"a tensor of shape {getattr(x.data, 'shape', ())}"
