@@ -12,7 +12,7 @@ from . import backends
 from .errors import BoundsError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts, rebuilt
-from .options import whole
+from .options import in_host_order, whole
 from .tensor import Tensor
 
 Array = Any
@@ -87,11 +87,10 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             "list, an array or a slice; of a set, sorted(...)"
         )
     if indices.ndim == 0:
-        advice = f"give a list of them; those of a slice are np.arange({count})[start:stop]"
-        if indices.dtype.kind in "iu":
-            batches = f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
-            advice = f"the first ones are np.arange({indices}), and {batches}"
-        raise ShapeError(f"expected the numbers of samples, got {indices}: {advice}")
+        raise ShapeError(
+            f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
+            f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
+        )
     if indices.ndim > 1:
         raise ShapeError(
             f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"
@@ -109,7 +108,7 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
 def _rows(array: Array, there: Any) -> Array:
     """The elements with these numbers; BoundsError for one that is not there."""
     try:
-        return array[there]
+        return in_host_order(array[there])
     except IndexError as error:
         raise BoundsError(f"there is no such sample: {error}") from error
 
@@ -153,7 +152,7 @@ def collate(samples: list[Any]) -> Any:
         raise ShapeError(
             f"samples of different shapes cannot form a batch: {shapes}. Bring them to one shape in the data set."
         )
-    return np.stack(arrays)
+    return in_host_order(np.stack(arrays))
 
 
 def require_dataset(dataset: Any) -> None:
@@ -200,7 +199,7 @@ class _Stored(Dataset):
         there = backends.get(backend)
         if there is self.backend:
             return self
-        moved = self._each(lambda array: there.asarray(self.backend.to_numpy(array)))
+        moved = self._each(lambda array: there.asarray(in_host_order(self.backend.to_numpy(array))))
         moved.backend = there
         return moved
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Array = Any
 
-HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+HALF, SINGLE, DOUBLE = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Op:
@@ -63,6 +63,8 @@ class Op:
     backend: "Backend"
     xp: Any
     inputs: "tuple[Tensor, ...] | None" = None
+    seen: Sequence[Array] = ()
+    """The arrays that the inputs had in the forward pass: they may have others since."""
     needs_grad: tuple[bool, ...] = ()
     number: int = 0
     output: "weakref.ref[Tensor] | None" = None
@@ -154,8 +156,8 @@ class Op:
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None where there is none"
             raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
         try:
-            pairs = zip(gradients, inputs, strict=True)
-            gradients = tuple([None if dx is None else unbroadcast(dx, x.data.shape) for dx, x in pairs])
+            pairs = zip(gradients, self.seen, strict=True)
+            gradients = tuple([None if dx is None else unbroadcast(dx, x.shape) for dx, x in pairs])
         except ShapeError as error:
             error.where = self.name
             raise
@@ -167,7 +169,7 @@ class Op:
 
     def release(self) -> None:
         """Forget inputs and saved arrays: a graph is used once, and memory goes back as early as possible."""
-        self.inputs, self._saved = None, ()
+        self.inputs, self.seen, self._saved = None, (), ()
 
     def _require_inputs(self) -> "tuple[Tensor, ...]":
         if self.inputs is None:
@@ -181,10 +183,11 @@ class Op:
         return self.inputs
 
     def _require_unchanged(self, inputs: "tuple[Tensor, ...]") -> None:
-        for x in inputs:
-            if changes.is_newer(x.data, self.number):
+        for x, array in zip(inputs, self.seen, strict=True):
+            if changes.is_newer(array, self.number):
+                what = x.name or f"an input of shape {array.shape}"
                 raise GraphError(
-                    f"{x.name or f'an input of shape {x.shape}'} was changed, by optimizer.step() perhaps, after this "
+                    f"{what} was changed, by optimizer.step() perhaps, after this "
                     "was computed from it: call backward() before step(), or compute the loss again",
                     self.name,
                 )

@@ -309,7 +309,8 @@ class Operators:
         return ops.Transfer.apply(self, backend=there)
 
     def astype(self, dtype: Any) -> "Tensor":
-        """The tensor in another dtype; the gradient comes back in this one."""
+        """The tensor in another dtype, as NumPy converts: numbers that it lacks wrap around, or become infinite. The
+        gradient comes back in this one."""
         return ops.Cast.apply(self, dtype=dtype_of(dtype))
 
 

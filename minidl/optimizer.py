@@ -10,7 +10,7 @@ from . import backends, changes, gradients
 from .errors import GraphError, MinidlError
 from .habits import Strict, explained
 from .op import HALF, SINGLE
-from .options import number, option, plain, whole
+from .options import number, option, plain, require_room, whole
 from .schedules import Schedule
 from .states import require_entries, require_floats, require_names, require_real
 from .tensor import Tensor
@@ -55,7 +55,8 @@ class Optimizer(Strict, ABC):
     Parameters of float16 are changed, and remembered, in float32: their squared gradients would often be 0 or infinite.
 
     ``lr`` is the learning rate, or a schedule: a function from the number of the step (from 0) to the learning rate.
-    What the optimizer remembers of a parameter is kept under the parameter's dotted name.
+    What the optimizer remembers of a parameter is kept under the parameter's dotted name, and follows it to another
+    backend or dtype at the next step.
 
     >>> import numpy as np
     >>> class Sign(Optimizer):
@@ -76,6 +77,7 @@ class Optimizer(Strict, ABC):
         self.steps = 0
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
+        self._homes = [_home(p.data) for p in self.parameters]
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -105,8 +107,10 @@ class Optimizer(Strict, ABC):
         if self.schedule is not None:
             vars(self)["lr"] = self._scheduled(self.schedule(self.steps))
         updates, halves = [], []
-        for param, state in zip(self.parameters, self.state.values(), strict=True):
+        for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
             if param.grad is not None:
+                if self._homes[i] != _home(param.data):
+                    self._follow(i, state)
                 updates.append((param.data, param.grad, state))
                 if param.data.dtype.char == "e":
                     wide = param.data.astype(SINGLE)
@@ -120,6 +124,17 @@ class Optimizer(Strict, ABC):
         for data, wide in halves:
             data[...] = wide
         self.steps += 1
+
+    def _follow(self, i: int, state: State) -> None:
+        """Bring what is remembered of a parameter to its backend and dtype, which have changed since."""
+        param, (_, before) = self.parameters[i], self._homes[i]
+        for key, value in state.items():
+            if backends.is_array(value):
+                if backends.of(value) is not param.backend:
+                    value = param.backend.asarray(backends.to_host(value))
+                is_in_its_dtype = value.dtype == _remembered_in(before)
+                state[key] = value.astype(_remembered_in(param.dtype)) if is_in_its_dtype else value
+        self._homes[i] = _home(param.data)
 
     def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
         """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
@@ -169,7 +184,7 @@ class Optimizer(Strict, ABC):
             require_entries(remembered, [], f"an optimizer for {name}")
             self.check_state(name, param, remembered)
             state[name] = {key: self._restored(key, value, param) for key, value in remembered.items()}
-        vars(self).update(steps=steps, lr=lr, state=state)
+        vars(self).update(steps=steps, lr=lr, state=state, _homes=[_home(p.data) for p in self.parameters])
 
     remembers: ClassVar[Mapping[str, str]] = {}
     """What :meth:`update` puts into the state of a parameter: an "array" of floats of its shape or a "count" of steps,
@@ -205,8 +220,20 @@ class Optimizer(Strict, ABC):
         if kind == "count":
             return plain(value)
         if kind:
-            return param.backend.asarray(value.astype(SINGLE if param.dtype == HALF else param.dtype))
+            wanted = _remembered_in(param.dtype)
+            require_room(value, wanted, f"'{name}' of {param.name or 'a parameter'}")
+            return param.backend.asarray(value.astype(wanted))
         return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
+
+
+def _home(data: Array) -> tuple[type, Any]:
+    """Where an array lives, and in which dtype."""
+    return type(data), data.dtype
+
+
+def _remembered_in(dtype: Any) -> Any:
+    """The dtype of what is remembered of a parameter of this dtype."""
+    return SINGLE if dtype == HALF else dtype
 
 
 def _checked(parameters: Any) -> list[Tensor]:
@@ -223,6 +250,12 @@ def _checked(parameters: Any) -> list[Tensor]:
             raise GraphError(
                 f"an optimizer changes leaf tensors, got the result of {p.op.name}: pass model.parameters()"
             )
+    if len(set(map(id, found))) < len(found):
+        twice = next(p for number, p in enumerate(found) if any(p is one for one in found[:number]))
+        raise MinidlError(
+            f"{twice.name or f'a tensor of shape {twice.shape}'} is there twice, and would be changed twice in each "
+            "step: pass the parameters() of one module that holds all, which has each once"
+        )
     if not found:
         raise MinidlError(
             "expected parameters, got none: the model has no layer with weights, or an iterator is used up"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import DtypeError, MinidlError
 
@@ -23,7 +24,7 @@ def plain(value: Any) -> Any:
 
 
 def dtype_of(value: Any) -> np.dtype[Any]:
-    """The dtype that somebody means; :class:`DtypeError` for what names none.
+    """The dtype that somebody means; :class:`DtypeError` for what names none, or none of numbers or booleans.
 
     >>> dtype_of("float33")
     Traceback (most recent call last):
@@ -33,7 +34,52 @@ def dtype_of(value: Any) -> np.dtype[Any]:
         found: np.dtype[Any] = np.dtype(value)
     except TypeError as error:
         raise DtypeError(f"expected a dtype, such as np.float32, got {value!r}") from error
-    return found
+    if found.kind not in "fiub":
+        raise DtypeError(f"expected a dtype of numbers or booleans, such as np.float32, got {found}")
+    return host_order(found)
+
+
+def host_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same numbers in the byte order of this machine, the only one that is computed with.
+
+    >>> host_order(np.dtype(">f4")) is np.dtype(np.float32)
+    True
+    """
+    return np.dtype(dtype.type)
+
+
+def in_host_order(array: Any) -> Any:
+    """The array, or a copy of it in the byte order of this machine.
+
+    >>> in_host_order(np.ones(2, ">f4")).dtype
+    dtype('float32')
+    """
+    return array if array.dtype.isnative else array.astype(host_order(array.dtype))
+
+
+def require_room(host: NDArray[Any], dtype: np.dtype[Any], name: str = "") -> None:
+    """Raise :class:`DtypeError` for numbers of which another dtype would make quite different ones: beyond its whole
+    numbers they wrap around, and large floats become infinite. Fractions may be cut off, and floats rounded.
+
+    >>> require_room(np.array([1, 300]), np.dtype(np.uint8))
+    Traceback (most recent call last):
+    minidl.errors.DtypeError: 300 is none of the numbers of uint8, 0 ... 255: use a wider dtype
+    """
+    if host.size == 0 or dtype.kind == "b" or np.can_cast(host.dtype, dtype):
+        return
+    if dtype.kind == "f":
+        largest = float(np.finfo(dtype).max)
+        with np.errstate(over="ignore"):
+            odd = host[np.isinf(host.astype(dtype)) & np.isfinite(host)]
+        limits, found = f"{-largest:g} ... {largest:g}", odd[:1].tolist()
+    else:
+        info = np.iinfo(dtype)
+        ends = host.min().item(), host.max().item()  # as Python numbers, which are compared exactly
+        limits, found = f"{info.min} ... {info.max}", [end for end in ends if not info.min - 1 < end < info.max + 1]
+    if found:
+        raise DtypeError(
+            f"{found[0]}{f' in {name}' * bool(name)} is none of the numbers of {dtype}, {limits}: use a wider dtype"
+        )
 
 
 SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}

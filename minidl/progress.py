@@ -68,7 +68,10 @@ class Progress(Callback):
 
 
 def progress_facts(trainer: Trainer) -> list[str]:
-    """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far; see :func:`epoch_facts` for the end of one."""
+    """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far.
+
+    See :func:`epoch_facts` for the end of one.
+    """
     assert trainer.train_loader is not None, "there is progress only inside fit"
     done, steps = trainer.position, len(trainer.train_loader)
     step = _of(done, steps) if trainer.steps == math.inf else _of(trainer.optimizer.steps, trainer.steps)

@@ -18,9 +18,9 @@ from . import backends, changes, gradients
 from .errors import BackendError, CallError, DtypeError, GraphError, MinidlError, ShapeError
 from .grad_mode import mode, no_grad
 from .habits import Count, explained
-from .op import HALF, SINGLE, Op
+from .op import DOUBLE, HALF, SINGLE, Op
 from .operators import Operators
-from .options import dtype_of
+from .options import dtype_of, host_order, require_room
 
 __all__ = ["Tensor", "no_grad", "tensor"]
 
@@ -214,19 +214,20 @@ class Tensor(Operators):
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
 
-    Raises :class:`DtypeError` for anything that is not numbers, and for a gradient of whole numbers, and
-    :class:`ShapeError` for nested lists of different lengths.
+    Raises :class:`DtypeError` for anything that is not numbers, for a ``dtype`` of whole numbers that has no place for
+    one of them, and for a gradient of whole numbers, and :class:`ShapeError` for nested lists of different lengths.
 
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
     """
     data = data.data if isinstance(data, Tensor) else backends.native(data)
-    array = backends.numbers_in(data)
-    if array is not data and dtype is None and array.dtype == np.float64:
-        array = array.astype(np.float32)
+    array, wanted = backends.numbers_in(data), None if dtype is None else dtype_of(dtype)
+    if wanted is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
+        wanted = SINGLE
+    elif wanted is not None and wanted.kind in "iu":
+        require_room(backends.of(array).to_numpy(array), wanted)
     place = backends.get(backend) if backend else backends.of(array)
-    array = place.asarray(array, dtype if dtype is None else dtype_of(dtype))
-    return Tensor(array.copy(), requires_grad)
+    return Tensor(place.asarray(array, wanted).copy(), requires_grad)
 
 
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
@@ -237,7 +238,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
         op.needs_grad = tuple([x._wants_grad and recording for x in operands])
-        arrays = [x.data for x in operands]
+        seen = arrays = [x.data for x in operands]
         if dtype is HALF:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
@@ -257,7 +258,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         output.data = op.narrowed(output.data)
     if True in op.needs_grad:
         output._wants_grad, output.op = True, op
-        op.inputs, op.number = operands, next(changes.numbers)
+        op.inputs, op.seen, op.number = operands, seen, next(changes.numbers)
     return output
 
 
@@ -270,14 +271,14 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     if not arrays:
         arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
     kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
-    if dtype is not None and dtype.char in "fd":  # all of them float32 or float64, nearly always
+    if dtype is SINGLE or dtype is DOUBLE:  # all of them, nearly always
         for array in arrays:
             if type(array) is not kind or array.dtype is not dtype:
                 break
         else:
             return backends.of(arrays[0]), dtype
     places = {backends.of(array) for array in arrays}
-    dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
+    dtypes = {host_order(array.dtype) for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:
         names = " and ".join(f"{backends.of(array).name} {array.shape}" for array in arrays)
         raise BackendError(f"the inputs live on different backends, {names}: bring them together with x.to(...)")
@@ -285,7 +286,7 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
         names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
     dtype = dtypes.pop() if dtypes else _promoted(op, inputs)
-    return places.pop() if places else backends.default, HALF if dtype == HALF else dtype  # one object, for `is`
+    return places.pop() if places else backends.default, dtype
 
 
 def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
@@ -295,16 +296,20 @@ def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
     dtypes = [x.dtype if hasattr(x, "dtype") else backends.numbers_in(x).dtype for x in inputs]
     if np.result_type(np.bool_, *dtypes).kind in op.exact:
         return None
-    return next((x.dtype for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
+    return next((host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
     """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
     if isinstance(x, Tensor):
-        return x if dtype is None or x.data.dtype == dtype else Tensor(x.data.astype(dtype))
+        if dtype is None or x.data.dtype == dtype:
+            return x
+        if not x.data.dtype.isnative:
+            raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
+        return Tensor(x.data.astype(dtype))
     x = backends.native(x)
-    array = x if isinstance(x, int | float) else backends.numbers_in(x)
-    given = getattr(x, "dtype", None)
+    array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
+    given = array.dtype if hasattr(x, "dtype") else None
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
     if given is None:  # an array that nobody else has

@@ -27,7 +27,7 @@ from .errors import CallError, MinidlError
 from .habits import Answering, Strict, explained
 from .measures import Metric, checked_loss, checked_metrics, measured
 from .nn import Module
-from .nn.module import evaluating
+from .nn.module import evaluating, held_in
 from .optim import Optimizer
 from .options import flag, number, option, whole
 from .states import all_or_nothing, require_entries
@@ -171,7 +171,8 @@ class Trainer(Strict):
 
         Where the steps end inside an epoch, that epoch is not validated and has no row and no ``on_epoch_end`` yet:
         ``totals.means()`` is its loss so far, and a later ``fit`` with the same loader goes on with its next batch,
-        here or from a :meth:`state_dict`. With another loader, or after an error, it begins anew.
+        here or from a :meth:`state_dict`. With another loader, or after an error in one of its steps, it begins anew;
+        after an error in its validation, only that is done again, with the weights as they are.
 
         A model in evaluation mode is switched to training; a layer alone that is in it, such as a batch normalisation
         that shall not change, stays in it.
@@ -238,8 +239,9 @@ class Trainer(Strict):
             raise
 
     def _train_batches(self, loader: DataLoader) -> None:
-        if not self.model.training:
-            self.model.train()
+        for module in (self.model, self._loss_module):
+            if not module.training:
+                module.train()
         started = time.perf_counter()
         for batch in loader:
             self.train_step(*_inputs_and_targets(batch))
@@ -305,12 +307,12 @@ class Trainer(Strict):
     def evaluate(self, loader: DataLoader) -> Row:
         """The mean loss and metrics over all batches of a loader, in evaluation mode.
 
-        Then every part of the model is in the mode in which it was, after an error too.
+        Then every part of the model, and of a loss that is a module, is in its mode of before, after an error too.
         """
         if not isinstance(loader, Iterable) or hasattr(loader, "dtype"):
             raise MinidlError(f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)")
         totals = Totals()
-        with evaluating(self.model), no_grad():
+        with evaluating(self.model), evaluating(self._loss_module), no_grad():
             for batch in loader:
                 inputs, targets = map(self._on_device, _inputs_and_targets(batch))
                 outputs = self.model(_as_tensors(inputs))
@@ -355,6 +357,7 @@ class Trainer(Strict):
             "seconds": self.seconds,
             "images": self.images,
             "model": self.model.state_dict(),
+            "loss": self._loss_module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "loader": dict(self._place) or None,
             "random": generators.pop(_DEFAULT),
@@ -377,11 +380,16 @@ class Trainer(Strict):
             "history": _history(state["history"]),
         }
         generators = self._generators()
-        random_states = state.get("generators", generators.state_dict())
+        own_random = generators.state_dict()
+        random_states = state.get("generators", own_random)
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}
-        with all_or_nothing(self.model, self.optimizer, generators):
+        if "loss" not in state:  # saved before it was kept
+            random_states = {**_beside_the_model(own_random), **random_states}
+        loss = self._loss_module
+        with all_or_nothing(self.model, loss, self.optimizer, generators):
             self.model.load_state_dict(state["model"])
+            loss.load_state_dict(state.get("loss", loss.state_dict()))
             self.optimizer.load_state_dict(state["optimizer"])
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
@@ -390,7 +398,14 @@ class Trainer(Strict):
 
     def _generators(self) -> random.Generators:
         """What random numbers are drawn from in a step."""
-        return random.Generators({_DEFAULT: random.default_rng, **dict(self.model.named_generators())})
+        found: dict[str, Any] = {_DEFAULT: random.default_rng, **dict(self.model.named_generators())}
+        found |= {f"{_OF_LOSS}{name}": held for name, held in self._loss_module.named_generators()}
+        return random.Generators(found | {f"{_OF_OPTIMIZER}{name}": held for name, held in held_in(self.optimizer)})
+
+    @property
+    def _loss_module(self) -> Module:
+        """The loss if it is a module, else one without any state."""
+        return self.loss if isinstance(self.loss, Module) else _NO_MODULE
 
     def _on_device(self, batch: Any) -> Any:
         backend = self.optimizer.parameters[0].backend
@@ -434,6 +449,13 @@ _ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model
 """What a state must have; those saved before there was more have no others."""
 _DEFAULT = ""
 """The name of minidl's own generator among those of a model."""
+_OF_LOSS, _OF_OPTIMIZER = "loss/", "optimizer/"
+"""What comes before the names of generators that are not the model's."""
+_NO_MODULE = Module()
+
+
+def _beside_the_model(states: dict[str, Any]) -> dict[str, Any]:
+    return {name: state for name, state in states.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
 
 
 def _hint(given: Any) -> str:

@@ -297,6 +297,49 @@ def test_a_module_that_holds_an_op_is_told() -> None:
         model(model(leaf(0.5)))
 
 
+REPLACED = {
+    "a copy of its array": lambda model, _: setattr(model[0].w, "data", model[0].w.data.copy()),
+    "loaded weights": lambda model, state: model.load_state_dict(state),
+    "another dtype": lambda model, _: model.astype(np.float64),
+    "another backend": lambda model, _: model.to("strict"),
+}
+
+
+@pytest.mark.parametrize("how", REPLACED)
+@pytest.mark.parametrize("layer", [lambda: nn.Dense(3, 2, bias=False), lambda: nn.Conv2D(3, 2, 1, bias=False)])
+def test_a_step_is_noticed_where_the_parameter_has_another_array_since(layer: Any, how: str) -> None:
+    model = nn.Sequential(layer())
+    state, optimizer = model.state_dict(), optim.SGD(model.parameters(), lr=1.0)
+    x = md.tensor(np.ones((1, 2, 2, 3), np.float32), requires_grad=True)
+    y = model(x).sum()
+    model(x.detach()).sum().backward()
+    optimizer.step()
+    REPLACED[how](model, state)
+    with pytest.raises(GraphError, match=r"0\.w was changed"):
+        y.backward()
+    assert x.grad is None
+
+
+def test_weights_that_are_replaced_and_not_changed_leave_the_gradient_right() -> None:
+    w, x = leaf(3.0), leaf(1.0)
+    y = (x * w).sum()
+    w.data = np.array([7.0], np.float32)
+    (w * 1).sum().backward()
+    optim.SGD([w], lr=1.0).step()  # changes the new array alone
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [3.0])
+
+
+def test_a_graph_that_was_used_keeps_no_array() -> None:
+    w, x = leaf(3.0), leaf(1.0)
+    y = (x * w).sum()
+    data, w.data = weakref.ref(w.data), np.ones(1, np.float32)
+    assert data() is not None
+    y.backward()
+    gc.collect()
+    assert data() is None
+
+
 # What an op saved is not to be changed either
 
 KEEP_THEIR_OUTPUT = {

@@ -211,3 +211,136 @@ def test_gradients_go_through_a_float16_batch_norm_in_eval() -> None:
         assert {gradient.dtype for gradient in gradients[-1] if gradient is not None} == {np.dtype(dtype)}
     for got, expected in zip(*gradients, strict=True):
         np.testing.assert_allclose(got, expected, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([1, 300], np.uint8),
+        ([-1, 1], np.uint8),
+        (-129, np.int8),
+        ([2**40], np.int32),
+        ([2**63], np.int64),
+        ([-1], np.uint64),
+        (np.array([300]), np.uint8),
+        ([256.0], np.uint8),
+        ([1e20], np.int64),
+        ([-1.0, math.nan], np.int32),
+        ([math.inf], np.int32),
+    ],
+)
+def test_a_number_that_a_named_dtype_lacks_is_an_error_and_does_not_wrap_around(
+    values: Any, dtype: Any, backend: str
+) -> None:
+    with pytest.raises(DtypeError, match=rf"is none of the numbers of {np.dtype(dtype)}, .*use a wider dtype"):
+        md.tensor(values, dtype=dtype, backend=backend)
+    with pytest.raises(DtypeError, match="is none of the numbers of"):
+        md.tensor(md.tensor(values, backend=backend), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", WHOLE[1:])
+def test_the_ends_of_a_named_dtype_are_its_numbers(dtype: str) -> None:
+    ends = [int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)]
+    assert [md.tensor([end], dtype=dtype).item() for end in ends] == ends
+    for beyond in (ends[0] - 1, ends[1] + 1):
+        with pytest.raises(DtypeError):
+            md.tensor([beyond], dtype=dtype)
+    assert md.tensor([], dtype=dtype).shape == (0,)
+    assert md.tensor([True, 1.75], dtype=dtype).numpy().tolist() == [1, 1]
+    assert md.tensor([0.0, ends[1] // 2 + 1]).astype(dtype).dtype == dtype  # a conversion is NumPy's
+
+
+def test_a_range_of_a_named_dtype_does_not_wrap_around() -> None:
+    assert md.arange(256, dtype=np.uint8).numpy()[-1] == 255
+    with pytest.raises(DtypeError, match=r"256 is none of the numbers of uint8, 0 \.\.\. 255"):
+        md.arange(257, dtype=np.uint8)
+    assert md.tensor([300]).astype(np.uint8).item() == 44
+
+
+class Held(nn.Module):
+    def __init__(self, data: Any) -> None:
+        super().__init__()
+        self.first, self.held = nn.Buffer(np.zeros(1)), nn.Buffer(data)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "message"),
+    [
+        (np.int8, 300, r"300 in held is none of the numbers of int8, -128 \.\.\. 127"),
+        (np.float16, 1e6, r"1000000\.0 in held is none of the numbers of float16, -65504 \.\.\. 65504"),
+        (np.float16, -65520, r"-65520 in held"),
+        (np.float32, 1e39, r"1e\+39 in held"),
+    ],
+)
+def test_loaded_values_that_a_dtype_lacks_change_nothing(dtype: Any, value: Any, message: str) -> None:
+    module = Held(np.ones(1, dtype))
+    with pytest.raises(DtypeError, match=message):
+        module.load_state_dict({"first": [1.0], "held": [value]})
+    assert (module.first.item(), module.held.item()) == (0, 1)
+
+
+def test_loaded_values_may_be_rounded_and_infinite() -> None:
+    module = Held(np.zeros(3, np.float16))
+    module.load_state_dict({"first": [1.0], "held": np.array([0.1, np.inf, np.nan])})
+    np.testing.assert_array_equal(module.held.numpy(), np.array([0.1, np.inf, np.nan], np.float16))
+
+
+@pytest.mark.parametrize("dtype", [object, complex, str, "S4", "M8[s]", [("a", "f4")]])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dtype: md.tensor([1.0], dtype=dtype),
+        lambda dtype: md.tensor([1.0]).astype(dtype),
+        lambda dtype: md.zeros(2, dtype=dtype),
+        lambda dtype: md.ones(2, dtype=dtype),
+        lambda dtype: md.arange(2, dtype=dtype),
+        lambda dtype: md.randn(2, dtype=dtype),
+        lambda dtype: nn.Dense(1, 1).astype(dtype),
+    ],
+)
+def test_a_dtype_of_no_numbers_is_refused(make: Any, dtype: Any) -> None:
+    with pytest.raises(DtypeError, match=r"expected a dtype of numbers or booleans, such as np\.float32, got"):
+        make(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_a_model_of_whole_numbers_is_refused_and_nothing_converted(dtype: Any) -> None:
+    model = nn.Sequential(nn.Dense(1, 1), nn.BatchNorm(1))
+    with pytest.raises(DtypeError, match=r"a model computes with floats, got .*: use np\.float16, np\.float32 or"):
+        model.astype(dtype)
+    assert {values.dtype for values in model.state_dict().values()} == {np.dtype(np.float32)}
+
+
+SWAPPED = np.array([1.0, 2.0], np.dtype(np.float32).newbyteorder("S"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: md.tensor(SWAPPED),
+        lambda: md.tensor([1.0, 2.0], dtype=SWAPPED.dtype),
+        lambda: md.tensor([1.0, 2.0]).astype(SWAPPED.dtype),
+        lambda: md.arange(1, 3, dtype=SWAPPED.dtype),
+        lambda: md.from_numpy(SWAPPED),
+        lambda: md.tensor(SWAPPED, backend="strict"),
+        lambda: nn.Parameter(SWAPPED),
+        lambda: md.tensor([1.0, 1.0]) * SWAPPED,
+        lambda: md.tensor([1, 1]) * SWAPPED,
+        lambda: F.relu(SWAPPED),
+        lambda: F.maximum(SWAPPED, SWAPPED.astype(np.float32)),
+        lambda: md.Tensor(md.data.collate([SWAPPED])[0]),
+        lambda: md.Tensor(md.data.ArrayDataset(SWAPPED).batch(np.arange(2))[0]),
+        lambda: md.Tensor(md.data.ArrayDataset(SWAPPED).to("strict").batch(np.arange(2))[0]),
+    ],
+)
+def test_numbers_in_the_other_byte_order_are_converted_on_the_way_in(make: Any) -> None:
+    x = make()
+    assert x.dtype == np.float32
+    assert x.dtype.isnative
+    assert x.mean().item() == 1.5
+
+
+def test_a_tensor_of_an_array_in_the_other_byte_order_says_how_to_convert_it() -> None:
+    with pytest.raises(DtypeError, match=r"Mean: the data are .f4, in another byte order: md\.tensor\(\.\.\.\)"):
+        md.Tensor(SWAPPED).mean()

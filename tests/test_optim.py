@@ -509,3 +509,126 @@ def test_what_a_schedule_gives_is_looked_at_in_every_step(rate: Any) -> None:
     optimizer.schedule = optim.constant(0.2)
     optimizer.step()
     assert (optimizer.lr, optimizer.steps) == (0.2, 3)
+
+
+@pytest.mark.parametrize("parameters", [lambda w, m: [w, w], lambda w, m: [w, *m.parameters(), *m.parameters()]])
+def test_a_parameter_that_is_there_twice_is_refused(parameters: Any) -> None:
+    w, model = md.tensor([3.0], requires_grad=True), nn.Dense(1, 1)
+    with pytest.raises(MinidlError, match=r"^(a tensor of shape \(1,\)|w) is there twice, and would be changed twice"):
+        optim.SGD(parameters(w, model), lr=1.0)
+
+
+def test_clipping_counts_a_parameter_that_is_there_twice_once() -> None:
+    w = nn.Parameter(np.zeros(2))
+    w.grad = np.array([3.0, 4.0])
+    assert optim.clip_grad_norm([w, w], 1.0) == 5
+    np.testing.assert_allclose(w.grad, [0.6, 0.8])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(np.float32, size) for size in (1e-36, 1e-30, 1e-19, 1e-12, 1.0, 1e12, 2e19, 1e30, 1e37)]
+    + [(np.float64, size) for size in (1e-300, 1e-150, 1.0, 1e150, 1e300)]
+    + [(np.float16, size) for size in (1e-3, 1.0, 1e4)],
+)
+def test_clipping_knows_the_norm_of_numbers_of_any_size(dtype: Any, size: float, backend: str) -> None:
+    values = [np.array([3 * size, 0], dtype), np.array([[4 * size]], dtype), np.zeros((0, 2), dtype)]
+    params = [md.Tensor(md.tensor(np.zeros_like(value), backend=backend).data, True) for value in values]
+    for param, value in zip(params, values, strict=True):
+        param.grad = md.tensor(value, backend=backend).data
+    tolerance = 2e-3 if dtype == np.float16 else 1e-6
+    norm = md.Tensor(optim.clip_grad_norm(params, size / 2)).numpy()
+    assert float(norm) == pytest.approx(5 * size, rel=tolerance)
+    for param, value in zip(params, values, strict=True):
+        np.testing.assert_allclose(md.Tensor(param.grad).numpy(), value / dtype(10), rtol=tolerance)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize(
+    ("values", "norm"), [([0, 0], 0), ([math.inf, 1], math.inf), ([math.nan, 1], math.nan), ([], 0)]
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_norm_of_what_is_0_or_no_number_is_it(values: Any, norm: float, backend: str) -> None:
+    x = md.Tensor(md.tensor(values, np.float32, backend=backend).data, True)
+    x.grad = x.data
+    np.testing.assert_equal(float(md.Tensor(optim.clip_grad_norm([x], 1.0)).numpy()), norm)
+
+
+MOVES = {
+    "float64": lambda model: model.astype(np.float64),
+    "float16": lambda model: model.astype(np.float16),
+    "strict": lambda model: model.to("strict"),
+    "both": lambda model: model.astype(np.float64).to("strict"),
+    "there and back": lambda model: model.to("strict").to("numpy"),
+    "float16 and back": lambda model: model.astype(np.float16).astype(np.float32),
+}
+
+
+class Noting(optim.Optimizer):
+    """Remembers what its parameters are not: sums in float64, and whole numbers."""
+
+    def update(self, param: Any, grad: Any, state: Any) -> None:
+        xp = md.backends.of(param).xp
+        if not state:
+            state.update(total=xp.zeros(param.shape, np.float64), seen=xp.zeros((), np.int64), name="x", last=grad)
+        state["total"] += grad.astype(np.float64)
+        state["seen"] += 1
+        state["last"] = (grad + state["last"]) / 2
+        param -= self.lr * state["last"]
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+        optim.Adam,
+        optim.AdamW,
+        lambda p: optim.RMSprop(p, momentum=0.9, centered=True),
+        lambda p: optim.Adagrad(p, lr=0.1),
+        lambda p: Noting(p, lr=0.1),
+    ],
+)
+def test_what_is_remembered_follows_the_parameters(make: Any, move: str) -> None:
+    def steps(change: Any) -> tuple[nn.Module, optim.Optimizer]:
+        model = nn.Sequential(nn.Dense(3, 4, rng=md.Generator(0)), nn.Tanh(), nn.Dense(4, 1, rng=md.Generator(1)))
+        optimizer = make(model.parameters())
+        for step in range(4):
+            if step == 2:
+                change(model)
+            w, place = model[0].w, model[0].w.backend.name
+            x = md.tensor(numbers(5, 3), dtype=w.dtype, backend=place)
+            optimizer.zero_grad()
+            (model(x) ** 2).mean().backward()
+            optimizer.step()
+        return model, optimizer
+
+    (stays, _), (moved, optimizer) = steps(lambda model: model), steps(MOVES[move])
+    for param, remembered in zip(moved.parameters(), optimizer.state.values(), strict=True):
+        arrays = {key: value for key, value in remembered.items() if hasattr(value, "dtype") and value.shape}
+        assert arrays
+        for key, value in arrays.items():
+            assert md.backends.of(value) is param.backend
+            wide = np.dtype(np.float32) if param.dtype == np.float16 else param.dtype
+            assert value.dtype == (np.float64 if key == "total" else wide)
+    tolerance = 2e-2 if "16" in move else 1e-5
+    for name, value in stays.state_dict().items():
+        np.testing.assert_allclose(moved.state_dict()[name], value, rtol=tolerance, atol=tolerance)
+
+
+def test_a_state_that_is_loaded_lives_where_the_parameters_are() -> None:
+    model = small_model()
+    optimizer = optim.Adam(model.parameters())
+    train(model, optimizer, range(2))
+    state = optimizer.state_dict()
+    model.astype(np.float64)
+    optimizer.load_state_dict(state)
+    model.astype(np.float32)
+    train(model, optimizer, range(2, 4))
+    assert {value.dtype for each in optimizer.state.values() for value in (each["m"], each["v"])} == {np.dtype("f4")}
+    too_large = {**state, "state": {**state["state"]}}
+    name = next(iter(state["state"]))
+    too_large["state"][name] = {**state["state"][name], "v": np.full(state["state"][name]["v"].shape, 1e39)}
+    with pytest.raises(MinidlError, match=r"1e\+39 in 'v' of .* is none of the numbers of float32"):
+        optimizer.load_state_dict(too_large)

@@ -415,6 +415,99 @@ def test_a_state_saved_before_generators_were_part_of_it_still_goes_on() -> None
     assert resumed.optimizer.steps == 4
 
 
+class Weighted(nn.Module):
+    """A loss with everything that has a state: learned weights, running statistics, dropout of its own."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(np.zeros(1, np.float32))
+        self.drop = nn.Dropout(0.5, rng=md.Generator(seed))
+        self.norm = nn.BatchNorm(2)
+        self.modes: list[bool] = []
+
+    def forward(self, outputs: Any, targets: Any) -> Any:
+        self.modes.append(self.drop.training)
+        loss = F.softmax_cross_entropy(self.norm(self.drop(outputs)), targets)
+        return (loss * (-self.log_variance).exp() + self.log_variance).sum()
+
+
+class Noisy(optim.SGD):
+    """Steps with noise from generators of its own."""
+
+    def __init__(self, parameters: Any, seed: int) -> None:
+        super().__init__(parameters, lr=0.1)
+        self.rng, self.others = md.Generator(seed), [md.Generator(seed + 1)]
+
+    def update(self, param: Any, grad: Any, state: Any) -> None:
+        for rng in (self.rng, *self.others):
+            grad = grad + rng.normal(scale=0.01, size=grad.shape).astype(grad.dtype)
+        super().update(param, grad, state)
+
+
+def with_a_loss_that_learns(seed: int) -> tuple[Trainer, DataLoader]:
+    model, loss = nn.Sequential(nn.Dense(4, 2, rng=md.Generator(0))), Weighted(seed)
+    optimizer = Noisy([*model.parameters(), *loss.parameters()], seed)
+    return Trainer(model, loss, optimizer), DataLoader(two_classes(), 16)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_a_loss_that_is_a_module_and_an_optimizers_generators_are_part_of_the_state(steps: int, tmp_path: Path) -> None:
+    whole, train = with_a_loss_that_learns(1)
+    whole.fit(train, steps=8)
+    first, train = with_a_loss_that_learns(1)
+    first.fit(train, steps=steps)
+    checkpoint.save_state(tmp_path / "state", first.state_dict())
+    resumed, train = with_a_loss_that_learns(9)
+    resumed.load_state_dict(checkpoint.load_state(tmp_path / "state"), train)
+    resumed.fit(train, steps=8)
+    assert_same(final(resumed), final(whole))
+    assert_same(resumed.loss.state_dict(), whole.loss.state_dict())
+    assert whole.loss.log_variance.item() != 0
+
+
+def test_a_state_saved_before_the_loss_was_part_of_it_still_goes_on() -> None:
+    first, train = with_a_loss_that_learns(1)
+    first.fit(train, steps=2)
+    state = first.state_dict()
+    assert list(state.pop("loss")) == ["log_variance", "norm.gamma", "norm.beta", "norm.mean", "norm.var"]
+    del state["generators"]["loss/drop.rng"], state["generators"]["optimizer/rng"]
+    del state["generators"]["optimizer/others.0"]
+    assert state["generators"] == {}
+    for saved in (state, {name: value for name, value in state.items() if name != "generators"}):
+        resumed, train = with_a_loss_that_learns(1)
+        before = resumed.loss.state_dict()
+        resumed.load_state_dict(saved, train)
+        assert_same(resumed.loss.state_dict(), before)
+        resumed.fit(train, steps=4)
+        assert resumed.optimizer.steps == 4
+
+
+def test_of_a_state_whose_loss_does_not_fit_nothing_is_loaded() -> None:
+    first, train = with_a_loss_that_learns(1)
+    first.fit(train, steps=2)
+    other, train = with_a_loss_that_learns(1)
+    weights, other.loss = other.model.state_dict(), F.softmax_cross_entropy
+    with pytest.raises(MinidlError):
+        other.load_state_dict(first.state_dict(), train)
+    assert_same(other.model.state_dict(), weights)
+    plain, train, _ = make()
+    assert plain.state_dict()["loss"] == {}
+
+
+def test_a_loss_that_is_a_module_is_evaluated_and_trained_in_its_mode() -> None:
+    trainer, loader = with_a_loss_that_learns(1)
+    statistics = trainer.loss.norm.mean.numpy().copy()
+    assert trainer.evaluate(loader) == trainer.evaluate(loader)
+    assert trainer.loss.modes == [False] * 2 * len(loader)
+    assert trainer.loss.training
+    assert trainer.loss.drop.training
+    np.testing.assert_array_equal(trainer.loss.norm.mean.numpy(), statistics)
+    trainer.loss.eval()
+    trainer.loss.modes.clear()
+    trainer.fit(loader)
+    assert trainer.loss.modes == [True] * len(loader)
+
+
 def everything(trainer: Trainer, loader: DataLoader) -> dict[str, Any]:
     return {**trainer.state_dict(), "loader itself": loader.state_dict(), "next": loader.start}
 

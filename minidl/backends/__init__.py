@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import plugins
 from ..errors import BackendError, DtypeError, MinidlError, ShapeError
+from ..options import in_host_order
 from . import cupy, numpy
 from .base import Backend, DeviceBackend
 
@@ -120,9 +121,10 @@ def native(value: Any) -> Any:
 
 
 def numbers_in(data: Any) -> Any:
-    """``data`` itself if it is an array, else an array of it; an error unless it holds numbers or booleans.
+    """``data`` itself if it is an array, else an array of it, in the byte order of this machine.
 
-    Raises :class:`ShapeError` for rows of different lengths, and :class:`DtypeError`.
+    Raises :class:`DtypeError` unless it holds numbers or booleans, and :class:`ShapeError` for rows of different
+    lengths.
 
     >>> numbers_in([[1, 2], [3, 4]])
     array([[1, 2],
@@ -135,7 +137,7 @@ def numbers_in(data: Any) -> Any:
     if array.dtype.kind not in "fiub":
         kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
         raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
-    return array
+    return in_host_order(array)
 
 
 def unshared(array: Any, source: Any) -> Any:

@@ -11,7 +11,7 @@ from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import Strict, explained, misfit
 from ..op import HALF, SINGLE
-from ..options import dtype_of, flag
+from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
 from ..tensor import tensor as as_tensor
 
@@ -269,7 +269,8 @@ class Module(Strict):
         """Take over the values of a :meth:`state_dict`, all or nothing.
 
         Raises :class:`ShapeError`, changing nothing, if names are missing or unknown or shapes differ, and
-        :class:`DtypeError` for values that are no numbers for it: complex ones, or fractions for a buffer of integers.
+        :class:`DtypeError` for values that are no numbers for it: complex ones, fractions for a buffer of integers, or
+        numbers beyond those of the dtype.
         """
         if not isinstance(state, Mapping):
             raise MinidlError(f"expected arrays by name, got {type(state).__name__}: use md.load('...') for a file")
@@ -291,6 +292,7 @@ class Module(Strict):
         for name, array in given.items():
             if not np.can_cast(array.dtype, own[name].dtype, "same_kind"):
                 raise DtypeError(f"{name} has the dtype {array.dtype}, expected {own[name].dtype}: convert it first")
+            require_room(array, own[name].dtype, name)
         arrays = {name: own[name].backend.asarray(array.astype(own[name].dtype)) for name, array in given.items()}
         for name, tensor in own.items():
             tensor.data = arrays[name]
@@ -330,6 +332,17 @@ def evaluating(model: Module) -> Iterator[None]:
     finally:
         for module, mode in before:
             module.training = mode
+
+
+def held_in(thing: Any) -> Iterator[tuple[str, np.random.Generator]]:
+    """The random generators in the attributes of any object, with their names.
+
+    >>> from types import SimpleNamespace
+    >>> [name for name, _ in held_in(SimpleNamespace(lr=0.1, noise=[np.random.default_rng()]))]
+    ['noise.0']
+    """
+    for name, value in vars(thing).items():
+        yield from ((path, held) for path, held in _flat(name, value) if isinstance(held, np.random.Generator))
 
 
 def _on_host(name: str, value: Any) -> NDArray[Any]:
