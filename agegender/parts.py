@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import minidl as md
-from minidl.callbacks import columns, fitting
 from minidl.command import UsageError
 from minidl.data import Dataset
+from minidl.progress import columns, fitting
 
 from . import data, runs
 from .cli import Speaker, flag

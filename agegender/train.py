@@ -13,11 +13,12 @@ import numpy as np
 
 import minidl as md
 from minidl import checkpoint, command, plugins
-from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal, columns, epoch_facts
+from minidl.callbacks import Checkpoint, ProfileSteps, Progress, StopOnSignal
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError, reason
 from minidl.data import DataLoader
 from minidl.errors import BackendError
+from minidl.progress import columns, epoch_facts
 from minidl.train import TrainingError
 
 from . import listing, models, runs, tasks

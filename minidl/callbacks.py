@@ -20,24 +20,24 @@ import contextlib
 import csv
 import io
 import math
-import os
-import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from . import checkpoint, plugins
 from .directions import direction
 from .errors import MinidlError, suggestion
 from .options import option, whole
 from .profiler import Profiler
+from .progress import Progress
 from .totals import Row
 from .train import Callback, Trainer
+
+__all__ = ["CSVLog", "Checkpoint", "EarlyStopping", "ProfileSteps", "Progress", "StopOnSignal", "best_row"]
 
 
 def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None = None) -> Row:
@@ -199,133 +199,6 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         best = best_row(trainer.history, self.monitor, self.mode)["epoch"]
         trainer.stopping |= trainer.epoch - best >= max(self.patience, 1)
-
-
-@plugins.register("callback", "progress")
-class Progress(Callback):
-    """One line that shows how far training is, its speed, the time left and the metrics so far; a line an epoch.
-
-    On a terminal the line is rewritten in place, and is as long as fits; elsewhere only the lines of the epochs are
-    written. An epoch inside which ``fit(steps=...)`` ends gets its line then.
-    """
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        if stream is not None and not all(hasattr(stream, name) for name in ("write", "flush", "isatty")):
-            raise MinidlError(f"expected a stream to write to, got {stream!r:.60}: use sys.stdout, or an open file")
-        self.stream = sys.stderr if stream is None else stream
-        self.shown = 0.0
-
-    def on_step_end(self, trainer: Trainer) -> None:
-        now = time.monotonic()
-        if self.stream.isatty() and now - self.shown > 0.2:
-            self.shown = now
-            self._rewrite(fitting(progress_facts(trainer), columns(self.stream) - 1))
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        self._clear()
-        facts = epoch_facts(trainer)
-        lines = wrapped(facts, columns(self.stream) - 1) if self.stream.isatty() else ["  ".join(facts)]
-        self.stream.write("\n".join(lines) + "\n")
-        self.stream.flush()
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        if trainer.inside_epoch and not trainer.stopping:
-            self.on_epoch_end(trainer)
-        else:
-            self._clear()
-
-    def _rewrite(self, line: str) -> None:
-        self.stream.write(f"\r\x1b[2K{line}")
-        self.stream.flush()
-
-    def _clear(self) -> None:
-        if self.stream.isatty():
-            self._rewrite("")
-
-
-def progress_facts(trainer: Trainer) -> list[str]:
-    """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far."""
-    assert trainer.train_loader is not None, "there is progress only inside fit"
-    done, steps = trainer.position, len(trainer.train_loader)
-    step = _of(done, steps) if trainer.steps == math.inf else _of(trainer.optimizer.steps, trainer.steps)
-    per_step = trainer.seconds / max(1, trainer.optimizer.steps)
-    where = [f"epoch {_of(trainer.epoch + 1, trainer.epochs)}", f"step {step}"]
-    left = f"{duration(trainer.steps_left * per_step)} left"
-    return [*where, _speed(trainer), left, *_metrics(trainer.totals.means())]
-
-
-def epoch_facts(trainer: Trainer) -> list[str]:
-    """The last epoch, for :class:`Progress`: its metrics, so far if it is not complete, and the speed so far."""
-    if trainer.inside_epoch:
-        epoch, row = f"{trainer.epoch + 1} up to step {trainer.optimizer.steps}", trainer.totals.means()
-    else:
-        epoch, row = _of(trainer.epoch, trainer.epochs), trainer.history[-1]
-    values = {name: value for name, value in row.items() if name not in ("epoch", "lr")}
-    return [f"epoch {epoch}", _speed(trainer), *_metrics(values)]
-
-
-def _of(number: int, total: float) -> str:
-    return f"{number}" if total == math.inf else f"{number}/{total}"
-
-
-def _speed(trainer: Trainer) -> str:
-    return f"{trainer.images / trainer.seconds if trainer.seconds else 0.0:.0f} images/s"
-
-
-def columns(stream: TextIO) -> int:
-    """The width of the terminal behind a stream; what the environment says, or 80, where there is none.
-
-    >>> import io
-    >>> columns(io.StringIO()) == shutil.get_terminal_size().columns
-    True
-    """
-    try:
-        width = os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):
-        width = 0
-    return width or shutil.get_terminal_size().columns
-
-
-def fitting(facts: Sequence[str], width: int) -> str:
-    """The facts in a line of at most ``width`` characters; the longest are left out first.
-
-    >>> fitting(["epoch 1/30", "loss 12.5", "gender_accuracy 0.9135"], 40)
-    'epoch 1/30  loss 12.5'
-    """
-    kept = list(facts)
-    while kept and len("  ".join(kept)) > width:
-        kept.remove(max(reversed(kept), key=len))
-    return "  ".join(kept)
-
-
-def wrapped(facts: Sequence[str], width: int) -> list[str]:
-    """The facts in lines of at most ``width`` characters, unless a fact is longer; the first line is not indented.
-
-    >>> wrapped(["epoch 1/30", "loss 12.5", "gender_accuracy 0.9135"], 30)
-    ['epoch 1/30  loss 12.5', '  gender_accuracy 0.9135']
-    """
-    lines: list[str] = []
-    for fact in facts:
-        if lines and len(lines[-1]) + 2 + len(fact) <= width:
-            lines[-1] += f"  {fact}"
-        else:
-            lines.append(f"  {fact}" if lines else fact)
-    return lines
-
-
-def duration(seconds: float) -> str:
-    """A time as people write it.
-
-    >>> duration(75), duration(7322)
-    ('1:15', '2:02:02')
-    """
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _metrics(row: Row) -> list[str]:
-    return [f"{name} {value:.4g}" for name, value in row.items()]
 
 
 @plugins.register("callback", "profile_steps")

@@ -23,7 +23,7 @@ WITHOUT = {
     "minidl.testing.examples": "the inputs of the checks",
     "minidl.course": "speaks to the readers of the notebooks, who run it",
     "minidl.testing.pytest_plugin": "hooks that pytest calls: tests/test_plugin_packages.py uses them",
-    "minidl.train:TrainingError": "docs/errors.md shows it",
+    "minidl.train:TrainingError": "docs/errors/training.md shows it",
     "agegender.cli": "a command: tests/agegender/test_train_command.py runs it",
     "agegender.train": "a command: tests/agegender/test_train_command.py runs it",
     "agegender.options": "a part of agegender.train",

@@ -1,4 +1,4 @@
-"""docs/errors.md says what is so: every mistake in it gets the whole message that is shown, and every mend works."""
+"""docs/errors says what is so: every mistake in it gets the whole message that is shown, and every mend works."""
 
 import doctest
 import re
@@ -10,13 +10,14 @@ import pytest
 from minidl import backends, plugins
 from minidl.testing.strict import StrictArray, StrictBackend
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+START = (DOCS / "errors.md").read_text().partition("\n| ")[0]
+PAGES = sorted((DOCS / "errors").glob("*.md"))
 PARSER = doctest.DocTestParser()
-START, *SECTIONS = re.split(r"^(?=##)", DOCUMENT.read_text(), flags=re.MULTILINE)
 MISTAKES = {
-    section.partition("\n")[0].removeprefix("### "): PARSER.get_examples(section)
-    for section in SECTIONS
-    if section.startswith("### ")
+    section.partition("\n")[0].removeprefix("## "): PARSER.get_examples(section)
+    for page in PAGES
+    for section in re.split(r"^(?=## )", page.read_text(), flags=re.MULTILINE)[1:]
 }
 
 
@@ -42,7 +43,7 @@ def somewhere_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
 
 def run(title: str, examples: list[doctest.Example]) -> None:
     start = PARSER.get_examples(START)
-    test = doctest.DocTest([*start, *examples], {}, title, str(DOCUMENT), 0, None)
+    test = doctest.DocTest([*start, *examples], {}, title, title, 0, None)
     report: list[str] = []
     doctest.DocTestRunner(verbose=False).run(test, out=report.append)  # without ELLIPSIS: the whole message counts
     assert not report, "".join(report)
@@ -62,7 +63,11 @@ def test_one_mistake_is_made_and_then_mended(title: str) -> None:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(MISTAKES) == DOCUMENT.read_text().count("\n### ") >= 36
+    found = dict(
+        re.findall(r"^\| \[.*\]\(errors/(\w+)\.md\) \| (\d+) \|$", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    )
+    assert found == {page.stem: str(page.read_text().count("\n## ")) for page in PAGES}
+    assert len(MISTAKES) == sum(map(int, found.values())) >= 36
 
 
 def test_another_message_is_noticed() -> None:

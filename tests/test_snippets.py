@@ -14,8 +14,8 @@ from minidl import plugins
 from tests.command_lines import PROJECT, complaint
 from tests.pages import PAGES, ROOT, Block, blocks, commands, run, spans
 
-ELSEWHERE = {"docs/errors.md": "tests/test_errors.py runs it, mistake by mistake"}
-"""Pages whose Python another test runs."""
+ELSEWHERE = {name for name in PAGES if name.startswith("docs/errors/")}
+"""Pages whose Python another test runs: tests/test_errors.py, mistake by mistake."""
 TEMPLATE = ROOT / "tests" / "plugins" / "minidl-example" / "pyproject.toml"
 
 

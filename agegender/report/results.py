@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import minidl as md
-from minidl.callbacks import CSVLog, best_row, duration
+from minidl.callbacks import CSVLog, best_row
+from minidl.progress import duration
 
 from .. import tasks
 from ..runs import again_command, resume_command

@@ -107,7 +107,8 @@ CONTRACTS: dict[str, Contract] = {
         theirs="with optional 0 dim batch size",
     ),
     "outside": Contract(
-        "An index that does not exist is Python's IndexError.", ours="^(index|boolean index|too many indices)"
+        "An index that does not exist is an error, beside an empty list too.",
+        ours="(^|: )(index|boolean index|too many indices)",
     ),
 }
 

@@ -1,0 +1,306 @@
+"""Data sets: samples by number, which are made into batches."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import backends
+from .errors import BoundsError, DtypeError, MinidlError, ShapeError
+from .habits import Answering, Missing
+from .nested import leaves, map_leaves, parts, rebuilt
+from .options import in_host_order, whole
+from .tensor import Tensor
+
+Array = Any
+Indices = NDArray[np.integer[Any]]
+
+
+class Dataset(Answering, ABC):
+    """Samples by number. A sample is an array, a number, or tuples, lists and dictionaries of them.
+
+    >>> class Squares(Dataset):
+    ...     def __len__(self):
+    ...         return 5
+    ...     def __getitem__(self, index):
+    ...         return index, float(index**2)
+    >>> Squares().batch(np.array([1, 3]))
+    (array([1, 3]), array([1., 9.], dtype=float32))
+    """
+
+    backend = backends.default
+    """Where batches are: on NumPy, unless :meth:`to` moved the data."""
+    from_tensor_slices, from_generator = Missing(), Missing()
+    mirrors = False
+    """Whether ``batch`` takes ``mirror``, as that of :class:`ImageDataset` does."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Any: ...
+
+    def batch(self, indices: Indices) -> Any:
+        """The samples with these numbers, or where a mask holds, as one batch; override it where one by one is slow."""
+        return collate([self[int(index)] for index in self._there(indices)])
+
+    def take(self, indices: Indices) -> "Dataset":
+        """The samples with these numbers as a data set of its own, made now and kept in memory."""
+        return _Stored(self.batch(indices))
+
+    def to(self, backend: str) -> "Dataset":
+        """The samples as a data set in the memory of a backend, where its batches are made: none crosses the bus.
+
+        >>> ArrayDataset(np.arange(3.0)).to("numpy").batch(np.array([2, 0]))
+        (array([2., 0.]),)
+        """
+        if backends.get(backend) is self.backend:
+            return self
+        return self.take(np.arange(len(self))).to(backend)
+
+    def _there(self, indices: Any) -> Array:
+        """Indices for arrays of the backend, of a mask the numbers where it holds. Those of the host are checked, as a
+        device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
+        if isinstance(indices, slice):
+            indices = np.arange(len(self))[indices]
+        indices = indices.data if isinstance(indices, Tensor) else indices
+        is_array = backends.is_array(indices)
+        if not is_array or indices.dtype.kind not in "iu":
+            indices = _numbers(backends.to_host(indices) if is_array else _array(indices), len(self))
+        if self.backend is backends.default or not isinstance(indices, np.ndarray):
+            return indices
+        return self.backend.asarray(np.arange(len(self))[indices])
+
+
+def _numbers(indices: NDArray[Any], count: int) -> Indices:
+    """Sample numbers, of a mask of ``count`` booleans those where it holds."""
+    if indices.dtype == np.bool_:
+        if indices.shape != (count,):
+            raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
+        return np.flatnonzero(indices)
+    if indices.ndim == 0 and indices.dtype.kind not in "iu":
+        raise DtypeError(
+            f"expected the numbers of samples in an order, or a mask of booleans, got {indices.item()!r:.60}: use a "
+            "list, an array or a slice; of a set, sorted(...)"
+        )
+    if indices.ndim == 0:
+        advice = f"give a list of them; those of a slice are np.arange({count})[start:stop]"
+        if indices.dtype.kind in "iu":
+            batches = f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
+            advice = f"the first ones are np.arange({indices}), and {batches}"
+        raise ShapeError(f"expected the numbers of samples, got {indices}: {advice}")
+    if indices.ndim > 1:
+        raise ShapeError(
+            f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"
+        )
+    if indices.dtype.kind not in "iu" and indices.size > 0:
+        raise DtypeError(
+            f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
+        )
+    if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
+        odd = indices[(indices < -count) | (indices >= count)][0]
+        raise BoundsError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
+    return indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
+
+
+def _rows(array: Array, there: Any) -> Array:
+    """The elements with these numbers; BoundsError for one that is not there."""
+    try:
+        return in_host_order(array[there])
+    except IndexError as error:
+        raise BoundsError(f"there is no such sample: {error}") from error
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """Values as an array. Raises ShapeError for nested lists of different lengths."""
+    try:
+        return np.asarray(backends.native(values))
+    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+        raise ShapeError(
+            "expected samples of one shape, got lists or arrays of different lengths: pad the short ones, cut the long "
+            "ones, or derive a class of your own from minidl.data.Dataset"
+        ) from error
+
+
+def collate(samples: list[Any]) -> Any:
+    """Samples of one structure as a batch of that structure: arrays are stacked, Python floats become float32.
+
+    Raises ShapeError for samples that differ in shape or structure.
+
+    >>> collate([{"x": 1.5}, {"x": 2.5}])
+    {'x': array([1.5, 2.5], dtype=float32)}
+    """
+    if not isinstance(samples, list | tuple) or not samples:
+        raise MinidlError(f"expected a list of samples, one at least, got {samples!r:.60}")
+    first = samples[0]
+    inside = [parts(sample) for sample in samples]
+    structures = sorted({"no structure" if some is None else str(sorted(some, key=str)) for some in inside})
+    if len(structures) > 1:
+        raise ShapeError(
+            f"samples of different structures cannot form a batch: {', '.join(structures)}. "
+            "Bring them to one structure in the data set."
+        )
+    if inside[0] is not None:
+        return rebuilt(first, {key: collate([some[key] for some in inside if some is not None]) for key in inside[0]})
+    if isinstance(first, float):
+        return np.array(samples, np.float32)
+    arrays = [np.asarray(backends.native(sample)) for sample in samples]
+    if len({array.shape for array in arrays}) > 1:
+        shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
+        raise ShapeError(
+            f"samples of different shapes cannot form a batch: {shapes}. Bring them to one shape in the data set."
+        )
+    return in_host_order(np.stack(arrays))
+
+
+def require_dataset(dataset: Any) -> None:
+    """Raise :class:`MinidlError` for anything but a data set.
+
+    >>> require_dataset(np.ones((2, 3)))
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected a data set, got ndarray: wrap arrays as ArrayDataset(x, y), derive ...
+    """
+    if not isinstance(dataset, Dataset):
+        raise MinidlError(
+            f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
+            "of your own from minidl.data.Dataset"
+        )
+
+
+class _Stored(Dataset):
+    """Samples that are kept as one batch of all of them. Raises ShapeError if its arrays differ in length."""
+
+    def __init__(self, arrays: Any) -> None:
+        self.arrays = arrays
+        shapes = [array.shape for array in leaves(arrays)]
+        if len({shape[:1] for shape in shapes} | {()}) != 2:
+            given = ", ".join(map(str, shapes)) or "none"
+            raise ShapeError(f"expected arrays of one length, that of their first axis, got shapes {given}")
+
+    def __len__(self) -> int:
+        return len(next(leaves(self.arrays)))
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(index, list):
+            index = _array(index)
+        return map_leaves(lambda array: _rows(array, index), self.arrays)
+
+    def batch(self, indices: Indices) -> Any:
+        there = self._there(indices)
+        return map_leaves(lambda array: _rows(array, there), self.arrays)
+
+    def take(self, indices: Indices) -> Dataset:
+        there = self._there(indices)
+        return self._each(lambda array: _rows(array, there))
+
+    def to(self, backend: str) -> Dataset:
+        there = backends.get(backend)
+        if there is self.backend:
+            return self
+        moved = self._each(lambda array: there.asarray(in_host_order(self.backend.to_numpy(array))))
+        moved.backend = there
+        return moved
+
+    def _each(self, function: Callable[[Array], Array]) -> "_Stored":
+        """The same data set of other arrays."""
+        other = copy.copy(self)
+        other.arrays = map_leaves(function, self.arrays)
+        return other
+
+
+class ArrayDataset(_Stored):
+    """Arrays of one length, or dictionaries of them; sample i is a tuple of their i-th elements.
+
+    Raises ShapeError if the lengths differ.
+
+    >>> ArrayDataset([[1.0], [2.0]], [0, 1])[1]
+    (array([2.]), np.int64(1))
+    """
+
+    def __init__(self, *arrays: Any) -> None:
+        super().__init__(tuple(map(_as_arrays, arrays)))
+
+
+class ImageDataset(_Stored):
+    """Pictures as they are stored, uint8 ``(N, H, W, C)``, and their targets: an array, or a dictionary of arrays.
+
+    A batch has the pictures as float32 in [0, 1], those where ``mirror`` holds from right to left. On a device they
+    stay bytes until they are part of a batch. Raises ShapeError for other images.
+
+    >>> faces = ImageDataset(np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1), {"age": np.array([20, 30, 40])})
+    >>> images, targets = faces.batch(np.array([1, 1]), mirror=np.array([False, True]))
+    >>> np.round(255 * images[:, 0, :, 0]).tolist(), targets["age"].tolist()
+    ([[4.0, 5.0], [5.0, 4.0]], [30, 30])
+    """
+
+    mirrors = True
+
+    def __init__(self, images: Any, targets: Any) -> None:
+        images = _array(images)
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ShapeError(
+                f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: pictures are kept as bytes; "
+                "ArrayDataset(images, targets) takes any arrays"
+            )
+        super().__init__((images, _as_arrays(targets)))
+
+    def __getitem__(self, index: int) -> Any:
+        return map_leaves(lambda array: array[0], self.batch(np.array([index])))
+
+    def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
+        """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
+        images, targets = self.arrays
+        there = self._there(indices)
+        if mirror is not None:
+            mirror = self.backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
+            if mirror.shape != there.shape or mirror.dtype.kind != "b":
+                raise ShapeError(
+                    f"mirror has a boolean for each of {len(there)} images, got {mirror.dtype} of shape {mirror.shape}"
+                )
+        chosen = map_leaves(lambda values: _rows(values, there), targets)
+        return self.backend.gather_images(images, there, mirror), chosen
+
+
+def _as_arrays(nested: Any) -> Any:
+    """Arrays of what may be lists of numbers; in structures that say by name what is what, too."""
+    inside = None if type(nested) in (list, tuple) else parts(nested)
+    if inside is None:
+        return _array(nested)
+    return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
+
+
+class Subset(Dataset):
+    """Some samples of a data set, in a given order; nothing is copied but the indices.
+
+    ``indices`` are their numbers, or a mask with a boolean for every sample. Raises ShapeError for a mask of another
+    length, and DtypeError for what is neither.
+
+    >>> Subset(ArrayDataset([10, 20, 30]), [2, 0])[0]
+    (np.int64(30),)
+    >>> Subset(ArrayDataset([10, 20, 30]), np.array([False, True, True])).indices
+    array([1, 2])
+    """
+
+    def __init__(self, dataset: Dataset, indices: Any) -> None:
+        require_dataset(dataset)
+        self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
+        self.indices = dataset._there(indices).copy()  # which somebody may shuffle, for the next part
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        number = whole("the number of a sample", index)
+        if not -len(self) <= number < len(self):
+            raise BoundsError(f"there is no sample {number}: the {len(self)} samples have 0 ... {len(self) - 1}")
+        return self.dataset[int(self.backend.to_numpy(self.indices[number]))]
+
+    def batch(self, indices: Indices, **options: Any) -> Any:
+        """The samples with these numbers as one batch; the options are those of the data set's own batch."""
+        return self.dataset.batch(_rows(self.indices, self._there(indices)), **options)
+
+    def take(self, indices: Indices) -> Dataset:
+        return self.dataset.take(_rows(self.indices, self._there(indices)))
