@@ -1,12 +1,14 @@
 """Data sets, and a loader that makes batches of them in an order which repeats from its seed."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backends
+from . import backends, random
 from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, collate, require_dataset
 from .errors import CallError, MinidlError
 from .habits import Answering
@@ -48,6 +50,10 @@ class DataLoader(Answering):
     The order of an epoch, and with ``mirror`` which half of its pictures are mirrored, follow from ``seed`` and the
     number of the epoch alone, so the state of a loader is a few numbers. A loop that is left early starts its epoch
     again in the next loop; after :meth:`load_state_dict` the next loop goes on where the saved one was.
+
+    Random numbers of a data set do so too: while it makes a batch, ``md.random.default_rng`` stands for a generator of
+    that batch, also where an ``rng`` is left out. Numbers from elsewhere, such as a generator that the data set keeps,
+    are in no state, and drawn ahead.
 
     Several loops at a time do not disturb each other: each is a :class:`Batches` with a place of its own, and begins
     with the epoch at which the loader is. Where the loader is, in its state too, was said by the loop that moved last.
@@ -118,16 +124,26 @@ class DataLoader(Answering):
         whole = [slice(number * size, (number + 1) * size) for number in range(len(self))]
         order = self.dataset.backend.asarray(self.order())
         mirrored = self.backend.asarray(self.mirrored()) if self.mirror else None
+        place = self.seed, self.epoch
+
+        def drawing(part: slice) -> AbstractContextManager[None]:
+            """Where random numbers are those of this batch, of a generator that is made for who asks for some."""
+            return random.instead(functools.cache(lambda: random.of_words(*place, _OF_BATCHES, part.start // size)))
 
         def batch(dataset: Dataset, indices: Array, part: slice) -> Any:
             options = {} if mirrored is None else {"mirror": mirrored[part]}
-            return dataset.batch(indices, **options)
+            with drawing(part):
+                return dataset.batch(indices, **options)
+
+        def taken(part: slice) -> Dataset:
+            with drawing(part):
+                return self.dataset.take(order[part])
 
         def made(start: int) -> Iterator[Any]:
             parts = whole[start:]
             if self.backend is self.dataset.backend:
                 return self._ahead(batch(self.dataset, order[part], part) for part in parts)
-            stored = self._ahead(self.dataset.take(order[part]) for part in parts)
+            stored = self._ahead(taken(part) for part in parts)
             moved = (some.to(self.backend.name) for some in stored)
             pairs = zip(moved, parts, strict=True)
             return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in pairs)
@@ -148,11 +164,11 @@ class DataLoader(Answering):
 
     def mirrored(self) -> NDArray[np.bool_]:
         """Whether the first, second, ... picture of this epoch is mirrored: half of them are, by chance."""
-        return self._random(1).random(len(self.dataset)) < 0.5
+        return self._random(_OF_MIRRORS).random(len(self.dataset)) < 0.5
 
     def _random(self, *purpose: int) -> np.random.Generator:
         """Random numbers for this epoch, others for each purpose."""
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch, *purpose])))
+        return random.of_words(self.seed, self.epoch, *purpose)
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader is, and what the place means: ``position`` counts the batches of this epoch that were handed
@@ -182,6 +198,8 @@ class DataLoader(Answering):
         self.seed, self.epoch, self.position, self.start = seed, epoch, position, position
 
 
+_OF_MIRRORS, _OF_BATCHES = 1, 2
+"""What random numbers of an epoch are for, beside its order."""
 _MEANING = ("batch_size", "shuffle", "drop_last", "mirror")
 """The options without which a place in an epoch means nothing."""
 

@@ -148,7 +148,8 @@ class Op:
         return count
 
     def gradients(self, dy: Array) -> tuple[Array | None, ...]:
-        """What :meth:`backward` returns, each gradient brought to the shape of its input."""
+        """What :meth:`backward` returns, each gradient brought to the shape of its input; None for an input that
+        wanted none in the forward pass, for which an op may give anything."""
         inputs = self._require_inputs()
         gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
@@ -156,8 +157,13 @@ class Op:
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None where there is none"
             raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
         try:
-            pairs = zip(gradients, self.seen, strict=True)
-            gradients = tuple([None if dx is None else unbroadcast(dx, x.shape) for dx, x in pairs])
+            each = zip(gradients, self.seen, self.needs_grad, strict=True)
+            gradients = tuple(
+                [
+                    None if dx is None or not needed else dx if dx.shape == x.shape else unbroadcast(dx, x.shape)
+                    for dx, x, needed in each
+                ]
+            )
         except ShapeError as error:
             error.where = self.name
             raise

@@ -1,6 +1,8 @@
 """Random numbers: one generator that everything draws from, so that a run repeats from its seed."""
 
-from collections.abc import Mapping
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,7 +85,49 @@ class Generators:
                 raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
 
 
-default_rng = Generator()
+def of_words(*words: int) -> Generator:
+    """A generator that follows from several numbers, such as a seed and an epoch: each of them gives others.
+
+    >>> of_words(0, 1).normal() == of_words(0, 2).normal(), of_words(0, 1).normal() == of_words(0, 1).normal()
+    (False, True)
+    """
+    return _rebuild(dict(np.random.PCG64(np.random.SeedSequence(words)).state))
+
+
+class _Thread(threading.local):
+    """What gives the generator that the running thread draws from instead of everybody's, inside :func:`instead`."""
+
+    instead: Callable[[], Generator] | None = None
+
+
+_thread = _Thread()
+
+
+class _Default(Generator):
+    """Everybody's generator; inside :func:`instead`, that of the running thread, whoever holds this one."""
+
+    def __getattribute__(self, name: str) -> Any:
+        made = _thread.instead
+        return super().__getattribute__(name) if made is None else getattr(made(), name)
+
+
+default_rng: Generator = _Default()
+
+
+@contextlib.contextmanager
+def instead(made: Callable[[], Generator]) -> Iterator[None]:
+    """Inside, ``default_rng`` is what ``made`` gives, for the running thread: a loader draws so for its data set.
+
+    >>> with instead(lambda: Generator(7)):
+    ...     drawn = default_rng.normal()
+    >>> drawn == Generator(7).normal()
+    True
+    """
+    before, _thread.instead = _thread.instead, made
+    try:
+        yield
+    finally:
+        _thread.instead = before
 
 
 def chosen(rng: Generator | None) -> Generator:
@@ -101,6 +145,8 @@ def chosen(rng: Generator | None) -> Generator:
 @explained
 def seed(value: int) -> None:
     """Start minidl's own generator (parameters, dropout) from ``value``.
+
+    What a data set draws while a loader makes a batch follows from the ``seed`` of the loader.
 
     >>> seed(0); a = default_rng.normal(); seed(0); a == default_rng.normal()
     True

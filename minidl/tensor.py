@@ -145,7 +145,8 @@ class Tensor(Operators):
 
     @explained
     def backward(self, grad: Any = None) -> None:
-        """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor.
+        """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor. A leaf has none if
+        it was frozen when this tensor was computed from it, or is now.
 
         ``grad`` is the cotangent of this tensor (the seed, of the same shape); a tensor with one element needs none,
         it is 1. The graph is freed on the way. Raises :class:`GraphError` if there is nothing to differentiate,

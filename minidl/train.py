@@ -298,6 +298,7 @@ class Trainer(Strict):
     def _validated(self, loader: DataLoader) -> Row:
         """What :meth:`evaluate` gives; the validation of an epoch ends early when training is to stop."""
         self._validating = True
+        loader.epoch = self.epoch  # however often it was looped over: after a resume it draws the same numbers
         try:
             return self.evaluate(loader)
         finally:
@@ -365,7 +366,8 @@ class Trainer(Strict):
         }
 
     def load_state_dict(self, state: Mapping[str, Any], train: DataLoader) -> None:
-        """Go on from a :meth:`state_dict` with a loader of the same data, all or nothing.
+        """Go on from a :meth:`state_dict` with a loader of the same data, all or nothing. The next :meth:`fit` does so
+        inside an epoch too; other loops over the loader are of whole epochs.
 
         Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
         """
@@ -395,6 +397,8 @@ class Trainer(Strict):
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
         vars(self).update(own, train_loader=train, _place=train.state_dict() | {"position": train.start})
+        if state["loader"] is not None:
+            train.start = 0  # the trainer knows the place: who loops before fit does, evaluate too, has whole epochs
 
     def _generators(self) -> random.Generators:
         """What random numbers are drawn from in a step."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import backends, nn, optim, plugins
+from minidl import backends, nn, optim, plugins, viz
 from minidl.errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
 
 F = nn.functional
@@ -54,6 +54,75 @@ def test_a_result_does_not_stop_wanting_a_gradient() -> None:
     y.requires_grad = True
     y.sum().backward()
     assert x.grad.tolist() == [2, 4]
+
+
+def pieces() -> dict[str, nn.Module]:
+    rng = md.Generator(0)
+    fused = nn.Sequential(nn.Conv2D(1, 2, 3, rng=rng), nn.ReLU(), nn.MaxPooling2D(2))
+    dense, conv = nn.Dense(1, 2, rng=rng), nn.Conv2D(1, 2, 3, rng=rng)
+    return {"dense": dense, "conv": conv, "norm": nn.BatchNorm(1), "fused": fused}
+
+
+@pytest.mark.parametrize("piece", pieces())
+@pytest.mark.parametrize("through_data", [True, False])
+def test_what_was_frozen_in_the_forward_pass_has_no_gradient(piece: str, through_data: bool) -> None:
+    """As in PyTorch: it is no part of the graph, so thawing it before backward() comes too late for this one."""
+    layer = pieces()[piece]
+    x = md.tensor(np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype(np.float32), requires_grad=through_data)
+    for parameter in layer.parameters():
+        parameter.requires_grad = False
+    scale = leaf(2)
+    loss = ((layer(x) * scale) ** 2).sum()
+    for parameter in (*layer.parameters(), x):
+        parameter.requires_grad = True
+    loss.backward()
+    assert [parameter.grad for parameter in layer.parameters()] == [None] * len(layer.parameters())
+    assert (x.grad is not None) is through_data
+    assert scale.grad is not None
+    ((layer(x) * scale) ** 2).sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
+def test_a_factor_that_was_frozen_has_no_gradient_in_a_picture_either() -> None:
+    w, v = md.tensor([3.0]), leaf(2)
+    y = (w * v + w).sum()
+    w.requires_grad = True
+    found = viz.Graph(y, {"w": w, "v": v}).steps[-1].gradients
+    assert (w in found, v in found) == (False, True)
+    y.backward()
+    assert (w.grad, v.grad.tolist()) == (None, [3])
+
+
+def test_what_is_frozen_after_the_forward_pass_has_none_either() -> None:
+    w, v = leaf(3), leaf(2)
+    y = (w * v + w).sum()
+    w.requires_grad = False
+    y.backward()
+    assert (w.grad, v.grad.tolist()) == (None, [3])
+
+
+def test_a_generator_learns_beside_a_critic_that_is_thawed_before_its_backward() -> None:
+    def trained(early: bool) -> list[float]:
+        rng = md.Generator(0)
+        generator, critic = nn.Dense(2, 2, rng=rng), nn.Dense(2, 1, rng=rng)
+        optimizer = optim.SGD(critic.parameters(), lr=1.0)
+
+        def freeze(frozen: bool) -> None:
+            for parameter in critic.parameters():
+                parameter.requires_grad = not frozen
+
+        freeze(True)
+        loss = critic(generator(md.tensor([[1.0, 2.0]]))).mean()
+        if early:
+            freeze(False)
+        loss.backward()
+        freeze(False)
+        assert generator.w.grad is not None
+        critic(md.tensor([[1.0, 1.0]])).mean().backward()
+        optimizer.step()
+        return [*critic.w.numpy().ravel().tolist(), critic.b.item()]
+
+    assert trained(early=True) == trained(early=False)
 
 
 def test_copies_want_what_the_original_wants() -> None:

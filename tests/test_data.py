@@ -626,3 +626,74 @@ def test_a_subset_has_indices_of_its_own(strict: Any, place: str) -> None:
 def test_lists_of_different_lengths_are_no_data_set(make: Any) -> None:
     with pytest.raises(ShapeError, match="pad the short ones"):
         make()
+
+
+class Drawn(Dataset):
+    """Samples that are random numbers; as a whole batch if asked for one."""
+
+    mirrors = True
+
+    def __init__(self, length: int = 7) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:
+        return md.random.default_rng.random(), index
+
+    def batch(self, indices: Any, mirror: Any = None) -> Any:
+        return super().batch(indices)
+
+
+def numbers(batches: Any) -> list[list[float]]:
+    return [backends.to_host(drawn).tolist() for drawn, _ in batches]
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_data_set_draws_from_a_generator_of_its_batch(prefetch: int, mirror: bool) -> None:
+    def made(seed: int = 3, **options: Any) -> DataLoader:
+        return DataLoader(Drawn(), 2, seed=seed, prefetch=prefetch, **options)
+
+    before = md.random.default_rng.state
+    one = made(mirror=mirror)
+    epochs = [numbers(one), numbers(one)]
+    assert md.random.default_rng.state == before
+    assert epochs == [numbers(other) for other in [made()] for _ in range(2)]
+    assert len({number for part in chain(*epochs, numbers(made(seed=4))) for number in part}) == 3 * 7
+    last = made()
+    last.load_state_dict(made().state_dict() | {"epoch": 1, "position": 2})
+    assert numbers(last) == epochs[1][2:]
+
+
+def test_a_data_set_draws_the_same_where_batches_go_to_a_device(strict: Any) -> None:
+    assert numbers(DataLoader(Drawn(), 2, backend="strict")) == numbers(DataLoader(Drawn(), 2))
+
+
+def test_loops_side_by_side_and_inside_a_data_set_draw_each_from_their_own() -> None:
+    class Outer(Drawn):
+        def __getitem__(self, index: int) -> Any:
+            first = md.random.default_rng.random()
+            inner = numbers(DataLoader(Drawn(3), 2))
+            return first + md.random.default_rng.random(), inner[1][0]
+
+    assert numbers(DataLoader(Outer(), 2)) == numbers(DataLoader(Outer(), 2, prefetch=0))
+    one, expected = DataLoader(Drawn(), 2), numbers(DataLoader(Drawn(), 2))
+    pairs = list(zip(one, one, strict=True))
+    assert numbers(first for first, _ in pairs) == numbers(second for _, second in pairs) == expected
+
+
+def test_a_seed_that_a_data_set_sets_and_its_errors_stay_in_its_batch() -> None:
+    class Seeds(Drawn):
+        def __getitem__(self, index: int) -> Any:
+            md.seed(index)
+            if index == 3:
+                raise OSError("disk error")
+            return md.random.default_rng.random(), md.random.default_rng.state["state"]["inc"] % 7
+
+    before = md.random.default_rng.state
+    for prefetch in (0, 2):
+        with pytest.raises(OSError, match="disk error"):
+            numbers(DataLoader(Seeds(), 2, prefetch=prefetch))
+        assert md.random.default_rng.state == before

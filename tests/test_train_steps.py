@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import checkpoint, optim
+from minidl import checkpoint, nn, optim
 from minidl.callbacks import Checkpoint, ProfileSteps, Progress
-from minidl.data import DataLoader
+from minidl.data import DataLoader, Dataset
 from minidl.errors import MinidlError
 from minidl.train import Callback, Trainer, TrainingError
 
@@ -350,5 +350,91 @@ def test_a_loader_may_change_its_batches(steps: int) -> None:
     resumed, _, validation = make()
     train = Doubled(two_classes(), 16, shuffle=True)
     resumed.load_state_dict(state, train)
+    resumed.fit(train, validation, epochs=3)
+    assert_same(final(resumed), final(whole))
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4, 6, 8])
+def test_after_a_resume_the_training_data_are_evaluated_as_a_whole(steps: int) -> None:
+    """Whoever loops over them before fit goes on sees whole epochs, as without the resume."""
+    whole, train, validation = make()
+    whole.fit(train, validation, epochs=3)
+    first, train, validation = make()
+    first.fit(train, validation, steps=steps)
+    expected, state = first.evaluate(DataLoader(two_classes(), 16)), first.state_dict()
+    resumed, train, validation = make()
+    resumed.load_state_dict(state, train)
+    for _ in range(2):
+        found = resumed.evaluate(train)
+        assert found == {name: pytest.approx(value) for name, value in expected.items()}
+    assert len(list(train)) == 4
+    resumed.fit(train, validation, epochs=3)
+    assert_same(final(resumed), final(whole))
+
+
+def test_a_place_that_a_user_gave_a_loader_is_kept() -> None:
+    trainer, train, _ = make()
+    untrained = trainer.state_dict()
+    next(iter(train))
+    place = train.state_dict()
+    train.load_state_dict(place)
+    trainer.load_state_dict(untrained, train)
+    assert len(list(train)) == 3
+
+
+HELD = md.random.default_rng
+DRAWS = {
+    "default_rng": lambda: md.random.default_rng.normal(size=4),
+    "held": lambda: HELD.normal(size=4),
+    "randn": lambda: md.randn(4).numpy(),
+    "dropout": lambda: nn.functional.dropout(md.tensor(np.ones(4)), 0.5, training=True).numpy(),
+}
+
+
+class Noisy(Dataset):
+    """Two classes, whose samples are never twice the same."""
+
+    def __init__(self, kind: str) -> None:
+        self.data, self.draw = two_classes(), DRAWS[kind]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Any:
+        x, label = self.data[index]
+        return x + self.draw().astype(np.float32), label
+
+
+def noisy(kind: str, prefetch: int) -> tuple[Trainer, DataLoader, DataLoader]:
+    trainer, _, _ = make()
+    loaders = [DataLoader(Noisy(kind), size, shuffle=True, prefetch=prefetch) for size in (16, 20)]
+    return trainer, *loaders
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_a_data_set_that_draws_repeats_beside_a_model_that_draws_whatever_is_made_ahead(kind: str) -> None:
+    ends = []
+    for prefetch in (2, 2, 2, 0, 1, 9):
+        trainer, train, validation = noisy(kind, prefetch)
+        trainer.fit(train, validation, epochs=2)
+        ends.append((final(trainer), md.random.default_rng.state))
+    for end, state in ends[1:]:
+        assert_same(end, ends[0][0])
+        assert state == ends[0][1]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("steps", [1, 3, 4, 5, 8])
+def test_a_data_set_that_draws_resumes_bit_for_bit(steps: int, prefetch: int) -> None:
+    """The validation, too, whose loader has no place in the state."""
+    whole, train, validation = noisy("default_rng", prefetch)
+    whole.fit(train, validation, epochs=3)
+    first, train, validation = noisy("default_rng", prefetch)
+    first.fit(train, validation, steps=steps)
+    state = first.state_dict()
+    resumed, train, validation = noisy("default_rng", 2 - prefetch)
+    md.seed(99)
+    resumed.load_state_dict(state, train)
+    resumed.evaluate(validation)
     resumed.fit(train, validation, epochs=3)
     assert_same(final(resumed), final(whole))

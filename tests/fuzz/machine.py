@@ -179,7 +179,7 @@ class Machine:
         if kept.loader:
             place, length = self.places[loader], len(self.loaders[loader])
             ended = kept.position == length
-            place.epoch, place.resume = kept.epoch + ended, 0 if ended else kept.position
+            place.epoch, place.resume = kept.epoch + ended, 0
         else:
             self.plain.loader, self.plain.epoch = loader, self.places[loader].epoch
         self.check()
