@@ -16,7 +16,14 @@ from .arrays import ARRANGEMENTS, distance, furthest, numbers, other_backends, s
 from .kit import CheckError, NotApplicable, Subject, require
 
 Array = Any
-POOLS: tuple[tuple[Pair, Pair, Padding], ...] = ((2, 2, 0), (3, 2, 0), (2, 3, 0), ((1, 2), (2, 1), 0), (3, 2, 1))
+POOLS: tuple[tuple[Pair, Pair, Padding], ...] = (
+    (2, 2, 0),
+    (3, 2, 0),
+    (2, 3, 0),
+    ((1, 2), (2, 1), 0),
+    (3, 2, 1),
+    (2, 2, 1),
+)
 """Sizes, strides and paddings of the pooling windows that fused passes are tried with."""
 
 
