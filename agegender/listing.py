@@ -122,12 +122,18 @@ def _results(run: Run) -> dict[str, Any]:
         return _of_epoch(run.summary, "")
     try:
         with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
-            return _of_epoch(min(csv.DictReader(file), key=lambda row: float(row["val_loss"])), "val_")
+            return _of_epoch(min(csv.DictReader(file), key=_val_loss), "val_")
     except FileNotFoundError:
         problem = f"{run.folder / METRICS} is missing"
     except (ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is no table of epochs"
     raise UsageError(f"{problem}: it is written anew once the run goes on, {resume_command(run.folder)}")
+
+
+def _val_loss(row: Mapping[str, str]) -> float:
+    """The loss that the best epoch has least of; what is no number is worse than any."""
+    loss = float(row["val_loss"])
+    return math.inf if math.isnan(loss) else loss
 
 
 def _of_epoch(best: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -140,10 +140,14 @@ class Run:
             return SUMMARY
         return "" if (self.folder / PLOTS / EXAMPLES).is_file() else f"{PLOTS}/{EXAMPLES}"
 
-    def resume_command(self) -> str:
-        """The command that goes on with the run as this call was asked to."""
+    def after_this_call(self) -> "Run":
+        """The run without what says something about this call alone, for the commands that come next."""
+        return Run(self.folder, {name: value for name, value in self.asked.items() if name not in OF_THIS_CALL})
+
+    def resume_command(self, **changes: Any) -> str:
+        """The command that goes on with the run as this call was asked to, but for changes."""
         may_change = FREE | {"val"} if self.is_saved else CONFIGURED
-        return resume_command(self.folder, *words(self._asked_beyond(may_change | OF_THIS_CALL)))
+        return resume_command(self.folder, *words(self._asked_beyond(may_change | OF_THIS_CALL) | changes))
 
     def again_command(self, **changes: Any) -> str:
         """The command that starts a new run with the options of this one, what this call was asked for, and changes."""

@@ -99,7 +99,7 @@ def nothing_left(run: runs.Run, lr: float, say: Speaker) -> dict[str, Any]:
     summary = run.summary or {}
     say(f"nothing left to do: {run.folder} has {run.epochs} epochs", always=True)
     say(result(summary), always=True)
-    for line in next_steps(summary, run.folder, lr):
+    for line in next_steps(summary, run, lr):
         say(line, always=True)
     return summary
 
@@ -211,7 +211,7 @@ def run(
     show_examples(training, parts, pictures)
     if pictures.drawn:
         say(f"look at {' and '.join(map(str, pictures.drawn))}")
-    for line in next_steps(summary, folder, options.lr):
+    for line in next_steps(summary, current, options.lr):
         say(line, always=bool(summary["no_better_than_guessing"]))  # a failure, and what to do about it
     return 0, summary
 

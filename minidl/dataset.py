@@ -62,21 +62,21 @@ class Dataset(Answering, ABC):
         return self.take(np.arange(len(self))).to(backend)
 
     def _there(self, indices: Any) -> Array:
-        """Indices for arrays of the backend, of a mask the numbers where it holds. Those of the host are checked, as a
-        device would read beyond its arrays without a word; those that are there must be right, as a loader's are."""
+        """Indices from 0 for arrays of the backend, of a mask the numbers where it holds.
+
+        Those of the host are checked; integers on a device must be right, as it would read beyond its arrays.
+        """
         if isinstance(indices, slice):
             indices = np.arange(len(self))[indices]
         indices = indices.data if isinstance(indices, Tensor) else indices
         is_array = backends.is_array(indices)
-        if not is_array or indices.dtype.kind not in "iu":
-            indices = _numbers(backends.to_host(indices) if is_array else _array(indices), len(self))
-        if self.backend is backends.default or not isinstance(indices, np.ndarray):
+        if is_array and not isinstance(indices, np.ndarray) and indices.dtype.kind in "iu":
             return indices
-        return self.backend.asarray(np.arange(len(self))[indices])
+        return self.backend.asarray(_numbers(backends.to_host(indices) if is_array else _array(indices), len(self)))
 
 
 def _numbers(indices: NDArray[Any], count: int) -> Indices:
-    """Sample numbers, of a mask of ``count`` booleans those where it holds."""
+    """Sample numbers from 0, of a mask of ``count`` booleans those where it holds."""
     if indices.dtype == np.bool_:
         if indices.shape != (count,):
             raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
@@ -102,7 +102,8 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
     if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
         odd = indices[(indices < -count) | (indices >= count)][0]
         raise BoundsError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
-    return indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
+    numbers = indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
+    return np.where(numbers < 0, numbers + count, numbers)
 
 
 def _rows(array: Array, there: Any) -> Array:

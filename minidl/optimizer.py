@@ -228,7 +228,7 @@ class Optimizer(Strict, ABC):
 
 def _home(data: Array) -> tuple[type, Any]:
     """Where an array lives, and in which dtype."""
-    return type(data), data.dtype
+    return type(data), getattr(data, "dtype", None)
 
 
 def _remembered_in(dtype: Any) -> Any:

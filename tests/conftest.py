@@ -1,10 +1,20 @@
-"""What all tests share."""
+"""What all tests share: which of them run, on how many processes, and how a run says what it left out."""
 
 import importlib.util
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import settings
 
 from minidl.testing.arrays import other_backends
 
 other_backends()  # registers the stand-ins for CuPy
+
+# The cores are busy: how long an example takes says nothing.
+settings.register_profile("busy", settings(), deadline=None)
+settings.load_profile("busy")
 
 # The search for doctests imports every module; these import PyTorch, which the tests do without where it is missing.
 WITH_PYTORCH = [
@@ -12,3 +22,79 @@ WITH_PYTORCH = [
     *("fuzz/against_torch.py", "fuzz/theirs.py", "fuzz/torch_tensor.py"),
 ]
 collect_ignore = [] if importlib.util.find_spec("torch") else WITH_PYTORCH
+
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+"""How many tests are left out, by their marker."""
+WHERE_TO_RUN = {
+    "gpu": "for a GPU with CuPy: python -m tests.gpu runs them",
+    "slow": "marked slow: python -m pytest -m slow runs them",
+}
+MOST_PROCESSES = 8
+"""Each of them imports all tests first, which takes seconds."""
+KIT = ("minidl/testing/kit.py", "minidl/testing/pytest_plugin.py")
+"""Where a check skips itself because it does not apply."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at its options
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run all tests on all cores, where pytest-xdist is installed. A part of them, or ``-n 0``, is one process."""
+    options = config.option
+    worker = hasattr(config, "workerinput")
+    here = config.pluginmanager.hasplugin("xdist") and not worker and options.numprocesses is None
+    part = config.args_source is pytest.Config.ArgsSource.ARGS or options.keyword or options.markexpr
+    part = part or options.collectonly or getattr(options, "lf", False) or getattr(options, "stepwise", False)
+    if here and not part:
+        options.numprocesses, options.maxprocesses = "auto", options.maxprocesses or MOST_PROCESSES
+        options.dist = "worksteal" if options.dist == "no" else options.dist
+
+
+@pytest.hookimpl(trylast=True)  # after `-k` and `-m`
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what wants a GPU where there is none, and what is slow, unless ``-m`` or its own name asks for it."""
+    from .test_backends import gpu_problem
+
+    markers = ["slow"] * all("::" not in argument for argument in config.args) + ["gpu"] * (gpu_problem() is not None)
+    markers = [marker for marker in markers if marker not in config.option.markexpr]
+    left_out = {item: marker for item in items for marker in markers if item.get_closest_marker(marker)}
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=list(left_out))
+    config.stash[LEFT_OUT] = dict(Counter(left_out.values()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that reports, if this is one of pytest-xdist's workers, each of which collects all tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take it over from one that came to its end."""
+    if hasattr(node, "workeroutput"):
+        node.config.stash[LEFT_OUT] = node.workeroutput["left_out"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One line for each reason why tests were not run."""
+    lines = list(not_run(config.stash.get(LEFT_OUT, {}), terminalreporter.getreports("skipped")))
+    if lines:
+        terminalreporter.section("not run")
+        terminalreporter.write("\n".join([*lines, ""]))
+
+
+def not_run(left_out: dict[str, int], skipped: Sequence[pytest.TestReport]) -> Iterator[str]:
+    """What was not run, and what to do about it."""
+    for marker, count in left_out.items():
+        yield f"{count} test{'s' * (count > 1)} {WHERE_TO_RUN[marker]}"
+    reasons, checks = Counter[str](), 0
+    for report in skipped:
+        assert isinstance(report.longrepr, tuple)
+        path, _, reason = report.longrepr
+        if path.replace("\\", "/").endswith(KIT):
+            checks += 1
+        else:
+            reasons[reason.removeprefix("Skipped: ")] += 1
+    for reason, count in reasons.most_common():
+        yield f"{count} test{'s' * (count > 1)} skipped: {reason}"
+    if checks:
+        yield f"{checks} check{'s' * (checks > 1)} of the kit with nothing to check: -rs lists them"

@@ -173,7 +173,7 @@ def test_one_that_comes_later_is_found_when_parameters_are_asked_for() -> None:
 def test_a_model_stays_one_of_floats(dtype: Any) -> None:
     model = nn.Sequential(nn.Dense(2, 3), nn.BatchNorm(3))
     before = model.state_dict()
-    with pytest.raises(DtypeError, match="a model computes with floats, got"):
+    with pytest.raises(DtypeError, match=r"a model computes with floats, got|expected a dtype of numbers"):
         model.astype(dtype)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])

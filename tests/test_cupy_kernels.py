@@ -14,7 +14,7 @@ from minidl.kernels.conv import ConvSpec
 from minidl.kernels.cupy import adam, conv, images, implicit_gemm, matmul, reduce, source
 from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
-from minidl.testing import ConvAlgorithmSubject, ConvExample
+from minidl.testing import ConvAlgorithmSubject, ConvExample, check_conv
 
 from .test_backends import GPU
 from .test_kernels import SLOW, SPECIAL, WINDOWS, values
@@ -247,12 +247,20 @@ BORDERS = ConvExample((2, 3, 4, 8), (2, 3, 8, 4), {"padding": (4, 3)}, "borders"
 ONE_PIXEL = ConvExample((5, 2, 3, 4), (2, 3, 4, 8), {}, "one pixel")
 
 
+@pytest.fixture
+def pools_of_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pooling by the kernel alone: windows that it leaves to the composition are for the kit's smaller examples."""
+    monkeypatch.setattr(check_conv, "POOLS", ((2, 2, 0),))
+
+
+@pytest.mark.usefixtures("pools_of_one_pass")
 @pytest.mark.parametrize("check", ["adjoint", "forward", "pooled", "empty", "stale_memory", "repeats"])
 def test_implicit_gemm_on_all_edges_of_its_tiles(check: str, device: Any) -> None:
     examples = [TILES, POINTS, BORDERS, ONE_PIXEL]
     ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, examples, device.name).run_check(check)
 
 
+@pytest.mark.usefixtures("pools_of_one_pass")
 @pytest.mark.parametrize("parts", [1, 7])
 def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(implicit_gemm, "LEAST_PIXELS", 3 * 10 * 13 // parts)

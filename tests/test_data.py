@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import minidl as md
 from minidl import backends, nn, optim
 from minidl.data import ArrayDataset, DataLoader, Dataset, ImageDataset, Subset, collate
-from minidl.errors import DtypeError, MinidlError, ShapeError
+from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
 from minidl.nested import map_leaves
 from minidl.testing.strict import StrictArray, StrictBackend, StrictModule
 
@@ -697,3 +697,26 @@ def test_a_seed_that_a_data_set_sets_and_its_errors_stay_in_its_batch() -> None:
         with pytest.raises(OSError, match="disk error"):
             numbers(DataLoader(Seeds(), 2, prefetch=prefetch))
         assert md.random.default_rng.state == before
+
+
+class Squares(Dataset):
+    """Its samples are computed, also those of numbers that there are not."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        return index, float(index**2)
+
+
+@pytest.mark.parametrize("made", [list, np.array, np.uint8, md.tensor])
+def test_sample_numbers_are_checked_and_counted_from_the_end_whatever_holds_them(made: Any) -> None:
+    with pytest.raises(BoundsError, match="there is no sample 7: the 5 samples have the numbers 0"):
+        Squares().batch(made([7]))
+    with pytest.raises(BoundsError, match="there is no sample 7"):
+        Subset(Squares(), made([1, 7]))
+    with pytest.raises(ShapeError, match="along one axis"):
+        Squares().batch(made([[0, 1], [2, 3]]))
+    if made is not np.uint8:
+        assert Squares().batch(made([-1, 1]))[0].tolist() == [4, 1]
+        assert Subset(ArrayDataset(np.arange(5)), made([-2])).batch(np.array([0]))[0].tolist() == [3]

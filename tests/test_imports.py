@@ -112,3 +112,17 @@ def test_the_checks_are_made_without_their_examples() -> None:
     for path in (ROOT / "minidl" / "testing").glob("check_*.py"):
         if path.name != "check_backends.py":  # which computes all examples of ops
             assert "examples import" not in path.read_text(), path.name
+
+
+def test_what_the_page_names_of_a_class_is_there() -> None:
+    """``Class.method`` on the page; a test of words cannot know that one was renamed."""
+    classes = {
+        node.name: {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+    named = re.findall(r"`([A-Z]\w+)\.(\w+)`", PAGE.read_text())
+    assert len(named) >= 4
+    inherited = classes["Op"] | classes["ConvAlgorithm"]
+    assert [(cls, method) for cls, method in named if method not in classes[cls] | inherited] == []

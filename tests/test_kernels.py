@@ -16,6 +16,7 @@ from minidl.kernels.numpy.conv.measured import ranking
 from minidl.kernels.numpy.elementwise import keep_where
 from minidl.kernels.reference import ReferenceKernels
 from minidl.kernels.window import sliding_window
+from minidl.testing import check_conv_algorithm
 
 FAST: Any = backends.default
 
@@ -275,3 +276,21 @@ def test_a_nan_stays_in_its_windows_whatever_auto_takes() -> None:
     expected = np.zeros(y.shape, bool)
     expected[0, 50:61, 50:61] = True
     np.testing.assert_array_equal(np.isnan(y.numpy()), expected)
+
+
+class Keeps(Direct):
+    """Its gradients are made of what its forward pass saved, and of nothing else."""
+
+    def forward(self, x: Any, w: Any, b: Any, spec: ConvSpec) -> Any:
+        return super().forward(x, w, b, spec)[0], (x, w)
+
+    def input_gradient(self, dy: Any, w: Any, spec: ConvSpec, saved: Any) -> Any:
+        return super().input_gradient(dy, saved[1], spec, None)
+
+    def weight_gradient(self, x: Any, dy: Any, spec: ConvSpec, saved: Any) -> Any:
+        return super().weight_gradient(saved[0], dy, spec, None)
+
+
+def test_what_an_algorithm_saved_comes_back_to_it_with_pooling_too() -> None:
+    report = check_conv_algorithm(Keeps)
+    assert report.count("passed") == len(report.outcomes)

@@ -8,7 +8,7 @@ from minidl.callbacks import CSVLog, best_row
 from minidl.progress import duration
 
 from .. import tasks
-from ..runs import again_command, resume_command
+from ..runs import Run
 
 
 class Metrics(CSVLog):
@@ -95,18 +95,19 @@ def effort(summary: dict[str, Any]) -> str:
     return f"{speed}, {duration(summary['seconds'])} in all"
 
 
-def next_steps(summary: dict[str, Any], folder: Path, lr: float) -> list[str]:
+def next_steps(summary: dict[str, Any], run: Run, lr: float) -> list[str]:
     """The command that most likely comes next, and the one after it."""
-    more = f"train on, with ten epochs more: {resume_command(folder, '--epochs', str(summary['epochs'] + 10))}"
+    run = run.after_this_call()
+    more = f"train on, with ten epochs more: {run.resume_command(epochs=summary['epochs'] + 10)}"
     if not summary["no_better_than_guessing"]:
         return [more]
     if lr < USUAL_LR / 1000:
-        again = again_command(folder, "--lr", f"{USUAL_LR:g}")
+        again = run.again_command(lr=f"{USUAL_LR:g}")
         return [f"at a learning rate of {lr:g} nothing is learned; {USUAL_LR:g} is usual: {again}"]
     best_is_last = summary["epochs"] == summary["best_epoch"]  # so nothing speaks against more epochs
     if lr < USUAL_LR or (lr == USUAL_LR and best_is_last):
         return [f"at a learning rate of {lr:g} it takes longer: {more}"]
-    first = f"the learning rate is the first thing to lower: {again_command(folder, '--lr', lower(lr))}"
+    first = f"the learning rate is the first thing to lower: {run.again_command(lr=lower(lr))}"
     return [first, f"or, as the loss was still falling, {more}"] if best_is_last and summary["epochs"] > 1 else [first]
 
 

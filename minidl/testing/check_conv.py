@@ -16,7 +16,14 @@ from .arrays import ARRANGEMENTS, distance, furthest, numbers, other_backends, s
 from .kit import CheckError, NotApplicable, Subject, require
 
 Array = Any
-POOLS: tuple[tuple[Pair, Pair, Padding], ...] = ((2, 2, 0), (3, 2, 0), (2, 3, 0), ((1, 2), (2, 1), 0), (3, 2, 1))
+POOLS: tuple[tuple[Pair, Pair, Padding], ...] = (
+    (2, 2, 0),
+    (3, 2, 0),
+    (2, 3, 0),
+    ((1, 2), (2, 1), 0),
+    (3, 2, 1),
+    (2, 2, 1),
+)
 """Sizes, strides and paddings of the pooling windows that fused passes are tried with."""
 
 
@@ -160,7 +167,10 @@ class ConvAlgorithmSubject(Subject):
     def check_pooled(self, example: ConvExample) -> None:
         """The fused pass with ReLU and max pooling gives what the three give one after another, ties included."""
         x, w, b, _, spec = self._arrays(example)
-        for pool in _pools(spec):
+        pools = list(_pools(spec))
+        if not pools:
+            raise NotApplicable("no pooling window fits into the output")
+        for pool in pools:
             for inputs in ((x, w, b), (x, 0 * w, 0 * b), (x, 0 * w, 0 * b + 1)):
                 self._check_pooled(*inputs, spec, pool)
 
@@ -169,8 +179,8 @@ class ConvAlgorithmSubject(Subject):
         expected, taps = self.backend.max_pool(self.backend.relu(convolved), pool)
         y, pooled = self.algorithm.forward_pooled(x, w, b, spec, pool, True)
         require(self._apart(y, expected) < 1e-10, "y of the fused pass differs")
-        inference, saved = self.algorithm.forward_pooled(x, w, b, spec, pool, False)
-        require(saved is None, "the fused pass keeps something for gradients that are not wanted")
+        inference, nothing = self.algorithm.forward_pooled(x, w, b, spec, pool, False)
+        require(nothing is None, "the fused pass keeps something for gradients that are not wanted")
         require(self._apart(inference, y) == 0, "without gradients, y differs")
         if pooled is None:
             raise CheckError("the fused pass keeps nothing for its gradients")

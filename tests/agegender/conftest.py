@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from commands import Command, Done, Small
 from pictures import files, write_folder
 
 import minidl as md
-from agegender import tasks, train
+from agegender import data, tasks, train
 from agegender.data import places
 from minidl.command import run as carry_out
 from minidl.viz import Picture
@@ -27,6 +28,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("UTKFACE", raising=False)
     monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "no-kaggle")
+    monkeypatch.setattr(data, "drawn", partial(data.drawn, 40))  # 2000 faces take seconds to draw
     monkeypatch.chdir(tmp_path)
 
 

@@ -135,3 +135,18 @@ def test_the_table_fits_the_terminal_and_keeps_the_names(
     assert "a-name-of-25-characters-1  " in shown
     assert ("last written" in shown) == (width >= 100)
     assert remarks.startswith("a-name-of-25-characters-1: no better than guessing in ")
+
+
+def test_a_run_whose_loss_was_no_number_for_once_shows_its_best_epoch(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    command(*small, "--epochs", 2, "--name", "a")
+    Path("runs/a/summary.json").unlink()
+    table = Path("runs/a/metrics.csv")
+    head, first, second = table.read_text().splitlines()
+    place = head.split(",").index("val_loss")
+    spoilt = [*first.split(",")[:place], "nan", *first.split(",")[place + 1 :]]
+    table.write_text("\n".join([head, ",".join(spoilt), second]) + "\n")
+    shown = json.loads(command("--list", "--json").out)[0]
+    assert not shown["state"].startswith("damaged")
+    assert shown["age_mae"] == float(second.split(",")[head.split(",").index("val_age_mae")])

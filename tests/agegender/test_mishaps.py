@@ -20,6 +20,7 @@ from pictures import files, write_folder
 import minidl as md
 from agegender import cli, lock, runs, tasks
 from agegender.report import results
+from agegender.runs import Run
 from minidl import checkpoint, viz
 from minidl.callbacks import StopOnSignal
 from minidl.command import UsageError
@@ -322,7 +323,7 @@ def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch:
 )
 def test_the_advice_about_the_learning_rate_fits_it(lr: float, epochs: int, best: int, advice: str) -> None:
     summary = {"epochs": epochs, "best_epoch": best, "no_better_than_guessing": ["age_mae"]}
-    line = results.next_steps(summary, Path("runs/a"), lr)[0]
+    line = results.next_steps(summary, Run(Path("runs/a")), lr)[0]
     assert line.startswith(advice)
     assert line.endswith("--lr 0.001") == (lr > 1 or lr < 1e-6)
 

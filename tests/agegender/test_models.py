@@ -95,7 +95,10 @@ def test_a_model_that_does_not_answer_both_questions_is_told_what_is_expected(gi
 
 EMULATED = pytest.param(
     "emulated",
-    marks=pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing"),
+    marks=[
+        pytest.mark.slow,
+        pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing"),
+    ],
 )
 
 

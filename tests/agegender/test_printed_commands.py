@@ -210,3 +210,14 @@ def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
     told = "a can be resumed: its plots/examples.png is made once it goes on, python -m agegender.train --resume runs/a"
     listed = command("--list")
     assert told in listed.out.splitlines()
+
+
+def test_the_advice_of_a_finished_run_says_where_its_data_lie_now(
+    command: Command, small: tuple[object, ...], utkface: Path
+) -> None:
+    command(*small, "--epochs", 1, "--name", "a")
+    moved = utkface.rename(utkface.with_name("moved"))
+    done = command("--resume", "a", "--data", moved, "--quiet")
+    assert "nothing left to do" in done.out
+    advice = done.out.splitlines()[-1].partition("python -m agegender.train ")[2].split()
+    assert advice == ["--resume", "runs/a", "--data", str(moved), "--epochs", "11"]

@@ -93,7 +93,14 @@ def test_a_config_repeats_its_run(command: Command, small: tuple[object, ...]) -
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize(("number", "model"), [(signal.SIGINT, "documented"), (signal.SIGTERM, "small")])
+@pytest.mark.parametrize(
+    ("number", "model"),
+    [
+        (signal.SIGINT, "small"),
+        (signal.SIGTERM, "small"),
+        pytest.param(signal.SIGINT, "documented", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_run_resumes_as_if_nothing_had_been(
     command: Command, small: tuple[object, ...], stop_at: Callable[..., None], number: signal.Signals, model: str
 ) -> None:

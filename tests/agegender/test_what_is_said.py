@@ -23,6 +23,7 @@ from agegender import __main__ as overview
 from agegender import cli, tasks, train
 from agegender.data import inspect
 from agegender.report import results
+from agegender.runs import Run
 from minidl import checkpoint
 from minidl import command as shared
 
@@ -349,13 +350,13 @@ def test_a_run_that_guesses_gets_its_advice_quietly_and_once_it_is_finished_too(
 
 
 def test_a_run_that_learned_says_how_to_go_on() -> None:
-    (following,) = results.next_steps({"epochs": 4, "no_better_than_guessing": []}, Path("runs/a"), lr=1e-3)
+    (following,) = results.next_steps({"epochs": 4, "no_better_than_guessing": []}, Run(Path("runs/a")), lr=1e-3)
     assert following == "train on, with ten epochs more: python -m agegender.train --resume runs/a --epochs 14"
 
 
 def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try() -> None:
     summary = {"epochs": 4, "best_epoch": 4, "no_better_than_guessing": ["age_mae"]}
-    advice = partial(results.next_steps, folder=Path("elsewhere/a"))
+    advice = partial(results.next_steps, run=Run(Path("elsewhere/a")))
     lower, more = advice(summary, lr=2e-3)
     assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0002")
     assert more.startswith("or, as the loss was still falling, train on, with ten epochs more: python")
