@@ -48,7 +48,7 @@ class Runner:
     here: dict[str, Any] = field(default_factory=lambda: {**vars(ours)})
     there: dict[str, Any] = field(default_factory=lambda: {**vars(theirs)})
     finite: bool = True
-    """Whether all numbers and their squares were, so far."""
+    """Whether all numbers and the sums of their squares were, so far."""
     over: bool = False
     """Whether a backward pass failed: what it left behind is no promise."""
     coarsest: str = "float64"
@@ -131,8 +131,15 @@ class Runner:
 
 
 def _squares_are_finite(x: Any) -> bool:
+    """Whether a variance of these does not overflow."""
     with np.errstate(over="ignore"):
-        return bool(np.isfinite(np.square(np.asarray(x, np.promote_types(np.asarray(x).dtype, np.float32)))).all())
+        return bool(np.isfinite(np.square(np.asarray(x, _computed_in(x))).sum()))
+
+
+def _computed_in(x: Any) -> Any:
+    """The dtype of a sum of squares: integers and float16 become float32."""
+    dtype = np.asarray(x).dtype
+    return dtype if dtype == np.float64 else np.float32
 
 
 def _outcome(line: str, names: dict[str, Any]) -> Exception | None:

@@ -38,6 +38,10 @@ CONTRACTS: dict[str, Contract] = {
         "batch_norm centres first and then multiplies with gamma, in float32; PyTorch does both in one, in float64.",
         infinite="batch_norm|BatchNorm",
     ),
+    "variances": Contract(
+        "A variance is a mean in the dtype of the numbers, which may overflow; PyTorch's is one in float64.",
+        infinite=r"\.var\(",
+    ),
     "half": Contract(
         "float16 is computed in float32 inside of an op, so that its squares do not become infinite there.",
         infinite="float16",
