@@ -13,6 +13,7 @@ from .errors import BoundsError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts, rebuilt
 from .options import in_host_order, whole
+from .shortcuts import Methods
 from .tensor import Tensor
 
 Array = Any
@@ -45,11 +46,16 @@ class Dataset(Answering, ABC):
 
     def batch(self, indices: Indices) -> Any:
         """The samples with these numbers, or where a mask holds, as one batch; override it where one by one is slow."""
-        return collate([self[int(index)] for index in self._there(indices)])
+        if self.backend is backends.default:
+            return collate([self[int(index)] for index in self._there(indices)])
+        samples = (self[int(index)] for index in backends.to_host(self._there(indices)))
+        return map_leaves(self.backend.asarray, collate([map_leaves(backends.to_host, sample) for sample in samples]))
 
     def take(self, indices: Indices) -> "Dataset":
         """The samples with these numbers as a data set of its own, made now and kept in memory."""
-        return _Stored(self.batch(indices))
+        stored = _Taken(self.batch(indices))
+        stored.backend = self.backend
+        return stored
 
     def to(self, backend: str) -> "Dataset":
         """The samples as a data set in the memory of a backend, where its batches are made: none crosses the bus.
@@ -189,10 +195,14 @@ class _Stored(Dataset):
         return map_leaves(lambda array: _rows(array, index), self.arrays)
 
     def batch(self, indices: Indices) -> Any:
+        if not _OF_STORED.belong_to(self):
+            return super().batch(indices)
         there = self._there(indices)
         return map_leaves(lambda array: _rows(array, there), self.arrays)
 
     def take(self, indices: Indices) -> Dataset:
+        if not _OF_STORED.belong_to(self):
+            return super().take(indices)
         there = self._there(indices)
         return self._each(lambda array: _rows(array, there))
 
@@ -200,6 +210,8 @@ class _Stored(Dataset):
         there = backends.get(backend)
         if there is self.backend:
             return self
+        if not _OF_STORED.belong_to(self):
+            return super().to(backend)
         moved = self._each(lambda array: there.asarray(in_host_order(self.backend.to_numpy(array))))
         moved.backend = there
         return moved
@@ -209,6 +221,33 @@ class _Stored(Dataset):
         other = copy.copy(self)
         other.arrays = map_leaves(function, self.arrays)
         return other
+
+
+_OF_STORED = Methods(_Stored, "__getitem__", shortcut="batch")
+
+
+class _Taken(_Stored):
+    """Samples of any data set, also of one with pictures, which shall be mirrored."""
+
+    def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
+        return mirrored(self.backend, super().batch(indices), mirror)
+
+
+def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None) -> Any:
+    """A batch whose first part are pictures (B, H, W, C), those where ``mirror`` holds from right to left.
+
+    Raises :class:`ShapeError` for another one.
+
+    >>> mirrored(backends.default, (np.arange(4.0).reshape(2, 1, 2, 1), [0, 1]), np.array([False, True]))[0].ravel()
+    array([0., 1., 3., 2.])
+    """
+    if mirror is None:
+        return batch
+    if not isinstance(batch, tuple) or getattr(batch[0], "ndim", 0) != 4:
+        raise ShapeError("mirror is for samples that are tuples of a picture (H, W, C) and a target: return both")
+    pictures, *others = batch
+    turned = backend.asarray(mirror)[:, None, None, None]
+    return backend.xp.where(turned, pictures[:, :, ::-1], pictures), *others
 
 
 class ArrayDataset(_Stored):
@@ -248,10 +287,16 @@ class ImageDataset(_Stored):
         super().__init__((images, _as_arrays(targets)))
 
     def __getitem__(self, index: int) -> Any:
-        return map_leaves(lambda array: array[0], self.batch(np.array([index])))
+        batch = self.batch if _OF_IMAGES.belong_to(self) else self._gathered  # which asks for each by itself
+        return map_leaves(lambda array: array[0], batch(np.array([index])))
 
     def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
         """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
+        if not _OF_IMAGES.belong_to(self):
+            return mirrored(self.backend, Dataset.batch(self, indices), mirror)
+        return self._gathered(indices, mirror)
+
+    def _gathered(self, indices: Indices, mirror: Array | None = None) -> Any:
         images, targets = self.arrays
         there = self._there(indices)
         if mirror is not None:
@@ -262,6 +307,9 @@ class ImageDataset(_Stored):
                 )
         chosen = map_leaves(lambda values: _rows(values, there), targets)
         return self.backend.gather_images(images, there, mirror), chosen
+
+
+_OF_IMAGES = Methods(ImageDataset, "__getitem__", shortcut="batch")
 
 
 def _as_arrays(nested: Any) -> Any:
@@ -300,7 +348,15 @@ class Subset(Dataset):
 
     def batch(self, indices: Indices, **options: Any) -> Any:
         """The samples with these numbers as one batch; the options are those of the data set's own batch."""
+        if not _OF_SUBSET.belong_to(self):
+            return mirrored(self.backend, super().batch(indices), **options)
         return self.dataset.batch(_rows(self.indices, self._there(indices)), **options)
 
     def take(self, indices: Indices) -> Dataset:
+        if not _TAKEN.belong_to(self):
+            return super().take(indices)
         return self.dataset.take(_rows(self.indices, self._there(indices)))
+
+
+_OF_SUBSET = Methods(Subset, "__getitem__", shortcut="batch")
+_TAKEN = Methods(Subset, "__getitem__", "batch", shortcut="take")

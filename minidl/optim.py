@@ -17,6 +17,7 @@ from .kernels.reference import AdamStep
 from .optimizer import Array, Optimizer, State, Update
 from .options import flag, number, option
 from .schedules import Schedule, constant, cosine, one_cycle, step
+from .shortcuts import Methods
 from .tensor import Tensor
 
 __all__ = [
@@ -123,8 +124,8 @@ class Adam(Optimizer):
         self._update_together([(param, grad, state)])
 
     def update_all(self, updates: Sequence[Update]) -> None:
-        """One call of the backend for all parameters; but an :meth:`update` of a subclass's own is what counts."""
-        if getattr(self.update, "__func__", None) is Adam.update:
+        """One call of the backend for all parameters; but an :meth:`update` of somebody's own is what counts."""
+        if _ADAMS.belong_to(self):
             self._update_together(updates)
         else:
             super().update_all(updates)
@@ -150,6 +151,9 @@ class Adam(Optimizer):
             eps=self.eps,
             keep=1 - self.lr * self.weight_decay,
         )
+
+
+_ADAMS = Methods(Adam, "update")
 
 
 @plugins.register("optimizer", "adamw")

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minidl.data import Dataset, ImageDataset, Subset
+from minidl.dataset import mirrored
+from minidl.shortcuts import Methods
 
 from ..errors import TooManySkipped
 from .files import write_text
@@ -113,12 +115,16 @@ class Faces(Dataset):
     def batch(self, indices: NDArray[np.integer[Any]], mirror: NDArray[np.bool_] | None = None) -> Batch:
         """Images float32 ``(B, 128, 128, 1)`` in [0, 1], from right to left where ``mirror`` holds; targets ``gender``
         and ``age`` float32 ``(B, 1)``."""
+        if not _OF_FACES.belong_to(self):
+            return mirrored(self.backend, super().batch(indices), mirror)  # type: ignore[no-any-return]
         batch: Batch = self._pictures.batch(indices, mirror)
         return batch
 
     def to(self, backend: str) -> Dataset:
         """The faces in the memory of a backend, where they stay bytes until they are part of a batch."""
-        return self._pictures.to(backend)
+        if _MOVED.belong_to(self) or backend == self.backend.name:
+            return self._pictures.to(backend)
+        return super().take(np.arange(len(self))).to(backend)
 
     @cached_property
     def _pictures(self) -> ImageDataset:
@@ -156,6 +162,10 @@ class Faces(Dataset):
             names=[self.names[i] for i in indices],
             digests=[self.digests[i] for i in indices],
         )
+
+
+_OF_FACES = Methods(Faces, "__getitem__", shortcut="batch")
+_MOVED = Methods(Faces, "__getitem__", "batch", shortcut="to")
 
 
 def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:

@@ -1,8 +1,9 @@
 """Which layers of a Sequential are computed in one pass.
 
 Convolution, ReLU and max pooling in a row become one op, which the convolution's algorithm computes. The result is that
-of the three layers. Anything unusual is left alone: subclasses (they may do something else), layers with hooks (their
-outputs would never exist), and sizes, dtypes or backends that do not fit (the layer itself says so best).
+of the three layers. Anything unusual is left alone: subclasses and layers with another ``forward`` (they may do
+something else), layers with hooks (their outputs would never exist), and sizes, dtypes or backends that do not fit (the
+layer itself says so best).
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ from ..backends import choice
 from ..errors import ShapeError
 from ..kernels.window import pooling_window
 from ..ops.conv import conv_spec
+from ..shortcuts import Methods
 from ..tensor import Tensor
 from .layers import Conv2D, MaxPooling2D, ReLU
 from .module import Module
 
 PATTERN = (Conv2D, ReLU, MaxPooling2D)
+_METHODS = tuple(Methods(layer, "forward") for layer in PATTERN)
 
 
 def run(modules: Sequence[Module], x: Any) -> Any:
@@ -44,6 +47,7 @@ def _may_fuse(group: Sequence[Module]) -> bool:
         and tuple(map(type, group)) == PATTERN
         and choice.current().fusion
         and not any(module.has_hooks for module in group)
+        and all(map(Methods.belong_to, _METHODS, group))
     )
 
 

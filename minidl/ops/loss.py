@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from .. import backends
-from ..errors import DtypeError, ShapeError
+from ..errors import DtypeError, GraphError, ShapeError
 from ..kernels.reference import LossFormula, from_0
 from ..op import Op
 from ..options import number, whole
 from ..plugins import register
+from ..shortcuts import Methods
 from .elementwise import sigmoid
 
 __all__ = [
@@ -197,7 +198,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
 
     Written as max(x, 0) - x t + log(1 + e^-|x|), it is exact for logits of any size. Its gradient is (s(x) - t) / n.
 
-    That for t is -x / n.
+    That for t is -x / n; of a subclass with another :meth:`value` or :meth:`slope`, its own ``backward`` must give it.
 
     >>> BinaryCrossEntropyWithLogits.apply([1e4, -1e4], [1, 1])
     tensor(5000.)
@@ -221,8 +222,17 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, t = self.saved
         needs_x, needs_t = self.needs_grad
+        if needs_t and not _CROSS_ENTROPY.belong_to(self):
+            raise GraphError(
+                "its value or slope is not that of binary cross-entropy, so the gradient for the targets is unknown: "
+                "give them as targets.detach(), or give the op a backward of its own",
+                self.name,
+            )
         dx = self.backend.mean_loss_backward(self.formula, x, t, dy) if needs_x else None
         return dx, -x * (dy / x.size) if needs_t else None
+
+
+_CROSS_ENTROPY = Methods(BinaryCrossEntropyWithLogits, "value", "slope")
 
 
 class Distance(ElementwiseLoss):

@@ -75,6 +75,10 @@ class Pooled:
     saved: Any = None
 
 
+PASSES = ("forward", "input_gradient", "weight_gradient")
+"""What defines an algorithm."""
+
+
 class ConvAlgorithm(ABC):
     """A way to compute a convolution (cross-correlation, as everywhere in deep learning) and its two gradients.
 
@@ -126,7 +130,9 @@ class ConvAlgorithm(ABC):
     ) -> tuple[Array, Pooled | None]:
         """relu(max_pool(conv(x, w, b))), an array (N, POH, POW, K), and what its gradients need, if they are wanted.
 
-        This is the composition. An algorithm that can do better replaces both methods, for the windows that it can.
+        This is the composition. An algorithm that can do better replaces both methods, for the windows that it can; and
+        for objects whose passes are its own, see :mod:`minidl.shortcuts`, as who derives an algorithm from it may
+        replace one of the three.
         """
         convolved, saved = self.forward(x, w, b, spec)
         maxima, argmax = self.backend.max_pool(convolved, pool)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from ... import plugins
-from ..conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
+from ...shortcuts import Methods
+from ..conv.algorithm import PASSES, ConvAlgorithm, ConvSpec, Pooled
 from ..window import Window
 from . import pool as pooling
 from .reduce import GROUPS, LANES, parts_of, sum_rows
@@ -101,7 +102,7 @@ class Gemm(ConvAlgorithm):
         run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)
 
     def _pools(self, pool: Window) -> bool:
-        return not pool.padded and pooling.supports(pool)
+        return not pool.padded and pooling.supports(pool) and _OWN.belong_to(self)
 
     def _empty_images(self, spec: ConvSpec) -> Array:
         return self.xp.empty((spec.N, spec.window.H, spec.window.W, spec.C), spec.dtype)
@@ -114,12 +115,18 @@ class Gemm(ConvAlgorithm):
         return self.xp.zeros((spec.window.KH * spec.window.KW * spec.C, spec.K), spec.dtype)
 
 
+_OWN = Methods(Gemm, *PASSES, shortcut="forward_pooled")
+
+
 @plugins.register("conv_algorithm", "first_layer")
 class FirstLayer(Gemm):
     """Convolution, ReLU and max pooling of images with few channels in one kernel, see first_layer.cu; else Gemm."""
 
     def supports(self, spec: ConvSpec) -> bool:
         return super().supports(spec) and spec.C <= 4 and (spec.window.SH, spec.window.SW) == (1, 1)
+
+    def _pools(self, pool: Window) -> bool:
+        return super()._pools(pool) and _OF_FIRST.belong_to(self)
 
     def _in_one_kernel(self, spec: ConvSpec, pool: Window) -> bool:
         pixels = (pool.KH + spec.window.KH - 1) * (pool.KW + spec.window.KW - 1)
@@ -167,6 +174,9 @@ class FirstLayer(Gemm):
         kernel(self.xp, "first_layer.cu", name)((count, -(-spec.K // LANES), spec.C), (LANES, GROUPS), arguments)
         sums = sum_rows(self.xp, parts).reshape(rows, spec.K)
         return dx, sums[:-1].reshape(w.shape) if needs_dw else None, sums[-1] if needs_db else None
+
+
+_OF_FIRST = Methods(FirstLayer, *PASSES, shortcut="forward_pooled")
 
 
 def _matrix(xp: Any, w: Array, spec: ConvSpec) -> Array:

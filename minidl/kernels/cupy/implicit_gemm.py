@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ... import plugins
-from ..conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
+from ...shortcuts import Methods
+from ..conv.algorithm import PASSES, ConvAlgorithm, ConvSpec, Pooled
 from ..window import Window
 from .reduce import sum_rows
 from .source import TYPES, by_value, kernel, name_of, packed
@@ -57,7 +58,7 @@ class ImplicitGemm(ConvAlgorithm):
     def forward_pooled(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
     ) -> tuple[Array, Pooled | None]:
-        if not _of_four_pixels(pool):
+        if not (_of_four_pixels(pool) and _OWN.belong_to(self)):
             return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         y = self.xp.empty((spec.N, pool.OH, pool.OW, spec.K), spec.dtype)
         argmax = self.xp.empty(y.shape, self.xp.uint8) if needs_grad else None
@@ -67,7 +68,7 @@ class ImplicitGemm(ConvAlgorithm):
     def backward_pooled(
         self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        if not _of_four_pixels(pooled.pool):
+        if not (_of_four_pixels(pooled.pool) and _OWN.belong_to(self)):
             return super().backward_pooled(dy, pooled, needs_grad)
         needs_dx, needs_dw, needs_db = needs_grad
         through_relu = self.backend.relu_backward(dy, pooled.y)
@@ -118,6 +119,9 @@ class ImplicitGemm(ConvAlgorithm):
 
     def _tensor_cores(self, spec: ConvSpec) -> bool:
         return self.backend.precision == "tf32" and spec.dtype == np.float32
+
+
+_OWN = Methods(ImplicitGemm, *PASSES, shortcut="forward_pooled")
 
 
 def _of_four_pixels(pool: Window) -> bool:

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .... import threads
-from ...conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
+from ....shortcuts import Methods
+from ...conv.algorithm import PASSES, ConvAlgorithm, ConvSpec, Pooled
 from ...reference import argmax_dtype
 from ...window import Window, pad
 from .. import memory
@@ -120,7 +121,7 @@ class PerChunk(ConvAlgorithm):
     def forward_pooled(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
     ) -> tuple[Array, Pooled | None]:
-        if pool.padded:
+        if pool.padded or not _OWN.belong_to(self):
             return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         y = memory.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
         argmax = memory.empty(y.shape, argmax_dtype(np, pool)) if needs_grad else None
@@ -142,7 +143,7 @@ class PerChunk(ConvAlgorithm):
     def backward_pooled(
         self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        if pooled.pool.padded:
+        if pooled.pool.padded or not _OWN.belong_to(self):
             return super().backward_pooled(dy, pooled, needs_grad)
         x, y, argmax, spec, pool = pooled.x, pooled.y, pooled.argmax, pooled.spec, pooled.pool
         needs_dx, needs_dw, needs_db = needs_grad
@@ -175,6 +176,9 @@ class PerChunk(ConvAlgorithm):
             None if dw is None else dw.sum(axis=0),
             None if db is None else db.sum(axis=0),
         )
+
+
+_OWN = Methods(PerChunk, *PASSES, shortcut="forward_pooled")
 
 
 def by_phase(length: int, stride: int) -> Columns:
