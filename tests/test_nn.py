@@ -472,3 +472,15 @@ def test_a_hook_that_removes_itself_skips_no_other() -> None:
     for _ in range(2):
         layer(md.tensor([1.0]))
     assert called == ["once", "always", "always"]
+
+
+def test_a_layer_with_a_train_of_its_own_stays_in_evaluation() -> None:
+    class Frozen(nn.Sequential):
+        def train(self, mode: bool = True) -> Any:
+            return super().train(False)
+
+    model = nn.Sequential(nn.Dense(2, 3), Frozen(nn.Dense(3, 3), nn.BatchNorm(3)), nn.BatchNorm(3))
+    for _ in range(2):
+        modes = [module.training for _, module in model.train().named_modules()]
+        assert modes == [True, True, False, False, False, True]
+        assert not any(module.training for _, module in model.eval().named_modules())

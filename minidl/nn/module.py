@@ -227,10 +227,13 @@ class Module(Strict):
             parameter.zero_grad()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch layers that behave differently in training (dropout, batch normalisation) to it."""
-        mode = flag("mode", mode)
-        for _, module in self.named_modules():
-            module.training = mode
+        """Switch layers that behave differently in training (dropout, batch normalisation) to it.
+
+        Each layer is asked by its own ``train``: one that shall stay as it is returns ``super().train(False)``.
+        """
+        self.training = flag("mode", mode)
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self) -> Self:
