@@ -1,5 +1,6 @@
 """The checkers of the exercises: they take what is right, recognise the usual mistakes, and never raise."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -280,6 +281,66 @@ def test_what_readers_write(
     name: str, attempt: Callable[..., Any], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert hint in said(name, attempt, capsys)
+
+
+def wrapped(name: str, wrap: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The solution with its result in something else."""
+    return lambda *given: wrap(EXERCISES[name].solution(*given))
+
+
+def gives_a_number(exercise: Exercise) -> bool:
+    return np.isscalar(exercise.solution(*copy.deepcopy(exercise.examples[0])))
+
+
+NUMBERS = [name for name, exercise in EXERCISES.items() if gives_a_number(exercise)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_what_is_no_number_is_not_taken_for_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def hint(wrap: Callable[[Any], Any]) -> str:
+        return said(name, wrapped(name, wrap), capsys).partition("Hint: ")[2].partition("\n")[0]
+
+    the_number = "the number is right, but this is"
+    a_number = "what follows needs a plain number"
+    assert hint(lambda y: md.tensor(float(y))) == f"{the_number} a Tensor: {a_number}, add .item()."
+    assert hint(lambda y: str(float(y))) in (
+        f"{the_number} a str: {a_number}, float(...).",
+        "it returns str, which cannot be read as the answer.",
+    )
+
+
+@pytest.mark.parametrize("name", ["relu_slope", "log_sum_exp", "best_constant", "gender_accuracy"])
+def test_a_number_in_a_list_or_an_array_of_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    a_list, an_array = (said(name, wrapped(name, wrap), capsys) for wrap in (lambda y: [y], np.atleast_1d))
+    assert "this is a list: what follows needs a plain number, add [0]." in a_list
+    assert "this is an array of shape (1,): what follows needs a plain number, add .item()." in an_array
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("wrap", [float, np.float64, np.float32, np.asarray, lambda y: md.tensor(y).numpy()])
+def test_a_plain_number_is_right(name: str, wrap: Callable[[Any], Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Of Python or of NumPy, and an array without axes."""
+    assert said(name, wrapped(name, wrap), capsys) == f"{name}: right.\n"
+
+
+def test_a_truth_value_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    for slope in (lambda x: x > 0, lambda x: np.greater(x, 0), lambda x: np.sign(max(x, 0)), lambda x: int(x > 0)):
+        assert said("relu_slope", slope, capsys) == "relu_slope: right.\n"
+
+
+def test_the_parts_of_an_answer_are_what_follows_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    """A tuple with text for one of numbers, a list for an array; one long array; what can be read only once."""
+    for name, wrap, hint in (
+        ("product_slopes", lambda y: tuple(map(md.tensor, y)), "it returns tuple, which cannot be read"),
+        ("product_slopes", lambda y: (y[0], str(y[1])), "element 1 is a str: what follows needs a plain number"),
+        ("momentum_step", lambda y: (y[0], list(y[1])), "element 1 is a list: what follows needs a NumPy array"),
+        ("momentum_step", np.concatenate, "this is an array of shape (6,): what follows needs a tuple of 2."),
+        ("parse_name", iter, "this is a tuple_iterator: what follows needs a tuple of 3."),
+        ("topological_order", iter, "this is a list_iterator: what follows needs a list of"),
+    ):
+        assert hint in said(name, wrapped(name, wrap), capsys)
+    for name in ("product_slopes", "block_shape", "momentum_step", "first_copies", "matmul_cost"):
+        assert said(name, wrapped(name, np.array), capsys) == f"{name}: right.\n"
 
 
 def test_the_gradients_are_those_of_autograd() -> None:

@@ -168,20 +168,60 @@ def test_a_smaller_picture_is_the_same_picture() -> None:
     assert max(abs(a - b) for a, b in zip(before.tobytes(), after.tobytes(), strict=True)) < 8
 
 
+def executed(name: str, faces: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The variables at the end of a solved notebook with a folder of the reader's own pictures."""
+    monkeypatch.setenv("UTKFACE", str(faces))
+    monkeypatch.setenv("MINIDL_CACHE", str(faces / "cache"))
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    variables: dict[str, Any] = {"__name__": "__main__"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            exec(compile(solution(name), name, "exec"), variables)
+    finally:
+        plt.close("all")
+    return variables
+
+
+def save_noise(folder: Path, number: int, label: str, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
+    Image.fromarray(pixels).resize((128, 128)).save(folder / f"{label}_0_x{number}.jpg")
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if "data.open()" in solution(name)])
 def test_what_looks_at_faces_takes_a_few_of_the_reader_s_own(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thirty noisy pictures, of nobody who is very young or old, and of one gender hardly any."""
     for number in range(30):
-        pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
-        Image.fromarray(pixels).resize((128, 128)).save(tmp_path / f"{20 + number}_{number % 8 == 0:d}_0_x{number}.jpg")
-    monkeypatch.setenv("UTKFACE", str(tmp_path))
-    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
-    cells: dict[str, Any] = {"__name__": "__main__"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        exec(compile(solution(name), name, "exec"), cells)
-    assert len(cells["faces"]) == 30
-    plt.close("all")
+        save_noise(tmp_path, number, f"{20 + number}_{number % 8 == 0:d}", seed=number)
+    assert len(executed(name, tmp_path, monkeypatch)["faces"]) == 30
+
+
+NO_DIFFERENCE = "copies make hardly a difference"
+
+
+def test_faces_of_which_copies_make_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six hundred pictures of one age are no error, but are spoken of; with the drawn faces copies do look better."""
+    for number in range(600):
+        save_noise(tmp_path, number, "30_0", seed=number)
+    executed("07_utkface", tmp_path, monkeypatch)
+    assert NO_DIFFERENCE in capsys.readouterr().out
+    assert NO_DIFFERENCE in solution("07_utkface")
+    assert not any(NO_DIFFERENCE in "".join(output.get("text", [])) for output in outputs("07_utkface"))
+
+
+def test_copies_are_not_counted_as_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        save_noise(tmp_path, number, f"{20 + number}_0", seed=number % 3)
+    with pytest.raises(AssertionError, match="3 different faces are too few"):
+        executed("07_utkface", tmp_path, monkeypatch)
+
+
+def test_thirty_pictures_are_enough_however_often_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one of them in the validation part, its error would be the mean of nothing."""
+    for number in range(90):
+        save_noise(tmp_path, number, f"{20 + number % 30}_{number % 2}", seed=number % 30)
+    assert np.isfinite(executed("07_utkface", tmp_path, monkeypatch)["errors"]).all()

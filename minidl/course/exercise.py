@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -73,11 +74,13 @@ class Exercise:
             hint = "it changes the arrays that it gets. Work on a copy, or build a new array."
         elif not _alike(got, expected):
             known = (hint for hint, wrong in self.mistakes.items() if _alike(got, outcome(wrong)[1]))
-            hint = next(known, "") or (got if isinstance(got, str) else difference(got, np.asarray(expected)))
-        elif isinstance(wanted, np.ndarray) and not isinstance(answer, np.ndarray):
-            kind = type(answer).__name__
-            hint = f"the numbers are right, but this is a {kind}: what follows needs a NumPy array, np.array(...)."
+            hint = next(known, "") or (got if isinstance(got, str) else "")
+            if not hint and _is_number(wanted) and same(np.ravel(got), np.ravel(expected)):  # in a list, for example
+                hint = misfit(answer, wanted)
+            hint = hint or difference(np.asarray(got), np.asarray(expected))
         else:
+            hint = misfit(answer, wanted)
+        if not hint:
             return ""
         parameters = inspect.signature(self.solution).parameters
         call = ", ".join(f"{name}{_shown(value)}" for name, value in zip(parameters, example, strict=True))
@@ -95,7 +98,8 @@ class Exercise:
         if answer is None or answer is ...:
             raise NotSolved
         try:
-            return answer, _array(self.numbers(answer, *example))
+            plain = answer.numpy() if isinstance(answer, Tensor) else answer
+            return answer, _array(self.numbers(plain, *example))
         except Exception:  # and return anything
             return answer, f"it returns {type(answer).__name__}, which cannot be read as the answer."
 
@@ -133,6 +137,36 @@ def difference(got: Array, expected: Array) -> str:
     worst = tuple(int(i) for i in np.unravel_index(np.abs(got - expected).argmax(), got.shape))
     place = f" at index {worst}" if worst else ""
     return f"expected {expected[worst]:.6g}{place}, got {got[worst]:.6g}."
+
+
+def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
+    """What is to be said of the type of an answer with the right numbers; nothing if the notebook can go on with it.
+
+    >>> misfit([2.0], 2.0)
+    'the number is right, but this is a list: what follows needs a plain number, add [0].'
+    >>> misfit((np.float32(1), 2), (1.0, 2.0))
+    ''
+    """
+    kind = f"array of shape {answer.shape}" if isinstance(answer, np.ndarray) else type(answer).__name__
+    it_is = f"{name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}: what follows needs"
+    if isinstance(wanted, list | tuple):
+        if not isinstance(answer, Sequence | np.ndarray | Tensor) or len(answer) != len(wanted):
+            return f"the numbers are right, but {it_is} a {type(wanted).__name__} of {len(wanted)}."
+        pairs = enumerate(zip(answer, wanted, strict=True))
+        return next(filter(None, (misfit(*pair, f"element {number}") for number, pair in pairs)), "")
+    if isinstance(wanted, np.ndarray) and not isinstance(answer, np.ndarray):
+        return f"the numbers are right, but {it_is} a NumPy array, np.array(...)."
+    if _is_number(wanted) and not _is_number(answer):
+        single = isinstance(answer, np.ndarray | Tensor) and answer.size == 1
+        how = "add .item()" if single else "add [0]" if isinstance(answer, list | tuple) else "float(...)"
+        return f"the number is right, but {it_is} a plain number, {how}."
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number of Python's or NumPy's; an array without axes is as good."""
+    is_array = isinstance(value, np.ndarray)
+    return value.shape == () and value.dtype.kind in "biuf" if is_array else isinstance(value, Real | np.bool_)
 
 
 def _array(answer: Any) -> Array:

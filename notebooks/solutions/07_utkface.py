@@ -38,7 +38,8 @@ from minidl import course, viz
 rng = np.random.default_rng(0)
 faces = data.open()
 print(f"{len(faces):,} faces from {faces.source}")
-assert len(faces) >= 30, f"{len(faces)} faces are too few for what follows: take 30 or more, or UTKFACE=drawn"
+different = len(set(faces.digests))  # a picture that is there twice, byte for byte, counts once
+assert different >= 30, f"{different} different faces are too few for what follows: take 30 or more, or UTKFACE=drawn"
 
 # %%
 GENDERS = ("male", "female")
@@ -262,7 +263,8 @@ def both_errors(share, rng):
     first = np.array(first_copies([faces.digests[i] for i in rows]))
     x, y = thumbnails(faces.images[rows]), ages[rows]
     careless = rng.permutation(len(rows)) < 0.2 * len(rows)
-    careful = (rng.permutation(len(rows)) < 0.2 * len(rows))[first]  # each follows the first of its copies
+    originals = rng.permutation(np.unique(first))
+    careful = np.isin(first, originals[: round(0.2 * len(originals))])  # each follows the first of its copies
     return nearest_neighbour_error(x, y, careless), nearest_neighbour_error(x, y, careful)
 
 
@@ -274,7 +276,8 @@ axes.plot(np.multiply(shares, 100), errors[:, 1], "o-", color="tab:green", label
 axes.set(xlabel="faces that come twice (%)", ylabel="error (years)", ylim=(0, None))
 axes.legend()
 plt.show()
-assert errors[-1, 0] < errors[-1, 1] or len(faces) < 600, "copies on both sides should look better"
+if errors[-1, 0] >= 0.9 * errors[-1, 1]:  # as where all have one age, or with a film, whose pictures are all alike
+    print("Of these faces copies make hardly a difference: the nearest neighbour does as well without them.")
 
 # %% [markdown]
 # The more copies, the better the red curve looks. Nothing has become better: the green one says what a new face would
