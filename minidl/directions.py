@@ -13,14 +13,16 @@ KNOWN = {
         miou dice jaccard kappa mcc similarity correlation psnr ssim bleu ap""",
 }
 """Words of names of which less, or more, is better."""
-TURNED = {"neg", "negative", "minus", "inverse", "inv", "no", "not", "one"}
+TURNED = {"neg", "negative", "minus", "inverse", "inv", "no", "not", "one", "missed"}
 """Words that turn the meaning of the others round."""
+SILENT = {"at", "k", "score", "rate", "total", "mean", "macro", "micro", "weighted"}
+"""Words after a known one, beside numbers, that leave its meaning as it is: those of no other kind may."""
 
 
 def direction(monitor: str, mode: str | None = None) -> str:
     """``"min"`` where less of a value is better, ``"max"`` where more is: what ``mode`` says, else what the name says.
 
-    The last word that is known counts: an ``accuracy_error`` is an error. Raises :class:`MinidlError` for names that
+    The last word counts: an ``accuracy_error`` is an error, and an ``accuracy_gap`` says nothing. Raises :class:`MinidlError` for names that
     say nothing, such as ``score``, rather than to take the worst for the best.
 
     >>> direction("val_loss"), direction("gender_accuracy"), direction("score", "max")
@@ -37,8 +39,8 @@ def direction(monitor: str, mode: str | None = None) -> str:
         raise MinidlError(f'expected the name of a value, such as monitor="val_loss", got {monitor!r}')
     words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", monitor).lower())
     known = {word: better for better, some in KNOWN.items() for word in some.split()}
-    telling = [known[word] for word in words if word in known]
-    if not telling or TURNED.intersection(words) or re.search(r"[^\w ]", monitor):
+    telling = [known.get(word, "") for word in words if word not in SILENT and not word.isdigit()]
+    if not telling or not telling[-1] or TURNED.intersection(words) or re.search(r"[^\w ]", monitor):
         raise MinidlError(
             f'whether more or less of \'{monitor}\' is better, its name does not say: write mode="max" or mode="min"'
         )

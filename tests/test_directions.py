@@ -37,7 +37,23 @@ def test_the_best_accuracy_is_the_highest_and_the_best_error_the_lowest(
     assert checkpoint.read_metadata(tmp_path / "best.safetensors")["epoch"] == str(best)
 
 
-@pytest.mark.parametrize("name", ["val_score", "1-accuracy", "neg_mean_squared_error", "lr", "val_acuracy", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "val_score",
+        "1-accuracy",
+        "neg_mean_squared_error",
+        "lr",
+        "val_acuracy",
+        "",
+        "val_accuracy_gap",
+        "accuracy_std",
+        "recall_disparity",
+        "missed_recall",
+        "mae_improvement",
+        "loss_reduction",
+    ],
+)
 def test_a_name_that_says_not_what_is_better_wants_a_mode(name: str) -> None:
     for make in (lambda: EarlyStopping(monitor=name), lambda: Checkpoint("a", name), lambda: best_row(ROWS, name)):
         with pytest.raises(MinidlError, match=r'its name does not say: write mode="max" or mode="min"$'):
