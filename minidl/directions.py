@@ -22,8 +22,8 @@ SILENT = {"at", "k", "score", "rate", "total", "mean", "macro", "micro", "weight
 def direction(monitor: str, mode: str | None = None) -> str:
     """``"min"`` where less of a value is better, ``"max"`` where more is: what ``mode`` says, else what the name says.
 
-    The last word counts: an ``accuracy_error`` is an error, and an ``accuracy_gap`` says nothing. Raises :class:`MinidlError` for names that
-    say nothing, such as ``score``, rather than to take the worst for the best.
+    The last word counts: an ``accuracy_error`` is an error, and an ``accuracy_gap`` says nothing. Raises
+    :class:`MinidlError` for names that say nothing, such as ``score``, rather than to take the worst for the best.
 
     >>> direction("val_loss"), direction("gender_accuracy"), direction("score", "max")
     ('min', 'max', 'max')
