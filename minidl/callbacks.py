@@ -61,8 +61,6 @@ def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None
 
 
 def _monitored(row: Row, monitor: str) -> float:
-    if not isinstance(monitor, str):
-        raise MinidlError(f"expected the name of a value to monitor, got {monitor!r}: as in monitor='val_loss'")
     if monitor in row:
         return row[monitor]
     instead = monitor.removeprefix("val_")
@@ -71,12 +69,6 @@ def _monitored(row: Row, monitor: str) -> float:
     raise MinidlError(
         f"there is no '{monitor}' to monitor.{suggestion(monitor, list(row))} This epoch has {', '.join(row)}."
     )
-
-
-def _name(monitor: Any) -> str:
-    if not isinstance(monitor, str):
-        raise MinidlError(f"monitor must be a name in the history, such as 'val_loss', got {monitor!r:.60}")
-    return monitor
 
 
 @plugins.register("callback", "checkpoint")
@@ -97,7 +89,7 @@ class Checkpoint(Callback):
         notes: Callable[[], dict[str, str]] | None = None,
         mode: str | None = None,
     ) -> None:
-        self.folder, self.monitor = checkpoint.as_path(folder), _name(monitor)
+        self.folder, self.monitor = checkpoint.as_path(folder), monitor
         self.mode = direction(monitor, mode)
         if notes is not None and not callable(notes):
             raise MinidlError(
@@ -189,7 +181,7 @@ class EarlyStopping(Callback):
     def __init__(self, patience: int = 5, monitor: str = "val_loss", mode: str | None = None) -> None:
         if isinstance(patience, str) and not patience.isdigit():
             raise MinidlError(f"expected a number of epochs, got {patience!r}: write monitor={patience!r}")
-        self.patience, self.monitor = patience, _name(monitor)
+        self.patience, self.monitor = patience, monitor
         self.mode = direction(monitor, mode)
 
     def on_train_begin(self, trainer: Trainer) -> None:

@@ -150,9 +150,8 @@ class CapturedStep(Unseen):
 
     def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
         shapes = nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets))
-        known = [plugins.registered(kind) for kind in plugins.KINDS]
         without_grad, precision = mode.without_grad > 0, _backend_of(self.model).precision
-        return shapes, traits, self.compute, precision, choice.current(), known, without_grad
+        return shapes, traits, self.compute, precision, choice.current(), plugins.changes(), without_grad
 
 
 class _State:

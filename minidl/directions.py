@@ -23,7 +23,8 @@ def direction(monitor: str, mode: str | None = None) -> str:
     """``"min"`` where less of a value is better, ``"max"`` where more is: what ``mode`` says, else what the name says.
 
     The last word counts: an ``accuracy_error`` is an error, and an ``accuracy_gap`` says nothing. Raises
-    :class:`MinidlError` for names that say nothing, such as ``score``, rather than to take the worst for the best.
+    :class:`MinidlError` for names that say nothing, such as ``score``, rather than to take the worst for the best, and
+    for what is no name at all.
 
     >>> direction("val_loss"), direction("gender_accuracy"), direction("score", "max")
     ('min', 'max', 'max')
@@ -31,12 +32,12 @@ def direction(monitor: str, mode: str | None = None) -> str:
     Traceback (most recent call last):
     minidl.errors.MinidlError: whether more or less of 'score' is better, its name does not say: write mode="max" or ...
     """
+    if not isinstance(monitor, str):
+        raise MinidlError(f"monitor must be a name in the history, such as 'val_loss', got {monitor!r:.60}")
     if mode not in (None, "min", "max", "auto"):
         raise MinidlError(f'expected mode="min" or mode="max", or none where the name says it, got {mode!r}')
     if mode in ("min", "max"):
         return str(mode)
-    if not isinstance(monitor, str):
-        raise MinidlError(f'expected the name of a value, such as monitor="val_loss", got {monitor!r}')
     words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", monitor).lower())
     known = {word: better for better, some in KNOWN.items() for word in some.split()}
     telling = [known.get(word, "") for word in words if word not in SILENT and not word.isdigit()]

@@ -66,7 +66,24 @@ OWN = "minidl"
 """The distribution that this module belongs to, and agegender with it."""
 
 _Plugin = TypeVar("_Plugin")
-_registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+
+
+class _Known(dict[str, Any]):
+    """The plugins of a kind by name. Setting an item and deleting one, which is all that is done here, are counted."""
+
+    changes = 0
+    """How often plugins of any kind were changed."""
+
+    def __setitem__(self, name: str, plugin: Any) -> None:
+        _Known.changes += self.get(name) is not plugin
+        super().__setitem__(name, plugin)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        _Known.changes += 1
+
+
+_registered: dict[str, dict[str, Any]] = {kind: _Known() for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -119,7 +136,7 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
     def decorate(plugin: _Plugin) -> _Plugin:
         if wrong := _complaint(kind, plugin):
             raise PluginError(f"the {kind} '{name}' {wrong}")
-        known = _registered[kind].setdefault(name, plugin)
+        known = _registered[kind].get(name, plugin)
         if known is not plugin and _origin(known) != _origin(plugin):
             raise PluginError(
                 f"the {kind} '{name}' exists already ({'.'.join(_origin(known))}): register yours under another name"
@@ -151,6 +168,18 @@ def registered(kind: str) -> dict[str, Any]:
     return _registered[kind].copy()
 
 
+def changes() -> int:
+    """How often the plugins that are registered were changed: as long as it is the same, so are they.
+
+    >>> before = changes()
+    >>> _registered["schedule"]["mine"] = print   # only an example
+    >>> del _registered["schedule"]["mine"]
+    >>> changes() - before
+    2
+    """
+    return _Known.changes
+
+
 def get(kind: str, name: str) -> Any:
     """The plugin ``name`` of ``kind``, imported now if an installed package announces it.
 
@@ -170,7 +199,9 @@ def get(kind: str, name: str) -> Any:
             raise PluginError(
                 f"there is no {kind} '{name}'.{suggestion(name, known)} Known: {', '.join(known) or 'none'}."
             )
-        _registered[kind].setdefault(name, _load(kind, _announced(kind)[name][0]))
+        plugin = _load(kind, _announced(kind)[name][0])
+        if name not in _registered[kind]:  # importing it may have registered it
+            _registered[kind][name] = plugin
     return _registered[kind][name]
 
 

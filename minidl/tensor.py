@@ -20,7 +20,7 @@ from .grad_mode import mode, no_grad
 from .habits import Count, explained
 from .op import DOUBLE, HALF, SINGLE, Op
 from .operators import Operators
-from .options import dtype_of, host_order, require_room
+from .options import dtype_of, flag, host_order, require_room
 
 __all__ = ["Tensor", "no_grad", "tensor"]
 
@@ -47,8 +47,8 @@ class Tensor(Operators):
         self.op: Op | None = None
         self.name: str | None = None
         self._wants_grad = False
-        if requires_grad:
-            self.requires_grad = True
+        if requires_grad is not False:
+            self.requires_grad = requires_grad
 
     # What it is
 
@@ -140,8 +140,9 @@ class Tensor(Operators):
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
+        wanted = flag("requires_grad", wanted)
         gradients.require_able(self, wanted)
-        self._wants_grad = bool(wanted)
+        self._wants_grad = wanted
 
     @explained
     def backward(self, grad: Any = None) -> None:

@@ -15,7 +15,6 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from .measures import Metric, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating, held_in
 from .optim import Optimizer
-from .options import flag, number, option, whole
+from .options import flag, number, option, optional, whole
 from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
 from .totals import Row, Totals
@@ -191,9 +190,7 @@ class Trainer(Strict):
         """
         for loader in [train] if validation is None else [train, validation]:
             _require_loader(loader)
-        for name, count in (("epochs", epochs), ("steps", steps)):
-            if count is not None and not (isinstance(count, Real) and count >= 0):
-                raise MinidlError(f"expected a number of {name} >= 0, got {count!r}")
+        epochs, steps = optional(whole)("epochs", epochs, 0), optional(whole)("steps", steps, 0)
         if train is not self.train_loader:
             self._begin_anew()
             self._place = train.state_dict() | {"position": train.start}

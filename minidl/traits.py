@@ -2,13 +2,17 @@
 
 Numbers, texts, booleans and None count by value, and so do NumPy's numbers and arrays of the host; tensors by what
 they are, their array and whether they want a gradient; lists, tuples, sets and dictionaries by what is in them. Every
-other object counts by identity and by its attributes, those of its class included; a function also by its closure, its
-defaults and the global names that its code uses, a bound method by what it is bound to.
+other object counts by identity and by its attributes, those of its class and its metaclass included; a function also
+by its closure, its defaults and the global names that its code uses, a bound method by what it is bound to. A Python
+module counts by identity and by what it has under the names, of attributes too, that the code of all of these
+functions has.
 
 Not seen is what nothing names: what a function imports inside or looks up by ``getattr`` or ``globals()``, the
-environment, context variables, what weak references lead to, and what objects of C hold. Classes and functions of
-minidl and of other libraries (the standard one, NumPy, CuPy) count by identity, and of what they use nothing is
-looked into; of minidl's classes that objects belong to, attributes count by identity.
+environment, context variables, what weak references lead to, and what objects of C hold; nor attributes of classes
+that are named ``__so__`` and no functions. Classes, functions and modules of libraries (the standard one with its
+``builtins``, NumPy, CuPy), and classes and functions of minidl, count by identity, and of what they use nothing is
+looked into; of minidl's classes that objects belong to, attributes count by identity. So do backends, and objects of
+CuPy, of :class:`Unseen` and of what logs or runs beside (``CLOSED``).
 
 >>> from minidl import nn
 >>> model = nn.Sequential(nn.BatchNorm(2), nn.ReLU())
@@ -26,7 +30,7 @@ import functools
 import operator
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from types import (
     BuiltinMethodType,
@@ -50,7 +54,7 @@ SIGNED = frozenset({float, complex})
 """What has a zero of either sign, which are equal."""
 OURS = "minidl"
 LIBRARIES = sys.stdlib_module_names | {"numpy", "cupy", "cupyx", OURS}
-CLOSED = frozenset({"numpy", "cupy", "cupyx", "logging", "threading", "multiprocessing", "concurrent", "asyncio"})
+CLOSED = frozenset({"cupy", "cupyx", "logging", "threading", "multiprocessing", "concurrent", "asyncio"})
 """Packages whose objects lead to half of the process, or change by themselves."""
 MOST_BYTES = 1 << 16
 MOST_PARTS = 50_000
@@ -90,6 +94,9 @@ class Traits(Unseen):
         """Why not all can be looked at in every step."""
         self._unexplored = list(reversed(roots))
         self._classes: set[type] = set()
+        self._namespaces: list[ModuleType] = []
+        self._names = {"__getattr__"}
+        """All that the code of functions names, and Python itself in a module."""
         self._slots: dict[type, list[MemberDescriptorType]] = {}
         self._mappings: list[Any] = []
         self._groups: list[Any] = []
@@ -110,7 +117,7 @@ class Traits(Unseen):
         """Whether everything is the same object as when this was made. If not, it may still be equal to a new one."""
         try:
             lengths, contents, numbers = self._look_again()
-        except (AttributeError, ValueError):  # an attribute with a slot, or a variable of a closure, was deleted
+        except (AttributeError, ValueError, KeyError):  # an attribute with a slot, or a variable, was deleted
             return False
         return (
             len(roots or self.roots) == len(self.roots)
@@ -134,7 +141,8 @@ class Traits(Unseen):
     def _walk(self) -> None:
         unexplored, values = self._unexplored, self.values
         seen: dict[int, int] = {}
-        while unexplored:
+        looked_up: dict[int, set[str]] = {}
+        while self.obstacle is None and (unexplored or self._look_into_modules(looked_up)):
             part = unexplored.pop()
             kind = type(part)
             values.append(kind)  # True is no 1
@@ -150,6 +158,15 @@ class Traits(Unseen):
             else:
                 seen[id(part)] = len(seen)
                 self._look_into(part, kind)
+
+    def _look_into_modules(self, looked_up: dict[int, set[str]]) -> bool:
+        """Note that what code names in the modules that were met is to be explored; whether there is more of it."""
+        for module in self._namespaces:
+            namespace, known = vars(module), looked_up.setdefault(id(module), set())
+            names = self._names - known
+            known |= names
+            self._look_up(namespace, names)
+        return bool(self._unexplored)
 
     def _look_into(self, part: Any, kind: type) -> None:
         """Note a part that was not met before, and that what is in it is to be explored."""
@@ -167,7 +184,12 @@ class Traits(Unseen):
             self._look_at_numbers(part)
         else:
             self.things.append(part)
-            if isinstance(part, ModuleType | Backend | Unseen) or is_array(part) or _package(kind) in CLOSED:
+            if isinstance(part, ModuleType):
+                self._look_at_class(kind)
+                if _top(vars(part).get("__name__")) not in LIBRARIES - {OURS}:
+                    self._namespaces.append(part)
+                return
+            if isinstance(part, Backend | Unseen) or is_array(part) or _package(kind) in CLOSED:
                 return
             if isinstance(part, type):
                 if _package(part) not in LIBRARIES:
@@ -234,6 +256,8 @@ class Traits(Unseen):
     def _look_at_class(self, cls: type) -> None:
         if cls in self._classes:
             return
+        if type(cls) is not type:
+            self._look_at_class(type(cls))
         for base in cls.__mro__:
             package = _package(base)
             if base in self._classes or (package in LIBRARIES and package != OURS):
@@ -262,20 +286,16 @@ class Traits(Unseen):
         namespace = function.__globals__
         if _top(namespace.get("__name__")) not in LIBRARIES:
             global_names, names = _names_in(code)
-            self._look_up(namespace, global_names, names, set())
+            self._names |= names
+            self._look_up(namespace, global_names)
 
-    def _look_up(self, namespace: dict[str, Any], wanted: Iterable[str], names: frozenset[str], met: set[int]) -> None:
-        """Global names, and whatever the code names in the modules among them."""
-        for name in wanted:
-            value = namespace.get(name)
-            self._reads.append((namespace.get, name))
-            if isinstance(value, ModuleType):
-                self.things.append(value)
-                if id(value) not in met and (_top(value.__name__) not in LIBRARIES or _top(value.__name__) == OURS):
-                    met.add(id(value))
-                    self._look_up(vars(value), sorted(names & vars(value).keys()), names, met)
-            else:
-                self._unexplored.append(value)
+    def _look_up(self, namespace: dict[str, Any], names: set[str] | frozenset[str]) -> None:
+        """What a module has under names, and that it has nothing under the others."""
+        there = sorted(namespace.keys() & names)
+        self.values += there
+        self._unexplored += map(namespace.__getitem__, there)
+        self._reads += [(namespace.__getitem__, name) for name in there]
+        self._reads.append((namespace.keys().isdisjoint, names.difference(there)))
 
 
 _CODE, _DEFAULTS, _KEYWORD_DEFAULTS = map(operator.attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
@@ -305,7 +325,7 @@ def _top(module: Any) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _names_in(code: CodeType) -> tuple[tuple[str, ...], frozenset[str]]:
+def _names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     """The global names that code and the functions inside it use, and all its names, those of attributes too."""
     used, names = set(), set(code.co_names)
     for instruction in dis.get_instructions(code):
@@ -316,4 +336,4 @@ def _names_in(code: CodeType) -> tuple[tuple[str, ...], frozenset[str]]:
             more_used, more_names = _names_in(inside)
             used.update(more_used)
             names |= more_names
-    return tuple(sorted(used)), frozenset(names)
+    return frozenset(used), frozenset(names)

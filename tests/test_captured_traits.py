@@ -31,6 +31,7 @@ settings = ModuleType("settings_of_a_user")
 settings.rate = 1.0  # type: ignore[attr-defined]
 settings.deeper = ModuleType("settings_of_a_user.deeper")  # type: ignore[attr-defined]
 settings.deeper.rate = 1.0  # type: ignore[attr-defined]
+answering = ModuleType("answering")
 RATE = 1.0
 TABLE = {"rate": 1.0}
 
@@ -52,6 +53,26 @@ class Slotted:
         self.rate = 1.0
 
 
+class Meta(type):
+    rate = 1.0
+
+
+class OfMeta(metaclass=Meta):
+    pass
+
+
+class Table(dict[str, float]):
+    rate = 1.0
+
+
+class Numbers(np.ndarray):
+    rate = 1.0
+
+
+class LazyModule(ModuleType):
+    rate = 1.0
+
+
 class Kind(Enum):
     HALF = 0.5
     FULL = 1.0
@@ -69,6 +90,21 @@ class Scale(nn.Module):
 
     def forward(self, x: md.Tensor) -> md.Tensor:
         return x * float(self.read(self))
+
+
+def given() -> Any:
+    return settings
+
+
+def rate_of(module: Any) -> float:
+    return float(module.rate)
+
+
+def later_of(module: Any) -> float:
+    try:
+        return float(module.later)
+    except AttributeError:
+        return 1.0
 
 
 def helper() -> float:
@@ -184,6 +220,31 @@ ATTRIBUTES: dict[str, tuple[Callable[[Any], float], Callable[[], Any], Callable[
     "slots": (lambda s: s.options.rate, Slotted, set_rate),
     "an empty slot": (
         lambda s: getattr(s.options, "later", 1.0), Slotted, lambda s: setattr(s.options, "later", 3.0)),
+    "module": (lambda s: s.options.rate, lambda: settings, set_rate),
+    "module in a module": (
+        lambda s: s.options.deeper.rate, lambda: settings, lambda s: setattr(settings.deeper, "rate", 3.0)),
+    "module in a list": (lambda s: s.options[0].rate, lambda: [settings], lambda s: setattr(settings, "rate", 3.0)),
+    "module that a function gives": (lambda s: given().rate, lambda: None, lambda s: setattr(settings, "rate", 3.0)),
+    "module that a function gets": (
+        lambda s: rate_of(settings), lambda: None, lambda s: setattr(settings, "rate", 3.0)),
+    "what a module does not have yet": (
+        lambda s: later_of(s.options), lambda: settings,
+        lambda s: setattr(settings, "later", 3.0)),
+    "class of a module": (
+        lambda s: s.options.rate, lambda: LazyModule("lazy"), lambda s: setattr(LazyModule, "rate", 3.0)),
+    "function that answers for a module": (
+        lambda s: s.options.missing, lambda: answering, lambda s: setattr(answering, "__getattr__", lambda name: 3.0)),
+    "metaclass": (lambda s: s.options.rate, lambda: OfMeta, lambda s: setattr(Meta, "rate", 3.0)),
+    "attribute of a dictionary": (lambda s: s.options.rate, Table, set_rate),
+    "class of a dictionary": (lambda s: s.options.rate, Table, lambda s: setattr(Table, "rate", 3.0)),
+    "attribute of an ordered dictionary": (lambda s: getattr(s.options, "rate", 1.0), OrderedDict, set_rate),
+    "attribute of an array": (lambda s: s.options.rate, lambda: np.zeros(1).view(Numbers), set_rate),
+    "polynomial": (
+        lambda s: s.options(1.0), lambda: np.polynomial.Polynomial([1.0]),
+        lambda s: s.options.coef.__setitem__(0, 3.0)),
+    "coefficients of a polynomial": (
+        lambda s: s.options(1.0), lambda: np.polynomial.Polynomial([1.0]),
+        lambda s: setattr(s.options, "coef", np.array([3.0]))),
     "deque": (lambda s: s.options[0], lambda: deque([1.0]), set_item(0)),
     "user's dictionary": (lambda s: s.options["rate"], lambda: UserDict(rate=1.0), set_item("rate")),
     "user's list": (lambda s: s.options[0], lambda: UserList([1.0]), set_item(0)),
@@ -231,6 +292,9 @@ def as_before() -> Iterator[None]:
     Scale.table = {"rate": 1.0}
     Scale.seen = property(lambda self: 1.0)  # type: ignore[attr-defined]
     Scale.given = lambda self: 1.0  # type: ignore[attr-defined]
+    answering.__getattr__ = lambda name: 1.0  # type: ignore[method-assign]
+    vars(settings).pop("later", None)
+    Meta.rate = Table.rate = LazyModule.rate = settings.rate = settings.deeper.rate = 1.0  # type: ignore[attr-defined]
     code = helper.__code__
     yield
     Scale.rate = Plain.rate = Squares.weight = ScaleOp.rate = 1.0
@@ -274,7 +338,10 @@ def test_whatever_a_layer_reads_leads_to_a_new_capture(
         change(layer)
         found.append([*before, *unchanged, *steps(one, 3)])
         assert one.captured.replays == capturing, one.captured.reason
-        Scale.rate = Plain.rate = 1.0
+        Scale.rate = Plain.rate = Meta.rate = Table.rate = LazyModule.rate = 1.0
+        settings.rate = settings.deeper.rate = 1.0  # type: ignore[attr-defined]
+        vars(settings).pop("later", None)
+        answering.__getattr__ = lambda name: 1.0  # type: ignore[method-assign]
         Scale.table = {"rate": 1.0}
         Scale.seen, Scale.given = property(lambda self: 1.0), lambda self: 1.0  # type: ignore[attr-defined]
         globals().update(RATE=1.0)
@@ -578,6 +645,39 @@ def test_generators_are_known_and_their_position_is_no_change() -> None:
     assert {model.options["rng"], model.options["theirs"]} <= {
         thing for thing in before.things if isinstance(thing, np.random.Generator)
     }
+
+
+def test_a_name_that_a_module_loses_is_noticed() -> None:
+    settings.later = None  # type: ignore[attr-defined]
+    before = Traits(later_of, settings)
+    assert before.hold()
+    del settings.later  # type: ignore[attr-defined]
+    assert not before.hold()
+    after = Traits(later_of, settings)
+    assert before != after
+    settings.later = None  # type: ignore[attr-defined]
+    assert not after.hold()
+
+
+def test_what_no_code_names_in_a_module_is_no_change() -> None:
+    before = Traits(rate_of, settings)
+    settings.unrelated = 7  # type: ignore[attr-defined]
+    assert before.hold()
+    del settings.unrelated  # type: ignore[attr-defined]
+
+
+def test_plugins_that_stay_the_same_are_not_copied_in_every_step(
+    device: Any, replays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, asked = trainer(device), []
+    registered = plugins.registered
+    monkeypatch.setattr(plugins, "registered", lambda kind: (asked.append(kind), registered(kind))[1])
+    plugins.register("layer", "relu")(nn.ReLU)  # it is that already
+    steps(one, 3)
+    plugins.register("layer", "relu")(nn.ReLU)
+    steps(one, 3)
+    assert len(replays) == 2 + 3
+    assert {*asked} == {"conv_algorithm"}
 
 
 def test_a_name_that_begins_to_hide_a_builtin_is_noticed() -> None:

@@ -1,6 +1,7 @@
 """What is monitored is better where more or less of it is better, and is never guessed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,20 @@ def test_the_best_accuracy_is_the_highest_and_the_best_error_the_lowest(
 def test_a_name_that_says_not_what_is_better_wants_a_mode(name: str) -> None:
     for make in (lambda: EarlyStopping(monitor=name), lambda: Checkpoint("a", name), lambda: best_row(ROWS, name)):
         with pytest.raises(MinidlError, match=r'its name does not say: write mode="max" or mode="min"$'):
+            make()
+
+
+@pytest.mark.parametrize("mode", [None, "max", "auto", "higher"])
+@pytest.mark.parametrize("monitor", [3, None, ["val_loss"]])
+def test_what_is_no_name_is_one_error_whatever_the_mode(monitor: Any, mode: Any) -> None:
+    for make in (
+        lambda: EarlyStopping(monitor=monitor, mode=mode),
+        lambda: Checkpoint("a", monitor, mode=mode),
+        lambda: best_row(ROWS, monitor, mode),
+        lambda: best_row([], monitor, mode),
+        lambda: direction(monitor, mode),
+    ):
+        with pytest.raises(MinidlError, match=r"^monitor must be a name in the history, such as 'val_loss', got "):
             make()
 
 

@@ -202,6 +202,26 @@ def test_statistics_loaded_as_float16_go_on_in_float32() -> None:
     assert copy.deepcopy(half.astype(np.float16)).var.dtype == np.float32
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("of", [np.float16, np.float32, np.float64])
+def test_the_dtype_of_a_batch_norm_is_that_of_its_parameters_in_training_and_in_evaluation(
+    of: Any, training: bool
+) -> None:
+    layer = nn.BatchNorm(2).astype(of).train(training)
+    for given in (np.float16, np.float32, np.float64):
+        x = md.tensor(numbers(4, 2).astype(given))
+        if given is of:
+            assert layer(x).dtype == of
+        else:
+            with pytest.raises(DtypeError, match="different dtypes"):
+                layer(x)
+    for whole in (np.uint8, np.int64, np.bool_):
+        x = np.array([[0, 1], [1, 1], [1, 0]], whole)
+        y = layer(md.tensor(x))
+        assert y.dtype == of
+        np.testing.assert_array_equal(y.numpy(), layer(md.tensor(x.astype(of))).numpy())
+
+
 def test_gradients_go_through_a_float16_batch_norm_in_eval() -> None:
     gradients = []
     for layer, dtype in zip(batch_norms(), (np.float16, np.float32), strict=True):

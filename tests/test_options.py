@@ -285,3 +285,29 @@ def test_what_a_schedule_gives_is_checked_in_every_step_before_anything_changes(
 def test_reading_an_option_is_reading_an_attribute() -> None:
     assert vars(adam())["lr"] == 1e-3
     assert not hasattr(vars(optim.Optimizer)["lr"], "__get__")
+
+
+def test_an_option_that_is_not_set_yet_says_so() -> None:
+    class Early(optim.SGD):
+        def __init__(self) -> None:
+            self.seen = repr(self.momentum)
+            super().__init__(P)
+
+    assert Early().seen == "<the option momentum, not set yet>"
+
+
+@pytest.mark.parametrize("wrong", ["False", "", 0.5, None, 2, np.array([True, False]), np.ones(2)])
+def test_requires_grad_is_true_or_false(wrong: Any) -> None:
+    x = md.tensor([1.0])
+    for change in (
+        lambda: setattr(x, "requires_grad", wrong),
+        lambda: md.tensor([1.0], requires_grad=wrong),
+        lambda: md.zeros(1, requires_grad=wrong),
+        lambda: md.Tensor(np.ones(1), wrong),
+    ):
+        with pytest.raises(MinidlError, match=r"^requires_grad must be True or False, got "):
+            change()
+    assert x.requires_grad is False
+    for on in (True, np.bool_(True), np.array(True), 1):
+        assert md.Tensor(np.ones(1), on).requires_grad is True  # type: ignore[arg-type]
+    assert md.Tensor(np.ones(1), np.bool_(False)).requires_grad is False  # type: ignore[arg-type]

@@ -232,8 +232,12 @@ def test_an_epoch_whose_loss_is_no_number_begins_anew_once_the_weights_are_mende
     [
         (([1, 2],), "expected a loader, got list: use DataLoader"),
         ((None, 5), "expected a loader, got int: use epochs=5"),
-        ((None, None, "3"), "expected a number of epochs >= 0, got '3'"),
-        ((None, None, None, -1), "expected a number of steps >= 0, got -1"),
+        ((None, None, "3"), "epochs must be a whole number >= 0, got '3'"),
+        ((None, None, 1.5), "epochs must be a whole number >= 0, got 1.5"),
+        ((None, None, True), "epochs must be a whole number >= 0, got True"),
+        ((None, None, None, -1), "steps must be a whole number >= 0, got -1"),
+        ((None, None, None, 2.5), "steps must be a whole number >= 0, got 2.5"),
+        ((None, None, None, float("inf")), "steps must be a whole number >= 0, got inf"),
     ],
 )
 def test_mistakes_in_fit_are_found_before_the_first_step(arguments: Any, message: str) -> None:
@@ -242,6 +246,15 @@ def test_mistakes_in_fit_are_found_before_the_first_step(arguments: Any, message
     with pytest.raises(MinidlError, match=message):
         trainer.fit(train if first is None else first, *others)
     assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize("count", [np.array(2), np.int64(2), md.tensor(2)])
+def test_epochs_and_steps_are_whole_numbers_of_any_kind(count: Any) -> None:
+    trainer, train, _ = make()
+    assert len(trainer.fit(train, epochs=count)) == 2
+    assert type(trainer.epochs) is int
+    trainer.fit(train, steps=trainer.optimizer.steps + count)
+    assert trainer.optimizer.steps == 2 * len(train) + 2
 
 
 def test_progress_of_some_steps_counts_them_and_shows_how_far_the_last_epoch_got(

@@ -7,14 +7,14 @@ import numpy as np
 
 from .. import ops, plugins, random
 from ..creation import require_memory
-from ..errors import MinidlError, ShapeError
+from ..errors import DtypeError, MinidlError, ShapeError
 from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
 from ..op import HALF, SINGLE
 from ..ops.dropout import check_rate
 from ..ops.norm import check_channels
 from ..options import number, option, optional, whole
 from ..random import Generator
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .init import Initializer
@@ -303,7 +303,7 @@ class BatchNorm(Module):
     In training with the statistics of the batch, else with running averages of them, of which each step keeps the
     share ``momentum`` (Keras's meaning of the word; PyTorch's momentum=0.1 is momentum=0.9 here).
 
-    The averages of a model of float16 are float32.
+    The averages of a model of float16 are float32. Inputs are of the dtype of ``gamma``, or whole numbers, in both.
 
     Ioffe and Szegedy, "Batch Normalization" (2015). For x (N, ..., C); raises :class:`ShapeError` for other shapes.
 
@@ -329,6 +329,7 @@ class BatchNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         F.require_tensor(x)
         check_channels(x, self.gamma, self.beta, least=int(self.training))
+        x = self._in_own_dtype(x)
         if self.training:
             if x.size == x.shape[-1]:
                 raise ShapeError(
@@ -340,17 +341,29 @@ class BatchNorm(Module):
             self._average(self.mean, op.mean)
             self._average(self.var, op.var)
             return y
-        if x.dtype == HALF:  # the statistics are not, and may be larger than it holds
+        if self.gamma.dtype == HALF:  # the statistics are not, and may be larger than it holds
             wide, gamma, beta = (part.astype(SINGLE) for part in (x, self.gamma, self.beta))
             return self._normalized(wide, gamma, beta).astype(HALF)
         return self._normalized(x, self.gamma, self.beta)
+
+    def _in_own_dtype(self, x: Tensor) -> Tensor:
+        """The input in the dtype of ``gamma``, in training and in evaluation: whole numbers become it, other floats
+        are an error, as anywhere."""
+        dtype = self.gamma.dtype
+        if x.dtype.kind != "f":
+            return x.astype(dtype)
+        if x.dtype.type is not dtype.type:
+            raise DtypeError(
+                f"the inputs have different dtypes, {x.dtype} {x.shape} and {dtype} of the layer: "
+                "convert one with astype(...)"
+            )
+        return x
 
     def _normalized(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         return (x - self.mean) / (self.var + self.eps).sqrt() * gamma + beta
 
     def _average(self, running: Buffer, new: Any) -> None:
-        with no_grad():
-            running.data[...] = running.data * self.momentum + new * (1 - self.momentum)
+        running.data[...] = running.data * self.momentum + new * (1 - self.momentum)
         running.mark_changed()
 
     def describe(self) -> str:

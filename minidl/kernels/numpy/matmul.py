@@ -19,7 +19,8 @@ LENGTH = 1 << 12
 def matmul(a: Array, b: Array) -> Array:
     """``a @ b``; two large matrices are multiplied in strips of rows or columns of the result.
 
-    The product of two long vectors is taken piece by piece, as BLAS would add up one product after another.
+    The product of two long vectors is taken piece by piece, as BLAS would add up one product after another. That of
+    vectors alone: in a product with a matrix, one of a single row too, BLAS adds along the whole length as it likes.
     """
     if a.ndim == b.ndim == 1 and len(a) == len(b) > LENGTH:
         whole = len(a) - len(a) % LENGTH
