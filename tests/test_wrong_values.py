@@ -249,5 +249,5 @@ def test_samples_that_are_not_there_are_index_errors_so_loops_over_data_sets_end
     assert len(list(dataset)) == 10
     with pytest.raises(BoundsError, match=r"there is no .*sample.* 10"):
         dataset[10]
-    with pytest.raises(BoundsError, match="there is no such sample: index 10"):
+    with pytest.raises(BoundsError, match="there is no sample 10"):
         dataset.batch(np.array([0, 10]))

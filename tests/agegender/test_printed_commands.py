@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,10 +214,11 @@ def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
 
 
 def test_the_advice_of_a_finished_run_says_where_its_data_lie_now(
-    command: Command, small: tuple[object, ...], utkface: Path
+    command: Command, small: tuple[object, ...], utkface: Path, tmp_path: Path
 ) -> None:
-    command(*small, "--epochs", 1, "--name", "a")
-    moved = utkface.rename(utkface.with_name("moved"))
+    own = shutil.copytree(utkface, tmp_path / "own")
+    command(*small, "--data", own, "--epochs", 1, "--name", "a")
+    moved = own.rename(tmp_path / "moved")
     done = command("--resume", "a", "--data", moved, "--quiet")
     assert "nothing left to do" in done.out
     advice = done.out.splitlines()[-1].partition("python -m agegender.train ")[2].split()
