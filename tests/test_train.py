@@ -770,6 +770,7 @@ def test_a_handler_that_others_installed_in_a_training_stays() -> None:
 
     listens = Listens()
     trainer, loader = regression(callbacks=[StopOnSignal(), listens])
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have its jobs ignore it
     before = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(loader)
@@ -782,4 +783,4 @@ def test_a_handler_that_others_installed_in_a_training_stays() -> None:
                 signal.raise_signal(signal.SIGINT)
             assert signal.getsignal(signal.SIGINT) is before
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, found)
