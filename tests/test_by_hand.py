@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import backends, nn, optim, plugins, viz
+from minidl import backends, nn, ops, optim, plugins, viz
 from minidl.errors import BackendError, DtypeError, GraphError, MinidlError, ShapeError
+from minidl.kernels.window import sliding_window
+from minidl.ops.conv import conv_spec
 
 F = nn.functional
 OPTIMIZERS = [name for name in plugins.names("optimizer") if name in ("sgd", "adam", "adamw", "rmsprop", "adagrad")]
@@ -253,3 +255,21 @@ def test_a_gradient_of_ones_own_is_used() -> None:
     w.grad = view
     optim.SGD([w], lr=1.0).step()
     assert w.numpy().tolist() == [-2, -2]
+
+
+def test_the_gradient_of_a_derived_algorithm_is_asked_where_it_is_pooled() -> None:
+    class Ones(plugins.get("conv_algorithm", "im2col")):  # type: ignore[misc]
+        def weight_gradient(self, x: Any, dy: Any, spec: Any, saved: Any) -> Any:
+            return np.ones_like(super().weight_gradient(x, dy, spec, saved))
+
+    x, w, b = (
+        md.tensor(np.ones((1, 4, 4, 1))),
+        leaf(*np.ones((3, 3, 1, 2)).tolist(), dtype=np.float64),
+        md.tensor(np.zeros(2)),
+    )
+    spec, pool = conv_spec(x.data, w.data, b.data, 1, 0), sliding_window(2, 2, 2, 2, 0)
+    for make, expected in ((Ones, 1), (Ones.__base__, 2)):
+        w.grad, algorithm = None, make(md.backends.default)
+        y = ops.Conv2DReLUMaxPool2D.apply(x, w, b, algorithm=algorithm, spec=spec, pool=pool)
+        y.backward(np.full(y.shape, 2.0))
+        assert np.unique(w.grad).tolist() == [expected]
