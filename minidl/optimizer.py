@@ -94,7 +94,9 @@ class Optimizer(Strict, ABC):
     def update_all(self, updates: Sequence[Update]) -> None:
         """Update all parameters that have a gradient: one by one, unless an optimizer can do many at once."""
         for param, grad, state in updates:
-            self._require_nothing("update", self.update(param, grad, state), param)
+            given: Any = self.update(param, grad, state)
+            if given is not None:
+                self._require_nothing("update", given, param)
 
     @explained
     def step(self) -> None:
@@ -103,24 +105,29 @@ class Optimizer(Strict, ABC):
         Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
         that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
         """
-        gradients.checked(self.parameters)
-        if self.schedule is not None:
-            vars(self)["lr"] = self._scheduled(self.schedule(self.steps))
-        updates, halves = [], []
+        lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
+        updates, halves, changed = [], [], []
         for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
-            if param.grad is not None:
+            if param.grad is None:
+                continue
+            if not _is_usual(param.data, param.grad, self._homes[i]):
+                gradients.checked([param])
                 if self._homes[i] != _home(param.data):
                     self._follow(i, state)
-                updates.append((param.data, param.grad, state))
-                if param.data.dtype.char == "e":
-                    wide = param.data.astype(SINGLE)
-                    updates[-1] = wide, param.grad.astype(SINGLE), state
-                    halves.append((param.data, wide))
+            data = param.data
+            changed.append(data)
+            updates.append((data, param.grad, state))
+            if data.dtype.char == "e":
+                wide = data.astype(SINGLE)
+                updates[-1] = wide, param.grad.astype(SINGLE), state
+                halves.append((data, wide))
         if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
-        changes.mark(*[param.data for param in self.parameters if param.grad is not None])
+        vars(self)["lr"] = lr
+        changes.mark(*changed)
         given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
-        self._require_nothing("update_all", given, updates)
+        if given is not None:
+            self._require_nothing("update_all", given, updates)
         for data, wide in halves:
             data[...] = wide
         self.steps += 1
@@ -138,7 +145,7 @@ class Optimizer(Strict, ABC):
 
     def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
         """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
-        if given is not None and given is not changed:
+        if given is not changed:
             raise MinidlError(
                 f"{method} of {type(self).__name__} returns what nobody reads, {type(given).__name__}: change the "
                 "array itself, as in param -= ... or param[...] = ..., and return nothing"
@@ -227,8 +234,17 @@ class Optimizer(Strict, ABC):
 
 
 def _home(data: Array) -> tuple[type, Any]:
-    """Where an array lives, and in which dtype."""
-    return type(data), getattr(data, "dtype", None)
+    """Where an array lives, and in which dtype of floats."""
+    dtype = getattr(data, "dtype", None)
+    return type(data), dtype if getattr(dtype, "kind", "") == "f" else None
+
+
+def _is_usual(data: Array, grad: Array, home: tuple[type, Any]) -> bool:
+    """Whether a parameter is where it was, and its gradient like it: what is true of nearly all steps."""
+    kind: Any = type(data)
+    place, dtype = home
+    same_kind = kind is place and type(grad) is kind
+    return same_kind and data.dtype == dtype and grad.dtype == dtype and data.shape == grad.shape
 
 
 def _remembered_in(dtype: Any) -> Any:
