@@ -171,11 +171,14 @@ class Module(Strict):
     def _named_children(self) -> Iterator[tuple[str, Any]]:
         """Modules, parameters, buffers and generators directly below, with their names."""
         for name, value in vars(self).items():
-            for path, child in _flat(name, value):
-                if isinstance(child, _NAMED):
-                    yield path, child
-                else:  # put into a list after that was assigned
-                    self._require_no_tensor(path, child)
+            if isinstance(value, _NAMED):  # most are, or are no container, and models are asked at each step
+                yield name, value
+            elif isinstance(value, _HOLDING):
+                for path, child in _flat(name, value):
+                    if isinstance(child, _NAMED):
+                        yield path, child
+                    else:  # put into a list after that was assigned
+                        self._require_no_tensor(path, child)
 
     def children(self) -> "list[Module]":
         """The modules directly below this one."""
@@ -312,6 +315,7 @@ class Module(Strict):
 
 
 _NAMED = (Module, Parameter, Buffer, np.random.Generator)
+_HOLDING = (Tensor, list, tuple, dict)
 
 
 @contextlib.contextmanager
