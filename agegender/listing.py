@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minidl.callbacks import best_row
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
 from minidl.table import table
@@ -122,18 +123,13 @@ def _results(run: Run) -> dict[str, Any]:
         return _of_epoch(run.summary, "")
     try:
         with (run.folder / METRICS).open(encoding="utf-8", newline="") as file:
-            return _of_epoch(min(csv.DictReader(file), key=_val_loss), "val_")
+            rows: Any = [{**row, "val_loss": float(row["val_loss"])} for row in csv.DictReader(file)]
+        return _of_epoch(best_row(rows), "val_")
     except FileNotFoundError:
         problem = f"{run.folder / METRICS} is missing"
     except (ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is no table of epochs"
     raise UsageError(f"{problem}: it is written anew once the run goes on, {resume_command(run.folder)}")
-
-
-def _val_loss(row: Mapping[str, str]) -> float:
-    """The loss that the best epoch has least of; what is no number is worse than any."""
-    loss = float(row["val_loss"])
-    return math.inf if math.isnan(loss) else loss
 
 
 def _of_epoch(best: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -391,16 +392,22 @@ def with_generators_of_its_own(seed: int) -> tuple[Trainer, DataLoader]:
     return Trainer(model, F.softmax_cross_entropy, optim.SGD(model.parameters())), DataLoader(two_classes(), 16)
 
 
+def in_one_go_and_resumed(make: Callable[[int], Any], steps: int, folder: Path) -> tuple[Trainer, Trainer]:
+    """A trainer after 8 steps, and another one, of other seeds, that went on after so many of a third."""
+    whole, train = make(1)
+    whole.fit(train, steps=8)
+    first, train = make(1)
+    first.fit(train, steps=steps)
+    checkpoint.save_state(folder / "state", first.state_dict())
+    resumed, train = make(9)
+    resumed.load_state_dict(checkpoint.load_state(folder / "state"), train)
+    resumed.fit(train, steps=8)
+    return whole, resumed
+
+
 @pytest.mark.parametrize("steps", [2, 4])
 def test_generators_of_layers_are_part_of_the_state(steps: int, tmp_path: Path) -> None:
-    whole, train = with_generators_of_its_own(1)
-    whole.fit(train, steps=8)
-    first, train = with_generators_of_its_own(1)
-    first.fit(train, steps=steps)
-    checkpoint.save_state(tmp_path / "state", first.state_dict())
-    resumed, train = with_generators_of_its_own(9)
-    resumed.load_state_dict(checkpoint.load_state(tmp_path / "state"), train)
-    resumed.fit(train, steps=8)
+    whole, resumed = in_one_go_and_resumed(with_generators_of_its_own, steps, tmp_path)
     assert_same(final(resumed), final(whole))
 
 
@@ -452,14 +459,7 @@ def with_a_loss_that_learns(seed: int) -> tuple[Trainer, DataLoader]:
 
 @pytest.mark.parametrize("steps", [2, 4])
 def test_a_loss_that_is_a_module_and_an_optimizers_generators_are_part_of_the_state(steps: int, tmp_path: Path) -> None:
-    whole, train = with_a_loss_that_learns(1)
-    whole.fit(train, steps=8)
-    first, train = with_a_loss_that_learns(1)
-    first.fit(train, steps=steps)
-    checkpoint.save_state(tmp_path / "state", first.state_dict())
-    resumed, train = with_a_loss_that_learns(9)
-    resumed.load_state_dict(checkpoint.load_state(tmp_path / "state"), train)
-    resumed.fit(train, steps=8)
+    whole, resumed = in_one_go_and_resumed(with_a_loss_that_learns, steps, tmp_path)
     assert_same(final(resumed), final(whole))
     assert_same(resumed.loss.state_dict(), whole.loss.state_dict())
     assert whole.loss.log_variance.item() != 0

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .. import plugins
@@ -95,7 +95,7 @@ def choose(name: str, spec: ConvSpec, backend: Backend) -> ConvAlgorithm:
     'direct'
     """
     names = _candidates(name, spec, backend)
-    algorithm = next((one for one in _instances(names, backend) if one.supports(spec)), None)
+    algorithm = next((one for each in names if (one := _instance(each, backend)).supports(spec)), None)
     if algorithm is None:
         raise MinidlError(
             f"the algorithm '{names[0]}' cannot do this convolution of {spec} on the backend "
@@ -117,11 +117,6 @@ def _able(spec: ConvSpec, backend: Backend) -> list[str]:
 def _candidates(name: str, spec: ConvSpec, backend: Backend) -> Sequence[str]:
     wanted = current().conv_algorithm if name == "auto" else name
     return backend.convolutions(spec) if wanted == "auto" else [wanted]
-
-
-def _instances(names: Iterable[str], backend: Backend) -> Iterator[ConvAlgorithm]:
-    """One after another: mostly, the first is taken."""
-    return (_instance(name, backend) for name in names)
 
 
 def _instance(name: str, backend: Backend) -> ConvAlgorithm:
