@@ -235,8 +235,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
     try:
-        backend, dtype = _common(op, inputs)
-        operands = tuple([_operand(x, backend, dtype) for x in inputs])
+        backend, dtype, weak = _common(op, inputs)
+        operands = tuple([_operand(x, backend, dtype, weak) for x in inputs])
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
         op.needs_grad = tuple([x._wants_grad and recording for x in operands])
@@ -267,8 +267,9 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
 Op.record = staticmethod(record)
 
 
-def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
-    """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
+def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
+    """The one backend of the tensors, or else of the arrays, their float dtype (None: see below), and the dtype of what
+    takes it from them, such as numbers: float32 beside float16, in which no op computes but a comparison."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)]
     if not arrays:
         arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
@@ -278,7 +279,7 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
             if type(array) is not kind or array.dtype is not dtype:
                 break
         else:
-            return backends.of(arrays[0]), dtype
+            return backends.of(arrays[0]), dtype, dtype
     places = {backends.of(array) for array in arrays}
     dtypes = {host_order(array.dtype) for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:
@@ -287,8 +288,12 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     if len(dtypes) > 1:
         names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
-    dtype = dtypes.pop() if dtypes else _promoted(op, inputs)
-    return places.pop() if places else backends.default, dtype
+    backend = places.pop() if places else backends.default
+    if not dtypes:
+        dtype = _promoted(op, inputs)
+        return backend, dtype, dtype
+    dtype = dtypes.pop()
+    return backend, dtype, SINGLE if dtype is HALF and "f" not in op.exact else dtype
 
 
 def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
@@ -301,22 +306,22 @@ def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
     return next((host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
 
 
-def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
-    """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
+def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:
+    """``x`` as an input of an op beside floats of ``dtype``: numbers, whole numbers and booleans become ``weak``."""
     if isinstance(x, Tensor):
         if dtype is None or x.data.dtype == dtype:
             return x
         if not x.data.dtype.isnative:
             raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
-        return Tensor(x.data.astype(dtype))
+        return Tensor(x.data.astype(weak))
     x = backends.native(x)
     array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
     given = array.dtype if hasattr(x, "dtype") else None
     if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
     if given is None:  # an array that nobody else has
-        return Tensor(backend.asarray(array, dtype))
-    there = backend.asarray(array, dtype)
+        return Tensor(backend.asarray(array, weak))
+    there = backend.asarray(array, weak)
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 
 
