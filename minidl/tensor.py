@@ -290,24 +290,33 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
     backend = places.pop() if places else backends.default
     if not dtypes:
-        dtype = _promoted(op, inputs)
-        return backend, dtype, dtype
+        return backend, *_promoted(op, inputs)
     dtype = dtypes.pop()
     return backend, dtype, SINGLE if dtype is HALF and "f" not in op.exact else dtype
 
 
-def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
+def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
-    are whole numbers or booleans that the op is exact for."""
+    are whole numbers or booleans that the op is exact for. And the dtype of numbers, then: that of the tensors, unless
+    the op is a comparison, which takes them as they are."""
     inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
-    dtypes = [x.dtype if hasattr(x, "dtype") else backends.numbers_in(x).dtype for x in inputs]
-    if np.result_type(np.bool_, *dtypes).kind in op.exact:
-        return None
-    return next((host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
+    compares = "f" in op.exact
+    # Of a Python number, NumPy only asks whether it is whole.
+    kinds = [
+        x.dtype if hasattr(x, "dtype") else x if type(x) is int and not compares else backends.numbers_in(x).dtype
+        for x in inputs
+    ]
+    whole = np.result_type(np.bool_, *kinds)
+    if whole.kind in op.exact:
+        return None, None if compares else whole
+    floats = (host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim)
+    dtype = next(floats, SINGLE)
+    return dtype, dtype
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:
-    """``x`` as an input of an op beside floats of ``dtype``: numbers, whole numbers and booleans become ``weak``."""
+    """``x`` as an input of an op beside floats of ``dtype``, or None; numbers become ``weak``, and beside floats whole
+    numbers and booleans do."""
     if isinstance(x, Tensor):
         if dtype is None or x.data.dtype == dtype:
             return x
@@ -317,11 +326,11 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor
     x = backends.native(x)
     array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
     given = array.dtype if hasattr(x, "dtype") else None
-    if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
-        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
     if given is None:  # an array that nobody else has
         return Tensor(backend.asarray(array, weak))
-    there = backend.asarray(array, weak)
+    if given.kind == "f" and x.ndim and dtype is not None and given != dtype:
+        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
+    there = backend.asarray(array, None if dtype is None else weak)
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 
 

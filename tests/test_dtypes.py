@@ -66,6 +66,32 @@ def test_a_python_float_beside_whole_numbers_gives_float32(dtype: str) -> None:
     np.testing.assert_array_equal((x + 0.5).numpy(), [0.5, 1.5])
 
 
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize("dtype", WHOLE[1:])
+def test_a_python_integer_beside_whole_numbers_takes_their_dtype(dtype: str, backend: str) -> None:
+    x = md.tensor(np.array([1, 5], dtype), backend=backend)
+    results = [F.maximum(x, 3), F.minimum(3, x), F.where([True, False], x, 3), F.stack([x[0], 3]), x & 3, 3 | x, x ^ 1]
+    values = [[3, 5], [1, 3], [1, 3], [1, 3], [1, 1], [3, 7], [0, 4]]
+    if dtype.startswith("int"):  # arithmetic is exact for signed ones
+        results += [x + 1, 1 - x, x * 3, x + True]
+        values += [[2, 6], [0, -4], [3, 15], [2, 6]]
+    assert [(y.dtype, y.numpy().tolist()) for y in results] == [(dtype, numbers) for numbers in values]
+    assert (md.tensor([True]) + 1).dtype == np.int64
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize("dtype", WHOLE[1:])
+def test_a_python_integer_beyond_the_whole_numbers_beside_it_is_an_error(dtype: str, backend: str) -> None:
+    x = md.tensor(np.array([1, 5], dtype), backend=backend)
+    for beyond in (int(np.iinfo(dtype).min) - 1, int(np.iinfo(dtype).max) + 1):
+        for formula in (lambda n: F.maximum(x, n), lambda n: F.where([True, False], x, n), lambda n: x & n):
+            with pytest.raises(DtypeError, match="bring the input to a wider dtype"):
+                formula(beyond)
+        if dtype.startswith("int"):
+            with pytest.raises(DtypeError, match=r"Mul: .*bring the input to a wider dtype"):
+                x * beyond
+
+
 def test_the_float_dtype_of_an_array_counts_beside_whole_numbers() -> None:
     y = md.tensor([1, 2]) + np.array([0.25, 0.5])
     assert y.dtype == np.float64
