@@ -11,6 +11,8 @@ import minidl as md
 from agegender import models
 from minidl import nn, optim
 from minidl.errors import DtypeError, MinidlError, ShapeError
+from minidl.nn.module import Statistic
+from minidl.testing import check_layer
 from minidl.testing.arrays import numbers
 
 
@@ -354,6 +356,40 @@ def test_weights_that_are_no_numbers_are_refused_and_change_nothing(value: Any, 
     with pytest.raises(DtypeError, match=message):
         layer.load_state_dict({"w": before["w"] + 1, "b": value})
     np.testing.assert_array_equal(layer.w.numpy(), before["w"])
+
+
+class Picked(nn.Module):
+    """Columns that a buffer of whole numbers picks, where a buffer of booleans does not hide them, weighted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.columns = nn.Buffer(np.array([1, 0]))
+        self.shown = nn.Buffer(np.array([True, False]))
+        self.seen = Statistic(np.array(2**24 + 1))
+        self.w = nn.Parameter([1.0, 2.0])
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return nn.functional.where(self.shown, x[:, self.columns] * self.w, 0.5 * x)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_buffers_of_whole_numbers_and_booleans_stay_what_they_are_in_a_model_of_any_floats(dtype: Any) -> None:
+    model = Picked().astype(dtype)
+    held = [model.columns, model.shown, model.seen]
+    assert [(b.dtype, b.numpy().tolist()) for b in held] == [
+        ("int64", [1, 0]),
+        ("bool", [True, False]),
+        ("int64", 2**24 + 1),
+    ]
+    assert model(md.tensor(np.array([[3.0, 4.0]], dtype))).numpy().tolist() == [[4, 2]]
+    fresh = Picked()
+    fresh.load_state_dict(model.state_dict())
+    fresh.astype(np.float64).load_state_dict(Picked().state_dict())
+    assert md.summary(model, (2,)).parameter_bytes == 8 * 3 + 2 + 2 * np.dtype(dtype).itemsize
+
+
+def test_gradients_of_a_layer_that_holds_an_index_can_be_checked() -> None:
+    check_layer(Picked, numbers(4, 2), skip={"wrong_channels": "it takes what its columns pick"})
 
 
 def test_a_buffer_of_whole_numbers_takes_no_fractions() -> None:

@@ -40,8 +40,8 @@ class Buffer(Tensor):
     """
 
     def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """The dtype in which it is kept in a model of this dtype."""
-        return dtype
+        """The dtype in which it is kept in a model of this dtype: indices, counts and masks stay what they are."""
+        return dtype if self.dtype.kind == "f" else self.dtype
 
 
 class Statistic(Buffer):
@@ -53,10 +53,11 @@ class Statistic(Buffer):
     """
 
     def __init__(self, data: Any) -> None:
-        super().__init__(data.astype(self.kept_in(data.dtype)))
+        super().__init__(data)
+        self.data = self.data.astype(self.kept_in(self.dtype))
 
     def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        return SINGLE if dtype == HALF else dtype
+        return super().kept_in(SINGLE if dtype == HALF else dtype)
 
 
 class Module(Strict):
@@ -253,9 +254,10 @@ class Module(Strict):
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert all parameters and buffers to another float dtype; they stay the same objects.
+        """Convert all parameters and buffers of floats to another float dtype; they stay the same objects.
 
-        Running statistics stay in float32 where the model becomes float16. Raises :class:`DtypeError`, changing
+        Running statistics stay in float32 where the model becomes float16, buffers of whole numbers or booleans as they
+        are. Raises :class:`DtypeError`, changing
         nothing, for any other dtype, which would cut the weights off.
         """
         wanted = dtype_of(dtype)

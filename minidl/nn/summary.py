@@ -102,7 +102,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     removers = [module.add_hook(observe) for module in leaves]
     tensors = [tensor for _, tensor in model._named_tensors()]
     place = tensors[0].backend if tensors else backends.default
-    dtype = tensors[0].dtype if tensors else np.dtype(np.float32)
+    dtype = next((tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"), np.dtype(np.float32))
     try:
         with evaluating(model):
             # With requires_grad every op is recorded, and the graph tells what each layer computes.
