@@ -332,6 +332,37 @@ def test_summary_agrees_with_the_real_arrays() -> None:
     assert "5,107,458 parameters" in str(summary)
 
 
+class Halves(nn.Module):
+    """A layer without layers below it, with noise, that gives several tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = md.Generator(1)
+        self.w = nn.Parameter(np.ones((2, 3), np.float32))
+
+    def forward(self, x: md.Tensor) -> dict[str, md.Tensor]:
+        y = x @ self.w + md.randn(3) + md.randn(3, rng=self.rng)
+        return {"b": y, "a": y[:, :1]}
+
+
+def test_summary_counts_the_same_without_gradients_and_leaves_random_numbers_alone() -> None:
+    model, before = Halves(), (md.random.default_rng.state, Halves().rng.state)
+    expected = md.summary(model, (2,))
+    with md.no_grad():
+        assert md.summary(model, (2,)) == expected
+    assert expected.flops == 12 + 3 + 3
+    assert (md.random.default_rng.state, model.rng.state) == before
+
+
+def test_summary_has_a_row_for_each_tensor_that_a_layer_gives() -> None:
+    rows = md.summary(nn.Sequential(Halves()), (2,)).rows
+    assert [(row.path, row.output, row.parameters, row.activation_bytes) for row in rows] == [
+        ("0", (1, 1), 6, 4),
+        ("0", (1, 3), 0, 12),
+    ]
+    assert md.summary(Halves(), (2,)).parameters == 6
+
+
 def test_summary_passes_errors_on_and_cleans_up() -> None:
     model = nn.Sequential(nn.Dense(3, 2))
     with pytest.raises(ShapeError, match=r"0 \(Dense\)"):

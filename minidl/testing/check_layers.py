@@ -1,8 +1,7 @@
 """What a layer owes: right gradients in training and evaluation, a state that can be saved, and nothing shared."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -210,22 +209,8 @@ class _Repeated(Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Any:
-        with _rewound(self.layer):
+        with random.rewound(dict(self.layer.named_generators())):
             return self.layer(x)
-
-
-@contextmanager
-def _rewound(layer: Module) -> Iterator[None]:
-    """Put all random generators back to where they were."""
-    generators = [random.default_rng]
-    for _, module in layer.named_modules():
-        generators += [value for value in vars(module).values() if isinstance(value, random.Generator)]
-    states = [generator.state for generator in generators]
-    try:
-        yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.state = state
 
 
 def _random(example: LayerExample) -> bool:
