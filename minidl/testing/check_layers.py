@@ -137,12 +137,12 @@ class LayerSubject(Subject):
         require(same_bits(got, expected[: len(got)]), "another layer of this class changes what this one gives")
 
     def check_parameters(self, example: LayerExample) -> None:
-        """Every parameter has a name of its own and gets a gradient."""
+        """Every parameter has a name of its own and gets a gradient, unless it is frozen."""
         layer = example.layer()
         names = [parameter.name for parameter in layer.parameters()]
         require(len(set(names)) == len(names) and all(names), f"the parameters are named {names}")
         _run(layer, example.batch())
-        without = [parameter.name for parameter in layer.parameters() if parameter.grad is None]
+        without = [p.name for p in layer.parameters() if p.requires_grad and p.grad is None]
         require(not without, f"no gradient arrives at {', '.join(map(str, without))}")
 
     def check_state(self, example: LayerExample) -> None:
