@@ -11,7 +11,7 @@ import minidl as md
 from agegender import models
 from minidl import nn, optim
 from minidl.errors import DtypeError, MinidlError, ShapeError
-from minidl.nn.module import Statistic
+from minidl.nn.module import Statistic, evaluating
 from minidl.testing import check_layer
 from minidl.testing.arrays import numbers
 
@@ -551,3 +551,19 @@ def test_a_layer_with_a_train_of_its_own_stays_in_evaluation() -> None:
         modes = [module.training for _, module in model.train().named_modules()]
         assert modes == [True, True, False, False, False, True]
         assert not any(module.training for _, module in model.eval().named_modules())
+
+
+class Stubborn(nn.Module):
+    def train(self, mode: bool = True) -> "Stubborn":
+        raise RuntimeError("no")
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return x
+
+
+def test_a_module_that_cannot_be_evaluated_leaves_all_others_in_their_mode() -> None:
+    model = nn.Sequential(nn.Dense(1, 1), nn.Dropout(0.5), Stubborn())
+    for use in (lambda: evaluating(model).__enter__(), lambda: md.summary(model, (1,))):
+        with pytest.raises(RuntimeError, match="no"):
+            use()
+        assert all(module.training and not module.has_hooks for _, module in model.named_modules())

@@ -335,8 +335,8 @@ def evaluating(model: Module) -> Iterator[None]:
     True
     """
     before = [(module, module.training) for _, module in model.named_modules()]
-    model.eval()
     try:
+        model.eval()  # may raise where a module has a train of its own, when others have changed already
         yield
     finally:
         for module, mode in before:

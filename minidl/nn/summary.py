@@ -1,5 +1,6 @@
 """A table of a model's layers, measured by running one sample through it."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,14 +103,15 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     def observe(module: Module, inputs: tuple[Any, ...], outputs: Any) -> None:
         rows.extend(_rows(paths[module], module, inputs, outputs))
 
-    removers = [module.add_hook(observe) for module in paths]
     tensors = [tensor for _, tensor in model._named_tensors()]
     place = tensors[0].backend if tensors else backends.default
     dtype = next((tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"), np.dtype(np.float32))
     # With requires_grad every op is recorded, and the graph tells what each layer computes.
     with random.rewound(dict(model.named_generators())), recording():
         try:
-            with evaluating(model):
+            with contextlib.ExitStack() as observing, evaluating(model):
+                for module in paths:
+                    observing.callback(module.add_hook(observe))
                 model(Tensor(place.xp.zeros((1, *sample), dtype), requires_grad=True))
         except ShapeError as error:
             if len(sample) > 1 and _takes(model, sample[1:], place, dtype):
@@ -117,9 +119,6 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
                     f"input_shape is that of one sample, without the batch axis: use {sample[1:]}"
                 ) from error
             raise
-        finally:
-            for remove in removers:
-                remove()
     return Summary(
         tuple(rows),
         sum(parameter.size for parameter in model.parameters()),
