@@ -553,6 +553,23 @@ def test_a_layer_with_a_train_of_its_own_stays_in_evaluation() -> None:
         assert not any(module.training for _, module in model.eval().named_modules())
 
 
+@pytest.mark.parametrize("kind", [nn.Parameter, nn.Buffer, Statistic])
+def test_what_a_module_keeps_is_in_memory_of_its_own(kind: Any) -> None:
+    array = np.zeros(2)
+    kept = [kind(array), kind(array[::-1])]
+    for one in kept:
+        one.data += 1
+    assert array.tolist() == [0, 0]
+    assert [(one.dtype, one.numpy().tolist()) for one in kept] == [(np.float64, [1, 1])] * 2
+
+
+@pytest.mark.parametrize("kind", [nn.Buffer, Statistic])
+@pytest.mark.parametrize("data", [[1.0, 2.0], 3.0, None])
+def test_a_buffer_is_made_of_an_array(kind: Any, data: Any) -> None:
+    with pytest.raises(DtypeError, match=rf"expected an array, got {type(data).__name__}: md\.tensor\("):
+        kind(data)
+
+
 class Stubborn(nn.Module):
     def train(self, mode: bool = True) -> "Stubborn":
         raise RuntimeError("no")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
+from ..gradients import require_array
 from ..habits import Strict, explained, misfit
 from ..op import HALF, SINGLE
 from ..options import dtype_of, flag, require_room
@@ -38,6 +39,12 @@ class Buffer(Tensor):
     >>> Buffer(np.zeros(2)).requires_grad
     False
     """
+
+    @explained
+    def __init__(self, data: Any) -> None:
+        """A copy of an array, as :func:`minidl.tensor` makes it: a module that changes it changes no array of others."""
+        require_array(data)
+        super().__init__(as_tensor(data).data)
 
     def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype in which it is kept in a model of this dtype: indices, counts and masks stay what they are."""
