@@ -570,6 +570,28 @@ def test_a_buffer_is_made_of_an_array(kind: Any, data: Any) -> None:
         kind(data)
 
 
+def test_a_hook_is_removed_once_and_no_other_with_it() -> None:
+    layer, seen = nn.ReLU(), []
+
+    def hook(*what: Any) -> None:
+        seen.append(what)
+
+    first, second = layer.add_hook(hook), layer.add_hook(hook)
+    for remove, left in ((first, 1), (first, 1), (second, 0), (second, 0)):
+        remove()
+        seen.clear()
+        layer(md.tensor([1.0]))
+        assert len(seen) == left
+        assert layer.has_hooks == bool(left)
+
+
+def test_a_hook_that_cannot_be_called_is_refused() -> None:
+    layer = nn.ReLU()
+    with pytest.raises(MinidlError, match=r"ReLU: a hook is a function hook\(module, inputs, outputs\), got 3"):
+        layer.add_hook(3)  # type: ignore[arg-type]
+    assert not layer.has_hooks
+
+
 class Stubborn(nn.Module):
     def train(self, mode: bool = True) -> "Stubborn":
         raise RuntimeError("no")

@@ -1,6 +1,7 @@
 """Module: a part of a model with parameters, and possibly made of other modules."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -42,7 +43,7 @@ class Buffer(Tensor):
 
     @explained
     def __init__(self, data: Any) -> None:
-        """A copy of an array, as :func:`minidl.tensor` makes it: a module that changes it changes no array of others."""
+        """A copy of an array, as :func:`minidl.tensor` makes it: a module that changes it leaves that one alone."""
         require_array(data)
         super().__init__(as_tensor(data).data)
 
@@ -121,9 +122,20 @@ class Module(Strict):
         return f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it."""
-        self._hooks.append(hook)
-        return lambda: self._hooks.remove(hook)
+        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it, once.
+
+        Raises :class:`MinidlError` for what cannot be called."""
+        if not callable(hook):
+            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {hook!r}", self._where())
+        added = functools.partial(hook)  # one of its own, however often the same function is added
+
+        self._hooks.append(added)
+
+        def remove() -> None:
+            if added in self._hooks:
+                self._hooks.remove(added)
+
+        return remove
 
     @property
     def has_hooks(self) -> bool:
