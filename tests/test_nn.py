@@ -2,6 +2,8 @@
 
 import copy
 import re
+from collections import UserDict, UserList, deque
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -568,6 +570,48 @@ def test_what_a_module_keeps_is_in_memory_of_its_own(kind: Any) -> None:
 def test_a_buffer_is_made_of_an_array(kind: Any, data: Any) -> None:
     with pytest.raises(DtypeError, match=rf"expected an array, got {type(data).__name__}: md\.tensor\("):
         kind(data)
+
+
+NAMELESS = {
+    "set": lambda x: {x},
+    "frozenset": lambda x: frozenset([x]),
+    "deque": lambda x: deque([x]),
+    "array": lambda x: np.frompyfunc(lambda _: x, 1, 1)(np.zeros(2)),
+    "user list": lambda x: UserList([x]),
+    "user dictionary": lambda x: UserDict(a=x),
+    "proxy": lambda x: MappingProxyType({"a": x}),
+    "in a list": lambda x: [deque([x])],
+    "holding a list": lambda x: deque([[x]]),
+}
+
+
+@pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
+@pytest.mark.parametrize("later", [True, False])
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda: nn.Dense(1, 1),
+        lambda: nn.Parameter([1.0]),
+        lambda: nn.Buffer(np.ones(1)),
+        lambda: md.Generator(0),
+        lambda: md.tensor([1.0], requires_grad=True),
+    ],
+)
+def test_what_a_module_would_lose_is_an_error(make: Any, later: bool, held: Any) -> None:
+    model, holding = nn.Dense(1, 1), make(held())
+    if later:  # as where a deque is assigned first and filled then
+        vars(model)["held"] = holding
+    with pytest.raises(
+        MinidlError, match=r"'held.*' of Dense is a .*, where nobody would find .*: use a list, a tuple"
+    ):
+        model.parameters() if later else setattr(model, "held", holding)
+
+
+def test_a_module_may_hold_sets_of_other_things() -> None:
+    model = nn.Dense(1, 1)
+    for holding in ({1, "a"}, deque([md.tensor([1.0])]), np.ones(3), np.array(["a", None]), UserDict(a=[1])):
+        model.held = holding  # type: ignore[assignment]
+    assert [name for name, _ in model.named_parameters()] == ["w", "b"]
 
 
 def test_a_hook_is_removed_once_and_no_other_with_it() -> None:

@@ -12,6 +12,7 @@ from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..gradients import require_array
 from ..habits import Strict, explained, misfit
+from ..nested import NAMELESS, hidden_in
 from ..op import HALF, SINGLE
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
@@ -153,13 +154,22 @@ class Module(Strict):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
         for path, part in _flat(name, value):
             if not isinstance(part, _NAMED):
-                self._require_no_tensor(path, part)
+                self._require_nothing_lost(path, part)
         super().__setattr__(name, value)
         if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
             self._name_descendants()
 
-    def _require_no_tensor(self, name: str, value: Tensor) -> None:
-        """A plain tensor in the place of a parameter would not be learned, and nobody would notice."""
+    def _require_nothing_lost(self, name: str, value: Any) -> None:
+        """A plain tensor in the place of a parameter would not be learned, nor would what only lies in a set, say, and
+        nobody would notice."""
+        if not isinstance(value, Tensor):
+            for _, part in _flat("", hidden_in(value)):
+                if isinstance(part, _NAMED) or (isinstance(part, Tensor) and part.requires_grad and part.op is None):
+                    raise MinidlError(
+                        f"'{name}' of {type(self).__name__} is a {type(value).__name__}, where nobody would find the "
+                        f"{type(part).__name__} in it: use a list, a tuple or a dictionary"
+                    )
+            return
         known = vars(self).get(name)
         if isinstance(known, Parameter | Buffer):
             kind = type(known).__name__
@@ -198,7 +208,7 @@ class Module(Strict):
                     if isinstance(child, _NAMED):
                         yield path, child
                     else:  # put into a list after that was assigned
-                        self._require_no_tensor(path, child)
+                        self._require_nothing_lost(path, child)
 
     def children(self) -> "list[Module]":
         """The modules directly below this one."""
@@ -336,7 +346,7 @@ class Module(Strict):
 
 
 _NAMED = (Module, Parameter, Buffer, np.random.Generator)
-_HOLDING = (Tensor, list, tuple, dict)
+_HOLDING = (Tensor, list, tuple, dict, *NAMELESS)
 
 
 @contextlib.contextmanager
@@ -386,8 +396,9 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute, and plain tensors: itself, or the elements of lists, tuples and dictionaries."""
-    if isinstance(value, (*_NAMED, Tensor)):
+    """What has a name in an attribute, plain tensors, and what gives no names: itself, or the elements of lists, tuples
+    and dictionaries."""
+    if isinstance(value, (*_NAMED, Tensor, *NAMELESS)):
         yield name, value
     elif isinstance(value, list | tuple):
         for number, element in enumerate(value):
