@@ -402,3 +402,21 @@ def test_fft_loses_no_more_than_the_definition(value: float, stride: int) -> Non
     for fast, slow in zip(*reversed(results), strict=True):
         scale = np.abs(slow[np.isfinite(slow)]).max(initial=1)
         np.testing.assert_allclose(fast / scale, slow / scale, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("condition", "error", "message"),
+    [
+        (None, DtypeError, "expected numbers or booleans, got NoneType"),
+        ("a", DtypeError, "expected numbers or booleans, got <U1"),
+        ([None, True], DtypeError, "expected numbers or booleans, got list"),
+        ([[True], [True, False]], ShapeError, "expected nested lists of equal lengths"),
+    ],
+)
+def test_a_condition_is_booleans_or_numbers(condition: Any, error: Any, message: str) -> None:
+    x = md.tensor([1.0, 2.0])
+    with pytest.raises(error, match=f"Where: {message}"):
+        F.where(condition, x, -x)
+    for given in ([True, False], [1, 0], np.array([0.5, 0.0]), md.tensor([True, False])):
+        assert F.where(given, x, -x).numpy().tolist() == [1, -2]
+    assert F.where(True, x, -x).numpy().tolist() == [1, 2]
