@@ -25,7 +25,7 @@ from minidl.traits import Traits
 from . import test_capture
 from .test_capture import BATCH, F, Network, data, steps
 
-device, replays = test_capture.device, test_capture.replays
+replays = test_capture.replays
 
 settings = ModuleType("settings_of_a_user")
 settings.rate = 1.0  # type: ignore[attr-defined]

@@ -1,7 +1,6 @@
 """CuPy's kernels and their launchers against NumPy's: on the emulated GPU, and on a real one where there is one."""
 
 import itertools
-import shutil
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,8 @@ from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample, check_conv
 
-from .test_backends import GPU
+from .devices import launches_of
 from .test_kernels import SLOW, SPECIAL, WINDOWS, values
-
-GPP = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels for the CPU, is missing")
-EMULATED = pytest.param("emulated", marks=GPP)
-
-
-@pytest.fixture(params=[EMULATED, GPU])
-def device(request: pytest.FixtureRequest) -> Any:
-    return backends.get(request.param)
 
 
 @pytest.mark.parametrize("sizes", WINDOWS)
@@ -129,7 +120,7 @@ def test_adam_of_many_parameters(tensors: Any, launches: int, device: Any, monke
     step = AdamStep(lr=0.01, unbias=1.0, beta1=0.9, beta2=0.9, eps=1e-8, keep=0.9)
     there = [[on(device, array) for array in tensor] for tensor in tensors]
     expected = [[array.copy() for array in tensor] for tensor in tensors]
-    launched = launches_of(adam, monkeypatch)
+    launched = launches_of(monkeypatch, adam)
     device.adam(there, step)
     SLOW.adam(expected, step)
     assert len(launched) == launches
@@ -143,18 +134,6 @@ def on(device: Any, array: Any) -> Any:
     if array.flags.c_contiguous:
         return device.asarray(array)
     return device.xp.repeat(device.asarray(np.ascontiguousarray(array)), 2, axis=-1)[..., ::2]
-
-
-def launches_of(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the kernels that a module launches from now on."""
-    names: list[str] = []
-
-    def recorded(xp: Any, file: str, name: str) -> Any:
-        names.append(name)
-        return source.kernel(xp, file, name)
-
-    monkeypatch.setattr(module, "kernel", recorded)
-    return names
 
 
 def test_the_struct_of_adam_lies_in_memory_as_numpy_says(device: Any) -> None:
@@ -206,9 +185,7 @@ def test_pictures_in_the_middle_of_memory_and_with_gaps(device: Any, monkeypatch
 
     def batches() -> list[str]:
         """The kernels that were launched for them."""
-        launched: list[str] = []
-        find = source.kernel
-        monkeypatch.setattr(images, "kernel", lambda xp, file, name: launched.append(name) or find(xp, file, name))
+        launched = launches_of(monkeypatch, images)
         for view, there in zip(views(memory), views(device.asarray(memory)), strict=True):
             batch = device.gather_images(there, device.asarray(indices), device.asarray(flags))
             np.testing.assert_array_equal(device.to_numpy(batch), SLOW.gather_images(view, indices, flags))
@@ -286,15 +263,6 @@ def test_numbers_that_are_read_at_once_are_aligned(device: Any) -> None:
     algorithm = implicit_gemm.ImplicitGemm(device)
     y, _ = algorithm.forward(device.asarray(x), buffer[1 : 1 + w.size].reshape(w.shape), device.asarray(b), spec)
     np.testing.assert_allclose(device.to_numpy(y), x @ w[0, 0] + b, rtol=1e-5)
-
-
-@pytest.fixture
-def in_tf32(device: Any) -> Any:
-    if "tf32" not in device.precisions:
-        pytest.skip("this card has no tensor cores for TF32")
-    device.set_precision("tf32")
-    yield device
-    device.set_precision("float32")
 
 
 def test_tf32_rounds_what_it_multiplies_and_nothing_else(in_tf32: Any) -> None:
@@ -405,14 +373,7 @@ def test_which_algorithm_auto_takes(device: Any) -> None:
 def test_fused_passes_launch_nothing_for_gradients_that_nobody_needs(
     device: Any, monkeypatch: pytest.MonkeyPatch, name: str, for_dx: str, for_dw: str
 ) -> None:
-    launched: list[str] = []
-
-    def recorded(xp: Any, file: str, full_name: str) -> Any:
-        launched.append(full_name.partition("<")[0])
-        return source.kernel(xp, file, full_name)
-
-    for module in (conv, implicit_gemm):
-        monkeypatch.setattr(module, "kernel", recorded)
+    launched = launches_of(monkeypatch, conv, implicit_gemm)
     *arrays, spec = ConvExample((2, 6, 6, 4), (3, 3, 4, 8)).arrays(np.float32)
     x, w, b, _ = map(device.asarray, arrays)
     pool = sliding_window(4, 4, 2, 2, 0)
@@ -430,5 +391,6 @@ def test_fused_passes_launch_nothing_for_gradients_that_nobody_needs(
             if wanted:
                 np.testing.assert_array_equal(device.to_numpy(grad), device.to_numpy(expected))
         needs_dx, needs_dw, needs_db = needed
-        assert (for_dx in launched) == needs_dx
-        assert (for_dw in launched) == (needs_dw or (name == "first_layer" and needs_db))  # there one kernel gives both
+        names = {full.partition("<")[0] for full in launched}
+        assert (for_dx in names) == needs_dx
+        assert (for_dw in names) == (needs_dw or (name == "first_layer" and needs_db))  # there one kernel gives both

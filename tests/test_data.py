@@ -1,6 +1,5 @@
 """Data sets and the loader: every sample once an epoch, an order that repeats, and states that can be saved."""
 
-import shutil
 import threading
 from itertools import chain
 from typing import Any
@@ -17,9 +16,8 @@ from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
 from minidl.nested import map_leaves
 from minidl.testing.strict import StrictArray, StrictBackend, StrictModule
 
-from .test_backends import GPU
+from .devices import EMULATED, GPU
 
-EMULATED = pytest.param("emulated", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing"))
 DEVICES = ["strict", EMULATED, GPU]
 
 

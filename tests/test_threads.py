@@ -1,7 +1,6 @@
 """Threads: the same results for any number of them, errors that surface, BLAS limited only when minidl computes."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +18,8 @@ from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.nn import functional as F
 from minidl.testing.strict import StrictBackend
+
+from .devices import EMULATED
 
 
 @pytest.fixture(autouse=True)
@@ -239,10 +240,7 @@ def history_of(number: int, device: str) -> list[dict[str, float]]:
     return trainer.fit(loader, DataLoader(data, 8), epochs=3)
 
 
-DEVICES = ["numpy", pytest.param("emulated", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="no g++"))]
-
-
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", ["numpy", EMULATED])
 def test_models_trained_side_by_side_learn_what_each_learns_alone(device: str) -> None:
     backends.get(device)
     together = side_by_side(4, lambda number: history_of(number, device))
