@@ -55,9 +55,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)  # after `-k` and `-m`
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what wants a GPU where there is none, and what is slow, unless ``-m`` or its own name asks for it."""
-    markers = ["slow"] * all("::" not in argument for argument in config.args) + ["gpu"] * (
-        devices.gpu_problem() is not None
-    )
+    markers = ["slow"] * all("::" not in argument for argument in config.args)
+    markers += ["gpu"] * (devices.gpu_problem() is not None)
     markers = [marker for marker in markers if marker not in config.option.markexpr]
     left_out = {item: marker for item in items for marker in markers if item.get_closest_marker(marker)}
     items[:] = [item for item in items if item not in left_out]

@@ -130,7 +130,7 @@ def test_sum_to_channels() -> None:
 
 
 ON_A_GPU = {"first_layer", "gemm", "implicit_gemm"}
-"""Algorithms with kernels in CUDA: see test_cupy_kernels.py."""
+"""Algorithms with kernels in CUDA: see test_cupy_products.py."""
 CONVOLUTIONS = [
     (1, 9, 8, 1, 4, 3, 1, 0),
     (17, 6, 7, 3, 5, 3, 1, 0),
