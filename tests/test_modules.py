@@ -11,6 +11,8 @@ from minidl import nn, optim
 from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.testing.arrays import numbers
 
+from .training import assert_same
+
 
 class Nested(nn.Module):
     def __init__(self) -> None:
@@ -80,8 +82,7 @@ def test_state_dict_is_a_copy_and_comes_back() -> None:
     model, other = Nested(), Nested()
     state = model.state_dict()
     other.load_state_dict(state)
-    for name, value in other.state_dict().items():
-        np.testing.assert_array_equal(value, state[name])
+    assert_same(other.state_dict(), state)
     state["scale"][...] = 5
     assert model.scale.item() == 1
     other.scale.data[...] = 3
@@ -103,8 +104,7 @@ def test_loading_is_all_or_nothing(change: Any, message: str) -> None:
     change(state)
     with pytest.raises(ShapeError, match=message):
         model.load_state_dict(state)
-    for name, value in model.state_dict().items():
-        np.testing.assert_array_equal(value, before[name])
+    assert_same(model.state_dict(), before)
 
 
 def test_parameters_keep_their_identity() -> None:

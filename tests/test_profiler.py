@@ -15,6 +15,8 @@ from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.op import Op
 
+from .training import assert_same
+
 IMAGES = np.random.default_rng(0).random((8, 20, 20, 8), np.float32)
 
 
@@ -51,7 +53,7 @@ def test_the_model_is_left_as_it_was() -> None:
     state, gradients = model.state_dict(), [p.grad.copy() for p in model.parameters()]
     random_state = md.random.default_rng.state
     md.profile(model, IMAGES)
-    assert all(np.array_equal(value, state[name]) for name, value in model.state_dict().items())
+    assert_same(model.state_dict(), state)
     assert all(np.array_equal(p.grad, kept) for p, kept in zip(model.parameters(), gradients, strict=True))
     assert md.random.default_rng.state == random_state
     assert Op.record is before

@@ -9,6 +9,7 @@ import minidl as md
 from minidl import checkpoint, nn, optim
 from minidl.data import ArrayDataset, DataLoader
 from minidl.nn import functional as F
+from minidl.testing.arrays import numbers
 from minidl.train import Callback, Trainer
 
 
@@ -61,6 +62,20 @@ def regression(loss: Any = F.mse_loss, metrics: Any = None, callbacks: Any = ())
     model = nn.Dense(1, 1, rng=md.Generator(0))
     trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1), metrics, callbacks)
     return trainer, DataLoader(ArrayDataset(x, 3 * x), batch_size=16)
+
+
+def small_model() -> nn.Sequential:
+    """The same weights every time, without a state of its own."""
+    return nn.Sequential(nn.Dense(3, 4, rng=md.Generator(0)), nn.Tanh(), nn.Dense(4, 1, rng=md.Generator(1)))
+
+
+def regress(model: nn.Module, optimizer: optim.Optimizer, steps: range) -> None:
+    """Steps, each of which has its own batch."""
+    for step in steps:
+        x = md.tensor(numbers(5, 3, seed=step), dtype=np.float32)
+        optimizer.zero_grad()
+        F.mse_loss(model(x), np.ones((5, 1))).backward()
+        optimizer.step()
 
 
 class StopAfter(Callback):
