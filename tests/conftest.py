@@ -11,6 +11,8 @@ from hypothesis import settings
 from minidl.testing.arrays import other_backends
 
 from . import devices
+from .captures import replays as replays
+from .dependencies import as_before as as_before
 from .devices import device as device
 from .devices import in_tf32 as in_tf32
 

@@ -10,8 +10,8 @@ import minidl as md
 from minidl import nn, ops
 from minidl.kernels.cupy import loss as losses
 
+from .captures import Network, trainer
 from .devices import launches_of
-from .test_capture import Network, trainer
 from .test_kernels import SLOW, values
 
 F = nn.functional
