@@ -10,7 +10,7 @@ from minidl.kernels.reference import AdamStep
 from minidl.kernels.window import sliding_window
 
 from .devices import launches_of
-from .test_kernels import SLOW, SPECIAL, WINDOWS, values
+from .kernels import SLOW, SPECIAL, WINDOWS, images_to_pool, images_with_nan, values
 
 
 @pytest.mark.parametrize("sizes", WINDOWS)
@@ -19,11 +19,7 @@ from .test_kernels import SLOW, SPECIAL, WINDOWS, values
 def test_max_pool_equals_numpys_bit_for_bit(sizes: Any, kind: str, dtype: Any, device: Any) -> None:
     H, W, kernel, stride, padding = sizes
     window = sliding_window(H, W, kernel, stride, padding)
-    x = values(3, H, W, 5).astype(dtype)
-    if kind == "ties":
-        x = np.round(x)
-    if kind == "infinities":
-        x[np.random.default_rng(1).random(x.shape) < 0.6] = -np.inf
+    x = images_to_pool(kind, 3, H, W, 5).astype(dtype)
     y, argmax = device.max_pool(device.asarray(x), window)
     expected, taps = SLOW.max_pool(x, window)
     np.testing.assert_array_equal(device.to_numpy(y), expected)
@@ -36,9 +32,7 @@ def test_max_pool_equals_numpys_bit_for_bit(sizes: Any, kind: str, dtype: Any, d
 
 def test_max_pool_passes_nan_on(device: Any) -> None:
     window = sliding_window(2, 2, 2, 2, 0)
-    for place in range(4):
-        x = np.zeros((1, 2, 2, 1), np.float32)
-        x.reshape(-1)[place] = np.nan
+    for place, x in enumerate(images_with_nan()):
         y, argmax = device.max_pool(device.asarray(x), window)
         assert np.isnan(device.to_numpy(y)).all()
         assert device.to_numpy(argmax).item() == place

@@ -12,7 +12,7 @@ from minidl.kernels.cupy import loss as losses
 
 from .captures import Network, trainer
 from .devices import launches_of
-from .test_kernels import SLOW, values
+from .kernels import SLOW, values
 
 F = nn.functional
 

@@ -15,7 +15,7 @@ from minidl.kernels.window import sliding_window
 from minidl.testing import ConvAlgorithmSubject, ConvExample, check_conv
 
 from .devices import launches_of
-from .test_kernels import SLOW
+from .kernels import SLOW
 
 GREY = ConvExample((2, 24, 26, 1), (3, 3, 1, 4), {"padding": ((1, 0), (0, 2))}, "grey")
 COLOUR = ConvExample((3, 8, 9, 3), (3, 2, 3, 36), {}, "colour")

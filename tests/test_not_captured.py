@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from minidl import nn
 from minidl.backends.cuda_graph import CaptureError, CudaGraph
 
 from .captures import BATCH, Network, network, steps, trainer
+from .elsewhere import in_a_thread
 
 
 class Watched(Network):
@@ -104,9 +104,7 @@ def test_what_other_threads_copy_is_no_obstacle(device: Any) -> None:
     graph = CudaGraph(device)
 
     def work() -> Any:
-        other = threading.Thread(target=device.asarray, args=(np.zeros(1),))
-        other.start()
-        other.join()
+        in_a_thread(lambda: device.asarray(np.zeros(1)))
         return device.xp.zeros(3)
 
     graph.run(work)

@@ -1,7 +1,6 @@
 """The cost table: everything is counted once, and what was profiled is left as it was."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.op import Op
 
+from .elsewhere import in_a_thread
 from .training import assert_same
 
 IMAGES = np.random.default_rng(0).random((8, 20, 20, 8), np.float32)
@@ -75,9 +75,7 @@ def test_what_other_threads_do_is_not_measured() -> None:
         md.tensor(IMAGES).sum()
 
     with md.Profiler() as profiler:
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
+        in_a_thread(other)
         md.tensor(IMAGES).mean()
     assert [event.op for event in profiler.events] == ["Mean"]
 

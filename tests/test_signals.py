@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from minidl.callbacks import ProfileSteps, StopOnSignal
 from minidl.errors import MinidlError
 from minidl.train import Callback, Trainer
 
+from .elsewhere import in_a_thread
 from .training import make, regression, trained
 
 
@@ -47,18 +47,8 @@ def test_an_error_gives_the_signal_handlers_and_the_profiler_back(tmp_path: Path
 
 def test_signals_arrive_in_the_main_thread_alone() -> None:
     trainer, loader = regression(callbacks=[StopOnSignal()])
-    errors: list[Exception] = []
-
-    def train() -> None:
-        try:
-            trainer.fit(loader)
-        except MinidlError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    thread.join()
-    assert "StopOnSignal works in the main thread alone" in str(errors[0])
+    with pytest.raises(MinidlError, match="StopOnSignal works in the main thread alone"):
+        in_a_thread(lambda: trainer.fit(loader))
     assert trainer.optimizer.steps == 0
 
 
