@@ -1,13 +1,27 @@
 """Small data sets that several tests share, and how batches are compared wherever they are."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minidl import backends
-from minidl.data import ImageDataset
+from minidl.data import Dataset, ImageDataset
 from minidl.nested import map_leaves
+
+
+class Computed(Dataset):
+    """Samples that a function gives for their numbers, also for numbers that there are not."""
+
+    def __init__(self, length: int, sample: Callable[[int], Any]) -> None:
+        self.length, self.sample = length, sample
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:
+        return self.sample(index)
 
 
 def pictures(count: int = 11, width: int = 8) -> ImageDataset:

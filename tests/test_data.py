@@ -7,10 +7,12 @@ import pytest
 
 import minidl as md
 from minidl import backends
-from minidl.data import ArrayDataset, Dataset, ImageDataset, Subset, collate
+from minidl.data import ArrayDataset, ImageDataset, Subset, collate
 from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
 
-from .datasets import assert_same_batches, on_host, pictures
+from .datasets import Computed, assert_same_batches, on_host, pictures
+
+SQUARES = Computed(5, lambda index: (index, float(index**2)))
 
 
 def test_collate_keeps_the_structure() -> None:
@@ -43,14 +45,8 @@ def test_a_subset_is_a_view_in_its_own_order() -> None:
 
 
 def test_any_data_set_can_move() -> None:
-    class Squares(Dataset):
-        def __len__(self) -> int:
-            return 6
-
-        def __getitem__(self, index: int) -> Any:
-            return {"x": np.float32(index), "y": [float(index**2)]}
-
-    for dataset in (Squares(), Subset(Squares(), np.arange(6)), Squares().take(np.arange(6))):
+    squares = Computed(6, lambda index: {"x": np.float32(index), "y": [float(index**2)]})
+    for dataset in (squares, Subset(squares, np.arange(6)), squares.take(np.arange(6))):
         for there in (dataset.to("strict"), Subset(dataset.to("strict"), np.arange(6))):
             batch = there.batch(np.array([5, -4]))
             assert batch["x"].dtype == np.float32
@@ -77,8 +73,8 @@ def test_a_mask_chooses_the_samples_where_it_holds(device: str) -> None:
 
 def test_a_mask_chooses_samples_that_are_made_one_by_one_and_pictures_too() -> None:
     mask = np.array([False, True, False, True, False])
-    assert Squares().batch(mask)[1].tolist() == [1, 9]
-    assert [y.item() for _, y in Squares().take(mask)] == [1, 9]
+    assert SQUARES.batch(mask)[1].tolist() == [1, 9]
+    assert [y.item() for _, y in SQUARES.take(mask)] == [1, 9]
     data = pictures()
     assert_same_batches([data.batch(np.arange(11) > 8)], [data.batch(np.array([9, 10]))])
 
@@ -138,24 +134,14 @@ def test_lists_of_different_lengths_are_no_data_set(make: Any) -> None:
         make()
 
 
-class Squares(Dataset):
-    """Its samples are computed, also those of numbers that there are not."""
-
-    def __len__(self) -> int:
-        return 5
-
-    def __getitem__(self, index: int) -> Any:
-        return index, float(index**2)
-
-
 @pytest.mark.parametrize("made", [list, np.array, np.uint8, md.tensor])
 def test_sample_numbers_are_checked_and_counted_from_the_end_whatever_holds_them(made: Any) -> None:
     with pytest.raises(BoundsError, match="there is no sample 7: the 5 samples have the numbers 0"):
-        Squares().batch(made([7]))
+        SQUARES.batch(made([7]))
     with pytest.raises(BoundsError, match="there is no sample 7"):
-        Subset(Squares(), made([1, 7]))
+        Subset(SQUARES, made([1, 7]))
     with pytest.raises(ShapeError, match="along one axis"):
-        Squares().batch(made([[0, 1], [2, 3]]))
+        SQUARES.batch(made([[0, 1], [2, 3]]))
     if made is not np.uint8:
-        assert Squares().batch(made([-1, 1]))[0].tolist() == [4, 1]
+        assert SQUARES.batch(made([-1, 1]))[0].tolist() == [4, 1]
         assert Subset(ArrayDataset(np.arange(5)), made([-2])).batch(np.array([0]))[0].tolist() == [3]

@@ -10,22 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import backends
-from minidl.data import ArrayDataset, DataLoader, Dataset
+from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 
-from .datasets import loader_threads
-
-
-class Broken(Dataset):
-    """Sample 5 cannot be read."""
-
-    def __len__(self) -> int:
-        return 8
-
-    def __getitem__(self, index: int) -> Any:
-        if index == 5:
-            raise OSError("disk error")
-        return index
+from .datasets import Computed, loader_threads
 
 
 def loader(length: int = 10, **options: Any) -> DataLoader:
@@ -89,9 +77,9 @@ def test_a_state_for_other_data_is_refused() -> None:
 
 
 def test_an_error_in_the_data_reaches_the_loop_and_ends_the_thread() -> None:
-    batches = DataLoader(Broken(), batch_size=2)
+    batches = DataLoader(BrokenAt(5), batch_size=2)
     made = iter(batches)
-    assert [next(made).tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    assert [next(made)[0].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
     with pytest.raises(OSError, match="disk error"):
         next(made)
     assert not loader_threads()
@@ -104,23 +92,18 @@ def test_leaving_a_loop_ends_its_thread() -> None:
 
 
 def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
-    class Counted(Dataset):
-        made = 0
-        enough = threading.Event()
+    made, enough = [], threading.Event()
 
-        def __len__(self) -> int:
-            return 20
+    def sample(index: int) -> int:
+        made.append(index)
+        if len(made) == 4:  # the one in use, two that wait, and one at the door
+            enough.set()
+        return index
 
-        def __getitem__(self, index: int) -> Any:
-            Counted.made += 1
-            if Counted.made == 4:  # the one in use, two that wait, and one at the door
-                Counted.enough.set()
-            return index
-
-    batches = iter(DataLoader(Counted(), batch_size=1, prefetch=2))
-    next(batches)
-    assert Counted.enough.wait(10)
-    assert Counted.made == 4
+    batches = iter(DataLoader(Computed(20, sample), batch_size=1, prefetch=2))
+    assert next(batches).tolist() == [0]
+    assert enough.wait(10)
+    assert made == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -200,16 +183,14 @@ def test_a_state_saved_without_the_options_of_the_loader_still_goes_on() -> None
     assert epoch(batches) == [[4, 5]]
 
 
-class BrokenAt(Dataset):
+class BrokenAt(Computed):
     """Some of eight samples cannot be read."""
 
     def __init__(self, *broken: int, error: type[BaseException] = OSError) -> None:
+        super().__init__(8, self.read)
         self.broken, self.error = broken, error
 
-    def __len__(self) -> int:
-        return 8
-
-    def __getitem__(self, index: int) -> Any:
+    def read(self, index: int) -> Any:
         if index in self.broken:
             raise self.error("disk error")
         return (np.int64(index),)

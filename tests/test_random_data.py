@@ -11,6 +11,7 @@ from minidl import backends, nn
 from minidl.data import DataLoader, Dataset
 from minidl.train import Trainer
 
+from .datasets import Computed
 from .training import assert_same, final, make, two_classes
 
 
@@ -94,24 +95,18 @@ DRAWS = {
 }
 
 
-class Noisy(Dataset):
-    """Two classes, whose samples are never twice the same."""
-
-    def __init__(self, kind: str) -> None:
-        self.data, self.draw = two_classes(), DRAWS[kind]
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> Any:
-        x, label = self.data[index]
-        return x + self.draw().astype(np.float32), label
-
-
 def noisy(kind: str, prefetch: int) -> tuple[Trainer, DataLoader, DataLoader]:
+    """A trainer and two classes whose samples are never twice the same."""
     trainer, _, _ = make()
-    loaders = [DataLoader(Noisy(kind), size, shuffle=True, prefetch=prefetch) for size in (16, 20)]
-    return trainer, *loaders
+    data, draw = two_classes(), DRAWS[kind]
+
+    def sample(index: int) -> Any:
+        x, label = data[index]
+        return x + draw().astype(np.float32), label
+
+    drawing = Computed(len(data), sample)
+    train, validation = (DataLoader(drawing, size, shuffle=True, prefetch=prefetch) for size in (16, 20))
+    return trainer, train, validation
 
 
 @pytest.mark.parametrize("kind", DRAWS)
