@@ -89,5 +89,10 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with every replay of a CUDA graph."""
     counted: list[int] = []
     replay = CudaGraph.replay
-    monkeypatch.setattr(CudaGraph, "replay", lambda self: counted.append(1) or replay(self))
+
+    def counting(self: CudaGraph) -> None:
+        counted.append(1)
+        replay(self)
+
+    monkeypatch.setattr(CudaGraph, "replay", counting)
     return counted

@@ -21,7 +21,7 @@ from .captures import F
 settings = ModuleType("settings_of_a_user")
 settings.rate = 1.0  # type: ignore[attr-defined]
 settings.deeper = ModuleType("settings_of_a_user.deeper")  # type: ignore[attr-defined]
-settings.deeper.rate = 1.0  # type: ignore[attr-defined]
+settings.deeper.rate = 1.0
 answering = ModuleType("answering")
 RATE = 1.0
 TABLE = {"rate": 1.0}

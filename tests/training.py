@@ -44,14 +44,14 @@ def trained(callbacks: Any = (), **until: int) -> Trainer:
 def continued_from(state: Any, **until: int) -> Trainer:
     """Another one, of other weights and another seed, that went on from a state."""
     trainer, train, validation = make()
-    trainer.model[0].w.data[...] = 99
+    trainer.model[0].w.data[...] = 99  # type: ignore[index]
     md.seed(99)
     trainer.load_state_dict(state, train)
     trainer.fit(train, validation, **until)
     return trainer
 
 
-def saved_in(folder: Path) -> dict[str, Any]:
+def saved_in(folder: Path) -> Any:
     """The state that ``Checkpoint`` has saved."""
     return checkpoint.load_state(folder / "last.state.safetensors")
 
