@@ -1,4 +1,4 @@
-"""Paths as users write them, and small text files that are either there as a whole or not at all."""
+"""Paths as users write them, what folders they lead to, and small text files, there as a whole or not at all."""
 
 import csv
 import io
