@@ -22,7 +22,7 @@ numbers = itertools.count(1)
 """The order of things: ops take the next number in the forward pass, changes when they happen."""
 latest = 0
 """The number of the latest change, whatever it was: what is newer than this needs no further look."""
-_changed: dict[int, tuple[weakref.ref[Any], int]] = {}
+_changed: dict[int, list[Any]] = {}
 """By the address of the owner of the memory: a reference, as addresses are used again, and the number."""
 _lock = threading.Lock()
 
@@ -35,8 +35,10 @@ def mark(*arrays: Array) -> None:
     for array in arrays:
         owner = array if array.base is None else _owner(array)
         known = _changed.get(id(owner))
-        reference = known[0] if known is not None and known[0]() is owner else _reference(owner)
-        _changed[id(owner)] = reference, number
+        if known is not None and known[0]() is owner:
+            known[1] = number
+        else:
+            _changed[id(owner)] = [_reference(owner), number]
 
 
 def is_newer(array: Array, number: int) -> bool:

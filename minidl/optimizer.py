@@ -108,19 +108,19 @@ class Optimizer(Strict, ABC):
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         updates, halves, changed = [], [], []
         for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
-            if param.grad is None:
+            data, grad = param.data, param.grad
+            if grad is None:
                 continue
-            if not _is_usual(param.data, param.grad, self._homes[i]):
-                gradients.checked([param])
-                if self._homes[i] != _home(param.data):
-                    self._follow(i, state)
-            data = param.data
+            kind, dtype = self._homes[i]
+            is_home = type(data) is kind and data.dtype is dtype  # as in nearly all steps
+            if not is_home or type(grad) is not kind or grad.dtype is not dtype or grad.shape != data.shape:
+                data, grad = self._looked_at(i, state)
             changed.append(data)
-            updates.append((data, param.grad, state))
             if data.dtype.char == "e":
                 wide = data.astype(SINGLE)
-                updates[-1] = wide, param.grad.astype(SINGLE), state
                 halves.append((data, wide))
+                data, grad = wide, grad.astype(SINGLE)
+            updates.append((data, grad, state))
         if not updates:
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         vars(self)["lr"] = lr
@@ -131,6 +131,14 @@ class Optimizer(Strict, ABC):
         for data, wide in halves:
             data[...] = wide
         self.steps += 1
+
+    def _looked_at(self, i: int, state: State) -> tuple[Array, Array]:
+        """Data and gradient of a parameter, once they are checked, and what is remembered of it has followed it."""
+        param = self.parameters[i]
+        gradients.checked([param])
+        if self._homes[i] != _home(param.data):
+            self._follow(i, state)
+        return param.data, param.grad
 
     def _follow(self, i: int, state: State) -> None:
         """Bring what is remembered of a parameter to its backend and dtype, which have changed since."""
@@ -233,18 +241,10 @@ class Optimizer(Strict, ABC):
         return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
 
 
-def _home(data: Array) -> tuple[type, Any]:
+def _home(data: Array) -> tuple[Any, Any]:
     """Where an array lives, and in which dtype of floats."""
     dtype = getattr(data, "dtype", None)
     return type(data), dtype if getattr(dtype, "kind", "") == "f" else None
-
-
-def _is_usual(data: Array, grad: Array, home: tuple[type, Any]) -> bool:
-    """Whether a parameter is where it was, and its gradient like it: what is true of nearly all steps."""
-    kind: Any = type(data)
-    place, dtype = home
-    same_kind = kind is place and type(grad) is kind
-    return same_kind and data.dtype == dtype and grad.dtype == dtype and data.shape == grad.shape
 
 
 def _remembered_in(dtype: Any) -> Any:

@@ -336,11 +336,13 @@ def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
         pending[x.op] = pending[x.op] + dx if x.op in pending else dx
         return
     if x.grad is not None:
-        gradients.checked([x])  # it may have been set by hand
-    total = dx if x.grad is None else x.grad + dx
-    if total.dtype != x.data.dtype:
-        raise DtypeError(f"a gradient of {total.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
-    x.grad = x.backend.asarray(total) if isinstance(total, np.generic) else total  # which NumPy makes of 0-d arrays
+        is_usual = type(x.grad) is type(x.data) is type(dx) and x.grad.dtype is dx.dtype
+        if not is_usual or x.grad.shape != x.data.shape:  # it may have been set by hand
+            gradients.checked([x])
+        dx = x.grad + dx
+    if dx.dtype is not x.data.dtype and dx.dtype != x.data.dtype:
+        raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
+    x.grad = x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # which NumPy makes of 0-d arrays
 
 
 def _newest_first(last: Op) -> list[Op]:

@@ -181,7 +181,7 @@ def test_an_update_of_ones_own_is_what_counts(monkeypatch: pytest.MonkeyPatch) -
         (lambda m: optim.clip_grad_norm(m.parameters(), 1.0), "no gradient to clip"),
         (lambda m: optim.SGD(m.parameters(), lr=-1), "learning rate must be a number >= 0 or a schedule, got -1"),
         (lambda m: optim.SGD(m.parameters(), nesterov=True), "Nesterov's method needs momentum"),
-        (lambda m: optim.SGD([m(md.tensor(np.ones((1, 3), np.float32)))]), "leaf tensors, got the result of Add"),
+        (lambda m: optim.SGD([m(md.tensor(np.ones((1, 3), np.float32)))]), "leaf tensors, got the result of Linear"),
         (lambda m: optim.SGD(m[0].w), "parameters of a model, got Parameter: pass"),
         (lambda m: optim.SGD(m.parameters(), lr=None), "or a schedule, got None"),
         (lambda m: optim.SGD(m.state_dict()), "tensors to change, got str: pass"),

@@ -148,7 +148,8 @@ class ReferenceKernels:
 
     def mean_loss(self, formula: LossFormula, a: Array, b: Array) -> Array:
         """The mean of ``formula.value(a, b)``, a 0-d array."""
-        return formula.value(a, b).mean()
+        losses = formula.value(a, b)
+        return losses.sum() / losses.size  # NumPy's mean() takes twice as long for a few
 
     def mean_loss_backward(self, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
         """The gradient with respect to a, of its shape, given ``dy`` (0-d)."""

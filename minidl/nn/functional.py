@@ -193,19 +193,14 @@ def flatten(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    """x w + b for x (N, in), w (in, out), b (out,).
+    """x w + b for x (..., in), w (in, out), b (out,).
 
     Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
 
     >>> linear(tensor([[1.0, 2.0]]), tensor([[10.0], [1.0]]), tensor([0.5]))
     tensor([[12.5]])
     """
-    columns: tuple[int, ...] = getattr(x, "shape", ())[-1:]
-    rows: tuple[int, ...] = getattr(w, "shape", ())
-    if len(rows) == 2 and columns == rows[1:] != rows[:1]:
-        raise ShapeError(f"expected weights (in={rows[1]}, out), got {rows}: PyTorch's are (out, in), so use w.T")
-    y = ops.MatMul.apply(x, w)
-    return y if b is None else y + b
+    return ops.Linear.apply(x, w) if b is None else ops.Linear.apply(x, w, b)
 
 
 def conv2d(x: Tensor, w: Any, b: Any = None, stride: Pair = 1, padding: Padding = 0, algorithm: str = "auto") -> Tensor:

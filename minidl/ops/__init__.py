@@ -3,12 +3,13 @@
 The names of this package are those that its modules announce.
 """
 
-from . import compare, conv, dropout, elementwise, fused, loss, matmul, norm, pool, reduce, shape
+from . import compare, conv, dropout, elementwise, fused, linear, loss, matmul, norm, pool, reduce, shape
 from .compare import *
 from .conv import *
 from .dropout import *
 from .elementwise import *
 from .fused import *
+from .linear import *
 from .loss import *
 from .matmul import *
 from .norm import *
@@ -22,6 +23,7 @@ __all__ += compare.__all__
 __all__ += reduce.__all__
 __all__ += shape.__all__
 __all__ += matmul.__all__
+__all__ += linear.__all__
 __all__ += conv.__all__
 __all__ += fused.__all__
 __all__ += pool.__all__

@@ -32,8 +32,9 @@ class _Reduction(Op):
 
     def axes(self, x: Array) -> tuple[int, ...]:
         """The reduced axes, counted from 0."""
-        several = range(x.ndim) if self.axis is None else self.axis
-        given = several if isinstance(several, range | tuple) else (several,)
+        if self.axis is None:
+            return tuple(range(x.ndim))
+        given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         if any(not -x.ndim <= axis < x.ndim for axis in given):
             raise ShapeError(
                 f"axis {self.axis} does not exist in an array of shape {x.shape}: its axes are 0 ... {x.ndim - 1}"

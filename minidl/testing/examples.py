@@ -124,6 +124,12 @@ for label, a, b in [
 ]:
     _example("matmul", lambda a, b: a @ b, a, b, label=label)
 
+_example("linear", F.linear, numbers(2, 3), numbers(3, 4), numbers(4))
+_example("linear", F.linear, numbers(2, 3), numbers(3, 4), label="no-bias")
+_example("linear", F.linear, numbers(3), numbers(3, 4), numbers(4), label="one-sample")
+_example("linear", F.linear, numbers(2, 5, 3), numbers(3, 4), numbers(4), label="stack")
+_example("linear", F.linear, numbers(1, 1), numbers(1, 1), numbers(1), label="size-1")
+
 # Images
 
 CONVOLUTIONS = [

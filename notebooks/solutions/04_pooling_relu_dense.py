@@ -402,8 +402,9 @@ dense_backward = course.check_dense_backward(dense_backward)
 
 # %%
 print(inspect.getsource(ReferenceKernels.max_pool_backward))
-print(inspect.getsource(ops.MatMul.backward))
+print(inspect.getsource(ops.Linear.backward))
 
 # %% [markdown]
-# `MatMul` is all of `Dense` but for the bias. `kernels/numpy/pool.py` and `kernels/numpy/elementwise.py` are the fast
-# versions. The next notebook, `05_losses`, asks where the first gradient comes from.
+# `Linear` is all of `Dense`: for the bias it returns `dy` itself, which the engine sums over the samples, as it does
+# for every input that was broadcast. `kernels/numpy/pool.py` and `kernels/numpy/elementwise.py` are the fast versions.
+# The next notebook, `05_losses`, asks where the first gradient comes from.

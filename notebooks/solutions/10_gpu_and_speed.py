@@ -66,7 +66,7 @@ with md.using(fusion=False):
 print(plain.table())
 
 # %%
-KINDS = {"Conv2D": "convolution", "ReLU": "ReLU", "MaxPool2D": "pooling", "MatMul": "dense"}
+KINDS = {"Conv2D": "convolution", "ReLU": "ReLU", "MaxPool2D": "pooling", "Linear": "dense"}
 shares = {kind: [0.0, 0.0] for kind in [*KINDS.values(), "all else"]}
 for row in plain.rows():
     for part, value in enumerate((row.forward, row.backward + row.other)):

@@ -10,7 +10,7 @@ from commands import Command
 
 from agegender import tasks
 from agegender.report import results
-from agegender.runs import Run
+from agegender.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 

@@ -17,7 +17,10 @@ import pytest
 from commands import Command, weights
 
 import minidl as md
-from agegender import lock, runs, tasks
+from agegender import tasks, train
+from agegender.data.files import ABANDONED_SECONDS
+from agegender.runs import lock
+from agegender.runs.folder import write_json
 from minidl import checkpoint, viz
 from minidl.callbacks import StopOnSignal
 from minidl.command import UsageError
@@ -33,7 +36,7 @@ def test_a_run_is_trained_by_one_process_and_the_list_says_so(
     stop_at(6)
     command(*small, "--name", "a")
     before = weights("runs/a")
-    with runs.holding(Path("runs/a")):
+    with lock.holding(Path("runs/a")):
         done = command("--resume", "a")
         assert done.code == 2
         assert "runs/a is trained by another process, which is going on: wait for its end, or stop it" in done.err
@@ -68,19 +71,19 @@ def test_a_run_whose_folder_is_taken_away_writes_nothing_more(
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from agegender import lock\n"
-        f"with lock.holding(Path({str(tmp_path)!r}), 'in use'): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from agegender.runs import lock\n"
+        f"with lock.holding(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         assert lock.is_held(tmp_path)
-        with pytest.raises(UsageError, match=r"^in use$"), lock.holding(tmp_path, "in use"):
+        with pytest.raises(UsageError, match=r" is trained by another process"), lock.holding(tmp_path):
             pass
         process.kill()
         process.wait()
     assert not lock.is_held(tmp_path)
-    with lock.holding(tmp_path, "in use"):
+    with lock.holding(tmp_path):
         pass
 
 
@@ -165,7 +168,7 @@ def test_the_name_of_a_run_that_is_going_on_is_not_offered_to_go_on_with(
     command: Command, small: tuple[object, ...]
 ) -> None:
     command(*small, "--name", "a")
-    with runs.holding(Path("runs/a")):
+    with lock.holding(Path("runs/a")):
         done = command(*small, "--name", "a")
     assert done.err == "error: the run runs/a is trained by another process, which is going on: take another --name\n"
 
@@ -213,14 +216,14 @@ def test_an_earlier_picture_stays_where_a_new_one_cannot_be_written(
 def test_the_result_is_said_where_the_summary_cannot_be_written(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = runs.write_json
+    write = write_json
 
     def refuse(path: Path, content: Any) -> None:
         if path.name == "summary.json":
             raise OSError(errno.EACCES, "Permission denied", str(path))
         write(path, content)
 
-    monkeypatch.setattr(runs, "write_json", refuse)
+    monkeypatch.setattr(train, "write_json", refuse)
     done = command(*small, "--name", "a")
     assert done.code == 2
     assert "gender accuracy" in done.out
@@ -256,7 +259,8 @@ def test_what_a_killed_start_has_left_is_cleared_after_an_hour(command: Command,
     old, new = Path("runs/.new-run-1"), Path("runs/.new-run-2")
     for folder in (old, new):
         (folder / "plots").mkdir(parents=True)
-    os.utime(old, (time.time() - runs.LEFT_AFTER - 1,) * 2)
+    for path in (old / "plots", old):
+        os.utime(path, (time.time() - ABANDONED_SECONDS - 1,) * 2)
     command(*small, "--name", "a")
     assert sorted(path.name for path in Path("runs").iterdir()) == [".new-run-2", "a"]
 

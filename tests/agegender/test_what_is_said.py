@@ -18,8 +18,11 @@ from commands import Command, Small, finish, weights
 from pictures import files, write_folder
 
 import minidl as md
-from agegender import cli, train
+from agegender import cli, parts, train
 from agegender.data import inspect
+from agegender.report import figures
+from agegender.report.speaker import Speaker
+from agegender.runs import new
 from minidl import checkpoint
 from minidl import command as shared
 
@@ -39,7 +42,7 @@ class Usage(NamedTuple):
 def test_a_disk_without_room_is_told_before_data_are_read(
     command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "open_data", lambda *given: pytest.fail("the data were read"))
+    monkeypatch.setattr(parts, "open_data", lambda *given: pytest.fail("the data were read"))
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 0, 40_000_000))
     done = command("--data", utkface)
     assert done.code == 2
@@ -54,8 +57,8 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_data_are_read(
     def refuse(**options: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(train, "open_data", lambda *given: pytest.fail("the data were read"))
-    monkeypatch.setattr("agegender.runs.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(parts, "open_data", lambda *given: pytest.fail("the data were read"))
+    monkeypatch.setattr("agegender.runs.new.tempfile.TemporaryFile", refuse)
     done = command("--data", utkface, "--out", "there")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert done.err.startswith("error: . cannot be written to (Permission denied): name a folder")
@@ -104,7 +107,7 @@ def test_room_for_a_run_that_goes_on_is_what_is_written_anew(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command(*small, "--name", "a")
-    needed = train.COPIES * 4 * sum(parameter.size for parameter in Small().parameters())
+    needed = new.COPIES * 4 * sum(parameter.size for parameter in Small().parameters())
     for lacking, code in ((0, 0), (1, 2)):
         held = sum(path.stat().st_size for path in Path("runs/a").glob("*.safetensors"))
         monkeypatch.setattr(shutil, "disk_usage", lambda place, free=needed - held - lacking: Usage(10**9, 0, free))
@@ -127,7 +130,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_does_not_end_training(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("log.txt").mkdir()
-    say = cli.Speaker(sys.stdout, quiet=True)
+    say = Speaker(sys.stdout, quiet=True)
     say.log_to(Path("log.txt"))
     say.note("first")
     say.note("second")
@@ -262,7 +265,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_training(
     def fail(*given: Any) -> None:
         raise ValueError("'nosuch' is not a valid value for backend")
 
-    monkeypatch.setattr(train.figures, "learning_curves", fail)
+    monkeypatch.setattr(figures, "learning_curves", fail)
     done = command(*small, "--name", "a")
     assert done.code == 0
     assert "warning: runs/a/plots/curves.png cannot be drawn: 'nosuch' is not a valid value" in done.out

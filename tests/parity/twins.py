@@ -97,6 +97,7 @@ TWINS: dict[str, Twin] = {
     "clone": lambda op, x: x.clone(),
     "cast": lambda op, x: x.to(getattr(torch, str(np.dtype(op.dtype)))),
     "matmul": lambda op, a, b: a @ b,
+    "linear": lambda op, x, w, b=None: F.linear(x, w.T, b),
     "conv2d": conv2d,
     "conv2d_relu_max_pool2d": lambda op, x, w, b: max_pool2d(op.pool, F.relu(conv2d(op, x, w, b))),
     "max_pool2d": lambda op, x: max_pool2d(op.window, x),
