@@ -4,6 +4,7 @@ The cases are the examples of the conformance kit, each with its own inputs and 
 ranges, and some larger ones, so that sums are long and kernels work in pieces.
 """
 
+import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,5 +265,11 @@ def _figure(error: float) -> str:
     return f"{error:.1e}" if error else "0"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the page."""
+    argparse.ArgumentParser(prog="python -m tests.parity.ops", description=__doc__).parse_args()
     PAGE.write_text(page([compare(name) for name in TWINS]))
+
+
+if __name__ == "__main__":
+    main()
