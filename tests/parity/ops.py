@@ -243,7 +243,7 @@ The learning rates of 20 steps:
 
 At a kink there is no derivative, and every framework chooses one. minidl gives the gradient of a tie to the first
 element, where PyTorch mostly shares it out, and gives what it gives beside one NaN to that NaN. The cases above avoid
-these points, but for `abs` at 0.
+these points, but for the examples that are labelled "kink".
 
 {conventions()}
 
