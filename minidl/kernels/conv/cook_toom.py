@@ -10,7 +10,7 @@ the recipe (evaluate, multiply, interpolate) gives Winograd's minimal filtering 
 
     y = A^T [(G g) * (B^T x)]        * element by element, x with m + r - 1 elements
 
-docs/convolution.md works F(2, 3) out by hand.
+docs/convolution/cook_toom.md works F(2, 3) out by hand.
 
 Sources: Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for Convolutional
 Neural Networks" (2016), where the matrices for F(2, 3) and F(4, 3) are those that follow here from the points

@@ -13,7 +13,7 @@ more than the multiplications that they save; the one-dimensional :mod:`minidl.k
 version for speed.
 
 Rounding errors are of the size of the largest number in a tile, and NaN and infinity make NaN of its four outputs: see
-"How exact they are" in docs/convolution.md.
+docs/convolution/accuracy.md.
 """
 
 from typing import Any

@@ -19,7 +19,7 @@ Every step is linear, so the gradients are the same steps transposed and in reve
 Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for Convolutional Neural
 Networks" (2016). The price are rounding errors a few times those of im2col, as large numbers cancel in the sums; and
 as the numbers of a tile are added up together, those errors are of the size of its largest, and NaN and infinity make
-NaN of its four output rows ("How exact they are" in docs/convolution.md; ``using(conv_algorithm="im2col")`` avoids it).
+NaN of its four output rows (docs/convolution/accuracy.md; ``using(conv_algorithm="im2col")`` avoids it).
 """
 
 import itertools
