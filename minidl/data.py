@@ -12,7 +12,7 @@ from . import backends, random
 from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, collate, require_dataset
 from .errors import CallError, MinidlError
 from .habits import Answering
-from .nested import leaves, map_leaves
+from .nested import map_leaves
 from .options import flag, option, whole
 from .prefetch import prefetched
 from .states import require_entries
@@ -277,12 +277,3 @@ def on_backend(backend: backends.Backend, batch: Any) -> Any:
     {'x': array([0., 0.])}
     """
     return map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x)), batch)
-
-
-def samples_in(inputs: Any) -> int:
-    """The number of samples in the inputs of a batch.
-
-    >>> samples_in({"x": np.zeros((32, 2))})
-    32
-    """
-    return len(next(leaves(inputs)))

@@ -23,7 +23,7 @@ import numpy as np
 
 from . import nested, random
 from .capture import CapturedStep
-from .data import DataLoader, inputs_and_targets, on_backend, require_loader, samples_in
+from .data import DataLoader, inputs_and_targets, on_backend, require_loader
 from .errors import MinidlError
 from .habits import Answering, Strict, explained
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
@@ -260,7 +260,7 @@ class Trainer(Strict):
         self.optimizer.zero_grad()
         means = self.captured(inputs, targets)
         self.optimizer.step()
-        size = samples_in(inputs)
+        size = len(next(nested.leaves(inputs)))
         self.images += size
         self.totals.add(("loss", *self.metrics), means, size)
 
@@ -294,7 +294,7 @@ class Trainer(Strict):
                 inputs, targets = on_backend(self.optimizer.parameters[0].backend, inputs_and_targets(batch))
                 loss, outputs = self._forward(inputs, targets)
                 means = measured(loss, self.metrics, outputs, targets)
-                totals.add(("loss", *self.metrics), means, samples_in(inputs))
+                totals.add(("loss", *self.metrics), means, len(next(nested.leaves(inputs))))
         return totals.means()
 
     def _finish_epoch(self, validated: Row) -> None:
