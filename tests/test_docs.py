@@ -94,6 +94,7 @@ LEFT_OUT = {
     r"minidl\.course\..+": "minidl.course has all of them",
     r"minidl\.ufuncs": "what NumPy is told of tensors, without names for others",
     r"minidl\.(nested|table|interrupt|options|contexts|shortcuts)": "for the own use of minidl and agegender",
+    r"minidl\.nn\.inputs": "for the own use of layers",
     r"minidl\.(habits|answers|equivalents|equivalent_arguments|left_out)": "what errors say: docs/guide/faq.md has it",
     r"agegender": "has no names of its own",
     r"agegender\.(report|runs)": "has no names of its own",

@@ -26,8 +26,8 @@ from agegender.report import figures, results
 from agegender.report.speaker import Speaker
 from agegender.runs import new
 from agegender.runs.folder import Run
-from minidl import checkpoint
 from minidl import command as shared
+from minidl.files import remove_leftovers
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 Stop = Callable[..., None]
@@ -436,5 +436,5 @@ def test_what_is_no_option_here_is_told_with_what_is(command: Command, words: li
 def test_leftovers_are_those_of_atomic_writes_alone(tmp_path: Path) -> None:
     for name in (".a.csv.12.tmp", ".tmp", "notes.tmp", ".hidden"):
         (tmp_path / name).touch()
-    checkpoint.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", ".tmp", "notes.tmp"]
