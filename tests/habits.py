@@ -394,7 +394,7 @@ HABITS = {
     "nn.Conv2D(3, 8, 3)(images)": "use Conv2D(1, 8, ...)",
     "nn.Conv2D(8, 8, 3)(np.ones((2, 9, 9, 3), np.float32))": "use Conv2D(3, 8, ...)",
     "F.linear(array, np.ones((4, 3), np.float32))": "PyTorch's are (out, in), so use w.T",
-    "F.linear(x, np.ones((4, 5), np.float32))": "must match the 4 rows",
+    "F.linear(x, np.ones((4, 5), np.float32))": "expected weights (in=3, out) for input (2, 3), got (4, 5)",
     "F.softmax_cross_entropy(model(images), labels[:, None])": "use labels.reshape(-1)",
     "F.softmax_cross_entropy(model(images), np.eye(2)[labels])": "labels.argmax(axis=1)",
 }

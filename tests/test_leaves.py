@@ -131,3 +131,65 @@ def test_a_module_that_holds_an_op_is_told() -> None:
     model = Holds()
     with pytest.raises(GraphError, match=r"Tanh\.apply"):
         model(model(leaf(0.5)))
+
+
+class Reusing(Op):
+    """x^2, whose backward returns one array again and again."""
+
+    buffer = np.empty(2, np.float32)
+
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return x * x
+
+    def backward(self, dy: Any) -> Any:
+        (x,) = self.saved
+        return (np.multiply(2 * x, dy, out=self.buffer),)
+
+
+def test_leaves_do_not_share_an_array_that_an_op_returns_again() -> None:
+    x, z = leaf(1.0, 2.0), leaf(5.0, 6.0)
+    (Reusing.apply(x).sum() + Reusing.apply(z).sum()).backward()
+    np.testing.assert_array_equal([x.grad, z.grad], [[2, 4], [10, 12]])
+
+
+class Keeping(Op):
+    """a b, which keeps its inputs where nobody looks for them, and returns them where dy is 1."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        self.kept = {"inputs": [a, b]}
+        return np.asarray((a * b).sum())
+
+    def backward(self, dy: Any) -> Any:
+        a, b = self.kept["inputs"]
+        return b, a
+
+
+def test_a_gradient_is_never_an_array_that_its_op_has_kept() -> None:
+    a, b = leaf(3.0, 4.0), leaf(1.0, 1.0)
+    Keeping.apply(a, b).backward()
+    optim.clip_grad_norm([a, b], 0.1)
+    np.testing.assert_array_equal([a.data, b.data], [[3, 4], [1, 1]])
+
+
+def test_a_leaf_that_is_used_twice_gets_the_rounded_sum_of_one_backward_pass() -> None:
+    x = leaf(1.0)
+    (x * 1e8).sum().backward()
+    (x * 3.0 + x * 3.0).sum().backward()  # 1e8 + 3 is rounded to 1e8, 1e8 + 6 to 1e8 + 8
+    assert x.grad == np.float32(1e8 + 6)
+
+
+def test_an_error_in_a_backward_pass_leaves_all_gradients_as_they_were() -> None:
+    class Failing(Op):
+        def forward(self, x: Any) -> Any:
+            return x * 1
+
+        def backward(self, dy: Any) -> Any:
+            raise RuntimeError("no")
+
+    x, z = leaf(1.0), leaf(1.0)
+    loss = (z * Failing.apply(x)).sum()
+    with pytest.raises(RuntimeError):
+        loss.backward()
+    assert x.grad is None
+    assert z.grad is None

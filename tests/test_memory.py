@@ -177,13 +177,13 @@ def test_a_warm_training_step_makes_no_new_large_array(fusion: bool) -> None:
 
 
 def test_threads_never_get_the_same_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, looking, wrong = memory._is_free, threading.Semaphore(), []
+    original, looking, wrong = memory.is_the_only_one, threading.Semaphore(), []
 
-    def hesitating(position: int) -> bool:
+    def hesitating(buffers: Any, position: int) -> bool:
         if not looking.acquire(blocking=False):
             wrong.append("two look for a free buffer at once")
-            return original(position)
-        free = original(position)
+            return original(buffers, position)
+        free = original(buffers, position)
         time.sleep(1e-4)  # the others get a chance to find the same buffer free
         looking.release()
         return free
@@ -196,7 +196,7 @@ def test_threads_never_get_the_same_buffer(monkeypatch: pytest.MonkeyPatch) -> N
             if (mine[::4096] != number).any():
                 wrong.append("another thread has the same buffer")
 
-    monkeypatch.setattr(memory, "_is_free", hesitating)
+    monkeypatch.setattr(memory, "is_the_only_one", hesitating)
     side_by_side(4, work)
     assert not wrong
     assert len(memory._buffers) <= 2 * 4  # each holds one while it asks for the next

@@ -21,9 +21,10 @@ from agegender import tasks, train
 from agegender.data.files import ABANDONED_SECONDS
 from agegender.runs import lock
 from agegender.runs.folder import write_json
-from minidl import checkpoint, viz
+from minidl import viz
 from minidl.callbacks import StopOnSignal
 from minidl.command import UsageError
+from minidl.files import atomic_write
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 Stop = Callable[..., None]
@@ -238,7 +239,7 @@ def test_a_file_system_that_cannot_wait_for_its_disk_can_be_used(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with checkpoint.atomic_write(tmp_path / "a") as file:
+    with atomic_write(tmp_path / "a") as file:
         file.write(b"text")
     assert (tmp_path / "a").read_bytes() == b"text"
 
@@ -250,7 +251,7 @@ def test_a_disk_that_fails_after_the_rename_is_named_with_the_file(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match=str(tmp_path / "a")), checkpoint.atomic_write(tmp_path / "a") as file:
+    with pytest.raises(OSError, match=str(tmp_path / "a")), atomic_write(tmp_path / "a") as file:
         file.write(b"text")
 
 

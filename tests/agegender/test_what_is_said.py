@@ -23,8 +23,8 @@ from agegender.data import inspect
 from agegender.report import figures
 from agegender.report.speaker import Speaker
 from agegender.runs import new
-from minidl import checkpoint
 from minidl import command as shared
+from minidl.files import remove_leftovers
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 Stop = Callable[..., None]
@@ -307,5 +307,5 @@ def test_a_warning_is_one_line_without_a_place_in_the_code(capsys: pytest.Captur
 def test_leftovers_are_those_of_atomic_writes_alone(tmp_path: Path) -> None:
     for name in (".a.csv.12.tmp", ".tmp", "notes.tmp", ".hidden"):
         (tmp_path / name).touch()
-    checkpoint.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", ".tmp", "notes.tmp"]
