@@ -1,4 +1,4 @@
-"""Command lines made from a dataclass, each field an option, its metadata the help; and what a command says."""
+"""Command lines made from a dataclass, each field an option, its metadata the help; and commands to be copied."""
 
 import argparse
 import os
@@ -7,18 +7,15 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, TextIO, get_args, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from minidl.command import Parser, UsageError
 from minidl.errors import suggestion
 
-from .errors import cause
-
 
 def option(default: Any, help: str, **arguments: Any) -> Any:
-    """A field that becomes an option; ``arguments`` are those of ``argparse``'s add_argument."""
+    """A field that becomes an option, or a word if its default is MISSING; ``arguments`` are those of add_argument."""
     return field(default=default, metadata={"help": help, "arguments": arguments})
 
 
@@ -33,7 +30,8 @@ def parse_given(
     parser = Parser(prog=program, description=description, argument_default=argparse.SUPPRESS, **settings)
     hints = get_type_hints(options)
     for declared in fields(options):
-        parser.add_argument(flag(declared.name), **_arguments(declared, hints[declared.name]))
+        name = declared.name if declared.default is MISSING else flag(declared.name)
+        parser.add_argument(name, **_arguments(declared, hints[declared.name]))
     return parser.given(arguments)
 
 
@@ -83,7 +81,7 @@ def checked(source: object, options: type[Any], config: Mapping[str, Any], known
     for name, value in config.items():
         if name not in known:
             raise UsageError(f"{source} has an option that does not exist, '{name}'.{suggestion(name, known)}")
-        kinds = get_args(hints[name]) or (hints[name],)
+        kinds = _kinds(hints[name])
         if float in kinds and type(value) is int:
             value = float(value)
         if type(value) not in kinds:
@@ -105,42 +103,15 @@ def flag(name: str) -> str:
 def _arguments(declared: Field[Any], hint: Any) -> dict[str, Any]:
     """What argparse wants to know of an option: its type from the annotation, its default in the help."""
     given = dict(declared.metadata["arguments"])
-    default = declared.default if declared.default is not MISSING else None
-    note = "" if default is None or default is False else f" (default: {default})"
+    default = declared.default
+    note = "" if default is None or default is False or default is MISSING else f" (default: {default})"
     arguments: dict[str, Any] = {"help": declared.metadata["help"] + note}
     if hint is bool:
         return arguments | {"action": "store_true"}
-    kinds = [kind for kind in get_args(hint) if kind is not NoneType] if isinstance(hint, UnionType) else [hint]
-    return arguments | {"type": kinds[0], "metavar": kinds[0].__name__.upper()} | given
+    kind = next(kind for kind in _kinds(hint) if kind is not NoneType)
+    return arguments | {"type": kind, "metavar": kind.__name__.upper()} | given
 
 
-class Speaker:
-    """Says things to the user, and to log.txt; what was said before there is a run folder is written there later."""
-
-    def __init__(self, stream: TextIO, quiet: bool) -> None:
-        self.stream, self.quiet = stream, quiet
-        self._log: Path | None = None
-        self._waiting: list[str] = []
-
-    def __call__(self, text: str, always: bool = False) -> None:
-        if always or not self.quiet:
-            self.stream.write(text + "\n")
-            self.stream.flush()
-        self.note(text)
-
-    def note(self, text: str) -> None:
-        """A line for the log alone."""
-        self._waiting.append(text)
-        if self._log is None:
-            return
-        try:
-            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.writelines(line + "\n" for line in self._waiting)
-            self._waiting.clear()
-        except OSError as error:  # a log is not worth the training that it tells of
-            log, self._log = self._log, None
-            self(f"warning: no more is written to {log}: {cause(error)}", always=True)
-
-    def log_to(self, path: Path | None) -> None:
-        """Where the log is from now on, or that there is none."""
-        self._log = path
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows."""
+    return get_args(hint) or (hint,)

@@ -1,26 +1,32 @@
-"""The data of a training run: the faces, their two parts, and what the run folder keeps of them."""
+"""The parts of a training: the faces and their loaders, the trainer with its model, and what looks on."""
 
+import json
+import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import minidl as md
-from minidl.command import UsageError
-from minidl.data import Dataset
+from minidl import plugins
+from minidl.callbacks import Checkpoint, ProfileSteps, Progress
+from minidl.data import DataLoader, Dataset
+from minidl.errors import BackendError
 from minidl.progress import columns, fitting
 
-from . import data, runs
-from .cli import Speaker, flag
+from . import data, models, tasks
 from .data import Faces
 from .data.faces import IMAGE_SIZE
 from .data.files import located
-from .environment import environment
 from .options import Options
-from .tasks import Labels
+from .report.pictures import Pictures
+from .report.speaker import Speaker
+from .report.watching import Metrics, Report
+from .runs.environment import environment
+from .runs.folder import CONFIG, ENVIRONMENT, METRICS, write_json
 
-ENVIRONMENT = "env.json"
+EPOCHS = {"utkface": 30, "drawn": 7}
 ROOM = 4
 """Faces are kept on a device if their size fits that often into its free memory: the rest is for the model and its
 batches."""
@@ -35,35 +41,26 @@ class Parts:
     split: data.Split | None
     train: Dataset
     validation: Dataset
-    labels: tuple[Labels, Labels]
-    """Of the training and of the validation part."""
+    baselines: dict[str, float]
+    """The metrics of always guessing the same, on the validation part."""
+    loaders: tuple[DataLoader, DataLoader]
+    """Of the two parts, perhaps from the memory of a device."""
+
+    def settled(self, options: Options) -> Options:
+        """The options with all open choices made: where the data lie, and how many epochs they are trained on."""
+        source, val = located(self.faces.source), options.val and located(options.val)
+        epochs = options.epochs or EPOCHS.get(self.faces.kind, EPOCHS["utkface"])
+        return replace(options, data=source, val=val, epochs=epochs)
 
     def save(self, folder: Path, options: Options, device: str) -> None:
         """Write what the run was started with."""
-        runs.write_json(folder / runs.CONFIG, options.configuration())
-        runs.write_json(folder / ENVIRONMENT, environment(device, self.fingerprints()))
+        write_json(folder / CONFIG, options.configuration())
+        write_json(folder / ENVIRONMENT, environment(device) | {"data": self.fingerprints()})
         data.write_skipped(self.faces, folder / "skipped.csv")
         if self.other is not None:
             data.write_skipped(self.other, folder / "skipped_validation.csv")
         if self.split is not None:
             self.split.save(folder / "split.csv")
-
-    def require_same(self, run: runs.Run) -> None:
-        """Raise :class:`UsageError` if a run was started with other data."""
-        path = run.folder / ENVIRONMENT
-        now = self.fingerprints()
-        try:
-            before = runs.read_json(path).get("data")
-        except UsageError:  # there is none, or it is damaged
-            before = None
-        if not isinstance(before, dict) or "fingerprint" not in before:
-            raise UsageError(
-                f"{path} does not tell any more which data the run was started with. Bring the "
-                f"file back, or start a new run: {run.again_command()}"
-            )
-        for option, old, new in (("data", before, now), ("val", before.get("validation"), now.get("validation"))):
-            if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
-                raise UsageError(_changed(run, option, old, new))
 
     def fingerprints(self) -> dict[str, Any]:
         """What the data are, and those for validation if they are others."""
@@ -74,24 +71,9 @@ def _identity(faces: Faces) -> dict[str, Any]:
     return {"source": located(faces.source), "faces": len(faces), "fingerprint": faces.fingerprint}
 
 
-def _changed(run: runs.Run, option: str, old: dict[str, Any], new: dict[str, Any]) -> str:
-    """What to do where data are not those that a run was started with."""
-    if old.get("source") != new["source"]:
-        return (
-            f"{new['source']} does not hold the faces of {run.folder}, which were last read from {old.get('source')}. "
-            f"Name their place with {flag(option)}, or start a new run with these: "
-            f"{run.again_command(**{option: new['source']})}"
-        )
-    counts = f" ({old.get('faces')} faces then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
-    return (
-        f"{new['source']} has changed since {run.folder} was started{counts}. Bring the earlier files back, or "
-        f"start a new run: {run.again_command()}"
-    )
-
-
-def open_data(options: Options, say: Speaker) -> Parts:
-    """Open the data, draw the sample and the split."""
-    faces = _open(options.data, options, say)
+def open_data(options: Options, backend: md.backends.Backend, say: Speaker) -> Parts:
+    """Open the data, draw the sample and the split; the loaders bring them to a backend."""
+    faces, other, split = _open(options.data, options, say), None, None
     if options.limit is not None:
         faces = data.sample(faces, options.limit, options.seed)
     if faces.kind == "drawn":
@@ -99,14 +81,18 @@ def open_data(options: Options, say: Speaker) -> Parts:
             "These faces are drawings, made from a seed. For real ones get UTKFace (https://susanqq.github.io/UTKFace, "
             "for non-commercial research) and name it: --data UTKFace.tar.gz"
         )
+    train: Dataset
+    validation: Dataset
     if options.val is not None:
         other = _open(options.val, options, say)
         _warn_of_shared(faces, other, say)
-        return Parts(faces, other, None, faces, other, ((faces.genders, faces.ages), (other.genders, other.ages)))
-    split = data.split(faces, options.val_fraction, options.seed)
-    train, validation = split.train, split.validation
-    labels = (faces.genders[train], faces.ages[train]), (faces.genders[validation], faces.ages[validation])
-    return Parts(faces, None, split, faces.subset(train), faces.subset(validation), labels)
+        train, validation, labels = faces, other, (other.genders, other.ages)
+    else:
+        split = data.split(faces, options.val_fraction, options.seed)
+        train, validation = faces.subset(split.train), faces.subset(split.validation)
+        labels = faces.genders[split.validation], faces.ages[split.validation]
+    loaders = _loaders(train, validation, options, backend, say)
+    return Parts(faces, other, split, train, validation, tasks.baselines(labels), loaders)
 
 
 def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
@@ -138,14 +124,54 @@ def _show_decoding(say: Speaker, done: int, total: int) -> None:
     say.stream.flush()
 
 
-def placed(parts: Parts, backend: md.backends.Backend, say: Speaker) -> tuple[Dataset, Dataset]:
-    """The two parts on a device, if they fit; else the loaders bring them there batch by batch."""
-    if backend is md.backends.default:
-        return parts.train, parts.validation
-    size, free = (len(parts.train) + len(parts.validation)) * IMAGE_SIZE**2, backend.free_memory()
-    megabytes = f"{size / 1e6:,.1f} MB"
-    if free is not None and free < ROOM * size:
-        say(f"the faces go to {backend.name} batch by batch: {megabytes}, of {free / 1e6:,.1f} MB free")
-        return parts.train, parts.validation
-    say(f"the faces are on {backend.name}: {megabytes}")
-    return parts.train.to(backend.name), parts.validation.to(backend.name)
+def _loaders(
+    train: Dataset, validation: Dataset, options: Options, backend: md.backends.Backend, say: Speaker
+) -> tuple[DataLoader, DataLoader]:
+    """The loaders of the two parts: of faces on the device if they fit, else they bring them there batch by batch."""
+    if backend is not md.backends.default:
+        size, free = (len(train) + len(validation)) * IMAGE_SIZE**2, backend.free_memory()
+        megabytes = f"{size / 1e6:,.1f} MB"
+        if free is not None and free < ROOM * size:
+            say(f"the faces go to {backend.name} batch by batch: {megabytes}, of {free / 1e6:,.1f} MB free")
+        else:
+            say(f"the faces are on {backend.name}: {megabytes}")
+            train, validation = train.to(backend.name), validation.to(backend.name)
+    shuffled = DataLoader(
+        train, options.batch_size, shuffle=True, mirror=options.mirror, seed=options.seed, backend=backend.name
+    )
+    return shuffled, DataLoader(validation, batch_size=64, backend=backend.name)
+
+
+def computing(options: Options) -> md.backends.Backend:
+    """The backend to compute on, in the precision asked for; "auto" takes the GPU if there is one that works."""
+    try:
+        backend = md.backends.get("cupy" if options.device == "auto" else options.device)
+    except BackendError:
+        if options.device != "auto":
+            raise
+        backend = md.backends.default
+    backend.set_precision(options.precision)
+    return backend
+
+
+def build(options: Options, backend: md.backends.Backend) -> md.Trainer:
+    """The model, its optimizer and the trainer, all of them from the seed."""
+    md.seed(options.seed)
+    model = models.build(options.model, rng=md.Generator(options.seed)).to(backend.name)
+    optimizer = plugins.build("optimizer", options.optimizer, model.parameters(), lr=options.lr)
+    return md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
+
+
+def callbacks(options: Options, pictures: Pictures, baselines: dict[str, float], started: float) -> list[md.Callback]:
+    """What looks on: the weights and the numbers are safe before pictures are drawn."""
+    folder, say = pictures.folder, pictures.say
+
+    def notes() -> dict[str, str]:
+        seconds = round(time.monotonic() - started, 1)
+        return {"config": json.dumps(options.configuration()), "seconds": json.dumps(seconds)}
+
+    watching: list[md.Callback] = [Checkpoint(folder, notes=notes), Metrics(folder / METRICS, baselines)]
+    watching += [] if options.quiet else [Progress(say.stream)]
+    watching += [Report(say, pictures, baselines)]
+    watching += [ProfileSteps(folder)] if options.profile else []
+    return watching

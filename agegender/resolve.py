@@ -10,24 +10,25 @@ from typing import Any
 from minidl import plugins
 from minidl.command import UsageError
 
-from . import cli, runs
+from . import cli
 from .options import CONFIGURED, FREE, LONGEST_NAME, RUNS, Options
+from .runs.earlier import find
+from .runs.folder import CONFIG, Run, read_json
 
 
-def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[str]]:
+def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
     """The options of this call; the run that it resumes, if it does; and remarks on what the user should know.
 
     Raises :class:`UsageError` for options that make no sense, or that a resumed run can't change.
     """
     _check(Options(**given), given)  # before a message repeats what was given
-    run: runs.Run | None = None
+    run: Run | None = None
+    config: dict[str, Any] = {}
     remarks: list[str] = []
     if "resume" in given:
         run, config, remarks = _resumed(given)
     elif "config" in given:
-        config = _checked(Path(given["config"]), runs.read_json(Path(given["config"])))
-    else:
-        config = {}
+        config = _checked(Path(given["config"]), read_json(Path(given["config"])))
     if "val_fraction" in given:  # a split is wanted
         config["val"] = None
     options = Options(**{**config, **given})
@@ -35,21 +36,20 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, runs.Run | None, list[st
     return options, run, remarks
 
 
-def _resumed(given: Mapping[str, Any]) -> tuple[runs.Run, dict[str, Any], list[str]]:
+def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
     """The run to resume, its options, and what is said of them."""
     useless = sorted({"config", "name"} & set(given))
     if useless:
         raise UsageError(
             f"--resume goes on with a run as it is: leave out {_flags(useless)}, or --resume itself to start a new run"
         )
-    run = runs.find(Path(given.get("out", RUNS)), given["resume"], given)
-    file = run.folder / runs.CONFIG
+    run = find(Path(given.get("out", RUNS)), given["resume"], given)
+    file = run.folder / CONFIG
     config = _checked(file, run.config)
     run.require_whole()
     before = run.trained_with or config
     if not run.is_saved:
-        remark = f"{run.folder} was not saved before it ended: it starts from the beginning"
-        return run, config, [remark]
+        return run, config, [f"{run.folder} was not saved before it ended: it starts from the beginning"]
     free = FREE | {"val"} if before.get("val") else FREE
     fixed = set(given) & CONFIGURED - free
     if fixed:

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from .capture import CapturedStep
-from .checkpoint import atomic_write
 from .data import Batches
 from .errors import MinidlError
+from .files import atomic_write
 from .habits import explained
 from .nested import leaves
 from .nn.module import Buffer, Module, Parameter

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ import numpy as np
 
 from ..errors import DataError, cause
 from .faces import IMAGE_SIZE, Faces, Images, Kind, Record
-from .files import expanded
+from .files import expanded, remove_abandoned
 
 FORMAT_VERSION = 3
 _ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
@@ -31,7 +30,6 @@ _RECORD_BYTES = 200
 _SIZE = f"{_ROW_BYTES / 1000:.0f} kB each"
 _WAYS = "make room there, or set MINIDL_CACHE to a folder elsewhere"
 _BUILDING = ".building-"
-_ABANDONED_SECONDS = 3600.0
 
 
 def cached(
@@ -59,7 +57,7 @@ def cached(
     root = _writable_root(cache, key)
     faces = _load(root / key, source, kind)
     if faces is None:
-        _clean(root)
+        remove_abandoned(root, _BUILDING)
         faces = _build(root / key, build, source, kind)
     if faces is None:
         raise DataError(f"the cache in {root} is not readable: set MINIDL_CACHE to another folder")
@@ -166,17 +164,6 @@ def _remove(folder: Path) -> None:
     away = folder.with_name(f"{_BUILDING}{uuid.uuid4().hex}")
     folder.rename(away)
     shutil.rmtree(away, ignore_errors=True)
-
-
-def _clean(root: Path) -> None:
-    """Delete what killed builds have left: a living one writes all the time."""
-    for folder in root.glob(f"{_BUILDING}*"):
-        try:
-            latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-        except OSError:  # gone meanwhile
-            continue
-        if time.time() - latest > _ABANDONED_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _writable_root(cache: Path | None, key: str) -> Path:

@@ -1,8 +1,6 @@
 """Faces: pictures with their labels, in memory or in a memory map."""
 
-import csv
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +15,7 @@ from minidl.dataset import mirrored
 from minidl.shortcuts import Methods
 
 from ..errors import TooManySkipped
-from .files import write_text
+from .files import write_table
 
 IMAGE_SIZE = 128
 Images: TypeAlias = NDArray[np.uint8]
@@ -178,6 +176,4 @@ def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:
     ...     Path(folder, "skipped.csv").read_text()
     'name,reason\\na.jpg,empty\\n'
     """
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("name", "reason"), *faces.skipped])
-    write_text(Path(path), table.getvalue())
+    write_table(Path(path), [("name", "reason"), *faces.skipped])

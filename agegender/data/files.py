@@ -1,9 +1,17 @@
-"""Paths as users write them, and small text files that are either there as a whole or not at all."""
+"""Paths as users write them, what folders they lead to, and small text files, there as a whole or not at all."""
 
+import csv
+import io
 import shlex
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from minidl.checkpoint import atomic_write
+from minidl.files import atomic_write
+
+ABANDONED_SECONDS = 3600.0
 
 
 def expanded(path: str | Path) -> Path:
@@ -59,12 +67,44 @@ def located(source: str) -> str:
     return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
 
 
+def identity(folder: Path) -> object:
+    """What a folder stays, whatever it is called and whatever the way to it; its path where that cannot be told.
+
+    >>> identity(Path(".")) == identity(Path.cwd())
+    True
+    """
+    try:
+        status = folder.stat()
+    except OSError:
+        return folder
+    return (status.st_dev, status.st_ino) if status.st_ino else folder
+
+
 def dangling(path: Path) -> Path | None:
     """The link to nowhere that the path is, or that is on its way; None if there is none.
 
     >>> dangling(Path("/"))
     """
     return next((link for link in (path, *path.parents) if link.is_symlink() and not link.exists()), None)
+
+
+def remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove the folders, called so and more, that killed processes have left: a living one writes all the time.
+
+    >>> remove_abandoned(Path("nowhere"), ".building-")
+    """
+    for folder in parent.glob(f"{prefix}*"):
+        with suppress(OSError):  # gone meanwhile
+            latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            if time.time() - latest > ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a CSV file in one step, see :func:`agegender.data.faces.write_skipped`."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    write_text(path, table.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:

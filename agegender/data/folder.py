@@ -6,13 +6,12 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import Unreadable, Unusable, cause
 from . import sources
+from .files import identity
 from .names import is_picture
 from .sources import UNIX_KINDS, Entry, Source, problem
 
@@ -49,11 +48,11 @@ class Folder(Source):
     def _scan(self) -> list[tuple[Entry, _State]]:
         found: list[tuple[Entry, _State]] = []
         folders = deque([""])
-        seen = _ancestors(self.path)  # a link to one of these would come back to this folder
+        seen = set(map(identity, self.path.resolve().parents))  # a link to one of these would come back to this folder
         while folders and len(found) <= sources.MAX_FILES:
             folder = folders.popleft()
             try:
-                place = _place(self.path / folder)
+                place = identity(self.path / folder)
                 if place in seen:
                     found.append((Entry(folder, 0, "link to a folder above it, or to one that is read elsewhere"), ()))
                     continue
@@ -71,19 +70,6 @@ class Folder(Source):
             except OSError as error:
                 found.append((Entry(folder, 0, f"unreadable folder: {cause(error)}"), ()))
         return sorted(found)
-
-
-def _place(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _ancestors(folder: Path) -> set[tuple[int, int]]:
-    found = set()
-    for parent in folder.resolve().parents:
-        with suppress(OSError):
-            found.add(_place(parent))
-    return found
 
 
 def _entry(path: str, item: os.DirEntry[str]) -> tuple[Entry, _State]:

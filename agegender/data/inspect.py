@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,29 @@ import numpy as np
 
 from minidl import command
 
+from ..cli import option, parse_given
 from . import open, skipped_written_to
 from .faces import Faces
 from .utkface import MAX_SKIPPED
 
+PROGRAM = "python -m agegender.data.inspect"
 EXAMPLES = (
     ("python -m agegender.data.inspect UTKFace.tar.gz", "an archive, or a folder"),
     ("python -m agegender.data.inspect drawn", "the faces that need no download"),
     ("python -m agegender.data.inspect photos --max-skipped 0.5 --json", "half of them may be unusable"),
 )
 _QUANTILES = {"minimum": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "maximum": 1.0}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    data: str = option(MISSING, "folder or archive of UTKFace, 'drawn', or an installed data set", metavar="data")
+    max_skipped: float = option(
+        MAX_SKIPPED, "the largest share of the pictures, from 0 to 1, that may be unusable", metavar="SHARE"
+    )
+    json: bool = option(False, "print JSON instead of a table")
 
 
 def inspect(faces: Faces) -> dict[str, Any]:
@@ -39,10 +53,7 @@ def inspect(faces: Faces) -> dict[str, Any]:
         "fingerprint": faces.fingerprint,
         "faces": len(faces),
         "age": {name: float(np.quantile(faces.ages, q)) for name, q in _QUANTILES.items()},
-        "gender": {
-            "0 (male)": int(np.sum(faces.genders == 0)),
-            "1 (female)": int(np.sum(faces.genders == 1)),
-        },
+        "gender": {"0 (male)": int(np.sum(faces.genders == 0)), "1 (female)": int(np.sum(faces.genders == 1))},
         "ethnicity": {"unknown" if code < 0 else str(code): count for code, count in sorted(ethnicities.items())},
         "duplicates": {
             "groups": len(repeated),
@@ -86,25 +97,13 @@ def _shown(entry: float | list[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the numbers of the data set named on the command line; returns the exit code."""
-    parser = command.Parser(
-        prog="python -m agegender.data.inspect", description="Numbers of a data set.", examples=EXAMPLES
-    )
-    parser.add_argument("data", help="folder or archive of UTKFace, 'drawn', or an installed data set")
-    parser.add_argument(
-        "--max-skipped",
-        type=float,
-        default=MAX_SKIPPED,
-        metavar="SHARE",
-        help="the largest share of the pictures, from 0 to 1, that may be unusable (default: %(default)s)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    given = parser.given(arguments)
+    options = Options(**parse_given(PROGRAM, "Numbers of a data set.", Options, arguments, examples=EXAMPLES))
     with skipped_written_to(Path("skipped.csv")):
-        faces = open(given["data"], max_skipped=given["max_skipped"])
+        faces = open(options.data, max_skipped=options.max_skipped)
     numbers = inspect(faces) | {"names taken twice": sum("/" in name for name in faces.names)}
     if faces.skipped:
         numbers["first skipped"] = first_skipped(faces)
-    print(json.dumps(numbers) if given["json"] else table(numbers))
+    print(json.dumps(numbers) if options.json else table(numbers))
     return 0
 
 

@@ -4,6 +4,7 @@ import difflib
 import os
 import stat
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from minidl import plugins
@@ -68,7 +69,7 @@ def _archive(path: Path) -> Source:
     if part := as_part(path):
         raise DataError(part)
     if commands:
-        hint = _hint_inside(head, path, commands)
+        hint = _hint(head, path, commands)
         raise DataError(f"{shown(path)} is compressed, but not a tar archive: expected {EXPECTED}{hint}")
     if not head:
         raise DataError(f"{shown(path)} is an empty file: download it again")
@@ -85,27 +86,15 @@ def _begins_tar(head: bytes) -> bool:
     return True
 
 
-def _hint(head: bytes, path: Path) -> str:
-    """What to do with a file that begins so, where that is known."""
-    if _is_page(head):
+def _hint(head: bytes, path: Path, commands: Sequence[str] = ()) -> str:
+    """What to do with a file that begins so, or its content after the commands that decompress it; "" if unknown."""
+    if b"<html" in head.lower() or b"<!doctype html" in head.lower():
         return f". {_PAGE}"
-    return next((". " + hint.format(quoted(path)) for magic, hint in _FOREIGN if head.startswith(magic)), "")
-
-
-def _hint_inside(head: bytes, path: Path, commands: list[str]) -> str:
-    """What to do with a file whose content begins so after the commands that decompress it."""
-    if _is_page(head):
-        return f". {_PAGE}"
+    if not commands:
+        return next((". " + hint.format(quoted(path)) for magic, hint in _FOREIGN if head.startswith(magic)), "")
     pipeline = " | ".join([f"{commands[0]} -dc {quoted(path)}", *(f"{command} -dc" for command in commands[1:])])
-    found = (suffix for magic, suffix in _INNER if head.startswith(magic))
-    return next(
-        (f". It holds a {suffix} archive: make a file of that with '{pipeline} > faces.{suffix}'" for suffix in found),
-        "",
-    )
-
-
-def _is_page(head: bytes) -> bool:
-    return b"<html" in head.lower() or b"<!doctype html" in head.lower()
+    inner = next((suffix for magic, suffix in _INNER if head.startswith(magic)), "")
+    return f". It holds a {inner} archive: make a file of that with '{pipeline} > faces.{inner}'" if inner else ""
 
 
 def _missing(path: Path) -> str:

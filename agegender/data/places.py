@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .archives import Archive, as_part, is_archive
-from .files import dangling, shown
+from .files import dangling, identity, shown
 from .folder import Folder
 from .kinds import open_source, place
 from .names import has_label, is_picture, why_unread
@@ -181,23 +181,14 @@ def _data_sets(path: Path) -> Iterator[Path]:
 
 def _walk(top: Path) -> Iterator[tuple[Path, list[Path]]]:
     """A folder and those below it, level by level, each with its files; none twice, as links may lead in circles."""
-    waiting, seen = deque([top]), {_identity(top)}
+    waiting, seen = deque([top]), {identity(top)}
     while waiting:
         folder = waiting.popleft()
         folders, files = _listing(folder)
         yield folder, files
-        new = {_identity(path): path for path in reversed(folders)}
-        waiting += sorted(path for identity, path in new.items() if identity not in seen)
+        new = {identity(path): path for path in reversed(folders)}
+        waiting += sorted(path for key, path in new.items() if key not in seen)
         seen.update(new)
-
-
-def _identity(folder: Path) -> object:
-    """What a folder stays, whatever the way to it."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return folder
-    return (status.st_dev, status.st_ino) if status.st_ino else folder
 
 
 def _listing(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -1,7 +1,6 @@
 """Training and validation parts that share no picture, and samples for short runs."""
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .faces import Faces
-from .files import write_text, written
+from .files import write_table, written
 
 _COLUMNS = ["name", "part"]
 
@@ -40,9 +39,7 @@ class Split:
         """Write a CSV file with a row for each face: its name, and "train" or "validation"."""
         parts = np.full(len(self.names), "train", dtype="U10")
         parts[self.validation] = "validation"
-        table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([_COLUMNS, *zip(self.names, parts.tolist(), strict=True)])
-        write_text(Path(path), table.getvalue())
+        write_table(Path(path), [_COLUMNS, *zip(self.names, parts.tolist(), strict=True)])
 
     @classmethod
     def load(cls, path: str | Path, faces: Faces) -> "Split":

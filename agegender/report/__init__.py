@@ -1,1 +1,1 @@
-"""Figures and tables of a run."""
+"""What a training says and draws, and what is told of runs."""

@@ -4,25 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import minidl as md
-from minidl.callbacks import CSVLog, best_row
+from minidl.callbacks import best_row
 from minidl.progress import duration
 
 from .. import tasks
-from ..runs import Run
-
-
-class Metrics(CSVLog):
-    """``metrics.csv``: the history, and in each epoch which metrics are no better than those of guessing."""
-
-    def __init__(self, path: Path, baselines: dict[str, float]) -> None:
-        super().__init__(path)
-        self.baselines = baselines
-
-    def rows(self, trainer: md.Trainer) -> list[dict[str, Any]]:
-        return [
-            {**row, "no_better_than_guessing": " ".join(tasks.no_better(validated(row), self.baselines))}
-            for row in trainer.history
-        ]
+from ..runs.folder import Run
 
 
 def validated(row: dict[str, float]) -> dict[str, float]:
@@ -62,7 +48,8 @@ def summarize(
 
 
 USUAL_LR = 1e-3
-LABELS = (("gender_accuracy", "gender accuracy", "{:.3f}"), ("age_mae", "age error", "{:.2f} years"))
+LABELS = {"gender_accuracy": ("gender accuracy", "{:.3f}"), "age_mae": ("age error", "{:.2f} years")}
+"""What the results are called, and how they are written."""
 
 
 def result(summary: dict[str, Any]) -> str:
@@ -76,7 +63,7 @@ def result(summary: dict[str, Any]) -> str:
     no better than always guessing the median age (14.80 years); at epoch 2 of 3
     """
     told = []
-    for name, label, form in LABELS:
+    for name, (label, form) in LABELS.items():
         value, guessing = form.format(summary[name]), form.format(summary[f"baseline_{name}"])
         if name in summary["no_better_than_guessing"]:
             told.append(f"{label} {value}, no better than {tasks.GUESSES[name]} ({guessing})")

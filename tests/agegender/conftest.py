@@ -14,6 +14,7 @@ from pictures import files, write_folder
 import minidl as md
 from agegender import data, tasks, train
 from agegender.data import places
+from agegender.report.pictures import Pictures
 from minidl.command import run as carry_out
 from minidl.viz import Picture
 
@@ -57,11 +58,11 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that draw nothing, and take a tenth of the time."""
     monkeypatch.setattr(Picture, "savefig", lambda self, path, **options: Path(path).touch())
 
-    def show_examples(training: object, parts: object, pictures: train.Pictures) -> None:
+    def examples(pictures: Pictures, *_: object) -> None:
         with pictures.drawing("examples.png") as path:
             path.touch()
 
-    monkeypatch.setattr(train, "show_examples", show_examples)
+    monkeypatch.setattr(Pictures, "examples", examples)
 
 
 @pytest.fixture

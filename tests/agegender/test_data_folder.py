@@ -150,19 +150,19 @@ def test_what_could_not_be_looked_at_is_tried_again(tmp_path: Path, monkeypatch:
     """A folder that may not be searched, and a link into one."""
     faces = write_folder(tmp_path / "faces", files(20, "") | {f"part2/{name(99)}": encode(picture(99))})
     locked, link = faces / "part2", sorted(files(20, ""))[3]
-    place, entry = folder._place, folder._entry
+    scandir, entry = os.scandir, folder._entry
 
     def failing(path: object, *arguments: object) -> Any:
         if path in (locked, link):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return place(path)  # type: ignore[arg-type]
+        return scandir(path)  # type: ignore[call-overload]
 
     class Link:
         is_symlink = staticmethod(lambda: True)
         stat = staticmethod(partial(failing, link))
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_place", failing)
+        patch.setattr(os, "scandir", failing)
         patch.setattr(folder, "_entry", lambda path, item: entry(path, Link() if path == link else item))
         opened = data.open(faces)
         assert len(opened) == 19

@@ -9,10 +9,11 @@ import pytest
 from pictures import encode, files, isolate, name, picture, write_folder, write_links, write_tar, write_zip
 
 from agegender import data
-from agegender.cli import Speaker
 from agegender.data import DataError, archives, places
 from agegender.options import Options
 from agegender.parts import open_data
+from agegender.report.speaker import Speaker
+from minidl import backends
 
 
 @pytest.fixture(autouse=True)
@@ -190,7 +191,7 @@ def test_training_on_drawn_faces_tells_what_was_passed_over(tmp_path: Path, monk
     assert data.passed_over() == "; passed over: data/UTKFace is a link to ../nofaces, which does not exist"
     said = io.StringIO()
     for given in (None, "drawn"):
-        open_data(Options(data=given, device="numpy"), Speaker(said, quiet=False))
+        open_data(Options(data=given), backends.default, Speaker(said, quiet=False))
     assert "4 faces from drawn; passed over: data/UTKFace is a link" in said.getvalue()
     assert "4 faces from drawn\n" in said.getvalue()
 

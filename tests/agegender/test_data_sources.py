@@ -8,11 +8,11 @@ import pytest
 from pictures import WRITERS, encode, files, isolate, name, picture, write_folder, write_tar
 
 from agegender import data
-from agegender.cli import Speaker
 from agegender.data import DataError, TooManySkipped, decode, sources
 from agegender.options import Options
 from agegender.parts import open_data
-from minidl import plugins
+from agegender.report.speaker import Speaker
+from minidl import backends, plugins
 from minidl.data import ArrayDataset
 
 
@@ -163,7 +163,7 @@ def test_a_name_with_a_slash_is_a_path(tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_error_says_that_the_environment_named_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UTKFACE", "nowhere")
     options = Options(device="numpy")
-    for act in (data.open, lambda: open_data(options, Speaker(io.StringIO(), quiet=False))):
+    for act in (data.open, lambda: open_data(options, backends.default, Speaker(io.StringIO(), quiet=False))):
         with pytest.raises(DataError, match=r"^\$UTKFACE: nowhere does not exist"):
             act()
     with pytest.raises(DataError, match=r"^nowhere does not exist"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import Command
 
-from agegender import listing
+from agegender.report import listing
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 Stop = Callable[..., None]

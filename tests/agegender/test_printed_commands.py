@@ -11,8 +11,10 @@ import pytest
 from commands import Command, printed
 from pictures import files, write_folder
 
-from agegender import runs, tasks
+from agegender import parts, tasks, train
 from agegender.report import figures
+from agegender.report.pictures import Pictures
+from agegender.runs.folder import write_json
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 Stop = Callable[..., None]
@@ -136,7 +138,7 @@ def test_where_the_options_could_not_be_written_the_command_that_goes_on_repeats
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "write_json", refuse)
+        patch.setattr(parts, "write_json", refuse)
         done = command("--resume", "a", "--epochs", 3, "--device", "numpy", "--profile")
     assert printed(done) == ["--resume", "runs/a", "--epochs", "3", "--device", "numpy", "--profile"]
     assert command(*printed(done)).code == 0
@@ -167,7 +169,7 @@ def test_a_taken_name_is_gone_on_with_as_far_as_was_asked_for(
 def test_a_folder_that_is_renamed_while_it_is_written_to_is_told_as_such(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    write = runs.write_json
+    write = write_json
 
     def renamed(path: Path, content: Any) -> None:
         if path.name == "summary.json":
@@ -176,7 +178,7 @@ def test_a_folder_that_is_renamed_while_it_is_written_to_is_told_as_such(
                 Path("runs/a").touch()
         write(path, content)
 
-    monkeypatch.setattr(runs, "write_json", renamed)
+    monkeypatch.setattr(train, "write_json", renamed)
     done = command(*small, "--name", "a")
     assert done.code == 2
     assert done.err.startswith("error: runs/a was removed or renamed while it was trained, so nothing more is saved")
@@ -204,7 +206,7 @@ def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
     done = command(*small, "--name", "a")
     assert "look at runs/a/plots/examples.png\n" in done.out
     Path("runs/a/plots/curves.png").touch()
-    monkeypatch.setattr("agegender.train.show_examples", lambda *given: None)
+    monkeypatch.setattr(Pictures, "examples", lambda *given: None)
     done = command("--resume", "a", "--epochs", 3)
     assert "look at" not in done.out
     Path("runs/a/plots/examples.png").unlink()

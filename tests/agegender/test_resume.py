@@ -12,7 +12,10 @@ from commands import Command, printed, weights
 from pictures import files, write_folder
 
 import minidl as md
-from agegender import runs, tasks
+from agegender import tasks
+from agegender.options import Options
+from agegender.runs.folder import Run
+from agegender.runs.new import create
 from minidl import checkpoint
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
@@ -66,8 +69,8 @@ def test_the_printed_command_can_be_pasted_whatever_the_run_is_called(
 
 
 def test_every_printed_command_takes_a_folder_that_begins_with_a_dash_for_a_folder() -> None:
-    assert runs.resume_command(Path("-o/x")).endswith(" --resume ./-o/x")
-    assert runs.again_command(Path("-o/x"), "--lr", "1").endswith(" --config ./-o/x/config.json --out ./-o --lr 1")
+    assert Run(Path("-o/x")).resume_command().endswith(" --resume ./-o/x")
+    assert Run(Path("-o/x")).again_command(lr=1).endswith(" --config ./-o/x/config.json --out ./-o --lr 1")
 
 
 def test_a_resumed_run_says_only_what_was_to_be_said(
@@ -270,8 +273,8 @@ def test_what_a_killed_save_has_left_is_cleared_when_its_run_goes_on(
 def test_runs_that_start_in_the_same_second_get_names_of_their_own(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agegender.runs.time.strftime", lambda *form: "20260101-000000")
-    made = [runs.create(Path("runs"), None, "documented", {}).folder.name for _ in range(12)]
+    monkeypatch.setattr("agegender.runs.new.time.strftime", lambda *form: "20260101-000000")
+    made = [create(Options(), {}).folder.name for _ in range(12)]
     assert made[0] == "20260101-000000-documented"
     assert made[1:3] == ["20260101-000000-documented-2", "20260101-000000-documented-3"]
     assert len(set(made)) == 12

@@ -18,7 +18,7 @@ from PIL import Image
 import minidl as md
 from agegender import tasks, train
 from agegender.data.decode import grey
-from agegender.report import results
+from agegender.report import figures, results
 from minidl import nn
 from minidl.data import DataLoader
 from minidl.testing.strict import StrictBackend
@@ -379,7 +379,7 @@ def test_no_age_below_0_is_reported(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(train.figures, "predictions", lambda *given: shown.append(given[2]) or Picture(1, 1))
+    monkeypatch.setattr(figures, "predictions", lambda *given: shown.append(given[2]) or Picture(1, 1))
     monkeypatch.setattr(nn.Dense, "forward", lambda self, x: x.mean(axis=1, keepdims=True) * 0 - 5 + self.b)
     done = command(*small, "--lr", 0, "--epochs", 1, "--name", "a", "--json")
     assert set(shown[0]["age"].ravel().tolist()) == {0.0}

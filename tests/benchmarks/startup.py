@@ -18,7 +18,7 @@ from minidl.bench import machine
 FIRST_STEP = """
 import sys, time
 started = time.perf_counter()
-from agegender import data, train
+from agegender import train
 
 class FirstStep(train.md.Callback):
     def on_step_end(self, trainer):
@@ -27,12 +27,12 @@ class FirstStep(train.md.Callback):
 
 say = train.Speaker(sys.stdout, quiet=True)
 before = time.perf_counter()
-parts = train.open_data(train.Options(data=sys.argv[1]), say)
+options, backend = train.Options(data=sys.argv[1]), train.md.backends.default
+data = train.parts.open_data(options, backend, say)
 opened = time.perf_counter() - before
-options = train.Options()
-training = train.load(train.build(options, "numpy"), options, "numpy", parts, say)
-training.trainer.callbacks.append(FirstStep())
-training.trainer.fit(training.train, training.validation, 1)
+trainer = train.parts.build(options, backend)
+trainer.callbacks.append(FirstStep())
+trainer.fit(*data.loaders, 1)
 """
 
 

@@ -8,12 +8,12 @@ import minidl
 from minidl import backends
 
 
-def environment(device: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Versions, BLAS, device and precision, beside what is known of the ``data``; JSON's values.
+def environment(device: str) -> dict[str, Any]:
+    """Versions, BLAS, device and precision; JSON's values.
 
-    >>> known = environment("numpy", {"source": "drawn"})
-    >>> known["device"], known["precision"], known["data"]
-    ('numpy', 'float32', {'source': 'drawn'})
+    >>> known = environment("numpy")
+    >>> known["device"], known["precision"]
+    ('numpy', 'float32')
     """
     packages = ("minidl", "numpy", "threadpoolctl", "pillow", "matplotlib")
     return {
@@ -25,7 +25,6 @@ def environment(device: str, data: dict[str, Any]) -> dict[str, Any]:
         "device_name": _device_name(device),
         "precision": backends.get(device).precision,
         "threads": minidl.get_num_threads(),
-        "data": data,
     }
 
 

@@ -9,26 +9,28 @@ from pathlib import Path
 
 from minidl.command import UsageError
 
-from .errors import cause
+from ..errors import cause
 
 _TRIES = 5
 """Somebody may only look, see :func:`is_held`."""
 
 
 @contextmanager
-def holding(folder: Path, refusal: str, warn: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Keep other processes out of a folder; raises :class:`UsageError` with this text if one is in there.
+def holding(folder: Path, warn: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Be the one process that trains the run in a folder; raises :class:`UsageError` if another one does.
 
     Where the system or the file system has no locks, nobody is kept out, and ``warn`` is told so.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, holding(Path(folder), "it is in use"):
+    >>> with tempfile.TemporaryDirectory() as folder, holding(Path(folder)):
     ...     is_held(Path(folder))
     True
     """
     descriptor, problem = _locked(folder, _TRIES)
     if descriptor is None and not problem:
-        raise UsageError(refusal)
+        raise UsageError(
+            f"{folder} is trained by another process, which is going on: wait for its end, or stop it with Ctrl-C there"
+        )
     if problem and warn is not None:
         warn(f"{folder} cannot be locked here ({problem}), so see to it that no other process trains it meanwhile")
     try:

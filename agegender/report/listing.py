@@ -12,15 +12,17 @@ from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
 from minidl.table import table
 
-from . import lock
-from .cli import command_line
-from .data.files import operand
-from .errors import cause
-from .options import PROGRAM, RUNS
-from .runs import CONFIG, METRICS, Run, found, last_written, resume_command
+from ..cli import command_line
+from ..data.files import operand
+from ..errors import cause
+from ..options import PROGRAM, RUNS
+from ..runs import lock
+from ..runs.earlier import found, last_written
+from ..runs.folder import CONFIG, METRICS, Run
+from .results import LABELS
 
-RESULTS = ("gender_accuracy", "age_mae", "no_better_than_guessing")
-HEAD = ("run", "last written", "data", "state", "epochs", "gender accuracy", "age error")
+RESULTS = (*LABELS, "no_better_than_guessing")
+HEAD = ("run", "last written", "data", "state", "epochs", *(label for label, _ in LABELS.values()))
 LEAST = ("data", "last written", "epochs")
 """Columns that are left out first where a terminal is narrow."""
 
@@ -88,28 +90,21 @@ def _state(run: Run) -> str:
         return "finished"
     if run.epochs < int(run.config["epochs"]):
         return "can be resumed"
-    return f"can be resumed: its {run.lacking} is made once it goes on, {resume_command(run.folder)}"
+    return f"can be resumed: its {run.lacking} is made once it goes on, {run.resume_command()}"
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    numbers = (
-        ("{epochs} of {of_epochs}", facts["epochs"]),
-        ("{gender_accuracy:.3f}", facts["gender_accuracy"]),
-        ("{age_mae:.2f} years", facts["age_mae"]),
-    )
     words = (_printable(Path(facts["run"]).name), facts["last_written"], _printable(Path(facts["data"] or "").name))
-    return (
-        *words,
-        facts["state"].partition(":")[0],
-        *("" if value is None else form.format(**facts) for form, value in numbers),
-    )
+    epochs = "" if facts["epochs"] is None else f"{facts['epochs']} of {facts['of_epochs']}"
+    results = ("" if facts[name] is None else form.format(facts[name]) for name, (_, form) in LABELS.items())
+    return (*words, facts["state"].partition(":")[0], epochs, *results)
 
 
 def _remarks(facts: Mapping[str, Any]) -> list[str]:
     """What there is to say of a run beside the table."""
     name, (state, _, reason) = _printable(Path(facts["run"]).name), facts["state"].partition(": ")
     remarks = [f"{name} {'is damaged' if state == 'damaged' else state}: {reason}"] if reason else []
-    guessed = [name.replace("_mae", " error").replace("_", " ") for name in facts["no_better_than_guessing"] or []]
+    guessed = [LABELS[name][0] if name in LABELS else name for name in facts["no_better_than_guessing"] or []]
     return [*remarks, *([f"{name}: no better than guessing in {' and '.join(guessed)}"] if guessed else [])]
 
 
@@ -129,7 +124,7 @@ def _results(run: Run) -> dict[str, Any]:
         problem = f"{run.folder / METRICS} is missing"
     except (ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is no table of epochs"
-    raise UsageError(f"{problem}: it is written anew once the run goes on, {resume_command(run.folder)}")
+    raise UsageError(f"{problem}: it is written anew once the run goes on, {run.resume_command()}")
 
 
 def _of_epoch(best: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""The pictures of a run, in its folder."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+import minidl as md
+from minidl.data import Dataset
+
+from .. import tasks
+from ..errors import cause
+from ..runs.folder import EXAMPLES, PLOTS
+from . import figures
+from .speaker import Speaker
+
+
+class Pictures:
+    """Those of a run. Whatever forbids one, such as a setting of matplotlib, is a warning: training is worth more."""
+
+    def __init__(self, say: Speaker, folder: Path) -> None:
+        self.say, self.folder = say, folder
+        self.drawn: list[Path] = []
+
+    def curves(self, history: Sequence[dict[str, float]], baselines: dict[str, float]) -> None:
+        """Draw the learning curves."""
+        with self.drawing("curves.png") as path:
+            figures.learning_curves(history, baselines).savefig(path, dpi=110)
+
+    def examples(self, model: md.nn.Module, faces: Dataset, count: int = 18) -> None:
+        """Draw some of the faces, evenly spaced, with what a model says of them."""
+        chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(np.intp)
+        images, truth = faces.batch(chosen)
+        model.eval()
+        with md.no_grad():
+            outputs = model(md.tensor(images).to(model.parameters()[0].backend.name))
+        predicted = {name: y.numpy() for name, y in outputs.items()}
+        predicted["age"] = tasks.years(predicted["age"])
+        predicted["gender"] = figures.probabilities(predicted["gender"])
+        with self.drawing(EXAMPLES) as path:
+            figures.predictions(images, truth, predicted).savefig(path, dpi=110)
+
+    @contextmanager
+    def drawing(self, name: str) -> Iterator[Path]:
+        """Draw a picture, in the place of an earlier one of that name."""
+        path = self.folder / PLOTS / name
+        self.drawn = [other for other in self.drawn if other != path]
+        try:
+            yield path
+            self.drawn.append(path)
+        except Exception as error:
+            self.say(f"warning: {path} cannot be drawn: {cause(error)}", always=True)

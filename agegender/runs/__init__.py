@@ -1,0 +1,1 @@
+"""The folders that training runs leave: made, known again, and gone on with."""

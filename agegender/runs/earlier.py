@@ -1,0 +1,100 @@
+"""Earlier runs: found by their names, and gone on with from where they stopped."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import minidl as md
+from minidl import checkpoint
+from minidl.checkpoint import CheckpointError
+from minidl.command import UsageError
+from minidl.data import DataLoader
+from minidl.files import remove_leftovers
+
+from ..cli import flag
+from .folder import BEGUN, BEST, CONFIG, ENVIRONMENT, PLOTS, STATE, SUMMARY, Run, read_json
+
+
+def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
+    """An earlier run: by path, by name, or the latest one (None); ``asked`` are the options of this call.
+
+    Raises :class:`UsageError` where there is none.
+    """
+    if run is None:
+        known = found(parent)
+        if not known:
+            raise UsageError(f"there is no run to resume in {parent}/: start one without --resume")
+        return Run(known[-1].folder, asked)
+    for folder in (Path(run), parent / run):
+        if is_run(folder):
+            return Run(folder, asked)
+        if folder.is_file() and is_run(folder.parent):
+            whole = Run(folder.parent, asked).resume_command()
+            raise UsageError(f"{folder} is a file of a run: name its folder, {whole}")
+    there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
+    place = Path(run) if Path(run).is_dir() else parent / run
+    raise UsageError(f"{place} is no run: it has no {CONFIG}. Runs in {parent}/: {there}.")
+
+
+def found(parent: Path) -> list[Run]:
+    """All runs in a folder, the latest last."""
+    folders = [folder for folder in parent.glob("*/") if is_run(folder)]
+    return [Run(folder) for folder in sorted(folders, key=lambda folder: (last_written(folder), folder.name))]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, and not one that is still being made."""
+    has_file = any(os.path.isfile(folder / name) for name in (CONFIG, STATE))  # noqa: PTH113 - no error without rights
+    return has_file and not folder.name.startswith(BEGUN)
+
+
+def last_written(folder: Path) -> float:
+    """When a run was last written to, as the time of a file."""
+    return max(path.stat().st_mtime for name in (CONFIG, STATE, SUMMARY) if (path := folder / name).is_file())
+
+
+def resume(run: Run, trainer: md.Trainer, train: DataLoader, data: Mapping[str, Any]) -> None:
+    """Bring a training to where a run was last saved; :class:`UsageError` if ``data`` are not those of its start."""
+    remove_leftovers(run.folder)
+    (run.folder / PLOTS).mkdir(exist_ok=True)
+    if not run.is_saved:
+        return
+    _require_same(run, data)
+    if run.epochs:  # before the first one is complete there are no best weights
+        try:
+            md.load(run.folder / BEST)  # damaged, it would cost the result at the very end
+        except CheckpointError as error:
+            raise UsageError(f"{error} Or start a new run: {run.again_command()}") from None
+    trainer.load_state_dict(checkpoint.load_state(run.folder / STATE), train)
+
+
+def _require_same(run: Run, now: Mapping[str, Any]) -> None:
+    path = run.folder / ENVIRONMENT
+    try:
+        before = read_json(path).get("data")
+    except UsageError:  # there is none, or it is damaged
+        before = None
+    if not isinstance(before, dict) or "fingerprint" not in before:
+        raise UsageError(
+            f"{path} does not tell any more which data the run was started with. Bring the "
+            f"file back, or start a new run: {run.again_command()}"
+        )
+    for option, old, new in (("data", before, now), ("val", before.get("validation"), now.get("validation"))):
+        if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
+            raise UsageError(_changed(run, option, old, new))
+
+
+def _changed(run: Run, option: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What to do where data are not those that a run was started with."""
+    if old.get("source") != new["source"]:
+        return (
+            f"{new['source']} does not hold the faces of {run.folder}, which were last read from {old.get('source')}. "
+            f"Name their place with {flag(option)}, or start a new run with these: "
+            f"{run.again_command(**{option: new['source']})}"
+        )
+    counts = f" ({old.get('faces')} faces then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
+    return (
+        f"{new['source']} has changed since {run.folder} was started{counts}. Bring the earlier files back, or "
+        f"start a new run: {run.again_command()}"
+    )
