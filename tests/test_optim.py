@@ -1,5 +1,6 @@
 """Optimizers against the formulas of their papers, updates of one's own, schedules and clipping."""
 
+import copy
 import math
 import pickle
 from collections.abc import Iterator
@@ -378,3 +379,26 @@ def test_gradients_of_which_the_memory_is_not_ones_own_are_clipped_too(shown: An
     assert two.grad.dtype == dtype
     np.testing.assert_allclose([one.grad, two.grad], np.array([[3, 3], [4, 4]]) / 50**0.5, rtol=2e-3)
     np.testing.assert_array_equal(given, 4)
+
+
+def assign(optimizer: Any, others: Any) -> None:
+    optimizer.parameters = others
+
+
+def extend(optimizer: Any, others: Any) -> None:
+    optimizer.parameters += others
+
+
+def replace(optimizer: Any, others: Any) -> None:
+    optimizer.parameters[0] = others[0]
+
+
+@pytest.mark.parametrize("change", [assign, extend, replace, lambda optimizer, others: optimizer.parameters.append(1)])
+def test_other_parameters_want_a_new_optimizer(change: Any) -> None:
+    one, other = nn.Dense(1, 1), nn.Dense(1, 1)
+    optimizer = optim.SGD(one.parameters(), momentum=0.9)
+    with pytest.raises(MinidlError, match=r"keeps the parameters that it was made with.*: build a new one"):
+        change(optimizer, other.parameters())
+    assert [id(p) for p in optimizer.parameters] == [id(p) for p in one.parameters()]
+    assert [id(p) for p in copy.copy(optimizer).parameters] == [id(p) for p in one.parameters()]
+    assert [p.name for p in copy.deepcopy(optimizer).parameters] == ["w", "b"]
