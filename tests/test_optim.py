@@ -402,3 +402,35 @@ def test_other_parameters_want_a_new_optimizer(change: Any) -> None:
     assert [id(p) for p in optimizer.parameters] == [id(p) for p in one.parameters()]
     assert [id(p) for p in copy.copy(optimizer).parameters] == [id(p) for p in one.parameters()]
     assert [p.name for p in copy.deepcopy(optimizer).parameters] == ["w", "b"]
+
+
+SCHEDULES = {
+    "constant": optim.constant(0.1),
+    "cosine": optim.cosine(0.1, 10, warmup=2, final=0.01),
+    "one_cycle": optim.one_cycle(0.1, 10),
+    "step": optim.step(0.1, 3, factor=0.5),
+}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_schedules_and_optimizers_that_have_one_can_be_copied_and_pickled(schedule: Any, copied: Any) -> None:
+    model = nn.Dense(1, 1)
+    optimizer = optim.SGD(model.parameters(), lr=schedule, momentum=0.9)
+    (model(md.tensor([[1.0]])) ** 2).sum().backward()
+    optimizer.step()
+    other = copied(optimizer)
+    assert [copied(schedule)(step) for step in range(12)] == [schedule(step) for step in range(12)]
+    assert [other.schedule(step) for step in range(12)] == [schedule(step) for step in range(12)]
+    other.step()
+    assert other.steps == 2
+
+
+@pytest.mark.parametrize("factor", [2, 2.0])
+def test_a_rate_beyond_all_floats_is_named(factor: Any) -> None:
+    schedule = optim.step(0.1, 1, factor=factor)
+    assert schedule(10) == 0.1 * 2**10
+    with pytest.raises(
+        MinidlError, match=r"learning rate of step 5000, 0.1 \* 2.* \*\* 5000, is beyond all floats: use"
+    ):
+        schedule(5000)
