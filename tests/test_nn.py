@@ -11,7 +11,7 @@ import pytest
 import minidl as md
 from agegender import models
 from minidl import nn
-from minidl.errors import DtypeError, MinidlError, ShapeError
+from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
 from minidl.nn.module import Statistic, evaluating
 from minidl.testing import check_layer
 from minidl.testing.arrays import numbers
@@ -410,3 +410,26 @@ def test_a_module_that_cannot_be_evaluated_leaves_all_others_in_their_mode() -> 
         with pytest.raises(RuntimeError, match="no"):
             use()
         assert all(module.training and not module.has_hooks for _, module in model.named_modules())
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (5, BoundsError, r"there is no layer 5: its layers have the numbers 0 \.\.\. 1"),
+        (-3, BoundsError, "there is no layer -3"),
+        ("a", MinidlError, r"layers have numbers, got 'a': write model\[0\]"),
+        (1.0, MinidlError, "layers have numbers, got 1.0"),
+        (None, MinidlError, "layers have numbers, got None"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_named(index: Any, error: Any, message: str) -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Tanh())
+    with pytest.raises(error, match=f"Sequential: {message}"):
+        model[index]
+    with pytest.raises(error, match=f"Sequential: {message}"):
+        model[index] = nn.ReLU()
+    assert (model[np.int64(1)], model[-2]) == (model[1], model[0])
+    with pytest.raises(BoundsError, match="none, as it is empty"):
+        nn.Sequential()[0]
+    with pytest.raises(MinidlError, match="layers have numbers"):
+        model["a":]  # type: ignore[misc]

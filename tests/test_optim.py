@@ -434,3 +434,13 @@ def test_a_rate_beyond_all_floats_is_named(factor: Any) -> None:
         MinidlError, match=r"learning rate of step 5000, 0.1 \* 2.* \*\* 5000, is beyond all floats: use"
     ):
         schedule(5000)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize("values", [[3.0, 4.0], [0.0, 0.0], [1e30, 1e30], []])
+def test_the_norm_is_an_array_without_axes_where_the_gradients_are(values: Any, backend: str) -> None:
+    x = md.tensor(np.zeros(len(values), np.float32), requires_grad=True, backend=backend)
+    x.grad = md.tensor(values, np.float32, backend=backend).data
+    norm = optim.clip_grad_norm([x], 1.0)
+    assert type(norm) is x.backend.array_type
+    assert (norm.shape, norm.dtype) == ((), np.float32)
