@@ -144,7 +144,12 @@ class Optimizer(Strict, ABC):
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         vars(self)["lr"] = lr
         changes.mark(*changed)
-        given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        try:
+            given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        except ValueError:  # NumPy's own, where the array that was looked at has become read-only since
+            for param in self.parameters:
+                _require_writable(param)
+            raise
         if given is not None:
             self._require_nothing("update_all", given, updates)
         for data, wide in halves:
@@ -155,11 +160,7 @@ class Optimizer(Strict, ABC):
         """Data and gradient of a parameter, once they are checked, and what is remembered of it has followed it."""
         param = self.parameters[i]
         gradients.checked([param])
-        if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
-            raise MinidlError(
-                f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
-                "x.data = x.data.copy()"
-            )
+        _require_writable(param)
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
         self._known[i] = param.data
@@ -264,6 +265,14 @@ class Optimizer(Strict, ABC):
             require_room(value, wanted, f"'{name}' of {param.name or 'a parameter'}")
             return param.backend.asarray(value.astype(wanted))
         return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
+
+
+def _require_writable(param: Tensor) -> None:
+    if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
+        raise MinidlError(
+            f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
+            "x.data = x.data.copy()"
+        )
 
 
 def _home(data: Array) -> tuple[Any, Any]:

@@ -358,6 +358,16 @@ def test_data_that_are_read_only_are_refused_and_nothing_is_changed(name: str, f
     assert (one.numpy() < 1).any()
 
 
+def test_data_that_become_read_only_between_two_steps_are_named() -> None:
+    w = md.tensor([1.0, 2.0], requires_grad=True)
+    optimizer, w.grad = optim.Adam([w]), np.ones(2, np.float32)
+    optimizer.step()
+    read_only(w.data)
+    with pytest.raises(MinidlError, match="are read-only"):
+        optimizer.step()
+    assert optimizer.steps == 1
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize(
     "shown",
