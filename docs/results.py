@@ -109,14 +109,14 @@ def weights_agree(name: str) -> str:
     """Whether all recorded runs of a command ended with the same weights."""
     digests = measured(name)["weights_sha256"]
     same = "the same weights, bit for bit" if len(set(digests)) == 1 else "DIFFERENT weights"
-    return f"{len(digests)} runs of this command gave {same} (SHA-256 of `last.safetensors`: `{digests[0][:16]}...`)"
+    return f"{len(digests)} runs of this command produced {same} (SHA-256 of `last.safetensors`: `{digests[0][:16]}...`)"
 
 
 def starts() -> str:
     """The first start, which decodes all pictures, and the second."""
     start, utkface = measured("startup"), measured("utkface")["summaries"][0]
     pictures = utkface["train_images"] + utkface["val_images"]
-    labels = {"first": f"first start: decodes and caches {pictures:,} pictures", "second": "second start"}
+    labels = {"first": f"first start: decodes and caches {pictures:,} images", "second": "second start"}
     rows = [
         [label, f"{start[key]['open']:.2f} s", f"{start[key]['first_step']:.2f} s"] for key, label in labels.items()
     ]
