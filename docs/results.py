@@ -109,7 +109,7 @@ def weights_agree(name: str) -> str:
     """Whether all recorded runs of a command ended with the same weights."""
     digests = measured(name)["weights_sha256"]
     same = "the same weights, bit for bit" if len(set(digests)) == 1 else "DIFFERENT weights"
-    return f"{len(digests)} runs of this command produced {same} (SHA-256 of `last.safetensors`: `{digests[0][:16]}...`)"
+    return f"{len(digests)} runs of this command gave {same} (SHA-256 of `last.safetensors`: `{digests[0][:16]}...`)"
 
 
 def starts() -> str:
@@ -267,8 +267,8 @@ def benchmarks() -> str:
     tiny = measured("small")
     return f"""# Benchmarks
 
-The commands on this page write its figures, from the files in `docs/measured/`. Timings are noisy: compare ratios, not
-absolute times.
+`python -m docs.results page` writes this page from `docs/measured/`, where the commands below store their results.
+Timings are noisy: compare ratios, not absolute times.
 
 ## Comparison with other frameworks
 

@@ -222,8 +222,8 @@ Each value is the largest error of all cases. The error of an array is the large
 the largest element, max |ours - theirs| / max |theirs|. The error of a backward pass is the largest over the gradients
 of all inputs, for random cotangents. In float64, the two must agree to {BOUNDS["float64"]}. In float32, rounding makes
 any two implementations differ. The last two columns therefore give the distance of each, forward or backward, from
-PyTorch's float64 result for the same inputs; minidl must stay below {BOUNDS["float32"]}. Long sums over a leading axis are
-the least accurate: NumPy adds the rows one after another, PyTorch adds them pairwise in a tree.
+PyTorch's float64 result for the same inputs; minidl must stay below {BOUNDS["float32"]}. Long sums over a leading
+axis are the least accurate: NumPy adds the rows one after another, PyTorch adds them pairwise in a tree.
 
 {markdown(["op", "cases", *PASSES], ops)}
 
