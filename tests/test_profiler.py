@@ -1,7 +1,6 @@
 """The cost table: everything is counted once, and what was profiled is left as it was."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,9 @@ from minidl.callbacks import ProfileSteps
 from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.op import Op
+
+from .elsewhere import in_a_thread
+from .training import assert_same
 
 IMAGES = np.random.default_rng(0).random((8, 20, 20, 8), np.float32)
 
@@ -51,7 +53,7 @@ def test_the_model_is_left_as_it_was() -> None:
     state, gradients = model.state_dict(), [p.grad.copy() for p in model.parameters()]
     random_state = md.random.default_rng.state
     md.profile(model, IMAGES)
-    assert all(np.array_equal(value, state[name]) for name, value in model.state_dict().items())
+    assert_same(model.state_dict(), state)
     assert all(np.array_equal(p.grad, kept) for p, kept in zip(model.parameters(), gradients, strict=True))
     assert md.random.default_rng.state == random_state
     assert Op.record is before
@@ -73,9 +75,7 @@ def test_what_other_threads_do_is_not_measured() -> None:
         md.tensor(IMAGES).sum()
 
     with md.Profiler() as profiler:
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
+        in_a_thread(other)
         md.tensor(IMAGES).mean()
     assert [event.op for event in profiler.events] == ["Mean"]
 
