@@ -41,6 +41,36 @@ def test_names_are_dotted_and_in_the_order_of_assignment() -> None:
     assert [p.name for p in outer.parameters()] == [f"0.{name}" for name in NAMES]
 
 
+@pytest.mark.parametrize("value", [np.ones((2, 2), np.float32), [[1.0, 2.0]], 3, None, md.ones(2, 2), nn.Dense(2, 2)])
+def test_only_a_parameter_takes_the_place_of_a_parameter_and_a_buffer_that_of_a_buffer(value: Any) -> None:
+    layer, norm = nn.Dense(2, 2), nn.BatchNorm(2)
+    weights, mean, names = layer.w, norm.mean, [list(layer.state_dict()), list(norm.state_dict())]
+    given = type(value).__name__
+    message = f"'w' of Dense is a Parameter, .* got {given}: write .w.data.* nn.Parameter.* make the optimizer anew"
+    with pytest.raises(MinidlError, match=message):
+        layer.w = value
+    with pytest.raises(MinidlError, match=f"'mean' of BatchNorm is a Buffer, .* got {given}: .*nn.Buffer"):
+        norm.mean = value
+    with pytest.raises(MinidlError, match=r"is a Parameter, .* got Buffer"):
+        layer.w = nn.Buffer(weights.data)  # type: ignore[assignment]
+    with pytest.raises(MinidlError, match=r"is a Buffer, .* got Parameter"):
+        norm.mean = nn.Parameter(mean.data)  # type: ignore[assignment]
+    assert layer.w is weights
+    assert norm.mean is mean
+    assert [list(layer.state_dict()), list(norm.state_dict())] == names
+
+
+def test_a_parameter_can_be_replaced_by_another_one_and_taken_away() -> None:
+    layer = nn.Dense(2, 2)
+    layer.w = nn.Parameter(np.zeros((2, 2), np.float32))
+    layer.w = layer.w
+    del layer.b
+    layer.b = None
+    assert list(layer.state_dict()) == ["w"]
+    assert layer.w.name == "w"
+    assert layer(md.ones(1, 2)).numpy().tolist() == [[0, 0]]
+
+
 def test_what_is_put_into_a_list_later_is_found() -> None:
     model = Nested()
     model.rest.append(nn.Dense(1, 1))

@@ -131,6 +131,8 @@ class Module(Strict):
     def __setattr__(self, name: str, value: Any) -> None:
         if "_hooks" not in self.__dict__ and name not in ("training", "path", "_hooks"):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
+        if isinstance(known := self.__dict__.get(name), _LEARNED) and known is not value:
+            self._require_kind(name, known, value)
         for path, part in _flat(name, value):
             if not isinstance(part, _NAMED):
                 self._require_no_tensor(path, part)
@@ -138,15 +140,20 @@ class Module(Strict):
         if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
             self._name_descendants()
 
+    def _require_kind(self, name: str, known: Parameter | Buffer, value: Any) -> None:
+        """Anything else in the place of a parameter would not be learned or saved, and nobody would notice."""
+        kind = Parameter if isinstance(known, Parameter) else Buffer
+        if isinstance(value, kind):
+            return
+        anew = " and make the optimizer anew" if kind is Parameter else ""
+        raise MinidlError(
+            f"'{name}' of {type(self).__name__} is a {kind.__name__}, and only another one takes its place, got "
+            f"{type(value).__name__}: write .{name}.data[...] = ... to change it, or set a new "
+            f"nn.{kind.__name__}(...){anew}; `del` takes it away"
+        )
+
     def _require_no_tensor(self, name: str, value: Tensor) -> None:
-        """A plain tensor in the place of a parameter would not be learned, and nobody would notice."""
-        known = vars(self).get(name)
-        if isinstance(known, Parameter | Buffer):
-            kind = type(known).__name__
-            raise MinidlError(
-                f"'{name}' of {type(self).__name__} is a {kind}, and a tensor cannot take its place: "
-                f"write .{name}.data[...] = ... to change it, or set a new nn.{kind}(...)"
-            )
+        """A plain tensor that wants a gradient would not be learned either."""
         if value.requires_grad and value.op is None:
             raise MinidlError(
                 f"'{name}' of {type(self).__name__} wants a gradient, but a plain tensor is no parameter, and no "
@@ -314,7 +321,8 @@ class Module(Strict):
         return ""
 
 
-_NAMED = (Module, Parameter, Buffer, np.random.Generator)
+_LEARNED = (Parameter, Buffer)
+_NAMED = (Module, *_LEARNED, np.random.Generator)
 _HOLDING = (Tensor, list, tuple, dict)
 
 
