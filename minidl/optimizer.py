@@ -151,6 +151,28 @@ class Optimizer(Strict, ABC):
                 state[key] = value.astype(_remembered_in(param.dtype)) if is_in_its_dtype else value
         self._homes[i] = _home(param.data)
 
+    def require_current(self, parameters: Sequence[Tensor]) -> None:
+        """Raise :class:`MinidlError` if a model has these parameters now, and the optimizer those whose place they
+        took. What else it has, and what it leaves alone, is its own affair.
+
+        >>> from minidl import nn, optim
+        >>> model = nn.Dense(2, 1)
+        >>> optimizer = optim.SGD(model.parameters())
+        >>> model.w = nn.Parameter(np.ones((2, 1), np.float32))
+        >>> optimizer.require_current(model.parameters())
+        Traceback (most recent call last):
+        minidl.errors.MinidlError: the optimizer has not the model's w, but what was there before: make it anew, as ...
+        """
+        own, there = set(map(id, self.parameters)), set(map(id, parameters))
+        new = {p.name: p for p in parameters if p.requires_grad and id(p) not in own}
+        named = [p for i, (name, p) in enumerate(zip(self.state, self.parameters, strict=True)) if name != str(i)]
+        if new and any(p.name is None or p.name in new for p in named if id(p) not in there):
+            raise MinidlError(
+                f"the optimizer has not the model's {', '.join(map(str, list(new)[:5]))}, but what was there before: "
+                f"make it anew, as {type(self).__name__}(model.parameters(), ...), or set requires_grad = False where "
+                "nothing is to be learned"
+            )
+
     def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
         """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
         if given is not changed:

@@ -236,6 +236,7 @@ class Trainer(Strict):
             raise
 
     def _train_batches(self, loader: DataLoader) -> None:
+        self.optimizer.require_current(self.model.parameters() + self._loss_module.parameters())
         for module in (self.model, self._loss_module):
             if not module.training:
                 module.train()

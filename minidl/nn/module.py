@@ -136,9 +136,14 @@ class Module(Strict):
         for path, part in _flat(name, value):
             if not isinstance(part, _NAMED):
                 self._require_no_tensor(path, part)
+        _unname(known)
         super().__setattr__(name, value)
         if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
             self._name_descendants()
+
+    def __delattr__(self, name: str) -> None:
+        _unname(self.__dict__.get(name))
+        super().__delattr__(name)
 
     def _require_kind(self, name: str, known: Parameter | Buffer, value: Any) -> None:
         """Anything else in the place of a parameter would not be learned or saved, and nobody would notice."""
@@ -358,6 +363,15 @@ def held_in(thing: Any) -> Iterator[tuple[str, np.random.Generator]]:
     """
     for name, value in vars(thing).items():
         yield from ((path, held) for path, held in _flat(name, value) if isinstance(held, np.random.Generator))
+
+
+def _unname(held: Any) -> None:
+    """Take the names from the tensors of an attribute that is replaced: an optimizer knows them by that, and whatever
+    module still has them names them again."""
+    for _, part in _flat("", held):
+        for _, tensor in part._named_tensors() if isinstance(part, Module) else [("", part)]:
+            if isinstance(tensor, _LEARNED):
+                tensor.name = None
 
 
 def _on_host(name: str, value: Any) -> NDArray[Any]:
