@@ -87,10 +87,9 @@ def of(array: Any) -> Backend:
         if type(array).__module__.partition(".")[0] == "cupy":
             return get("cupy")
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
-        raise BackendError(
-            f"{type(array).__name__} is not an array of a backend in use ({known}): md.tensor(...) makes a tensor of "
-            "numbers"
-        )
+        is_tensor = hasattr(array, "requires_grad")
+        hint = "x.data is the array of a tensor" if is_tensor else "md.tensor(...) makes a tensor of numbers"
+        raise BackendError(f"{type(array).__name__} is not an array of a backend in use ({known}): {hint}")
     return found
 
 

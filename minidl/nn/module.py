@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
+from ..gradients import require_data
 from ..habits import Strict, explained, misfit
 from ..op import HALF, SINGLE
 from ..options import dtype_of, flag, require_room
@@ -273,6 +274,7 @@ class Module(Strict):
         wanted = dtype_of(dtype)
         if wanted.kind != "f":
             raise DtypeError(f"a model computes with floats, got {wanted}: use np.float16, np.float32 or np.float64")
+        require_data(tensor for _, tensor in self._named_tensors())
         for _, tensor in self._named_tensors():
             own = tensor.kept_in(wanted) if isinstance(tensor, Buffer) else wanted
             tensor.data, tensor.grad = tensor.data.astype(own), None
