@@ -78,6 +78,8 @@ class Optimizer(Strict, ABC):
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
         self._homes = [_home(p.data) for p in self.parameters]
+        self._known: list[Array] = [None] * len(names)
+        """The data that were looked at, of each parameter: they are fit to be changed in place."""
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -103,7 +105,7 @@ class Optimizer(Strict, ABC):
         """Update every parameter that has a gradient.
 
         Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
-        that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
+        that are no arrays of floats of one shape, or data that are read-only: see :func:`minidl.gradients.checked`.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         updates, halves, changed = [], [], []
@@ -111,9 +113,8 @@ class Optimizer(Strict, ABC):
             data, grad = param.data, param.grad
             if grad is None:
                 continue
-            kind, dtype = self._homes[i]
-            is_home = type(data) is kind and data.dtype is dtype  # as in nearly all steps
-            if not is_home or type(grad) is not kind or grad.dtype is not dtype or grad.shape != data.shape:
+            is_usual = data is self._known[i] and type(grad) is type(data) and grad.dtype is data.dtype
+            if not is_usual or grad.shape != data.shape:
                 data, grad = self._looked_at(i, state)
             changed.append(data)
             if data.dtype.char == "e":
@@ -136,8 +137,14 @@ class Optimizer(Strict, ABC):
         """Data and gradient of a parameter, once they are checked, and what is remembered of it has followed it."""
         param = self.parameters[i]
         gradients.checked([param])
+        if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
+            raise MinidlError(
+                f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
+                "x.data = x.data.copy()"
+            )
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
+        self._known[i] = param.data
         return param.data, param.grad
 
     def _follow(self, i: int, state: State) -> None:

@@ -29,7 +29,7 @@ from .nested import leaves
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
-from .random import Generators, default_rng
+from .random import rewound
 from .table import table
 from .tensor import Tensor, tensor
 
@@ -323,13 +323,11 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
     tensors = [tensor for _, tensor in model._named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
-    generators = Generators({"": default_rng, **dict(model.named_generators())})
-    random_states = generators.state_dict()
     place = model.parameters()[0].backend.name if model.parameters() else None
     # a tensor of its own: x keeps its gradient, and the graph that it came from
     inputs = Tensor(x.data, x.requires_grad) if isinstance(x, Tensor) else tensor(x, backend=place)
     try:
-        with Profiler() as profiler:
+        with rewound(dict(model.named_generators())), Profiler() as profiler:
             for step in range(steps + 1):
                 if step == 1:
                     profiler.restart()
@@ -340,7 +338,6 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
                     total.backward()
         profiler.steps = steps
     finally:
-        generators.load_state_dict(random_states)
         for held, data, grad in kept:
             held.data, held.grad = data, grad
     return profiler

@@ -1,6 +1,7 @@
 """Optimizers against the formulas of their papers; schedules; clipping."""
 
 import math
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import nn, optim
+from minidl import nn, optim, plugins
 from minidl.errors import GraphError, MinidlError
 from minidl.testing.arrays import numbers
 
@@ -632,3 +633,50 @@ def test_a_state_that_is_loaded_lives_where_the_parameters_are() -> None:
     too_large["state"][name] = {**state["state"][name], "v": np.full(state["state"][name]["v"].shape, 1e39)}
     with pytest.raises(MinidlError, match=r"1e\+39 in 'v' of .* is none of the numbers of float32"):
         optimizer.load_state_dict(too_large)
+
+
+def read_only(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("name", plugins.names("optimizer"))
+@pytest.mark.parametrize("first", [True, False])
+def test_data_that_are_read_only_are_refused_and_nothing_is_changed(name: str, first: bool) -> None:
+    one, two = (md.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    optimizer = plugins.build("optimizer", name, [one, two], lr=0.1)
+    one.grad = two.grad = np.ones(2, np.float32)
+    if not first:
+        optimizer.step()
+    before = pickle.dumps([one.data, optimizer.state_dict()])
+    for data in (read_only(two.data.copy()), np.broadcast_to(np.float32(1), 2)):
+        two.data = data
+        with pytest.raises(MinidlError, match=r"the data of a tensor of shape \(2,\) are read-only.*x.data.copy\(\)"):
+            optimizer.step()
+        assert pickle.dumps([one.data, optimizer.state_dict()]) == before
+    two.data = two.data.copy()
+    optimizer.step()
+    assert (one.numpy() < 1).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda g: read_only(g),
+        lambda g: np.broadcast_to(g[0], 2),
+        lambda g: np.lib.stride_tricks.as_strided(g, (2,), (0,)),
+        lambda g: np.stack([g, g])[0],
+    ],
+    ids=["read-only", "broadcast", "strided", "view"],
+)
+def test_gradients_of_which_the_memory_is_not_ones_own_are_clipped_too(shown: Any, dtype: Any) -> None:
+    one, two = (md.tensor(np.zeros(2, dtype), requires_grad=True) for _ in range(2))
+    own = one.grad = np.array([3.0, 3.0], dtype)
+    given = two.grad = shown(np.array([4.0, 4.0], dtype))
+    norm = optim.clip_grad_norm([one, two], 1.0)
+    assert math.isclose(float(norm), 50**0.5, rel_tol=1e-3)
+    assert one.grad is own
+    assert two.grad.dtype == dtype
+    np.testing.assert_allclose([one.grad, two.grad], np.array([[3, 3], [4, 4]]) / 50**0.5, rtol=2e-3)
+    np.testing.assert_array_equal(given, 4)

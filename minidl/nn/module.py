@@ -1,6 +1,7 @@
 """Module: a part of a model with parameters, and possibly made of other modules."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
-from ..gradients import require_data
+from ..gradients import require_array, require_data
 from ..habits import Strict, explained, misfit
 from ..op import HALF, SINGLE
 from ..options import dtype_of, flag, require_room
@@ -40,9 +41,15 @@ class Buffer(Tensor):
     False
     """
 
+    @explained
+    def __init__(self, data: Any) -> None:
+        """A copy of an array, as :func:`minidl.tensor` makes it: a module that changes it leaves that one alone."""
+        require_array(data)
+        super().__init__(as_tensor(data).data)
+
     def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """The dtype in which it is kept in a model of this dtype."""
-        return dtype
+        """The dtype in which it is kept in a model of this dtype: indices, counts and masks stay what they are."""
+        return dtype if self.dtype.kind == "f" else self.dtype
 
 
 class Statistic(Buffer):
@@ -54,10 +61,11 @@ class Statistic(Buffer):
     """
 
     def __init__(self, data: Any) -> None:
-        super().__init__(data.astype(self.kept_in(data.dtype)))
+        super().__init__(data)
+        self.data = self.data.astype(self.kept_in(self.dtype))
 
     def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        return SINGLE if dtype == HALF else dtype
+        return super().kept_in(SINGLE if dtype == HALF else dtype)
 
 
 class Module(Strict):
@@ -114,9 +122,20 @@ class Module(Strict):
         return f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it."""
-        self._hooks.append(hook)
-        return lambda: self._hooks.remove(hook)
+        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it, once.
+
+        Raises :class:`MinidlError` for what cannot be called."""
+        if not callable(hook):
+            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {hook!r}", self._where())
+        added = functools.partial(hook)  # one of its own, however often the same function is added
+
+        self._hooks.append(added)
+
+        def remove() -> None:
+            if added in self._hooks:
+                self._hooks.remove(added)
+
+        return remove
 
     @property
     def has_hooks(self) -> bool:
@@ -266,9 +285,10 @@ class Module(Strict):
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert all parameters and buffers to another float dtype; they stay the same objects.
+        """Convert all parameters and buffers of floats to another float dtype; they stay the same objects.
 
-        Running statistics stay in float32 where the model becomes float16. Raises :class:`DtypeError`, changing
+        Running statistics stay in float32 where the model becomes float16, buffers of whole numbers or booleans as they
+        are. Raises :class:`DtypeError`, changing
         nothing, for any other dtype, which would cut the weights off.
         """
         wanted = dtype_of(dtype)
@@ -348,8 +368,8 @@ def evaluating(model: Module) -> Iterator[None]:
     True
     """
     before = [(module, module.training) for _, module in model.named_modules()]
-    model.eval()
     try:
+        model.eval()  # may raise where a module has a train of its own, when others have changed already
         yield
     finally:
         for module, mode in before:
