@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,45 @@ def test_what_is_put_into_a_list_later_is_found() -> None:
     model = Nested()
     model.rest.append(nn.Dense(1, 1))
     assert [p.name for p in model.parameters()][-2:] == ["rest.2.w", "rest.2.b"]
+
+
+@dataclass
+class Parts:
+    first: nn.Module
+    rest: list[Any]
+    noise: Any = field(init=False)
+
+
+def test_the_parts_of_a_dataclass_are_learned_and_saved() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = Parts(nn.Dense(2, 3), [nn.Parameter([1.0]), nn.Buffer(np.ones(1))])
+            self.heads = {"a": Parts(nn.Dense(3, 1, bias=False), [])}
+
+    model = Net()
+    assert list(model.state_dict()) == [
+        "parts.first.w",
+        "parts.first.b",
+        "parts.rest.0",
+        "parts.rest.1",
+        "heads.a.first.w",
+    ]
+    assert [p.name for p in model.parameters()] == ["parts.first.w", "parts.first.b", "parts.rest.0", "heads.a.first.w"]
+    assert [type(child).__name__ for child in model.eval().children()] == ["Dense", "Dense"]
+    assert not model.parts.first.training
+    model.parts.noise = md.Generator(0)
+    assert dict(model.named_generators()) == {"parts.noise": model.parts.noise}
+    with pytest.raises(MinidlError, match=r"'parts.rest.0' of Net wants a gradient"):
+        model.parts = Parts(nn.Dense(1, 1), [md.ones(1, requires_grad=True)])
+
+
+def test_a_structure_that_leads_back_to_itself_is_walked_through_once() -> None:
+    model = nn.Sequential(nn.Dense(1, 1))
+    around: Any = Parts(nn.Dense(1, 1, bias=False), [])
+    around.rest.append(around)
+    model.around = around
+    assert [name for name, _ in model.named_parameters()] == ["0.w", "0.b", "around.first.w"]
 
 
 def test_a_shared_layer_counts_once() -> None:

@@ -12,6 +12,7 @@ from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..gradients import require_array, require_data
 from ..habits import Strict, explained, misfit
+from ..nested import parts
 from ..op import HALF, SINGLE
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
@@ -71,8 +72,8 @@ class Statistic(Buffer):
 class Module(Strict):
     """Base of layers and models: define ``forward``, call the module itself.
 
-    Parameters, buffers and modules that are assigned to attributes (alone or in lists, tuples and dictionaries) are
-    found and named after them, in the order of assignment.
+    Parameters, buffers and modules that are assigned to attributes (alone, or in lists, tuples, dictionaries and
+    dataclasses) are found and named after them, in the order of assignment.
 
     >>> import numpy as np
     >>> class Scale(Module):
@@ -153,12 +154,13 @@ class Module(Strict):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
         if isinstance(known := self.__dict__.get(name), _LEARNED) and known is not value:
             self._require_kind(name, known, value)
-        for path, part in _flat(name, value):
+        held = list(_flat(name, value))
+        for path, part in held:
             if not isinstance(part, _NAMED):
                 self._require_no_tensor(path, part)
         _unname(known)
         super().__setattr__(name, value)
-        if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
+        if held:
             self._name_descendants()
 
     def __delattr__(self, name: str) -> None:
@@ -205,7 +207,7 @@ class Module(Strict):
         for name, value in vars(self).items():
             if isinstance(value, _NAMED):  # most are, or are no container, and models are asked at each step
                 yield name, value
-            elif isinstance(value, _HOLDING):
+            elif type(value) not in _PLAIN:
                 for path, child in _flat(name, value):
                     if isinstance(child, _NAMED):
                         yield path, child
@@ -350,7 +352,7 @@ class Module(Strict):
 
 _LEARNED = (Parameter, Buffer)
 _NAMED = (Module, *_LEARNED, np.random.Generator)
-_HOLDING = (Tensor, list, tuple, dict)
+_PLAIN = frozenset([type(None), bool, int, float, str])
 
 
 @contextlib.contextmanager
@@ -408,13 +410,11 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
     return array
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute, and plain tensors: itself, or the elements of lists, tuples and dictionaries."""
+def _flat(name: str, value: Any, outer: frozenset[int] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """What has a name in an attribute, and plain tensors: itself, or what is in a structure, but for a way back."""
     if isinstance(value, (*_NAMED, Tensor)):
         yield name, value
-    elif isinstance(value, list | tuple):
-        for number, element in enumerate(value):
-            yield from _flat(f"{name}.{number}", element)
-    elif isinstance(value, dict):
-        for key, element in value.items():
-            yield from _flat(f"{name}.{key}", element)
+    elif (inside := parts(value)) and id(value) not in outer:
+        outer |= {id(value)}
+        for key, element in inside.items():
+            yield from _flat(f"{name}.{key}", element, outer)
