@@ -22,6 +22,7 @@ from typing import Any
 
 from .capture import CapturedStep
 from .checkpoint import atomic_write
+from .contexts import Brackets
 from .data import Batches
 from .errors import MinidlError
 from .habits import explained
@@ -86,7 +87,7 @@ class Row:
 _one_at_a_time = threading.Lock()
 
 
-class Profiler:
+class Profiler(metaclass=Brackets):
     """Measures all that minidl does inside a ``with`` block, on the thread that opened it.
 
     ``seconds`` is how long the block took. Only one at a time can be active in a process: :class:`MinidlError` for
