@@ -30,6 +30,7 @@ class Rates(Answering):
         self._schedule = schedule
 
     def __call__(self, step: int) -> float:
+        number("the step", step, ">= 0")
         return self._schedule(step)
 
 

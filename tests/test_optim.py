@@ -291,6 +291,13 @@ def test_schedules() -> None:
     assert len(md.plugins.names("schedule")) == 4
 
 
+@pytest.mark.parametrize("step", [-1, math.nan, "1", None])
+def test_no_schedule_has_a_rate_for_a_step_before_the_first(step: Any) -> None:
+    for schedule in (optim.constant(0.1), optim.step(0.1, 10, 0), optim.cosine(0.1, 10), optim.one_cycle(0.1, 10)):
+        with pytest.raises(MinidlError, match="the step must be a number >= 0, got"):
+            schedule(step)
+
+
 def test_a_schedule_drives_the_optimizer() -> None:
     p = nn.Parameter(np.zeros(1))
     optimizer = optim.SGD([p], lr=optim.step(1.0, every=2, factor=0.5))

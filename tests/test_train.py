@@ -550,6 +550,27 @@ def test_of_generators_of_which_one_does_not_fit_none_is_loaded() -> None:
     np.testing.assert_equal(everything(other, train), before)
 
 
+def test_a_state_that_is_none_of_the_common_generator_names_it() -> None:
+    trainer, train, _ = make()
+    with pytest.raises(MinidlError, match=r"^what is there for md\.seed is no state of a generator of the kind PCG64"):
+        trainer.load_state_dict(trainer.state_dict() | {"random": {"bit_generator": "MT19937"}}, train)
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_step_end", "on_epoch_end", "on_train_end"])
+def test_a_callback_cannot_call_fit_again(event: str) -> None:
+    class Fits(Callback):
+        def fit(self, trainer: Trainer) -> None:
+            trainer.fit(trainer.train_loader, epochs=1)  # type: ignore[arg-type]
+
+    callback = Fits()
+    setattr(callback, event, callback.fit)
+    trainer, train = regression(callbacks=[callback])
+    with pytest.raises(MinidlError, match=r"fit is running, .* set trainer\.epochs"):
+        trainer.fit(train, epochs=3)
+    trainer.callbacks = []
+    assert len(trainer.fit(train, epochs=3)) == 3
+
+
 @pytest.mark.parametrize("state", [None, {}, {"w": np.ones(2)}])
 def test_what_is_no_state_of_a_trainer_is_refused(state: Any) -> None:
     trainer, train, _ = make()

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DtypeError
 from ..op import Op
-from ..options import number
+from ..options import finite, number
 from ..plugins import register
 
 __all__ = [
@@ -258,7 +258,7 @@ class LeakyReLU(Op):
     """
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = number("slope", slope)
+        self.slope = finite("slope", slope)
 
     def forward(self, x: Array) -> Array:
         self.save(x > 0)
