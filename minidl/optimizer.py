@@ -8,7 +8,7 @@ import numpy as np
 
 from . import backends, changes, gradients
 from .errors import GraphError, MinidlError
-from .habits import Strict, explained
+from .habits import Strict, explained, takes
 from .op import HALF, SINGLE
 from .options import number, option, plain, require_room, whole
 from .schedules import Schedule
@@ -38,6 +38,11 @@ def _schedule(_name: str, schedule: Any) -> Schedule | None:
     """A schedule or None, as an option."""
     if schedule is not None and (not callable(schedule) or isinstance(schedule, type)):
         raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {schedule!r}")
+    if schedule is not None and not takes(schedule, 0):
+        raise MinidlError(
+            f"a schedule is called with the number of the step, which {schedule!r} does not take: write "
+            "lr=lambda step: ..."
+        )
     return schedule
 
 
@@ -72,8 +77,9 @@ class Optimizer(Strict, ABC):
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
         self.parameters = _checked(parameters)
         self.schedule = None
-        self.lr = lr(0) if callable(lr) else lr
-        self.schedule = lr if callable(lr) else None
+        schedule = _schedule("lr", lr) if callable(lr) else None
+        self.lr = schedule(0) if schedule is not None else lr  # type: ignore[assignment]  # the option looks at it
+        self.schedule = schedule
         self.steps = 0
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}

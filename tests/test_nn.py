@@ -80,6 +80,23 @@ def test_what_is_put_into_a_list_later_is_found() -> None:
     assert [p.name for p in model.parameters()][-2:] == ["rest.2.w", "rest.2.b"]
 
 
+@pytest.mark.parametrize("given", [list, lambda parameters: "weights", iter, tuple])
+def test_what_is_no_state_of_a_model_is_told_from_one(given: Any) -> None:
+    model = nn.Dense(1, 1)
+    with pytest.raises(
+        MinidlError, match=r"expected arrays by name, .*: use model\.state_dict\(\), or of a file md\.load"
+    ):
+        model.load_state_dict(given(model.parameters()))
+
+
+@pytest.mark.parametrize("index", [0, -1, slice(1)])
+def test_layers_are_not_taken_out_of_a_model_that_is_there(index: Any) -> None:
+    model = nn.Sequential(nn.Dense(1, 1), nn.ReLU())
+    with pytest.raises(MinidlError, match=r"^Sequential: layers are not taken out: write nn\.Sequential\("):
+        del model[index]
+    assert len(model) == 2
+
+
 @dataclass
 class Parts:
     first: nn.Module

@@ -315,7 +315,10 @@ class Module(Strict):
         numbers beyond those of the dtype.
         """
         if not isinstance(state, Mapping):
-            raise MinidlError(f"expected arrays by name, got {type(state).__name__}: use md.load('...') for a file")
+            raise MinidlError(
+                f"expected arrays by name, got {type(state).__name__}: use model.state_dict(), or of a file "
+                "md.load('...')"
+            )
         own = dict(self._named_tensors())
         given = {name: _on_host(name, state[name]) for name in own if name in state}
         problems = [f"missing {name}" for name in own if name not in state]
