@@ -76,21 +76,11 @@ def training(name: str) -> str:
     """The epochs of a recorded run, and what always guessing the same would give."""
     run = measured(name)
     summary = run["summaries"][0]
-    rows = [
-        [
-            f"{row['epoch']:.0f}",
-            f"{row['loss']:.2f}",
-            f"{row['val_loss']:.2f}",
-            f"{row['val_gender_accuracy']:.4f}",
-            f"{row['val_age_mae']:.2f}",
-        ]
-        for row in run["epochs"]
-    ]
-    rows.append(
-        ["always the same", "", "", f"{summary['baseline_gender_accuracy']:.4f}", f"{summary['baseline_age_mae']:.2f}"]
-    )
+    shown = {"epoch": ".0f", "loss": ".2f", "val_loss": ".2f", "val_gender_accuracy": ".4f", "val_age_mae": ".2f"}
+    rows = [[format(row[name], digits) for name, digits in shown.items()] for row in run["epochs"]]
+    guessed = [f"{summary['baseline_gender_accuracy']:.4f}", f"{summary['baseline_age_mae']:.2f}"]
     header = ["epoch", "training loss", "validation loss", "gender accuracy", "age error (years)"]
-    return markdown(header, rows)
+    return markdown(header, [*rows, ["always the same", "", "", *guessed]])
 
 
 def conditions(name: str) -> str:
@@ -138,12 +128,8 @@ def accuracy() -> str:
     utkface = measured("utkface")["summaries"][0]
     label = f"the documented CNN after {utkface['epochs']} epochs on UTKFace ({utkface['train_images']:,} faces)"
     rows = [
-        [label, f"{utkface['gender_accuracy']:.3f}", f"{utkface['age_mae']:.2f} years"],
-        [
-            "always guessing the same",
-            f"{utkface['baseline_gender_accuracy']:.3f}",
-            f"{utkface['baseline_age_mae']:.2f} years",
-        ],
+        [text, f"{utkface[f'{whose}gender_accuracy']:.3f}", f"{utkface[f'{whose}age_mae']:.2f} years"]
+        for text, whose in ((label, ""), ("always guessing the same", "baseline_"))
     ]
     return markdown(["answers", "gender accuracy", "age error"], rows)
 
@@ -268,12 +254,10 @@ def timed() -> str:
             words = "; ".join(f"{note}: {value:.3g}" for note, value in notes.items())
             milliseconds = 1e3 * found["median"]
             rows.append([name, f"{milliseconds:.{0 if milliseconds >= 100 else 2}f}", rate, words])
+        table = [[COUNTED.get(group, "what"), "ms", "images/s", "notes"], *rows]
         used = [column for column in range(4) if any(row[column] for row in rows)]
-        header = [COUNTED.get(group, "what"), "ms", "images/s", "notes"]
-        parts.append(
-            f"### {group[0].upper()}{group[1:]}\n\n"
-            + markdown([header[column] for column in used], [[row[column] for column in used] for row in rows])
-        )
+        header, *cells = [[row[column] for column in used] for row in table]
+        parts.append(f"### {group[0].upper()}{group[1:]}\n\n{markdown(header, cells)}")
     return "\n\n".join(parts)
 
 

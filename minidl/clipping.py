@@ -52,7 +52,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     for x in once:
         if x.grad is not None:
             x.grad = _scaled(x.grad, factor)
-    return norm
+    return backends.of(found[0]).asarray(norm)  # of NumPy's, a scalar
 
 
 def _scaled(gradient: Array, factor: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -46,6 +46,23 @@ def _schedule(_name: str, schedule: Any) -> Schedule | None:
     return schedule
 
 
+def _refuse_others(*_: Any) -> NoReturn:
+    """What changes the parameters of an optimizer, or sets them."""
+    raise MinidlError(
+        "an optimizer keeps the parameters that it was made with, as it remembers something of each: build a new one, "
+        "optim.Adam(model.parameters())"
+    )
+
+
+class _Parameters(tuple[Tensor, ...]):
+    """The parameters of an optimizer, which are no list that could be changed."""
+
+    __slots__ = ()
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse_others
+    __setitem__ = __delitem__ = __iadd__ = _refuse_others
+
+
 def _require_no_schedule(optimizer: Any, lr: float) -> None:
     if vars(optimizer).get("schedule") is not None:
         raise MinidlError(
@@ -71,11 +88,12 @@ class Optimizer(Strict, ABC):
 
     in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
 
+    parameters: Sequence[Tensor] = option(_refuse_others)
     lr: float = option(_rate, beside=_require_no_schedule)
     schedule: Schedule | None = option(_schedule)
 
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
-        self.parameters = _checked(parameters)
+        vars(self)["parameters"] = _Parameters(_checked(parameters))
         self.schedule = None
         schedule = _schedule("lr", lr) if callable(lr) else None
         self.lr = schedule(0) if schedule is not None else lr  # type: ignore[assignment]  # the option looks at it

@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from .capture import CapturedStep
-from .checkpoint import atomic_write
 from .contexts import Brackets
 from .data import Batches
 from .errors import MinidlError
+from .files import atomic_write
 from .habits import explained
 from .nested import leaves
 from .nn.module import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
+from .options import whole
 from .random import rewound
 from .table import table
 from .tensor import Tensor, tensor
@@ -314,12 +315,13 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
 
     What is differentiated is the sum of all outputs; inside ``no_grad()``, or where nothing wants a gradient, there is
     only the forward pass. Parameters, their gradients, buffers and the random numbers are afterwards what they were,
-    and so is ``x``. Raises :class:`MinidlError` for less than one step, and for what is no module.
+    and so is ``x``. Raises :class:`MinidlError` unless there is a whole number of steps, one at least, and a module.
     """
     if not isinstance(model, Module):
         raise MinidlError(
             f"expected a module, got {type(model).__name__}: for any other code use `with md.Profiler() as profiler:`"
         )
+    steps = whole("the number of steps", steps)
     if steps < 1:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
     tensors = [tensor for _, tensor in model._named_tensors()]

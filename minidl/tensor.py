@@ -21,6 +21,7 @@ from .habits import Count, explained
 from .op import DOUBLE, HALF, SINGLE, Op
 from .operators import Operators
 from .options import dtype_of, flag, host_order, require_room
+from .references import is_the_only_one
 
 __all__ = ["Tensor", "no_grad", "tensor"]
 
@@ -162,19 +163,30 @@ class Tensor(Operators):
                 "backward() found nothing to differentiate: no tensor that this one was computed from has "
                 "requires_grad=True, or it was computed inside no_grad()"
             )
-        pending: dict[Op, Array] = {}
-        _deliver(self, self._seed(grad), pending)
+        seed = self._seed(grad)
         if self.op is None:
+            self.grad = _total(self, seed)
             return
+        pending: dict[Op, Array] = {self.op: seed}
+        arrived: dict[int, tuple[Tensor, Array]] = {}  # at leaves, which get theirs at the end, or none after an error
         for op in _newest_first(self.op):
             dy = pending.pop(op, None)
             if dy is not None:
                 _keep_if_retained(op, dy)
                 gradients = op.gradients(dy)
-                for x, dx in zip(op.inputs or (), gradients, strict=True):
-                    if dx is not None and x._wants_grad:
-                        _deliver(x, dx if x.op is not None else _owned(dx, dy, gradients, op), pending)
+                for i, x in enumerate(op.inputs or ()):
+                    if gradients[i] is None or not x._wants_grad:
+                        continue
+                    if x.op is not None:
+                        pending[x.op] = pending[x.op] + gradients[i] if x.op in pending else gradients[i]
+                    elif id(x) in arrived:
+                        arrived[id(x)] = x, arrived[id(x)][1] + gradients[i]
+                    else:
+                        arrived[id(x)] = x, _owned(gradients, i)
             op.release()
+        totals = [_total(x, dx) for x, dx in arrived.values()]
+        for (x, _), total in zip(arrived.values(), totals, strict=True):
+            x.grad = total
 
     def _seed(self, grad: Any) -> Array:
         if grad is None:
@@ -341,21 +353,14 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 
 
-def _owned(dx: Array, dy: Array, gradients: Sequence[Array | None], op: Op) -> Array:
-    """A gradient of an op for a leaf, in memory of its own: optimizers and clipping write into it."""
-    if dx.base is not None:
-        return dx.copy()
-    times = 0
-    for array in (dy, *gradients, *op.saved):
-        times += array is dx
-    return dx.copy() if times > 1 else dx
+def _owned(gradients: Sequence[Array], i: int) -> Array:
+    """A gradient of an op for a leaf, in memory that the op has not kept: optimizers and clipping write into it."""
+    is_own = gradients[i].base is None and is_the_only_one(gradients, i)
+    return gradients[i] if is_own else gradients[i].copy()
 
 
-def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
-    """Add a gradient to what has come for ``x`` so far: in ``grad`` of a leaf, else in ``pending``."""
-    if x.op is not None:
-        pending[x.op] = pending[x.op] + dx if x.op in pending else dx
-        return
+def _total(x: Tensor, dx: Array) -> Array:
+    """What a leaf has as its gradient once another one is added."""
     if x.grad is not None:
         is_usual = type(x.grad) is type(x.data) is type(dx) and x.grad.dtype is dx.dtype
         if not is_usual or x.grad.shape != x.data.shape:  # it may have been set by hand
@@ -363,7 +368,7 @@ def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
         dx = x.grad + dx
     if dx.dtype is not x.data.dtype and dx.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
-    x.grad = x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # which NumPy makes of 0-d arrays
+    return x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # which NumPy makes of 0-d arrays
 
 
 def _newest_first(last: Op) -> list[Op]:

@@ -58,6 +58,17 @@ def test_an_op_of_float16_is_right_to_its_rounding(name: str, example: OpExample
         np.testing.assert_allclose(half, exact, rtol=2e-3, atol=2e-3 * np.abs(exact).max(initial=0))
 
 
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_an_op_of_extended_floats_gives_what_it_gives_of_float64_gradients_included(
+    name: str, example: OpExample
+) -> None:
+    given = [np.asarray(x, np.longdouble) if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
+    got, expected = evaluate(example, given, np.longdouble), evaluate(example, given, np.float64)
+    for extended, double in zip(got, expected, strict=True):
+        assert extended.dtype == np.longdouble
+        np.testing.assert_allclose(extended, double, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", WHOLE)
 def test_a_python_float_beside_whole_numbers_gives_float32(dtype: str) -> None:
     x = md.tensor(np.array([0, 1], dtype))

@@ -123,8 +123,7 @@ class DeviceBackend(Backend):
             return self.xp.full((), number, dtype)  # by a kernel, to which numbers travel with the call
         if _mode.watcher is not None:
             _mode.watcher.refuse(f"{_what(value)} is copied from the host to the device")
-        foreign = hasattr(value, "__array__") and not isinstance(value, np.ndarray)
-        return self.upload(np.asarray(value) if foreign else value, dtype)
+        return self.upload(value, dtype)
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
         if _mode.watcher is not None:

@@ -12,7 +12,7 @@ from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..gradients import require_array, require_data
 from ..habits import Strict, explained, misfit
-from ..nested import parts
+from ..nested import NAMELESS, hidden_in, parts
 from ..op import HALF, SINGLE
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
@@ -157,10 +157,10 @@ class Module(Strict):
         held = list(_flat(name, value))
         for path, part in held:
             if not isinstance(part, _NAMED):
-                self._require_no_tensor(path, part)
+                self._require_nothing_lost(path, part)
         _unname(known)
         super().__setattr__(name, value)
-        if held:
+        if any(isinstance(part, _NAMED) for _, part in held):
             self._name_descendants()
 
     def __delattr__(self, name: str) -> None:
@@ -179,8 +179,17 @@ class Module(Strict):
             f"nn.{kind.__name__}(...){anew}; `del` takes it away"
         )
 
-    def _require_no_tensor(self, name: str, value: Tensor) -> None:
-        """A plain tensor that wants a gradient would not be learned either."""
+    def _require_nothing_lost(self, name: str, value: Any) -> None:
+        """A plain tensor in the place of a parameter would not be learned, nor would what only lies in a set, say, and
+        nobody would notice."""
+        if not isinstance(value, Tensor):
+            for _, part in _flat("", hidden_in(value)):
+                if isinstance(part, _NAMED) or (isinstance(part, Tensor) and part.requires_grad and part.op is None):
+                    raise MinidlError(
+                        f"'{name}' of {type(self).__name__} is a {type(value).__name__}, where nobody would find the "
+                        f"{type(part).__name__} in it: use a list, a tuple or a dictionary"
+                    )
+            return
         if value.requires_grad and value.op is None:
             raise MinidlError(
                 f"'{name}' of {type(self).__name__} wants a gradient, but a plain tensor is no parameter, and no "
@@ -212,7 +221,7 @@ class Module(Strict):
                     if isinstance(child, _NAMED):
                         yield path, child
                     else:  # put into a list after that was assigned
-                        self._require_no_tensor(path, child)
+                        self._require_nothing_lost(path, child)
 
     def children(self) -> "list[Module]":
         """The modules directly below this one."""
@@ -414,8 +423,9 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
 
 
 def _flat(name: str, value: Any, outer: frozenset[int] = frozenset()) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute, and plain tensors: itself, or what is in a structure, but for a way back."""
-    if isinstance(value, (*_NAMED, Tensor)):
+    """What has a name in an attribute, plain tensors, and what gives no names: itself, or what is in a structure, but
+    for a way back."""
+    if isinstance(value, (*_NAMED, Tensor, *NAMELESS)):
         yield name, value
     elif (inside := parts(value)) and id(value) not in outer:
         outer |= {id(value)}

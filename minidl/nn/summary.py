@@ -13,6 +13,7 @@ from ..habits import explained
 from ..nested import leaves
 from ..op import Op
 from ..options import whole
+from ..table import table
 from ..tensor import Tensor
 from .module import Module, evaluating
 
@@ -55,25 +56,14 @@ class Summary:
     flops: int
 
     def __str__(self) -> str:
-        head = ("layer", "", "output", "parameters", "activations", "MFLOP")
-        cells = [head]
-        for row in self.rows:
-            shape = "(" + ", ".join(["N", *map(str, row.output[1:])]) + ")"
-            memory = f"{row.activation_bytes / 1024:,.1f} KiB"
-            cells.append((row.path, row.kind, shape, f"{row.parameters:,}", memory, f"{row.flops / 1e6:,.2f}"))
-        widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-        lines = [
-            "  ".join(
-                text.ljust(w) if i < 3 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in cells
-        ]
-        rule = "-" * len(lines[0])
+        lines = table([("layer", "", "output", "parameters", "activations", "MFLOP"), *map(_cells, self.rows)], left=3)
+        head, *rows = lines.splitlines()
+        rule = "-" * len(head)
         total = (
             f"{self.parameters:,} parameters ({self.parameter_bytes / 2**20:,.2f} MiB); for each sample "
             f"{self.activation_bytes / 2**20:,.2f} MiB of activations and {self.flops / 1e6:,.1f} MFLOP forward"
         )
-        return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:], rule, total])
+        return "\n".join([head, rule, *rows, rule, total])
 
     __repr__ = __str__
 
@@ -148,6 +138,13 @@ def _takes(model: Module, sample: tuple[int, ...], place: Any, dtype: Any) -> bo
     except MinidlError:
         return False
     return True
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """A row as it is printed."""
+    shape = ", ".join(["N", *map(str, row.output[1:])])
+    memory = f"{row.activation_bytes / 1024:,.1f} KiB"
+    return row.path, row.kind, f"({shape})", f"{row.parameters:,}", memory, f"{row.flops / 1e6:,.2f}"
 
 
 def _rows(path: str, module: Module, inputs: Any, outputs: Any) -> list[Row]:

@@ -4,6 +4,7 @@ The cases are the examples of the conformance kit, each with its own inputs and 
 ranges, and some larger ones, so that sums are long and kernels work in pieces.
 """
 
+import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,7 +243,7 @@ The learning rates of 20 steps:
 
 At a kink there is no derivative, and every framework chooses one. minidl gives the gradient of a tie to the first
 element, where PyTorch mostly shares it out, and gives what it gives beside one NaN to that NaN. The cases above avoid
-these points, but for `abs` at 0.
+these points, but for the examples that are labelled "kink".
 
 {conventions()}
 
@@ -264,5 +265,11 @@ def _figure(error: float) -> str:
     return f"{error:.1e}" if error else "0"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the page."""
+    argparse.ArgumentParser(prog="python -m tests.parity.ops", description=__doc__).parse_args()
     PAGE.write_text(page([compare(name) for name in TWINS]))
+
+
+if __name__ == "__main__":
+    main()
