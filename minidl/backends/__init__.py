@@ -134,6 +134,8 @@ def numbers_in(data: Any) -> Any:
     except ValueError as error:  # NumPy's own, for rows that form no rectangle
         raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
     if array.dtype.kind not in "fiub":
+        if array.dtype.kind == "O" and all(isinstance(x, int | float) for x in array.flat):
+            raise DtypeError("expected numbers of 64 bits, got a whole one beyond them: write it as a float, as 1e30")
         kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
         raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
     return in_host_order(array)
