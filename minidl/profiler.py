@@ -27,7 +27,7 @@ from .errors import MinidlError
 from .files import atomic_write
 from .habits import explained
 from .nested import leaves
-from .nn.module import Buffer, Module, Parameter
+from .nn import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
 from .options import whole

@@ -12,7 +12,8 @@ import minidl as md
 from agegender import models
 from minidl import nn
 from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
-from minidl.nn.module import Statistic, evaluating
+from minidl.nn.module import evaluating
+from minidl.nn.parameter import Statistic
 from minidl.testing import check_layer
 from minidl.testing.arrays import numbers
 

@@ -19,7 +19,8 @@ from . import functional as F
 from . import init
 from .init import Initializer
 from .inputs import require_floats, require_tensor
-from .module import Buffer, Module, Parameter, Statistic
+from .module import Module
+from .parameter import Buffer, Parameter, Statistic
 
 
 class _Weighted(Module):
