@@ -72,6 +72,17 @@ def test_a_parameter_can_be_replaced_by_another_one_and_taken_away() -> None:
     assert layer(md.ones(1, 2)).numpy().tolist() == [[0, 0]]
 
 
+def test_a_part_whose_parts_cannot_be_named_can_be_replaced() -> None:
+    broken = Nested()
+    broken.rest.append({nn.Dense(1, 1)})
+    model = nn.Sequential(nn.Dense(1, 1))
+    vars(model)["0"] = broken
+    with pytest.raises(MinidlError, match="use a list"):
+        model.parameters()
+    model[0] = nn.Dense(1, 1)
+    assert len(model.parameters()) == 2
+
+
 def test_what_is_put_into_a_list_later_is_found() -> None:
     model = Nested()
     model.rest.append(nn.Dense(1, 1))

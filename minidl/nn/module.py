@@ -356,9 +356,10 @@ def _unname(held: Any) -> None:
     """Take the names from the tensors of an attribute that is replaced: an optimizer knows them by that, and whatever
     module still has them names them again."""
     for _, part in _flat("", held):
-        for _, tensor in part._named_tensors() if isinstance(part, Module) else [("", part)]:
-            if isinstance(tensor, _LEARNED):
-                tensor.name = None
+        with contextlib.suppress(MinidlError):  # of one whose parts cannot be named, which is why it is replaced
+            for _, tensor in part._named_tensors() if isinstance(part, Module) else [("", part)]:
+                if isinstance(tensor, _LEARNED):
+                    tensor.name = None
 
 
 def _on_host(name: str, value: Any) -> NDArray[Any]:
