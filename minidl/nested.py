@@ -24,7 +24,8 @@ def parts(nested: Any) -> dict[Any, Any] | None:
     if isinstance(nested, tuple | list):
         return dict(enumerate(nested))
     if dataclasses.is_dataclass(nested) and not isinstance(nested, type):
-        return {field.name: getattr(nested, field.name) for field in dataclasses.fields(nested)}
+        names = [field.name for field in dataclasses.fields(nested)]
+        return {name: getattr(nested, name) for name in names if hasattr(nested, name)}
     return None
 
 

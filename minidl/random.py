@@ -82,7 +82,8 @@ class Generators:
                 generator.bit_generator.state = states[name]
             except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
                 kind = type(generator.bit_generator).__name__
-                raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
+                called = f"'{name}'" if name else "what is there for md.seed"
+                raise MinidlError(f"{called} is no state of a generator of the kind {kind}: {error}") from error
 
 
 @contextlib.contextmanager
