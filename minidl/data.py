@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends, random
-from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, collate, require_dataset
+from .batching import collate
+from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_dataset
 from .errors import CallError, MinidlError
 from .habits import Answering
 from .nested import map_leaves

@@ -1,5 +1,6 @@
 """Data sets: batches and their structure, parts chosen by numbers or masks, and moves to a device."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,76 @@ def test_collate_keeps_the_structure() -> None:
 def test_samples_of_different_shapes_are_an_error() -> None:
     with pytest.raises(ShapeError, match=r"different shapes cannot form a batch: \(2,\), \(3,\)"):
         collate([np.ones(2), np.ones(3)])
+
+
+@pytest.mark.parametrize(
+    ("samples", "dtype"),
+    [
+        ([2.5, 1], np.float32),
+        ([1, 2], np.int64),
+        ([True, False], np.bool_),
+        ([0.5, np.float32(1)], np.float32),
+        ([np.float64(0.1), np.float64(0.2)], np.float64),
+        ([np.float16(0.1), np.array(0.2, np.float16)], np.float16),
+        ([np.uint8(1), np.uint8(2)], np.uint8),
+        ([np.array([1.0]), np.array([2.0])], np.float64),
+        (["a", "text"], np.dtype("<U4")),
+        ([math.inf, math.nan], np.float32),
+    ],
+)
+def test_a_batch_has_one_dtype_whichever_sample_comes_first(samples: list[Any], dtype: Any) -> None:
+    for order in (samples, samples[::-1]):
+        batch = collate(order)
+        assert batch.dtype == dtype
+        np.testing.assert_array_equal(batch, np.array(order, dtype))
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([0.5, None], "expected samples of numbers or texts, got NoneType: .* such as np.nan of None"),
+        ([{1}, {2}], "got set: "),
+        ([0.5, 1 + 2j], "got complex: "),
+        ([np.ones(2, complex), np.ones(2, complex)], "got an array of complex128: "),
+        ([0.5, "1.5"], "samples of different dtypes cannot form a batch: <U3, float32. Bring them to one dtype"),
+        ([b"a", "a"], "different dtypes cannot form a batch: <U1, |S1"),
+        ([0.5, np.float64(0.5)], "different dtypes cannot form a batch: float32, float64"),
+        ([1, np.float32(0.5)], "different dtypes cannot form a batch: float32, int64"),
+        ([True, 0.25], "different dtypes cannot form a batch: bool, float32"),
+        ([np.uint64(1), np.int64(1)], "different dtypes cannot form a batch: int64, uint64"),
+        ([np.float32([1]), np.array([1.0])], "different dtypes cannot form a batch: float32, float64"),
+        ([1e300, 1.0], r"1e\+300 is none of the numbers of float32"),
+        ([2**70, 1], "one of the numbers .* is too large for int64"),
+        ([10**400, 1.0], "one of the numbers .* is too large for float64"),
+    ],
+)
+def test_samples_that_have_no_dtype_in_common_are_an_error_whichever_comes_first(
+    samples: list[Any], message: str
+) -> None:
+    for order in (samples, samples[::-1]):
+        with pytest.raises(DtypeError, match=message):
+            collate(order)
+
+
+@pytest.mark.parametrize("samples", [[0.5, np.ones(2)], [np.ones(2), 1]])
+def test_a_number_and_an_array_are_samples_of_different_shapes(samples: list[Any]) -> None:
+    with pytest.raises(ShapeError, match=r"different shapes cannot form a batch: \(\), \(2,\)"):
+        collate(samples)
+
+
+def test_arrays_of_objects_are_no_data_set() -> None:
+    with pytest.raises(DtypeError, match="expected samples of numbers or texts, got list: "):
+        ArrayDataset([0.5, None])
+
+
+def test_samples_that_a_subclass_passes_on_keep_their_dtype() -> None:
+    class Same(ArrayDataset):
+        def __getitem__(self, index: int) -> Any:
+            return super().__getitem__(index)
+
+    for array in (np.array([0.1, 0.2]), np.float32([0.1, 0.2]), np.array([1, 2], np.uint8)):
+        expected, got = ArrayDataset(array).batch([0, 1])[0], Same(array).batch([0, 1])[0]
+        assert got.dtype == expected.dtype == array.dtype
 
 
 def test_array_data_sets_need_equal_lengths() -> None:
