@@ -1,5 +1,6 @@
 """Samples as a batch. All of them have a say in it, so that it does not depend on which of them comes first."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def require_values(array: NDArray[Any], source: Any) -> None:
     Traceback (most recent call last):
     minidl.errors.DtypeError: expected samples of numbers or texts, got NoneType: a batch holds nothing else, so ...
     """
-    if array.dtype.kind not in "fiubUSMm":
+    if array.dtype.kind not in "fiubUSMm" or isinstance(source, Mapping):  # NumPy takes a UserDict for its keys
         given = f"an array of {array.dtype}" if hasattr(source, "dtype") else type(source).__name__
         raise DtypeError(
             f"expected samples of numbers or texts, got {given}: a batch holds nothing else, so leave it out, or make "
