@@ -149,7 +149,7 @@ class CapturedStep(Unseen):
         return self._all_circumstances(inputs, targets, traits)
 
     def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
-        shapes = nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets))
+        shapes = nested.outline((inputs, targets), lambda array: (array.shape, array.dtype))
         without_grad, precision = mode.without_grad > 0, _backend_of(self.model).precision
         return shapes, traits, self.compute, precision, choice.current(), plugins.changes(), without_grad
 
