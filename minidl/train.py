@@ -113,7 +113,7 @@ class Trainer(Strict):
             raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
-        self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics))
+        self.captured = CapturedStep(self._gradients, model)
         """The forward and the backward pass of a step."""
         self.epoch = 0
         """Epochs that are complete."""

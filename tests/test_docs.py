@@ -87,6 +87,7 @@ LEFT_OUT = {
     r"minidl\.backends\.cuda_graph": "how minidl.capture does its work",
     r"minidl\.kernels(\.(reference|cupy|numpy|conv)(\..+)?)?": "explained by the pages on kernels and convolution",
     r"minidl\.(batching|dataset)": "minidl.data has what is public of it",
+    r"minidl\.sources": "how minidl.traits reads code",
     r"minidl\.progress": "minidl.callbacks has what is public of it",
     r"minidl\.bench(\.(small|machine))?": "commands, which say themselves what they do: --help",
     r"minidl\.testing\.(arrays|check_\w+|checks|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
