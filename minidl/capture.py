@@ -55,6 +55,16 @@ class CapturedStep(Unseen):
 
     def __init__(self, compute: Compute, model: Module) -> None:
         self.compute, self.model = compute, model
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"compute": self.compute, "model": self.model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start()  # a copy, or one from a pickle, has memory of its own, to which nothing was captured
+
+    def _start(self) -> None:
         self.reason: str | None = None
         self._known: Any = None
         self._last: Any = None

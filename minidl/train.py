@@ -133,6 +133,9 @@ class Trainer(Strict):
         self._place: dict[str, int] = {}
         """Where training is in the loader, which others may loop over meanwhile; empty while there is no loader."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy, too
+        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]))
+
     @explained
     def fit(
         self,

@@ -1,5 +1,7 @@
 """Captured training steps, on the emulated GPU and on a real one: the same bits as steps that are computed."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from minidl.errors import MinidlError
 from minidl.profiler import Profiler
 from minidl.totals import Totals
 
-from .captures import BATCH, SAMPLES, F, data, loader, steps, trainer
+from .captures import BATCH, SAMPLES, F, data, dense_trainer, loader, steps, trainer
 from .devices import no_copies
 
 
@@ -290,4 +292,28 @@ def test_gradients_that_are_there_before_a_step_are_added_to(device: Any) -> Non
         steps(one, 2)
         other.step()
         found.append(steps(one, 1))
+    assert found[0] == found[1]
+
+
+COPIES: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+
+
+@pytest.mark.parametrize("made", COPIES)
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_copy_of_a_trainer_captures_steps_of_its_own(made: Any, before: int, device: Any, replays: list[int]) -> None:
+    """Whatever was captured before: it has its own loss, and leaves the original as it was."""
+    found = []
+    for copies in (True, False):
+        original = dense_trainer(device)
+        steps(original, before)
+        assert original.captured.replays == (before > 0)
+        one = made(original) if copies else original
+        assert not (copies and one.captured.replays)
+        assert one.captured.compute.__self__ is one
+        assert one.captured.model is one.model
+        found.append(steps(one, 3))
+        one.loss = F.l1_loss
+        found[-1] += steps(one, 3)
+        assert one.captured.replays
+        assert original.captured.replays == (before > 0 or not copies)
     assert found[0] == found[1]
