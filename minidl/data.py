@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from . import backends, random
 from .batching import collate
 from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_dataset
-from .errors import CallError, MinidlError
+from .errors import CallError, MinidlError, ShapeError
 from .habits import Answering
-from .nested import map_leaves
+from .nested import leaves, map_leaves
 from .options import flag, option, whole
 from .prefetch import prefetched
 from .states import require_entries
@@ -278,3 +278,17 @@ def on_backend(backend: backends.Backend, batch: Any) -> Any:
     {'x': array([0., 0.])}
     """
     return map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x)), batch)
+
+
+def size_of(inputs: Any) -> int:
+    """How many samples a batch has: the length of its first array that has axes.
+
+    Raises :class:`ShapeError` if none has.
+
+    >>> size_of({"scale": np.float32(2), "x": np.zeros((3, 5))})
+    3
+    """
+    for array in leaves(inputs):
+        if array.ndim > 0:
+            return len(array)
+    raise ShapeError("expected inputs (N, ...), with a first axis for the samples, got none: use ArrayDataset(x, y)")

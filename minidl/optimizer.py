@@ -252,6 +252,18 @@ def _remembered_in(dtype: Any) -> Any:
     return SINGLE if dtype == HALF else dtype
 
 
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    """The optimizer of a training; :class:`MinidlError` for anything else.
+
+    >>> checked_optimizer("adam")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected an optimizer, got 'adam': use optim.Adam(model.parameters(), lr=1e-3)
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+    return optimizer
+
+
 def _checked(parameters: Any) -> list[Tensor]:
     """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
     if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
