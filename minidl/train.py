@@ -260,11 +260,12 @@ class Trainer(Strict):
     def train_step(self, inputs: Any, targets: Any) -> None:
         """One step: forward, backward, update."""
         inputs, targets = on_backend(self.optimizer.parameters[0].backend, (inputs, targets))
+        size = size_of(inputs)
         self.optimizer.zero_grad()
         means = self.captured(inputs, targets)
         self.optimizer.step()
-        self.images += size_of(inputs)
-        self.totals.add(("loss", *self.metrics), means, size_of(inputs))
+        self.images += size
+        self.totals.add(("loss", *self.metrics), means, size)
 
     def _gradients(self, inputs: Any, targets: Any) -> Any:
         """Leave the gradients for a batch in the parameters; its loss and metrics."""
@@ -350,8 +351,7 @@ class Trainer(Strict):
             "totals": Totals.of_state(state["totals"]),
             "history": History.of_state(state["history"]),
         }
-        generators = self._generators()
-        own_random = generators.state_dict()
+        own_random = (generators := self._generators()).state_dict()
         random_states = state.get("generators", own_random)
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}

@@ -10,7 +10,7 @@ import minidl as md
 from minidl import nn, optim
 from minidl.callbacks import Checkpoint
 from minidl.data import ArrayDataset, DataLoader
-from minidl.errors import MinidlError
+from minidl.errors import MinidlError, ShapeError
 from minidl.nn import functional as F
 from minidl.train import Trainer, TrainingError
 
@@ -82,6 +82,33 @@ def test_batches_may_be_structures() -> None:
     trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1))
     history = trainer.fit(DataLoader(Pairs(*two_classes().arrays), 16), epochs=3)
     assert history[2]["loss"] < history[0]["loss"]
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Dense(1, 1)
+
+    def forward(self, inputs: Any) -> md.Tensor:
+        return self.dense(inputs["x"]) * inputs["a"]
+
+
+class WithScale(ArrayDataset):
+    """Its batches have a number for all samples, besides those for each of them."""
+
+    def batch(self, indices: Any) -> Any:
+        x, y = super().batch(indices)
+        return {"x": x, "a": np.float32(2)}, y
+
+
+def test_a_batch_may_have_numbers_without_axes_beside_its_samples() -> None:
+    model = Scaled()
+    trainer = Trainer(model, F.mse_loss, optim.SGD(model.parameters(), lr=0.01))
+    x = np.ones((6, 1), np.float32)
+    trainer.fit(DataLoader(WithScale(x, x), 4))
+    assert trainer.images == 6
+    with pytest.raises(ShapeError, match=r"expected inputs \(N, ...\), with a first axis for the samples, got none"):
+        trainer.train_step({"x": np.float32(2), "a": np.float32(1)}, np.ones((1, 1), np.float32))
 
 
 def test_training_runs_on_the_strict_stand_in() -> None:
