@@ -17,7 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from . import plugins
 from .errors import MinidlError
@@ -38,6 +38,14 @@ class Progress(Callback):
             raise MinidlError(f"expected a stream to write to, got {stream!r:.60}: use sys.stdout, or an open file")
         self.stream = sys.stderr if stream is None else stream
         self.shown = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        named = [name for name in ("stdout", "stderr") if getattr(sys, name) is self.stream]
+        return {**vars(self), "stream": named[0] if named else self.stream}  # a copy, or a pickle, has it by its name
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stream = state["stream"]
+        vars(self).update(state, stream=getattr(sys, stream) if isinstance(stream, str) else stream)
 
     def on_step_end(self, trainer: Trainer) -> None:
         now = time.monotonic()

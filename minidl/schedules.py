@@ -6,7 +6,7 @@ They are names of :mod:`minidl.optim` too, where they are used: ``optim.Adam(par
 import functools
 from collections.abc import Callable
 from math import cos, pi
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 from . import plugins
 from .errors import MinidlError
@@ -24,10 +24,14 @@ class Rates(Answering):
     0.05
     """
 
-    __slots__ = ("_schedule",)
+    __slots__ = ("_again", "_schedule")
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, again: Callable[[], Schedule] | None = None) -> None:
         self._schedule = schedule
+        self._again = functools.partial(Rates, schedule) if again is None else again
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._again, ()  # what a pickle holds is how to make it, as it cannot hold a function inside a function
 
     def __call__(self, step: int) -> float:
         return self._schedule(step)
@@ -38,7 +42,7 @@ def _rates(function: Callable[P, Schedule]) -> Callable[P, Schedule]:
 
     @functools.wraps(function)
     def made(*arguments: P.args, **options: P.kwargs) -> Schedule:
-        return Rates(function(*arguments, **options))
+        return Rates(function(*arguments, **options), functools.partial(made, *arguments, **options))
 
     return made
 
