@@ -66,7 +66,10 @@ class Dataset(Answering, ABC):
         """
         if backends.get(backend) is self.backend:
             return self
-        return self.take(np.arange(len(self))).to(backend)
+        taken = self.take(np.arange(len(self)))
+        if type(taken).to is Dataset.to:  # which would take again, and so on
+            taken = Dataset.take(self, np.arange(len(self)))
+        return taken.to(backend)
 
     def _there(self, indices: Any) -> Array:
         """Indices from 0 for arrays of the backend, of a mask the numbers where it holds.

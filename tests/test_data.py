@@ -216,3 +216,14 @@ def test_sample_numbers_are_checked_and_counted_from_the_end_whatever_holds_them
     if made is not np.uint8:
         assert SQUARES.batch(made([-1, 1]))[0].tolist() == [4, 1]
         assert Subset(ArrayDataset(np.arange(5)), made([-2])).batch(np.array([0]))[0].tolist() == [3]
+
+
+@pytest.mark.parametrize("taken", [lambda mine: type(mine)(), lambda mine: Subset(mine, np.arange(5))])
+def test_a_data_set_moves_whatever_its_own_take_gives(taken: Any) -> None:
+    class Mine(Squares):
+        def take(self, indices: Any) -> Dataset:
+            return taken(self)  # type: ignore[no-any-return]
+
+    there = Mine().to("strict")
+    assert there.backend is backends.get("strict")
+    assert on_host(there.batch([4, 2]))[1].tolist() == [16, 4]
