@@ -1,5 +1,6 @@
 """What all optimizers have: parameters, a learning rate, what is remembered of each parameter, and how many steps."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ Update = tuple[Array, Array, State]
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _rate(_name: str, lr: Any) -> float:
@@ -49,6 +50,14 @@ def _require_no_schedule(optimizer: Any, lr: float) -> None:
         )
 
 
+def _require_none_before(optimizer: Any, _parameters: Any) -> None:
+    if "parameters" in vars(optimizer):
+        raise MinidlError(
+            "an optimizer keeps its parameters, as it remembers something of each in their order: make another "
+            f"{type(optimizer).__name__}(...) of all that shall be changed"
+        )
+
+
 class Optimizer(Strict, ABC):
     """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
 
@@ -66,11 +75,12 @@ class Optimizer(Strict, ABC):
 
     in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
 
+    parameters: tuple[Tensor, ...] = option(lambda _name, parameters: _checked(parameters), beside=_require_none_before)
     lr: float = option(_rate, beside=_require_no_schedule)
     schedule: Schedule | None = option(_schedule)
 
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
-        self.parameters = _checked(parameters)
+        self.parameters = parameters  # type: ignore[assignment]
         self.schedule = None
         self.lr = lr(0) if callable(lr) else lr
         self.schedule = lr if callable(lr) else None
@@ -106,6 +116,11 @@ class Optimizer(Strict, ABC):
         that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
+        if len(self.state) != len(self.parameters):
+            raise MinidlError(
+                "optimizer.state has a dictionary for each parameter, and some are gone: clear those, `for remembered "
+                "in optimizer.state.values(): remembered.clear()`, or make another optimizer"
+            )
         updates, halves, changed = [], [], []
         for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
             data, grad = param.data, param.grad
@@ -264,13 +279,13 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def _checked(parameters: Any) -> list[Tensor]:
-    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
+def _checked(parameters: Any) -> tuple[Tensor, ...]:
+    """The parameters, one after the other; an error that says what to pass unless they are leaf tensors."""
     if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
-    found = list(parameters)
+    found = tuple(parameters)
     for p in found:
         if not isinstance(p, Tensor):
             raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")
