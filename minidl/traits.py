@@ -176,7 +176,7 @@ class Traits(Unseen):
                 self._groups.append(part)
             self.values.append(len(part))
             self._unexplored += part
-        elif isinstance(part, np.ndarray | bytearray | array.array):
+        elif isinstance(part, np.ndarray | memoryview | bytearray | array.array):
             self._look_at_numbers(part)
         else:
             self.things.append(part)
@@ -205,7 +205,8 @@ class Traits(Unseen):
         self._look_at_attributes(part, kind)
 
     def _look_at_numbers(self, part: Any) -> None:
-        nbytes = part.nbytes if isinstance(part, np.ndarray) else len(part) * getattr(part, "itemsize", 1)
+        nbytes = getattr(part, "nbytes", None)
+        nbytes = len(part) * getattr(part, "itemsize", 1) if nbytes is None else nbytes
         if nbytes > MOST_BYTES or getattr(part, "dtype", np.dtype(int)).hasobject:
             what = f"of {nbytes} bytes" if nbytes > MOST_BYTES else "of objects"
             self.obstacle = f"the step depends on an array of the host {what}, too many to look at in every step"
