@@ -8,7 +8,7 @@ import pytest
 
 import minidl as md
 from minidl import backends
-from minidl.data import ArrayDataset, ImageDataset, Subset, collate
+from minidl.data import ArrayDataset, Dataset, ImageDataset, Subset, collate
 from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
 
 from .datasets import Computed, assert_same_batches, on_host, pictures
@@ -218,12 +218,14 @@ def test_sample_numbers_are_checked_and_counted_from_the_end_whatever_holds_them
         assert Subset(ArrayDataset(np.arange(5)), made([-2])).batch(np.array([0]))[0].tolist() == [3]
 
 
-@pytest.mark.parametrize("taken", [lambda mine: type(mine)(), lambda mine: Subset(mine, np.arange(5))])
+@pytest.mark.parametrize(
+    "taken", [lambda mine: type(mine)(mine.length, mine.sample), lambda mine: Subset(mine, np.arange(5))]
+)
 def test_a_data_set_moves_whatever_its_own_take_gives(taken: Any) -> None:
-    class Mine(Squares):
+    class Mine(Computed):
         def take(self, indices: Any) -> Dataset:
             return taken(self)  # type: ignore[no-any-return]
 
-    there = Mine().to("strict")
+    there = Mine(5, SQUARES.sample).to("strict")
     assert there.backend is backends.get("strict")
     assert on_host(there.batch([4, 2]))[1].tolist() == [16, 4]
