@@ -51,9 +51,10 @@ def _require_nothing_beside(nested: Any, inside: dict[Any, Any]) -> None:
     slots = (vars(cls).get("__slots__", ()) for cls in type(nested).__mro__)
     own = chain(getattr(nested, "__dict__", ()), *((one,) if isinstance(one, str) else one for one in slots))
     for name in own:
+        if name in names or name.startswith("__"):
+            continue
         derived = inspect.getattr_static(type(nested), name, None)
-        hidden = name.startswith("__") or isinstance(derived, functools.cached_property)
-        if name not in names and not hidden and hasattr(nested, name):
+        if hasattr(nested, name) and not isinstance(derived, functools.cached_property):
             raise MinidlError(
                 f"{type(nested).__name__} has '{name}' beside its parts, and a batch of several would have that of "
                 f"one: make it a field of a dataclass, `{name}: Any = field(init=False)`, or leave it out"
