@@ -204,5 +204,5 @@ def test_arrays_stay_themselves() -> None:
 )
 def test_the_mask_of_an_array_is_not_lost_unasked(use: Any) -> None:
     masked = np.ma.array(np.float32([1, 999]), mask=[False, True])
-    with pytest.raises(DtypeError, match=r"a masked array has places without a number: use x.filled\(0\)"):
+    with pytest.raises(DtypeError, match=r"a masked array has places without a number: np.ma.filled\(x, 0\)"):
         use(masked)

@@ -109,7 +109,7 @@ def native(value: Any) -> Any:
         return value
     if isinstance(value, np.ndarray | np.generic):
         if hasattr(value, "filled"):
-            raise DtypeError("a masked array has places without a number: use x.filled(0), or another number for them")
+            raise DtypeError("a masked array has places without a number: np.ma.filled(x, 0) takes 0 for them")
         return value
     module = type(value).__module__.partition(".")[0]
     if module == "cupy":
