@@ -1,5 +1,6 @@
 """What all optimizers have: parameters, a learning rate, what is remembered of each parameter, and how many steps."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
@@ -22,7 +23,7 @@ Update = tuple[Array, Array, State]
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _rate(_name: str, lr: Any) -> float:
@@ -132,6 +133,11 @@ class Optimizer(Strict, ABC):
         that are no arrays of floats of one shape, or data that are read-only: see :func:`minidl.gradients.checked`.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
+        if len(self.state) != len(self.parameters):
+            raise MinidlError(
+                "optimizer.state has a dictionary for each parameter, and some are gone: clear those, `for remembered "
+                "in optimizer.state.values(): remembered.clear()`, or make another optimizer"
+            )
         updates, halves, changed = [], [], []
         for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
             data, grad = param.data, param.grad
@@ -314,13 +320,25 @@ def _remembered_in(dtype: Any) -> Any:
     return SINGLE if dtype == HALF else dtype
 
 
-def _checked(parameters: Any) -> list[Tensor]:
-    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    """The optimizer of a training; :class:`MinidlError` for anything else.
+
+    >>> checked_optimizer("adam")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected an optimizer, got 'adam': use optim.Adam(model.parameters(), lr=1e-3)
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+    return optimizer
+
+
+def _checked(parameters: Any) -> tuple[Tensor, ...]:
+    """The parameters, one after the other; an error that says what to pass unless they are leaf tensors."""
     if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
-    found = list(parameters)
+    found = tuple(parameters)
     for p in found:
         if not isinstance(p, Tensor):
             raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")

@@ -205,6 +205,8 @@ def trainer() -> Trainer:
 
 SET_LATER: list[tuple[Callable[[], Any], str, Any, str]] = [
     (adam, "lr", -1, "the learning rate must be a number >= 0 or a schedule, got -1"),
+    (adam, "lr", float("inf"), "the learning rate must be a number >= 0 or a schedule, got inf"),
+    (adam, "eps", float("inf"), "eps must be a number >= 0, got inf"),
     (adam, "lr", NAN, "the learning rate must be a number >= 0 or a schedule, got nan"),
     (adam, "lr", "0.1", "the learning rate must be a number"),
     (adam, "lr", None, "the learning rate must be a number"),

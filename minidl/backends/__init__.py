@@ -96,7 +96,7 @@ def of(array: Any) -> Backend:
 def native(value: Any) -> Any:
     """A foreign array, such as one of pandas or PyTorch, as the NumPy array that it gives; anything else as it is.
 
-    Raises :class:`BackendError` where it gives none.
+    Raises :class:`BackendError` where it gives none, and :class:`DtypeError` for a masked array of NumPy's.
 
     >>> class Foreign:
     ...     def __array__(self, dtype=None, copy=None):
@@ -104,7 +104,11 @@ def native(value: Any) -> Any:
     >>> native(Foreign()), native([1.0, 2.0])
     (array([1., 2.]), [1.0, 2.0])
     """
-    if type(value) in _by_array_type or not hasattr(value, "__array__") or isinstance(value, np.ndarray | np.generic):
+    if type(value) in _by_array_type or not hasattr(value, "__array__"):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        if hasattr(value, "filled"):
+            raise DtypeError("a masked array has places without a number: np.ma.filled(x, 0) takes 0 for them")
         return value
     module = type(value).__module__.partition(".")[0]
     if module == "cupy":
