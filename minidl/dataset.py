@@ -12,7 +12,7 @@ from . import backends
 from .batching import collate, require_values
 from .errors import BoundsError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
-from .nested import leaves, map_leaves, parts, rebuilt
+from .nested import leaves, map_leaves, parts_alone, rebuilt
 from .options import in_host_order, whole
 from .shortcuts import Methods
 from .tensor import Tensor
@@ -286,13 +286,26 @@ _OF_IMAGES = Methods(ImageDataset, "__getitem__", shortcut="batch")
 
 
 def _as_arrays(nested: Any) -> Any:
-    """Arrays of what may be lists of numbers; in structures that say by name what is what, too."""
-    inside = None if type(nested) in (list, tuple) else parts(nested)
+    """Arrays of what may be lists of numbers; in structures that say by name what is what, too.
+
+    Raises ShapeError for a tuple of arrays, and a list of those of different shapes: each would be one sample.
+    """
+    inside = None if type(nested) in (list, tuple) else parts_alone(nested)
     if inside is None:
+        _require_no_arrays(nested)
         array = _array(nested)
         require_values(array, nested)
         return array
     return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
+
+
+def _require_no_arrays(given: Any) -> None:
+    shapes = [tuple(part.shape) for part in given if getattr(part, "ndim", 0)] if type(given) in (list, tuple) else []
+    if shapes and (type(given) is tuple or len(set(shapes)) > 1):
+        raise ShapeError(
+            f"expected an array, got a {type(given).__name__} of arrays of shape {', '.join(map(str, shapes[:5]))}: "
+            "write ArrayDataset(*arrays) where each is a part of the samples, np.stack(arrays) where each is a sample"
+        )
 
 
 class Subset(Dataset):

@@ -94,7 +94,25 @@ class Generators:
                 generator.bit_generator.state = states[name]
             except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
                 kind = type(generator.bit_generator).__name__
-                raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
+                called = f"'{name}'" if name else "what is there for md.seed"
+                raise MinidlError(f"{called} is no state of a generator of the kind {kind}: {error}") from error
+
+
+@contextlib.contextmanager
+def rewound(named: Mapping[str, np.random.Generator]) -> Iterator[None]:
+    """Afterwards these generators, and that of :func:`seed`, are where they were before.
+
+    >>> with rewound({}):
+    ...     drawn = default_rng.normal()
+    >>> drawn == default_rng.normal()
+    True
+    """
+    generators = Generators({"": default_rng, **named})
+    before = generators.state_dict()
+    try:
+        yield
+    finally:
+        generators.load_state_dict(before)
 
 
 def of_words(*words: int) -> Generator:

@@ -117,7 +117,7 @@ class Trainer(Strict):
         """Time spent in training steps, waiting for data included, and the samples trained on in it."""
         self.trained = False
         """Whether the epoch at hand only wants its validation."""
-        self.stopping = False
+        self.stopping = self._fitting = False
         self.epochs = self.steps = math.inf
         """How many epochs, and how many steps, ``fit`` is to complete; infinite where it was not told."""
         self.train_loader: DataLoader | None = None
@@ -125,7 +125,7 @@ class Trainer(Strict):
         """Where training is in the loader, which others may loop over meanwhile; empty while there is no loader."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy, too
-        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]))
+        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]), _fitting=False)
 
     @explained
     def fit(
@@ -149,7 +149,9 @@ class Trainer(Strict):
         A model in evaluation mode is put into training mode. A single layer in evaluation mode, such as a frozen batch
         normalisation, stays in it.
 
-        Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number.
+        Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number,
+        and :class:`MinidlError` in a callback of the same trainer, and where the model has other parameters now than
+        those that the optimizer was made with (:meth:`minidl.optim.Optimizer.require_current`).
 
         >>> import minidl as md
         >>> from minidl.data import ArrayDataset
@@ -161,6 +163,11 @@ class Trainer(Strict):
         >>> len(trainer.fit(loader, steps=8)), trainer.optimizer.steps  # 2 more
         (2, 8)
         """
+        if self._fitting:
+            raise MinidlError(
+                "fit is running, and a callback cannot call it again: set trainer.epochs or trainer.steps to train "
+                "longer or shorter, or call fit after it"
+            )
         for loader in [train] if validation is None else [train, validation]:
             require_loader(loader)
         epochs, steps = optional(whole)("epochs", epochs, 0), optional(whole)("steps", steps, 0)
@@ -171,12 +178,15 @@ class Trainer(Strict):
         self._find_place(train)
         self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
         self.steps = math.inf if steps is None else steps
+        self._fitting = True
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
                 return self._fit(train, validation)
         except BaseException:
             self._tell_of_error()
             raise
+        finally:
+            self._fitting = False
 
     def _fit(self, train: DataLoader, validation: DataLoader | None) -> list[Row]:
         self._tell("on_train_begin")
@@ -212,6 +222,7 @@ class Trainer(Strict):
 
     def _train_batches(self, loader: DataLoader) -> None:
         checked_metrics(self.metrics)  # others may have been added since
+        self.optimizer.require_current(self.model.parameters() + self._loss_module.parameters())
         for module in (self.model, self._loss_module):
             if not module.training:
                 module.train()

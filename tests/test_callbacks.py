@@ -1,7 +1,9 @@
 """Callbacks: what they are told and when, what they keep, log and stop, and what they refuse."""
 
+import copy
 import csv
 import io
+import pickle
 import re
 import signal
 from pathlib import Path
@@ -300,3 +302,13 @@ def test_progress_of_some_steps_counts_them_and_shows_how_far_the_last_epoch_got
     lines = shown(io.StringIO(), monkeypatch, steps=6).splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1", "epoch 2 up to step 6"]
     assert "val_loss" not in lines[1]
+
+
+def test_a_trainer_that_shows_its_progress_can_be_copied() -> None:
+    trainer, train, _ = make([Progress(), Progress(stream := io.StringIO())])
+    trainer.fit(train, epochs=1)
+    other = copy.deepcopy(trainer)
+    before = stream.getvalue()
+    other.fit(train, epochs=2)
+    assert stream.getvalue().startswith(before + "epoch 2/2")
+    assert pickle.loads(pickle.dumps(Progress())).shown == 0

@@ -50,6 +50,20 @@ def test_a_captured_step_copies_the_batch_and_nothing_else(device: Any, replays:
     assert len(replays) == 3
 
 
+def test_a_model_that_asks_for_the_backend_on_which_it_is_can_be_captured(device: Any, replays: list[int]) -> None:
+    class Asking(nn.Dense):
+        static = True
+
+        def forward(self, x: md.Tensor) -> md.Tensor:
+            return super().forward(x.to(device.name)).to(device.name)
+
+    one = trainer(device, Asking(3, 1, rng=md.Generator(0)))
+    for _ in range(3):
+        one.train_step(np.ones((2, 3), np.float32), np.ones((2, 1), np.float32))
+    assert one.captured.reason is None
+    assert len(replays) == 2
+
+
 def change_nothing(one: md.Trainer) -> None:
     pass
 

@@ -98,6 +98,24 @@ def test_samples_that_a_subclass_passes_on_keep_their_dtype() -> None:
         assert got.dtype == expected.dtype == array.dtype
 
 
+X = np.ones((4, 2))
+
+
+@pytest.mark.parametrize("arrays", [(X, np.ones(4)), [X, np.ones(4)], (X, X)], ids=["tuple", "list", "equal shapes"])
+def test_arrays_in_one_argument_are_no_samples(arrays: Any) -> None:
+    message = rf"got a {type(arrays).__name__} of arrays .*: write ArrayDataset\(\*arrays\)"
+    with pytest.raises(ShapeError, match=message):
+        ArrayDataset(arrays)
+    with pytest.raises(ShapeError, match=message):
+        ArrayDataset({"a": arrays}, np.ones(4))
+    assert len(ArrayDataset(*arrays)) == 4
+
+
+def test_rows_in_lists_and_pictures_in_a_list_are_samples() -> None:
+    for rows in ([[1, 2], [3, 4]], ((1, 2), (3, 4)), (np.float32(1), np.float32(2)), [X, X]):
+        assert len(ArrayDataset(rows, [0, 1])) == 2
+
+
 def test_array_data_sets_need_equal_lengths() -> None:
     with pytest.raises(ShapeError, match=r"arrays of one length.*got shapes \(3,\), \(4,\)"):
         ArrayDataset(np.ones(3), np.ones(4))

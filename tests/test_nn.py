@@ -1,6 +1,8 @@
 """Layers, initial values and the summary of a model."""
 
 import re
+from collections import UserDict, UserList, deque
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 import minidl as md
 from agegender import models
 from minidl import nn
-from minidl.errors import DtypeError, MinidlError, ShapeError
+from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
+from minidl.nn.module import evaluating
+from minidl.nn.parameter import Statistic
+from minidl.testing import check_layer
 from minidl.testing.arrays import numbers
 
 
@@ -196,12 +201,77 @@ def test_summary_agrees_with_the_real_arrays() -> None:
     assert "5,107,458 parameters" in str(summary)
 
 
+class Halves(nn.Module):
+    """A layer without layers below it, with noise, that gives several tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = md.Generator(1)
+        self.w = nn.Parameter(np.ones((2, 3), np.float32))
+
+    def forward(self, x: md.Tensor) -> dict[str, md.Tensor]:
+        y = x @ self.w + md.randn(3) + md.randn(3, rng=self.rng)
+        return {"b": y, "a": y[:, :1]}
+
+
+def test_summary_counts_the_same_without_gradients_and_leaves_random_numbers_alone() -> None:
+    model, before = Halves(), (md.random.default_rng.state, Halves().rng.state)
+    expected = md.summary(model, (2,))
+    with md.no_grad():
+        assert md.summary(model, (2,)) == expected
+    assert expected.flops == 12 + 3 + 3
+    assert (md.random.default_rng.state, model.rng.state) == before
+
+
+def test_summary_has_a_row_for_each_tensor_that_a_layer_gives() -> None:
+    rows = md.summary(nn.Sequential(Halves()), (2,)).rows
+    assert [(row.path, row.output, row.parameters, row.activation_bytes) for row in rows] == [
+        ("0", (1, 1), 6, 4),
+        ("0", (1, 3), 0, 12),
+    ]
+    assert md.summary(Halves(), (2,)).parameters == 6
+
+
 def test_summary_passes_errors_on_and_cleans_up() -> None:
     model = nn.Sequential(nn.Dense(3, 2))
     with pytest.raises(ShapeError, match=r"0 \(Dense\)"):
         md.summary(model, (4,))
     assert model.training
     assert not model[0].has_hooks
+
+
+class Picked(nn.Module):
+    """Columns that a buffer of whole numbers picks, where a buffer of booleans does not hide them, weighted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.columns = nn.Buffer(np.array([1, 0]))
+        self.shown = nn.Buffer(np.array([True, False]))
+        self.seen = Statistic(np.array(2**24 + 1))
+        self.w = nn.Parameter([1.0, 2.0])
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return nn.functional.where(self.shown, x[:, self.columns] * self.w, 0.5 * x)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_buffers_of_whole_numbers_and_booleans_stay_what_they_are_in_a_model_of_any_floats(dtype: Any) -> None:
+    model = Picked().astype(dtype)
+    held = [model.columns, model.shown, model.seen]
+    assert [(b.dtype, b.numpy().tolist()) for b in held] == [
+        ("int64", [1, 0]),
+        ("bool", [True, False]),
+        ("int64", 2**24 + 1),
+    ]
+    assert model(md.tensor(np.array([[3.0, 4.0]], dtype))).numpy().tolist() == [[4, 2]]
+    fresh = Picked()
+    fresh.load_state_dict(model.state_dict())
+    fresh.astype(np.float64).load_state_dict(Picked().state_dict())
+    assert md.summary(model, (2,)).parameter_bytes == 8 * 3 + 2 + 2 * np.dtype(dtype).itemsize
+
+
+def test_gradients_of_a_layer_that_holds_an_index_can_be_checked() -> None:
+    check_layer(Picked, numbers(4, 2), skip={"wrong_channels": "it takes what its columns pick"})
 
 
 def test_summary_leaves_each_layer_in_its_mode() -> None:
@@ -244,3 +314,123 @@ def test_a_layer_of_a_sequential_can_be_replaced() -> None:
         model[every] = nn.ReLU()
     with pytest.raises(IndexError):
         model[3] = nn.ReLU()
+
+
+@pytest.mark.parametrize("kind", [nn.Parameter, nn.Buffer, Statistic])
+def test_what_a_module_keeps_is_in_memory_of_its_own(kind: Any) -> None:
+    array = np.zeros(2)
+    kept = [kind(array), kind(array[::-1])]
+    for one in kept:
+        one.data += 1
+    assert array.tolist() == [0, 0]
+    assert [(one.dtype, one.numpy().tolist()) for one in kept] == [(np.float64, [1, 1])] * 2
+
+
+@pytest.mark.parametrize("kind", [nn.Buffer, Statistic])
+@pytest.mark.parametrize("data", [[1.0, 2.0], 3.0, None])
+def test_a_buffer_is_made_of_an_array(kind: Any, data: Any) -> None:
+    with pytest.raises(DtypeError, match=rf"expected an array, got {type(data).__name__}: md\.tensor\("):
+        kind(data)
+
+
+NAMELESS = {
+    "set": lambda x: {x},
+    "frozenset": lambda x: frozenset([x]),
+    "deque": lambda x: deque([x]),
+    "array": lambda x: np.frompyfunc(lambda _: x, 1, 1)(np.zeros(2)),
+    "user list": lambda x: UserList([x]),
+    "user dictionary": lambda x: UserDict(a=x),
+    "proxy": lambda x: MappingProxyType({"a": x}),
+    "in a list": lambda x: [deque([x])],
+    "holding a list": lambda x: deque([[x]]),
+}
+
+
+@pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
+@pytest.mark.parametrize("later", [True, False])
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda: nn.Dense(1, 1),
+        lambda: nn.Parameter([1.0]),
+        lambda: nn.Buffer(np.ones(1)),
+        lambda: md.Generator(0),
+        lambda: md.tensor([1.0], requires_grad=True),
+    ],
+)
+def test_what_a_module_would_lose_is_an_error(make: Any, later: bool, held: Any) -> None:
+    model, holding = nn.Dense(1, 1), make(held())
+    if later:  # as where a deque is assigned first and filled then
+        vars(model)["held"] = holding
+    with pytest.raises(
+        MinidlError, match=r"'held.*' of Dense is a .*, where nobody would find .*: use a list, a tuple"
+    ):
+        model.parameters() if later else setattr(model, "held", holding)
+
+
+def test_a_module_may_hold_sets_of_other_things() -> None:
+    model = nn.Dense(1, 1)
+    for holding in ({1, "a"}, deque([md.tensor([1.0])]), np.ones(3), np.array(["a", None]), UserDict(a=[1])):
+        model.held = holding  # type: ignore[assignment]
+    assert [name for name, _ in model.named_parameters()] == ["w", "b"]
+
+
+def test_a_hook_is_removed_once_and_no_other_with_it() -> None:
+    layer, seen = nn.ReLU(), []
+
+    def hook(*what: Any) -> None:
+        seen.append(what)
+
+    first, second = layer.add_hook(hook), layer.add_hook(hook)
+    for remove, left in ((first, 1), (first, 1), (second, 0), (second, 0)):
+        remove()
+        seen.clear()
+        layer(md.tensor([1.0]))
+        assert len(seen) == left
+        assert layer.has_hooks == bool(left)
+
+
+def test_a_hook_that_cannot_be_called_is_refused() -> None:
+    layer = nn.ReLU()
+    with pytest.raises(MinidlError, match=r"ReLU: a hook is a function hook\(module, inputs, outputs\), got 3"):
+        layer.add_hook(3)  # type: ignore[arg-type]
+    assert not layer.has_hooks
+
+
+class Stubborn(nn.Module):
+    def train(self, mode: bool = True) -> "Stubborn":
+        raise RuntimeError("no")
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return x
+
+
+def test_a_module_that_cannot_be_evaluated_leaves_all_others_in_their_mode() -> None:
+    model = nn.Sequential(nn.Dense(1, 1), nn.Dropout(0.5), Stubborn())
+    for use in (lambda: evaluating(model).__enter__(), lambda: md.summary(model, (1,))):
+        with pytest.raises(RuntimeError, match="no"):
+            use()
+        assert all(module.training and not module.has_hooks for _, module in model.named_modules())
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (5, BoundsError, r"there is no layer 5: its layers have the numbers 0 \.\.\. 1"),
+        (-3, BoundsError, "there is no layer -3"),
+        ("a", MinidlError, r"layers have numbers, got 'a': write model\[0\]"),
+        (1.0, MinidlError, "layers have numbers, got 1.0"),
+        (None, MinidlError, "layers have numbers, got None"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_named(index: Any, error: Any, message: str) -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Tanh())
+    with pytest.raises(error, match=f"Sequential: {message}"):
+        model[index]
+    with pytest.raises(error, match=f"Sequential: {message}"):
+        model[index] = nn.ReLU()
+    assert (model[np.int64(1)], model[-2]) == (model[1], model[0])
+    with pytest.raises(BoundsError, match="none, as it is empty"):
+        nn.Sequential()[0]
+    with pytest.raises(MinidlError, match="layers have numbers"):
+        model["a":]  # type: ignore[misc]

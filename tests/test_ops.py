@@ -221,3 +221,21 @@ def test_functions_of_arrays_give_tensors_as_those_of_tensors_do() -> None:
     for y in (F.linear(x, w), F.linear(x, w, b), F.flatten(x), F.dropout(x, training=False), F.dropout(x, 0.0)):
         assert isinstance(y, md.Tensor)
         assert y.shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("condition", "error", "message"),
+    [
+        (None, DtypeError, "expected numbers or booleans, got NoneType"),
+        ("a", DtypeError, "expected numbers or booleans, got <U1"),
+        ([None, True], DtypeError, "expected numbers or booleans, got list"),
+        ([[True], [True, False]], ShapeError, "expected nested lists of equal lengths"),
+    ],
+)
+def test_a_condition_is_booleans_or_numbers(condition: Any, error: Any, message: str) -> None:
+    x = md.tensor([1.0, 2.0])
+    with pytest.raises(error, match=f"Where: {message}"):
+        F.where(condition, x, -x)
+    for given in ([True, False], [1, 0], np.array([0.5, 0.0]), md.tensor([True, False])):
+        assert F.where(given, x, -x).numpy().tolist() == [1, -2]
+    assert F.where(True, x, -x).numpy().tolist() == [1, 2]

@@ -1,6 +1,8 @@
 """Optimizers against the formulas of their papers, updates of one's own, schedules and clipping."""
 
+import copy
 import math
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import nn, optim
+from minidl import nn, optim, plugins
 from minidl.errors import GraphError, MinidlError
 from minidl.testing.arrays import numbers
 
@@ -184,6 +186,9 @@ def test_an_update_of_ones_own_is_what_counts(monkeypatch: pytest.MonkeyPatch) -
         (lambda m: optim.SGD([m(md.tensor(np.ones((1, 3), np.float32)))]), "leaf tensors, got the result of Linear"),
         (lambda m: optim.SGD(m[0].w), "parameters of a model, got Parameter: pass"),
         (lambda m: optim.SGD(m.parameters(), lr=None), "or a schedule, got None"),
+        (lambda m: optim.SGD(m.parameters(), lr=lambda: 3), r"called with the number of the step, .*lr=lambda step"),
+        (lambda m: setattr(optim.SGD(m.parameters()), "schedule", lambda: 3), "with the number of the step, which"),
+        (lambda m: optim.SGD(m.parameters(), lr=dict), "expected a schedule, or None .*, got <class 'dict'>"),
         (lambda m: optim.SGD(m.state_dict()), "tensors to change, got str: pass"),
         (lambda m: optim.SGD(m[0].parameters() + small_model()[0].parameters()), "two parameters are called '0.w'"),
         (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "other parameters, 0.b, 0.w"),
@@ -215,6 +220,13 @@ def test_schedules() -> None:
     assert [cycle(step) for step in (0, 10, 20, 60, 100)] == pytest.approx([0.08, 1.04, 2, 1.0001, 2e-4])
     assert max(range(101), key=cycle) == 20
     assert len(md.plugins.names("schedule")) == 4
+
+
+@pytest.mark.parametrize("step", [-1, math.nan, "1", None])
+def test_no_schedule_has_a_rate_for_a_step_before_the_first(step: Any) -> None:
+    for schedule in (optim.constant(0.1), optim.step(0.1, 10, 0), optim.cosine(0.1, 10), optim.one_cycle(0.1, 10)):
+        with pytest.raises(MinidlError, match="the step must be a number >= 0, got"):
+            schedule(step)
 
 
 def test_a_schedule_drives_the_optimizer() -> None:
@@ -330,3 +342,125 @@ def test_the_norm_of_what_is_0_or_no_number_is_it(values: Any, norm: float, back
     x = md.Tensor(md.tensor(values, np.float32, backend=backend).data, True)
     x.grad = x.data
     np.testing.assert_equal(float(md.Tensor(optim.clip_grad_norm([x], 1.0)).numpy()), norm)
+
+
+def read_only(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("name", plugins.names("optimizer"))
+@pytest.mark.parametrize("first", [True, False])
+def test_data_that_are_read_only_are_refused_and_nothing_is_changed(name: str, first: bool) -> None:
+    one, two = (md.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    optimizer = plugins.build("optimizer", name, [one, two], lr=0.1)
+    one.grad = two.grad = np.ones(2, np.float32)
+    if not first:
+        optimizer.step()
+    before = pickle.dumps([one.data, optimizer.state_dict()])
+    for data in (read_only(two.data.copy()), np.broadcast_to(np.float32(1), 2)):
+        two.data = data
+        with pytest.raises(MinidlError, match=r"the data of a tensor of shape \(2,\) are read-only.*x.data.copy\(\)"):
+            optimizer.step()
+        assert pickle.dumps([one.data, optimizer.state_dict()]) == before
+    two.data = two.data.copy()
+    optimizer.step()
+    assert (one.numpy() < 1).any()
+
+
+def test_data_that_become_read_only_between_two_steps_are_named() -> None:
+    w = md.tensor([1.0, 2.0], requires_grad=True)
+    optimizer, w.grad = optim.Adam([w]), np.ones(2, np.float32)
+    optimizer.step()
+    read_only(w.data)
+    with pytest.raises(MinidlError, match="are read-only"):
+        optimizer.step()
+    assert optimizer.steps == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda g: read_only(g),
+        lambda g: np.broadcast_to(g[0], 2),
+        lambda g: np.lib.stride_tricks.as_strided(g, (2,), (0,)),
+        lambda g: np.stack([g, g])[0],
+    ],
+    ids=["read-only", "broadcast", "strided", "view"],
+)
+def test_gradients_of_which_the_memory_is_not_ones_own_are_clipped_too(shown: Any, dtype: Any) -> None:
+    one, two = (md.tensor(np.zeros(2, dtype), requires_grad=True) for _ in range(2))
+    own = one.grad = np.array([3.0, 3.0], dtype)
+    given = two.grad = shown(np.array([4.0, 4.0], dtype))
+    norm = optim.clip_grad_norm([one, two], 1.0)
+    assert math.isclose(float(norm), 50**0.5, rel_tol=1e-3)
+    assert one.grad is own
+    assert two.grad.dtype == dtype
+    np.testing.assert_allclose([one.grad, two.grad], np.array([[3, 3], [4, 4]]) / 50**0.5, rtol=2e-3)
+    np.testing.assert_array_equal(given, 4)
+
+
+def assign(optimizer: Any, others: Any) -> None:
+    optimizer.parameters = others
+
+
+def extend(optimizer: Any, others: Any) -> None:
+    optimizer.parameters += others
+
+
+def replace(optimizer: Any, others: Any) -> None:
+    optimizer.parameters[0] = others[0]
+
+
+@pytest.mark.parametrize("change", [assign, extend, replace, lambda optimizer, others: optimizer.parameters.append(1)])
+def test_other_parameters_want_a_new_optimizer(change: Any) -> None:
+    one, other = nn.Dense(1, 1), nn.Dense(1, 1)
+    optimizer = optim.SGD(one.parameters(), momentum=0.9)
+    with pytest.raises(MinidlError, match=r"keeps the parameters that it was made with.*: build a new one"):
+        change(optimizer, other.parameters())
+    assert [id(p) for p in optimizer.parameters] == [id(p) for p in one.parameters()]
+    assert [id(p) for p in copy.copy(optimizer).parameters] == [id(p) for p in one.parameters()]
+    assert [p.name for p in copy.deepcopy(optimizer).parameters] == ["w", "b"]
+
+
+SCHEDULES = {
+    "constant": optim.constant(0.1),
+    "cosine": optim.cosine(0.1, 10, warmup=2, final=0.01),
+    "one_cycle": optim.one_cycle(0.1, 10),
+    "step": optim.step(0.1, 3, factor=0.5),
+}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_schedules_and_optimizers_that_have_one_can_be_copied_and_pickled(schedule: Any, copied: Any) -> None:
+    model = nn.Dense(1, 1)
+    optimizer = optim.SGD(model.parameters(), lr=schedule, momentum=0.9)
+    (model(md.tensor([[1.0]])) ** 2).sum().backward()
+    optimizer.step()
+    other = copied(optimizer)
+    assert [copied(schedule)(step) for step in range(12)] == [schedule(step) for step in range(12)]
+    assert [other.schedule(step) for step in range(12)] == [schedule(step) for step in range(12)]
+    other.step()
+    assert other.steps == 2
+
+
+@pytest.mark.parametrize("factor", [2, 2.0])
+def test_a_rate_beyond_all_floats_is_named(factor: Any) -> None:
+    schedule = optim.step(0.1, 1, factor=factor)
+    assert schedule(10) == 0.1 * 2**10
+    with pytest.raises(
+        MinidlError, match=r"learning rate of step 5000, 0.1 \* 2.* \*\* 5000, is beyond all floats: use"
+    ):
+        schedule(5000)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize("values", [[3.0, 4.0], [0.0, 0.0], [1e30, 1e30], []])
+def test_the_norm_is_an_array_without_axes_where_the_gradients_are(values: Any, backend: str) -> None:
+    x = md.tensor(np.zeros(len(values), np.float32), requires_grad=True, backend=backend)
+    x.grad = md.tensor(values, np.float32, backend=backend).data
+    norm = optim.clip_grad_norm([x], 1.0)
+    assert type(norm) is x.backend.array_type
+    assert (norm.shape, norm.dtype) == ((), np.float32)

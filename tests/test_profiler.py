@@ -179,3 +179,9 @@ def test_a_profile_leaves_the_generators_of_layers_where_they_were() -> None:
     before = rng.state, md.random.default_rng.state
     md.profile(model, np.ones((2, 3), np.float32), steps=1)
     assert (rng.state, md.random.default_rng.state) == before
+
+
+@pytest.mark.parametrize("steps", [2.5, "3", None, True])
+def test_steps_that_are_no_whole_number_are_named(steps: Any) -> None:
+    with pytest.raises(MinidlError, match="the number of steps must be a whole number, got"):
+        md.profile(nn.Dense(2, 1), np.ones((1, 2), np.float32), steps=steps)

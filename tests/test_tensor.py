@@ -290,3 +290,10 @@ print(b"".join(x.grad.tobytes() for x in xs).hex())
 def test_op_instances_can_be_called() -> None:
     op = md.nn.functional.ops.Clip(low=0.0)
     np.testing.assert_array_equal(op(md.tensor(numbers(3) * 0 - 1)).numpy(), [0, 0, 0])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+def test_a_tensor_on_its_own_backend_is_itself(backend: str) -> None:
+    x = md.tensor([1.0], requires_grad=True, backend=backend)
+    for tensor in (x, 2 * x, md.tensor([1], backend=backend)):
+        assert tensor.to(backend) is tensor

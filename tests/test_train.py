@@ -14,7 +14,7 @@ from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, Progress, StopOn
 from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError, ShapeError
 from minidl.nn import functional as F
-from minidl.train import Trainer, TrainingError
+from minidl.train import Callback, Trainer, TrainingError
 
 from .training import accuracy, assert_same, final, make, regression, trained, two_classes
 
@@ -212,3 +212,18 @@ def test_a_loss_that_is_no_tensor_with_one_element_is_an_error(loss: Any, messag
     for run in (trainer.fit, trainer.evaluate):
         with pytest.raises(MinidlError, match=message):
             run(loader)
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_step_end", "on_epoch_end", "on_train_end"])
+def test_a_callback_cannot_call_fit_again(event: str) -> None:
+    class Fits(Callback):
+        def fit(self, trainer: Trainer) -> None:
+            trainer.fit(trainer.train_loader, epochs=1)  # type: ignore[arg-type]
+
+    callback = Fits()
+    setattr(callback, event, callback.fit)
+    trainer, train = regression(callbacks=[callback])
+    with pytest.raises(MinidlError, match=r"fit is running, .* set trainer\.epochs"):
+        trainer.fit(train, epochs=3)
+    trainer.callbacks = []
+    assert len(trainer.fit(train, epochs=3)) == 3

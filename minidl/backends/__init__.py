@@ -87,10 +87,9 @@ def of(array: Any) -> Backend:
         if type(array).__module__.partition(".")[0] == "cupy":
             return get("cupy")
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
-        raise BackendError(
-            f"{type(array).__name__} is not an array of a backend in use ({known}): md.tensor(...) makes a tensor of "
-            "numbers"
-        )
+        is_tensor = hasattr(array, "requires_grad")
+        hint = "x.data is the array of a tensor" if is_tensor else "md.tensor(...) makes a tensor of numbers"
+        raise BackendError(f"{type(array).__name__} is not an array of a backend in use ({known}): {hint}")
     return found
 
 
@@ -139,6 +138,8 @@ def numbers_in(data: Any) -> Any:
     except ValueError as error:  # NumPy's own, for rows that form no rectangle
         raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
     if array.dtype.kind not in "fiub":
+        if array.dtype.kind == "O" and all(isinstance(x, int | float) for x in array.flat):
+            raise DtypeError("expected numbers of 64 bits, got a whole one beyond them: write it as a float, as 1e30")
         kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
         raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
     return in_host_order(array)

@@ -119,7 +119,8 @@ class DeviceBackend(Backend):
         if isinstance(value, self.array_type):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
-            return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
+            number = np.asarray(value, dtype)[()]  # on the host, where numbers that the dtype lacks are an error
+            return self.xp.full((), number, dtype)  # by a kernel, to which numbers travel with the call
         if _mode.watcher is not None:
             _mode.watcher.refuse(f"{_what(value)} is copied from the host to the device")
         return self.upload(value, dtype)
