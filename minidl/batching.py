@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from . import backends
 from .errors import DtypeError, MinidlError, ShapeError
-from .nested import parts, rebuilt
+from .nested import parts_alone, rebuilt
 from .options import in_host_order, require_room
 
 
@@ -26,7 +26,7 @@ def collate(samples: list[Any]) -> Any:
     """
     if not isinstance(samples, list | tuple) or not samples:
         raise MinidlError(f"expected a list of samples, one at least, got {samples!r:.60}")
-    inside = [parts(sample) for sample in samples]
+    inside = [parts_alone(sample) for sample in samples]
     _require_one("structures", dict(map(_structure, samples, inside)))
     if inside[0] is None:
         return _stacked(samples)

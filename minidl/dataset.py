@@ -12,7 +12,7 @@ from . import backends
 from .batching import collate, require_values
 from .errors import BoundsError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
-from .nested import leaves, map_leaves, parts, rebuilt
+from .nested import leaves, map_leaves, parts_alone, rebuilt
 from .options import in_host_order, whole
 from .shortcuts import Methods
 from .tensor import Tensor
@@ -290,7 +290,7 @@ def _as_arrays(nested: Any) -> Any:
 
     Raises ShapeError for a tuple of arrays, and a list of those of different shapes: each would be one sample.
     """
-    inside = None if type(nested) in (list, tuple) else parts(nested)
+    inside = None if type(nested) in (list, tuple) else parts_alone(nested)
     if inside is None:
         _require_no_arrays(nested)
         array = _array(nested)

@@ -30,21 +30,23 @@ _BUILT_IN = frozenset({tuple, list, dict})
 def parts(nested: Any) -> dict[Any, Any] | None:
     """What a structure is made of, by number, key or the name of a field; None for a leaf.
 
-    Raises :class:`MinidlError` for one with attributes beside its parts.
-
     >>> parts(("a", "b")), parts({"x": 1}), parts("text")
     ({0: 'a', 1: 'b'}, {'x': 1}, None)
     """
     if isinstance(nested, dict):
-        inside: dict[Any, Any] = nested
-    elif isinstance(nested, tuple | list):
-        inside = dict(enumerate(nested))
-    elif dataclasses.is_dataclass(nested) and not isinstance(nested, type):
+        return nested
+    if isinstance(nested, tuple | list):
+        return dict(enumerate(nested))
+    if dataclasses.is_dataclass(nested) and not isinstance(nested, type):
         names = [field.name for field in dataclasses.fields(nested)]
-        inside = {name: getattr(nested, name) for name in names if hasattr(nested, name)}
-    else:
-        return None
-    if type(nested) not in _BUILT_IN:
+        return {name: getattr(nested, name) for name in names if hasattr(nested, name)}
+    return None
+
+
+def parts_alone(nested: Any) -> dict[Any, Any] | None:
+    """The :func:`parts` of a structure that is to be made again. Raises :class:`MinidlError` for attributes beside."""
+    inside = parts(nested)
+    if inside is not None and type(nested) not in _BUILT_IN:
         _require_nothing_beside(nested, inside)
     return inside
 
@@ -112,7 +114,7 @@ def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
     >>> map_leaves(len, ("ab", {"c": "d"}))
     (2, {'c': 1})
     """
-    inside = parts(nested)
+    inside = parts_alone(nested)
     if inside is None:
         return function(nested)
     return rebuilt(nested, {key: map_leaves(function, part) for key, part in inside.items()})

@@ -332,13 +332,13 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def _checked(parameters: Any) -> tuple[Tensor, ...]:
-    """The parameters, one after the other; an error that says what to pass unless they are leaf tensors."""
+def _checked(parameters: Any) -> list[Tensor]:
+    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
     if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
-    found = tuple(parameters)
+    found = list(parameters)
     for p in found:
         if not isinstance(p, Tensor):
             raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")

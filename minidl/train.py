@@ -125,7 +125,7 @@ class Trainer(Strict):
         """Where training is in the loader, which others may loop over meanwhile; empty while there is no loader."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy, too
-        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]))
+        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]), _fitting=False)
 
     @explained
     def fit(

@@ -28,24 +28,6 @@ def test_samples_of_different_shapes_are_an_error() -> None:
         collate([np.ones(2), np.ones(3)])
 
 
-X = np.ones((4, 2))
-
-
-@pytest.mark.parametrize("arrays", [(X, np.ones(4)), [X, np.ones(4)], (X, X)], ids=["tuple", "list", "equal shapes"])
-def test_arrays_in_one_argument_are_no_samples(arrays: Any) -> None:
-    message = rf"got a {type(arrays).__name__} of arrays .*: write ArrayDataset\(\*arrays\)"
-    with pytest.raises(ShapeError, match=message):
-        ArrayDataset(arrays)
-    with pytest.raises(ShapeError, match=message):
-        ArrayDataset({"a": arrays}, np.ones(4))
-    assert len(ArrayDataset(*arrays)) == 4
-
-
-def test_rows_in_lists_and_pictures_in_a_list_are_samples() -> None:
-    for rows in ([[1, 2], [3, 4]], ((1, 2), (3, 4)), (np.float32(1), np.float32(2)), [X, X]):
-        assert len(ArrayDataset(rows, [0, 1])) == 2
-
-
 @pytest.mark.parametrize(
     ("samples", "dtype"),
     [
@@ -114,6 +96,24 @@ def test_samples_that_a_subclass_passes_on_keep_their_dtype() -> None:
     for array in (np.array([0.1, 0.2]), np.float32([0.1, 0.2]), np.array([1, 2], np.uint8)):
         expected, got = ArrayDataset(array).batch([0, 1])[0], Same(array).batch([0, 1])[0]
         assert got.dtype == expected.dtype == array.dtype
+
+
+X = np.ones((4, 2))
+
+
+@pytest.mark.parametrize("arrays", [(X, np.ones(4)), [X, np.ones(4)], (X, X)], ids=["tuple", "list", "equal shapes"])
+def test_arrays_in_one_argument_are_no_samples(arrays: Any) -> None:
+    message = rf"got a {type(arrays).__name__} of arrays .*: write ArrayDataset\(\*arrays\)"
+    with pytest.raises(ShapeError, match=message):
+        ArrayDataset(arrays)
+    with pytest.raises(ShapeError, match=message):
+        ArrayDataset({"a": arrays}, np.ones(4))
+    assert len(ArrayDataset(*arrays)) == 4
+
+
+def test_rows_in_lists_and_pictures_in_a_list_are_samples() -> None:
+    for rows in ([[1, 2], [3, 4]], ((1, 2), (3, 4)), (np.float32(1), np.float32(2)), [X, X]):
+        assert len(ArrayDataset(rows, [0, 1])) == 2
 
 
 def test_array_data_sets_need_equal_lengths() -> None:

@@ -292,7 +292,7 @@ def test_what_is_remembered_stays_with_its_parameter() -> None:
         lambda: optimizer.parameters[::-1],
         lambda: optimizer.parameters + tuple(nn.Dense(1, 1).parameters()),
     ):
-        with pytest.raises(MinidlError, match=r"an optimizer keeps the parameters .*: build a new one"):
+        with pytest.raises(MinidlError, match="an optimizer keeps the parameters that it was made with"):
             optimizer.parameters = change()
     regress(model, optimizer, range(1))
     before = model.state_dict()

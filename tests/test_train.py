@@ -103,6 +103,20 @@ def test_a_copy_of_a_trainer_goes_on_by_itself(made: Any, tmp_path: Path) -> Non
     assert_same(final(other), final(trainer))
 
 
+def test_a_copy_that_is_made_while_a_trainer_trains_can_be_trained() -> None:
+    class Keep(Callback):
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            copies.append(copy.deepcopy(trainer))
+
+    copies: list[Trainer] = []
+    trainer, train, _ = make([Keep()])
+    trainer.fit(train)
+    (one,) = copies
+    assert one.train_loader is not None
+    assert len(one.fit(one.train_loader, epochs=2)) == 2
+    assert len(trainer.history) == 1
+
+
 class Scaled(nn.Module):
     def __init__(self) -> None:
         super().__init__()
