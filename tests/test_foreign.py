@@ -178,7 +178,9 @@ CONVERSIONS = {
 
 @pytest.mark.parametrize("use", CONVERSIONS)
 def test_one_that_gives_no_array_is_named(use: str) -> None:
-    with pytest.raises(BackendError, match=r"tests\.Elsewhere gives no NumPy array \(first bring it to the host\)"):
+    with pytest.raises(
+        BackendError, match=r"tests\.Elsewhere cannot be converted to a NumPy array \(first bring it to the host\)"
+    ):
         CONVERSIONS[use](Elsewhere(1, 2))
 
 
