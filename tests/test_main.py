@@ -20,10 +20,10 @@ from minidl.testing.gradcheck import GradientError
         (["docter"], "there is no command 'docter'. Did you mean 'doctor'?"),
         (["bench"], "the following arguments are required: WHAT"),
         (["plugins", "--jsn"], "unknown option --jsn. Did you mean '--json'? See --help."),
-        (["doctor", "--json"], "unknown option --json here: it is one of python -m minidl plugins, python -m minidl"),
+        (["doctor", "--json"], "unknown option --json here: it belongs to python -m minidl plugins, python -m minidl"),
         (["doctor", "--jsn"], "unknown option --jsn. See --help."),
         (["bench", "conv", "--jsn"], "unknown option --jsn. Did you mean '--json'? See --help."),
-        (["doctor", "now"], "'now' belongs to no option. See --help."),
+        (["doctor", "now"], "unexpected argument 'now'. See --help."),
         (["gradcheck", "relo"], "there is no op, layer or loss 'relo'. Did you mean 'relu'?"),
     ],
 )
