@@ -13,9 +13,9 @@ from .table import table
 
 COMMANDS = ("doctor", "plugins", "gradcheck", "bench")
 EXAMPLES = (
-    ("python -m minidl doctor", "is everything installed?"),
-    ("python -m minidl gradcheck relu dense", "are their gradients correct?"),
-    ("python -m minidl bench conv --help", "what can be measured"),
+    ("python -m minidl doctor", "check the installation"),
+    ("python -m minidl gradcheck relu dense", "check their gradients"),
+    ("python -m minidl bench conv --help", "options of a benchmark"),
 )
 BENCHES = {"conv": conv, "small": small}
 """The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which returns an exit status."""
@@ -37,17 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> command.Parser:
-    parser = command.Parser(prog="python -m minidl", description="Tools around minidl.", examples=EXAMPLES)
+    parser = command.Parser(prog="python -m minidl", description="Tools for minidl.", examples=EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     added = commands.add_parser("doctor", help="what is installed, what is missing, and how to fix it")
     added.set_defaults(run=doctor)
-    added = commands.add_parser("plugins", help="every plugin by kind and name, and where it comes from")
+    added = commands.add_parser("plugins", help="list every plugin by kind and name, with its package")
     added.add_argument("--json", action="store_true", help="print JSON")
     added.set_defaults(run=show_plugins)
-    added = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
+    added = commands.add_parser("gradcheck", help="check gradients and print the worst errors")
     added.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
     added.set_defaults(run=show_gradients)
-    added = commands.add_parser("bench", help="measure something on this machine")
+    added = commands.add_parser("bench", help="run a benchmark on this machine")
     benches = added.add_subparsers(required=True, metavar="WHAT")
     for name, module in BENCHES.items():
         summary = (module.__doc__ or "").partition("\n")[0]

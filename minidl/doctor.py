@@ -75,7 +75,7 @@ def packages() -> Iterator[Finding]:
             version = getattr(importlib.import_module(module), "__version__", "")
             yield Finding(name, "ok", version)
         except Exception as error:  # a broken package may raise anything
-            yield Finding(name, "failed", f"{error} (for pictures)", f"pip install {name}")
+            yield Finding(name, "failed", f"{error} (needed for images)", f"pip install {name}")
 
 
 def cupy() -> Iterator[Finding]:

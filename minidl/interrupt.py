@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-TYPE_CHECKING = False  # not imported from typing, which is slow to import, and there is no handler yet
+TYPE_CHECKING = False  # not from typing, which is slow to import while there is no handler
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import NoReturn

@@ -16,9 +16,10 @@ from ..kernels.reference import ReferenceKernels
 class Backend(ReferenceKernels):
     """An array type and the kernels that compute on it.
 
-    A subclass defines ``name``, ``xp`` (a module with NumPy's functions), ``array_type``, :meth:`asarray` and
-    :meth:`to_numpy`. Every op then runs on it, through the reference kernels that it inherits and may override. If it
-    cannot be used, its ``__init__`` raises :class:`minidl.errors.BackendError` with the reason and the remedy.
+    A subclass defines ``name``, ``xp`` (a module with NumPy's functions), ``array_type`` and :meth:`to_numpy`, and
+    overrides :meth:`asarray` if ``xp.asarray`` is not enough. Every op then runs on it, through the reference kernels
+    that it inherits and may override. If it cannot be used, its ``__init__`` raises
+    :class:`minidl.errors.BackendError` with the reason and the remedy.
 
     >>> from minidl import backends
     >>> numpy = backends.get("numpy")

@@ -155,7 +155,7 @@ class OptimizerSubject(Subject):
         _train(optimizer, weights, steps=2)
         require(same_bits(weights.arrays(), before), "parameters move at a learning rate of 0: use self.lr")
         _train(optimizer, weights, steps=1)
-        require(not same_bits(weights.arrays(), before), "nothing moves though the schedule says so: use self.lr")
+        require(not same_bits(weights.arrays(), before), "nothing moves at a positive learning rate: use self.lr")
 
     def check_descent(self, example: OptimizerExample) -> None:
         """The loss of a simple problem falls: in the first step, and below a half in 300 more at one of three rates.

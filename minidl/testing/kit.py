@@ -20,9 +20,9 @@ PREFIX = "check_"
 class CheckError(MinidlError, AssertionError):
     """A plugin that does not meet a requirement of its kind.
 
-    >>> require(2 + 2 == 5, "two and two make four")
+    >>> require(2 + 2 == 5, "2 + 2 is not 5")
     Traceback (most recent call last):
-    minidl.testing.kit.CheckError: two and two make four
+    minidl.testing.kit.CheckError: 2 + 2 is not 5
     """
 
 
