@@ -1,5 +1,7 @@
 """Gradient clipping. Its names are names of :mod:`minidl.optim` too, where they are used."""
 
+import contextlib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +11,7 @@ from . import backends, gradients
 from .errors import GraphError, MinidlError
 from .habits import explained
 from .op import HALF, SINGLE
-from .options import number
+from .options import number, plain
 from .tensor import Tensor
 
 Array = Any
@@ -19,11 +21,13 @@ Array = Any
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     """Scale all gradients by one factor so that their common Euclidean norm is at most ``max_norm``.
 
+    It changes them in place, but for those set by hand that are read-only or a view: there ``grad`` is a new array.
+
     Returns the norm before (a 0-d array, still on the device). A parameter that is there twice counts once. Pascanu et
     al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1.
 
     Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
-    number >= 0. A gradient that was set by hand is looked at first: see :func:`minidl.gradients.checked`.
+    number >= 0, or infinite. A gradient that was set by hand is looked at first: see :func:`minidl.gradients.checked`.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -31,7 +35,9 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     >>> float(clip_grad_norm([x], 1.0)), x.grad
     (10.0, array([0.6, 0.8], dtype=float32))
     """
-    limit = number("max_norm", max_norm, ">= 0")
+    limit = plain(max_norm)
+    if not isinstance(limit, float) or limit != math.inf:  # which clips nothing, and gives the norm
+        limit = number("max_norm", max_norm, ">= 0")
     given = [] if hasattr(parameters, "dtype") or not isinstance(parameters, Iterable) else list(parameters)
     if not given or not all(isinstance(p, Tensor) for p in given):
         raise MinidlError(
@@ -46,9 +52,20 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     info = np.finfo(norm.dtype)
     limit = min(limit, float(info.max))
     factor = limit / xp.maximum(norm, max(limit, float(info.tiny)))  # gradients of 0 stay 0, also where the limit is 0
-    for gradient in found:
-        gradient *= factor
-    return norm
+    for x in once:
+        if x.grad is not None:
+            x.grad = _scaled(x.grad, factor)
+    return backends.of(found[0]).asarray(norm)  # of NumPy's, a scalar
+
+
+def _scaled(gradient: Array, factor: Array) -> Array:
+    """The gradient, changed in place; a new array where it cannot be, or where its memory may be that of others, or
+    show one number in several places, as gradients may that were set by hand."""
+    if gradient.base is None:
+        with contextlib.suppress(ValueError):  # NumPy's, before it has changed any number of what is read-only
+            gradient *= factor
+            return gradient
+    return backends.of(gradient).asarray(gradient * factor, gradient.dtype)
 
 
 def _norm(found: list[Array]) -> Array:

@@ -1,7 +1,8 @@
 """Whether the running thread records graphs: the context and decorator ``no_grad``."""
 
+import contextlib
 import threading
-from abc import ABCMeta
+from collections.abc import Iterator
 from typing import Any
 
 from .contexts import Decorating
@@ -17,16 +18,7 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-class _Brackets(ABCMeta):
-    """The class of a context manager that says so where the brackets were forgotten."""
-
-    def __enter__(cls) -> None:
-        raise MinidlError(f"{cls.__name__} has brackets: write `with {cls.__name__}():`")
-
-    def __exit__(cls, *error: object) -> None: ...
-
-
-class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybody knows it
+class no_grad(Decorating):  # noqa: N801 - named as everybody knows it
     """Compute without recording a graph, as a context or a decorator, of generators too; may be nested.
 
     Counts for the running thread alone. Raises :class:`MinidlError` without brackets, for classes, and for coroutines,
@@ -46,9 +38,10 @@ class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybo
     (0.5, False)
     """
 
-    def __init__(self, *wrong: Any) -> None:
-        if wrong:
-            raise MinidlError(f"no_grad takes no arguments, got {wrong[0]!r}: write @no_grad(), with brackets")
+    def __init__(self, *wrong: Any, **unknown: Any) -> None:
+        if wrong or unknown:
+            given = repr(wrong[0]) if wrong else ", ".join(unknown)
+            raise MinidlError(f"no_grad takes no arguments, got {given}: write @no_grad(), with brackets")
 
     def __enter__(self) -> None:
         mode.without_grad += 1
@@ -58,3 +51,20 @@ class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybo
 
     def again(self) -> "no_grad":
         return no_grad()
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[None]:
+    """In here graphs are recorded, also inside :class:`no_grad`: for what reads the graph and not the gradients.
+
+    >>> from minidl import tensor
+    >>> x = tensor(1.0, requires_grad=True)
+    >>> with no_grad(), recording():
+    ...     (2 * x).op.name
+    'Mul'
+    """
+    before, mode.without_grad = mode.without_grad, 0
+    try:
+        yield
+    finally:
+        mode.without_grad = before

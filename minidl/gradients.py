@@ -7,7 +7,7 @@ Traceback (most recent call last):
 minidl.errors.DtypeError: only floating-point tensors have gradients, got int64: use dtype=np.float32
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,23 @@ def require_array(data: Any) -> None:
     """
     if not hasattr(data, "dtype") or hasattr(data, "requires_grad"):
         raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
+
+
+def require_data(tensors: Iterable[Any]) -> None:
+    """Raise :class:`MinidlError` for a tensor whose data were set to what is no array, as another tensor or a list.
+
+    Setting them is as fast as it can be, so this is asked where they were of no use. What is no tensor is passed over.
+
+    >>> import minidl as md
+    >>> x = md.tensor([1.0])
+    >>> x.data = md.tensor([2.0])
+    >>> x + 1
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: the data of a tensor of shape (1,) is a Tensor, expected an array: set x.data = ...
+    """
+    for x in tensors:
+        if hasattr(type(x), "requires_grad"):
+            _array(x, x.data, "data")
 
 
 def require_able(x: "Tensor", wanted: bool) -> None:
@@ -74,13 +91,13 @@ def checked(tensors: Sequence["Tensor"]) -> None:
             data, grad = x.data, x.grad = _array(x, data, "data"), _array(x, grad, "gradient")
             if backends.of(data) is not backends.of(grad):
                 places = f"{backends.of(grad).name}, the data on {backends.of(data).name}"
-                raise BackendError(f"the gradient of {_called(x)} is on {places}: bring them together")
+                raise BackendError(f"the gradient of {called(x)} is on {places}: bring them together")
         if grad.dtype != data.dtype or data.dtype.kind != "f":
             raise DtypeError(
-                f"the gradient of {_called(x)} is {grad.dtype}, the data are {data.dtype}: both must be the same floats"
+                f"the gradient of {called(x)} is {grad.dtype}, the data are {data.dtype}: both must be the same floats"
             )
         if grad.shape != data.shape:
-            raise ShapeError(f"the gradient of {_called(x)} has shape {grad.shape}: set one of the tensor's own shape")
+            raise ShapeError(f"the gradient of {called(x)} has shape {grad.shape}: set one of the tensor's own shape")
 
 
 def _array(x: "Tensor", value: Any, what: str) -> Array:
@@ -89,11 +106,17 @@ def _array(x: "Tensor", value: Any, what: str) -> Array:
         return np.asarray(value)
     if not hasattr(value, "dtype") or hasattr(value, "requires_grad") or backends.native(value) is not value:
         raise MinidlError(
-            f"the {what} of {_called(x)} is a {type(value).__name__}, expected an array: "
+            f"the {what} of {called(x)} is a {type(value).__name__}, expected an array: "
             f"set x.{'grad' if what == 'gradient' else what} = y.data, or np.asarray(...)"
-        )
+        ) from None
     return value
 
 
-def _called(x: "Tensor") -> str:
+def called(x: "Tensor") -> str:
+    """What a tensor is called in errors.
+
+    >>> import minidl as md
+    >>> called(md.tensor([1.0, 2.0])), called(md.nn.Dense(1, 1).w)
+    ('a tensor of shape (2,)', 'w')
+    """
     return x.name or f"a tensor of shape {getattr(x.data, 'shape', ())}"

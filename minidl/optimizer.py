@@ -1,14 +1,15 @@
 """What all optimizers have: parameters, a learning rate, what is remembered of each parameter, and how many steps."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 from . import backends, changes, gradients
 from .errors import GraphError, MinidlError
-from .habits import Strict, explained
+from .habits import Strict, explained, takes
 from .op import HALF, SINGLE
 from .options import number, option, plain, require_room, whole
 from .schedules import Schedule
@@ -22,7 +23,7 @@ Update = tuple[Array, Array, State]
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _rate(_name: str, lr: Any) -> float:
@@ -38,7 +39,29 @@ def _schedule(_name: str, schedule: Any) -> Schedule | None:
     """A schedule or None, as an option."""
     if schedule is not None and (not callable(schedule) or isinstance(schedule, type)):
         raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {schedule!r}")
+    if schedule is not None and not takes(schedule, 0):
+        raise MinidlError(
+            f"a schedule is called with the number of the step, which {schedule!r} does not take: write "
+            "lr=lambda step: ..."
+        )
     return schedule
+
+
+def _refuse_others(*_: Any) -> NoReturn:
+    """What changes the parameters of an optimizer, or sets them."""
+    raise MinidlError(
+        "an optimizer keeps the parameters that it was made with, as it remembers something of each: build a new one, "
+        "optim.Adam(model.parameters())"
+    )
+
+
+class _Parameters(tuple[Tensor, ...]):
+    """The parameters of an optimizer, which are no list that could be changed."""
+
+    __slots__ = ()
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse_others
+    __setitem__ = __delitem__ = __iadd__ = _refuse_others
 
 
 def _require_no_schedule(optimizer: Any, lr: float) -> None:
@@ -66,18 +89,22 @@ class Optimizer(Strict, ABC):
 
     in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
 
+    parameters: Sequence[Tensor] = option(_refuse_others)
     lr: float = option(_rate, beside=_require_no_schedule)
     schedule: Schedule | None = option(_schedule)
 
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
-        self.parameters = _checked(parameters)
+        vars(self)["parameters"] = _Parameters(_checked(parameters))
         self.schedule = None
-        self.lr = lr(0) if callable(lr) else lr
-        self.schedule = lr if callable(lr) else None
+        schedule = _schedule("lr", lr) if callable(lr) else None
+        self.lr = schedule(0) if schedule is not None else lr  # type: ignore[assignment]  # the option looks at it
+        self.schedule = schedule
         self.steps = 0
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
         self._homes = [_home(p.data) for p in self.parameters]
+        self._known: list[Array] = [None] * len(names)
+        """The data that were looked at, of each parameter: they are fit to be changed in place."""
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -103,17 +130,21 @@ class Optimizer(Strict, ABC):
         """Update every parameter that has a gradient.
 
         Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
-        that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
+        that are no arrays of floats of one shape, or data that are read-only: see :func:`minidl.gradients.checked`.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
+        if len(self.state) != len(self.parameters):
+            raise MinidlError(
+                "optimizer.state has a dictionary for each parameter, and some are gone: clear those, `for remembered "
+                "in optimizer.state.values(): remembered.clear()`, or make another optimizer"
+            )
         updates, halves, changed = [], [], []
         for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
             data, grad = param.data, param.grad
             if grad is None:
                 continue
-            kind, dtype = self._homes[i]
-            is_home = type(data) is kind and data.dtype is dtype  # as in nearly all steps
-            if not is_home or type(grad) is not kind or grad.dtype is not dtype or grad.shape != data.shape:
+            is_usual = data is self._known[i] and type(grad) is type(data) and grad.dtype is data.dtype
+            if not is_usual or grad.shape != data.shape:
                 data, grad = self._looked_at(i, state)
             changed.append(data)
             if data.dtype.char == "e":
@@ -125,7 +156,12 @@ class Optimizer(Strict, ABC):
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         vars(self)["lr"] = lr
         changes.mark(*changed)
-        given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        try:
+            given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        except ValueError:  # NumPy's own, where the array that was looked at has become read-only since
+            for param in self.parameters:
+                _require_writable(param)
+            raise
         if given is not None:
             self._require_nothing("update_all", given, updates)
         for data, wide in halves:
@@ -136,8 +172,10 @@ class Optimizer(Strict, ABC):
         """Data and gradient of a parameter, once they are checked, and what is remembered of it has followed it."""
         param = self.parameters[i]
         gradients.checked([param])
+        _require_writable(param)
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
+        self._known[i] = param.data
         return param.data, param.grad
 
     def _follow(self, i: int, state: State) -> None:
@@ -150,6 +188,28 @@ class Optimizer(Strict, ABC):
                 is_in_its_dtype = value.dtype == _remembered_in(before)
                 state[key] = value.astype(_remembered_in(param.dtype)) if is_in_its_dtype else value
         self._homes[i] = _home(param.data)
+
+    def require_current(self, parameters: Sequence[Tensor]) -> None:
+        """Raise :class:`MinidlError` if a model has these parameters now, and the optimizer those whose place they
+        took. What else it has, and what it leaves alone, is its own affair.
+
+        >>> from minidl import nn, optim
+        >>> model = nn.Dense(2, 1)
+        >>> optimizer = optim.SGD(model.parameters())
+        >>> model.w = nn.Parameter(np.ones((2, 1), np.float32))
+        >>> optimizer.require_current(model.parameters())
+        Traceback (most recent call last):
+        minidl.errors.MinidlError: the optimizer has not the model's w, but what was there before: make it anew, as ...
+        """
+        own, there = set(map(id, self.parameters)), set(map(id, parameters))
+        new = {p.name: p for p in parameters if p.requires_grad and id(p) not in own}
+        named = [p for i, (name, p) in enumerate(zip(self.state, self.parameters, strict=True)) if name != str(i)]
+        if new and any(p.name is None or p.name in new for p in named if id(p) not in there):
+            raise MinidlError(
+                f"the optimizer has not the model's {', '.join(map(str, list(new)[:5]))}, but what was there before: "
+                f"make it anew, as {type(self).__name__}(model.parameters(), ...), or set requires_grad = False where "
+                "nothing is to be learned"
+            )
 
     def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
         """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
@@ -241,6 +301,14 @@ class Optimizer(Strict, ABC):
         return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
 
 
+def _require_writable(param: Tensor) -> None:
+    if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
+        raise MinidlError(
+            f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
+            "x.data = x.data.copy()"
+        )
+
+
 def _home(data: Array) -> tuple[Any, Any]:
     """Where an array lives, and in which dtype of floats."""
     dtype = getattr(data, "dtype", None)
@@ -252,13 +320,25 @@ def _remembered_in(dtype: Any) -> Any:
     return SINGLE if dtype == HALF else dtype
 
 
-def _checked(parameters: Any) -> list[Tensor]:
-    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    """The optimizer of a training; :class:`MinidlError` for anything else.
+
+    >>> checked_optimizer("adam")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected an optimizer, got 'adam': use optim.Adam(model.parameters(), lr=1e-3)
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+    return optimizer
+
+
+def _checked(parameters: Any) -> tuple[Tensor, ...]:
+    """The parameters, one after the other; an error that says what to pass unless they are leaf tensors."""
     if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
-    found = list(parameters)
+    found = tuple(parameters)
     for p in found:
         if not isinstance(p, Tensor):
             raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")

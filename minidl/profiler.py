@@ -21,15 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from .capture import CapturedStep
+from .contexts import Brackets
 from .data import Batches
 from .errors import MinidlError
 from .files import atomic_write
 from .habits import explained
 from .nested import leaves
-from .nn.module import Buffer, Module, Parameter
+from .nn import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
-from .random import Generators, default_rng
+from .options import whole
+from .random import rewound
 from .table import table
 from .tensor import Tensor, tensor
 
@@ -86,7 +88,7 @@ class Row:
 _one_at_a_time = threading.Lock()
 
 
-class Profiler:
+class Profiler(metaclass=Brackets):
     """Measures everything that minidl does inside a ``with`` block, on the thread that entered it.
 
     ``seconds`` is the duration of the block. Only one profiler can be active in a process: entering another, or the
@@ -313,23 +315,22 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
 
     The backward pass starts from the sum of all outputs; it is skipped inside ``no_grad()``, or if nothing requires a
     gradient. Parameters, their gradients, buffers, the random state and ``x`` are restored. Raises
-    :class:`MinidlError` if ``steps`` is below 1, or ``model`` is not a module.
+    :class:`MinidlError` if ``steps`` is not an integer >= 1, or ``model`` is not a module.
     """
     if not isinstance(model, Module):
         raise MinidlError(
             f"expected a module, got {type(model).__name__}: for any other code use `with md.Profiler() as profiler:`"
         )
+    steps = whole("the number of steps", steps)
     if steps < 1:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
     tensors = [tensor for _, tensor in model._named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
-    generators = Generators({"": default_rng, **dict(model.named_generators())})
-    random_states = generators.state_dict()
     place = model.parameters()[0].backend.name if model.parameters() else None
     # a new tensor, because x must keep its gradient and its graph
     inputs = Tensor(x.data, x.requires_grad) if isinstance(x, Tensor) else tensor(x, backend=place)
     try:
-        with Profiler() as profiler:
+        with rewound(dict(model.named_generators())), Profiler() as profiler:
             for step in range(steps + 1):
                 if step == 1:
                     profiler.restart()
@@ -340,7 +341,6 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
                     total.backward()
         profiler.steps = steps
     finally:
-        generators.load_state_dict(random_states)
         for held, data, grad in kept:
             held.data, held.grad = data, grad
     return profiler

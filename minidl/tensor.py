@@ -78,7 +78,11 @@ class Tensor(Operators):
     @property
     def backend(self) -> backends.Backend:
         """Where the data live."""
-        return backends.of(self.data)
+        try:
+            return backends.of(self.data)
+        except BackendError:
+            gradients.require_data([self])
+            raise
 
     def numpy(self) -> NDArray[Any]:
         """The data as a NumPy array: the same memory on the NumPy backend, a copy from elsewhere."""
@@ -214,6 +218,7 @@ class Tensor(Operators):
     def mark_changed(self) -> None:
         """Say that the data were changed in place: ``backward()`` then refuses what was computed before from them, or
         from any array that shares their memory."""
+        gradients.require_data([self])
         if self.data.shape or not isinstance(self.data, np.generic):  # NumPy's scalars cannot be changed
             changes.mark(self.data)
 
@@ -247,8 +252,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
     try:
-        backend, dtype = _common(op, inputs)
-        operands = tuple([_operand(x, backend, dtype) for x in inputs])
+        backend, dtype, weak = _common(op, inputs)
+        operands = tuple([_operand(x, backend, dtype, weak) for x in inputs])
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
         op.needs_grad = tuple([x._wants_grad and recording for x in operands])
@@ -257,6 +262,8 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
     except MinidlError as error:
+        if isinstance(error, BackendError):
+            gradients.require_data(inputs)
         error.where = error.where or op.name
         raise
     except ValueError as error:  # the array module's own, for shapes that it cannot bring together
@@ -279,8 +286,9 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
 Op.record = staticmethod(record)
 
 
-def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
-    """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
+def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
+    """The one backend of the tensors, or else of the arrays, their float dtype (None: see below), and the dtype of what
+    takes it from them, such as numbers: float32 beside float16, in which no op computes but a comparison."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)]
     if not arrays:
         arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
@@ -290,7 +298,7 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
             if type(array) is not kind or array.dtype is not dtype:
                 break
         else:
-            return backends.of(arrays[0]), dtype
+            return backends.of(arrays[0]), dtype, dtype
     places = {backends.of(array) for array in arrays}
     dtypes = {host_order(array.dtype) for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:
@@ -299,36 +307,49 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     if len(dtypes) > 1:
         names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
-    dtype = dtypes.pop() if dtypes else _promoted(op, inputs)
-    return places.pop() if places else backends.default, dtype
+    backend = places.pop() if places else backends.default
+    if not dtypes:
+        return backend, *_promoted(op, inputs)
+    dtype = dtypes.pop()
+    return backend, dtype, SINGLE if dtype is HALF and "f" not in op.exact else dtype
 
 
-def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
+def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
-    are whole numbers or booleans that the op is exact for."""
+    are whole numbers or booleans that the op is exact for. And the dtype of numbers, then: that of the tensors, unless
+    the op is a comparison, which takes them as they are."""
     inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
-    dtypes = [x.dtype if hasattr(x, "dtype") else backends.numbers_in(x).dtype for x in inputs]
-    if np.result_type(np.bool_, *dtypes).kind in op.exact:
-        return None
-    return next((host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
+    compares = "f" in op.exact
+    # Of a Python number, NumPy only asks whether it is whole.
+    kinds = [
+        x.dtype if hasattr(x, "dtype") else x if type(x) is int and not compares else backends.numbers_in(x).dtype
+        for x in inputs
+    ]
+    whole = np.result_type(np.bool_, *kinds)
+    if whole.kind in op.exact:
+        return None, None if compares else whole
+    floats = (host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim)
+    dtype = next(floats, SINGLE)
+    return dtype, dtype
 
 
-def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
-    """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
+def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:
+    """``x`` as an input of an op beside floats of ``dtype``, or None; numbers become ``weak``, and beside floats whole
+    numbers and booleans do."""
     if isinstance(x, Tensor):
         if dtype is None or x.data.dtype == dtype:
             return x
         if not x.data.dtype.isnative:
             raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
-        return Tensor(x.data.astype(dtype))
+        return Tensor(x.data.astype(weak))
     x = backends.native(x)
     array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
     given = array.dtype if hasattr(x, "dtype") else None
-    if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
-        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
     if given is None:  # an array that nobody else has
-        return Tensor(backend.asarray(array, dtype))
-    there = backend.asarray(array, dtype)
+        return Tensor(backend.asarray(array, weak))
+    if given.kind == "f" and x.ndim and dtype is not None and given != dtype:
+        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
+    there = backend.asarray(array, None if dtype is None else weak)
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 
 

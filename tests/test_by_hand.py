@@ -14,12 +14,10 @@ from minidl.errors import BackendError, DtypeError, GraphError, MinidlError, Sha
 from minidl.kernels.window import sliding_window
 from minidl.ops.conv import conv_spec
 
+from .tensors import leaf
+
 F = nn.functional
 OPTIMIZERS = [name for name in plugins.names("optimizer") if name in ("sgd", "adam", "adamw", "rmsprop", "adagrad")]
-
-
-def leaf(*values: float, dtype: Any = np.float32) -> md.Tensor:
-    return md.tensor(list(values), dtype, requires_grad=True)
 
 
 # requires_grad
@@ -226,6 +224,26 @@ def test_data_that_do_not_fit_are_named(what: str) -> None:
     w.grad, w.data = np.ones(2, np.float32), WRONG[what][0]()
     with pytest.raises(MinidlError, match=r"the data of|the data are int64"):
         optim.SGD([w], lr=0.1).step()
+
+
+@pytest.mark.parametrize("data", [md.ones(2, 2), [[1.0, 2.0], [3.0, 4.0]], 3.0, None], ids=str)
+def test_data_that_are_no_array_are_named_wherever_they_are_found(data: Any) -> None:
+    layer, x = nn.Dense(2, 2), md.ones(1, 2)
+    w = layer.w
+    w.data = data
+    uses: list[Callable[[], Any]] = [
+        lambda: layer(x), lambda: x @ w, lambda: w + 1, lambda: w[0], lambda: w.sum(), lambda: repr(w),
+        lambda: w.numpy(), lambda: w.backend, lambda: w.mark_changed(), lambda: w.clone(),
+        lambda: layer.state_dict(), lambda: layer.astype(np.float64), lambda: md.summary(layer, (2,)),
+    ]  # fmt: skip
+    if not isinstance(data, md.Tensor):
+        uses += [lambda: w.shape, lambda: w.dtype, lambda: w.size, lambda: w.ndim, lambda: len(w)]
+    for use in uses:
+        with pytest.raises(MinidlError, match=rf"data of w is a {type(data).__name__}, .*: set x\.data = y\.data"):
+            use()
+        assert w.data is data
+    with pytest.raises(BackendError, match=r"Tensor is not an array .*: x\.data is the array of a tensor"):
+        backends.of(x)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

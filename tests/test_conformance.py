@@ -13,7 +13,7 @@ from minidl.testing import Subject, gradcheck, parametrize_with_checks, subject
 from minidl.testing.examples import OPS
 from minidl.testing.gradcheck import DIRECTIONS, EVERY_ELEMENT
 
-from .test_kernels import ON_A_GPU
+from .kernels import ON_A_GPU
 
 ROOT = Path(__file__).resolve().parents[1]
 TWINS = ROOT / "tests" / "parity" / "twins.py"

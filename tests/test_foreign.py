@@ -11,6 +11,8 @@ from minidl import backends, nn, ops
 from minidl.data import ArrayDataset, DataLoader, ImageDataset, Subset
 from minidl.errors import BackendError, DtypeError, MinidlError, ShapeError
 
+from .tensors import leaf
+
 F = nn.functional
 LOGITS = np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0]], np.float32)
 
@@ -54,10 +56,6 @@ class Elsewhere(Column):
 
 KINDS = (Column, Bare)
 each_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def leaf(*values: float) -> md.Tensor:
-    return md.tensor(list(values), np.float32, requires_grad=True)
 
 
 def _array(*values: Any, dtype: Any = None) -> Any:
@@ -193,3 +191,20 @@ def test_layers_with_weights_want_a_tensor() -> None:
 def test_arrays_stay_themselves() -> None:
     for value in (np.ones(2), np.float32(1), [1.0], 2, None, backends.get("strict").asarray([1.0])):
         assert backends.native(value) is value
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        md.tensor,
+        lambda x: md.ones(2) * x,
+        lambda x: (md.ones(2, requires_grad=True) * 2).backward(x),
+        lambda x: F.mse_loss(md.ones(2), x),
+        md.data.ArrayDataset,
+        lambda x: md.data.collate([x, x]),
+    ],
+)
+def test_the_mask_of_an_array_is_not_lost_unasked(use: Any) -> None:
+    masked = np.ma.array(np.float32([1, 999]), mask=[False, True])
+    with pytest.raises(DtypeError, match=r"a masked array has missing values: np.ma.filled\(x, 0\)"):
+        use(masked)

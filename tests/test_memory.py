@@ -13,6 +13,8 @@ import minidl as md
 from minidl import nn, optim
 from minidl.kernels.numpy import memory
 
+from .elsewhere import side_by_side
+
 F = nn.functional
 SHAPE = (2, 48, 48, 16)
 """Of images that are just large enough for the store, as is what the ops below make of them."""
@@ -195,10 +197,6 @@ def test_threads_never_get_the_same_buffer(monkeypatch: pytest.MonkeyPatch) -> N
                 wrong.append("another thread has the same buffer")
 
     monkeypatch.setattr(memory, "is_the_only_one", hesitating)
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    side_by_side(4, work)
     assert not wrong
-    assert len(memory._buffers) <= 2 * len(workers)  # each holds one while it asks for the next
+    assert len(memory._buffers) <= 2 * 4  # each holds one while it asks for the next

@@ -120,7 +120,8 @@ class DeviceBackend(Backend):
         if isinstance(value, self.array_type):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
-            return self.xp.full((), value, dtype)  # a kernel, which takes scalars as arguments
+            number = np.asarray(value, dtype)[()]  # on the host, where a value that the dtype cannot hold is an error
+            return self.xp.full((), number, dtype)  # a kernel, which takes scalars as arguments
         if _mode.watcher is not None:
             _mode.watcher.refuse(f"{_what(value)} is copied from the host to the device")
         return self.upload(value, dtype)

@@ -1,6 +1,7 @@
 """Module: a part of a model with parameters, and possibly made of other modules."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -9,61 +10,21 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
+from ..gradients import require_data
 from ..habits import Strict, explained, misfit
-from ..op import HALF, SINGLE
+from ..nested import NAMELESS, hidden_in, parts
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
-from ..tensor import tensor as as_tensor
+from .parameter import Buffer, Parameter
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
-
-
-class Parameter(Tensor):
-    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``.
-
-    >>> Parameter([1.0, 2.0]).requires_grad
-    True
-    """
-
-    @explained
-    def __init__(self, data: Any) -> None:
-        """A copy of the data, as floats, as :func:`minidl.tensor` makes it: training changes no array of others."""
-        super().__init__(as_tensor(data, requires_grad=True).data, requires_grad=True)
-
-
-class Buffer(Tensor):
-    """A tensor that belongs to the state of a module but is not learned, such as a running mean.
-
-    >>> import numpy as np
-    >>> Buffer(np.zeros(2)).requires_grad
-    False
-    """
-
-    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """The dtype in which it is kept in a model of this dtype."""
-        return dtype
-
-
-class Statistic(Buffer):
-    """A buffer that sums up over many steps: float32 also in a model of float16, which would round each step away.
-
-    >>> import numpy as np
-    >>> Statistic(np.zeros(2, np.float16)).dtype
-    dtype('float32')
-    """
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(data.astype(self.kept_in(data.dtype)))
-
-    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        return SINGLE if dtype == HALF else dtype
 
 
 class Module(Strict):
     """Base of layers and models: define ``forward``, call the module itself.
 
-    Parameters, buffers and modules that are assigned to attributes (alone or in lists, tuples and dictionaries) are
-    found and named after them, in the order of assignment.
+    Parameters, buffers and modules that are assigned to attributes (alone, or in lists, tuples, dictionaries and
+    dataclasses) are found and named after them, in the order of assignment.
 
     >>> import numpy as np
     >>> class Scale(Module):
@@ -113,9 +74,20 @@ class Module(Strict):
         return f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it."""
-        self._hooks.append(hook)
-        return lambda: self._hooks.remove(hook)
+        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it, once.
+
+        Raises :class:`MinidlError` for what cannot be called."""
+        if not callable(hook):
+            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {hook!r}", self._where())
+        added = functools.partial(hook)  # one of its own, however often the same function is added
+
+        self._hooks.append(added)
+
+        def remove() -> None:
+            if added in self._hooks:
+                self._hooks.remove(added)
+
+        return remove
 
     @property
     def has_hooks(self) -> bool:
@@ -131,22 +103,44 @@ class Module(Strict):
     def __setattr__(self, name: str, value: Any) -> None:
         if "_hooks" not in self.__dict__ and name not in ("training", "path", "_hooks"):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
-        for path, part in _flat(name, value):
+        if isinstance(known := self.__dict__.get(name), _LEARNED) and known is not value:
+            self._require_kind(name, known, value)
+        held = list(_flat(name, value))
+        for path, part in held:
             if not isinstance(part, _NAMED):
-                self._require_no_tensor(path, part)
+                self._require_nothing_lost(path, part)
+        _unname(known)
         super().__setattr__(name, value)
-        if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
+        if any(isinstance(part, _NAMED) for _, part in held):
             self._name_descendants()
 
-    def _require_no_tensor(self, name: str, value: Tensor) -> None:
-        """A plain tensor in the place of a parameter would not be learned, and nobody would notice."""
-        known = vars(self).get(name)
-        if isinstance(known, Parameter | Buffer):
-            kind = type(known).__name__
-            raise MinidlError(
-                f"'{name}' of {type(self).__name__} is a {kind}, and a tensor cannot take its place: "
-                f"write .{name}.data[...] = ... to change it, or set a new nn.{kind}(...)"
-            )
+    def __delattr__(self, name: str) -> None:
+        _unname(self.__dict__.get(name))
+        super().__delattr__(name)
+
+    def _require_kind(self, name: str, known: Parameter | Buffer, value: Any) -> None:
+        """Anything else in the place of a parameter would not be learned or saved, and nobody would notice."""
+        kind = Parameter if isinstance(known, Parameter) else Buffer
+        if isinstance(value, kind):
+            return
+        anew = " and make the optimizer anew" if kind is Parameter else ""
+        raise MinidlError(
+            f"'{name}' of {type(self).__name__} is a {kind.__name__}, and only another one takes its place, got "
+            f"{type(value).__name__}: write .{name}.data[...] = ... to change it, or set a new "
+            f"nn.{kind.__name__}(...){anew}; `del` takes it away"
+        )
+
+    def _require_nothing_lost(self, name: str, value: Any) -> None:
+        """A plain tensor in the place of a parameter would not be learned, nor would what only lies in a set, say, and
+        nobody would notice."""
+        if not isinstance(value, Tensor):
+            for _, part in _flat("", hidden_in(value)):
+                if isinstance(part, _NAMED) or (isinstance(part, Tensor) and part.requires_grad and part.op is None):
+                    raise MinidlError(
+                        f"'{name}' of {type(self).__name__} is a {type(value).__name__}, where nobody would find the "
+                        f"{type(part).__name__} in it: use a list, a tuple or a dictionary"
+                    )
+            return
         if value.requires_grad and value.op is None:
             raise MinidlError(
                 f"'{name}' of {type(self).__name__} wants a gradient, but a plain tensor is no parameter, and no "
@@ -173,12 +167,12 @@ class Module(Strict):
         for name, value in vars(self).items():
             if isinstance(value, _NAMED):  # most are, or are no container, and models are asked at each step
                 yield name, value
-            elif isinstance(value, _HOLDING):
+            elif type(value) not in _PLAIN:
                 for path, child in _flat(name, value):
                     if isinstance(child, _NAMED):
                         yield path, child
                     else:  # put into a list after that was assigned
-                        self._require_no_tensor(path, child)
+                        self._require_nothing_lost(path, child)
 
     def children(self) -> "list[Module]":
         """The modules directly below this one."""
@@ -253,14 +247,16 @@ class Module(Strict):
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert all parameters and buffers to another float dtype; they stay the same objects.
+        """Convert all parameters and buffers of floats to another float dtype; they stay the same objects.
 
-        Running statistics stay in float32 where the model becomes float16. Raises :class:`DtypeError`, changing
+        Running statistics stay in float32 where the model becomes float16, buffers of whole numbers or booleans as they
+        are. Raises :class:`DtypeError`, changing
         nothing, for any other dtype, which would cut the weights off.
         """
         wanted = dtype_of(dtype)
         if wanted.kind != "f":
             raise DtypeError(f"a model computes with floats, got {wanted}: use np.float16, np.float32 or np.float64")
+        require_data(tensor for _, tensor in self._named_tensors())
         for _, tensor in self._named_tensors():
             own = tensor.kept_in(wanted) if isinstance(tensor, Buffer) else wanted
             tensor.data, tensor.grad = tensor.data.astype(own), None
@@ -279,7 +275,10 @@ class Module(Strict):
         numbers beyond those of the dtype.
         """
         if not isinstance(state, Mapping):
-            raise MinidlError(f"expected arrays by name, got {type(state).__name__}: use md.load('...') for a file")
+            raise MinidlError(
+                f"expected arrays by name, got {type(state).__name__}: use model.state_dict(), or of a file "
+                "md.load('...')"
+            )
         own = dict(self._named_tensors())
         given = {name: _on_host(name, state[name]) for name in own if name in state}
         problems = [f"missing {name}" for name in own if name not in state]
@@ -314,8 +313,9 @@ class Module(Strict):
         return ""
 
 
-_NAMED = (Module, Parameter, Buffer, np.random.Generator)
-_HOLDING = (Tensor, list, tuple, dict)
+_LEARNED = (Parameter, Buffer)
+_NAMED = (Module, *_LEARNED, np.random.Generator)
+_PLAIN = frozenset([type(None), bool, int, float, str])
 
 
 @contextlib.contextmanager
@@ -333,8 +333,8 @@ def evaluating(model: Module) -> Iterator[None]:
     True
     """
     before = [(module, module.training) for _, module in model.named_modules()]
-    model.eval()
     try:
+        model.eval()  # may raise where a module has a train of its own, when others have changed already
         yield
     finally:
         for module, mode in before:
@@ -352,6 +352,16 @@ def held_in(thing: Any) -> Iterator[tuple[str, np.random.Generator]]:
         yield from ((path, held) for path, held in _flat(name, value) if isinstance(held, np.random.Generator))
 
 
+def _unname(held: Any) -> None:
+    """Take the names from the tensors of an attribute that is replaced: an optimizer knows them by that, and whatever
+    module still has them names them again."""
+    for _, part in _flat("", held):
+        with contextlib.suppress(MinidlError):  # of one whose parts cannot be named, which is why it is replaced
+            for _, tensor in part._named_tensors() if isinstance(part, Module) else [("", part)]:
+                if isinstance(tensor, _LEARNED):
+                    tensor.name = None
+
+
 def _on_host(name: str, value: Any) -> NDArray[Any]:
     """A value of a state as a NumPy array."""
     try:
@@ -364,13 +374,12 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
     return array
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute, and plain tensors: itself, or the elements of lists, tuples and dictionaries."""
-    if isinstance(value, (*_NAMED, Tensor)):
+def _flat(name: str, value: Any, outer: frozenset[int] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """What has a name in an attribute, plain tensors, and what gives no names: itself, or what is in a structure, but
+    for a way back."""
+    if isinstance(value, (*_NAMED, Tensor, *NAMELESS)):
         yield name, value
-    elif isinstance(value, list | tuple):
-        for number, element in enumerate(value):
-            yield from _flat(f"{name}.{number}", element)
-    elif isinstance(value, dict):
-        for key, element in value.items():
-            yield from _flat(f"{name}.{key}", element)
+    elif (inside := parts(value)) and id(value) not in outer:
+        outer |= {id(value)}
+        for key, element in inside.items():
+            yield from _flat(f"{name}.{key}", element, outer)

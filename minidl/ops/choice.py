@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backends
 from ..errors import DtypeError
 from ..op import Op
 from ..options import number
@@ -59,7 +60,7 @@ class Minimum(_Choice):
 
 @register("op", "where")
 class Where(_Choice):
-    """y = a where the condition (an array of booleans) holds, else b
+    """y = a where the condition (an array of booleans, or of numbers, where 0 is false) holds, else b
 
     >>> Where.apply([1.0, 2.0], 0.0, condition=[True, False])
     tensor([1., 0.])
@@ -69,7 +70,8 @@ class Where(_Choice):
         self.condition = condition
 
     def forward(self, a: Array, b: Array) -> Array:
-        return self.choose(self.own(self.condition, bool), a, b)
+        condition = backends.numbers_in(backends.native(self.condition))
+        return self.choose(self.own(condition, bool), a, b)
 
 
 @register("op", "clip")
