@@ -13,16 +13,16 @@ from .table import table
 
 COMMANDS = ("doctor", "plugins", "gradcheck", "bench")
 EXAMPLES = (
-    ("python -m minidl doctor", "is everything there?"),
-    ("python -m minidl gradcheck relu dense", "are their gradients right?"),
-    ("python -m minidl bench conv --help", "what can be measured"),
+    ("python -m minidl doctor", "check the installation"),
+    ("python -m minidl gradcheck relu dense", "check their gradients"),
+    ("python -m minidl bench conv --help", "options of a benchmark"),
 )
 BENCHES = {"conv": conv, "small": small}
-"""The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which gives the exit status."""
+"""The modules behind ``bench``: each has ``add_arguments(parser)`` and ``run(given)``, which returns an exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command; the exit status: 0, or 1 where something is wrong."""
+    """Run one command; return the exit status, 0, or 1 if something is wrong."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         close = suggestion(words[0], COMMANDS)
@@ -37,17 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> command.Parser:
-    parser = command.Parser(prog="python -m minidl", description="Tools around minidl.", examples=EXAMPLES)
+    parser = command.Parser(prog="python -m minidl", description="Tools for minidl.", examples=EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    added = commands.add_parser("doctor", help="what this machine has, what is missing, and how to mend it")
+    added = commands.add_parser("doctor", help="what is installed, what is missing, and how to fix it")
     added.set_defaults(run=doctor)
-    added = commands.add_parser("plugins", help="every plugin by kind and name, and where it comes from")
-    added.add_argument("--json", action="store_true", help="as JSON")
+    added = commands.add_parser("plugins", help="list every plugin by kind and name, with its package")
+    added.add_argument("--json", action="store_true", help="print JSON")
     added.set_defaults(run=show_plugins)
-    added = commands.add_parser("gradcheck", help="check gradients; a table of the worst errors")
+    added = commands.add_parser("gradcheck", help="check gradients and print the worst errors")
     added.add_argument("names", nargs="*", metavar="NAME", help="ops, layers and losses by name (default: all)")
     added.set_defaults(run=show_gradients)
-    added = commands.add_parser("bench", help="measure something on this machine")
+    added = commands.add_parser("bench", help="run a benchmark on this machine")
     benches = added.add_subparsers(required=True, metavar="WHAT")
     for name, module in BENCHES.items():
         summary = (module.__doc__ or "").partition("\n")[0]
@@ -58,14 +58,14 @@ def _parser() -> command.Parser:
 
 
 def doctor(_given: argparse.Namespace) -> int:
-    """Print all findings; 1 if something that is needed fails."""
+    """Print all findings; return 1 if something required fails."""
     from .doctor import examine
 
     findings = examine()
     for finding in findings:
         print(finding)
     failed = sum(finding.status == "failed" for finding in findings)
-    print(f"\n{failed} of {len(findings)} parts need mending." if failed else "\nEverything that is needed works.")
+    print(f"\n{failed} of {len(findings)} checks failed." if failed else "\nEverything required works.")
     return 1 if failed else 0
 
 
@@ -84,7 +84,7 @@ def show_plugins(given: argparse.Namespace) -> int:
 
 
 def show_gradients(given: argparse.Namespace) -> int:
-    """Check gradients and print the worst error of each; 1 if one is wrong."""
+    """Check gradients and print the worst error of each; return 1 if one is wrong."""
     from .testing import check_gradients
 
     rows: list[tuple[str, ...]] = []

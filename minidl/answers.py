@@ -1,4 +1,4 @@
-"""What is said about a name that is missing, and about a call that does not fit: see :mod:`minidl.habits`.
+"""Messages for missing names and for wrong calls: see :mod:`minidl.habits`.
 
 >>> from minidl import nn
 >>> missing(nn, "Linear")
@@ -40,14 +40,14 @@ def missing(owner: Any, name: str) -> str:
         return f"{lacks}: {answer}"
     try:
         names = _public(owner) if a_module else [known for known in dir(owner) if not known.startswith("_")]
-    except Exception:  # a __dir__ of the owner's own: what is lacking is the error to see
+    except Exception:  # a user-defined __dir__ may fail: still report the missing name
         return lacks
     close = _slip(name, names)
     return f"{lacks}.{close}" if close else lacks
 
 
 def _slip(name: str, known: Sequence[str]) -> str:
-    """What was meant, if next to nothing is wrong with it: names as near as ELU and ReLU often mean different things.
+    """A suggestion for a near match only: names as similar as ELU and ReLU often mean different things.
 
     >>> _slip("Desne", ["Dense"]), _slip("randint", ["int", "randn_like"]), _slip("ne", ["new"])
     (" Did you mean 'Dense'?", '', '')
@@ -76,7 +76,7 @@ SPOKEN = {
     "Dataset": ("dataset", "tf"),
     "DataLoader": ("loader",),
 }
-"""What stands in the table before the names of a module, or of the objects of a class."""
+"""The prefixes, in the table, of the names of a module or of the instances of a class."""
 
 
 def _missing_in_module(module: ModuleType, name: str) -> str:
@@ -96,19 +96,19 @@ def _missing_in_object(thing: Any, name: str) -> str:
 
 
 def _not_in_place(thing: Any, name: str, spoken: Sequence[str]) -> str:
-    """What to write for a method of PyTorch that ends in _ and would change a tensor in place."""
+    """What to write for an in-place method of PyTorch, which ends in _."""
     instead = f"it is x.{name} here" if hasattr(type(thing), name) else equivalent(name, spoken)
-    return f"{instead}, as tensors do not change in place" if instead else ""
+    return f"{instead}, because tensors do not change in place" if instead else ""
 
 
 def _of_a_part(trainer: Any, name: str) -> str:
-    """Where an attribute is that a trainer's optimizer or model has."""
+    """Where an attribute is, if the trainer's optimizer or model has it."""
     owners = [part for part in ("model", "optimizer") if hasattr(vars(trainer).get(part), name)]
     return f"it is trainer.{owners[0]}.{name} here" if owners else ""
 
 
 def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
-    """The line of the table with code such as ``nn.Linear(a, b)``; only code that begins as it should, if given.
+    """The line of the table for code such as ``nn.Linear(a, b)``; with ``spoken``, only code with these prefixes.
 
     >>> equivalent("Linear"), equivalent("Linear", ("optim",))
     ("PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here", '')
@@ -122,7 +122,7 @@ def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
 
 
 def path(code: str) -> list[str]:
-    """The names before the first bracket.
+    """The dotted names before the first bracket.
 
     >>> path("nn.Linear(a, b)")
     ['nn', 'Linear']
@@ -131,7 +131,7 @@ def path(code: str) -> list[str]:
 
 
 def lines() -> "Iterator[tuple[str, Row]]":
-    """All code of others in the table, with its row.
+    """All code of other frameworks in the table, with its row.
 
     >>> [code for code, row in lines() if row.minidl == "md.callbacks"]
     ['', 'keras.callbacks']
@@ -150,7 +150,7 @@ def _sentence(code: str, row: "Row") -> str:
 
 
 def _elsewhere(module: ModuleType, name: str) -> str:
-    """Where else a name is: in another module, a method of tensors, in a module to import, or in NumPy."""
+    """Where else a name is: in another module, on tensors, or in a submodule that is not imported."""
     from . import callbacks, data, nn, optim
     from .tensor import Tensor
 
@@ -159,7 +159,7 @@ def _elsewhere(module: ModuleType, name: str) -> str:
         if name in _public(other):
             return f"it is {place}.{name} here"
     if hasattr(Tensor, name):
-        return f"it is x.{name} here, of a tensor"
+        return f"it is x.{name} here, on a tensor"
     if hasattr(module, "__path__") and find_spec(f"{module.__name__}.{name}"):
         return f"write `import {module.__name__}.{name}` first"
     return ""
@@ -178,27 +178,27 @@ MAKERS = {
     "meshgrid",
     "tri",
 }
-"""Functions of NumPy that make arrays of something else than arrays."""
+"""Functions of NumPy that create arrays from arguments that are not arrays."""
 
 
 def _in_numpy(name: str) -> str:
-    """What NumPy has: a function that makes an array, one of arrays, which gives no gradient, or a constant or type."""
+    """NumPy's object of this name: a function that creates an array, a function of arrays, a constant or a type."""
     found = getattr(np, name, None)
     if found is None:
         return ""
     if name in MAKERS:
-        return f"it is NumPy's np.{name}; md.tensor(...) makes a tensor of an array"
+        return f"it is NumPy's np.{name}; md.tensor(...) makes a tensor from an array"
     if isinstance(found, ModuleType):
-        return f"it is NumPy's np.{name}, of x.numpy(), without a gradient"
+        return f"it is NumPy's np.{name}, on x.numpy(), without a gradient"
     if callable(found) and not isinstance(found, type):
         return f"it is np.{name}(x.numpy(), ...) here, without a gradient"
     return f"it is NumPy's np.{name}"
 
 
 def _beside_tensors(name: str) -> str:
-    """What a tensor has no method for: a function, or what an array can without a gradient.
+    """What to write for a method that tensors lack: a function, or NumPy's method or function, without a gradient.
 
-    Of what changes the array, which is the tensor's own memory, only the functions of NumPy that make a new one.
+    NumPy's in-place methods would change the tensor's memory; only a function that returns a new array is suggested.
     """
     from .left_out import left_out
     from .nn import functional
@@ -213,7 +213,7 @@ def _beside_tensors(name: str) -> str:
 
 
 def _public(module: ModuleType) -> list[str]:
-    """The names that a module has for its users."""
+    """The public names of a module."""
     if hasattr(module, "__all__"):
         return list(module.__all__)
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
@@ -221,7 +221,7 @@ def _public(module: ModuleType) -> list[str]:
 
 
 def renamed(word: str) -> str:
-    """What minidl calls something that stands in quotes, or the word itself.
+    """minidl's word for a string value of another framework, or the word itself.
 
     >>> renamed("cuda"), renamed("cuda:0"), renamed("numpy")
     ('cupy', 'cupy', 'numpy')
@@ -239,7 +239,7 @@ def renamed(word: str) -> str:
 def wrong_call(
     function: Any, signature: inspect.Signature, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> str:
-    """What is said about arguments that a function with this signature does not take.
+    """The message for arguments that do not match this signature.
 
     >>> def draw(width): ...
     >>> wrong_call(draw, inspect.signature(draw), (), {"widht": 3})
@@ -262,14 +262,14 @@ def wrong_call(
     too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
     hints += [_call(made)] * bool(made and lacking)
     hints += [_call(function.__name__, ("torch", "tf", "F"))] * (too_many and not made)
-    hints += ["what follows * is given by its name"] * (too_many and by_place != known)
+    hints += ["parameters after * are keyword-only"] * (too_many and by_place != known)
     said = "; ".join(filter(None, hints))
     expected = signature.replace(parameters=parameters, return_annotation=signature.empty)
     return f"expected {called}{expected}, got {', '.join(got)}" + (f": {said}" if said else "")
 
 
 def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
-    """What is called, a constructor by the name of its class; and the class whose constructor it is, or nothing."""
+    """The name of a function, or of its class if it is a constructor; and the name of that class, or ""."""
     if function.__name__ != "__init__":
         return function.__name__, ""
     cls = type(arguments[0])
@@ -279,26 +279,26 @@ def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
 
 
 def _twice(parameter: inspect.Parameter, value: Any, known: Sequence[inspect.Parameter]) -> str:
-    """What to write where an argument is given by its place and by its name, so that the first is meant as another."""
+    """What to write for a parameter passed both by position and by keyword: the first value is meant for another."""
     meant = [p.name for p in known if p is not parameter and type(p.default) is type(value)]
     write = f": write {meant[0]}={_short(value)}" if meant else ""
-    return f"what comes first is {parameter.name}, which is given twice{write}"
+    return f"{parameter.name} is given by position and by keyword{write}"
 
 
 class _Code(str):
-    """A text that shows itself without quotes."""
+    """A string whose repr has no quotes."""
 
     __repr__ = str.__str__
 
 
 def _shown(default: Any) -> Any:
-    """A default as it is written; arrays and whatever else has long or many lines as dots."""
+    """A default value as code; an array, or anything long or multi-line, as dots."""
     text = repr(default)
     return default if default is inspect.Parameter.empty or (len(text) <= 60 and "\n" not in text) else _Code("...")
 
 
 def _short(value: Any) -> str:
-    """Numbers and short texts as they are written, anything else as dots."""
+    """Numbers and short strings as code, anything else as dots."""
     plain = all(
         isinstance(part, int | float | str | None) for part in (value if isinstance(value, tuple) else (value,))
     )
@@ -306,7 +306,7 @@ def _short(value: Any) -> str:
 
 
 def argument(name: str, known: Sequence[str], value: Any = "") -> str:
-    """What to write for an argument of that name, where these are known; the line with its value comes first.
+    """What to write for an argument with this name; ``known`` are the valid ones. Lines with its value come first.
 
     >>> argument("dim", ["axis", "keepdims"])
     "PyTorch's dim=1 is axis=1 here"
@@ -320,7 +320,7 @@ def argument(name: str, known: Sequence[str], value: Any = "") -> str:
 
 
 def _call(name: str, spoken: Sequence[str] = ()) -> str:
-    """What to write for a call of another's class or function that has the name of one of ours."""
+    """What to write for a call that another framework's class or function of the same name accepts."""
     for code, row in lines():
         theirs, ours = path(code), path(row.minidl)
         is_known = theirs[-1] == ours[-1] == name and not row.minidl.endswith(code)

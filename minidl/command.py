@@ -1,4 +1,4 @@
-"""What all commands share: a parser that teaches, exit statuses, and standard streams that may go away."""
+"""The common part of all commands: a parser with helpful errors, exit statuses, and robust standard streams."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ from .errors import MinidlError, suggestion
 
 
 class UsageError(MinidlError, ValueError):
-    """A command line that cannot be followed.
+    """An invalid command line.
 
     >>> Parser(prog="python -m minidl").given(["--jsn"])
     Traceback (most recent call last):
@@ -24,10 +24,10 @@ class UsageError(MinidlError, ValueError):
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises :class:`UsageError` for a wrong command line, and says what to write instead.
+    """Raises :class:`UsageError` for a wrong command line, with what to write instead.
 
-    ``examples`` are command lines with a remark each, which begin the help. ``elsewhere`` says what the options are
-    called here that people know by another name. ``bare`` is the option that a word without one most likely belongs to.
+    ``examples`` are pairs of a command line and a remark, printed first in the help. ``elsewhere`` maps option names of
+    other tools to the names here. ``bare`` is the option that a positional argument was most likely meant for.
 
     >>> parser = Parser(elsewhere={"--learning-rate": "--lr"}, bare="--data")
     >>> _ = parser.add_argument("--lr")
@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
     minidl.command.UsageError: unknown option --learning-rate: it is --lr here. See --help.
     >>> parser.given(["faces.zip"])
     Traceback (most recent call last):
-    minidl.command.UsageError: 'faces.zip' belongs to no option: write --data faces.zip. See --help.
+    minidl.command.UsageError: unexpected argument 'faces.zip': write --data faces.zip. See --help.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Parser(argparse.ArgumentParser):
 
     def _refusal(self, word: str, words: Sequence[str]) -> str:
         if not word.startswith("-"):
-            return f"'{word}' belongs to no option{f': write {self.bare} {word}' if self.bare else ''}."
+            return f"unexpected argument '{word}'{f': write {self.bare} {word}' if self.bare else ''}."
         flag = word.partition("=")[0]
         if flag in self.elsewhere:
             return f"unknown option {flag}: it is {self.elsewhere[flag]} here."
         if homes := [parser.prog for parser in self._family() if flag in parser._flags()]:
-            return f"unknown option {flag} here: it is one of {', '.join(homes)}."
+            return f"unknown option {flag} here: it belongs to {', '.join(homes)}."
         known = [known for parser in self._family(words) for known in parser._flags()]
         return f"unknown option {flag}.{suggestion(flag, known)}"
 
     def _family(self, words: Sequence[str] | None = None) -> list["Parser"]:
-        """This parser and those of its subcommands; of these only the ones named among ``words``, if they are given."""
+        """This parser and its subparsers; if ``words`` is given, only the subparsers whose names are in it."""
         family = [self]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
@@ -86,7 +86,7 @@ class Parser(argparse.ArgumentParser):
         return [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
 
     def format_help(self) -> str:
-        """As argparse's, after the examples."""
+        """The examples, then argparse's help."""
         width = max((len(line) for line, _ in self.examples), default=0)
         lines = [f"  {line:<{width}}  # {remark}\n" for line, remark in self.examples]
         return "".join(["examples:\n", *lines, "\n"] if lines else []) + super().format_help()
@@ -96,9 +96,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(command: Callable[[], int], spare_memory: str = "") -> NoReturn:
-    """Carry out a command as this process, with all that :func:`status` does, and exit.
+    """Run a command as this process, as :func:`status` does, and exit.
 
-    Standard streams may be closed, or unable to encode a character; a warning is one line, without a place in the code.
+    Standard streams may be closed, or unable to encode a character; a warning is printed as one line, without its
+    location in the code.
 
     >>> run(lambda: 0)
     Traceback (most recent call last):
@@ -111,11 +112,11 @@ def run(command: Callable[[], int], spare_memory: str = "") -> NoReturn:
 
 
 def status(command: Callable[[], int], spare_memory: str = "") -> int:
-    """Carry out a command; its exit status.
+    """Run a command and return its exit status.
 
-    Wrong input, and files that can't be read or written, are one line on standard error and exit status 2; Ctrl-C is
-    exit status 130. Whoever reads standard output may stop reading, as ``head`` does. ``spare_memory`` says what to do
-    where memory does not suffice.
+    Invalid input, and files that can't be read or written, print one line to standard error and return 2; Ctrl-C
+    returns 130. The reader of standard output may stop reading, as ``head`` does. ``spare_memory`` is a hint for the
+    user if memory runs out.
 
     >>> def command():
     ...     raise FileNotFoundError(2, "No such file or directory", "faces.zip")
@@ -143,15 +144,15 @@ def status(command: Callable[[], int], spare_memory: str = "") -> int:
 def _done(command: Callable[[], int]) -> int:
     try:
         return command()
-    except SystemExit as ended:  # argparse, once it has shown the help
+    except SystemExit as ended:  # argparse, after printing the help
         return ended.code if isinstance(ended.code, int) else 0
 
 
 @contextlib.contextmanager
 def _naming_standard_output() -> Iterator[None]:
-    """Let an error in writing to standard output say that it is one.
+    """Name standard output in errors from writing to it.
 
-    What the stream still holds in the end is written then; Python would do so at the exit, and could only complain.
+    The stream is flushed at the end: Python would do so at exit, where errors can no longer be handled.
     """
     stream = sys.stdout
     sys.stdout = cast(TextIO, _Named(stream))
@@ -167,7 +168,7 @@ def _naming_standard_output() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line; a file that can't be read or written comes first.
+    """The message of an error in one line; for a file that can't be read or written, its name comes first.
 
     >>> reason(PermissionError(13, "Permission denied", "runs/a"))
     'runs/a: Permission denied'
@@ -179,15 +180,15 @@ def reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """For work that goes on when its terminal is closed, or nobody reads its output any more.
+    """A context for work that continues when its terminal is closed or its output is no longer read.
 
-    What can't be written to standard output or standard error is dropped, and SIGHUP is ignored.
+    Output that can't be written to standard output or standard error is dropped, and SIGHUP is ignored.
 
     >>> class Gone(io.StringIO):
     ...     def write(self, text):
     ...         raise BrokenPipeError
     >>> with contextlib.redirect_stdout(Gone()), outliving_terminal():
-    ...     print("to nobody")
+    ...     print("dropped")
     """
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, _Lasting(stream)) for stream in streams)
@@ -202,7 +203,7 @@ def outliving_terminal() -> Iterator[None]:
 def _hangup_ignored() -> Iterator[None]:
     try:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    except (AttributeError, ValueError):  # a system without it; not the main thread, which alone may say so
+    except (AttributeError, ValueError):  # a system without SIGHUP; a thread other than the main one
         yield
         return
     try:
@@ -212,7 +213,7 @@ def _hangup_ignored() -> Iterator[None]:
 
 
 class _Lasting:
-    """A stream whose reader may go away: from then on, what is written to it is dropped."""
+    """A stream that drops all output after its reader has closed it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -238,7 +239,7 @@ class _Lasting:
 
 
 class _Named(_Lasting):
-    """Standard output, whose errors say so; from the first one on, what is written to it is dropped."""
+    """Standard output, named in its errors; all output after the first error is dropped."""
 
     def _failed(self, error: OSError) -> None:
         super()._failed(error)
@@ -246,19 +247,19 @@ class _Named(_Lasting):
 
 
 def _prepare_streams() -> None:
-    """A closed stream is one that drops everything; characters that a stream can't encode are written as escapes."""
+    """Replace closed streams by ones that drop everything, and escape characters that a stream can't encode."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-            with contextlib.suppress(OSError, ValueError):  # a pipe that does not block would drop what is too much
+            with contextlib.suppress(OSError, ValueError):  # a non-blocking pipe would drop output when full
                 os.set_blocking(stream.fileno(), True)
 
 
 def _discard(stream: TextIO) -> None:
-    """Let what is still in the buffer of a stream, and all that follows, go nowhere."""
+    """Drop the buffered output of a stream, and all further output."""
     with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 

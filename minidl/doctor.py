@@ -1,4 +1,4 @@
-"""``python -m minidl doctor``: what this machine has, what is missing, and the command that mends it."""
+"""``python -m minidl doctor``: what is installed, what is missing, and the command that fixes it."""
 
 import importlib
 import os
@@ -16,7 +16,7 @@ from .testing import gradcheck
 from .testing.arrays import numbers
 
 PACKAGES = (("PIL", "pillow"), ("matplotlib", "matplotlib"))
-"""Modules, and the packages that bring them."""
+"""Modules, and the packages that provide them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything; what fails or is missing becomes a finding, never an exception."""
+    """Run all checks; a failure is a finding, never an exception."""
     return [finding for look in LOOKS for finding in look()]
 
 
@@ -43,14 +43,14 @@ def python() -> Iterator[Finding]:
 
 
 def numpy() -> Iterator[Finding]:
-    """NumPy and its BLAS, which does the matrix products."""
+    """NumPy and its BLAS, which computes the matrix products."""
     old = int(np.__version__.partition(".")[0]) < 2
     yield Finding("NumPy", "failed" if old else "ok", np.__version__, "pip install --upgrade 'numpy>=2'" if old else "")
     import threadpoolctl
 
     found = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
     if not found:
-        yield Finding("BLAS", "missing", "no BLAS library that threadpoolctl knows: it cannot be kept to one thread")
+        yield Finding("BLAS", "missing", "no BLAS library that threadpoolctl supports: its threads cannot be limited")
     for info in found:
         kernels = info.get("architecture", "unknown")
         pinned = os.environ.get("OPENBLAS_CORETYPE", "")
@@ -59,7 +59,7 @@ def numpy() -> Iterator[Finding]:
 
 
 def cores() -> Iterator[Finding]:
-    """The threads that minidl computes on."""
+    """The number of threads that minidl uses."""
     try:
         count = threads.get_num_threads()
     except MinidlError as error:
@@ -69,17 +69,17 @@ def cores() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """The packages for pictures, which come with minidl."""
+    """The packages for figures and image files, which are dependencies of minidl."""
     for module, name in PACKAGES:
         try:
             version = getattr(importlib.import_module(module), "__version__", "")
             yield Finding(name, "ok", version)
         except Exception as error:  # a broken package may raise anything
-            yield Finding(name, "failed", f"{error} (for pictures)", f"pip install {name}")
+            yield Finding(name, "failed", f"{error} (needed for images)", f"pip install {name}")
 
 
 def cupy() -> Iterator[Finding]:
-    """CuPy, the driver and the card, or why not."""
+    """CuPy, the driver and the card, or why they cannot be used."""
     try:
         backend = backends.get("cupy")
     except BackendError as error:
@@ -93,14 +93,14 @@ def cupy() -> Iterator[Finding]:
 
 
 def access() -> Iterator[Finding]:
-    """Whether files can be written where runs and temporary files go."""
+    """Whether the folders of runs and of temporary files are writable."""
     for part, folder in (("this folder", Path.cwd()), ("temporary", Path(tempfile.gettempdir()))):
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
                 file.write(b"minidl")
-            yield Finding(part, "ok", f"{folder} can be written to")
+            yield Finding(part, "ok", f"{folder} is writable")
         except OSError as error:
-            yield Finding(part, "failed", f"{folder}: {error.strerror}", "go to a folder of your own, or set TMPDIR")
+            yield Finding(part, "failed", f"{folder}: {error.strerror}", "use a folder of your own, or set TMPDIR")
 
 
 def gradients() -> Iterator[Finding]:
@@ -116,7 +116,7 @@ def gradients() -> Iterator[Finding]:
 
 
 def others() -> Iterator[Finding]:
-    """Plugins of other packages that cannot be loaded; what minidl's own need is looked at above."""
+    """Plugins of other packages that cannot be loaded; the other checks cover minidl's own."""
     for info in plugins.describe():
         if info.status == "failed" and info.distribution != plugins.OWN:
             detail, _, remedy = info.reason.rpartition(": ")

@@ -1,4 +1,4 @@
-"""The errors that minidl raises: what was expected, what came, and what to do about it."""
+"""The errors that minidl raises. Their messages state what was expected, what was passed, and what to write instead."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class MinidlError(Exception):
-    """Base of minidl's own errors.
+    """Base class of minidl's errors.
 
-    ``where`` says which op or layer complains. An op names itself; a layer on the way out puts its dotted path
-    in its place, once (see :meth:`minidl.nn.Module.__call__`).
+    ``where`` is the op or layer that raised the error. An op sets its name; the innermost layer replaces it by its
+    dotted path (see :meth:`minidl.nn.Module.__call__`).
 
     >>> error = MinidlError("expected 3 channels, got 1")
     >>> error.locate("features.2 (Conv2D)")
@@ -23,13 +23,13 @@ class MinidlError(Exception):
         self.located = False
 
     def locate(self, where: str) -> None:
-        """Say in which layer this happened, unless a layer further inside has said so already."""
+        """Set the layer in which this happened, unless an inner layer has already done so."""
         if not self.located:
             self.where, self.located = where, True
 
     @property
     def message(self) -> str:
-        """What is wrong, without where."""
+        """The message without ``where``."""
         return super().__str__()
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class MinidlError(Exception):
 
 
 class ShapeError(MinidlError, ValueError):
-    """Shapes that do not fit each other, or sizes that leave no output.
+    """Incompatible shapes, or sizes that leave no output.
 
     >>> import minidl as md
     >>> md.tensor([1.0, 2.0]) + md.tensor([1.0, 2.0, 3.0])
@@ -47,7 +47,7 @@ class ShapeError(MinidlError, ValueError):
 
 
 class DtypeError(MinidlError, TypeError):
-    """Data types that may not be mixed or are not supported.
+    """Data types that cannot be mixed, or are not supported.
 
     >>> import minidl as md
     >>> md.tensor(["a"])
@@ -57,7 +57,7 @@ class DtypeError(MinidlError, TypeError):
 
 
 class BoundsError(MinidlError, IndexError):
-    """The number of an element or a sample that is not there.
+    """An index of an element or a sample that is out of bounds.
 
     >>> import minidl as md
     >>> md.tensor([1.0, 2.0])[9]
@@ -77,7 +77,7 @@ class BackendError(MinidlError, RuntimeError):
 
 
 class GraphError(MinidlError, RuntimeError):
-    """A backward pass that cannot be made.
+    """A backward pass that is not possible.
 
     >>> import minidl as md
     >>> md.tensor([1.0]).backward()
@@ -87,7 +87,7 @@ class GraphError(MinidlError, RuntimeError):
 
 
 class PluginError(MinidlError, LookupError):
-    """A plugin name that nobody registered, or a plugin that cannot be loaded.
+    """An unknown plugin name, or a plugin that cannot be loaded.
 
     >>> import minidl as md
     >>> md.plugins.get("optimizer", "adm")
@@ -97,9 +97,9 @@ class PluginError(MinidlError, LookupError):
 
 
 class MissingNameError(MinidlError, AttributeError):
-    """A name that a module or an object lacks. Says what to write instead, where PyTorch or Keras has the name.
+    """A name that a module or an object lacks. If PyTorch or Keras has it, the message states what to write instead.
 
-    The message is made when it is read: most of these errors end in ``hasattr`` or ``getattr``, unread.
+    The message is built when it is read, because ``hasattr`` and ``getattr`` discard most of these errors.
 
     >>> import minidl as md
     >>> md.nn.Linear
@@ -110,7 +110,7 @@ class MissingNameError(MinidlError, AttributeError):
     def __init__(self, owner: object, name: str, message: str = "") -> None:
         super().__init__(message)
         self.owner, self.name = owner, name
-        self.obj = None  # where Python would look for a name to suggest, after ours
+        self.obj = None  # from which Python would suggest another name
 
     @property
     def message(self) -> str:
@@ -160,10 +160,10 @@ class CallError(MinidlError, TypeError):
 
 
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or nothing.
+    """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or "".
 
-    ``cutoff`` is how alike they must be at least, from 0 to 1 (:func:`difflib.get_close_matches`), but for the dashes
-    that begin every option. Of names that other frameworks put in quotes the table of equivalents knows the meaning.
+    ``cutoff`` is the minimum similarity from 0 to 1 (:func:`difflib.get_close_matches`), ignoring case and leading
+    dashes. String values of other frameworks, such as "cuda", are looked up in the table of equivalents.
 
     >>> suggestion("adm", ["sgd", "adam"]), suggestion("cuda", ["numpy", "cupy"])
     (" Did you mean 'adam'?", " Did you mean 'cupy'?")

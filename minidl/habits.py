@@ -1,4 +1,4 @@
-"""Answers to habits: what is said to those who write a name or an argument that PyTorch or Keras has, or a slip.
+"""Hints for users of PyTorch and Keras: errors for their names and arguments, or misspelt ones, say what to write.
 
 >>> from minidl import nn
 >>> nn.Linear
@@ -8,9 +8,8 @@ minidl.errors.MissingNameError: minidl.nn has no 'Linear': PyTorch's nn.Linear(a
 Traceback (most recent call last):
 minidl.errors.CallError: expected Dense(inputs, outputs, ...), got inputs=10, no outputs: Keras's layers.Dense(b) is ...
 
-While all is right, next to nothing of this runs: Python asks ``__getattr__`` for a name only after it found none,
-arguments are looked at only after a TypeError, and the table (:mod:`minidl.equivalents`) is imported only to say what
-is wrong.
+Correct code hardly runs any of this: Python calls ``__getattr__`` only for names that it does not find, arguments are
+checked only after a TypeError, and the table (:mod:`minidl.equivalents`) is imported only to build a message.
 """
 
 import functools
@@ -27,11 +26,11 @@ from .errors import CallError, MissingImportError, MissingModuleError, MissingNa
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Where names are missed
+# Missing names
 
 
 def answer_in(*modules: str) -> None:
-    """Let these modules answer for names that they lack, also in ``from module import name``.
+    """Make these modules raise helpful errors for missing names, including in ``from module import name``.
 
     >>> import minidl
     >>> hasattr(minidl, "cat"), getattr(minidl, "cat", "no cat")
@@ -46,26 +45,26 @@ def answer_in(*modules: str) -> None:
 
 def _missing_from(module: ModuleType, name: str) -> NoReturn:
     caller = sys._getframe(1)
-    if name == "__path__" and caller.f_code.co_name == _IMPORTING:  # of a module in it, which a file has not
+    if name == "__path__" and caller.f_code.co_name == _IMPORTING:  # `import module.name`, but module is not a package
         raise MissingModuleError(module, caller.f_locals["name"])
     error = MissingNameError(module, name)
-    half_imported = f"{module.__name__}.{name}" in sys.modules  # in a circle: Python finds it there after this error
+    half_imported = f"{module.__name__}.{name}" in sys.modules  # a circular import: Python then looks it up there
     if _is_import(caller) and not half_imported:
         raise MissingImportError(str(error))
     raise error
 
 
 def _is_import(frame: Any) -> bool:
-    """Whether a frame is in the middle of ``from module import name``, which hides what an AttributeError says."""
+    """Whether a frame is executing ``from module import name``, which hides the message of an AttributeError."""
     return bool(frame.f_code.co_code[frame.f_lasti] == opcode.opmap["IMPORT_FROM"])
 
 
 _IMPORTING = "_find_and_load_unlocked"
-"""The function of :mod:`importlib` that carries an import out; others only ask whether there is such a module."""
+"""The function of :mod:`importlib` that performs an import; others only check whether a module exists."""
 
 
 class Modules:
-    """Answers ``import minidl.layers``: a finder of modules that is asked last, and finds none.
+    """A module finder, the last on ``sys.meta_path``, that raises a helpful error for ``import minidl.layers``.
 
     >>> import minidl.layers
     Traceback (most recent call last):
@@ -74,7 +73,7 @@ class Modules:
 
     @staticmethod
     def find_spec(name: str, *_: Any) -> None:
-        """Nothing, or an error that says what to write where a module of minidl is to be imported."""
+        """Raise an error with a hint if a missing module of minidl is imported; return None otherwise."""
         parent = sys.modules.get(name.rpartition(".")[0])
         ours = parent is not None and name.partition(".")[0] == __package__
         if ours and sys._getframe(2).f_code.co_name == _IMPORTING:
@@ -82,13 +81,13 @@ class Modules:
 
 
 def answer_imports() -> None:
-    """Let :class:`Modules` answer for modules that minidl lacks."""
+    """Install :class:`Modules`, for modules that minidl lacks."""
     if Modules not in sys.meta_path:
         sys.meta_path.append(Modules)
 
 
 class Missing:
-    """A name that others have for a method of a class, and that is answered as those of objects are.
+    """A descriptor for another framework's name of a class method; it raises the same error as for an instance.
 
     >>> import minidl as md
     >>> md.data.Dataset.from_tensor_slices
@@ -104,20 +103,20 @@ class Missing:
 
 
 def missing_attribute(thing: Any, name: str) -> Any:
-    """The ``__getattr__`` of a class that answers for attributes that its objects lack.
+    """The ``__getattr__`` of a class whose instances raise helpful errors for missing attributes.
 
     >>> import minidl as md
     >>> md.tensor([1.0]).view(1)
     Traceback (most recent call last):
     minidl.errors.MissingNameError: Tensor has no 'view': PyTorch's x.view(3, 2) is x.reshape(3, 2) here
     """
-    if hasattr(type(thing), name):  # a property that failed, and shall do so again: its own error is the one to see
+    if hasattr(type(thing), name):  # a property that raised AttributeError: evaluate it again to show its own error
         return object.__getattribute__(thing, name)
     raise MissingNameError(thing, name)
 
 
 class Answering:
-    """Base of what users make: answers for missing attributes, and for arguments that a constructor does not take.
+    """Base of public classes: helpful errors for missing attributes and for wrong arguments of a constructor.
 
     >>> from minidl import optim
     >>> optim.SGD([], learning_rate=0.1)
@@ -127,7 +126,7 @@ class Answering:
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # a type checker shall go on finding wrong names
+    if not TYPE_CHECKING:  # a type checker must still report missing names
         __getattr__ = missing_attribute
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -138,9 +137,9 @@ class Answering:
 
 
 class Strict(Answering):
-    """Base of what has attributes that are set: one of :attr:`in_vain`, which does nothing here, is an error.
+    """Base of classes with settable attributes: setting one of :attr:`in_vain`, which has no effect, raises an error.
 
-    Only in minidl's own classes: one's own may have attributes of any name.
+    This applies to minidl's own classes only; subclasses of users may have attributes of any name.
 
     >>> import minidl as md
     >>> layer = md.nn.Dense(2, 3)
@@ -152,7 +151,7 @@ class Strict(Answering):
     __slots__ = ()
 
     in_vain: ClassVar[frozenset[str]] = frozenset()
-    """Names that PyTorch or Keras has for attributes that users set."""
+    """Attributes that users of PyTorch or Keras set."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.in_vain and _is_own(type(self)) and not hasattr(type(self), name):
@@ -165,7 +164,7 @@ def _is_own(cls: type) -> bool:
 
 
 def explained(function: Callable[P, R]) -> Callable[P, R]:
-    """A function or method that says how it is called to those who call it wrongly; its own errors are left alone.
+    """Wrap a function so that a wrong call raises an error with its signature; its own errors are unchanged.
 
     >>> @explained
     ... def draw(width, colour="black"): ...
@@ -188,7 +187,7 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def explain_calls_in(module: str) -> None:
-    """Let all functions that are defined in a module say how they are called, see :func:`explained`.
+    """Apply :func:`explained` to all public functions that a module defines.
 
     >>> from minidl.nn import functional
     >>> functional.relu(inplace=True)
@@ -202,27 +201,27 @@ def explain_calls_in(module: str) -> None:
 
 
 class Count(int):
-    """A number that PyTorch has as a method: the number of elements of a tensor.
+    """An integer attribute that is a method in PyTorch: the number of elements of a tensor.
 
     >>> Count(6) + 1
     7
     >>> Count(6)(0)
     Traceback (most recent call last):
-    minidl.errors.CallError: size is a number: PyTorch's x.size(0) is x.shape[0] here
+    minidl.errors.CallError: size is not a method: PyTorch's x.size(0) is x.shape[0] here
     """
 
     def __call__(self, *_axes: Any) -> NoReturn:
-        raise CallError(f"size is a number: {answers.equivalent('size', ('x',))}")
+        raise CallError(f"size is not a method: {answers.equivalent('size', ('x',))}")
 
 
 # Calls
 
 
 def misfit(function: Any, arguments: Sequence[Any], options: Mapping[str, Any], refusal: TypeError) -> CallError | None:
-    """The error for arguments that a function does not take, or None where it takes them.
+    """The error for arguments that do not match a function's signature, or None if they do.
 
-    ``refusal`` is what the call ended in. A traceback that goes on in the function shows that it took its arguments,
-    and another error is none of ours; neither is one of a function that cannot say how it is called.
+    ``refusal`` is the error of the call. If its traceback reaches into the function, the arguments were accepted and
+    the error is the function's own. A function without a signature returns None, too.
 
     >>> from minidl import nn
     >>> print(misfit(nn.ReLU().forward, (1,), {"training": True}, TypeError()))
@@ -235,19 +234,19 @@ def misfit(function: Any, arguments: Sequence[Any], options: Mapping[str, Any], 
         if _takes(signature, arguments, options):
             return None
         return CallError(answers.wrong_call(function, signature, arguments, options))
-    except Exception:  # a builtin without a signature, a self that was forgotten: Python's own error says it
+    except Exception:  # a builtin without a signature, or a missing self: Python's own error is clear
         return None
 
 
 def takes(function: Any, *arguments: Any) -> bool:
-    """Whether a function can be called with these arguments, as far as it says how it is called.
+    """Whether a function accepts these arguments; True for a builtin without a signature.
 
     >>> takes(lambda step: 0.1, 0), takes(lambda: 0.1, 0), takes(max, 0)
     (True, False, True)
     """
     try:
         return _takes(inspect.signature(function, follow_wrapped=False), arguments, {})
-    except (TypeError, ValueError):  # a builtin without a signature
+    except (TypeError, ValueError):
         return True
 
 

@@ -1,20 +1,20 @@
-"""Ctrl-C while ``python -m ...`` still imports its modules ends the command with one word, not with a traceback.
+"""Ctrl-C while ``python -m ...`` is importing its modules ends the command with one word instead of a traceback.
 
-:mod:`minidl` imports this module first. Once a command runs, :func:`minidl.command.run` does the same and more.
+:mod:`minidl` imports this module first. Once a command runs, :func:`minidl.command.run` takes over.
 """
 
 import os
 import signal
 import sys
 
-TYPE_CHECKING = False  # as typing calls it, which would take its time to import before there is a handler
+TYPE_CHECKING = False  # not from typing, which is slow to import while there is no handler
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import NoReturn
 
 
 def excepthook(kind: type[BaseException], error: BaseException, traceback: "TracebackType | None") -> None:
-    """In the place of ``sys.excepthook``: an interrupt is one word, everything else is shown as usual.
+    """A replacement for ``sys.excepthook`` that prints one word for an interrupt, and any other error as usual.
 
     >>> from contextlib import redirect_stderr
     >>> with redirect_stderr(sys.stdout):
@@ -28,13 +28,13 @@ def excepthook(kind: type[BaseException], error: BaseException, traceback: "Trac
 
 
 def _end(_number: int, _frame: "FrameType | None") -> "NoReturn":
-    """In the place of Python's handler: modules in C turn an interrupt into errors of their own while they start."""
+    """A replacement for Python's handler, because C modules turn an interrupt during import into other errors."""
     excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     os._exit(130)
 
 
 def imported() -> None:
-    """What was to be imported is there: an interrupt is Python's again.
+    """All modules are imported: restore Python's handler.
 
     >>> imported()
     """
@@ -42,7 +42,7 @@ def imported() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-if sys.argv[:1] == ["-m"]:  # so while `python -m` looks for its module, and at no other time
+if sys.argv[:1] == ["-m"]:  # only while `python -m` is looking for its module
     sys.excepthook = excepthook
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)

@@ -1,7 +1,7 @@
-"""The registry: everything that can be exchanged by name, built in or brought by a stranger's package.
+"""The plugin registry: everything that can be selected by name, built in or from another package.
 
-Eleven kinds of things have names: backends, ops, convolution algorithms, layers, losses, optimizers, initializers,
-schedules, callbacks, data sets and models. minidl's own are registered with the same decorator as anybody's:
+There are eleven kinds of plugins: backends, ops, convolution algorithms, layers, losses, optimizers, initializers,
+schedules, callbacks, data sets and models. The built-in ones are registered with the same decorator as any other:
 
 >>> import numpy as np
 >>> from minidl import plugins
@@ -11,9 +11,9 @@ schedules, callbacks, data sets and models. minidl's own are registered with the
 >>> plugins.get("initializer", "sevens") is sevens
 True
 
-A package that is merely installed announces its plugins as entry points of the group named after the kind
-(``minidl.optimizers`` for optimizers and so on; https://packaging.python.org/specifications/entry-points). They are
-imported when they are first asked for, so a broken one can never break ``import minidl``.
+An installed package announces its plugins as entry points of the group named after the kind (``minidl.optimizers`` for
+optimizers and so on; https://packaging.python.org/specifications/entry-points). They are imported on first use, so a
+broken plugin never breaks ``import minidl``.
 """
 
 import functools
@@ -53,26 +53,26 @@ BASES = {
     "optimizer": ("minidl.optim", "Optimizer", ("update",)),
     "callback": ("minidl.train", "Callback", ()),
 }
-"""The kinds whose plugins are classes: the module and the name of their base, and the methods that it leaves to them.
-Plugins of the other kinds are what is called, a function or a class."""
+"""The kinds whose plugins are classes: the module and the name of their base, and the methods they must define.
+Plugins of the other kinds are any callable, a function or a class."""
 
 BETWEEN = {("minidl.backends.base", "DeviceBackend"): ("upload", "download")}
-"""Classes that are derived from a base and not yet a plugin, and the methods that these leave to those besides."""
+"""Abstract subclasses of a base, and the additional methods that their subclasses must define."""
 
 MADE = {"dataset": ("minidl.data", "Dataset"), "model": ("minidl.nn.module", "Module")}
-"""The kinds whose plugins, whatever they are, make something of a class: its module and name."""
+"""The kinds whose plugins return an instance of a class: the module and the name of that class."""
 
 OWN = "minidl"
-"""The distribution that this module belongs to, and agegender with it."""
+"""The distribution that contains minidl and agegender."""
 
 _Plugin = TypeVar("_Plugin")
 
 
 class _Known(dict[str, Any]):
-    """The plugins of a kind by name. Setting an item and deleting one, which is all that is done here, are counted."""
+    """The plugins of a kind by name, which counts changes: only setting and deleting items is supported."""
 
     changes = 0
-    """How often plugins of any kind were changed."""
+    """The number of changes to plugins of any kind."""
 
     def __setitem__(self, name: str, plugin: Any) -> None:
         _Known.changes += self.get(name) is not plugin
@@ -102,7 +102,7 @@ class PluginInfo:
     reason: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """The row as plain strings, for JSON."""
+        """The row as a dictionary of strings, for JSON."""
         return asdict(self)
 
 
@@ -119,8 +119,8 @@ def group(kind: str) -> str:
 def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
     """A decorator that registers a class or function as plugin ``name`` of ``kind``.
 
-    Raises :class:`PluginError` if another object has that name already, where the name is forgotten, and for what
-    lacks something that plugins of its kind have.
+    Raises :class:`PluginError` if the name is missing or taken by another object, and for an object that lacks
+    something that plugins of its kind require.
 
     >>> @register("schedule", "halving")
     ... def halving(lr):
@@ -139,7 +139,7 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
         known = _registered[kind].get(name, plugin)
         if known is not plugin and _origin(known) != _origin(plugin):
             raise PluginError(
-                f"the {kind} '{name}' exists already ({'.'.join(_origin(known))}): register yours under another name"
+                f"the {kind} '{name}' already exists ({'.'.join(_origin(known))}): register yours under another name"
             )
         _registered[kind][name] = plugin
         return plugin
@@ -148,7 +148,7 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
 
 
 def names(kind: str) -> list[str]:
-    """The names of all plugins of a kind, sorted: the registered ones and those that installed packages announce.
+    """The sorted names of all plugins of a kind: registered ones and those announced by installed packages.
 
     >>> import minidl
     >>> set(names("optimizer")) >= {"sgd", "adam", "adamw"}
@@ -159,7 +159,7 @@ def names(kind: str) -> list[str]:
 
 
 def registered(kind: str) -> dict[str, Any]:
-    """The plugins of a kind that are registered now, by name; others may be announced.
+    """The currently registered plugins of a kind, by name; others may be announced.
 
     >>> import minidl
     >>> registered("optimizer")["adam"]
@@ -169,7 +169,7 @@ def registered(kind: str) -> dict[str, Any]:
 
 
 def changes() -> int:
-    """How often the plugins that are registered were changed: as long as it is the same, so are they.
+    """The number of changes to the registered plugins so far: equal values mean the same plugins.
 
     >>> before = changes()
     >>> _registered["schedule"]["mine"] = print   # only an example
@@ -183,7 +183,7 @@ def changes() -> int:
 def get(kind: str, name: str) -> Any:
     """The plugin ``name`` of ``kind``, imported now if an installed package announces it.
 
-    Raises :class:`PluginError` for an unknown name (with what there is, and the closest match) and for a plugin whose
+    Raises :class:`PluginError` for an unknown name (with the known names and the closest match) and for a plugin whose
     import fails (with its package and the reason).
 
     >>> import minidl
@@ -208,7 +208,7 @@ def get(kind: str, name: str) -> Any:
 def build(kind: str, name: str, *args: Any, **options: Any) -> Any:
     """``get(kind, name)(*args, **options)``: an instance of a plugin.
 
-    Raises :class:`PluginError` for one that gives something else than those of its kind do.
+    Raises :class:`PluginError` if the plugin returns an object of the wrong type for its kind.
 
     >>> build("layer", "dropout", rate=0.1).rate
     0.1
@@ -216,14 +216,14 @@ def build(kind: str, name: str, *args: Any, **options: Any) -> Any:
     made = get(kind, name)(*args, **options)
     if expected := _expected(kind, made):
         given = f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
-        raise PluginError(f"the {kind} '{name}' gives {given}, expected {expected}: return that")
+        raise PluginError(f"the {kind} '{name}' returned {given}, expected {expected}: return that")
     return made
 
 
 def describe() -> list[PluginInfo]:
-    """Every plugin of every kind, loading those that are only announced; failures are rows, not errors.
+    """Every plugin of every kind; loads those that are only announced. A failure is a row, not an error.
 
-    A name that is taken already has a further row, "failed", for each package that announces it too.
+    A name that is already taken has an additional "failed" row for every other package that announces it.
 
     >>> any(info.name == "adam" for info in describe())
     True
@@ -250,7 +250,7 @@ def _describe_announced(kind: str, point: "EntryPoint") -> PluginInfo:
     if _origin(used) == _origin(plugin):
         return PluginInfo(kind, point.name, distribution, version, "loaded")
     reason = (
-        f"the {kind} '{point.name}' exists already ({'.'.join(_origin(used))}), which is used instead: "
+        f"the {kind} '{point.name}' already exists ({'.'.join(_origin(used))}), which is used instead: "
         f"give yours another name in the entry points of {distribution}"
     )
     return PluginInfo(kind, point.name, distribution, version, "failed", reason)
@@ -260,11 +260,11 @@ def _describe_registered(kind: str, name: str, packages: Mapping[str, list[str]]
     from importlib import metadata
 
     package = (getattr(get(kind, name), "__module__", None) or "").partition(".")[0]
-    # That of an editable install is not known by its packages, and mostly bears the name of its package.
+    # An editable distribution is not listed by its packages, but usually has the same name.
     distribution = packages.get(package, [package])[0]
     try:
         version = metadata.version(distribution)
-    except (metadata.PackageNotFoundError, ValueError):  # no name at all
+    except (metadata.PackageNotFoundError, ValueError):  # ValueError: an empty name
         version = "not installed"
     return PluginInfo(kind, name, distribution, version, "loaded")
 
@@ -275,8 +275,8 @@ def _distribution_of(point: "EntryPoint") -> tuple[str, str]:
 
 @functools.cache
 def _announced(kind: str) -> "dict[str, list[EntryPoint]]":
-    """The entry points of a kind by name; where several packages announce one name the first counts."""
-    from importlib import metadata  # slow to import, and seldom needed
+    """The entry points of a kind by name; if several packages announce a name, the first is used."""
+    from importlib import metadata  # slow to import, and rarely needed
 
     points: dict[str, list[EntryPoint]] = {}
     for point in sorted(metadata.entry_points(group=group(kind)), key=_precedence):
@@ -285,7 +285,7 @@ def _announced(kind: str) -> "dict[str, list[EntryPoint]]":
 
 
 def _precedence(point: "EntryPoint") -> tuple[bool, str]:
-    """minidl's own plugins come first, the others in an order that does not change from machine to machine."""
+    """Sort minidl's own plugins first, the others in an order that is the same on every machine."""
     distribution, _ = _distribution_of(point)
     return distribution != OWN, distribution
 
@@ -297,7 +297,7 @@ def _load(kind: str, point: "EntryPoint") -> Any:
         plugin = point.load()
     except ModuleNotFoundError as error:
         raise PluginError(f"{described} cannot be imported ({error}): {_remedy(point, error.name)}") from error
-    except Exception as error:  # a stranger's module may raise anything
+    except Exception as error:  # a foreign module may raise anything
         raise PluginError(
             f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
         ) from error
@@ -307,7 +307,7 @@ def _load(kind: str, point: "EntryPoint") -> Any:
 
 
 def _complaint(kind: str, plugin: Any) -> str:
-    """What a plugin lacks of what its kind has, and what to do; nothing for one that has it all.
+    """What a plugin lacks that its kind requires, and the remedy; "" if it lacks nothing.
 
     >>> _complaint("schedule", 0.1)
     'is of type float, expected a class or a function: register that'
@@ -319,7 +319,7 @@ def _complaint(kind: str, plugin: Any) -> str:
             else f"is of type {type(plugin).__name__}, expected a class or a function: register that"
         )
     module, name, own = BASES[kind]
-    base = getattr(sys.modules.get(module), name, None)  # where it was never imported, nothing is derived from it
+    base = getattr(sys.modules.get(module), name, None)  # if never imported, it has no subclasses
     if base is None or not isinstance(plugin, type) or not issubclass(plugin, base):
         given = f"the class {plugin.__name__}" if isinstance(plugin, type) else f"of type {type(plugin).__name__}"
         return f"is {given}, expected a class derived from {module}.{name}: register that"
@@ -331,7 +331,7 @@ def _complaint(kind: str, plugin: Any) -> str:
         method for method, by in left.items() if getattr(plugin, method, None) in (None, getattr(by, method, None))
     ]
     if missing:
-        return f"has no {' and no '.join(missing)} of its own, which every {kind} needs: define it in {plugin.__name__}"
+        return f"does not define {' and '.join(missing)}, which every {kind} needs: do so in {plugin.__name__}"
     methods = [method for method in dir(base) if not method.startswith("_") and callable(getattr(base, method))]
     for method in methods:
         if not callable(getattr(plugin, method)):
@@ -341,7 +341,7 @@ def _complaint(kind: str, plugin: Any) -> str:
 
 
 def _expected(kind: str, made: Any) -> str:
-    """What a plugin of a kind must give where this is not it; else nothing.
+    """What a plugin of a kind must return if ``made`` is not that; else "".
 
     >>> _expected("schedule", 0.1), _expected("schedule", lambda step: 0.1)
     ('a function from steps to learning rates', '')
@@ -354,18 +354,18 @@ def _expected(kind: str, made: Any) -> str:
 
 
 def _remedy(point: "EntryPoint", missing: str | None) -> str:
-    """What to do about a module that is missing: a part of the plugin's own package, or something that this needs."""
+    """The remedy for a missing module: a part of the plugin's own package, or one of its dependencies."""
     distribution, _ = _distribution_of(point)
     if missing is None or missing.partition(".")[0] == point.module.partition(".")[0]:
         return "repair or uninstall that package"
-    if distribution == OWN:  # which need not be on a package index, or there be somebody else's
-        return "run python -m minidl doctor, which says what to install"
+    if distribution == OWN:  # a package index may not have it, or another package of this name
+        return "run python -m minidl doctor, which lists what to install"
     extras = f"[{','.join(point.extras)}]" if point.extras else ""
     return f"pip install '{distribution}{extras}'"
 
 
 def _origin(plugin: Any) -> tuple[str, str]:
-    """Where a plugin was defined: the same place twice is a module that was reloaded, not a clash."""
+    """Where a plugin is defined: the same place twice means a reloaded module, not a conflict."""
     module = getattr(plugin, "__module__", "?")
     name = getattr(plugin, "__qualname__", repr(plugin))
     return (module, name) if module in sys.modules else ("?", repr(plugin))

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: by op and by layer, as a table, a picture and a trace.
+"""Where the time of a training step is spent: by op and by layer, as a table, a plot and a trace.
 
 >>> import numpy as np
 >>> from minidl import nn
@@ -7,8 +7,8 @@
 layer  op                   algorithm  calls  forward ms ...
 0      Conv2DReLUMaxPool2D  im2col         1 ...
 
-While a :class:`Profiler` is active, the few places that everything passes through (running an op, its gradients, the
-optimizer's step, the loader's next batch) are wrapped in clocks; otherwise nothing is measured and nothing is slower.
+While a :class:`Profiler` is active, it wraps the few functions that everything passes through (running an op, its
+gradients, the optimizer's step, the loader's next batch) in timers. Otherwise there is no overhead.
 """
 
 import functools
@@ -40,7 +40,7 @@ STEPS = 5
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that took time: ``part`` is "forward", "backward", "update" or "data"; times in seconds.
+    """A timed interval: ``part`` is "forward", "backward", "update" or "data"; times are in seconds.
 
     >>> Event("0", "Conv2D", "fft", "forward", start=0.0, seconds=0.5, flops=1e9, nbytes=0).part
     'forward'
@@ -58,7 +58,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Row:
-    """An op in a layer: its calls in one step, their time in ms, their operations and bytes.
+    """An op in a layer: its calls per step, with their time in ms, operations and bytes.
 
     >>> Row("0", "Conv2D", "fft", calls=1, forward=2.0, backward=3.0, other=0.0, flops=1e9, nbytes=0).rate
     200.0
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def total(self) -> float:
-        """All of its time, in ms."""
+        """Its total time, in ms."""
         return self.forward + self.backward + self.other
 
     @property
@@ -89,10 +89,10 @@ _one_at_a_time = threading.Lock()
 
 
 class Profiler(metaclass=Brackets):
-    """Measures all that minidl does inside a ``with`` block, on the thread that opened it.
+    """Measures everything that minidl does inside a ``with`` block, on the thread that entered it.
 
-    ``seconds`` is how long the block took. Only one at a time can be active in a process: :class:`MinidlError` for
-    another, or for the same again inside its block. After its block a profiler may go on in another one.
+    ``seconds`` is the duration of the block. Only one profiler can be active in a process: entering another, or the
+    same one again, raises :class:`MinidlError`. After its block, a profiler can continue in another block.
 
     >>> with Profiler() as profiler:
     ...     y = tensor([1.0]) + 2
@@ -112,7 +112,7 @@ class Profiler(metaclass=Brackets):
 
     def __enter__(self) -> "Profiler":
         if not _one_at_a_time.acquire(blocking=False):
-            raise MinidlError("a profiler is active already: end its block first, as two would time each other")
+            raise MinidlError("a profiler is already active: end its block first, because two would time each other")
         self._thread = threading.get_ident()
         self._wrap(Op, "record", self._timed_op)
         self._wrap(Op, "gradients", self._timed_gradients)
@@ -124,7 +124,7 @@ class Profiler(metaclass=Brackets):
         return self
 
     def __exit__(self, *error: object) -> None:
-        if not self._wrapped:  # it has ended already
+        if not self._wrapped:  # already ended
             return
         self.seconds = time.perf_counter() - self._started
         for owner, name, original in self._wrapped:
@@ -134,7 +134,7 @@ class Profiler(metaclass=Brackets):
         _one_at_a_time.release()
 
     def restart(self) -> None:
-        """Forget what was measured so far, a warm-up for example."""
+        """Discard the measurements so far, for example of a warm-up."""
         self.events.clear()
         self._started = time.perf_counter()
 
@@ -148,7 +148,7 @@ class Profiler(metaclass=Brackets):
         self._wrapped.append((owner, name, original))
         setattr(owner, name, staticmethod(here) if isinstance(original, staticmethod) else here)
 
-    # The clocks
+    # The timers
 
     def _add(self, key: tuple[str, str, str], part: str, start: float, flops: float = 0.0, nbytes: int = 0) -> None:
         self.events.append(Event(*key, part, start, time.perf_counter() - start, flops, nbytes))
@@ -171,7 +171,7 @@ class Profiler(metaclass=Brackets):
     def _timed_gradients(self, run: Callable[[Op, Any], Any]) -> Callable[[Op, Any], Any]:
         def gradients(op: Op, dy: Any) -> Any:
             layer, algorithm, flops, nbytes = self._layer_of.pop(op, ("", "", 0.0, 0))
-            wanted = sum(op.needs_grad[:2])  # a product costs as much again for each factor that wants a gradient
+            wanted = sum(op.needs_grad[:2])  # a product costs the same again for each factor that needs a gradient
             start = time.perf_counter()
             found = run(op, dy)
             op.backend.synchronize()
@@ -191,7 +191,7 @@ class Profiler(metaclass=Brackets):
         return call
 
     def _layer(self, inputs: Sequence[Any]) -> str:
-        """The layer whose parameters an op uses, or the innermost one that is running."""
+        """The layer whose parameters an op uses, or else the innermost active layer."""
         owners = [x.name.rpartition(".")[0] for x in inputs if isinstance(x, Parameter) and x.name]
         return owners[0] if owners else self._layers[-1] if self._layers else ""
 
@@ -215,15 +215,15 @@ class Profiler(metaclass=Brackets):
 
         return batch
 
-    # What came of it
+    # The results
 
     def rows(self, by: str = "layer") -> list[Row]:
-        """The sums for one step, in order of first use: by layer and op, or with ``by="op"`` by op alone.
+        """The sums per step, in order of first use: by layer and op, or with ``by="op"`` by op alone.
 
-        The last row is what lies between the measured events: Python, and the graph.
+        The last row is the time between the measured events, which Python and the graph take.
         """
         if by not in ("layer", "op"):
-            raise MinidlError(f"rows are sums by 'layer' or by 'op', got by={by!r}")
+            raise MinidlError(f"expected by='layer' or by='op', got by={by!r}")
         found: dict[tuple[str, str, str], Row] = {}
         for event in self.events:
             key = (event.layer if by == "layer" else "", event.op, event.algorithm if by == "layer" else "")
@@ -232,7 +232,7 @@ class Profiler(metaclass=Brackets):
         return [*found.values(), Row("", "everything between", "", 0.0, 0.0, 0.0, between, 0.0, 0.0)]
 
     def table(self, by: str = "layer") -> str:
-        """The rows as text, with the share of each in the step."""
+        """The rows as text, with the share of each in the time of a step."""
         head = ("layer", "op", "algorithm", "calls", "forward ms", "backward ms", "other ms", "GFLOP/s", "MB", "share")
         rows = self.rows(by)
         whole = sum(row.total for row in rows) or 1.0
@@ -251,9 +251,9 @@ class Profiler(metaclass=Brackets):
         return self.table()
 
     def plot(self, path: str | Path, by: str = "layer") -> None:
-        """Draw the rows as bars, forward and backward, to a file: a PNG, or what its suffix says.
+        """Draw the rows as bars, forward and backward, to a file; its suffix sets the format, by default PNG.
 
-        Raises ``FileNotFoundError`` where there is no such folder.
+        Raises ``FileNotFoundError`` if the folder does not exist.
         """
         from matplotlib.figure import Figure
 
@@ -275,8 +275,8 @@ class Profiler(metaclass=Brackets):
     def trace(self, path: str | Path) -> None:
         """Write every event for a trace viewer: open the file in https://ui.perfetto.dev or chrome://tracing.
 
-        The format is Google's "Trace Event Format", complete events with microseconds. Raises ``FileNotFoundError``
-        where there is no such folder.
+        The format is Google's "Trace Event Format", complete events in microseconds. Raises ``FileNotFoundError`` if
+        the folder does not exist.
         """
         import json
 
@@ -298,7 +298,7 @@ class Profiler(metaclass=Brackets):
 
 
 def _plus(row: Row, event: Event, steps: int) -> Row:
-    """A row with one more event."""
+    """A row with an event added."""
     part = event.part if event.part in ("forward", "backward") else "other"
     return replace(
         row,
@@ -311,11 +311,11 @@ def _plus(row: Row, event: Event, steps: int) -> Row:
 
 @explained
 def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
-    """Run a model forward and backward on a batch ``x``, ``steps`` times after a warm-up, and say what took how long.
+    """Profile the forward and backward passes of a model on a batch ``x``, over ``steps`` steps after a warm-up.
 
-    What is differentiated is the sum of all outputs; inside ``no_grad()``, or where nothing wants a gradient, there is
-    only the forward pass. Parameters, their gradients, buffers and the random numbers are afterwards what they were,
-    and so is ``x``. Raises :class:`MinidlError` unless there is a whole number of steps, one at least, and a module.
+    The backward pass starts from the sum of all outputs; it is skipped inside ``no_grad()``, or if nothing requires a
+    gradient. Parameters, their gradients, buffers, the random state and ``x`` are restored. Raises
+    :class:`MinidlError` if ``steps`` is not an integer >= 1, or ``model`` is not a module.
     """
     if not isinstance(model, Module):
         raise MinidlError(
@@ -327,7 +327,7 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
     tensors = [tensor for _, tensor in model._named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
     place = model.parameters()[0].backend.name if model.parameters() else None
-    # a tensor of its own: x keeps its gradient, and the graph that it came from
+    # a new tensor, because x must keep its gradient and its graph
     inputs = Tensor(x.data, x.requires_grad) if isinstance(x, Tensor) else tensor(x, backend=place)
     try:
         with rewound(dict(model.named_generators())), Profiler() as profiler:
@@ -347,8 +347,8 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
 
 
 def _sum(outputs: Any) -> Tensor:
-    """The sum of all numbers in the tensors of a nested value."""
+    """The sum of all elements of the tensors in a nested structure."""
     sums = [y.sum() for y in leaves(outputs) if isinstance(y, Tensor)]
     if not sums:
-        raise MinidlError("the model gave no tensors: end its forward with `return y`")
+        raise MinidlError("the model returned no tensors: end its forward with `return y`")
     return functools.reduce(operator.add, sums)

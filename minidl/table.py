@@ -1,10 +1,10 @@
-"""Rows of text as a table, for a terminal or for a document."""
+"""Tables of text, for a terminal or a document."""
 
 from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Rows, the first of them the head, in columns; so many on the ``left`` hold words, the others numbers.
+    """Align rows, the first of which is the header; the first ``left`` columns are left-aligned, the others right.
 
     >>> print(table([("algorithm", "ms"), ("direct", "12.5"), ("fft", "7.0")]))
     algorithm    ms
@@ -16,7 +16,7 @@ def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown.
+    """A Markdown table.
 
     >>> print(markdown(["algorithm", "ms"], [["fft", "7.0"]]))
     | algorithm | ms |

@@ -1,19 +1,19 @@
-"""Threads: how many, who runs on them, and the scratch memory that each keeps.
+"""The thread pool, the number of threads, and the scratch memory of each thread.
 
-NumPy lets other threads run inside its loops and matrix products, so a pool of Python threads uses all cores. Work is
-cut into chunks by its shape alone, never by the number of threads, and whoever adds up chunks does so in their order:
-results are the same bit for bit for any number of threads. While minidl computes, BLAS runs on one thread: several
-small products side by side use the caches better than one product on all cores. As BLAS knows only one limit for the
-whole process, it is set when minidl first computes something on threads and stays (threadpoolctl undoes it).
+NumPy releases the GIL in its loops and matrix products, so a pool of Python threads uses all cores. Work is split into
+chunks by its shape, never by the number of threads, and the results of chunks are added in a fixed order: results are
+bitwise identical for any number of threads. While minidl computes, BLAS runs on one thread, because several small
+products in parallel use the caches better than one product on all cores. BLAS has a single limit for the whole process;
+it is set when minidl first computes on threads, and remains set (threadpoolctl can reset it).
 
-The number of threads is ``MINIDL_NUM_THREADS`` or what :func:`set_num_threads` says, at any time; at first, the cores
-that the process may use.
+The number of threads is ``MINIDL_NUM_THREADS``, by default the number of cores that the process may use;
+:func:`set_num_threads` changes it at any time.
 
-Threads of one's own may use minidl side by side: build, train and evaluate models, convolve, loop over data sets. What
-contexts set (``no_grad``, ``using``, a capture) counts for the thread that is inside. Shared are a model, a trainer,
-an optimizer and a callback, of which one thread at a time may use each; and what is of the whole process: the default
-generator (:func:`minidl.seed`), whose numbers then depend on which thread comes first, so give each thread an ``rng``
-of its own; the number of threads; and the precision of a backend.
+User threads may use minidl concurrently, to build, train and evaluate models, convolve, and iterate over data sets.
+Contexts (``no_grad``, ``using``, a capture) apply to the thread that enters them. A model, a trainer, an optimizer or a
+callback may be used by one thread at a time. The whole process shares the number of threads, the precision of a backend
+and the default generator (:func:`minidl.seed`), whose values then depend on the order of the threads: pass each thread
+its own ``rng``.
 """
 
 import contextvars
@@ -36,7 +36,7 @@ _Item = TypeVar("_Item")
 
 
 class _Settings:
-    """What the process has decided: the number of threads and the pool, made when first needed, by one thread."""
+    """The settings of the process: the number of threads, and the pool, which is created on first use."""
 
     num_threads: int | None = None
     pool: "ThreadPoolExecutor | None" = None
@@ -44,7 +44,7 @@ class _Settings:
 
 
 class _Here(threading.local):
-    """What belongs to the running thread: whether it runs a chunk already, and its scratch memory."""
+    """The state of the current thread: whether it is running a chunk, and its scratch memory."""
 
     inside = False
 
@@ -56,7 +56,7 @@ _here = _Here()
 
 
 def get_num_threads() -> int:
-    """The number of threads that minidl computes on.
+    """The number of threads that minidl uses.
 
     >>> get_num_threads() >= 1
     True
@@ -70,7 +70,7 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: int) -> None:
-    """Compute on ``count`` threads from now on. The results do not depend on it.
+    """Set the number of threads that minidl uses. Results do not depend on it.
 
     >>> before = get_num_threads(); set_num_threads(1); get_num_threads()
     1
@@ -78,18 +78,18 @@ def set_num_threads(count: int) -> None:
     """
     if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
         raise MinidlError(f"the number of threads must be a whole number >= 1, got {count!r}")
-    with _Settings.lock:  # what runs on the old pool runs to its end there: its threads end once nobody refers to it
+    with _Settings.lock:  # work on the old pool finishes there: its threads end once it is no longer referenced
         _Settings.num_threads, _Settings.pool = int(count), None
 
 
 SMALL = 1 << 20
-"""Operations below which waking other threads costs more than they save."""
+"""Below this number of operations, waking other threads costs more than it saves."""
 
 
 def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operations: float = inf) -> None:
-    """Call ``function`` on every item, on all threads; returns when all are done, raises the first error.
+    """Call ``function`` on every item, on all threads; return when all are done, raise the first error.
 
-    ``operations`` is about how many that takes in all: a little is done by the calling thread alone.
+    ``operations`` is the approximate total number of operations; a small amount runs on the calling thread alone.
 
     >>> squares = np.zeros(3)
     >>> def square(i):
@@ -104,7 +104,7 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
         for item in items:
             function(item)
         return
-    numbers = itertools.count()  # shared: every thread takes the next item that nobody has taken
+    numbers = itertools.count()  # shared: every thread takes the next free item
 
     def work() -> None:
         _here.inside = True
@@ -114,7 +114,7 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
         finally:
             _here.inside = False
 
-    # NumPy's error handling (np.errstate) is part of the context, and is the caller's on all threads.
+    # Copy the context, because it holds NumPy's error handling (np.errstate): all threads use the caller's.
     pool = _pool()
     helpers = [pool.submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
     try:
@@ -127,7 +127,7 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
 
 
 def chunks(length: int, size: int) -> list[slice]:
-    """``range(length)`` in slices of ``size``; the last may be shorter.
+    """Split ``range(length)`` into slices of ``size``; the last may be shorter.
 
     >>> chunks(5, 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
@@ -136,9 +136,9 @@ def chunks(length: int, size: int) -> list[slice]:
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
-    """Uninitialised memory that the running thread keeps for the next call with the same name.
+    """Uninitialised memory that the current thread keeps and reuses for the next call with the same name.
 
-    It must not leave the function that asked for it: the next call overwrites it.
+    It must not leave the calling function, because the next call overwrites it.
 
     >>> scratch("example", (2, 3), np.float32).shape
     (2, 3)
@@ -169,12 +169,12 @@ def _pool() -> "ThreadPoolExecutor":
 def _single_threaded_blas() -> object:
     try:
         from threadpoolctl import threadpool_limits
-    except ImportError:  # without it everything is right, only slower
+    except ImportError:  # results are the same without it, only slower
         return None
     return threadpool_limits(limits=1, user_api="blas")
 
 
-if hasattr(os, "register_at_fork"):  # the threads of the pool do not live on in a forked process
+if hasattr(os, "register_at_fork"):  # a forked process does not inherit the threads of the pool
 
     def _after_fork() -> None:
         _Settings.pool, _Settings.lock = None, threading.Lock()

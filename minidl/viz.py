@@ -1,7 +1,7 @@
-"""Pictures of what goes on inside: the graph of a computation, its backward pass step by step, images and kernels.
+"""Figures of the inside of a network: a computation graph, its backward pass step by step, images and kernels.
 
-Everything here gives a :class:`Picture`, a matplotlib figure that shows itself at the end of a notebook's cell and can
-be saved with ``savefig``. Nothing is left behind in pyplot.
+Every function returns a :class:`Picture`, a matplotlib figure that is displayed at the end of a notebook cell and can
+be saved with ``savefig``. It does not use pyplot's global state.
 """
 
 import io
@@ -26,19 +26,19 @@ from .op import Op
 from .tensor import Tensor
 
 SIGNS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "MatMul": "@", "Neg": "-", "Pow": "**"}
-"""Ops that are written as in Python; others go by their names."""
+"""Ops shown as Python operators; the others are shown by name."""
 
 LEAF, CONSTANT, RESULT = "#d6e6f7", "#eeeeee", "#ffffff"
 FLOW = "#c81e3a"
 BOX_WIDTH, BOX_HEIGHT = 0.66, 0.62
 CELL = 1.62, 1.06
-"""The inches that a column and a row of a graph take."""
+"""The width of a column and the height of a row of a graph, in inches."""
 LONGEST = 15
-"""As many characters fit into a box."""
+"""The maximum number of characters in a box."""
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook.
+    """A figure that is displayed in a notebook.
 
     >>> Picture(4, 3)._repr_png_()[1:4]
     b'PNG'
@@ -48,16 +48,16 @@ class Picture(Figure):
         super().__init__(figsize=(width, height), layout="constrained")
 
     def savefig(self, fname: Any, **options: Any) -> None:
-        """As matplotlib's, in one step: a file is there as a whole or not at all.
+        """Like matplotlib's, but atomic: the file is written completely or not at all.
 
-        The format is ``format=``, else that of the suffix; a name without either gets the suffix of the usual format,
-        ``rcParams["savefig.format"]``. Raises ``FileNotFoundError`` that says so where there is no such folder.
+        The format is ``format=``, else that of the suffix; a name without either gets the suffix of the default format,
+        ``rcParams["savefig.format"]``. Raises ``FileNotFoundError`` if the folder does not exist.
         """
         if not isinstance(fname, str | os.PathLike):
             super().savefig(fname, **options)
             return
         path = os.fspath(fname)
-        form = options.pop("format", None) or os.path.splitext(path)[1][1:]  # noqa: PTH122 - what matplotlib looks at
+        form = options.pop("format", None) or os.path.splitext(path)[1][1:]  # noqa: PTH122 - as matplotlib does
         if not form:
             form = self.canvas.get_default_filetype()
             path = f"{path.rstrip('.')}.{form}"
@@ -78,9 +78,9 @@ def images(
     signed: bool = False,
     limits: tuple[float, float] | None = None,
 ) -> Picture:
-    """Pictures (H, W) or (H, W, 1) side by side, each ``size`` inches wide, with titles.
+    """Draw images (H, W) or (H, W, 1) side by side, each ``size`` inches wide, with titles.
 
-    Black is the smallest number of each picture and white its largest, or those of ``limits`` in all of them.
+    Black is the smallest value of each image and white its largest; ``limits`` sets both for all images.
     ``signed`` is for kernels and gradients: blue below 0, white at 0, red above.
 
     >>> len(images(np.ones((3, 8, 8)), titles=["a", "b", "c"]).axes)
@@ -102,7 +102,7 @@ def images(
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the backward pass: which tensor's gradient was passed on, what each input got, and the sums so far.
+    """A step of the backward pass: the tensor whose gradient is passed on, what each input gets, and the sums so far.
 
     :class:`Graph` makes them.
     """
@@ -113,10 +113,10 @@ class Step:
 
 
 class Graph:
-    """The graph that led to a tensor, as it is before ``backward()`` frees it.
+    """The graph of a tensor, before ``backward()`` frees it.
 
-    ``names`` are what tensors are called in the picture. ``steps`` are the steps of the backward pass, in minidl's own
-    order; they are computed here, so that ``backward()`` may still be called on the tensor. The first is the seed.
+    ``names`` labels tensors in the figure. ``steps`` are the steps of the backward pass, in the order of
+    ``backward()``; they are computed here, so ``backward()`` can still be called on the tensor. The first is the seed.
 
     >>> from minidl import tensor
     >>> x = tensor(3.0, requires_grad=True)
@@ -129,7 +129,7 @@ class Graph:
 
     def __init__(self, output: Tensor, names: Mapping[str, Tensor] | None = None) -> None:
         if output.op is None:
-            raise GraphError("there is no graph to draw: the tensor was not computed from one with requires_grad=True")
+            raise GraphError("no graph to draw: the tensor was not computed from one with requires_grad=True")
         self.output = output
         self.names = {tensor: name for name, tensor in (names or {}).items()}
         self.tensors = _all_tensors(output)
@@ -138,9 +138,9 @@ class Graph:
         self.places, self.bends = _layout(self.tensors)
 
     def draw(self, step: int | None = None, axes: Axes | None = None) -> Figure:
-        """The graph with all values, and with the gradients that are known after a step (all, unless given).
+        """Draw the graph with all values, and with the gradients known after ``step`` (by default all).
 
-        What happened in that step is red: the gradients that were passed on, written at the arrows.
+        The gradients passed in that step are red, and written at the arrows.
         """
         ys = [place[1] for place in self.places.values()] + [y for bend in self.bends.values() for _, y in bend]
         columns, rows = max(place[0] for place in self.places.values()) + 1, max(ys) - min(ys) + 1
@@ -162,7 +162,7 @@ class Graph:
         return figure
 
     def draw_backward(self, columns: int = 2) -> Picture:
-        """Every step of the backward pass as a picture of its own, row by row."""
+        """Draw every step of the backward pass as a separate graph, row by row."""
         size = self.draw().get_size_inches()
         rows = math.ceil(len(self.steps) / columns)
         picture = Picture(columns * size[0], rows * (size[1] + 0.3))
@@ -194,7 +194,7 @@ class Graph:
             axes.text(x, level, text, ha="center", va="center", fontsize=size, color=ink, weight=weight, zorder=3)
 
     def _arrow(self, axes: Axes, x: Tensor, tensor: Tensor, number: int, passed: list[Any]) -> None:
-        """The arrow from an input to what was computed from it, or back, with the gradients that were passed."""
+        """Draw the arrow from an input to a tensor computed from it, or back, with the gradients passed along it."""
         start, end = self.places[x], self.places[tensor]
         count = len(self.inputs[tensor])
         into = end[0] - BOX_WIDTH / 2 - 0.02, end[1] + 0.16 * (number - (count - 1) / 2)
@@ -227,12 +227,12 @@ def _inputs(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 def _all_tensors(output: Tensor) -> list[Tensor]:
-    """The tensor and all that it was computed from, each before its inputs, as the backward pass meets them."""
+    """The tensor and all that it was computed from, each before its inputs, in the order of the backward pass."""
     found, unexplored = {output}, [output]
     while unexplored:
         tensor = unexplored.pop()
         if tensor.op is not None and tensor.op.inputs is None:
-            raise GraphError("the graph was freed by backward(): make the picture before it", tensor.op.name)
+            raise GraphError("the graph was freed by backward(): draw it before calling backward()", tensor.op.name)
         new = set(_inputs(tensor)) - found
         found |= new
         unexplored += new
@@ -242,7 +242,7 @@ def _all_tensors(output: Tensor) -> list[Tensor]:
 
 
 def _backward(output: Tensor, tensors: Sequence[Tensor]) -> Iterator[Step]:
-    """What :meth:`minidl.Tensor.backward` does, one op at a time, with nothing freed."""
+    """The steps of :meth:`minidl.Tensor.backward`, one op at a time, without freeing anything."""
     gradients: dict[Tensor, Any] = {output: output.backend.xp.ones_like(output.data)}
     yield Step(None, [], dict(gradients))
     for tensor in tensors:
@@ -260,11 +260,11 @@ Place = tuple[float, float]
 
 
 def _layout(tensors: Sequence[Tensor]) -> tuple[dict[Tensor, Place], dict[tuple[Tensor, Tensor, int], list[Place]]]:
-    """Where each tensor lies (column, row), and where arrows over more than one column bend.
+    """The place (column, row) of each tensor, and the bends of arrows that span more than one column.
 
-    Columns follow the longest way from a leaf. In a column, what belongs to neighbours close together is put close
-    together (the barycentre method: Sugiyama, Tagawa and Toda, "Methods for Visual Understanding of Hierarchical System
-    Structures", 1981); an arrow that passes through a column takes a row of it, as a box would.
+    The column is the length of the longest path from a leaf. The barycentre method orders the rows of a column
+    (Sugiyama, Tagawa and Toda, "Methods for Visual Understanding of Hierarchical System Structures", 1981). An arrow
+    that passes through a column takes up a row of it, like a box.
     """
     column: dict[Any, int] = {}
     for tensor in reversed(tensors):

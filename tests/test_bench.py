@@ -116,7 +116,7 @@ def test_named_ones_alone_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path
         (["--size=1000000"], "this layer has an array of"),
         (["--dtype=int8"], "argument --dtype: invalid choice: 'int8'"),
         (["winograt"], "there is no conv_algorithm 'winograt'. Did you mean 'winograd'?"),
-        (["--plot=here.txt"], "--plot draws .pdf, .png, .svg, got 'here.txt'"),
+        (["--plot=here.txt"], "--plot expects a file name that ends in .pdf, .png, .svg, got 'here.txt'"),
         (["--plot=no/such/place.png"], "--plot no/such/place.png: there is no folder no/such"),
         (["--rows=3"], "unknown option --rows. Did you mean '--rounds'?"),
     ],
@@ -170,9 +170,9 @@ def test_an_algorithm_that_does_not_fit_into_memory_is_not_tried(capsys: pytest.
 
     status, out, _ = bench(capsys, "large")
     assert status == 1
-    assert "\nlarge: takes 5.0 GiB beside this layer, expected 4 GiB at most\n" in out
+    assert "\nlarge: needs 5.0 GiB of working memory, expected at most 4 GiB\n" in out
     rows = rows_of(capsys, "large", "direct")
-    assert rows["large"] == {"name": "large", "reason": "takes 5.0 GiB beside this layer, expected 4 GiB at most"}
+    assert rows["large"] == {"name": "large", "reason": "needs 5.0 GiB of working memory, expected at most 4 GiB"}
     assert rows["direct"]["forward"] > 0
     _, out, _ = bench(capsys, "fft", "--size=512", "--channels=64", "--filters=128", "--batch=1")
-    assert "\nfft: takes 32.1 GiB beside this layer" in out
+    assert "\nfft: needs 32.1 GiB of working memory" in out

@@ -62,7 +62,7 @@ def test_what_a_layer_gives_instead_of_tensors_is_named() -> None:
 
 
 def test_a_layer_that_cannot_be_made_is_explained() -> None:
-    with pytest.raises(MinidlError, match=r"wants a function that makes a layer, such as lambda: nn.Dense"):
+    with pytest.raises(MinidlError, match=r"expects a function that creates a layer, such as lambda: nn.Dense"):
         check_layer(nn.Dense, np.ones((2, 3)))
 
 
@@ -74,7 +74,9 @@ def test_one_state_for_parameters_of_several_shapes_is_explained() -> None:
             self.velocity = 0.9 * self.velocity + grad
             param -= self.lr * self.velocity
 
-    with pytest.raises(CheckError, match=r"for one parameter and fails for several.*keep what you remember in `state`"):
+    with pytest.raises(
+        CheckError, match=r"for one parameter, but fails for several.*keep everything that you remember in `state`"
+    ):
         check_optimizer(OneVelocity)
 
 

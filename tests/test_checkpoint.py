@@ -294,8 +294,12 @@ def test_a_text_of_numpy_s_in_a_state_is_a_text(path: Path) -> None:
     ("value", "error", "reason"),
     [
         ([[1], [1, 2]], ShapeError, "'x' has lists of different lengths: pad the short ones"),
-        (Elsewhere(1.0), BackendError, "'x' cannot be saved: .*Elsewhere gives no NumPy array .first bring it to the"),
-        (np.ma.array([1.0, 2.0], mask=[True, False]), DtypeError, "a masked array has places without a number"),
+        (
+            Elsewhere(1.0),
+            BackendError,
+            "'x' cannot be saved: .*Elsewhere cannot be converted to a NumPy array .first bring it",
+        ),
+        (np.ma.array([1.0, 2.0], mask=[True, False]), DtypeError, "a masked array has missing values"),
     ],
 )
 def test_what_gives_no_array_is_refused_by_name(path: Path, value: Any, error: Any, reason: str) -> None:

@@ -149,7 +149,7 @@ def test_profilers_do_not_time_each_other() -> None:
     before = Op.record
     with md.Profiler() as profiler:
         for other in (profiler, md.Profiler()):
-            with pytest.raises(MinidlError, match="a profiler is active already: end its block first"), other:
+            with pytest.raises(MinidlError, match="a profiler is already active: end its block first"), other:
                 pass
         _ = md.tensor([1.0]) + 2
     assert Op.record is before

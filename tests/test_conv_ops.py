@@ -159,10 +159,10 @@ def test_the_backward_pass_keeps_the_algorithm_of_its_forward_pass() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fusion": "no"}, "fusion is True or False, got 'no'"),
-        ({"fusion": 0}, "fusion is True or False, got 0"),
-        ({"conv_algorithm": ["fft"]}, r"conv_algorithm is the name of an algorithm, got \['fft'\]"),
-        ({"conv_algorithm": True}, "conv_algorithm is the name of an algorithm, got True"),
+        ({"fusion": "no"}, "fusion must be True or False, got 'no'"),
+        ({"fusion": 0}, "fusion must be True or False, got 0"),
+        ({"conv_algorithm": ["fft"]}, r"conv_algorithm must be the name of an algorithm, got \['fft'\]"),
+        ({"conv_algorithm": True}, "conv_algorithm must be the name of an algorithm, got True"),
         ({"foo": 1}, "using takes conv_algorithm= and fusion=, got foo. Write"),
         ({"algorithm": "fft"}, "got algorithm. Did you mean 'conv_algorithm'?"),
     ],

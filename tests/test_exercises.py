@@ -197,20 +197,20 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("conv2d", lambda x, w, b, s, p: "a string", "it returns str"),
     ("topological_order", lambda last: order_of(last, post=True, reverse=True), "right."),
     ("topological_order", lambda last: order_of(last, post=True, reverse=False), "the order of the forward pass"),
-    ("topological_order", lambda last: order_of(last, post=False, reverse=False), "as soon as it is met"),
+    ("topological_order", lambda last: order_of(last, post=False, reverse=False), "as soon as it is visited"),
     (
         "topological_order",
         lambda last: order_of(last, post=True, reverse=True, remember=False),
-        "comes twice",
+        "appears twice",
     ),
     ("im2col", by_columns, "go down the columns"),
     ("im2col", channels_first, "in the order (C, KH, KW)"),
-    ("layer", lambda x, w, b: np.maximum(w @ x + b, 0), "the factors are exchanged"),
+    ("layer", lambda x, w, b: np.maximum(w @ x + b, 0), "the factors are swapped"),
     ("layer", lambda x, w, b: np.where(np.dot(x, w.T) + b > 0, np.dot(x, w.T) + b, 0), "w is transposed"),
     ("layer", lambda x, w, b: md.nn.functional.relu(md.tensor(x) @ w + b), "this is a Tensor"),
-    ("step", changes_its_input, "it changes the arrays that it gets"),
+    ("step", changes_its_input, "it changes its arguments"),
     ("step", lambda w, dw, lr: -(w - lr * dw), "the sign is wrong everywhere"),
-    ("step", lambda w, dw, lr: 3 * (w - lr * dw), "all numbers are 3 times"),
+    ("step", lambda w, dw, lr: 3 * (w - lr * dw), "all values are 3 times"),
     ("step", lambda w, dw, lr: w / 0.0, "NaN or infinity"),
     ("unbroadcast", lambda dy, shape: dy, "the answer has shape (2, 3): expected (3,)"),
     ("unbroadcast", lambda dy, shape: dy if dy.shape == shape else dy.sum(axis=0), "only one of the axes"),
@@ -221,7 +221,7 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("max_pool", lambda *a: pooled(*a, move=1), "its windows move by one pixel"),
     ("max_pool", lambda x, size, stride: x.max(), "the answer has shape (): expected (2, 2)"),
     ("max_pool_backward", unpooled, "right."),
-    ("max_pool_backward", lambda *a: unpooled(*a, first=False), "of equal numbers all get the gradient"),
+    ("max_pool_backward", lambda *a: unpooled(*a, first=False), "all of several equal values get the gradient"),
     ("max_pool_backward", lambda *a: unpooled(*a, add=False), "the maximum of several windows"),
     ("relu_backward", lambda dy, x: np.where(x > 0, dy, 0), "right."),
     ("relu_backward", lambda dy, x: np.where(x > 0, dy, x), "expected 0 at index (1,), got -2"),
@@ -233,20 +233,20 @@ ANSWERS: list[tuple[str, Callable[..., Any], str]] = [
     ("bce_with_logits", unstable_bce, "log 0 is infinite"),
     ("bce_with_logits", lambda x, t: np.mean(np.log(1 + np.exp(x)) - x * t), "e^x overflows for large x"),
     ("log_sum_exp", lambda x: np.logaddexp.reduce(x), "right."),
-    ("log_sum_exp", lambda x: np.log(sum(np.exp(x))), "Take the largest x off"),
+    ("log_sum_exp", lambda x: np.log(sum(np.exp(x))), "Subtract the largest x"),
     ("cross_entropy_gradient", lambda x, y: md.nn.functional.softmax(md.tensor(x)), "these are the probabilities p"),
     ("numerical_gradient", lambda f, x, h: (f(x + h) - f(x - h)) / (2 * h), "expected (1,)"),
     ("numerical_gradient", lambda f, x, h: x, "for f=cube, x=[2.0], h=0.1."),
-    ("numerical_gradient", moved_for_good, "it changes the arrays that it gets"),
+    ("numerical_gradient", moved_for_good, "it changes its arguments"),
     ("momentum_step", lambda w, dw, v, lr, momentum: (w - lr * dw - lr * momentum * v, momentum * v + dw), "right."),
     ("momentum_step", lambda w, dw, v, lr, momentum: (w - lr * v, momentum * v + dw), "w moved by the old velocity"),
     ("adam_step", adam_of_keras, "expected"),
     ("early_stopping", stopped, "right."),
-    ("early_stopping", lambda *a: stopped(*a, equal=True), "an equal loss is no new best"),
+    ("early_stopping", lambda *a: stopped(*a, equal=True), "an equal loss is not a new best"),
     ("clip_by_norm", lambda gradients, max_norm: [g * max_norm / np.linalg.norm(g) for g in gradients], "its own norm"),
     ("parse_name", lambda name: [int(part) for part in name.split("_")], "it stops with ValueError"),
     ("parse_name", lambda name: (*map(int, name.split("_")[:-1]), -1)[:3], "right."),
-    ("parse_name", lambda name: (26, "1", 3), "these are still pieces of text"),
+    ("parse_name", lambda name: (26, "1", 3), "these are still strings"),
     ("luma", lambda rgb: np.dot(rgb[..., :3], [0.299, 0.587, 0.114])[..., np.newaxis], "their shape is (1, 1, 1)"),
     ("best_constant", lambda ages: sorted(ages)[len(ages) // 2], "right."),
     ("first_copies", lambda digests: [digests.index(digest) for digest in digests], "right."),
@@ -298,11 +298,11 @@ def test_what_is_no_number_is_not_taken_for_one(name: str, capsys: pytest.Captur
     def hint(wrap: Callable[[Any], Any]) -> str:
         return said(name, wrapped(name, wrap), capsys).partition("Hint: ")[2].partition("\n")[0]
 
-    the_number = "the number is right, but this is"
-    a_number = "what follows needs a plain number"
-    assert hint(lambda y: md.tensor(float(y))) == f"{the_number} a Tensor: {a_number}, add .item()."
+    the_value = "the value is right, but this is"
+    a_number = "the notebook needs a plain number"
+    assert hint(lambda y: md.tensor(float(y))) == f"{the_value} a Tensor: {a_number}, add .item()."
     assert hint(lambda y: str(float(y))) in (
-        f"{the_number} a str: {a_number}, float(...).",
+        f"{the_value} a str: {a_number}, float(...).",
         "it returns str, which cannot be read as the answer.",
     )
 
@@ -310,8 +310,8 @@ def test_what_is_no_number_is_not_taken_for_one(name: str, capsys: pytest.Captur
 @pytest.mark.parametrize("name", ["relu_slope", "log_sum_exp", "best_constant", "gender_accuracy"])
 def test_a_number_in_a_list_or_an_array_of_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     a_list, an_array = (said(name, wrapped(name, wrap), capsys) for wrap in (lambda y: [y], np.atleast_1d))
-    assert "this is a list: what follows needs a plain number, add [0]." in a_list
-    assert "this is an array of shape (1,): what follows needs a plain number, add .item()." in an_array
+    assert "this is a list: the notebook needs a plain number, add [0]." in a_list
+    assert "this is an array of shape (1,): the notebook needs a plain number, add .item()." in an_array
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -330,11 +330,11 @@ def test_the_parts_of_an_answer_are_what_follows_needs(capsys: pytest.CaptureFix
     """A tuple with text for one of numbers, a list for an array; one long array; what can be read only once."""
     for name, wrap, hint in (
         ("product_slopes", lambda y: tuple(map(md.tensor, y)), "it returns tuple, which cannot be read"),
-        ("product_slopes", lambda y: (y[0], str(y[1])), "element 1 is a str: what follows needs a plain number"),
-        ("momentum_step", lambda y: (y[0], list(y[1])), "element 1 is a list: what follows needs a NumPy array"),
-        ("momentum_step", np.concatenate, "this is an array of shape (6,): what follows needs a tuple of 2."),
-        ("parse_name", iter, "this is a tuple_iterator: what follows needs a tuple of 3."),
-        ("topological_order", iter, "this is a list_iterator: what follows needs a list of"),
+        ("product_slopes", lambda y: (y[0], str(y[1])), "element 1 is a str: the notebook needs a plain number"),
+        ("momentum_step", lambda y: (y[0], list(y[1])), "element 1 is a list: the notebook needs a NumPy array"),
+        ("momentum_step", np.concatenate, "this is an array of shape (6,): the notebook needs a tuple of 2."),
+        ("parse_name", iter, "this is a tuple_iterator: the notebook needs a tuple of 3."),
+        ("topological_order", iter, "this is a list_iterator: the notebook needs a list of"),
     ):
         assert hint in said(name, wrapped(name, wrap), capsys)
     for name in ("product_slopes", "block_shape", "momentum_step", "first_copies", "matmul_cost"):

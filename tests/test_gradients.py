@@ -128,5 +128,5 @@ def test_a_check_leaves_every_grad_what_it_was(within: bool) -> None:
 
 @pytest.mark.parametrize(("given", "kinds"), [(None, "NoneType"), (A, "ndarray"), ((), "none"), ({"a": 1.0}, "float")])
 def test_a_function_that_gives_no_tensors_is_named(given: Any, kinds: str) -> None:
-    with pytest.raises(MinidlError, match=f"gives tensors, got {kinds}: end it with `return y`"):
+    with pytest.raises(MinidlError, match=f"returns tensors, got {kinds}: end it with `return y`"):
         gradcheck(lambda x: given, A)

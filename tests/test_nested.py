@@ -206,7 +206,7 @@ def test_a_model_without_outputs_to_profile_is_named() -> None:
         def forward(self, x: Any) -> Any:
             return [1.0]
 
-    with pytest.raises(MinidlError, match="the model gave no tensors"):
+    with pytest.raises(MinidlError, match="the model returned no tensors"):
         md.profile(Number(), np.ones((3, 2), np.float32))
 
 

@@ -216,8 +216,8 @@ def test_a_name_that_is_taken_is_reported_and_changes_nothing(rows: list[dict[st
         "documented": "agegender.models.Documented",
         "lion": "minidl_example.optimizer.Lion",
     }.items():
-        assert f"'{name}' exists already ({holder}), which is used instead" in reasons.pop(name)
-    assert "the layer 'dense' exists already (minidl.nn.layers.Dense)" in reasons.pop("better_dense")
+        assert f"'{name}' already exists ({holder}), which is used instead" in reasons.pop(name)
+    assert "the layer 'dense' already exists (minidl.nn.layers.Dense)" in reasons.pop("better_dense")
     assert not reasons
     used = {(row["name"], row["distribution"]) for row in rows if row["status"] == "loaded"}
     assert {("adam", "minidl"), ("documented", "minidl"), ("dense", "minidl"), ("lion", "minidl-example")} <= used

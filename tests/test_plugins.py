@@ -91,7 +91,7 @@ def test_two_things_of_one_name_clash() -> None:
         pass
 
     plugins.register("model", "mine")(Mine)  # the same thing again is no clash
-    with pytest.raises(PluginError, match=r"the model 'mine' exists already .*Mine.*register yours under another name"):
+    with pytest.raises(PluginError, match=r"the model 'mine' already exists .*Mine.*register yours under another name"):
         plugins.register("model", "mine")(type("Other", (), {}))
     assert plugins.get("model", "mine") is Mine
 
@@ -155,7 +155,7 @@ def test_where_minidl_s_own_plugin_lacks_a_package_the_doctor_says_which(
     )
     monkeypatch.setattr(plugins, "OWN", "minidl_fast")
     with pytest.raises(
-        PluginError, match=r"No module named 'nowhere_at_all'\): run python -m minidl doctor, which says what"
+        PluginError, match=r"No module named 'nowhere_at_all'\): run python -m minidl doctor, which lists what"
     ):
         plugins.get("layer", "fast")
 
@@ -170,7 +170,7 @@ def test_of_two_packages_that_announce_one_name_the_first_counts_and_both_are_li
     first, second = (row for row in plugins.describe() if row.name == "lion")
     assert (first.distribution, first.status, first.reason) == ("minidl_a", "loaded", "")
     assert (second.distribution, second.status) == ("minidl_b", "failed")
-    assert re.search(r"'lion' exists already \(minidl_a\.Lion\).* another name .* of minidl_b", second.reason)
+    assert re.search(r"'lion' already exists \(minidl_a\.Lion\).* another name .* of minidl_b", second.reason)
 
 
 def test_an_announced_name_that_is_built_in_is_listed_and_ignored(
@@ -204,7 +204,10 @@ WITHOUT = {
 @pytest.mark.parametrize(
     ("kind", "plugin", "message"),
     [
-        *((kind, plugin, rf"the {kind} 'mine' has no \w+ .*define it in Mine") for kind, plugin in WITHOUT.items()),
+        *(
+            (kind, plugin, rf"the {kind} 'mine' does not define \w+.*: do so in Mine")
+            for kind, plugin in WITHOUT.items()
+        ),
         ("conv_algorithm", type("Mine", (Direct,), {"workspace": 0}), "has workspace = 0, expected a method"),
         (
             "callback",
@@ -277,10 +280,10 @@ class Array(np.ndarray):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, r"the backend Mine needs name, a text, got None: set it in the class, or in __init__"),
+        ({}, r"the backend Mine needs name, a string, got None: set it in the class, or in __init__"),
         ({"name": "mine"}, r"the backend Mine needs xp, a module with NumPy's functions, got None"),
         ({"name": "mine", "xp": np}, r"the backend Mine needs array_type, the class of its arrays, got None"),
-        ({"name": "mine", "xp": np, "array_type": np.ndarray}, r"cannot have ndarray as its array_type, by which"),
+        ({"name": "mine", "xp": np, "array_type": np.ndarray}, r"cannot use ndarray as its array_type, because"),
         ({"name": "mine", "xp": np, "array_type": np.array}, r"needs array_type, the class .*, got <built-in"),
     ],
 )
@@ -292,7 +295,7 @@ def test_what_a_backend_lacks_is_said_when_it_is_made(given: dict[str, Any], mes
 
 def test_a_backend_with_a_memory_of_its_own_has_a_way_into_it_and_back() -> None:
     mine = type("Mine", (backends.DeviceBackend,), {"name": "mine", "xp": np, "array_type": Array})
-    with pytest.raises(PluginError, match="the backend 'mine' has no upload and no download of its own"):
+    with pytest.raises(PluginError, match="the backend 'mine' does not define upload and download"):
         plugins.register("backend", "mine")(mine)
 
 
@@ -300,11 +303,11 @@ def test_a_backend_with_a_memory_of_its_own_has_a_way_into_it_and_back() -> None
 @pytest.mark.parametrize(("given", "told"), [(3, "int"), (None, "NoneType")])
 def test_what_a_plugin_gives_is_checked_when_it_gives_it(kind: str, given: Any, told: str) -> None:
     plugins.register(kind, "mine")(lambda: given)
-    with pytest.raises(PluginError, match=rf"the {kind} 'mine' gives {told}, expected .*: return that"):
+    with pytest.raises(PluginError, match=rf"the {kind} 'mine' returned {told}, expected .*: return that"):
         plugins.build(kind, "mine")
 
 
 def test_a_model_that_gives_its_class_forgot_the_brackets() -> None:
     plugins.register("model", "mine")(lambda: nn.ReLU)
-    with pytest.raises(PluginError, match=r"gives the class ReLU, expected a minidl\.nn\.module\.Module"):
+    with pytest.raises(PluginError, match=r"returned the class ReLU, expected a minidl\.nn\.module\.Module"):
         plugins.build("model", "mine")

@@ -83,7 +83,7 @@ def test_what_other_threads_do_is_not_measured() -> None:
 def test_wrong_words_are_named() -> None:
     with pytest.raises(MinidlError, match="the number of steps must be >= 1, got 0"):
         md.profile(network(), IMAGES, steps=0)
-    with pytest.raises(MinidlError, match="by 'layer' or by 'op', got by='ops'"):
+    with pytest.raises(MinidlError, match="expected by='layer' or by='op', got by='ops'"):
         md.profile(network(), IMAGES, steps=1).table(by="ops")
 
 

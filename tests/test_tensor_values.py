@@ -16,7 +16,7 @@ from .tensors import leaf
 @pytest.mark.parametrize("data", [10**30, [1.5, 10**30], [[-(10**400)]]], ids=["one", "in a list", "no float either"])
 def test_a_whole_number_that_no_dtype_holds_is_told_from_what_is_no_number(data: Any) -> None:
     with pytest.raises(
-        DtypeError, match="expected numbers of 64 bits, got a whole one beyond them: write it as a float"
+        DtypeError, match="expected numbers of at most 64 bits, got a larger integer: write it as a float"
     ):
         md.tensor(data)
 

@@ -84,7 +84,7 @@ def test_there_must_be_a_graph() -> None:
     with pytest.raises(GraphError, match="no graph to draw"):
         viz.Graph(md.tensor(1.0, requires_grad=True))
     loss.backward()
-    with pytest.raises(GraphError, match="make the picture before it"):
+    with pytest.raises(GraphError, match="draw it before calling backward"):
         viz.Graph(loss)
 
 

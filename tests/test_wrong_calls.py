@@ -112,7 +112,7 @@ def test_layers_and_optimizers_of_ones_own_answer_too() -> None:
     assert Scale(2.0, shift=1.0)(x, mask=2.0).item() == 2.0
     for code, message in {
         "Scale()": "expected Scale(factor, *, shift=0.0), got no factor",
-        "Scale(1, 2)": "expected Scale(factor, *, shift=0.0), got factor=1, 2: what follows * is given by its name",
+        "Scale(1, 2)": "expected Scale(factor, *, shift=0.0), got factor=1, 2: parameters after * are keyword-only",
         "Scale(1, shfit=2)": "expected Scale(factor, *, shift=0.0), got factor=1, shfit=2: there is no shfit. Did you "
         "mean 'shift'?",
         "Scale(1)(x, mark=2)": "Scale: expected forward(x, mask=None), got x=..., mark=2: there is no mark. Did you "

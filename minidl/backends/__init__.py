@@ -1,4 +1,4 @@
-"""Backends: where arrays live and which kernels compute on them."""
+"""Backends: array types and the kernels that compute on them."""
 
 import functools
 from collections.abc import Callable
@@ -17,21 +17,21 @@ __all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "native", "
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
 _GIVEN = {
-    "name": (str, "a text"),
+    "name": (str, "a string"),
     "xp": (object, "a module with NumPy's functions"),
     "array_type": (type, "the class of its arrays"),
 }
-"""What a backend has besides its methods, of which kind, and what it is."""
+"""The required attributes of a backend: their types and descriptions."""
 
 plugins.register("backend", "numpy")(numpy.NumPyBackend)
 plugins.register("backend", "cupy")(cupy.CuPyBackend)
 
 
 def get(name: str) -> Backend:
-    """The backend of that name, ready to use.
+    """The backend with this name, ready to use.
 
-    Raises :class:`minidl.errors.PluginError` for an unknown name, and :class:`BackendError` where it cannot be used
-    and for anything that is no name.
+    Raises :class:`minidl.errors.PluginError` for an unknown name, and :class:`BackendError` if the backend cannot be
+    used or ``name`` is not a string.
 
     >>> get("numpy").name
     'numpy'
@@ -45,7 +45,7 @@ def get(name: str) -> Backend:
 
 @functools.cache
 def _made(plugin: Callable[[], Backend]) -> Backend:
-    """An instance for each plugin, not for each name: another one may be registered under it."""
+    """One instance per plugin, not per name, because a name may be registered again."""
     backend = plugin()
     for name, (kind, meaning) in _GIVEN.items():
         given = getattr(backend, name, None)
@@ -56,15 +56,15 @@ def _made(plugin: Callable[[], Backend]) -> Backend:
             )
     if backend.array_type is default.array_type:
         raise BackendError(
-            f"the backend {type(backend).__name__} cannot have {backend.array_type.__name__} as its array_type, by "
-            f"which the arrays of '{default.name}' are known: derive a class of arrays of its own"
+            f"the backend {type(backend).__name__} cannot use {backend.array_type.__name__} as its array_type, because "
+            f"it identifies the arrays of '{default.name}': define an array class for this backend"
         )
     _by_array_type[backend.array_type] = backend
     return backend
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array of a backend in use.
+    """Whether ``value`` is an array of a backend in use.
 
     >>> is_array(np.ones(2)), is_array([1.0, 2.0])
     (True, False)
@@ -75,7 +75,7 @@ def is_array(value: Any) -> bool:
 def of(array: Any) -> Backend:
     """The backend that an array belongs to.
 
-    Raises :class:`BackendError` for anything that is no array of a backend in use.
+    Raises :class:`BackendError` for anything that is not an array of a backend in use.
 
     >>> of(np.ones(2)).name
     'numpy'
@@ -88,15 +88,15 @@ def of(array: Any) -> Backend:
             return get("cupy")
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
         is_tensor = hasattr(array, "requires_grad")
-        hint = "x.data is the array of a tensor" if is_tensor else "md.tensor(...) makes a tensor of numbers"
+        hint = "x.data is the array of a tensor" if is_tensor else "md.tensor(...) makes a tensor from numbers"
         raise BackendError(f"{type(array).__name__} is not an array of a backend in use ({known}): {hint}")
     return found
 
 
 def native(value: Any) -> Any:
-    """A foreign array, such as one of pandas or PyTorch, as the NumPy array that it gives; anything else as it is.
+    """Convert a foreign array, such as one of pandas or PyTorch, to a NumPy array; return anything else unchanged.
 
-    Raises :class:`BackendError` where it gives none, and :class:`DtypeError` for a masked array of NumPy's.
+    Raises :class:`BackendError` if the conversion fails, and :class:`DtypeError` for a NumPy masked array.
 
     >>> class Foreign:
     ...     def __array__(self, dtype=None, copy=None):
@@ -108,23 +108,23 @@ def native(value: Any) -> Any:
         return value
     if isinstance(value, np.ndarray | np.generic):
         if hasattr(value, "filled"):
-            raise DtypeError("a masked array has places without a number: np.ma.filled(x, 0) takes 0 for them")
+            raise DtypeError("a masked array has missing values: np.ma.filled(x, 0) replaces them by 0")
         return value
     module = type(value).__module__.partition(".")[0]
     if module == "cupy":
         return value
     try:
         return np.asarray(value)
-    except MinidlError:  # a tensor's own
+    except MinidlError:  # from a tensor
         raise
-    except Exception as error:  # a stranger's may raise anything
+    except Exception as error:  # foreign code may raise anything
         raise BackendError(
-            f"{module}.{type(value).__name__} gives no NumPy array ({error}): convert it to one first"
+            f"{module}.{type(value).__name__} cannot be converted to a NumPy array ({error}): convert it to one first"
         ) from error
 
 
 def numbers_in(data: Any) -> Any:
-    """``data`` itself if it is an array, else an array of it, in the byte order of this machine.
+    """``data`` as an array in native byte order, without a copy if it is one.
 
     Raises :class:`DtypeError` unless it holds numbers or booleans, and :class:`ShapeError` for rows of different
     lengths.
@@ -135,18 +135,20 @@ def numbers_in(data: Any) -> Any:
     """
     try:
         array = data if hasattr(data, "dtype") else np.array(data)
-    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+    except ValueError as error:  # from NumPy, for ragged nested lists
         raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
     if array.dtype.kind not in "fiub":
         if array.dtype.kind == "O" and all(isinstance(x, int | float) for x in array.flat):
-            raise DtypeError("expected numbers of 64 bits, got a whole one beyond them: write it as a float, as 1e30")
+            raise DtypeError(
+                "expected numbers of at most 64 bits, got a larger integer: write it as a float, such as 1e30"
+            )
         kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
         raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
     return in_host_order(array)
 
 
 def unshared(array: Any, source: Any) -> Any:
-    """``array``, made by ``asarray(source)``; a copy where it is still the memory of ``source``.
+    """``array``, the result of ``asarray(source)``; a copy if it shares the memory of ``source``.
 
     >>> x = np.ones(2)
     >>> unshared(np.asarray(x), x) is x
@@ -157,7 +159,7 @@ def unshared(array: Any, source: Any) -> Any:
 
 
 def to_host(value: Any) -> Any:
-    """A copy of an array as a NumPy array; plain Python values as they are.
+    """Copy an array to a NumPy array; return plain Python values unchanged.
 
     >>> to_host(3), to_host(np.zeros(2))
     (3, array([0., 0.]))

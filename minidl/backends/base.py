@@ -1,4 +1,4 @@
-"""What a backend is: an array module, a way in and out of it, and kernels."""
+"""The interface of a backend: an array module, conversion to and from its arrays, and kernels."""
 
 import contextlib
 import threading
@@ -14,11 +14,12 @@ from ..kernels.reference import ReferenceKernels
 
 
 class Backend(ReferenceKernels):
-    """Arrays of one kind and the kernels that compute on them.
+    """An array type and the kernels that compute on it.
 
-    A backend of one's own gives ``name``, ``xp`` (a module with NumPy's functions), ``array_type``, :meth:`asarray`
-    and :meth:`to_numpy`; every op then runs on it, through the reference kernels that it inherits and may replace.
-    It raises :class:`minidl.errors.BackendError` in ``__init__`` where it cannot be used, saying why and what to do.
+    A subclass defines ``name``, ``xp`` (a module with NumPy's functions), ``array_type`` and :meth:`to_numpy`, and
+    overrides :meth:`asarray` if ``xp.asarray`` is not enough. Every op then runs on it, through the reference kernels
+    that it inherits and may override. If it cannot be used, its ``__init__`` raises
+    :class:`minidl.errors.BackendError` with the reason and the remedy.
 
     >>> from minidl import backends
     >>> numpy = backends.get("numpy")
@@ -34,15 +35,15 @@ class Backend(ReferenceKernels):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """What :meth:`set_precision` takes here."""
+        """The values that :meth:`set_precision` accepts."""
         return ("float32",)
 
     def set_precision(self, precision: str) -> None:
-        """How matrix products and convolutions of float32 numbers are computed from now on, for the whole process.
+        """Set how float32 matrix products and convolutions are computed, for the whole process.
 
-        "float32" rounds every operation to 24 bits. "tf32" lets the tensor cores of a GPU round what is multiplied to
-        11 bits first, and add up in float32: much faster, with errors of about 1e-3. Arrays are float32 either way,
-        float64 is never touched. Raises :class:`minidl.errors.BackendError` where the backend has no such arithmetic.
+        "float32" rounds every operation to 24 bits. With "tf32", the tensor cores of a GPU round the operands to 11
+        bits and accumulate in float32: much faster, with errors of about 1e-3. Arrays remain float32, and float64 is
+        not affected. Raises :class:`minidl.errors.BackendError` if the backend does not support the precision.
 
         >>> from minidl import backends
         >>> backends.get("numpy").set_precision("tf32")
@@ -57,27 +58,27 @@ class Backend(ReferenceKernels):
         self.precision = precision
 
     def convolutions(self, spec: ConvSpec) -> Sequence[str]:
-        """The convolution algorithms that "auto" tries for these sizes, best first; the last can do anything."""
+        """The convolution algorithms that "auto" tries for these sizes, best first; the last supports any size."""
         return ("direct",)
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
-        """``value`` as an array of this backend, itself if it is one of the right dtype."""
+        """``value`` as an array of this backend; ``value`` itself if it is one with the right dtype."""
         return self.xp.asarray(value, dtype)
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
-        """An array of this backend as a NumPy array; waits until it is computed."""
+        """Convert an array of this backend to a NumPy array; waits until it is computed."""
         raise NotImplementedError
 
     def free_memory(self) -> int | None:
-        """Bytes that are still free for arrays; None where nobody has to ask, as on the host."""
+        """Bytes that are free for arrays; None if there is no need to check, as on the host."""
         return None
 
     def synchronize(self) -> None:
-        """Wait for everything asked for so far: before reading a clock, for example."""
+        """Wait for all work issued so far, for example before reading a clock."""
 
 
 class CopyWatcher(Protocol):
-    """What is told of copies inside :meth:`DeviceBackend.only_capturable`: a CUDA graph that is captured.
+    """An observer of copies inside :meth:`DeviceBackend.only_capturable`, such as a CUDA graph during capture.
 
     >>> class Printer:
     ...     def refuse(self, what):
@@ -94,7 +95,7 @@ class CopyWatcher(Protocol):
 
 
 class _Mode(threading.local):
-    """How many ``only_capturable`` the running thread is inside of, and what is told of its copies."""
+    """The current thread's nesting depth of ``only_capturable``, and the watcher of its copies."""
 
     capturable = 0
     watcher: CopyWatcher | None = None
@@ -104,9 +105,9 @@ _mode = _Mode()
 
 
 class DeviceBackend(Backend):
-    """A backend whose arrays are in a memory of their own: :class:`minidl.backends.cupy.CuPyBackend`.
+    """A backend whose arrays are in device memory, such as :class:`minidl.backends.cupy.CuPyBackend`.
 
-    :meth:`upload` and :meth:`download` are the one way into it from the host, and back.
+    :meth:`upload` and :meth:`download` are the only copies from and to the host.
 
     >>> from minidl.testing.strict import StrictBackend
     >>> device = StrictBackend()
@@ -119,8 +120,8 @@ class DeviceBackend(Backend):
         if isinstance(value, self.array_type):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
-            number = np.asarray(value, dtype)[()]  # on the host, where numbers that the dtype lacks are an error
-            return self.xp.full((), number, dtype)  # by a kernel, to which numbers travel with the call
+            number = np.asarray(value, dtype)[()]  # on the host, where a value that the dtype cannot hold is an error
+            return self.xp.full((), number, dtype)  # a kernel, which takes scalars as arguments
         if _mode.watcher is not None:
             _mode.watcher.refuse(f"{_what(value)} is copied from the host to the device")
         return self.upload(value, dtype)
@@ -131,7 +132,7 @@ class DeviceBackend(Backend):
         return self.download(array)
 
     def release_free_memory(self) -> None:
-        """Give memory that no array uses back to the driver, so that others can have it."""
+        """Return unused memory to the driver."""
 
     def upload(self, host: Any, dtype: Any) -> Any:
         """A copy of a NumPy array, or of nested lists, on the device."""
@@ -143,14 +144,14 @@ class DeviceBackend(Backend):
 
     @property
     def capturable(self) -> bool:
-        """Whether this thread uses only kernels that may be part of a CUDA graph, see :meth:`only_capturable`."""
+        """Whether this thread uses only kernels that can be captured in a CUDA graph: see :meth:`only_capturable`."""
         return _mode.capturable > 0
 
     @contextlib.contextmanager
     def only_capturable(self, watcher: CopyWatcher | None = None) -> Iterator[None]:
-        """In here, results of this thread are bit for bit those of a CUDA graph.
+        """A context in which this thread's results are bitwise equal to those of a CUDA graph.
 
-        ``watcher`` is told of copies from and to the host.
+        ``watcher.refuse`` is called before each copy from or to the host.
         """
         before, _mode.watcher = _mode.watcher, watcher or _mode.watcher
         _mode.capturable += 1

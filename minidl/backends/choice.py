@@ -1,4 +1,4 @@
-"""Which algorithm computes a convolution on a backend, and whether layers are fused."""
+"""The choice of a convolution algorithm on a backend, and of layer fusion."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ from .base import Backend
 
 
 class Choice(NamedTuple):
-    """What :class:`using` decides for a thread."""
+    """The settings of :class:`using` for a thread."""
 
     conv_algorithm: str = "auto"
     fusion: bool = True
@@ -27,7 +27,7 @@ class _Running(threading.local):
         self.inside: list[using] = []
 
     def change(self) -> None:
-        """What the contexts say together that this thread is inside of; the innermost counts."""
+        """Combine the contexts that this thread is inside; the innermost takes precedence."""
         algorithm, fusion = Choice()
         for context in self.inside:
             algorithm = algorithm if context.conv_algorithm is None else context.conv_algorithm
@@ -39,7 +39,7 @@ _running = _Running()
 
 
 def current() -> Choice:
-    """What counts in this thread.
+    """The settings of the current thread.
 
     >>> with using(conv_algorithm="direct"):
     ...     current()
@@ -48,13 +48,12 @@ def current() -> Choice:
     return _running.choice
 
 
-class using(Decorating):  # noqa: N801 - named as everybody writes it
-    """Decide, for this thread, how convolutions are computed; as a context or a decorator, of generators too.
+class using(Decorating):  # noqa: N801 - a context manager, named like a function
+    """Set how this thread computes convolutions; a context manager, or a decorator of functions and generators.
 
-    ``conv_algorithm`` is what convolutions that say "auto" use; ``fusion=False`` keeps ``Sequential`` from computing
-    convolution, ReLU and max pooling in one pass. Both count in the forward pass, the backward pass follows it.
-    Contexts may be nested, and end in any order. Raises :class:`MinidlError` for what is neither a name nor True or
-    False, and for a name that nobody registered.
+    ``conv_algorithm`` replaces "auto"; with ``fusion=False``, ``Sequential`` does not fuse convolution, ReLU and max
+    pooling into one pass. Both apply to the forward pass, and the backward pass follows it. Contexts may be nested, and
+    may end in any order. Raises :class:`MinidlError` for an argument of the wrong type and for an unknown name.
 
     >>> with using(conv_algorithm="direct"):
     ...     pass
@@ -71,11 +70,11 @@ class using(Decorating):  # noqa: N801 - named as everybody writes it
                 'using(conv_algorithm="direct"), with brackets'
             )
         if not isinstance(conv_algorithm, str | None):
-            raise MinidlError(f"conv_algorithm is the name of an algorithm, got {conv_algorithm!r}")
+            raise MinidlError(f"conv_algorithm must be the name of an algorithm, got {conv_algorithm!r}")
         if not isinstance(fusion, bool | None):
-            raise MinidlError(f"fusion is True or False, got {fusion!r}")
+            raise MinidlError(f"fusion must be True or False, got {fusion!r}")
         if conv_algorithm is not None and conv_algorithm != "auto":
-            plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not somewhere in a model
+            plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not inside a model
         self.conv_algorithm, self.fusion = conv_algorithm, fusion
 
     def __enter__(self) -> None:
@@ -83,7 +82,7 @@ class using(Decorating):  # noqa: N801 - named as everybody writes it
         _running.change()
 
     def __exit__(self, *error: object) -> None:
-        for place in reversed(range(len(_running.inside))):  # none of them, where another thread ends a generator
+        for place in reversed(range(len(_running.inside))):  # may be empty if another thread ends a generator
             if _running.inside[place] is self:
                 del _running.inside[place]
                 break
@@ -94,9 +93,10 @@ class using(Decorating):  # noqa: N801 - named as everybody writes it
 
 
 def choose(name: str, spec: ConvSpec, backend: Backend) -> ConvAlgorithm:
-    """The algorithm of that name; for "auto" the one of :func:`using`, or the backend's first that supports the sizes.
+    """The algorithm with this name; for "auto" that of :func:`using`, or the backend's first that supports the sizes.
 
-    Raises :class:`MinidlError` if the algorithm that was asked for cannot do it on this backend, naming those that can.
+    Raises :class:`MinidlError` if the requested algorithm does not support the sizes on this backend, and lists those
+    that do.
 
     >>> from minidl import backends
     >>> from minidl.kernels.window import sliding_window
@@ -107,17 +107,17 @@ def choose(name: str, spec: ConvSpec, backend: Backend) -> ConvAlgorithm:
     algorithm = next((one for each in names if (one := _instance(each, backend)).supports(spec)), None)
     if algorithm is None:
         raise MinidlError(
-            f"the algorithm '{names[0]}' cannot do this convolution of {spec} on the backend "
-            f"'{backend.name}', which has for it: {', '.join(_able(spec, backend))}"
+            f"the algorithm '{names[0]}' does not support this convolution of {spec} on the backend "
+            f"'{backend.name}': use one of {', '.join(_able(spec, backend))}"
         )
     return algorithm
 
 
 def _able(spec: ConvSpec, backend: Backend) -> list[str]:
-    """The names of all algorithms that can do a convolution on a backend."""
+    """The names of all algorithms that support a convolution on a backend."""
     able = []
     for name in plugins.names("conv_algorithm"):
-        with contextlib.suppress(Exception):  # a stranger's may raise anything, and is not what was asked for
+        with contextlib.suppress(Exception):  # a plugin may raise anything, and is not the requested one
             if _instance(name, backend).supports(spec):
                 able.append(name)
     return able
@@ -134,7 +134,7 @@ def _instance(name: str, backend: Backend) -> ConvAlgorithm:
 
 @functools.cache
 def _made(plugin: Callable[[Backend], ConvAlgorithm], name: str, backend: Backend) -> ConvAlgorithm:
-    """An instance for each plugin, not for each name: another one may be registered under it."""
+    """One instance per plugin, not per name, because a name may be registered again."""
     algorithm = plugin(backend)
     algorithm.name = name
     return algorithm

@@ -32,12 +32,12 @@ T = TypeVar("T")
 
 
 def _typed(*arrays: Array) -> bool:
-    """Whether there are kernels for arrays of this dtype: float32 and float64, the same for all."""
+    """Whether kernels support these arrays: all float32 or all float64."""
     return arrays[0].dtype in TYPES and all(array.dtype == arrays[0].dtype for array in arrays)
 
 
 def _where(able: Callable[..., Any]) -> Callable[[Callable[Concatenate[Any, P], T]], Callable[Concatenate[Any, P], T]]:
-    """A decorator: the method computes where ``able`` is true of its arguments, elsewhere the reference kernel does."""
+    """A decorator: call the method if ``able`` is true of its arguments, else the reference kernel."""
 
     def decorate(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
         reference = getattr(ReferenceKernels, method.__name__)
@@ -53,7 +53,7 @@ def _where(able: Callable[..., Any]) -> Callable[[Callable[Concatenate[Any, P], 
 
 
 class CuPyBackend(DeviceBackend):
-    """GPU arrays. Needs CuPy, a driver and a card; the error says which of them is missing."""
+    """GPU arrays. Requires CuPy, a driver and a card; the error says which of them is missing."""
 
     name = "cupy"
     has_cuda_graphs = True
@@ -88,7 +88,7 @@ class CuPyBackend(DeviceBackend):
         self.set_precision_of_cublas()
 
     def set_precision_of_cublas(self) -> None:
-        """Make CuPy's matrix products follow ``precision``."""
+        """Apply ``precision`` to CuPy's matrix products."""
         from cupy._core import _routines_linalg as linalg
 
         kinds = {"float32": linalg.COMPUTE_TYPE_DEFAULT, "tf32": linalg.COMPUTE_TYPE_TF32}
@@ -149,7 +149,7 @@ class CuPyBackend(DeviceBackend):
 
 
 def _usable_cupy() -> Any:
-    """The module cupy, after one sum on the card; or an error that says what is missing and how to get it."""
+    """The module cupy, after one sum on the card. Raises an error that says what is missing and how to install it."""
     if importlib.util.find_spec("cupy") is None:
         raise BackendError(
             "the backend 'cupy' needs CuPy, which is not installed: "

@@ -1,4 +1,4 @@
-"""The NumPy backend: the reference kernels, and faster ones on all cores for what costs most."""
+"""The NumPy backend: the reference kernels, and faster ones on all cores for the most expensive operations."""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class NumPyBackend(Backend):
-    """NumPy arrays, computed on the threads of :mod:`minidl.threads`; nothing is copied on the way in or out.
+    """NumPy arrays, computed on the threads of :mod:`minidl.threads`; conversion never copies.
 
     >>> backend, x = NumPyBackend(), np.ones(2)
     >>> backend.asarray(x) is backend.to_numpy(x) is x

@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m minidl bench``. What counts is how times compare, as everything is asked in turn."""
+"""Benchmarks: ``python -m minidl bench``. Competitors run alternately, so compare their times, not absolute ones."""

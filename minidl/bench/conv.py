@@ -32,16 +32,16 @@ from ..table import table
 Array = Any
 ROUNDS = 7
 LARGEST = 1 << 30
-"""Bytes of images, weights or outputs from which on the command refuses a layer: it makes several copies of them."""
+"""Maximum size in bytes of images, weights or outputs: the command makes several copies of them."""
 WORKSPACE = 4 * LARGEST
-"""Bytes of working memory from which on an algorithm is not tried."""
+"""Maximum working memory in bytes; an algorithm that needs more is skipped."""
 SUFFIXES = (".pdf", ".png", ".svg")
-"""What a plot may be."""
+"""The file formats of a plot."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What an algorithm takes for a layer: times in ms, rates in GFLOP/s of the direct convolution, memory in MiB."""
+    """The cost of an algorithm on a layer: times in ms, rates in GFLOP/s of the direct convolution, memory in MiB."""
 
     name: str
     forward: float
@@ -53,16 +53,16 @@ class Row:
 
     @property
     def total(self) -> float:
-        """Time forward and backward, in ms."""
+        """Forward plus backward time, in ms."""
         return self.forward + self.backward
 
 
 def measure(spec: ConvSpec, names: Sequence[str] | None = None, rounds: int = ROUNDS) -> list[Row]:
-    """One row for every algorithm that supports the layer (of those named, or all installed), fastest first.
+    """One row per algorithm that supports the layer (of ``names``, or all installed), fastest first.
 
-    The algorithms are timed in turn, ``rounds`` times; the medians count. ``memory`` is what an algorithm needs at its
-    peak besides its arguments and results. ``error`` is the worst of y, dx and dw, relative to the largest number in
-    each, against the direct convolution in float64.
+    The algorithms are timed alternately, ``rounds`` times, and the medians reported. ``memory`` is the peak memory in
+    addition to arguments and results. ``error`` is the largest error of y, dx and dw against the direct convolution in
+    float64, relative to the largest element of each.
     """
     backend = backends.get("numpy")
     names = plugins.names("conv_algorithm") if names is None else names
@@ -87,13 +87,13 @@ def measure(spec: ConvSpec, names: Sequence[str] | None = None, rounds: int = RO
 
 
 def _shapes(spec: ConvSpec) -> list[tuple[int, ...]]:
-    """Of x, w and dy."""
+    """The shapes of x, w and dy."""
     window = spec.window
     return [(spec.N, window.H, window.W, spec.C), (window.KH, window.KW, spec.C, spec.K), spec.output_shape]
 
 
 def _arrays(spec: ConvSpec) -> tuple[Array, Array, Array]:
-    """Random x, w and dy: the same numbers in any dtype."""
+    """Random x, w and dy, with the same values in any dtype."""
     rng = np.random.default_rng(0)
     x, w, dy = (rng.standard_normal(shape, np.float32).astype(spec.dtype) for shape in _shapes(spec))
     return x, w, dy
@@ -106,7 +106,7 @@ def _results(algorithm: ConvAlgorithm, x: Array, w: Array, dy: Array, spec: Conv
 
 
 def _apart(got: Array, expected: Array) -> float:
-    """The largest difference, relative to the largest number; infinite for NaN, and for a wrong shape."""
+    """The largest difference, relative to the largest element; infinite for NaN and for a wrong shape."""
     if got.shape != expected.shape or not np.isfinite(got).all():
         return float("inf")
     return float(np.abs(got - expected).max(initial=0) / (np.abs(expected).max(initial=0) or 1))
@@ -115,7 +115,7 @@ def _apart(got: Array, expected: Array) -> float:
 def _times(
     algorithms: dict[str, ConvAlgorithm], x: Array, w: Array, dy: Array, spec: ConvSpec, rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """Milliseconds forward and backward, medians over the rounds."""
+    """Forward and backward times in ms, medians over the rounds."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in algorithms}
     for _ in range(rounds):
         for name, algorithm in algorithms.items():
@@ -129,9 +129,9 @@ def _times(
 
 
 def _extra_memory(work: Callable[[], list[Array]]) -> float:
-    """The peak of what NumPy allocates while ``work`` runs, without its results, in MiB.
+    """NumPy's peak allocation while ``work`` runs, without its results, in MiB.
 
-    New threads do the work, as they have no scratch memory from before, and large results are made anew.
+    The work runs on new threads, which have no scratch memory yet, and without the buffers kept for large results.
     """
     sizes: list[int] = []
 
@@ -152,7 +152,7 @@ def _extra_memory(work: Callable[[], list[Array]]) -> float:
 
 
 def plot(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Time, memory and error of every algorithm as bars, in the format that the suffix of ``path`` says."""
+    """Draw time, memory and error of every algorithm as bars; the suffix of ``path`` sets the format."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
@@ -167,8 +167,8 @@ def plot(rows: Sequence[Row], title: str, path: Path) -> None:
     time_axes.legend(fontsize=8)
     memory_axes.barh(names, [row.memory for row in reversed(rows)], color="tab:green")
     memory_axes.set_xlabel("extra memory (MiB)")
-    errors = [min(row.error, 1.0) for row in reversed(rows)]  # it may be infinite
-    left = min(filter(None, errors), default=1e-16) / 10  # it may be 0, which has no logarithm
+    errors = [min(row.error, 1.0) for row in reversed(rows)]  # an error may be infinite
+    left = min(filter(None, errors), default=1e-16) / 10  # an error may be 0, which has no logarithm
     error_axes.set(xlabel="worst relative error", xscale="log", xlim=(left, 2 * max(left, *errors)))
     error_axes.barh(names, [max(error, left) for error in errors], color="tab:red")
     error_axes.xaxis.set_minor_formatter(NullFormatter())
@@ -183,20 +183,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("names", nargs="*", metavar="NAME", help="algorithms (default: all that are installed)")
     option("--size", _pair, "30", "N|HxW", "pixels of an image")
-    option("--channels", _count, "64", "C", "its channels")
-    option("--filters", _count, "128", "K", "the channels of the output")
-    option("--kernel", _pair, "3", "N|HxW", "the size of a filter")
-    option("--stride", _pair, "1", "N|HxW", "by how much it moves")
+    option("--channels", _count, "64", "C", "channels of an image")
+    option("--filters", _count, "128", "K", "channels of the output")
+    option("--kernel", _pair, "3", "N|HxW", "kernel size")
+    option("--stride", _pair, "1", "N|HxW", "step of the kernel")
     option("--padding", _padding, "valid", "valid|same|N|HxW", "zeros around an image")
     option("--batch", _count, "8", "N", "images")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
-    option("--rounds", _count, str(ROUNDS), "N", "how often each is timed; medians count")
+    option("--rounds", _count, str(ROUNDS), "N", "how often each is timed; the table shows medians")
     parser.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the table: {', '.join(SUFFIXES)}")
     parser.add_argument("--json", action="store_true", help="print JSON: times in ms, rates in GFLOP/s, memory in MiB")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Measure one layer and print what came out; 1 if no algorithm can do it."""
+    """Measure one layer and print the results; return 1 if no algorithm supports it."""
     _check_place(given.plot)
     window = sliding_window(*given.size, given.kernel, given.stride, given.padding)
     spec = ConvSpec(given.batch, given.channels, given.filters, window, np.dtype(given.dtype))
@@ -218,23 +218,23 @@ def run(given: argparse.Namespace) -> int:
 
 
 def why_not(name: str, spec: ConvSpec) -> str:
-    """Why an algorithm cannot be measured on a layer; nothing if it can."""
+    """Why an algorithm cannot be measured on a layer; "" if it can."""
     try:
         algorithm = plugins.build("conv_algorithm", name, backends.get("numpy"))
         if not algorithm.supports(spec):
             return "does not support this layer on the backend 'numpy'"
         if (workspace := algorithm.workspace(spec)) > WORKSPACE:
-            return f"takes {workspace / 2**30:.1f} GiB beside this layer, expected {WORKSPACE / 2**30:.0f} GiB at most"
+            return f"needs {workspace / 2**30:.1f} GiB of working memory, expected at most {WORKSPACE / 2**30:.0f} GiB"
         _results(algorithm, *_arrays(spec), spec)
     except MinidlError as error:
         return str(error)
-    except Exception as error:  # a stranger's algorithm may raise anything
+    except Exception as error:  # a plugin may raise anything
         return f"fails ({type(error).__name__}: {error})"
     return ""
 
 
 def as_text(title: str, rows: Sequence[Row], unable: dict[str, str], auto: str, rounds: int) -> str:
-    """The table, what is not in it and why, and what "auto" takes."""
+    """The table, what is not in it and why, and the choice of "auto"."""
     head = (
         "algorithm", "forward ms", "backward ms", "forward GFLOP/s", "backward GFLOP/s", "extra MiB", "worst error",
     )  # fmt: skip
@@ -254,13 +254,13 @@ def as_text(title: str, rows: Sequence[Row], unable: dict[str, str], auto: str, 
         *([table([head, *cells])] if rows else []),
         *(f"{name}: {reason}" for name, reason in unable.items()),
         "",
-        f"algorithm='auto' takes {auto} here. GFLOP/s count the operations of the definition, however many are done.",
+        f"algorithm='auto' chooses {auto} here. GFLOP/s count the operations of the direct convolution for all.",
     ]
     return "\n".join(lines)
 
 
 def as_json(title: str, rows: Sequence[Row], unable: dict[str, str], auto: str) -> str:
-    """The same for a program; an error that is infinite or no number is null."""
+    """The same as JSON; an error that is not finite is null."""
     found: list[dict[str, Any]] = [asdict(row) | {"auto": row.name == auto} for row in rows]
     for row in found:
         row["error"] = row["error"] if np.isfinite(row["error"]) else None
@@ -275,7 +275,7 @@ def _count(text: str) -> int:
 
 
 def _pair(text: str) -> tuple[int, int]:
-    """A number twice, or two: "3" or "3x5"."""
+    """A pair from "3" (twice the same) or "3x5"."""
     numbers = text.split("x")
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
         raise argparse.ArgumentTypeError(f"expected a number, or two as in 3x5, got '{text}'")
@@ -296,16 +296,16 @@ def _check_size(spec: ConvSpec) -> None:
     largest = spec.dtype.itemsize * max(*map(prod, _shapes(spec)), spec.N * height * width * spec.C)
     if largest > LARGEST:
         raise MinidlError(
-            f"this layer has an array of {largest / 2**30:.1f} GiB, expected {LARGEST / 2**30:.0f} GiB at most: "
+            f"this layer has an array of {largest / 2**30:.1f} GiB, expected at most {LARGEST / 2**30:.0f} GiB: "
             "use smaller images, fewer of them, or fewer channels"
         )
 
 
 def _check_place(path: Path | None) -> None:
-    """Complain about a file that cannot be drawn before anything is measured."""
+    """Raise an error for a plot that cannot be written, before anything is measured."""
     if path is None:
         return
     if path.suffix not in SUFFIXES:
-        raise MinidlError(f"--plot draws {', '.join(SUFFIXES)}, got '{path}'")
+        raise MinidlError(f"--plot expects a file name that ends in {', '.join(SUFFIXES)}, got '{path}'")
     if not path.parent.is_dir():
         raise MinidlError(f"--plot {path}: there is no folder {path.parent}")

@@ -1,4 +1,4 @@
-"""Where figures were measured: machine, versions and date."""
+"""Where figures were measured: the machine, its software and the date."""
 
 import datetime
 import os
@@ -26,7 +26,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Everything that a figure depends on but the code."""
+    """Everything that a figure depends on, except the code."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": _processor(),

@@ -1,7 +1,7 @@
-"""A training step of a tiny network: what an op costs besides its arithmetic, in minidl and in other frameworks.
+"""A training step of a tiny network: the overhead per op of minidl and of other frameworks.
 
-Two dense layers on 8 numbers, trained by gradient descent, written as each framework's users write it. All run in this
-process, in turn, and must reach the same loss.
+Two dense layers on 8 features, trained by gradient descent, in the usual style of each framework. All run alternately
+in this process, and must reach the same loss.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from . import machine
 LR = 0.01
 Arrays = dict[str, Any]
 Step = Callable[[], float]
-"""One training step; gives the loss."""
+"""One training step; returns the loss."""
 
 
 def start() -> tuple[Arrays, Any, Any]:
-    """Weights, input and target, the same for all."""
+    """Weights, input and target, the same for all frameworks."""
     rng = np.random.default_rng(0)
     shapes = {"w1": (8, 8), "b1": (8,), "w2": (8, 1), "b2": (1,)}
     weights = {name: rng.standard_normal(shape, np.float32) / 4 for name, shape in shapes.items()}
@@ -74,7 +74,7 @@ def pytorch() -> Step:
 
 
 def mygrad(guarded: bool = True) -> Step:
-    """MyGrad; without its guard against changed arrays as well, which its documentation advises for speed."""
+    """MyGrad; ``guarded=False`` turns its memory guard off, as its documentation advises for speed."""
     import mygrad as mg
     from mygrad.nnet.activations import relu
 
@@ -127,18 +127,18 @@ FRAMEWORKS: dict[str, tuple[str, Callable[[], Step]]] = {
     "MyGrad, unguarded": ("mygrad", partial(mygrad, guarded=False)),
     "autograd": ("autograd", autograd),
 }
-"""The package that each needs, and what makes its step."""
+"""The package that each needs, and the function that creates its step."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--rounds", type=int, default=9, help="medians count (default: 9)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds, of which the median is shown (default: 9)")
     parser.add_argument("--steps", type=int, default=1000, help="steps in a round (default: 1000)")
     parser.add_argument("--json", action="store_true", help="print JSON, with every round")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure and print the results."""
     for option in ("rounds", "steps"):
         if getattr(given, option) < 1:
             raise MinidlError(f"--{option} must be >= 1, got {getattr(given, option)}")
@@ -147,7 +147,7 @@ def run(given: argparse.Namespace) -> int:
         print(json.dumps(result))
         return 0
     print(table([HEADER, *rows(result)]))
-    print(f"\nMedians of {given.rounds} rounds, with the fastest and the slowest.")
+    print(f"\nMedians of {given.rounds} rounds, with the fastest and the slowest round.")
     print(f"Measured: {machine.line(result['machine'])}.")
     for name, (package, _) in FRAMEWORKS.items():
         if name not in result["microseconds"]:
@@ -156,7 +156,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def measure(rounds: int, steps: int) -> dict[str, Any]:
-    """Microseconds of a step in every framework that is installed, and how many times as fast minidl is."""
+    """Microseconds per step of every installed framework, and how many times as fast minidl is."""
     made = {name: make() for name, (package, make) in FRAMEWORKS.items() if importlib.util.find_spec(package)}
     taken: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(rounds):
@@ -167,7 +167,7 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
                 losses[name] = step()
             taken[name].append(1e6 * (time.perf_counter() - started) / steps)
         if not np.allclose(list(losses.values()), losses["minidl"], rtol=1e-3, atol=1e-8):
-            raise MinidlError(f"the frameworks do not compute the same: their losses are {losses}")
+            raise MinidlError(f"the frameworks compute different results: their losses are {losses}")
     times = {name: {"median": median(values), "rounds": values} for name, values in taken.items()}
     ratios = {name: median(values) / median(taken["minidl"]) for name, values in taken.items() if name != "minidl"}
     return {"machine": machine.describe(), "rounds": rounds, "steps": steps, "microseconds": times, "ratios": ratios}
@@ -177,7 +177,7 @@ HEADER = ("framework", "one step, microseconds", "minidl is ... times as fast")
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A row for each framework."""
+    """One row per framework."""
     return [
         [
             name,

@@ -5,13 +5,13 @@
 ...     return 1.0
 >>> relu_slope = course.check_relu_slope(relu_slope)
 relu_slope: not right yet, for x=-2.0.
-    Hint: below 0 the output does not move at all, whatever x does: the slope there is 0.
-    The notebook goes on with minidl's own version.
+    Hint: below 0 the output does not depend on x: the slope there is 0.
+    The notebook continues with minidl's own version.
 >>> relu_slope(-2.0)
 0.0
 
-Every checker is an :class:`Exercise`, called with the reader's function. It gives that function back if it is right,
-and else one that is, so that whatever follows works.
+Every checker is an :class:`Exercise`, called with the reader's function. It returns that function if it is right, and
+the solution otherwise, so the rest of the notebook works.
 """
 
 from .autograd import check_gradients, check_topological_order, check_unbroadcast

@@ -13,21 +13,21 @@ Array = NDArray[Any]
 
 
 class Node:
-    """A number in a graph: ``inputs`` are the nodes that it was computed from, ``slopes`` its derivatives by them."""
+    """A scalar in a graph: ``inputs`` are the nodes it was computed from, ``slopes`` its derivatives by them."""
 
     def __init__(self, number: int, inputs: Sequence["Node"] = (), slopes: Sequence[float] = ()) -> None:
         self.number, self.inputs, self.slopes = number, tuple(inputs), tuple(slopes)
 
 
 def _graph(*edges: Sequence[tuple[int, float]]) -> list[Node]:
-    """Nodes numbered from 0; node i has the inputs and slopes in ``edges[i]``, numbers below i."""
+    """Nodes numbered from 0; ``edges[i]`` are pairs (input, slope) of node i, with inputs below i."""
     nodes: list[Node] = []
     for number, inputs in enumerate(edges):
         nodes.append(Node(number, [nodes[i] for i, _ in inputs], [slope for _, slope in inputs]))
     return nodes
 
 
-# In each of these every node is computed from the one before, so that there is only one right order.
+# In each of these graphs, every node is computed from the one before, so there is only one right order.
 CHAIN = _graph((), [(0, 2.0)], [(1, 3.0)])
 SKIP = _graph((), [(0, 2.0)], [(0, 5.0), (1, 3.0)])
 LONG_FIRST = _graph((), [(0, 2.0)], [(1, 4.0)], [(2, 3.0), (0, 5.0)])
@@ -36,7 +36,7 @@ LADDER = _graph((), [(0, 2.0)], [(0, 0.5), (1, 3.0)], [(2, -1.0), (1, 4.0)], [(3
 
 
 def topological_order(last: Any) -> list[Any]:
-    """All nodes that ``last`` was computed from, each after everything that was computed from it."""
+    """``last`` and all nodes that it was computed from, each after every node that was computed from it."""
     done: list[Any] = []
     unexplored = [(last, False)]
     while unexplored:
@@ -49,7 +49,7 @@ def topological_order(last: Any) -> list[Any]:
 
 
 def _preorder(last: Any) -> list[Any]:
-    """Each node as soon as it is met, in depth first."""
+    """Each node as soon as it is visited, depth first."""
     found: list[Any] = []
 
     def visit(node: Any) -> None:
@@ -63,7 +63,7 @@ def _preorder(last: Any) -> list[Any]:
 
 
 def _by_distance(last: Any) -> list[Any]:
-    """Each node as soon as it is met, the nearest first."""
+    """Each node as soon as it is visited, breadth first."""
     found = [last]
     for node in found:
         found += [x for x in dict.fromkeys(node.inputs) if x not in found]
@@ -71,7 +71,7 @@ def _by_distance(last: Any) -> list[Any]:
 
 
 def _repeated(last: Any) -> list[Any]:
-    """Each node as often as there are ways to it."""
+    """Each node once per path to it."""
     return [last, *(node for x in last.inputs for node in _repeated(x))]
 
 
@@ -82,10 +82,10 @@ check_topological_order = Exercise(
         "this is the order of the forward pass, the inputs first. Backward starts at the loss: reverse it.": (
             lambda last: topological_order(last)[::-1]
         ),
-        "a node that is used twice comes twice: remember which nodes you have met.": _repeated,
-        "a node is listed as soon as it is met, but something that was computed from it may come later. List it only "
-        "after all its inputs were visited, and reverse the list at the end.": _preorder,
-        "the nearest nodes come first, but a short way and a long way may lead to the same node: it must wait for the "
+        "a node that is used twice appears twice: remember which nodes you have visited.": _repeated,
+        "a node is listed as soon as it is visited, but a node computed from it may come later. List it only after all "
+        "its inputs were visited, and reverse the list at the end.": _preorder,
+        "the nearest nodes come first, but a short and a long path may lead to the same node: it must wait for the "
         "long one. List a node only after all its inputs were visited, and reverse the list at the end.": _by_distance,
         "the last node itself is missing: it is the first in the order.": lambda last: topological_order(last)[1:],
     },
@@ -106,7 +106,7 @@ def gradients(order: Sequence[Any]) -> dict[Any, float]:
 def _wrong_gradients(
     rule: Callable[[float, float, float], float], start: float = 1.0
 ) -> Callable[[Sequence[Any]], dict[Any, float]]:
-    """Gradients by another rule: from the sum so far, the slope and the gradient of the output."""
+    """Gradients by another rule, a function of the sum so far, the slope and the gradient of the output."""
 
     def wrong(order: Sequence[Any]) -> dict[Any, float]:
         found = dict.fromkeys(order, 0.0)
@@ -123,7 +123,7 @@ check_gradients = Exercise(
     gradients,
     examples=[(nodes[::-1],) for nodes in (CHAIN, TWICE, SKIP, LADDER)],
     mistakes={
-        "everything is 0: the gradient of the last node for itself is 1, and all others start from there.": (
+        "everything is 0: the derivative of the last node by itself is 1, and all others follow from it.": (
             _wrong_gradients(lambda so_far, slope, dy: so_far + slope * dy, start=0.0)
         ),
         "the gradient that arrived at the node is not passed on: multiply each slope by it (the chain rule).": (
@@ -132,10 +132,10 @@ check_gradients = Exercise(
         "a node that is used more than once keeps only the last contribution: add them up, += instead of =.": (
             _wrong_gradients(lambda so_far, slope, dy: slope * dy)
         ),
-        "slopes are added to gradients: along a path they multiply.": (
+        "slopes are added to gradients: along a path they are multiplied.": (
             _wrong_gradients(lambda so_far, slope, dy: so_far + slope + dy)
         ),
-        "the first contribution is kept and later ones are dropped: add all of them up.": (
+        "only the first contribution is kept: add up all of them.": (
             _wrong_gradients(lambda so_far, slope, dy: so_far or slope * dy)
         ),
     },
@@ -144,7 +144,7 @@ check_gradients = Exercise(
 
 
 def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
-    """The gradient of an input of ``shape`` that broadcasting repeated to the shape of dy."""
+    """The gradient of an input of ``shape`` that was broadcast to the shape of dy."""
     result: Array = _unbroadcast(dy, shape)
     return result
 
@@ -172,10 +172,10 @@ check_unbroadcast = Exercise(
         (_DY[0], ()),
     ],
     mistakes={
-        "this averages: every copy of the input has its effect on the loss, and effects add up.": (
+        "this is the mean: every copy of the input affects the loss, and the effects add up.": (
             lambda dy, shape: dy.mean(axis=_repeated_axes(dy, shape)).reshape(shape)
         ),
-        "this takes one of the copies: every copy of the input has its effect on the loss, so sum over them.": (
+        "this takes one of the copies: every copy of the input affects the loss, so sum over them.": (
             lambda dy, shape: dy[tuple(0 if i in _repeated_axes(dy, shape) else slice(None) for i in range(dy.ndim))]
         ),
         "the axes that broadcasting added in front are summed, but those of size 1 were repeated as well.": (
@@ -184,7 +184,7 @@ check_unbroadcast = Exercise(
         "the sum is right, but an axis of size 1 is lost: keepdims=True, or reshape to the shape at the end.": (
             lambda dy, shape: dy.sum(axis=_repeated_axes(dy, shape))
         ),
-        "this sums over everything: only the axes that were repeated may go.": lambda dy, shape: np.broadcast_to(
+        "this sums over everything: sum only over the axes that were repeated.": lambda dy, shape: np.broadcast_to(
             dy.sum(), shape
         ),
         "only one of the axes that broadcasting added in front is summed: there may be several.": (

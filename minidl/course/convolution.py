@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """How many positions a kernel has on an image of that size, padded on both sides."""
+    """The number of positions of a kernel on an image of this size, padded on both sides."""
     return (size + 2 * padding - kernel) // stride + 1
 
 
@@ -22,17 +22,17 @@ check_output_size = Exercise(
         "the 1 comes after the division: (size + 2 padding - kernel) // stride + 1.": (
             lambda size, kernel, stride, padding: (size + 2 * padding - kernel + 1) // stride
         ),
-        "one position is missing: the kernel also stands at its start, before the first step. Add 1.": (
+        "one position is missing: the kernel also has one before the first step. Add 1.": (
             lambda size, kernel, stride, padding: (size + 2 * padding - kernel) // stride
         ),
         "the padding is missing.": lambda size, kernel, stride, padding: (size - kernel) // stride + 1,
         "the padding is on both sides: 2 padding.": lambda size, kernel, stride, padding: (
             (size + padding - kernel) // stride + 1
         ),
-        "the stride is missing: of all positions only each stride-th is taken.": (
+        "the stride is missing: only every stride-th position is used.": (
             lambda size, kernel, stride, padding: size + 2 * padding - kernel + 1
         ),
-        "a kernel that does not fit as a whole at the end has no position there: round down, with //.": (
+        "a kernel that does not fit completely at the end has no position there: round down, with //.": (
             lambda size, kernel, stride, padding: -(-(size + 2 * padding - kernel) // stride) + 1
         ),
         "there is no half a position: round down, with //.": (
@@ -43,7 +43,7 @@ check_output_size = Exercise(
 
 
 def conv2d(x: Array, w: Array, b: Array, stride: int, padding: int) -> Array:
-    """The convolution of images x (N, H, W, C) with kernels w (KH, KW, C, K) and biases b (K,), as loops."""
+    """The convolution of images x (N, H, W, C) with kernels w (KH, KW, C, K) and biases b (K,), written as loops."""
     x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     N, H, W, _ = x.shape
     KH, KW, _, K = w.shape
@@ -75,29 +75,29 @@ check_conv2d = Exercise(
         (_images(2, 7, 6, 2), _images(2, 3, 2, 3), _images(3), 2, 1),
     ],
     mistakes={
-        "the kernel is flipped. This is the convolution of mathematics; in deep learning w[0, 0] meets the top left "
+        "the kernel is flipped. This is the mathematical convolution; in deep learning, w[0, 0] meets the top left "
         "pixel of the window (a correlation).": lambda x, w, b, stride, padding: conv2d(
             x, w[::-1, ::-1], b, stride, padding
         ),
-        "rows and columns of the kernel are exchanged: w[kh, kw] meets row i + kh and column j + kw.": (
+        "rows and columns of the kernel are swapped: w[kh, kw] meets row i + kh and column j + kw.": (
             lambda x, w, b, stride, padding: conv2d(x, w.transpose(1, 0, 2, 3), b, stride, padding)
         ),
-        "rows and columns of the output are exchanged: y is (N, OH, OW, K).": (
+        "rows and columns of the output are swapped: y is (N, OH, OW, K).": (
             lambda x, w, b, stride, padding: conv2d(x, w, b, stride, padding).transpose(0, 2, 1, 3)
         ),
         "only the first channel is used: sum over all channels of the window.": (
             lambda x, w, b, stride, padding: conv2d(x[..., :1], w[:, :, :1], b, stride, padding)
         ),
-        "only the last channel arrives in y: add the channels up, += instead of =.": (
+        "y contains only the last channel: add up the channels, += instead of =.": (
             lambda x, w, b, stride, padding: conv2d(x[..., -1:], w[:, :, -1:], b, stride, padding)
         ),
         "the channels are averaged: they must be summed.": (
             lambda x, w, b, stride, padding: conv2d(x / x.shape[3], w, b, stride, padding)
         ),
-        "the bias is missing: add b[k] to every number of output channel k.": (
+        "the bias is missing: add b[k] to every element of output channel k.": (
             lambda x, w, b, stride, padding: conv2d(x, w, 0 * b, stride, padding)
         ),
-        "the padding is missing: put rows and columns of zeros around each image first.": (
+        "the padding is missing: first put rows and columns of zeros around each image.": (
             lambda x, w, b, stride, padding: conv2d(x, w, b, stride, 0)
         ),
         "the padding is only at the top and left: it goes to all four sides.": (
@@ -105,7 +105,7 @@ check_conv2d = Exercise(
                 np.pad(x, ((0, 0), (padding, 0), (padding, 0), (0, 0))), w, b, stride, 0
             )
         ),
-        "the images are padded by the border's pixels: padding is zeros.": lambda x, w, b, stride, padding: conv2d(
+        "the images are padded with their border pixels: pad with zeros.": lambda x, w, b, stride, padding: conv2d(
             np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="edge"), w, b, stride, 0
         ),
         "the stride is missing: the window of output (i, j) starts at row i stride and column j stride.": (
@@ -119,7 +119,7 @@ check_conv2d = Exercise(
 
 
 def _crowded(x: Array, w: Array, b: Array, stride: int, padding: int) -> Array:
-    """The first windows of stride 1, as many as there are with the stride."""
+    """Windows of stride 1, as many as with the given stride."""
     _, OH, OW, _ = conv2d(x, w, b, stride, padding).shape
     return conv2d(x, w, b, 1, padding)[:, :OH, :OW]
 
@@ -135,15 +135,15 @@ check_im2col = Exercise(
     examples=[(_images(3, 3, 1), 1, 1), (_images(4, 5, 1), 2, 3), (_images(4, 5, 2), 2, 3)],
     mistakes={
         "the windows are columns: here each window is a row, (OH OW, KH KW C).": lambda x, KH, KW: im2col(x, KH, KW).T,
-        "the numbers of a window are in the order (C, KH, KW), but those of w are in (KH, KW, C).": (
+        "the elements of a window are in the order (C, KH, KW), but those of w in (KH, KW, C).": (
             lambda x, KH, KW: (
                 im2col(x, KH, KW).reshape(-1, KH * KW, x.shape[2]).swapaxes(1, 2).reshape(-1, KH * KW * x.shape[2])
             )
         ),
-        "the rows and columns of each window are exchanged.": lambda x, KH, KW: (
+        "the rows and columns of each window are swapped.": lambda x, KH, KW: (
             im2col(x, KH, KW).reshape(-1, KH, KW, x.shape[2]).transpose(0, 2, 1, 3).reshape(-1, KH * KW * x.shape[2])
         ),
-        "the windows go down the columns of the image: they go along its rows, as the outputs do.": (
+        "the windows go down the columns of the image: they must go along its rows, like the outputs.": (
             lambda x, KH, KW: (
                 im2col(x, KH, KW)
                 .reshape(x.shape[0] - KH + 1, x.shape[1] - KW + 1, -1)
@@ -183,14 +183,14 @@ check_winograd = Exercise(
     winograd,
     examples=[(np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.0, 3.0, 5.0])), (_images(4), _images(3))],
     mistakes={
-        "the kernel is flipped: g[0] meets the first of its three numbers.": lambda x, g: winograd(x, g[::-1]),
-        "the sums of the filter are not halved: both m2 and m3 need their 1/2.": lambda x, g: _wrong_winograd(
+        "the kernel is flipped: g[0] meets the first of its three inputs.": lambda x, g: winograd(x, g[::-1]),
+        "the sums of the filter are not halved: m2 and m3 both need the factor 1/2.": lambda x, g: _wrong_winograd(
             x, g, halves=1
         ),
-        "the sign of m4 is wrong: it is x1 - x3, and is taken off.": lambda x, g: _wrong_winograd(x, g, last=-1),
-        "the sign of m3 is wrong: it is x2 - x1, comes to the first output and is taken off the second.": lambda x, g: (
+        "the sign of m4 is wrong: it contains x1 - x3, and is subtracted.": lambda x, g: _wrong_winograd(x, g, last=-1),
+        "the sign of m3 is wrong: it contains x2 - x1, and y = (m1 + m2 + m3, m2 - m3 - m4).": lambda x, g: (
             _wrong_winograd(x, g, third=-1)
         ),
-        "the two outputs are exchanged.": lambda x, g: winograd(x, g)[::-1],
+        "the two outputs are swapped.": lambda x, g: winograd(x, g)[::-1],
     },
 )

@@ -1,8 +1,8 @@
-"""What an exercise is, and how an answer is judged.
+"""Exercises, and how an answer is checked.
 
-Wrong answers are recognised by making them: an exercise lists the usual mistakes, each a hint with a function that
-makes that mistake. Where the reader's function gives the same numbers as one of these, or stops with the same error,
-its hint is the right one.
+An exercise recognises wrong answers by reproducing them: it lists the usual mistakes, each a hint with a function that
+makes the mistake. If the reader's function gives the same values as one of these, or raises the same error, that hint
+is shown.
 """
 
 import copy
@@ -24,17 +24,17 @@ Function = Callable[..., Any]
 TOLERANCE = 1e-4
 
 
-class NotSolved(Exception):  # noqa: N818 - no error, a blank
-    """Raised by a blank that is not filled in yet; returning None, or ``...``, means the same."""
+class NotSolved(Exception):  # noqa: N818 - a blank, not an error
+    """Raised by a blank that is not filled in yet; returning None or ``...`` means the same."""
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function that a reader is to write, called with the reader's attempt.
+    """A function that the reader has to write; call it with the reader's attempt.
 
-    ``solution`` is minidl's own version. ``examples`` are tuples of arguments, the easy ones first, each adding one
-    difficulty: the first that fails says what is wrong. ``mistakes`` are the usual wrong answers by their hints.
-    ``numbers`` makes an array of what the function returns, where it isn't one.
+    ``solution`` is minidl's own version. ``examples`` are tuples of arguments, from easy to hard, each adding one
+    difficulty: the first that fails shows what is wrong. ``mistakes`` maps hints to the wrong answers they explain.
+    ``numbers`` converts the return value to an array, if it is not one.
     """
 
     solution: Function
@@ -44,38 +44,38 @@ class Exercise:
 
     @property
     def name(self) -> str:
-        """What the reader's function is called."""
+        """The name of the reader's function."""
         return self.solution.__name__
 
     def __call__(self, attempt: Function) -> Function:
-        """The attempt if it is right, else the solution; says which, with a hint."""
+        """Return the attempt if it is right, else the solution, and print which, with a hint."""
         try:
             problem = next(filter(None, (self._problem(attempt, example) for example in self.examples)), "")
         except NotSolved:
-            print(f"{self.name}: not solved yet, it returns nothing. The notebook goes on with minidl's own version.")
+            print(f"{self.name}: not solved yet, it returns nothing. The notebook continues with minidl's own version.")
             return self.solution
         if problem:
-            print(f"{self.name}: not right yet, {problem}\n    The notebook goes on with minidl's own version.")
+            print(f"{self.name}: not right yet, {problem}\n    The notebook continues with minidl's own version.")
             return self.solution
         print(f"{self.name}: right.")
         return attempt
 
     def _problem(self, attempt: Function, example: tuple[Any, ...]) -> str:
-        """Where the attempt fails on an example, and a hint; nothing if it is right."""
+        """The example on which the attempt fails, with a hint; "" if it is right."""
         given = copy.deepcopy(example)
 
         def outcome(function: Function) -> tuple[Any, Array | str]:
-            # Of a copy, as a function may be meant to change what it gets: a training step is.
+            # Pass a copy, because a function may have to change its arguments, as a training step does.
             return self._outcome(function, copy.deepcopy(example))
 
         answer, got = self._outcome(attempt, given)
         wanted, expected = outcome(self.solution)
         if any(isinstance(old, np.ndarray) and (old != new).any() for old, new in zip(example, given, strict=True)):
-            hint = "it changes the arrays that it gets. Work on a copy, or build a new array."
+            hint = "it changes its arguments. Work on a copy, or build a new array."
         elif not _alike(got, expected):
             known = (hint for hint, wrong in self.mistakes.items() if _alike(got, outcome(wrong)[1]))
             hint = next(known, "") or (got if isinstance(got, str) else "")
-            if not hint and _is_number(wanted) and same(np.ravel(got), np.ravel(expected)):  # in a list, for example
+            if not hint and _is_number(wanted) and same(np.ravel(got), np.ravel(expected)):  # for example in a list
                 hint = misfit(answer, wanted)
             hint = hint or difference(np.asarray(got), np.asarray(expected))
         else:
@@ -87,9 +87,9 @@ class Exercise:
         return f"for {call}.\n    Hint: {hint}"
 
     def _outcome(self, function: Function, example: tuple[Any, ...]) -> tuple[Any, Array | str]:
-        """The answer that a function gives with its numbers, or what comes instead, in words."""
+        """The answer of a function, and its values as an array; or, in words, what went wrong."""
         try:
-            with np.errstate(all="ignore"):  # a hint says more than a warning about the same
+            with np.errstate(all="ignore"):  # a hint is more helpful than a warning
                 answer = function(*example)
         except NotSolved:
             raise
@@ -100,7 +100,7 @@ class Exercise:
         try:
             plain = answer.numpy() if isinstance(answer, Tensor) else answer
             return answer, _array(self.numbers(plain, *example))
-        except Exception:  # and return anything
+        except Exception:  # it may return anything, too
             return answer, f"it returns {type(answer).__name__}, which cannot be read as the answer."
 
 
@@ -111,21 +111,21 @@ def _alike(one: Array | str, other: Array | str) -> bool:
 
 
 def same(one: Array, other: Array) -> bool:
-    """Whether two arrays have one shape and, but for rounding, the same numbers, NaN included."""
+    """Whether two arrays have the same shape and, up to rounding, the same values, including NaN."""
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
 
 
 def difference(got: Array, expected: Array) -> str:
-    """What can be said of a wrong answer by its numbers alone.
+    """A hint for a wrong answer, from its values alone.
 
     >>> difference(np.array([2.0, 4.0]), np.array([1.0, 2.0]))
-    'all numbers are 2 times what they should be.'
+    'all values are 2 times what they should be.'
     """
     if got.shape != expected.shape:
         if any(same(got, expected.transpose(order)) for order in permutations(range(expected.ndim))):
-            return f"the numbers are right, but their axes are in the wrong order: expected shape {expected.shape}."
+            return f"the values are right, but their axes are in the wrong order: expected shape {expected.shape}."
         if got.size == expected.size and same(got.reshape(expected.shape), expected):
-            return f"the numbers are right, but their shape is {got.shape}: expected {expected.shape}."
+            return f"the values are right, but their shape is {got.shape}: expected {expected.shape}."
         return f"the answer has shape {got.shape}: expected {expected.shape}."
     if not np.isfinite(got).all():
         return "the answer contains NaN or infinity: is something divided by 0?"
@@ -133,38 +133,38 @@ def difference(got: Array, expected: Array) -> str:
         return "the sign is wrong everywhere."
     factor = float((got * expected).sum() / max((expected * expected).sum(), 1e-30))
     if factor and same(got, factor * expected):
-        return f"all numbers are {factor:.4g} times what they should be."
+        return f"all values are {factor:.4g} times what they should be."
     worst = tuple(int(i) for i in np.unravel_index(np.abs(got - expected).argmax(), got.shape))
     place = f" at index {worst}" if worst else ""
     return f"expected {expected[worst]:.6g}{place}, got {got[worst]:.6g}."
 
 
 def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
-    """What is to be said of the type of an answer with the right numbers; nothing if the notebook can go on with it.
+    """A hint for an answer with the right values, but a wrong type; "" if the notebook can use it.
 
     >>> misfit([2.0], 2.0)
-    'the number is right, but this is a list: what follows needs a plain number, add [0].'
+    'the value is right, but this is a list: the notebook needs a plain number, add [0].'
     >>> misfit((np.float32(1), 2), (1.0, 2.0))
     ''
     """
     kind = f"array of shape {answer.shape}" if isinstance(answer, np.ndarray) else type(answer).__name__
-    it_is = f"{name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}: what follows needs"
+    it_is = f"{name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}: the notebook needs"
     if isinstance(wanted, list | tuple):
         if not isinstance(answer, Sequence | np.ndarray | Tensor) or len(answer) != len(wanted):
-            return f"the numbers are right, but {it_is} a {type(wanted).__name__} of {len(wanted)}."
+            return f"the values are right, but {it_is} a {type(wanted).__name__} of {len(wanted)}."
         pairs = enumerate(zip(answer, wanted, strict=True))
         return next(filter(None, (misfit(*pair, f"element {number}") for number, pair in pairs)), "")
     if isinstance(wanted, np.ndarray) and not isinstance(answer, np.ndarray):
-        return f"the numbers are right, but {it_is} a NumPy array, np.array(...)."
+        return f"the values are right, but {it_is} a NumPy array, np.array(...)."
     if _is_number(wanted) and not _is_number(answer):
         single = isinstance(answer, np.ndarray | Tensor) and answer.size == 1
         how = "add .item()" if single else "add [0]" if isinstance(answer, list | tuple) else "float(...)"
-        return f"the number is right, but {it_is} a plain number, {how}."
+        return f"the value is right, but {it_is} a plain number, {how}."
     return ""
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a number of Python's or NumPy's; an array without axes is as good."""
+    """Whether ``value`` is a Python number, a NumPy scalar or a 0-d array."""
     is_array = isinstance(value, np.ndarray)
     return value.shape == () and value.dtype.kind in "biuf" if is_array else isinstance(value, Real | np.bool_)
 

@@ -13,13 +13,13 @@ Array = NDArray[Any]
 
 
 def parse_name(name: str) -> tuple[int, int, int]:
-    """Age, gender and ethnicity (-1: unknown) from ``age_gender_ethnicity_date``; the ethnicity may be left out."""
+    """Age, gender and ethnicity (-1: unknown) from ``age_gender_ethnicity_date``; the ethnicity may be missing."""
     age, gender, *rest = [int(part) for part in name.split("_")[:-1]]
     return age, gender, rest[0] if rest else -1
 
 
 def _label_numbers(label: Any, name: str) -> list[int]:
-    """The numbers of a label; digits that are still text are no numbers, and None is told from all of them."""
+    """The numbers of a label; strings of digits do not count as numbers, and None differs from every number."""
     return [-2 if number is None else number + 0 for number in label]
 
 
@@ -34,8 +34,8 @@ check_parse_name = Exercise(
         ("55_0_0_20170116232725357jpg.chip.jpg",),
     ],
     mistakes={
-        "these are still pieces of text: int('26') makes a number of one.": lambda name: tuple(name.split("_")[:3]),
-        "age and gender are exchanged: the age comes first.": lambda name: (
+        "these are still strings: int('26') converts one to a number.": lambda name: tuple(name.split("_")[:3]),
+        "age and gender are swapped: the age comes first.": lambda name: (
             parse_name(name)[1],
             parse_name(name)[0],
             parse_name(name)[2],
@@ -45,27 +45,27 @@ check_parse_name = Exercise(
             int(name[3]),
             int(name[5]),
         ),
-        "this name has no ethnicity, so what comes third is the date. Without the date, how many parts are left?": (
+        "this name has no ethnicity, so its third part is the date. Without the date, how many parts are left?": (
             lambda name: tuple(int(part) for part in name.split("_")[:3])
         ),
         "this name has no ethnicity, and the date was taken for it. Without the date, how many parts are left?": (
             lambda name: tuple(int(part.partition(".")[0]) for part in name.split("_")[:3])
         ),
-        "this name has three parts, not four: *rest takes as many as there are, age, gender, *rest = ...": (
+        "this name has three parts, not four: *rest takes any number of them, age, gender, *rest = ...": (
             lambda name: _of_four(*name.split("_"))
         ),
-        "this name has three parts, not four: take what comes before the date, and see how many there are.": (
+        "this name has three parts, not four: take the parts before the date, and count them.": (
             lambda name: _unpacked(name)
         ),
-        "0 is one of the ethnicities: say -1 where it is not known.": lambda name: (
+        "0 is one of the ethnicities: return -1 if it is not known.": lambda name: (
             *parse_name(name)[:2],
             max(parse_name(name)[2], 0),
         ),
-        "say -1 where the ethnicity is not known: a number, as all others are.": lambda name: (
+        "return -1 if the ethnicity is not known: a number, like the others.": lambda name: (
             *parse_name(name)[:2],
             None if parse_name(name)[2] < 0 else parse_name(name)[2],
         ),
-        "the pattern asks too much of the end of this name: the date is not used, so nothing need be known of it.": (
+        "the pattern does not match the end of this name: the date is not used, so do not match it.": (
             lambda name: _by_strict_pattern(name)
         ),
     },
@@ -88,11 +88,11 @@ def _by_strict_pattern(name: str) -> tuple[int, int, int]:
 
 
 BT601 = np.array([0.299, 0.587, 0.114])
-"""The weights of red, green and blue in the luma of ITU-R BT.601."""
+"""The weights of red, green and blue for the luma of ITU-R BT.601."""
 
 
 def luma(rgb: Array) -> Array:
-    """Grey levels (H, W) from red, green and blue (H, W, 3), weighed as ITU-R BT.601 does."""
+    """Grey levels (H, W) from red, green and blue (H, W, 3), with the weights of ITU-R BT.601."""
     grey: Array = rgb @ BT601
     return grey
 
@@ -103,21 +103,19 @@ check_luma = Exercise(
     luma,
     examples=[(np.array([[[100.0, 50.0, 0.0]]]),), (_COLOURS,)],
     mistakes={
-        "all three colours count the same here, but to the eye green is bright and blue is dark: use the weights.": (
+        "all three colours have the same weight here, but green looks bright and blue looks dark: use the weights.": (
             lambda rgb: rgb.mean(axis=2)
         ),
-        "this adds the colours up without their weights.": lambda rgb: rgb.sum(axis=2),
-        "red and blue are exchanged: the channels are red, green, blue, in this order.": lambda rgb: luma(
-            rgb[..., ::-1]
+        "this adds the colours without their weights.": lambda rgb: rgb.sum(axis=2),
+        "red and blue are swapped: the channels are red, green, blue, in this order.": lambda rgb: luma(rgb[..., ::-1]),
+        "this takes the largest of the three colours: multiply them by their weights and add them.": lambda rgb: (
+            rgb.max(axis=2)
         ),
-        "this takes the strongest of the three colours: weigh them and add them up.": lambda rgb: rgb.max(axis=2),
         "these are the weights of BT.709, for high-definition television: JPEG files and Pillow use those of BT.601.": (
             lambda rgb: rgb @ np.array([0.2126, 0.7152, 0.0722])
         ),
-        "the weights add up to 1 already: add the weighted colours up, and divide by nothing.": (
-            lambda rgb: luma(rgb) / 3
-        ),
-        "the colours are weighed, but not added up yet: a pixel gets one grey level.": lambda rgb: rgb * BT601,
+        "the weights already add up to 1: add the weighted colours, and do not divide.": (lambda rgb: luma(rgb) / 3),
+        "the colours are weighted, but not added yet: a pixel gets one grey level.": lambda rgb: rgb * BT601,
     },
 )
 
@@ -131,27 +129,27 @@ check_best_constant = Exercise(
     best_constant,
     examples=[(np.array([50.0, 3.0, 90.0, 60.0, 3.0, 20.0, 8.0]),), (np.array([4.0, 80.0, 30.0, 25.0, 1.0, 26.0]),)],
     mistakes={
-        "this is the mean, which is best for squared errors. For absolute errors a step to the right helps as long as "
-        "more ages lie to the right of you than to the left: where does that end?": np.mean,
-        "this is the commonest age: it is right most often, but when it is wrong it may be far off.": (
+        "this is the mean, which is best for squared errors. For absolute errors, a step to the right helps as long as "
+        "more ages are to the right than to the left: where does that end?": np.mean,
+        "this is the most common age: it is right most often, but when it is wrong it may be far off.": (
             lambda ages: np.bincount(ages.astype(int)).argmax()
         ),
-        "this is the middle between the youngest and the oldest: the others count as well.": (
+        "this is halfway between the youngest and the oldest: the others count as well.": (
             lambda ages: (ages.min() + ages.max()) / 2
         ),
         "this is the middle of the list: sort it first.": lambda ages: ages[len(ages) // 2],
-        "this is the smallest error: asked for is the constant that has it.": lambda ages: np.abs(
+        "this is the smallest error: return the constant that has it.": lambda ages: np.abs(
             ages - np.median(ages)
         ).mean(),
-        "this is the largest age, and everybody is younger: go where half of them are older.": np.max,
+        "this is the largest age, and all others are younger: find the age where half of them are older.": np.max,
     },
-    # With an even number of ages everything between the two in the middle is as good.
+    # With an even number of ages, every value between the two in the middle is equally good.
     numbers=lambda constant, ages: np.abs(ages - constant).mean(),
 )
 
 
 def first_copies(digests: Sequence[str]) -> list[int]:
-    """For each file the number of the first file with the same digest: its own, if there is none before it."""
+    """For each file, the index of the first file with the same digest, which may be its own."""
     first: dict[str, int] = {}
     return [first.setdefault(digest, number) for number, digest in enumerate(digests)]
 
@@ -160,25 +158,25 @@ check_first_copies = Exercise(
     first_copies,
     examples=[(["a", "b", "c"],), (["a", "b", "a"],), (["b", "a", "b", "c", "a", "b"],)],
     mistakes={
-        "these are the digests themselves: asked for is the number of a file.": lambda digests: [
+        "these are the digests themselves: return the index of a file.": lambda digests: [
             digests[digests.index(d)] for d in digests
         ],
-        "this is the last copy of each: {digest: number} keeps what comes last, unless you ask whether it is there.": (
+        "this is the last copy of each: {digest: number} keeps the last one, unless you check for an earlier one.": (
             lambda digests: [len(digests) - 1 - digests[::-1].index(d) for d in digests]
         ),
-        "this is the copy just before, and the third of three copies gets the second: all must get the first.": (
+        "this is the previous copy, so the third of three copies gets the second: all must get the first.": (
             lambda digests: [max((j for j in range(i) if digests[j] == d), default=i) for i, d in enumerate(digests)]
         ),
-        "only neighbours are compared: copies may lie far apart.": lambda digests: [
+        "only neighbours are compared: copies may be far apart.": lambda digests: [
             i - (i > 0 and digests[i - 1] == d) for i, d in enumerate(digests)
         ],
-        "this numbers the contents one after the other: number them by the file in which each comes first.": (
+        "this numbers the distinct contents: use the index of the file in which each comes first.": (
             lambda digests: [list(dict.fromkeys(digests)).index(d) for d in digests]
         ),
-        "this counts the copies before each file: asked for is which file is the first of them.": (
+        "this counts the copies before each file: return the index of the first one.": (
             lambda digests: [digests[:i].count(d) for i, d in enumerate(digests)]
         ),
-        "this is how many copies there are of each: asked for is which file is the first of them.": (
+        "this is the number of copies of each: return the index of the first one.": (
             lambda digests: [digests.count(d) for d in digests]
         ),
     },

@@ -13,7 +13,7 @@ _RNG = np.random.default_rng(3)
 
 
 def saliency(dx: Array) -> Array:
-    """How much each pixel matters, (N, H, W): the largest size of its gradients dx (N, H, W, C) in any channel."""
+    """The saliency (N, H, W) of each pixel: the largest absolute value of dx (N, H, W, C) over the channels."""
     largest: Array = np.abs(dx).max(axis=3)
     return largest
 
@@ -22,23 +22,23 @@ check_saliency = Exercise(
     saliency,
     examples=[(_RNG.normal(-0.5, 1, (2, 3, 4, 1)),), (_RNG.normal(-0.5, 1, (2, 3, 4, 3)),)],
     mistakes={
-        "a pixel also matters if the output falls with it: take the size of the gradient, np.abs.": (
+        "a pixel also matters if the output falls with it: take the absolute value of the gradient, np.abs.": (
             lambda dx: dx.max(axis=3)
         ),
-        "the size comes first, then the largest of it: the other way round a large negative gradient is lost.": (
+        "take the absolute value first, then the maximum: otherwise a large negative gradient is lost.": (
             lambda dx: np.abs(dx.max(axis=3))
         ),
-        "the channels are not brought together yet: take the largest over the last axis.": np.abs,
-        "this adds up the channels: asked for is the largest of them.": lambda dx: np.abs(dx).sum(axis=3),
-        "this averages the channels: asked for is the largest of them.": lambda dx: np.abs(dx).mean(axis=3),
-        "the largest over images is taken: channels are the last axis.": lambda dx: np.abs(dx).max(axis=0),
-        "this is the square: take the size itself, np.abs.": lambda dx: (dx**2).max(axis=3),
+        "the channels are not combined yet: take the maximum over the last axis.": np.abs,
+        "this is the sum over the channels: take the maximum.": lambda dx: np.abs(dx).sum(axis=3),
+        "this is the mean over the channels: take the maximum.": lambda dx: np.abs(dx).mean(axis=3),
+        "this is the maximum over the images: channels are the last axis.": lambda dx: np.abs(dx).max(axis=0),
+        "this is the square: take the absolute value, np.abs.": lambda dx: (dx**2).max(axis=3),
     },
 )
 
 
 def grad_cam(maps: Array, gradients: Array) -> Array:
-    """Where the maps (N, H, W, K) speak for an output, (N, H, W); gradients: of the output by the maps."""
+    """Where the maps (N, H, W, K) support an output, as (N, H, W), from the gradients of the output by the maps."""
     weights = gradients.mean(axis=(1, 2), keepdims=True)
     heat: Array = np.maximum((weights * maps).sum(axis=3), 0)
     return heat
@@ -55,29 +55,29 @@ check_grad_cam = Exercise(
     grad_cam,
     examples=[(_MAPS[:1], _GRADIENTS[:1]), (_MAPS, _GRADIENTS)],
     mistakes={
-        "ReLU is missing at the end: only what speaks for the output is kept.": lambda maps, gradients: (
+        "ReLU is missing at the end: keep only positive values, which support the output.": lambda maps, gradients: (
             gradients.mean(axis=(1, 2), keepdims=True) * maps
         ).sum(axis=3),
         "ReLU comes last, after the sum over the maps, not before it.": lambda maps, gradients: np.maximum(
             gradients.mean(axis=(1, 2), keepdims=True) * maps, 0
         ).sum(axis=3),
-        "each place has its own weight here: a map's weight is the mean of its gradients over all places.": _weighed,
-        "the gradients are summed over the places: take their mean.": lambda maps, gradients: _weighed(
+        "each position has its own weight here: use the mean of a map's gradients over all positions.": _weighed,
+        "the gradients are summed over the positions: take their mean.": lambda maps, gradients: _weighed(
             maps, gradients.sum(axis=(1, 2), keepdims=True)
         ),
         "the maps are averaged: take their weighted sum.": lambda maps, gradients: (
             grad_cam(maps, gradients) / maps.shape[3]
         ),
-        "the maps are added up without their weights: where does the gradient come in?": lambda maps, gradients: (
-            maps.sum(axis=3)
+        "the maps are added without their weights: where is the gradient used?": lambda maps, gradients: maps.sum(
+            axis=3
         ),
-        "this is made of the gradients alone: they weigh the maps.": lambda maps, gradients: np.maximum(
+        "this uses only the gradients: they are the weights of the maps.": lambda maps, gradients: np.maximum(
             gradients.sum(axis=3), 0
         ),
-        "the size of the gradients is taken: a map that speaks against the output needs a negative weight.": (
+        "this takes the absolute value of the gradients: a map that opposes the output needs a negative weight.": (
             lambda maps, gradients: _weighed(maps, np.abs(gradients).mean(axis=(1, 2), keepdims=True))
         ),
-        "the weights are means over all images: each image has its own.": lambda maps, gradients: _weighed(
+        "the weights are means over all images: each image needs its own.": lambda maps, gradients: _weighed(
             maps, gradients.mean(axis=(0, 1, 2))
         ),
     },
@@ -85,7 +85,7 @@ check_grad_cam = Exercise(
 
 
 def group_means(values: Array, groups: Array) -> Array:
-    """The mean of the values (N,) in each group, for groups (N,) numbered from 0."""
+    """The mean of the values (N,) of each group, for group indices (N,) from 0."""
     means: Array = np.array([values[groups == group].mean() for group in range(groups.max() + 1)])
     return means
 
@@ -97,30 +97,26 @@ check_group_means = Exercise(
         "these are sums: divide each by the number of values in its group.": lambda values, groups: np.bincount(
             groups, values
         ),
-        "each sum is divided by the number of all values: divide by that of its group.": lambda values, groups: (
+        "each sum is divided by the number of all values: divide by the number in its group.": lambda values, groups: (
             np.bincount(groups, values) / len(values)
         ),
-        "these are the sizes of the groups: asked for are the means of their values.": lambda values, groups: (
-            np.bincount(groups)
+        "these are the sizes of the groups: return the means of their values.": lambda values, groups: np.bincount(
+            groups
         ),
         "the last group is missing: range(n) ends at n - 1.": lambda values, groups: group_means(values, groups)[:-1],
-        "the groups come in the order in which they are met: they are asked for by their numbers, 0 first.": (
+        "the groups are in the order in which they occur: sort them by their index, 0 first.": (
             lambda values, groups: np.array([values[groups == group].mean() for group in dict.fromkeys(groups)])
         ),
-        "a mean is given for each value: asked for is one for each group.": lambda values, groups: group_means(
-            values, groups
-        )[groups],
-        "the signs are lost: values below 0 count as they are.": lambda values, groups: group_means(
-            np.abs(values), groups
-        ),
+        "this is one mean per value: return one per group.": lambda values, groups: group_means(values, groups)[groups],
+        "the signs are lost: do not take absolute values.": lambda values, groups: group_means(np.abs(values), groups),
     },
 )
 
 
 def calibration_error(probabilities: Array, labels: Array, bins: int) -> float:
-    """The expected calibration error: by how much mean probability and share of label 1 differ in a bin, on average.
+    """The expected calibration error: the mean difference, over bins, of mean probability and share of label 1.
 
-    ``bins`` intervals of equal width divide 0 ... 1; each counts by the number of samples in it.
+    ``bins`` intervals of equal width divide 0 ... 1; each is weighted by the number of its samples.
     """
     number = np.minimum((probabilities * bins).astype(int), bins - 1)
     return sum(
@@ -131,7 +127,7 @@ def calibration_error(probabilities: Array, labels: Array, bins: int) -> float:
 
 
 def _gaps(probabilities: Array, labels: Array, bins: int, centres: bool = False) -> tuple[Array, Array]:
-    """Probability minus share in every bin that is not empty, and the part of all samples in it."""
+    """Probability minus share of every nonempty bin, and the fraction of all samples in it."""
     number = np.minimum((probabilities * bins).astype(int), bins - 1)
     filled = [b for b in range(bins) if (number == b).any()]
     said = [(b + 0.5) / bins if centres else probabilities[number == b].mean() for b in filled]
@@ -146,20 +142,20 @@ check_calibration_error = Exercise(
     calibration_error,
     examples=[(_P, _IS, 4), (_P[[0, 2, 3, 8, 9]], _IS[[0, 2, 3, 8, 9]], 5), (np.array([0.3, 0.9, 1.0]), _IS[:3], 2)],
     mistakes={
-        "all bins count the same here: each counts by the number of samples in it.": (
+        "all bins have the same weight here: weight each by the number of its samples.": (
             lambda probabilities, labels, bins: np.abs(_gaps(probabilities, labels, bins)[0]).mean()
         ),
-        "differences of opposite sign cancel: take the size of each, abs.": lambda probabilities, labels, bins: np.sum(
+        "differences of opposite sign cancel: take the abs of each.": lambda probabilities, labels, bins: np.sum(
             _gaps(probabilities, labels, bins)[0] * _gaps(probabilities, labels, bins)[1]
         ),
         "the middle of a bin is not the mean of the probabilities in it.": lambda probabilities, labels, bins: np.sum(
             np.abs(_gaps(probabilities, labels, bins, centres=True)[0]) * _gaps(probabilities, labels, bins)[1]
         ),
-        "this is the largest difference: asked for is the mean, each bin by the number of samples in it.": (
+        "this is the largest difference: take the mean, with each bin weighted by the number of its samples.": (
             lambda probabilities, labels, bins: np.abs(_gaps(probabilities, labels, bins)[0]).max()
         ),
-        "the squares of the differences are averaged: take their sizes, abs.": lambda probabilities, labels, bins: (
-            np.sum(_gaps(probabilities, labels, bins)[0] ** 2 * _gaps(probabilities, labels, bins)[1])
+        "this is the mean of the squares: take the absolute values, abs.": lambda probabilities, labels, bins: np.sum(
+            _gaps(probabilities, labels, bins)[0] ** 2 * _gaps(probabilities, labels, bins)[1]
         ),
         "there are no bins: each probability is compared with its own label, which is 0 or 1.": (
             lambda probabilities, labels, bins: np.abs(probabilities - labels).mean()

@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 
 def bce_with_logits(logits: Array, targets: Array) -> Any:
-    """The mean of -t log s(x) - (1 - t) log(1 - s(x)), s the sigmoid, for logits x of any size."""
+    """The mean of -t log s(x) - (1 - t) log(1 - s(x)), with the sigmoid s, for logits x of any magnitude."""
     return np.mean(np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits))))
 
 
@@ -22,14 +22,14 @@ def _logs(logits: Array) -> tuple[Array, Array]:
 
 
 def _by_probabilities(logits: Array, targets: Array, nearest: float = 0.0) -> Any:
-    """The formula of the likelihood as it stands, with probabilities kept ``nearest`` away from 0 and 1."""
+    """The formula of the likelihood, with probabilities kept at least ``nearest`` away from 0 and 1."""
     p = np.clip(1 / (1 + np.exp(-logits)), nearest, 1 - nearest)
     return np.mean(-targets * np.log(p) - (1 - targets) * np.log(1 - p))
 
 
 _LIMITED = (
-    "the probabilities are kept away from 0 and 1 by a small number, so the loss stops growing, and its slope is 0, "
-    "where the answer is most wrong. Write it without the sigmoid."
+    "the probabilities are kept away from 0 and 1 by a small number, so the loss stops growing and its slope is 0 "
+    "where the error is largest. Write it without the sigmoid."
 )
 
 check_bce_with_logits = Exercise(
@@ -43,10 +43,10 @@ check_bce_with_logits = Exercise(
         (np.array([1e4, -1e4, 1e4, -1e4]), np.array([1.0, 0.0, 0.0, 1.0])),
     ],
     mistakes={
-        "the sign is wrong: log p is negative, and the loss is its opposite.": lambda logits, targets: (
+        "the sign is wrong: log p is negative, and the loss is -log p.": lambda logits, targets: (
             -bce_with_logits(logits, targets)
         ),
-        "labels and probabilities are exchanged: t = 1 wants log s(x), t = 0 wants log(1 - s(x)).": (
+        "labels and probabilities are swapped: t = 1 uses log s(x), t = 0 uses log(1 - s(x)).": (
             lambda logits, targets: bce_with_logits(logits, 1 - targets)
         ),
         "only the samples with t = 1 count: those with t = 0 need -(1 - t) log(1 - s(x)).": lambda logits, targets: (
@@ -55,7 +55,7 @@ check_bce_with_logits = Exercise(
         "this is the sum over the samples: take their mean.": lambda logits, targets: np.sum(
             np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
         ),
-        "this is one number for each sample: take their mean.": lambda logits, targets: (
+        "this is one value per sample: take their mean.": lambda logits, targets: (
             -targets * _logs(logits)[0] - (1 - targets) * _logs(logits)[1]
         ),
         "the sigmoid is missing: x is a logit, s(x) = 1 / (1 + e^-x) the probability.": lambda logits, targets: np.mean(
@@ -64,8 +64,8 @@ check_bce_with_logits = Exercise(
         "for large x the sigmoid is exactly 0 or 1, and log 0 is infinite. Write it without the sigmoid.": (
             _by_probabilities
         ),
-        "e^x overflows for large x: use that log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).": lambda logits, targets: (
-            np.mean(np.log(1 + np.exp(logits)) - logits * targets)
+        "e^x overflows for large x: use log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).": lambda logits, targets: np.mean(
+            np.log(1 + np.exp(logits)) - logits * targets
         ),
         "the exponent must never be positive, or e overflows: log(1 + e^-|x|).": lambda logits, targets: np.mean(
             np.maximum(logits, 0) + np.log1p(np.exp(-logits)) - logits * targets
@@ -79,7 +79,7 @@ check_bce_with_logits = Exercise(
 
 
 def log_sum_exp(x: Array) -> Any:
-    """log(sum of e^x) of the numbers x (K,), of any size."""
+    """log(sum of e^x) for x (K,) of any magnitude."""
     return x.max() + np.log(np.exp(x - x.max()).sum())
 
 
@@ -93,18 +93,16 @@ check_log_sum_exp = Exercise(
         (np.array([1e4, -1e4, 0.0]),),
     ],
     mistakes={
-        "the largest x was taken off: add it again at the end.": lambda x: log_sum_exp(x) - x.max(),
-        "the largest x comes back with a factor: outside of the logarithm it is added.": lambda x: (
-            (log_sum_exp(x) - x.max()) * x.max()
-        ),
-        "what is taken off must be the largest x: with the mean, e^x still overflows.": (
+        "the largest x was subtracted: add it again at the end.": lambda x: log_sum_exp(x) - x.max(),
+        "the largest x is multiplied: outside the logarithm, add it.": lambda x: (log_sum_exp(x) - x.max()) * x.max(),
+        "subtract the largest x: with the mean, e^x still overflows.": (
             lambda x: x.mean() + np.log(np.exp(x - x.mean()).sum())
         ),
         "the logarithm is missing.": lambda x: np.exp(x).sum(),
         "sum first, then take the logarithm: the log of e^x alone is x again.": lambda x: x.sum(),
-        "this is the mean of the e^x: the sum is wanted.": lambda x: log_sum_exp(x) - np.log(len(x)),
+        "this is the mean of the e^x: take the sum.": lambda x: log_sum_exp(x) - np.log(len(x)),
         "this is the largest x: close, but the others count as well.": lambda x: x.max(),
-        "e^x overflows to infinity, or is 0 for all x and log 0 is infinite. Take the largest x off all of them "
+        "e^x overflows to infinity, or is 0 for all x and log 0 is infinite. Subtract the largest x from all of them "
         "first, and add it at the end.": lambda x: np.log(np.exp(x).sum()),
     },
 )
@@ -139,28 +137,28 @@ check_cross_entropy_gradient = Exercise(
         "the sign is wrong: where p is too large the logit must fall, so its gradient p - y is positive.": (
             lambda logits, labels: -cross_entropy_gradient(logits, labels)
         ),
-        "these are the probabilities p: take 1 off at each sample's class.": lambda logits, labels: (
+        "these are the probabilities p: subtract 1 at each sample's class.": lambda logits, labels: (
             _softmax(logits) / len(logits)
         ),
-        "these are the probabilities p: take 1 off at each sample's class, and divide by N.": lambda logits, labels: (
+        "these are the probabilities p: subtract 1 at each sample's class, and divide by N.": lambda logits, labels: (
             _softmax(logits)
         ),
         "the loss is a mean over N samples: divide by N.": lambda logits, labels: (
             cross_entropy_gradient(logits, labels) * len(logits)
         ),
-        "it is divided by the number of all logits: the mean goes over the N samples only.": lambda logits, labels: (
+        "it is divided by the number of all logits: the mean is over the N samples only.": lambda logits, labels: (
             cross_entropy_gradient(logits, labels) / logits.shape[1]
         ),
         "only each sample's own class gets a gradient: the other classes must fall as well, by p.": (
             lambda logits, labels: cross_entropy_gradient(logits, labels) * _one_hot(logits, labels)
         ),
-        "the softmax is taken over all samples together: each row is a sample of its own, keepdims=True.": (
+        "the softmax is taken over all samples together: each row is a separate sample, keepdims=True.": (
             lambda logits, labels: (_softmax(logits, axis=None) - _one_hot(logits, labels)) / len(logits)
         ),
-        "the logits are not probabilities: put them through softmax first.": lambda logits, labels: (
+        "the logits are not probabilities: apply softmax first.": lambda logits, labels: (
             (logits - _one_hot(logits, labels)) / len(logits)
         ),
-        "e^x overflows: take the largest logit of each row off first.": lambda logits, labels: _overflowed(
+        "e^x overflows: first subtract the largest logit of each row.": lambda logits, labels: _overflowed(
             logits, labels
         ),
     },
@@ -173,18 +171,18 @@ def _overflowed(logits: Array, labels: Array) -> Any:
 
 
 def numerical_gradient(f: Callable[[Array], float], x: Array, h: float) -> Array:
-    """The derivative of f by each element of x, from its values a step h to both sides."""
+    """The derivative of f by each element of x, from its values at a step h to both sides."""
     return _differences(f, x, lambda step: (f(x + h * step) - f(x - h * step)) / (2 * h))
 
 
 def _differences(f: Callable[[Array], float], x: Array, quotient: Callable[[Array], float]) -> Array:
-    """A quotient for each element of x, given the array that is 1 there and 0 elsewhere."""
+    """A quotient for each element of x, a function of the array that is 1 there and 0 elsewhere."""
     found = [quotient(step.reshape(x.shape)) for step in np.eye(x.size)]
     return np.array(found).reshape(x.shape)
 
 
 def _accumulating(f: Callable[[Array], float], x: Array, h: float) -> Array:
-    """The elements that were moved are not put back, so that each has moved for all those after it."""
+    """Elements are not restored after their step, so each is still moved for the ones after it."""
     moved = x.astype(np.float64)
     found = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
@@ -196,12 +194,12 @@ def _accumulating(f: Callable[[Array], float], x: Array, h: float) -> Array:
 
 
 def cube(x: Array) -> float:
-    """x^3 of one number."""
+    """x^3 of one element."""
     return float(x[0] ** 3)
 
 
 def product(x: Array) -> float:
-    """The product of all elements, so that the slope by each depends on all others."""
+    """The product of all elements, whose slope by each depends on all others."""
     return float(np.prod(x))
 
 
@@ -213,23 +211,23 @@ check_numerical_gradient = Exercise(
         (product, np.array([[2.0, 3.0], [-1.0, 0.5]]), 0.1),
     ],
     mistakes={
-        "this goes one step to the right only: its error falls with h, that of (f(x + h) - f(x - h)) / 2h with h^2.": (
+        "this steps to the right only: its error is of order h, that of (f(x + h) - f(x - h)) / 2h of order h^2.": (
             lambda f, x, h: _differences(f, x, lambda step: (f(x + h * step) - f(x)) / h)
         ),
-        "this goes one step to the left only: its error falls with h, that of (f(x + h) - f(x - h)) / 2h with h^2.": (
+        "this steps to the left only: its error is of order h, that of (f(x + h) - f(x - h)) / 2h of order h^2.": (
             lambda f, x, h: _differences(f, x, lambda step: (f(x) - f(x - h * step)) / h)
         ),
-        "the two points lie 2 h apart: divide by 2 h.": lambda f, x, h: 2 * numerical_gradient(f, x, h),
+        "the two points are 2 h apart: divide by 2 h.": lambda f, x, h: 2 * numerical_gradient(f, x, h),
         "the division by 2 h is missing.": lambda f, x, h: 2 * h * numerical_gradient(f, x, h),
         "it is divided by 2 and multiplied by h: write / (2 * h), with brackets.": lambda f, x, h: (
             h * h * numerical_gradient(f, x, h)
         ),
-        "the two points are exchanged, so the sign is wrong: f(x + h) - f(x - h).": lambda f, x, h: (
+        "the two points are swapped, so the sign is wrong: f(x + h) - f(x - h).": lambda f, x, h: (
             -numerical_gradient(f, x, h)
         ),
-        "all elements move at once: each slope needs its own step, with the others where they are.": lambda f, x, h: (
+        "all elements move at once: each slope needs its own step, with the others unchanged.": lambda f, x, h: (
             _differences(f, x, lambda step: (f(x + h) - f(x - h)) / (2 * h))
         ),
-        "an element that was moved must be put back before the next one moves.": _accumulating,
+        "an element that was moved must be restored before the next one moves.": _accumulating,
     },
 )

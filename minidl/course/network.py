@@ -16,7 +16,7 @@ Shape = tuple[float, ...]
 
 
 def block_shape(shape: tuple[int, int, int], filters: int) -> Shape:
-    """What (H, W, C) becomes in a block: convolution 3x3 without padding, ReLU, max pooling 2x2 with stride 2."""
+    """The output shape for (H, W, C) of a 3x3 convolution without padding, ReLU and 2x2 max pooling with stride 2."""
     H, W, _ = shape
     return (H - 2) // 2, (W - 2) // 2, filters
 
@@ -25,7 +25,7 @@ check_block_shape = Exercise(
     block_shape,
     examples=[((128, 128, 1), 32), ((63, 63, 32), 64), ((20, 31, 3), 8)],
     mistakes={
-        "the convolution is missing: a 3x3 kernel without padding has no place at the border, so it loses 2.": (
+        "the convolution is missing: a 3x3 kernel without padding makes height and width smaller by 2.": (
             lambda shape, filters: (shape[0] // 2, shape[1] // 2, filters)
         ),
         "the pooling is missing: it halves height and width.": lambda shape, filters: (
@@ -33,7 +33,7 @@ check_block_shape = Exercise(
             shape[1] - 2,
             filters,
         ),
-        "the pooling comes after the convolution: first 2 less, then the half of it.": lambda shape, filters: (
+        "the pooling comes after the convolution: first subtract 2, then halve.": lambda shape, filters: (
             shape[0] // 2 - 2,
             shape[1] // 2 - 2,
             filters,
@@ -43,11 +43,11 @@ check_block_shape = Exercise(
             (shape[1] - 2) / 2,
             filters,
         ),
-        "the result has one channel for each filter, whatever the number of channels before.": lambda shape, filters: (
+        "the result has one channel per filter, regardless of the number of input channels.": lambda shape, filters: (
             *block_shape(shape, filters)[:2],
             shape[2],
         ),
-        "every filter looks at all channels at once and gives one: their numbers are not multiplied.": (
+        "every filter reads all channels and gives one: do not multiply by the number of channels.": (
             lambda shape, filters: (*block_shape(shape, filters)[:2], shape[2] * filters)
         ),
         "channels come last: (height, width, channels).": lambda shape, filters: (
@@ -70,22 +70,22 @@ check_conv_parameters = Exercise(
         "the biases are missing: each filter has one.": lambda kernel, channels, filters: (
             kernel**2 * channels * filters
         ),
-        "there is a bias for each filter, not one for all.": lambda kernel, channels, filters: (
+        "there is one bias per filter, not one for all.": lambda kernel, channels, filters: (
             kernel**2 * channels * filters + 1
         ),
         "the bias belongs to a filter, not to a channel of the input.": lambda kernel, channels, filters: (
             kernel**2 * channels * filters + channels
         ),
-        "a filter has one bias in all, not one for each channel that it looks at.": lambda kernel, channels, filters: (
+        "a filter has one bias in total, not one per input channel.": lambda kernel, channels, filters: (
             (kernel**2 + 1) * channels * filters
         ),
-        "a kernel is a square: kernel times kernel weights.": lambda kernel, channels, filters: (
+        "a kernel is square: it has kernel times kernel weights.": lambda kernel, channels, filters: (
             kernel * channels * filters + filters
         ),
-        "a filter has weights of its own for every channel of the input: multiply by channels.": (
+        "a filter has separate weights for every input channel: multiply by channels.": (
             lambda kernel, channels, filters: kernel**2 * filters + filters
         ),
-        "these are the weights of one filter: there are as many sets of them as filters.": (
+        "these are the weights of one filter: multiply by filters.": (
             lambda kernel, channels, filters: kernel**2 * channels + 1
         ),
     },
@@ -104,22 +104,22 @@ check_gender_accuracy = Exercise(
     gender_accuracy,
     examples=[(_LOGITS, _LABELS)],
     mistakes={
-        "a logit is no probability: 0.5 is where the probability is undecided, and the logit is 0 there.": (
+        "a logit is not a probability: at a probability of 0.5, the logit is 0.": (
             lambda logits, labels: ((logits > 0.5) == (labels == 1)).mean()
         ),
-        "this is how many are right: divide by the number of faces, or take the mean.": lambda logits, labels: (
+        "this is the number of right answers: take their mean.": lambda logits, labels: (
             (logits > 0) == (labels == 1)
         ).sum(),
-        "these are the wrong ones: the accuracy is the share of right ones.": lambda logits, labels: (
+        "this is the share of wrong answers: the accuracy is the share of right ones.": lambda logits, labels: (
             1 - gender_accuracy(logits, labels)
         ),
-        "this counts only right answers of label 1: a logit below 0 is right where the label is 0.": (
+        "this counts right answers only for label 1: a logit below 0 is right if the label is 0.": (
             lambda logits, labels: ((logits > 0) & (labels == 1)).mean()
         ),
-        "this is how often the answer is 1, whether right or not: compare it with the labels.": (
+        "this is the share of answers 1, right or wrong: compare the answers with the labels.": (
             lambda logits, labels: (logits > 0).mean()
         ),
-        "a logit is hardly ever equal to a label: ask on which side of 0 it lies.": lambda logits, labels: (
+        "a logit is hardly ever equal to a label: check on which side of 0 it is.": lambda logits, labels: (
             logits == labels
         ).mean(),
         "shapes (N,) and (N, 1) broadcast to (N, N), so every answer was compared with every label.": (
@@ -144,7 +144,7 @@ def training_step(model: nn.Module, loss: Loss, optimizer: optim.Optimizer, imag
 
 
 def _example() -> tuple[nn.Module, Loss, optim.Optimizer, Tensor, Array]:
-    """A small model in the midst of training: the gradients of the batch before are still there."""
+    """A small model during training, which still has the gradients of the previous batch."""
     model = nn.Dense(2, 1, rng=Generator(0))
     for parameter in model.parameters():
         parameter.grad = np.ones_like(parameter.data)
@@ -159,7 +159,7 @@ def _example() -> tuple[nn.Module, Loss, optim.Optimizer, Tensor, Array]:
 
 
 def _step_of(order: str, *, loss_after: bool = False) -> Callable[..., float]:
-    """A training step with these calls, by their first letters, after the forward pass."""
+    """A training step that makes these calls, given by their first letters, after the forward pass."""
 
     def step(model: nn.Module, loss: Loss, optimizer: optim.Optimizer, images: Tensor, targets: Any) -> float:
         value = loss(model(images), targets)
@@ -175,19 +175,17 @@ check_training_step = Exercise(
     training_step,
     examples=[_example()],
     mistakes={
-        "zero_grad() is missing: the gradients of the batch before are still there, and the new ones are added.": (
-            _step_of("bs")
-        ),
-        "step() found nothing to go by: zero_grad() comes before backward(), and step() after it.": _step_of("bzs"),
-        "step() went by the gradients of the batch before: backward() belongs between zero_grad() and step().": (
+        "zero_grad() is missing: the new gradients are added to those of the previous batch.": (_step_of("bs")),
+        "step() found no gradients: zero_grad() comes before backward(), and step() after it.": _step_of("bzs"),
+        "step() used the gradients of the previous batch: backward() belongs between zero_grad() and step().": (
             _step_of("sb")
         ),
         "the parameters have not changed: optimizer.step() changes them.": _step_of("zb"),
-        "this is the loss after the update: return that of the forward pass, it needs no second one.": _step_of(
+        "this is the loss after the update: return the one from before, without a second forward pass.": _step_of(
             "zbs", loss_after=True
         ),
-        "two updates were made with the same gradients: one step() for a batch.": _step_of("zbss"),
-        "backward() frees the graph on its way: call it once.": _step_of("zbbs"),
+        "two updates were made with the same gradients: call step() once per batch.": _step_of("zbss"),
+        "backward() frees the graph: call it once.": _step_of("zbbs"),
     },
     numbers=lambda answer, model, *others: [
         float(answer),

@@ -28,12 +28,12 @@ check_neuron = Exercise(
             np.maximum(x * w + b, 0)
         ),
         "the bias is missing: add b to the sum.": lambda x, w, b: np.maximum(x @ w, 0),
-        "the bias comes in once for every input: add it to the sum, not to the products.": lambda x, w, b: np.maximum(
+        "the bias is added once per input: add it to the sum, not to the products.": lambda x, w, b: np.maximum(
             (x * w + b).sum(), 0
         ),
         "the activation is missing: a negative sum gives 0, max(sum, 0).": lambda x, w, b: x @ w + b,
         "ReLU comes before the bias: max(sum + b, 0), not max(sum, 0) + b.": lambda x, w, b: np.maximum(x @ w, 0) + b,
-        "ReLU keeps what is positive, max(sum, 0): this keeps the negative.": lambda x, w, b: np.minimum(x @ w + b, 0),
+        "ReLU keeps positive values, max(sum, 0): this keeps negative ones.": lambda x, w, b: np.minimum(x @ w + b, 0),
     },
 )
 
@@ -54,13 +54,13 @@ check_hat = Exercise(
     hat,
     examples=[(_X, 0.0, 1.0), (_X, 0.5, 1.0), (_X, 0.5, 2.0)],
     mistakes={
-        "it climbs and then stays at the top: the second ReLU must take twice the slope off, to climb down.": (
+        "it climbs and then stays at the top: the second ReLU must subtract twice the slope.": (
             lambda x, centre, width: (np.maximum(x - centre + width, 0) - np.maximum(x - centre, 0)) / width
         ),
-        "it climbs down and never stops: a third ReLU, starting at centre + width, must end the slope.": (
+        "it falls and never stops: a third ReLU, starting at centre + width, must end the slope.": (
             lambda x, centre, width: (np.maximum(x - centre + width, 0) - 2 * np.maximum(x - centre, 0)) / width
         ),
-        "the third ReLU bends it the wrong way: it takes the falling slope back to 0, with a plus.": (
+        "the third ReLU bends it the wrong way: add it, to bring the falling slope back to 0.": (
             lambda x, centre, width: hat(x, centre, width) - 2 * np.maximum(x - centre - width, 0) / width
         ),
         "its top is as high as it is wide: the slopes must be 1 / width.": (
@@ -96,11 +96,13 @@ check_layer = Exercise(
         "w is transposed: its rows belong to the inputs, its columns to the neurons, so it is x @ w.": (
             lambda x, w, b: np.maximum(x @ w.T + b, 0)
         ),
-        "the factors are exchanged: a row of x meets a column of w in x @ w.": lambda x, w, b: np.maximum(w @ x + b, 0),
+        "the factors are swapped: x @ w multiplies rows of x by columns of w.": lambda x, w, b: np.maximum(
+            w @ x + b, 0
+        ),
         "each neuron has one bias, for all samples: b belongs to the columns of x @ w.": (
             lambda x, w, b: np.maximum(x @ w + b[:, None], 0)
         ),
-        "the result is transposed: one row for each sample, one column for each neuron.": (
+        "the result is transposed: it needs one row per sample and one column per neuron.": (
             lambda x, w, b: layer(x, w, b).T
         ),
         "ReLU comes last: max(x w + b, 0), not max(x w, 0) + b.": lambda x, w, b: np.maximum(x @ w, 0) + b,
@@ -109,7 +111,7 @@ check_layer = Exercise(
 
 
 def product_slopes(a: float, b: float) -> tuple[float, float]:
-    """The derivatives of a b, by a and by b."""
+    """The derivatives of the product a b by a and by b."""
     return b, a
 
 
@@ -117,11 +119,11 @@ check_product_slopes = Exercise(
     product_slopes,
     examples=[(2.0, 5.0), (-3.0, 0.5)],
     mistakes={
-        "the two are exchanged: if a grows by 1, then a b grows by b.": lambda a, b: (a, b),
+        "the two are swapped: if a grows by 1, then a b grows by b.": lambda a, b: (a, b),
         "these are the slopes of a sum: if a grows by 1, how much does a b grow?": lambda a, b: (1.0, 1.0),
         "this is the product itself, not its slopes.": lambda a, b: a * b,
         "one slope is missing: a function of two inputs has one for each, (by a, by b).": lambda a, b: b,
-        "both at once: a function of two inputs has a slope for each, (by a, by b).": lambda a, b: a + b,
+        "this is the sum of both: a function of two inputs has a slope for each, (by a, by b).": lambda a, b: a + b,
     },
 )
 
@@ -137,15 +139,15 @@ check_relu_slope = Exercise(
     mistakes={
         "this is ReLU itself: its slope says how much the output grows if x grows by 1.": lambda x: max(x, 0.0),
         "at 0 itself there is a kink and no derivative. As in minidl, let it be 0 there.": lambda x: 1.0 * (x >= 0),
-        "below 0 the output does not move at all, whatever x does: the slope there is 0.": lambda x: 1.0,
+        "below 0 the output does not depend on x: the slope there is 0.": lambda x: 1.0,
         "below 0 ReLU is flat, not falling: the slope there is 0.": np.sign,
-        "it is the other way round: above 0 ReLU climbs as x does.": lambda x: 1.0 * (x <= 0),
+        "it is the other way round: above 0, ReLU grows with x.": lambda x: 1.0 * (x <= 0),
     },
 )
 
 
 def step(w: Array, dw: Array, lr: float) -> Array:
-    """One step of gradient descent: the weights a little further down the slope."""
+    """The weights after one step of gradient descent."""
     return w - lr * dw
 
 
@@ -153,7 +155,7 @@ check_step = Exercise(
     step,
     examples=[(np.array([1.0, -2.0, 0.5]), np.array([4.0, 2.0, -1.0]), 0.1)],
     mistakes={
-        "it climbs: the gradient points uphill, so go the other way, minus.": lambda w, dw, lr: w + lr * dw,
+        "it climbs: the gradient points uphill, so subtract it.": lambda w, dw, lr: w + lr * dw,
         "the step is as long as the gradient: scale it with the learning rate lr.": lambda w, dw, lr: w - dw,
         "this is the step alone: start from w.": lambda w, dw, lr: -lr * dw,
         "the step does not depend on the gradient: it is -lr times dw.": lambda w, dw, lr: w - lr,

@@ -28,21 +28,21 @@ check_momentum_step = Exercise(
     examples=[(_W, _DW, np.zeros(3), 0.2, 0.9), (_W, _DW, _V, 0.1, 0.9), (_W, _DW, _V, 0.02, 0.5)],
     numbers=_flat,
     mistakes={
-        "it climbs: the velocity follows the gradient, uphill, so w goes against it, minus.": (
+        "it climbs: the velocity follows the gradient, uphill, so subtract it from w.": (
             lambda w, dw, v, lr, momentum: (w + lr * (momentum * v + dw), momentum * v + dw)
         ),
-        "v is the new velocity, but w moved by the gradient alone: w - lr v.": lambda w, dw, v, lr, momentum: (
+        "v is the new velocity, but w moved by the gradient only: w - lr v.": lambda w, dw, v, lr, momentum: (
             w - lr * dw,
             momentum * v + dw,
         ),
-        "w moved by the old velocity: change v first, then w.": lambda w, dw, v, lr, momentum: (
+        "w moved by the old velocity: update v first, then w.": lambda w, dw, v, lr, momentum: (
             w - lr * v,
             momentum * v + dw,
         ),
         "the learning rate is in the velocity as well as in the step: v = momentum v + dw, without it.": (
             lambda w, dw, v, lr, momentum: (w - lr * (momentum * v + lr * dw), momentum * v + lr * dw)
         ),
-        "the learning rate is in the velocity (other books do this): here v = momentum v + dw and w = w - lr v.": (
+        "the learning rate is in the velocity (some books do this): here v = momentum v + dw and w = w - lr v.": (
             lambda w, dw, v, lr, momentum: (w - lr * dw - momentum * v, momentum * v + lr * dw)
         ),
         "the gradient is scaled by 1 - momentum, as in Adam: here v = momentum v + dw.": (
@@ -51,10 +51,10 @@ check_momentum_step = Exercise(
                 momentum * v + (1 - momentum) * dw,
             )
         ),
-        "the velocity is not slowed down: keep the share momentum of it, momentum v + dw.": (
+        "the velocity is not reduced: multiply it by momentum, momentum v + dw.": (
             lambda w, dw, v, lr, momentum: (w - lr * (v + dw), v + dw)
         ),
-        "the velocity is forgotten: it starts from momentum times the old one.": lambda w, dw, v, lr, momentum: (
+        "the old velocity is ignored: add momentum times the old one.": lambda w, dw, v, lr, momentum: (
             w - lr * dw,
             dw,
         ),
@@ -93,7 +93,7 @@ def _adam(
     eps_inside: bool = False,
     swapped: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """A step of Adam, right unless a mistake is asked for."""
+    """A step of Adam, correct unless an option selects a mistake."""
     first, second = (beta2, beta1) if swapped else (beta1, beta2)
     m = first * m + (1 - first) * dw
     v = second * v + (1 - second) * (dw * dw if squared else dw)
@@ -116,23 +116,23 @@ check_adam_step = Exercise(
     ],
     numbers=_flat,
     mistakes={
-        "the bias of m and v is not taken off: they start at 0, so divide them by 1 - beta^t before the step.": (
+        "the bias of m and v is not corrected: they start at 0, so divide them by 1 - beta^t before the step.": (
             lambda *given: _adam(*given, unbias_m=False, unbias_v=False)
         ),
-        "the bias of v is not taken off: divide it by 1 - beta2^t.": lambda *given: _adam(*given, unbias_v=False),
-        "the bias of m is not taken off: divide it by 1 - beta1^t.": lambda *given: _adam(*given, unbias_m=False),
-        "the steps are counted from 1: the first has t = 1 already, so it is beta^t, not beta^(t + 1).": (
+        "the bias of v is not corrected: divide it by 1 - beta2^t.": lambda *given: _adam(*given, unbias_v=False),
+        "the bias of m is not corrected: divide it by 1 - beta1^t.": lambda *given: _adam(*given, unbias_m=False),
+        "the steps are counted from 1: the first has t = 1, so it is beta^t, not beta^(t + 1).": (
             lambda *given: _adam(*given, counted_from=1)
         ),
         "v is the running mean of the squares of the gradient: dw * dw.": lambda *given: _adam(*given, squared=False),
         "the root is missing: m is divided by sqrt(v) + eps.": lambda *given: _adam(*given, root=False),
-        "eps is inside of the root: it is added to sqrt(v).": lambda *given: _adam(*given, eps_inside=True),
-        "beta1 and beta2 are exchanged: beta1 belongs to m, beta2 to v.": lambda *given: _adam(*given, swapped=True),
-        "it climbs: w - lr m / (sqrt(v) + eps), with a minus.": lambda w, *given: (
+        "eps is inside the root: it is added to sqrt(v).": lambda *given: _adam(*given, eps_inside=True),
+        "beta1 and beta2 are swapped: beta1 belongs to m, beta2 to v.": lambda *given: _adam(*given, swapped=True),
+        "it climbs: subtract, w - lr m / (sqrt(v) + eps).": lambda w, *given: (
             2 * w - _adam(w, *given)[0],
             *_adam(w, *given)[1:],
         ),
-        "m and v come back without their bias: keep them as they are, and take the bias off for the step alone.": (
+        "m and v are returned with bias correction: keep them as they are, and correct the bias only for the step.": (
             lambda w, dw, m, v, t, lr, beta1, beta2, eps: (
                 _adam(w, dw, m, v, t, lr, beta1, beta2, eps)[0],
                 _adam(w, dw, m, v, t, lr, beta1, beta2, eps)[1] / (1 - beta1**t),
@@ -144,9 +144,9 @@ check_adam_step = Exercise(
 
 
 def early_stopping(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    """The epoch (from 0) after which training ends, and the best one by then, the first of equal ones.
+    """The epoch (from 0) after which training ends, and the best one so far, the first of equal ones.
 
-    It ends when the best is ``patience`` epochs ago, or with the last of the losses.
+    Training ends when the best epoch is ``patience`` epochs ago, or with the last loss.
     """
     return _stopped(losses, patience, lambda epoch, best: losses[epoch] < losses[best])
 
@@ -172,10 +172,10 @@ check_early_stopping = Exercise(
     ],
     numbers=_flat,
     mistakes={
-        "an equal loss is no new best: take the first of equal ones, with <.": lambda losses, patience: _stopped(
+        "an equal loss is not a new best: take the first of equal ones, with <.": lambda losses, patience: _stopped(
             losses, patience, lambda epoch, best: losses[epoch] <= losses[best]
         ),
-        "this compares with the epoch before: the loss may zigzag on. Compare with the best so far.": (
+        "this compares with the previous epoch: the loss may zigzag. Compare with the best so far.": (
             lambda losses, patience: _stopped(losses, patience, lambda epoch, best: losses[epoch] < losses[epoch - 1])
         ),
         "it stops an epoch too late: when the best is patience epochs ago, not patience + 1.": (
@@ -184,7 +184,7 @@ check_early_stopping = Exercise(
         "it stops an epoch too early: when the best is patience epochs ago, not patience - 1.": (
             lambda losses, patience: early_stopping(losses, patience - 1)
         ),
-        "it looks into the future: when training ends, the later losses are not known.": lambda losses, patience: (
+        "it uses future losses: they are not known when training ends.": lambda losses, patience: (
             early_stopping(losses, patience)[0],
             int(np.argmin(losses)),
         ),
@@ -195,10 +195,10 @@ check_early_stopping = Exercise(
             early_stopping(losses, patience)[0],
             early_stopping(losses, patience)[0],
         ),
-        "here the highest loss is the best: the lowest is wanted.": lambda losses, patience: _stopped(
+        "here the highest loss is the best: it must be the lowest.": lambda losses, patience: _stopped(
             losses, patience, lambda epoch, best: losses[epoch] > losses[best]
         ),
-        "it stops after so many epochs, whatever the losses are.": lambda losses, patience: (
+        "it stops after patience epochs, regardless of the losses.": lambda losses, patience: (
             patience,
             int(np.argmin(losses[: patience + 1])),
         ),
@@ -225,13 +225,13 @@ check_clip_by_norm = Exercise(
     ],
     numbers=_flat,
     mistakes={
-        "each number is cut off on its own, which turns the step: scale all of them by one factor.": (
+        "each element is clipped separately, which changes the direction: scale all of them by one factor.": (
             lambda gradients, max_norm: [np.clip(g, -max_norm, max_norm) for g in gradients]
         ),
-        "each array is scaled by its own norm: one norm and one factor for all of them keep the direction.": (
+        "each array is scaled by its own norm: one norm and one factor for all of them preserve the direction.": (
             lambda gradients, max_norm: [clip_by_norm([g], max_norm)[0] for g in gradients]
         ),
-        "a gradient that is short enough stays as it is: only longer ones are scaled.": (
+        "a gradient that is short enough must not change: scale only longer ones.": (
             lambda gradients, max_norm: [g * max_norm / _norm(gradients) for g in gradients]
         ),
         "the factor is the wrong way round: max_norm / norm.": lambda gradients, max_norm: [
@@ -240,13 +240,13 @@ check_clip_by_norm = Exercise(
         "the root is missing: the norm is the root of the sum of squares.": lambda gradients, max_norm: [
             g * max_norm / max(_norm(gradients) ** 2, max_norm) for g in gradients
         ],
-        "now the norm is 1: it is to be max_norm.": lambda gradients, max_norm: [
+        "now the norm is 1: it must be max_norm.": lambda gradients, max_norm: [
             g / max(_norm(gradients), 1) for g in gradients
         ],
-        "this is the largest number, not the norm: the root of the sum of squares.": lambda gradients, max_norm: [
+        "this is the largest element, not the norm: take the root of the sum of squares.": lambda gradients, max_norm: [
             g * max_norm / max(max(abs(g).max() for g in gradients), max_norm) for g in gradients
         ],
-        "gradients that are too long vanish: they are to be shortened.": lambda gradients, max_norm: [
+        "gradients that are too long become 0: shorten them instead.": lambda gradients, max_norm: [
             g * (_norm(gradients) <= max_norm) for g in gradients
         ],
         "nothing is shortened.": lambda gradients, max_norm: list(gradients),

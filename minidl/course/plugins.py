@@ -13,7 +13,7 @@ _RNG = np.random.default_rng(4)
 
 
 def power_mean(x: Array, p: float) -> Array:
-    """The p-th root of the mean of the p-th powers, for each row of positive numbers x (N, n): (N,)."""
+    """The p-th root of the mean of the p-th powers, (N,), for each row of positive x (N, n)."""
     mean: Array = np.mean(x**p, axis=1) ** (1 / p)
     return mean
 
@@ -22,18 +22,18 @@ check_power_mean = Exercise(
     power_mean,
     examples=[(np.array([[3.0, 5.0]]), 1.0), (np.array([[3.0, 5.0]]), 2.0), (_RNG.uniform(0.2, 3, (4, 3)), 3.0)],
     mistakes={
-        "these are sums: divide by how many numbers a row has before you take the root.": lambda x, p: (
+        "these are sums: divide by the length of a row before taking the root.": lambda x, p: (
             np.sum(x**p, axis=1) ** (1 / p)
         ),
         "the root is missing: the mean of the powers is raised to 1 / p at the end.": lambda x, p: np.mean(
             x**p, axis=1
         ),
-        "this is the plain mean of each row: raise the numbers to the power p first.": lambda x, p: np.mean(x, axis=1),
-        "the mean is raised to p, and the numbers to 1 / p: the other way round.": lambda x, p: (
+        "this is the plain mean of each row: first raise the elements to the power p.": lambda x, p: np.mean(x, axis=1),
+        "the mean is raised to p, and the elements to 1 / p: it must be the other way round.": lambda x, p: (
             np.mean(x ** (1 / p), axis=1) ** p
         ),
         "the root is always the square root here: raise to 1 / p.": lambda x, p: np.sqrt(np.mean(x**p, axis=1)),
-        "this is one mean of all numbers: take one for each row, axis=1.": lambda x, p: np.mean(x**p) ** (1 / p),
+        "this is one mean of all elements: take one per row, axis=1.": lambda x, p: np.mean(x**p) ** (1 / p),
         "these are the means of the columns: a row is averaged over axis=1.": lambda x, p: (
             np.mean(x**p, axis=0) ** (1 / p)
         ),
@@ -63,7 +63,7 @@ check_adagrad_step = Exercise(
     ],
     numbers=_flat,
     mistakes={
-        "it climbs: w goes against the gradient, minus.": lambda w, dw, v, lr, eps: (
+        "it climbs: subtract the gradient from w.": lambda w, dw, v, lr, eps: (
             w + lr * dw / ((v + dw * dw) ** 0.5 + eps),
             v + dw * dw,
         ),
@@ -75,7 +75,7 @@ check_adagrad_step = Exercise(
             w - lr * dw / ((v + dw) ** 0.5 + eps),
             v + dw,
         ),
-        "v adds up the sizes of the gradients: add up their squares, dw * dw.": lambda w, dw, v, lr, eps: (
+        "v adds up the absolute values of the gradients: add up their squares, dw * dw.": lambda w, dw, v, lr, eps: (
             w - lr * dw / ((v + np.abs(dw)) ** 0.5 + eps),
             v + np.abs(dw),
         ),
@@ -83,11 +83,11 @@ check_adagrad_step = Exercise(
             w - lr * dw / (v + dw * dw + eps),
             v + dw * dw,
         ),
-        "w moved by the old v: add to v first, then move w.": lambda w, dw, v, lr, eps: (
+        "w moved by the old v: update v first, then w.": lambda w, dw, v, lr, eps: (
             w - lr * dw / (v**0.5 + eps),
             v + dw * dw,
         ),
-        "eps is inside of the root: it is added to sqrt(v).": lambda w, dw, v, lr, eps: (
+        "eps is inside the root: it is added to sqrt(v).": lambda w, dw, v, lr, eps: (
             w - lr * dw / (v + dw * dw + eps) ** 0.5,
             v + dw * dw,
         ),
@@ -95,7 +95,7 @@ check_adagrad_step = Exercise(
             w - lr * dw,
             v + dw * dw,
         ),
-        "the learning rate is in v as well: it belongs to the step alone.": lambda w, dw, v, lr, eps: (
+        "the learning rate is also in v: it belongs only to the step.": lambda w, dw, v, lr, eps: (
             w - lr * dw / ((v + lr * dw * dw) ** 0.5 + eps),
             v + lr * dw * dw,
         ),
@@ -105,14 +105,14 @@ check_adagrad_step = Exercise(
 
 
 def window_pixels(H: int, W: int, KH: int, KW: int, stride: int) -> Array:
-    """The numbers of the pixels under each window (OH OW, KH KW), for pixels numbered row by row from 0."""
+    """The indices of the pixels of each window (OH OW, KH KW), for pixels numbered row by row from 0."""
     return _pixels(H, W, KH, KW, stride)
 
 
 def _pixels(
     H: int, W: int, KH: int, KW: int, stride: int, *, width: int = 0, move: tuple[int, int] = (0, 0), first: int = 0
 ) -> Array:
-    """The numbers of the pixels, right unless another width of a row, other strides or another start are given."""
+    """The indices of the pixels, correct unless a wrong row width, stride or start is passed."""
     down, right = move if any(move) else (stride, stride)
     rows = [
         [first + (i * down + a) * (width or W) + j * right + b for a in range(KH) for b in range(KW)]
@@ -130,32 +130,32 @@ check_window_pixels = Exercise(
     window_pixels,
     examples=[(3, 5, 2, 2, 1), (5, 4, 2, 3, 1), (5, 7, 3, 2, 2)],
     mistakes={
-        "a row of the image has W pixels: a pixel further down is W further, not H.": lambda H, W, KH, KW, stride: (
-            _pixels(H, W, KH, KW, stride, width=H)
+        "a row of the image has W pixels: the pixel below is W further, not H.": lambda H, W, KH, KW, stride: _pixels(
+            H, W, KH, KW, stride, width=H
         ),
-        "the rows are counted as wide as those of the output: the image's have W pixels.": (
+        "the rows have the width of the output here: a row of the image has W pixels.": (
             lambda H, W, KH, KW, stride: _pixels(H, W, KH, KW, stride, width=_sizes(H, W, KH, KW, stride)[1])
         ),
-        "the stride is left out: window (i, j) starts at row i * stride and column j * stride.": (
+        "the stride is missing: window (i, j) starts at row i * stride and column j * stride.": (
             lambda H, W, KH, KW, stride: _pixels(H, W, KH, KW, stride, move=(1, 1))
         ),
-        "the stride counts in both directions: it is missing for the columns.": lambda H, W, KH, KW, stride: _pixels(
+        "the stride applies to both directions: it is missing for the columns.": lambda H, W, KH, KW, stride: _pixels(
             H, W, KH, KW, stride, move=(stride, 1)
         ),
-        "the stride counts in both directions: it is missing for the rows.": lambda H, W, KH, KW, stride: _pixels(
+        "the stride applies to both directions: it is missing for the rows.": lambda H, W, KH, KW, stride: _pixels(
             H, W, KH, KW, stride, move=(1, stride)
         ),
         "the pixels are numbered from 0.": lambda H, W, KH, KW, stride: _pixels(H, W, KH, KW, stride, first=1),
         "the windows go down the columns first: go along the rows.": lambda H, W, KH, KW, stride: np.array(
             _pixels(H, W, KH, KW, stride).reshape(*_sizes(H, W, KH, KW, stride), -1).swapaxes(0, 1).reshape(-1, KH * KW)
         ),
-        "inside of a window it goes down the columns first: go along the rows.": lambda H, W, KH, KW, stride: (
+        "inside a window it goes down the columns first: go along the rows.": lambda H, W, KH, KW, stride: (
             _pixels(H, W, KH, KW, stride).reshape(-1, KH, KW).swapaxes(1, 2).reshape(-1, KH * KW)
         ),
-        "this is its transpose: a row belongs to a window, a column to a place in it.": lambda H, W, KH, KW, stride: (
+        "this is the transpose: each row is a window, each column a position in it.": lambda H, W, KH, KW, stride: (
             _pixels(H, W, KH, KW, stride).T
         ),
-        "the first pixel of each window alone is there: each row lists all KH * KW.": lambda H, W, KH, KW, stride: (
+        "this is only the first pixel of each window: each row lists all KH * KW.": lambda H, W, KH, KW, stride: (
             _pixels(H, W, KH, KW, stride)[:, :1]
         ),
     },

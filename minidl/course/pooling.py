@@ -12,14 +12,14 @@ Array = NDArray[Any]
 
 
 def _windows(x: Array, size: int, stride: int) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-    """The windows that fit into x (H, W): the place (i, j) of each in the output, and the pixels under it."""
+    """The windows that fit into x (H, W): the position (i, j) of each in the output, and its pixels."""
     for i in range((x.shape[0] - size) // stride + 1):
         for j in range((x.shape[1] - size) // stride + 1):
             yield i, j, (slice(i * stride, i * stride + size), slice(j * stride, j * stride + size))
 
 
 def max_pool(x: Array, size: int, stride: int) -> Array:
-    """The maximum under each window of one plane x (H, W)."""
+    """The maximum of each window of one plane x (H, W)."""
     return _pooled(x, size, stride, np.max)
 
 
@@ -31,13 +31,13 @@ def _pooled(x: Array, size: int, stride: int, summary: Callable[[Array], Any]) -
 
 
 def _crowded(x: Array, size: int, stride: int) -> Array:
-    """The first windows of stride 1, as many as there are with the stride."""
+    """Windows of stride 1, as many as with the given stride."""
     OH, OW = max_pool(x, size, stride).shape
     return max_pool(x, size, 1)[:OH, :OW]
 
 
 def _with_parts(x: Array, size: int, stride: int) -> Array:
-    """Windows that stick out at the bottom and right count as well."""
+    """Includes windows that extend beyond the bottom and right."""
     more = [(0, -(length - size) % stride) for length in x.shape]
     return max_pool(np.pad(x, more, constant_values=-np.inf), size, stride)
 
@@ -49,19 +49,19 @@ check_max_pool = Exercise(
     max_pool,
     examples=[(_PLANE[:4, :4], 2, 2), (_PLANE[:4, :6], 2, 2), (_DEEP[:4, :6], 2, 2), (_PLANE, 2, 2), (_PLANE, 3, 2)],
     mistakes={
-        "this is the mean of each window: max pooling keeps the largest of its numbers.": (
+        "this is the mean of each window: max pooling keeps the largest value.": (
             lambda x, size, stride: _pooled(x, size, stride, np.mean)
         ),
-        "this is the smallest number of each window: the largest is wanted.": (
+        "this is the smallest value of each window: return the largest.": (
             lambda x, size, stride: _pooled(x, size, stride, np.min)
         ),
-        "this is the first number of each window: compare all of them.": (
+        "this is the first value of each window: compare all of them.": (
             lambda x, size, stride: _pooled(x, size, stride, lambda window: window[0, 0])
         ),
-        "where all numbers are negative, the largest of them is still negative: do not start from 0.": (
+        "where all values are negative, the largest of them is still negative: do not start from 0.": (
             lambda x, size, stride: np.maximum(max_pool(x, size, stride), 0)
         ),
-        "rows and columns of the output are exchanged: y[i, j] belongs to row i stride and column j stride of x.": (
+        "rows and columns of the output are swapped: y[i, j] belongs to row i stride and column j stride of x.": (
             lambda x, size, stride: max_pool(x, size, stride).T
         ),
         "the stride is missing: the window of y[i, j] starts at row i stride and column j stride.": (
@@ -71,13 +71,13 @@ check_max_pool = Exercise(
         "the windows move by their own size: they start at i stride and j stride.": (
             lambda x, size, stride: max_pool(x, size, size)
         ),
-        "a window that sticks out of the image does not count: there are (H - size) // stride + 1 rows.": _with_parts,
+        "a window that extends beyond the image does not count: there are (H - size) // stride + 1 rows.": _with_parts,
     },
 )
 
 
 def max_pool_backward(dy: Array, x: Array, size: int, stride: int) -> Array:
-    """The gradient for x (H, W): every dy goes to the largest number of its window, of equal ones to the first."""
+    """The gradient for x (H, W): every dy goes to the largest value of its window, and ties to the first."""
 
     def largest(window: Array) -> Any:
         return np.equal(np.arange(window.size).reshape(window.shape), window.argmax())
@@ -88,7 +88,7 @@ def max_pool_backward(dy: Array, x: Array, size: int, stride: int) -> Array:
 def _spread(
     dy: Array, x: Array, size: int, stride: int, shares: Callable[[Array], Any], keep: Callable[[Array], Any] = np.copy
 ) -> Array:
-    """Every dy times what its window's pixels get of it, added to what is kept of what they have."""
+    """Distribute every dy among the pixels of its window, and add it to the part of their gradient that is kept."""
     dx = np.zeros_like(x)
     for i, j, window in _windows(x, size, stride):
         dx[window] = keep(dx[window]) + shares(x[window]) * dy[i, j]
@@ -96,7 +96,7 @@ def _spread(
 
 
 def _overwrites(dy: Array, x: Array, size: int, stride: int) -> Array:
-    """Where windows overlap, a pixel keeps what the last window gave it."""
+    """Where windows overlap, a pixel keeps only the contribution of the last one."""
     dx = np.zeros_like(x)
     for i, j, window in _windows(x, size, stride):
         row, column = np.unravel_index(x[window].argmax(), (size, size))
@@ -125,31 +125,31 @@ check_max_pool_backward = Exercise(
         (_DY, _PLANE, 3, 2),
     ],
     mistakes={
-        "every pixel of a window gets its dy: only the largest had an effect on y.": (
+        "every pixel of a window gets its dy: only the largest affects y.": (
             lambda dy, x, size, stride: _spread(dy, x, size, stride, np.ones_like)
         ),
-        "dy is shared out evenly, as for the mean: here the largest pixel gets all of it.": (
+        "dy is divided evenly, as for the mean: here the largest pixel gets all of it.": (
             lambda dy, x, size, stride: _spread(dy, x, size, stride, lambda window: np.ones_like(window) / size**2)
         ),
-        "this marks the places of the maxima: they get dy, not 1.": (
+        "this marks the positions of the maxima: they get dy, not 1.": (
             lambda dy, x, size, stride: max_pool_backward(np.ones_like(dy), x, size, stride)
         ),
         "dy is multiplied by the maximum: y is the pixel itself, so its slope is 1.": (
             lambda dy, x, size, stride: _spread(dy, x, size, stride, lambda window: (window == window.max()) * window)
         ),
-        "of equal numbers all get the gradient: let it be the first alone, as in minidl.": (
+        "all of several equal values get the gradient: give it only to the first, as in minidl.": (
             lambda dy, x, size, stride: _spread(dy, x, size, stride, lambda window: window == window.max())
         ),
-        "of equal numbers each gets a share of the gradient: let it be the first alone, as in minidl.": (
+        "each of several equal values gets a share of the gradient: give it only to the first, as in minidl.": (
             lambda dy, x, size, stride: _spread(
                 dy, x, size, stride, lambda window: (window == window.max()) / (window == window.max()).sum()
             )
         ),
-        "of equal numbers the last gets the gradient: let it be the first, as np.argmax finds it.": _last_of_equals,
-        "a pixel that is the maximum of several windows gets several gradients: add them up, += instead of =.": (
+        "the last of several equal values gets the gradient: give it to the first, as np.argmax.": _last_of_equals,
+        "a pixel that is the maximum of several windows gets several gradients: add them, += instead of =.": (
             _overwrites
         ),
-        "each window wipes out what its neighbours gave to the pixels that they share: add, += instead of =.": (
+        "each window overwrites what its neighbours gave to shared pixels: add, += instead of =.": (
             lambda dy, x, size, stride: _spread(
                 dy, x, size, stride, lambda window: max_pool_backward(np.ones((1, 1)), window, size, 1), np.zeros_like
             )
@@ -173,14 +173,12 @@ check_relu_backward = Exercise(
         (_PLANE[:2, :3], _PLANE[2:4, :3]),
     ],
     mistakes={
-        "this is ReLU's slope alone: what arrives from above, dy, must go through it. Multiply.": lambda dy, x: (
-            1.0 * (x > 0)
+        "this is only ReLU's slope: multiply it by the gradient of the output, dy.": lambda dy, x: 1.0 * (x > 0),
+        "this is ReLU of x: the backward pass passes dy on, where x is positive.": lambda dy, x: np.maximum(x, 0),
+        "this is ReLU of dy: whether a gradient passes depends on the sign of x, not of dy.": lambda dy, x: np.maximum(
+            dy, 0
         ),
-        "this is ReLU of x: backward passes on dy, wherever x is positive.": lambda dy, x: np.maximum(x, 0),
-        "this is ReLU of dy: whether a gradient passes depends on the sign of x, not on its own.": lambda dy, x: (
-            np.maximum(dy, 0)
-        ),
-        "everything passes: where x is negative y does not move, and nothing passes.": lambda dy, x: dy,
+        "everything passes: where x is negative, y does not change, and nothing passes.": lambda dy, x: dy,
         "it is the other way round: dy passes where x is positive.": lambda dy, x: dy * (x <= 0),
         "dy is multiplied by x: ReLU's slope is 1 or 0.": lambda dy, x: dy * np.maximum(x, 0),
         "at 0 itself there is a kink and no derivative. As in minidl, let it be 0 there.": lambda dy, x: dy * (x >= 0),
@@ -195,7 +193,7 @@ def dense_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
 
 
 def _and(*parts: int) -> Callable[..., tuple[Array, ...]]:
-    """The right gradients in another order."""
+    """The correct gradients in another order."""
     return lambda dy, x, w: tuple(dense_backward(dy, x, w)[part] for part in parts)
 
 
@@ -221,7 +219,7 @@ check_dense_backward = Exercise(
             x.T @ dy,
             dy.sum(axis=0),
         ),
-        "in dx the factors are exchanged: each row of dy meets w.T, so it is dy @ w.T.": lambda dy, x, w: (
+        "in dx the factors are swapped: rows of dy are multiplied by w.T, so it is dy @ w.T.": lambda dy, x, w: (
             w.T @ dy,
             x.T @ dy,
             dy.sum(axis=0),
@@ -231,12 +229,12 @@ check_dense_backward = Exercise(
             dy.T @ x,
             dy.sum(axis=0),
         ),
-        "in dw the sum goes over the wrong axis: it must go over the samples, x.T @ dy.": lambda dy, x, w: (
+        "in dw the sum is over the wrong axis: sum over the samples, x.T @ dy.": lambda dy, x, w: (
             dy @ w.T,
             x @ dy,
             dy.sum(axis=0),
         ),
-        "dw is averaged over the samples: their effects on the loss add up. (A mean is the loss's own affair.)": (
+        "dw is averaged over the samples: their effects on the loss add up. (The loss itself takes the mean.)": (
             lambda dy, x, w: (dy @ w.T, x.T @ dy / len(x), dy.sum(axis=0))
         ),
         "db is averaged over the samples: their effects on the loss add up.": lambda dy, x, w: (
@@ -247,15 +245,15 @@ check_dense_backward = Exercise(
         "db is not summed yet: b was added to every sample, so its gradient is the sum of dy over them.": (
             lambda dy, x, w: (dy @ w.T, x.T @ dy, dy)
         ),
-        "db is summed over the outputs: it has one number for each output, so sum over the samples, axis 0.": (
+        "db is summed over the outputs: it has one element per output, so sum over the samples, axis 0.": (
             lambda dy, x, w: (dy @ w.T, x.T @ dy, dy.sum(axis=1))
         ),
-        "dx does not know dy: every gradient is something times dy.": lambda dy, x, w: (
+        "dx does not depend on dy: every gradient is something times dy.": lambda dy, x, w: (
             np.ones_like(dy) @ w.T,
             x.T @ dy,
             dy.sum(axis=0),
         ),
-        "dx and dw are exchanged: the order is dx, dw, db.": _and(1, 0, 2),
+        "dx and dw are swapped: the order is dx, dw, db.": _and(1, 0, 2),
         "the order is dx, dw, db: here db comes first.": _and(2, 0, 1),
     },
 )

@@ -23,14 +23,14 @@ check_matmul_cost = Exercise(
             M * K * N,
             matmul_cost(M, K, N)[1],
         ),
-        "these are numbers: a float32 has 4 bytes.": lambda M, K, N: (2 * M * K * N, M * K + K * N + M * N),
+        "these are elements: a float32 has 4 bytes.": lambda M, K, N: (2 * M * K * N, M * K + K * N + M * N),
         "these are the bytes of float64: a float32 has 4.": lambda M, K, N: (
             2 * M * K * N,
             8 * (M * K + K * N + M * N),
         ),
-        "the result has to be written, too: M N numbers more.": lambda M, K, N: (2 * M * K * N, 4 * (M * K + K * N)),
+        "the result has to be written, too: M N more elements.": lambda M, K, N: (2 * M * K * N, 4 * (M * K + K * N)),
         "only the result is counted: both factors have to be read.": lambda M, K, N: (2 * M * K * N, 4 * M * N),
-        "a number is counted each time that it is used: it comes from memory once.": lambda M, K, N: (
+        "elements are counted every time they are used: each is read from memory once.": lambda M, K, N: (
             2 * M * K * N,
             4 * (2 * M * K * N + M * N),
         ),
@@ -39,7 +39,7 @@ check_matmul_cost = Exercise(
             2 * M * N,
             matmul_cost(M, K, N)[1],
         ),
-        "these are the sides of the matrices: multiply them, M K, K N and M N.": lambda M, K, N: (
+        "these are the dimensions of the matrices: multiply them, M K, K N and M N.": lambda M, K, N: (
             2 * M * K * N,
             4 * ((M + K) + (K + N) + (M + N)),
         ),
@@ -48,7 +48,7 @@ check_matmul_cost = Exercise(
 
 
 def attainable(intensity: Array, peak: float, bandwidth: float) -> Array:
-    """The roof: at most ``peak`` operations a second, and ``bandwidth`` bytes with ``intensity`` operations on each."""
+    """The roofline: at most ``peak`` operations per second, and ``intensity`` of them per byte of ``bandwidth``."""
     roof: Array = np.minimum(peak, bandwidth * intensity)
     return roof
 
@@ -63,42 +63,42 @@ check_attainable = Exercise(
         "this is the larger of the two limits: both hold, so the smaller one counts.": (
             lambda intensity, peak, bandwidth: np.maximum(peak, bandwidth * intensity)
         ),
-        "the roof is missing: no more than the peak, however few bytes there are.": (
+        "the roof is missing: it is never more than the peak, however few bytes are read.": (
             lambda intensity, peak, bandwidth: bandwidth * intensity
         ),
-        "the memory is missing: it delivers bandwidth bytes, each for intensity operations.": (
+        "the memory is missing: it delivers bandwidth bytes per second, with intensity operations for each.": (
             lambda intensity, peak, bandwidth: np.full(intensity.shape, peak)
         ),
-        "intensity is operations for each byte: times the bytes a second, not divided.": (
+        "intensity is operations per byte: multiply by the bytes per second, do not divide.": (
             lambda intensity, peak, bandwidth: np.minimum(peak, bandwidth / intensity)
         ),
-        "it is divided the wrong way: bytes a second times operations for each byte.": (
+        "it is divided the wrong way: multiply bytes per second by operations per byte.": (
             lambda intensity, peak, bandwidth: np.minimum(peak, intensity / bandwidth)
         ),
-        "peak and bandwidth are exchanged.": lambda intensity, peak, bandwidth: np.minimum(bandwidth, peak * intensity),
-        "the two limits are added up: the smaller one alone counts.": lambda intensity, peak, bandwidth: (
+        "peak and bandwidth are swapped.": lambda intensity, peak, bandwidth: np.minimum(bandwidth, peak * intensity),
+        "the two limits are added: only the smaller one counts.": lambda intensity, peak, bandwidth: (
             peak + bandwidth * intensity
         ),
-        "the two times are added up: computing and fetching go on side by side.": (
+        "the two times are added: computing and reading overlap.": (
             lambda intensity, peak, bandwidth: 1 / (1 / peak + 1 / (bandwidth * intensity))
         ),
-        "this is a share of the peak: asked for are operations a second.": lambda intensity, peak, bandwidth: (
-            np.minimum(1, bandwidth * intensity / peak)
+        "this is a fraction of the peak: return operations per second.": lambda intensity, peak, bandwidth: np.minimum(
+            1, bandwidth * intensity / peak
         ),
     },
 )
 
 
 def finish_times(launch: float, work: Array) -> Array:
-    """When the card has finished each kernel, if Python launches one every ``launch`` and kernel i takes ``work[i]``.
+    """The time at which each kernel finishes, if Python launches one every ``launch`` and kernel i takes ``work[i]``.
 
-    Kernel i is launched at (i + 1) launch, and begins as soon as the one before it is finished.
+    Kernel i is launched at (i + 1) launch, and begins when the one before it has also finished.
     """
     return _finished(launch, work)
 
 
 def _finished(launch: float, work: Array, *, first: int = 1, begins: bool = False) -> Array:
-    """The times, right unless the launches are counted otherwise, or beginnings are given in the place of ends."""
+    """The times, correct unless launches start at another ``first``, or ``begins`` returns starts instead of ends."""
     end, found = 0.0, []
     for number, seconds in enumerate(work):
         begin = max(end, (number + first) * launch)
@@ -118,27 +118,29 @@ check_finish_times = Exercise(
         "Python does not wait for the card: it launches the next kernel while this one runs.": lambda launch, work: (
             np.cumsum(launch + work)
         ),
-        "launching is left out: kernel i cannot begin before (i + 1) * launch.": lambda launch, work: np.cumsum(work),
-        "only the first launch is waited for: kernel i cannot begin before (i + 1) * launch.": lambda launch, work: (
+        "the launches are missing: kernel i cannot begin before (i + 1) * launch.": lambda launch, work: np.cumsum(
+            work
+        ),
+        "only the first launch is counted: kernel i cannot begin before (i + 1) * launch.": lambda launch, work: (
             launch + np.cumsum(work)
         ),
-        "the card does one kernel after another: this one cannot begin before the last is finished.": (
+        "the card runs one kernel after another: each begins after the previous one has finished.": (
             lambda launch, work: launch * np.arange(1, len(work) + 1) + work
         ),
         "the first launch takes time, too: kernel i is launched at (i + 1) * launch.": lambda launch, work: _finished(
             launch, work, first=0
         ),
-        "this is when they begin: add the time that each takes.": lambda launch, work: _finished(
+        "these are the start times: add the time that each takes.": lambda launch, work: _finished(
             launch, work, begins=True
         ),
-        "this is the last of them: give the time of each.": lambda launch, work: _finished(launch, work)[-1],
-        "the card does not wait until all are launched: it begins with the first.": lambda launch, work: (
+        "this is only the last one: return the time of each.": lambda launch, work: _finished(launch, work)[-1],
+        "the card does not wait until all are launched: it starts with the first.": lambda launch, work: (
             launch * len(work) + np.cumsum(work)
         ),
-        "a kernel that waited for its launch does not make the next one wait: keep the time when the last ended.": (
+        "a short kernel after a long one does not wait for its launch: keep the time when the previous one finished.": (
             lambda launch, work: np.cumsum(np.maximum(launch, work))
         ),
-        "these are only the launches: add what the card does.": lambda launch, work: (
+        "these are only the launches: add the time of the kernels.": lambda launch, work: (
             launch * np.arange(1, len(work) + 1)
         ),
     },

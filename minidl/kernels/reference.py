@@ -1,7 +1,7 @@
-"""The reference kernels: each operation as its definition says, for the array module of any backend.
+"""The reference kernels: each operation by its definition, for the array module of any backend.
 
-A backend inherits these and may replace one by something faster; tests hold the fast one against the one here.
-All arrays are NHWC, all results have the dtype of the inputs, and no input is written to.
+A backend inherits these and may override any of them with a faster one; tests compare the two.
+All arrays are NHWC, all results have the dtype of the inputs, and no input is modified.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ Array = Any
 
 
 class AdamStep(NamedTuple):
-    """A step of :class:`minidl.optim.Adam`: ``lr`` and ``unbias`` make up for the short past of m and v."""
+    """The scalars of a step of :class:`minidl.optim.Adam`; ``lr`` and ``unbias`` include its bias correction."""
 
     lr: float
     unbias: float
@@ -25,10 +25,10 @@ class AdamStep(NamedTuple):
 
 
 class LossFormula(NamedTuple):
-    """A loss of each element of predictions a and targets b, and its derivative by a, as functions of two arrays.
+    """An elementwise loss of predictions a and targets b, and its derivative with respect to a.
 
-    ``cuda_name`` is what both are called in minidl/kernels/cupy/loss.cu, "" where it does not have them; ``delta`` is
-    the option of a formula that has one.
+    ``cuda_name`` is the name of both in minidl/kernels/cupy/loss.cu, "" if they are not there; ``delta`` is the
+    parameter of a formula that has one.
 
     >>> import numpy as np
     >>> from minidl import backends
@@ -56,16 +56,16 @@ class ReferenceKernels:
 
     xp: Any
     precision = "float32"
-    """How matrix products and convolutions of float32 numbers are computed: see :meth:`Backend.set_precision`."""
+    """How float32 matrix products and convolutions are computed: see :meth:`Backend.set_precision`."""
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """The matrix product of two arrays, with NumPy's rules for 1-D and stacked operands. Of the products of two
-        vectors alone the errors shall hardly grow with n; in those of matrices BLAS adds as it likes."""
+        """The matrix product of two arrays, with NumPy's rules for 1-D and stacked operands. For two vectors, the
+        rounding error must hardly grow with n; for matrices, BLAS chooses the order of summation."""
         return self.xp.matmul(a, b)
 
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-        """The sum over axes, which count from 0. All sums of ops are made here, but for those inside of matrix products
-        and convolutions: their errors shall hardly grow with n."""
+        """The sum over non-negative axes. Every op sums with this method, except inside matrix products and
+        convolutions, so its rounding error must hardly grow with n."""
         return x.sum(axis=axes, keepdims=keepdims)
 
     def mean(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
@@ -81,10 +81,10 @@ class ReferenceKernels:
         return self.xp.where(y > 0, dy, self.xp.zeros((), dy.dtype))
 
     def max_pool(self, x: Array, window: Window) -> tuple[Array, Array]:
-        """The maximum under each window, and which tap held it: arrays (N, OH, OW, C), the second of uint8 or int32.
+        """The maximum of each window, and the tap that held it: arrays (N, OH, OW, C), the second of uint8 or int32.
 
-        Of equal values the first tap counts, and the first NaN wins over every number. The padding is minus infinity,
-        but never held the maximum.
+        Ties go to the first tap, and the first NaN wins over every other value. The padding is minus infinity, but is
+        never chosen as the maximum.
         """
         xp = self.xp
         x = pad(xp, x, window, -xp.inf)
@@ -99,7 +99,7 @@ class ReferenceKernels:
         return y, argmax
 
     def max_pool_backward(self, dy: Array, argmax: Array, window: Window) -> Array:
-        """The gradient (N, H, W, C): each ``dy`` goes to the pixel that was the maximum; overlaps add up."""
+        """The gradient (N, H, W, C): each ``dy`` goes to the pixel that held the maximum; overlaps accumulate."""
         xp = self.xp
         dx = xp.zeros((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
         for tap, (kh, kw) in enumerate(window.taps()):
@@ -107,7 +107,7 @@ class ReferenceKernels:
         return dx[window.inside]
 
     def avg_pool(self, x: Array, window: Window) -> Array:
-        """The mean under each window, of the pixels that are not padding: an array (N, OH, OW, C)."""
+        """The mean of each window, over the pixels that are not padding: an array (N, OH, OW, C)."""
         xp = self.xp
         x = pad(xp, x, window)
         shape = (len(x), window.OH, window.OW, x.shape[-1])
@@ -115,7 +115,7 @@ class ReferenceKernels:
         return total / self._pixels_in(window, x.dtype)
 
     def avg_pool_backward(self, dy: Array, window: Window) -> Array:
-        """The gradient (N, H, W, C): every pixel under a window gets its share of that window's ``dy``."""
+        """The gradient (N, H, W, C): every pixel of a window gets an equal share of that window's ``dy``."""
         xp = self.xp
         dx = xp.zeros((len(dy), *window.padded_size, dy.shape[-1]), dy.dtype)
         share = dy / self._pixels_in(window, dy.dtype)
@@ -124,7 +124,7 @@ class ReferenceKernels:
         return dx[window.inside]
 
     def _pixels_in(self, window: Window, dtype: Any) -> Array:
-        """How many pixels of the image each window covers: (1, OH, OW, 1). A window of padding alone counts as 1."""
+        """The number of image pixels in each window: (1, OH, OW, 1); 1 for a window of nothing but padding."""
         xp = self.xp
         image = pad(xp, xp.ones((1, window.H, window.W, 1), dtype), window)
         return xp.maximum(sum(image[window.under_tap(kh, kw)] for kh, kw in window.taps()), 1)
@@ -134,8 +134,8 @@ class ReferenceKernels:
         return self.sum(dy, (0, 1, 2))
 
     def gather_images(self, pixels: Array, indices: Array, mirror: Array | None = None) -> Array:
-        """Pictures (B, H, W, C) of float32 in [0, 1]: those of ``pixels``, uint8 (N, H, W, C), that are at ``indices``,
-        from right to left where the bools ``mirror`` (B,) hold."""
+        """``pixels[indices]`` as float32 images (B, H, W, C) in [0, 1], for ``pixels`` of uint8 (N, H, W, C); flipped
+        horizontally where the boolean array ``mirror`` (B,) is True."""
         xp = self.xp
         chosen = pixels[indices]
         if mirror is not None:
@@ -143,23 +143,23 @@ class ReferenceKernels:
         return xp.divide(chosen, xp.float32(255), dtype=xp.float32)
 
     def for_blocks(self, formula: Any, arrays: Iterable[Array]) -> None:
-        """``formula(*arrays)``, for an elementwise formula that works in place: a backend may cut the arrays up."""
+        """Call ``formula(*arrays)``, an elementwise formula that works in place; a backend may split the arrays."""
         formula(*arrays)
 
     def mean_loss(self, formula: LossFormula, a: Array, b: Array) -> Array:
         """The mean of ``formula.value(a, b)``, a 0-d array."""
         losses = formula.value(a, b)
-        return losses.sum() / losses.size  # NumPy's mean() takes twice as long for a few
+        return losses.sum() / losses.size  # for few elements, NumPy's mean() takes twice as long
 
     def mean_loss_backward(self, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
-        """The gradient with respect to a, of its shape, given ``dy`` (0-d)."""
+        """The gradient with respect to a, with its shape, for a 0-d ``dy``."""
         return formula.slope(a, b) * (dy / a.size)
 
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
         """The mean over the rows of -log softmax(logits)[label], 0-d, and what the backward pass needs.
 
-        Logits are (N, classes), labels (N,) whole numbers of any dtype. One that is no class matches no column: its row
-        loses 0, and has the gradient softmax dy / N.
+        Logits are (N, classes), labels (N,) integers of any dtype. A label that is not a class matches no column: the
+        loss of its row is 0, and its gradient softmax dy / N.
         """
         xp = self.xp
         log_p = self.log_softmax(logits, axis=-1)
@@ -167,21 +167,21 @@ class ReferenceKernels:
         return -xp.where(one_hot, log_p, xp.zeros((), log_p.dtype)).sum() / len(logits), (log_p, one_hot)
 
     def softmax_cross_entropy_backward(self, saved: tuple[Array, ...], dy: Array) -> Array:
-        """The gradient (softmax - one-hot) dy / N for the logits, given what :meth:`softmax_cross_entropy` saved."""
+        """The gradient (softmax - one-hot) dy / N of the logits, from what :meth:`softmax_cross_entropy` saved."""
         log_p, one_hot = saved
         return (self.xp.exp(log_p) - one_hot) * (dy / len(log_p))
 
     def log_softmax(self, x: Array, axis: int) -> Array:
-        """log(e^x / sum of e^x) along an axis, without overflow: the maximum is taken off first."""
-        if x.size == 0:  # there may be no maximum
+        """log(e^x / sum of e^x) along an axis; the maximum is subtracted first, to avoid overflow."""
+        if x.size == 0:  # which may have no maximum
             return x - x.sum(axis=axis, keepdims=True)
         shifted = x - x.max(axis=axis, keepdims=True)
         return shifted - self.xp.log(self.sum(self.xp.exp(shifted), from_0(axis, x.ndim), keepdims=True))
 
     def adam(self, tensors: Iterable[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
-        """p = keep p - lr m / (sqrt(v) unbias + eps), in place, once m and v have moved towards grad and its square.
+        """Update m and v with grad and its square, then p = keep p - lr m / (sqrt(v) unbias + eps), all in place.
 
-        ``tensors`` are parameters p, each with its grad, m and v, of one shape and dtype.
+        ``tensors`` are tuples (p, grad, m, v), each of one shape and dtype.
         """
         lr, unbias, beta1, beta2, eps, keep = step
 
@@ -202,7 +202,7 @@ class ReferenceKernels:
 
 
 def from_0(axis: int, ndim: int) -> tuple[int, ...]:
-    """One axis, which may count from the end, as :meth:`ReferenceKernels.sum` wants it; a single number has none.
+    """A possibly negative axis as the ``axes`` of :meth:`ReferenceKernels.sum`; () for a 0-d array.
 
     >>> from_0(-1, 2), from_0(-1, 0)
     ((1,), ())
@@ -211,14 +211,14 @@ def from_0(axis: int, ndim: int) -> tuple[int, ...]:
 
 
 def sum_of(xp: Any, shape: tuple[int, ...], dtype: Any, arrays: Iterator[Array]) -> Array:
-    """The sum of arrays of a shape: of a few at a time, then of their sums, so that its errors hardly grow.
+    """The sum of arrays of one shape, a few at a time, then of their sums: the rounding error hardly grows.
 
     >>> import numpy as np
     >>> tenths = (np.full(1, 0.1, np.float32) for _ in range(1 << 12))
     >>> round(float(sum_of(np, (1,), np.float32, tenths)[0]), 3)
     409.6
     """
-    sums: list[tuple[int, Array]] = []  # of ever fewer arrays: no two of one size, but for those that come next
+    sums: list[tuple[int, Array]] = []  # (size, sum), of decreasing size: equal sizes are merged
     for first in arrays:
         total = xp.zeros(shape, dtype)
         total += first
@@ -236,7 +236,7 @@ def sum_of(xp: Any, shape: tuple[int, ...], dtype: Any, arrays: Iterator[Array])
 
 
 def taps_inside(xp: Any, window: Window) -> tuple[Array, Array]:
-    """The first and the last tap of each window that meet the image and not the padding: whole numbers (OH, OW, 1).
+    """The first and the last tap of each window that are on the image, not the padding: integers (OH, OW, 1).
 
     >>> import numpy as np
     >>> from minidl.kernels.window import sliding_window
@@ -251,7 +251,7 @@ def taps_inside(xp: Any, window: Window) -> tuple[Array, Array]:
 
 
 def argmax_dtype(xp: Any, window: Window) -> Any:
-    """One byte names a tap of any usual pooling window.
+    """The dtype of a tap's index: one byte is enough for any usual pooling window.
 
     >>> import numpy as np
     >>> from minidl.kernels.window import sliding_window

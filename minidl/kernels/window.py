@@ -1,4 +1,4 @@
-"""How a convolution or pooling window slides over an image: kernel size, stride, padding and the sizes that follow."""
+"""How a convolution or pooling window slides over an image: kernel size, stride, padding and output size."""
 
 import functools
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Padding = Literal["valid", "same"] | int | tuple[int, int] | tuple[tuple[int, in
 
 @dataclass(frozen=True)
 class Window:
-    """A kernel of ``KH x KW`` sliding with strides ``SH, SW`` over an ``H x W`` image padded on its four sides.
+    """A ``KH x KW`` kernel that slides with strides ``SH, SW`` over an ``H x W`` image padded on its four sides.
 
     The output is ``OH x OW`` with ``OH = floor((H + top + bottom - KH) / SH) + 1`` (Dumoulin and Visin, "A guide to
     convolution arithmetic for deep learning", 2016, relationship 6).
@@ -37,22 +37,22 @@ class Window:
 
     @property
     def padded(self) -> bool:
-        """Whether there is any padding at all."""
+        """Whether there is any padding."""
         return any((self.top, self.bottom, self.left, self.right))
 
     @property
     def padding(self) -> tuple[tuple[int, int], ...]:
-        """The padding of an ``(N, H, W, C)`` array as ``numpy.pad`` wants it."""
+        """The padding of an ``(N, H, W, C)`` array as ``pad_width`` of ``numpy.pad``."""
         return ((0, 0), (self.top, self.bottom), (self.left, self.right), (0, 0))
 
     @property
     def padded_size(self) -> tuple[int, int]:
-        """Height and width with the padding."""
+        """Height and width including the padding."""
         return self.top + self.H + self.bottom, self.left + self.W + self.right
 
     @property
     def inside(self) -> tuple[slice, slice, slice]:
-        """Where the image lies in a padded batch."""
+        """The slices of a padded batch that hold the images."""
         return slice(None), slice(self.top, self.top + self.H), slice(self.left, self.left + self.W)
 
     @property
@@ -62,7 +62,7 @@ class Window:
 
     @property
     def covers_once(self) -> bool:
-        """Whether every pixel, padding included, is under one window and no more."""
+        """Whether every pixel, including the padding, is in exactly one window."""
         return (self.KH, self.KW) == (self.SH, self.SW) and self.padded_size == (self.OH * self.KH, self.OW * self.KW)
 
     def taps(self) -> Iterator[tuple[int, int]]:
@@ -70,7 +70,7 @@ class Window:
         return ((kh, kw) for kh in range(self.KH) for kw in range(self.KW))
 
     def under_tap(self, kh: int, kw: int) -> tuple[slice, slice, slice]:
-        """The pixels of a padded batch that tap ``(kh, kw)`` meets: ``x[window.under_tap(kh, kw)]`` is (N, OH, OW, C).
+        """The pixels of tap ``(kh, kw)`` in a padded batch: ``x[window.under_tap(kh, kw)]`` is (N, OH, OW, C).
 
         >>> import numpy as np
         >>> window = sliding_window(4, 4, kernel=2, stride=2, padding=0)
@@ -84,7 +84,7 @@ class Window:
 
 
 def pad(xp: Any, x: Any, window: Window, value: float = 0.0) -> Any:
-    """The batch ``x`` (N, H, W, C) with ``value`` around each image; ``x`` itself where there is no padding.
+    """Pad the images of ``x`` (N, H, W, C) with ``value``; return ``x`` itself if there is no padding.
 
     >>> import numpy as np
     >>> window = sliding_window(2, 2, kernel=3, stride=1, padding=1)
@@ -99,7 +99,7 @@ def sliding_window(H: int, W: int, kernel: Pair, stride: Pair, padding: Padding)
     """The :class:`Window` for an image of ``H x W``.
 
     ``padding`` is "valid" (none), "same" (output size ``ceil(H / stride)``; an odd row or column of padding goes to
-    the bottom and right, as in Keras), a number, a pair (vertical, horizontal), or two pairs ((top, bottom), (left,
+    the bottom and right, as in Keras), an integer, a pair (vertical, horizontal), or two pairs ((top, bottom), (left,
     right)). Raises :class:`ShapeError` for sizes and strides below 1, negative padding, and an output below 1 x 1.
 
     >>> window = sliding_window(5, 7, kernel=3, stride=2, padding="same")
@@ -120,9 +120,9 @@ def sliding_window(H: int, W: int, kernel: Pair, stride: Pair, padding: Padding)
 
 
 def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -> Window:
-    """The :class:`Window` of a pooling, for which each must meet at least one pixel: so the padding is smaller.
+    """The :class:`Window` of a pooling: its padding must be smaller than the window, so no window is all padding.
 
-    Raises :class:`ShapeError` as :func:`sliding_window` does, and for more padding.
+    Raises :class:`ShapeError` as :func:`sliding_window` does, and for larger padding.
 
     >>> window = pooling_window(5, 6, 2, 2, 0)
     >>> window.OH, window.OW
@@ -138,7 +138,7 @@ def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -
 
 
 def require_images(shape: tuple[int, ...]) -> None:
-    """Raise :class:`ShapeError` unless a shape is that of images (N, H, W, C).
+    """Raise :class:`ShapeError` unless ``shape`` has the four axes of images (N, H, W, C).
 
     >>> require_images((28, 28))
     Traceback (most recent call last):
@@ -149,14 +149,14 @@ def require_images(shape: tuple[int, ...]) -> None:
 
 
 def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
-    """What to do with a shape that has not the four axes of images, where so many ``channels`` are expected.
+    """A hint for a shape without the four axes of images; ``channels`` is the expected number of channels.
 
     >>> missing_axes((8, 28, 28), channels=1)
     'Grey images need an axis for their one channel: x.reshape(8, 28, 28, 1).'
     """
     sizes = ", ".join(map(str, shape))
     if len(shape) != 3:
-        square = len(shape) == 2 and 0 < max(shape) <= 3 * min(shape)  # hardly features, of which there are many
+        square = len(shape) == 2 and 0 < max(shape) <= 3 * min(shape)  # an image rather than features
         grey = f"One grey image is x.reshape(1, {sizes}, 1). " if square and channels in (None, 1) else ""
         return f"{grey}Images have four axes: put this before any Flatten, or use x.reshape(N, H, W, C)."
     if channels is None or shape[2] == channels:
@@ -169,7 +169,7 @@ def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
 
 
 def frozen(value: Any) -> Any:
-    """Lists as tuples, and Python numbers for those of NumPy, so that sizes can be looked up.
+    """Convert lists to tuples and NumPy scalars to Python ones, so that sizes are hashable.
 
     >>> frozen([[1, np.int64(1)], [0, 2]])
     ((1, 1), (0, 2))
@@ -183,9 +183,9 @@ def frozen(value: Any) -> Any:
 
 
 def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:
-    """``(value, value)`` for a number, the pair itself for a pair; both at least ``least``.
+    """``(value, value)`` for an integer, a pair as it is; both values must be at least ``least``.
 
-    Raises :class:`ShapeError` for anything else; ``what`` is named in it.
+    Raises :class:`ShapeError` for anything else, with ``what`` in its message.
 
     >>> pair(2, "the stride"), pair((1, 2), "the stride")
     ((2, 2), (1, 2))
@@ -197,7 +197,7 @@ def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:
 
 
 def _two(value: Any, what: str) -> tuple[Any, Any]:
-    """A pair as it is, anything else twice."""
+    """A pair as it is; ``(value, value)`` for anything else."""
     if not isinstance(value, tuple):
         return value, value
     if len(value) != 2:

@@ -1,14 +1,14 @@
-"""What a plugin author needs: gradient checks, and checks of all that the plugins of a kind owe their users.
+"""Tools for plugin authors: gradient checks, and conformance checks for every kind of plugin.
 
-- :func:`gradcheck` compares the gradients of any function of tensors with finite differences, in float64. It proves a
-  backward pass right at the points where it is tried.
+- :func:`gradcheck` compares the gradients of any function of tensors with finite differences, in float64. It shows that
+  a backward pass is correct at the given inputs.
 - :func:`check_op`, :func:`check_layer`, :func:`check_loss`, :func:`check_optimizer`, :func:`check_conv_algorithm`,
   :func:`check_backend` and :func:`check_dataset` run every check of a kind, on examples of every shape, memory layout
-  and dtype, and raise :class:`CheckError` with all that failed. :func:`list_checks` says what each check asks for.
+  and dtype, and raise :class:`CheckError` with all failures. :func:`list_checks` describes each check.
 - Under pytest, :func:`parametrize_with_checks` makes every check a test, ``pytest --minidl-checks DISTRIBUTION`` adds
-  the checks of all plugins of a package, and the fixture ``strict_backend`` is a GPU for machines that have none.
+  the checks of all plugins of a package, and the fixture ``strict_backend`` stands in for a GPU.
 
-That the checks find mistakes is checked itself, on plugins that are broken on purpose: docs/gradients.md.
+The checks themselves are tested on plugins with deliberate mistakes: docs/gradients.md.
 
 >>> import numpy as np
 >>> from minidl import ops

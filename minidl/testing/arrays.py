@@ -1,4 +1,4 @@
-"""What the checks of several kinds use: inputs, in memory of any layout, and how far results are apart."""
+"""Helpers for the checks of several kinds: inputs with various memory layouts, and comparison of results."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,11 +13,11 @@ from ..tensor import Tensor
 from .kit import CheckError
 
 COTANGENTS = 1000
-"""Seeds from here on are for cotangents, which must have nothing to do with the inputs."""
+"""The first seed for cotangents, which must be independent of the inputs."""
 
 
 def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) -> NDArray[np.float64]:
-    """Random float64 numbers, no two of them closer to each other than the steps of a gradient check.
+    """Random float64 values, whose distances are larger than the steps of a gradient check.
 
     >>> numbers(2, 2).shape
     (2, 2)
@@ -28,7 +28,7 @@ def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) ->
 
 
 def tensors_in(nested: Any) -> list[Tensor]:
-    """The tensors in a nested value, see :mod:`minidl.nested`; :class:`CheckError` for anything else.
+    """The tensors in a nested structure (:mod:`minidl.nested`). Raises :class:`CheckError` for anything else.
 
     >>> from minidl import tensor
     >>> tensors_in({"gender": tensor(1.0), "age": [tensor(2.0)]})
@@ -38,14 +38,14 @@ def tensors_in(nested: Any) -> list[Tensor]:
     for y in outputs:
         if not isinstance(y, Tensor):
             raise CheckError(
-                f"an output is of type {type(y).__name__}, expected tensors: stay with methods of tensors and "
-                "minidl.nn.functional, as NumPy leaves the graph"
+                f"an output is of type {type(y).__name__}, expected tensors: use methods of tensors and "
+                "minidl.nn.functional, because NumPy functions are not recorded in the graph"
             )
     return outputs
 
 
 def backward_all(outputs: Iterable[Tensor]) -> None:
-    """One backward pass for several outputs, each with a random cotangent of its own.
+    """Run one backward pass for several outputs, each with its own random cotangent.
 
     >>> from minidl import tensor
     >>> x = tensor([1.0, 2.0], requires_grad=True)
@@ -61,7 +61,7 @@ def backward_all(outputs: Iterable[Tensor]) -> None:
 
 
 def same_bits(one: Iterable[Any], other: Iterable[Any]) -> bool:
-    """Whether two lists of arrays are equal to the last bit (NaN equals itself).
+    """Whether two lists of arrays are bitwise equal (NaN equals itself).
 
     >>> same_bits([np.array([np.nan])], [np.array([np.nan])]), same_bits([np.zeros(1)], [-np.zeros(1)])
     (True, False)
@@ -71,7 +71,7 @@ def same_bits(one: Iterable[Any], other: Iterable[Any]) -> bool:
 
 
 def distance(one: Any, other: Any) -> float:
-    """The largest difference of two arrays relative to the largest value of the other; infinite for NaN.
+    """The largest difference of two arrays, relative to the largest value of ``other``; infinite for NaN.
 
     >>> distance(np.array([1.0, 9.0]), np.array([1.0, 10.0]))
     0.1
@@ -85,12 +85,12 @@ def distance(one: Any, other: Any) -> float:
 
 
 def furthest(some: Iterable[Any], others: Iterable[Any]) -> float:
-    """The largest :func:`distance` of arrays to their counterparts."""
+    """The largest :func:`distance` between corresponding arrays."""
     return max((distance(one, other) for one, other in zip(some, others, strict=True)), default=0.0)
 
 
 def fortran(x: Any) -> Any:
-    """The same values, the first axis the fastest in memory.
+    """The same values in Fortran order.
 
     >>> x = fortran(np.arange(6.0).reshape(2, 3))
     >>> x.tolist(), x.strides
@@ -113,7 +113,7 @@ def strided(x: Any) -> Any:
 
 
 def reversed_order(x: Any) -> Any:
-    """The same values, stored from the last to the first.
+    """The same values, stored in reverse order.
 
     >>> x = reversed_order(np.arange(6.0).reshape(2, 3))
     >>> x.tolist(), x.strides
@@ -127,9 +127,9 @@ ARRANGEMENTS: tuple[Callable[[Any], Any], ...] = (fortran, strided, reversed_ord
 
 
 def other_backends() -> list[str]:
-    """The backends to compare NumPy's results with: the strict stand-in, and CuPy where it works.
+    """The backends to compare with NumPy: the strict stand-in, and CuPy if it works.
 
-    The emulated one is there by name, for what needs kernels.
+    "emulated" is not among them; use it by name for checks that need kernels.
 
     >>> other_backends()[0]
     'strict'

@@ -1,4 +1,4 @@
-"""What a backend owes: the numbers of NumPy in every op, and arrays that come back as they went."""
+"""The requirements for a backend: the same results as NumPy in every op, and lossless conversion of arrays."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -26,23 +26,23 @@ class BackendSubject(Subject):
         super().__init__(name, [backends.get(name)])
 
     def check_round_trip(self, backend: Backend) -> None:
-        """Arrays of every dtype and shape come back as they went, and an array of the backend stays itself."""
+        """Arrays of every dtype and shape survive a round trip unchanged, and an array of the backend is not copied."""
         for dtype in (np.float32, np.float64, np.uint8, np.int64, np.bool_):
             for shape in ((2, 3), (), (0, 4)):
                 array = (numbers(*shape, low=0, high=9)).astype(dtype)
                 there = backend.asarray(array)
-                require(isinstance(there, backend.array_type), f"asarray gives {type(there).__name__}")
+                require(isinstance(there, backend.array_type), f"asarray returns {type(there).__name__}")
                 require(there.dtype == dtype and there.shape == shape, f"{array.dtype} {shape} becomes {there.dtype}")
                 require(same_bits([backend.to_numpy(there)], [array]), f"{array.dtype} {shape} comes back different")
-                require(backend.asarray(there) is there, "asarray copies an array that is there already")
+                require(backend.asarray(there) is there, "asarray copies an array of the backend")
 
     def check_conversion(self, backend: Backend) -> None:
-        """asarray converts to the dtype that it is asked for."""
+        """asarray converts to the requested dtype."""
         there = backend.asarray(np.array([1.9, 2.1]), np.float32)
-        require(there.dtype == np.float32, f"asked for float32 it gives {there.dtype}")
+        require(there.dtype == np.float32, f"asarray with dtype float32 returns {there.dtype}")
 
     def check_ops(self, backend: Backend) -> None:
-        """Every op gives what it gives on NumPy, outputs and gradients, in float32 and float64."""
+        """Every op has the same outputs and gradients as on NumPy, in float32 and float64."""
         from .examples import OPS
 
         for name, examples in OPS.items():
@@ -57,7 +57,7 @@ class BackendSubject(Subject):
             require(error < tolerance, f"{label} differs by {error:.2g} in {np.dtype(dtype)}")
 
     def check_ties(self, backend: Backend) -> None:
-        """Of equal values under a pooling window the first counts, as everywhere."""
+        """Ties in a pooling window go to the first value, as on every backend."""
         x = tensor(np.zeros((1, 4, 4, 1)), requires_grad=True, backend=self.name)
         nn.functional.max_pool2d(x, 2).sum().backward()
         expected = np.zeros((4, 4))
@@ -65,7 +65,7 @@ class BackendSubject(Subject):
         require(np.array_equal(backend.to_numpy(x.grad)[0, :, :, 0], expected), "ties do not go to the first")
 
     def check_training(self, backend: Backend) -> None:
-        """Three training steps give the weights that they give on NumPy."""
+        """Three training steps give the same weights as on NumPy."""
         weights = [_trained(name) for name in (self.name, "numpy")]
         error = max(distance(weights[0][name], weights[1][name]) for name in weights[1])
         require(error < 1e-9, f"after three steps the weights differ by {error:.2g}")

@@ -1,4 +1,4 @@
-"""What a convolution algorithm owes: the numbers of the direct one, on every convolution that it says it supports."""
+"""The requirements for a convolution algorithm: the results of the direct one, for every convolution it supports."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ POOLS: tuple[tuple[Pair, Pair, Padding], ...] = (
     (3, 2, 1),
     (2, 2, 1),
 )
-"""Sizes, strides and paddings of the pooling windows that fused passes are tried with."""
+"""Sizes, strides and paddings of the pooling windows on which fused passes are checked."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ConvExample:
         return self.label
 
     def arrays(self, dtype: Any = np.float64) -> tuple[Array, Array, Array, Array, ConvSpec]:
-        """x, w, b and dy, and the sizes."""
+        """x, w, b, dy and the spec."""
         x, w, b = numbers(*self.x), numbers(*self.w, seed=1), numbers(self.w[-1], seed=2)
         x, w, b = (array.astype(dtype) for array in (x, w, b))
         spec = conv_spec(x, w, b, self.options.get("stride", 1), self.options.get("padding", 0))
@@ -52,7 +52,7 @@ class ConvExample:
 
 
 class ConvAlgorithmSubject(Subject):
-    """A convolution algorithm, on a backend, with convolutions to try it on, each a :class:`ConvExample`."""
+    """A convolution algorithm on a backend, with examples of convolutions, each a :class:`ConvExample`."""
 
     kind: ClassVar[str] = "conv_algorithm"
 
@@ -64,7 +64,7 @@ class ConvAlgorithmSubject(Subject):
         self.algorithm, self.direct = algorithm(self.backend), Direct(self.backend)
 
     def check_forward(self, example: ConvExample) -> None:
-        """The output is that of the direct convolution, with and without bias, in float32 and float64."""
+        """The output equals that of the direct convolution, with and without bias, in float32 and float64."""
         for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 1e-4)):
             x, w, b, _, spec = self._arrays(example, dtype)
             for bias in (b, None):
@@ -74,11 +74,11 @@ class ConvAlgorithmSubject(Subject):
                 require(error < tolerance, f"y{without} differs by {error:.2g} in {np.dtype(dtype)}")
 
     def check_input_gradient(self, example: ConvExample) -> None:
-        """dx is that of the direct convolution."""
+        """dx equals that of the direct convolution."""
         self._check_gradient(example, 0)
 
     def check_weight_gradient(self, example: ConvExample) -> None:
-        """dw is that of the direct convolution."""
+        """dw equals that of the direct convolution."""
         self._check_gradient(example, 1)
 
     def _check_gradient(self, example: ConvExample, which: int) -> None:
@@ -89,7 +89,7 @@ class ConvAlgorithmSubject(Subject):
             require(error < tolerance, f"{('dx', 'dw')[which]} differs by {error:.2g} in {np.dtype(dtype)}")
 
     def check_adjoint(self, example: ConvExample) -> None:
-        """<dy, conv(x, w)> = <dx, x> = <dw, w>, as a convolution is linear in both; no other code is asked."""
+        """<dy, conv(x, w)> = <dx, x> = <dw, w>, because a convolution is linear in both x and w."""
         x, w, _, dy, spec = self._arrays(example)
         y, dx, dw = (self.backend.to_numpy(array) for array in _all(self.algorithm, x, w, None, dy, spec))
         x, w, dy = (self.backend.to_numpy(array) for array in (x, w, dy))
@@ -104,7 +104,7 @@ class ConvAlgorithmSubject(Subject):
                 require(array.dtype == dtype, f"{np.dtype(dtype)} inputs gave {array.dtype}")
 
     def check_inputs_unchanged(self, example: ConvExample) -> None:
-        """Nothing is written to but the results."""
+        """Inputs are not modified."""
         x, w, b, dy, spec = self._arrays(example)
         given = (x, w, b, dy)
         before = [self.backend.to_numpy(array).copy() for array in given]
@@ -113,32 +113,32 @@ class ConvAlgorithmSubject(Subject):
         require(same_bits(after, before), "it changes its inputs")
 
     def check_memory_order(self, example: ConvExample) -> None:
-        """Images and weights in any memory order give the same."""
+        """Images and weights in any memory order give the same results."""
         x, w, b, dy, spec = self._arrays(example)
         if not isinstance(x, np.ndarray):
             raise NotApplicable("for NumPy arrays only")
         expected = _all(self.algorithm, x, w, b, dy, spec)
         for arrange in ARRANGEMENTS:
             error = furthest(_all(self.algorithm, arrange(x), arrange(w), b, dy, spec), expected)
-            require(error < 1e-11, f"{arrange.__name__} memory order gives something else ({error:.2g})")
+            require(error < 1e-11, f"{arrange.__name__} memory order changes the result ({error:.2g})")
 
     def check_repeats(self, example: ConvExample) -> None:
-        """The result is the same every time and for any number of threads, bit for bit."""
+        """Results are bitwise equal every time, for any number of threads."""
         arrays = self._arrays(example, np.float32)
         expected = [self.backend.to_numpy(y).copy() for y in _all(self.algorithm, *arrays)]
         before, small = threads.get_num_threads(), threads.SMALL
         try:
-            threads.SMALL = 0  # the examples are tiny: use the threads all the same
+            threads.SMALL = 0  # use the threads even for tiny examples
             for count in (1, 2, 3):
                 threads.set_num_threads(count)
                 got = [self.backend.to_numpy(y) for y in _all(self.algorithm, *arrays)]
-                require(same_bits(got, expected), f"another result with {count} threads: fix the order of the sums")
+                require(same_bits(got, expected), f"a different result with {count} threads: fix the order of the sums")
         finally:
             threads.set_num_threads(before)
             threads.SMALL = small
 
     def check_independence(self, example: ConvExample) -> None:
-        """Results stay what they are while the algorithm goes on to compute something else."""
+        """Results do not change when the algorithm computes something else."""
         x, w, b, dy, spec = self._arrays(example)
         expected = [self.backend.to_numpy(array).copy() for array in _all(self.algorithm, x, w, b, dy, spec)]
         y, saved = self.algorithm.forward(x, w, b, spec)
@@ -147,14 +147,14 @@ class ConvAlgorithmSubject(Subject):
         dw = self.algorithm.weight_gradient(x, dy, spec, saved)
         _all(self.algorithm, x * np.nan, w * np.nan, b, dy * np.nan, spec)
         got = [self.backend.to_numpy(array) for array in (y, dx, dw)]
-        require(same_bits(got, expected), "another call changes what this one gave or kept: copy out of scratch memory")
+        require(same_bits(got, expected), "a later call changes what this one returned or saved: copy scratch memory")
 
     def check_stale_memory(self, example: ConvExample) -> None:
-        """After a convolution of NaN everything is as before: no memory is read that was not written."""
+        """A convolution of NaN does not affect later ones: memory is not read before it is written."""
         x, w, b, dy, spec = self._arrays(example)
         _all(self.algorithm, x * np.nan, w * np.nan, b, dy * np.nan, spec)
         for array in _all(self.algorithm, x, w, b, dy, spec):
-            require(bool(np.isfinite(self.backend.to_numpy(array)).all()), "NaN of an earlier call shows")
+            require(bool(np.isfinite(self.backend.to_numpy(array)).all()), "the result contains NaN of an earlier call")
 
     def check_empty(self, example: ConvExample) -> None:
         """An empty batch gives an empty output and gradients of 0."""
@@ -165,7 +165,7 @@ class ConvAlgorithmSubject(Subject):
         require(not self.backend.to_numpy(dw).any(), "dw of no images is not 0")
 
     def check_pooled(self, example: ConvExample) -> None:
-        """The fused pass with ReLU and max pooling gives what the three give one after another, ties included."""
+        """The fused pass with ReLU and max pooling equals the three separate ops, including ties."""
         x, w, b, _, spec = self._arrays(example)
         pools = list(_pools(spec))
         if not pools:
@@ -180,10 +180,10 @@ class ConvAlgorithmSubject(Subject):
         y, pooled = self.algorithm.forward_pooled(x, w, b, spec, pool, True)
         require(self._apart(y, expected) < 1e-10, "y of the fused pass differs")
         inference, nothing = self.algorithm.forward_pooled(x, w, b, spec, pool, False)
-        require(nothing is None, "the fused pass keeps something for gradients that are not wanted")
+        require(nothing is None, "the fused pass saves something for gradients that are not needed")
         require(self._apart(inference, y) == 0, "without gradients, y differs")
         if pooled is None:
-            raise CheckError("the fused pass keeps nothing for its gradients")
+            raise CheckError("the fused pass saves nothing for its gradients")
         dy = self.backend.asarray(numbers(*expected.shape, seed=4))
         unpooled = self.backend.max_pool_backward(dy, taps, pool)
         through = self.backend.relu_backward(unpooled, self.backend.relu(convolved))
@@ -195,10 +195,8 @@ class ConvAlgorithmSubject(Subject):
         for wanted in ((False, True, False), (True, False, True)):
             some = self.algorithm.backward_pooled(dy, pooled, wanted)
             for name, one, other, needed in zip(("dx", "dw", "db"), some, got, wanted, strict=True):
-                require(needed or one is None, f"the fused pass gives {name}, which nobody wants")
-                require(
-                    not needed or self._apart(one, other) == 0, f"{name} differs where not all gradients are wanted"
-                )
+                require(needed or one is None, f"the fused pass returns {name}, which is not needed")
+                require(not needed or self._apart(one, other) == 0, f"{name} differs if not all gradients are needed")
 
     def _arrays(self, example: ConvExample, dtype: Any = np.float64) -> tuple[Array, Array, Array, Array, ConvSpec]:
         *arrays, spec = example.arrays(dtype)
@@ -227,7 +225,7 @@ def _pools(spec: ConvSpec) -> Iterable[Window]:
 
 
 def conv_subject(name: str, algorithm: type[ConvAlgorithm], examples: Iterable[ConvExample]) -> ConvAlgorithmSubject:
-    """The algorithm on the first backend where it supports any of the examples.
+    """The algorithm on the first backend on which it supports any of the examples.
 
     Raises :class:`MinidlError` if there is none.
 

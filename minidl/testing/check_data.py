@@ -1,4 +1,4 @@
-"""What a data set owes: a length, samples that repeat, and batches that belong to whoever asked for them."""
+"""The requirements for a data set: a length, reproducible samples, and batches that are copies."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from .arrays import other_backends, same_bits
 from .kit import NotApplicable, Subject, require
 
 SAMPLES = 16
-"""So many samples, spread over the data set, are looked at."""
+"""The number of samples, spread over the data set, that are checked."""
 
 
 class DatasetSubject(Subject):
@@ -33,7 +33,7 @@ class DatasetSubject(Subject):
         require(len(dataset) > 0, "it is empty")
 
     def check_repeats(self, dataset: Dataset) -> None:
-        """A sample is the same every time, whatever was read in between."""
+        """A sample is the same every time, regardless of what is read in between."""
         for index in _some(dataset):
             one = _arrays(dataset[index])
             kept = [array.copy() for array in one]
@@ -42,16 +42,16 @@ class DatasetSubject(Subject):
                 same_bits(one, kept),
                 f"sample {index} changes when another one is read: give every sample its own array",
             )
-            require(same_bits(_arrays(dataset[index]), one), f"sample {index} differs the second time")
+            require(same_bits(_arrays(dataset[index]), one), f"sample {index} is different the second time")
 
     def check_batch(self, dataset: Dataset) -> None:
-        """A batch is what its samples give, stacked in the order that was asked for."""
+        """A batch equals its samples, stacked in the requested order."""
         indices = np.array(_some(dataset)[::-1])
         expected = collate([dataset[int(index)] for index in indices])
         got = dataset.batch(indices)
         alike = outline(got, _dash) == outline(expected, _dash)
         require(alike, f"a batch is {map_leaves(_dash, got)}, expected {map_leaves(_dash, expected)}")
-        require(same_bits(_arrays(got), _arrays(expected)), "a batch is not what its samples are")
+        require(same_bits(_arrays(got), _arrays(expected)), "a batch differs from its samples")
 
     def check_batches_are_copies(self, dataset: Dataset) -> None:
         """Writing to a batch does not change the data set."""
@@ -62,36 +62,36 @@ class DatasetSubject(Subject):
         require(same_bits(_arrays(dataset.batch(indices)), expected), "writing to a batch changes the data set")
 
     def check_moves(self, dataset: Dataset) -> None:
-        """Samples that are taken out, and moved to a device, form the same batch there."""
+        """A subset of the samples, moved to a device, forms the same batch there."""
         indices = np.array(_some(dataset)[::-1])
         backend = backends.get(other_backends()[0])
         there = dataset.take(indices).to(backend.name).batch(np.arange(len(indices)))
         got = map_leaves(backend.to_numpy, there)
         alike = outline(got, _dash) == outline(dataset.batch(indices), _dash)
         require(alike, f"on a device a batch is {map_leaves(_dash, got)}")
-        require(same_bits(_arrays(got), _arrays(dataset.batch(indices))), "on a device a batch is another one")
+        require(same_bits(_arrays(got), _arrays(dataset.batch(indices))), "on a device a batch is different")
 
     def check_dtype(self, dataset: Dataset) -> None:
-        """Numbers with a fraction are float32: no model takes float64 by default."""
+        """Floats are float32: no model takes float64 by default."""
         for array in _arrays(dataset.batch(np.array(_some(dataset)))):
             require(array.dtype.kind != "f" or array.dtype == np.float32, f"a batch holds {array.dtype}: use float32")
             require(array.dtype.kind in "fiub", f"a batch holds {array.dtype}: use numbers")
 
     def check_shapes(self, dataset: Dataset) -> None:
-        """All samples have one structure and shape, so that they can form a batch."""
+        """All samples have the same structure and shapes, so they can form a batch."""
         samples = [_arrays(dataset[index]) for index in _some(dataset)]
         shapes = {", ".join(f"{array.dtype} {array.shape}" for array in sample) for sample in samples}
         require(len(shapes) == 1, f"samples differ in shape or dtype: {'; '.join(sorted(shapes))}")
 
     def check_end(self, dataset: Dataset) -> None:
-        """A sample behind the last is an IndexError, which ends a for loop."""
+        """An index past the end raises IndexError, which ends a for loop."""
         try:
             dataset[len(dataset)]
         except IndexError:
             return
         except Exception as error:
             require(False, f"dataset[{len(dataset)}] raises {type(error).__name__}, expected IndexError")
-        require(False, f"there are {len(dataset)} samples, yet it gives a sample {len(dataset)}")
+        require(False, f"dataset[{len(dataset)}] returns a sample, expected IndexError: the length is {len(dataset)}")
 
     def check_threads(self, dataset: Dataset) -> None:
         """Samples can be read from several threads at once."""
@@ -103,7 +103,7 @@ class DatasetSubject(Subject):
             require(same_bits(one, other), f"sample {index} differs when several threads read")
 
     def check_loader(self, dataset: Dataset) -> None:
-        """A DataLoader gives every sample once in an epoch."""
+        """A DataLoader yields every sample once per epoch."""
         if len(dataset) > 10_000:
             raise NotApplicable("too many samples to read them all")
         loader = DataLoader(dataset, batch_size=max(1, len(dataset) // 3), shuffle=True)
@@ -112,7 +112,7 @@ class DatasetSubject(Subject):
 
 
 def _some(dataset: Dataset) -> list[int]:
-    """Numbers of up to ``SAMPLES`` samples, the first and the last among them."""
+    """The indices of up to ``SAMPLES`` samples, including the first and the last."""
     return sorted({round(index) for index in np.linspace(0, len(dataset) - 1, SAMPLES)})
 
 

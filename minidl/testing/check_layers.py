@@ -1,4 +1,4 @@
-"""What a layer owes: right gradients in training and evaluation, a state that can be saved, and nothing shared."""
+"""The requirements for a layer: correct gradients in both modes, a state that can be saved, and no shared state."""
 
 import tempfile
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class LayerExample:
-    """A function that makes a new layer, and a batch x (N, ...) for it.
+    """A function that creates a layer, and a batch x (N, ...) for it.
 
     >>> from minidl import nn
     >>> example = LayerExample(lambda: nn.Dense(3, 2), np.ones((4, 3)))
@@ -36,7 +36,7 @@ class LayerExample:
         return self.label
 
     def layer(self, dtype: Any = np.float32) -> Module:
-        """A new layer, always the same one, whose parameters are all different from 0."""
+        """A new layer, always with the same nonzero parameters."""
         random.seed(0)
         layer = self.make().astype(dtype)
         for number, parameter in enumerate(layer.parameters()):  # a bias of 0 would hide a wrong gradient
@@ -45,7 +45,7 @@ class LayerExample:
         return layer
 
     def batch(self, dtype: Any = np.float32) -> Array:
-        """x in that dtype."""
+        """x in this dtype."""
         return np.asarray(self.x).astype(dtype)
 
 
@@ -58,11 +58,11 @@ class LayerSubject(Subject):
         super().__init__(name, examples)
 
     def gradients(self) -> list[GradcheckResult]:
-        """Two gradient checks for each example, in training and in evaluation."""
+        """Two gradient checks per example, in training and in evaluation mode."""
         return [_gradcheck(example, mode) for example in self.examples for mode in (True, False)]
 
     def check_gradient(self, example: LayerExample) -> None:
-        """The gradients for input and parameters agree with numerical differentiation, in both modes."""
+        """The gradients of input and parameters agree with numerical differentiation, in both modes."""
         for mode in (True, False):
             _gradcheck(example, mode)
 
@@ -75,7 +75,7 @@ class LayerSubject(Subject):
                     require(array.dtype == dtype, f"{np.dtype(dtype)} inputs gave {array.dtype}")
 
     def check_inputs_unchanged(self, example: LayerExample) -> None:
-        """The layer does not write to its input, and a forward and backward pass leave the parameters alone."""
+        """The forward and backward passes modify neither the input nor the parameters."""
         layer, x = example.layer(), example.batch()
         before, parameters = x.copy(), {p.name: p.numpy().copy() for p in layer.parameters()}
         x.flags.writeable = False
@@ -89,15 +89,15 @@ class LayerSubject(Subject):
             require(same_bits([parameter.numpy()], [parameters[parameter.name]]), f"it changes {parameter.name}")
 
     def check_memory_order(self, example: LayerExample) -> None:
-        """Transposed, strided and reversed batches give what contiguous ones give."""
+        """Transposed, strided and reversed batches give the same results as contiguous ones."""
         expected = _run(example.layer(np.float64).eval(), example.batch(np.float64))
         for arrange in ARRANGEMENTS:
             got = _run(example.layer(np.float64).eval(), arrange(example.batch(np.float64)), copy=False)
             error = furthest(got, expected)
-            require(error < 1e-11, f"a batch in {arrange.__name__} memory order gives something else ({error:.2g})")
+            require(error < 1e-11, f"a batch in {arrange.__name__} memory order changes the result ({error:.2g})")
 
     def check_batches(self, example: LayerExample) -> None:
-        """In evaluation every sample is treated on its own: a batch gives what its samples give one by one."""
+        """In evaluation mode, samples are independent: a batch gives the same results as its samples one by one."""
         layer, x = example.layer(np.float64).eval(), example.batch(np.float64)
         with no_grad():
             whole = tensors_in(layer(Tensor(x)))
@@ -108,22 +108,22 @@ class LayerSubject(Subject):
             require(error < 1e-10, f"a sample's output depends on the others of its batch ({error:.2g})")
 
     def check_empty(self, example: LayerExample) -> None:
-        """An empty batch gives an empty result, or an error of minidl's that says why it cannot."""
+        """An empty batch gives an empty result, or a MinidlError that says why not."""
         layer = example.layer().eval()
         try:
             outputs = tensors_in(layer(tensor(example.batch()[:0])))
         except MinidlError as error:
             require(len(str(error)) > 15, f"the error for an empty batch does not say what is wrong: {error}")
         else:
-            require(all(len(y) == 0 for y in outputs), f"no samples give {[y.shape for y in outputs]}")
+            require(all(len(y) == 0 for y in outputs), f"an empty batch gives {[y.shape for y in outputs]}")
 
     def check_repeats(self, example: LayerExample) -> None:
-        """The same seed gives the same parameters, outputs and gradients, bit for bit."""
+        """The same seed gives bitwise equal parameters, outputs and gradients."""
         one, other = (_run(example.layer(), example.batch()) for _ in range(2))
-        require(same_bits(one, other), "two layers made from the same seed differ: draw from minidl's generator")
+        require(same_bits(one, other), "two layers created from the same seed differ: draw from minidl's generator")
 
     def check_instances(self, example: LayerExample) -> None:
-        """Two layers share nothing: what is done to one leaves the other alone."""
+        """Two layers share no state: using one does not affect the other."""
         if _random(example):
             raise NotApplicable("random in training")
         expected = _run(example.layer(), example.batch())
@@ -134,10 +134,10 @@ class LayerSubject(Subject):
         backward_all(tensors_in(other(tensor(0.5 * example.batch(), requires_grad=True))))
         backward_all(outputs)
         got = [*(y.numpy() for y in outputs), x.grad]
-        require(same_bits(got, expected[: len(got)]), "another layer of this class changes what this one gives")
+        require(same_bits(got, expected[: len(got)]), "another layer of this class changes the results of this one")
 
     def check_parameters(self, example: LayerExample) -> None:
-        """Every parameter has a name of its own and gets a gradient, unless it is frozen."""
+        """Every parameter has a unique name and, unless it is frozen, gets a gradient."""
         layer = example.layer()
         names = [parameter.name for parameter in layer.parameters()]
         require(len(set(names)) == len(names) and all(names), f"the parameters are named {names}")
@@ -146,9 +146,9 @@ class LayerSubject(Subject):
         require(not without, f"no gradient arrives at {', '.join(map(str, without))}")
 
     def check_state(self, example: LayerExample) -> None:
-        """The state, saved to a file and loaded into a new layer, gives the same layer."""
+        """A new layer that loads the saved state of another gives the same results."""
         layer, x = example.layer(), example.batch()
-        _run(layer, x)  # running averages move
+        _run(layer, x)  # updates running averages
         with tempfile.TemporaryDirectory() as folder:
             checkpoint.save(f"{folder}/layer.safetensors", layer.state_dict())
             state = checkpoint.load(f"{folder}/layer.safetensors")
@@ -156,21 +156,19 @@ class LayerSubject(Subject):
         other = example.make()
         other.load_state_dict(state)
         one, two = ([y.numpy() for y in tensors_in(each.eval()(tensor(x)))] for each in (layer, other))
-        require(
-            same_bits(one, two), "a layer that was saved and loaded gives something else: keep its state in Buffers"
-        )
+        require(same_bits(one, two), "a layer gives other results after saving and loading: keep its state in Buffers")
 
     def check_evaluation(self, example: LayerExample) -> None:
-        """In evaluation nothing is random, and nothing changes."""
+        """In evaluation mode, nothing is random, and the state does not change."""
         layer, x = example.layer().eval(), tensor(example.batch())
         state = layer.state_dict()
         one, two = ([y.numpy() for y in tensors_in(layer(x))] for _ in range(2))
-        require(same_bits(one, two), "two calls in evaluation differ: look at self.training")
+        require(same_bits(one, two), "two calls in evaluation mode differ: check self.training")
         after = layer.state_dict()
-        require(same_bits(state.values(), after.values()), "a call in evaluation changes the state of the layer")
+        require(same_bits(state.values(), after.values()), "a call in evaluation mode changes the state of the layer")
 
     def check_wrong_channels(self, example: LayerExample) -> None:
-        """An input with another number of channels is an error that names the layer and the shape that came."""
+        """An input with a wrong number of channels raises an error that names the layer and the shape of the input."""
         layer, x = example.layer(), example.batch()
         if not layer.parameters():
             raise NotApplicable("a layer without parameters takes any number of channels")
@@ -182,13 +180,13 @@ class LayerSubject(Subject):
             require(type(layer).__name__ in text or error.where, f"the error does not name the layer: {text}")
             require(
                 "got (" in text,
-                f'the error lacks the shape that came, as ShapeError(f"expected ..., got {{x.shape}}") does: {text}',
+                f'the error lacks the shape of the input, as in ShapeError(f"expected ..., got {{x.shape}}"): {text}',
             )
         else:
-            require(False, f"it expects {x.shape} and accepts {wrong.shape}")
+            require(False, f"it expects {x.shape}, but accepts {wrong.shape}")
 
     def check_backends(self, example: LayerExample) -> None:
-        """The other backends, the stand-in for CuPy among them, give what NumPy gives."""
+        """The other backends, including the stand-in for CuPy, give the same results as NumPy."""
         for backend in other_backends():
             for mode in (True, False):
                 expected = _run(example.layer(np.float64).train(mode), example.batch(np.float64))
@@ -202,7 +200,7 @@ def _gradcheck(example: LayerExample, mode: bool) -> GradcheckResult:
 
 
 class _Repeated(Module):
-    """A layer that draws the same random numbers every time."""
+    """A layer that draws the same random numbers in every call."""
 
     def __init__(self, layer: Module) -> None:
         super().__init__()
@@ -214,14 +212,14 @@ class _Repeated(Module):
 
 
 def _random(example: LayerExample) -> bool:
-    """Whether two calls in training differ."""
+    """Whether two calls in training mode differ."""
     layer, x = example.layer(), tensor(example.batch())
     one, two = ([y.numpy() for y in tensors_in(layer(x))] for _ in range(2))
     return not same_bits(one, two)
 
 
 def _run(layer: Module, x: Array, backend: str = "numpy", copy: bool = True) -> list[Array]:
-    """The outputs of a layer, and the gradients for its input and its parameters, as NumPy arrays."""
+    """The outputs of a layer, and the gradients of its input and its parameters, as NumPy arrays."""
     leaf = tensor(x, backend=backend, requires_grad=True) if copy else Tensor(x, requires_grad=True)
     outputs = tensors_in(layer(leaf))
     require(outputs and all(y.requires_grad for y in outputs), "an output does not depend on the input")

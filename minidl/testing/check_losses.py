@@ -1,4 +1,4 @@
-"""What a loss owes: what an op owes, one number, no overflow, and the mean over the batch."""
+"""The requirements for a loss: those for an op, and a scalar result, no overflow, and the mean over the batch."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Loss = Callable[..., Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class LossExample(OpExample):
-    """A loss, with outputs of a network and targets to try it on; ``call`` and ``inputs`` are the loss of the outputs.
+    """A loss with outputs and targets; ``call`` is the loss as a function of the outputs, which are the ``inputs``.
 
     >>> from minidl.nn import functional as F
     >>> LossExample.of(F.mse_loss, [[0.5, 2.0]], [[1.0, 2.0]]).inputs
@@ -48,19 +48,19 @@ class LossSubject(OpSubject):
         super().__init__(name, examples)
 
     def check_scalar(self, example: LossExample) -> None:
-        """It gives one number, as backward wants it."""
+        """It returns a scalar, as backward() requires."""
         shape = example.loss(tensor(example.inputs[0]), example.targets).shape
-        require(shape == (), f"it gives the shape {shape}, expected one number: take the mean")
+        require(shape == (), f"it returns the shape {shape}, expected a scalar: take the mean")
 
     def check_mean(self, example: LossExample) -> None:
-        """It is the mean over the batch: the same batch twice over gives the same loss."""
+        """It is the mean over the batch: a batch concatenated with itself has the same loss."""
         outputs, targets = example.inputs[0], example.targets
         once = example.loss(tensor(outputs), targets).item()
         twice = example.loss(tensor(np.concatenate([outputs] * 2)), np.concatenate([targets] * 2)).item()
         require(abs(twice - once) <= 1e-12 * abs(once), f"a batch gives {once:.6g}, the same twice {twice:.6g}")
 
     def check_extremes(self, example: LossExample) -> None:
-        """Outputs of +-1e4 give finite losses and gradients, in float32 too."""
+        """Outputs of +-1e4 give finite losses and gradients, also in float32."""
         for dtype in (np.float32, np.float64):
             for size in (1e4, -1e4):
                 y = tensor(np.copysign(size, example.inputs[0]).astype(dtype), requires_grad=True)
@@ -70,7 +70,7 @@ class LossSubject(OpSubject):
                 require(np.isfinite(np.asarray(y.grad)).all(), f"outputs of {size:g} give infinite gradients")
 
     def check_targets(self, example: LossExample) -> None:
-        """Targets as arrays, tensors or lists of any number type give the same, in the dtype of the outputs."""
+        """Targets as arrays, tensors or lists of any numeric type give the same loss, in the dtype of the outputs."""
         outputs, targets = tensor(example.inputs[0], dtype=np.float32), example.targets
         expected = example.loss(outputs, targets)
         other = np.int32 if targets.dtype.kind in "iu" else np.float32
@@ -78,17 +78,17 @@ class LossSubject(OpSubject):
             got = example.loss(outputs, form)
             require(got.dtype == np.float32, f"outputs of float32 give {got.dtype}")
             error = distance(got.numpy(), expected.numpy())
-            require(error < 1e-6, f"targets as {type(form).__name__} give another loss ({error:.2g})")
+            require(error < 1e-6, f"targets as {type(form).__name__} give a different loss ({error:.2g})")
 
     def check_wrong_shape(self, example: LossExample) -> None:
-        """Targets of another batch size are an error that names both sizes."""
+        """Targets of another batch size raise an error that names both sizes."""
         count = len(example.targets)
         longer = np.concatenate([example.targets] * 2)[: count + 1]
         try:
             example.loss(tensor(example.inputs[0]), longer)
         except MinidlError as error:
             clear = str(count) in str(error) and str(count + 1) in str(error)
-            require(clear, f"the error for {count + 1} targets and {count} outputs names no sizes: {error}")
+            require(clear, f"the error for {count + 1} targets and {count} outputs does not name both: {error}")
         else:
             require(False, f"{count + 1} targets for {count} outputs are accepted")
 
@@ -107,4 +107,4 @@ def default_example(loss: Loss) -> LossExample:
             return LossExample.of(loss, outputs, targets)
         except (MinidlError, ValueError, TypeError) as error:
             reasons.append(str(error))
-    raise MinidlError(f"give outputs and targets to try the loss on; it refused: {'; '.join(reasons)}")
+    raise MinidlError(f"pass outputs and targets for the loss; it raised errors for the defaults: {'; '.join(reasons)}")

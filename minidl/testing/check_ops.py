@@ -1,4 +1,4 @@
-"""What an op owes: right gradients, kept dtypes, inputs left alone, the same answer whatever happens around it."""
+"""The requirements for an op: correct gradients, preserved dtypes, unmodified inputs, and reproducible results."""
 
 import inspect
 import itertools
@@ -20,7 +20,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class OpExample:
-    """A function of tensors, and arrays to try it on; ``portable`` is False for what runs on NumPy alone.
+    """A function of tensors, and arrays for it; ``portable`` is False for a function that runs on NumPy only.
 
     >>> cube = OpExample(lambda x: x**3, (np.array([1.0, 2.0]),))
     >>> OpSubject("cube", [cube]).run().count("failed")
@@ -37,7 +37,7 @@ class OpExample:
 
     @property
     def float_positions(self) -> list[int]:
-        """Which inputs can have a gradient."""
+        """The positions of the inputs that can have a gradient."""
         return [position for position, x in enumerate(self.inputs) if np.asarray(x).dtype.kind == "f"]
 
 
@@ -50,7 +50,7 @@ class OpSubject(Subject):
         super().__init__(name, examples)
 
     def gradients(self) -> list[GradcheckResult]:
-        """One gradient check for each example."""
+        """One gradient check per example."""
         return [gradcheck(example.call, *example.inputs) for example in self.examples]
 
     def check_gradient(self, example: OpExample) -> None:
@@ -67,19 +67,19 @@ class OpSubject(Subject):
                 )
 
     def check_single_precision(self, example: OpExample) -> None:
-        """float32 gives what float64 gives, to its precision."""
+        """float32 gives the same results as float64, to its precision."""
         rounded = [np.asarray(x, np.float32) if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
         single = [y.astype(np.float64) for y in evaluate(example, rounded, np.float32)]
         error = furthest(single, evaluate(example, rounded))
         require(error < 1e-4, f"float32 differs from float64 by {error:.2g} relative")
 
     def check_finite(self, example: OpExample) -> None:
-        """Outputs and gradients are finite numbers, also where there is no derivative: there they follow a rule."""
+        """Outputs and gradients are finite, also where the derivative does not exist and follows a convention."""
         for array in evaluate(example):
             require(array.dtype.kind != "f" or np.isfinite(array).all(), "an output or a gradient is not finite")
 
     def check_inputs_unchanged(self, example: OpExample) -> None:
-        """Neither pass writes to its inputs, to the cotangent or to the output that the user holds."""
+        """Neither pass modifies its inputs, the cotangent or the output that the user holds."""
         given = leaves(example.inputs)
         arrays = [x.data if isinstance(x, Tensor) else np.asarray(x) for x in given]
         before = [array.copy() for array in arrays]
@@ -99,24 +99,24 @@ class OpSubject(Subject):
         require(same_bits([y.numpy()], [kept]), "backward changes the output, which the user may hold")
 
     def check_memory_order(self, example: OpExample) -> None:
-        """Transposed, strided and reversed arrays give what contiguous ones give."""
+        """Transposed, strided and reversed arrays give the same results as contiguous ones."""
         expected = evaluate(example)
         for arrange in ARRANGEMENTS:
             arranged = [arrange(np.asarray(x)) if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
             error = furthest(evaluate(example, arranged), expected)
-            require(error < 1e-12, f"arrays in {arrange.__name__} memory order give something else ({error:.2g})")
+            require(error < 1e-12, f"arrays in {arrange.__name__} memory order change the result ({error:.2g})")
 
     def check_repeats(self, example: OpExample) -> None:
-        """The same inputs give the same result, bit for bit."""
+        """The same inputs give bitwise equal results."""
         require(same_bits(evaluate(example), evaluate(example)), "two calls give different results")
 
     def check_independence(self, example: OpExample) -> None:
-        """Two uses that overlap in time do not disturb each other: nothing is shared between calls."""
+        """Overlapping calls do not affect each other: no state is shared between calls."""
         others = [x * 0.5 if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
         try:
             expected = [evaluate(example), evaluate(example, others)]
         except MinidlError as error:
-            raise NotApplicable(f"half of the inputs is no input: {error}") from error
+            raise NotApplicable(f"half of the inputs is not a valid input: {error}") from error
         given = [leaves(example.inputs), leaves(others)]
         outputs = [tensors_in(example.call(*one)) for one in given]
         got = [outputs_and_gradients(one, y) for one, y in zip(given, outputs, strict=True)]
@@ -126,7 +126,7 @@ class OpSubject(Subject):
         )
 
     def check_accumulation(self, example: OpExample) -> None:
-        """Gradients add up: of two backward passes at a leaf, of two uses at what is computed on the way."""
+        """Gradients accumulate: over two backward passes in a leaf, over two uses in an intermediate tensor."""
         expected = [3 * gradient for gradient in evaluate(example)[-len(example.float_positions) :]]
         for between in (False, True):
             given = leaves(example.inputs)
@@ -141,7 +141,7 @@ class OpSubject(Subject):
             require(error < 1e-12, f"an input that is used twice does not get the sum of the gradients ({error:.2g})")
 
     def check_gradients_of_their_own(self, example: OpExample) -> None:
-        """A gradient belongs to its leaf: writing to it changes no other gradient, and not the cotangent."""
+        """A gradient shares no memory: writing to it changes neither another gradient nor the cotangent."""
         inputs = leaves(example.inputs)
         (y, *_) = tensors_in(example.call(*inputs))
         given = [x for x in inputs if isinstance(x, Tensor)]
@@ -154,7 +154,7 @@ class OpSubject(Subject):
         require(all(x.grad is None or x.grad.flags.writeable for x in given), "a gradient cannot be written to")
 
     def check_partial(self, example: OpExample) -> None:
-        """An input that alone wants a gradient gets the same one."""
+        """An input gets the same gradient if it is the only one that requires one."""
         positions = example.float_positions
         full = evaluate(example)[-len(positions) :]
         for expected, position in zip(full, positions, strict=True):
@@ -162,21 +162,21 @@ class OpSubject(Subject):
             for other in positions:
                 given[other].requires_grad = other == position
             *_, gradient = outputs_and_gradients(given, tensors_in(example.call(*given)))
-            require(furthest([gradient], [expected]) < 1e-12, f"input {position} alone gets another gradient")
+            require(furthest([gradient], [expected]) < 1e-12, f"input {position} alone gets a different gradient")
             others = [given[other].grad for other in positions if other != position]
-            require(all(other is None for other in others), "an input that wants no gradient gets one")
+            require(all(other is None for other in others), "an input that requires no gradient gets one")
 
     def check_no_grad(self, example: OpExample) -> None:
-        """Under no_grad the result is the same and nothing is recorded."""
+        """Under no_grad, the result is the same and nothing is recorded."""
         given = leaves(example.inputs)
         with no_grad():
             without = tensors_in(example.call(*given))
         recorded = tensors_in(example.call(*given))
         require(same_bits([y.numpy() for y in without], [y.numpy() for y in recorded]), "no_grad changes the result")
-        require(not any(y.requires_grad for y in without), "no_grad records the op all the same")
+        require(not any(y.requires_grad for y in without), "the op is recorded under no_grad")
 
     def check_empty(self, example: OpExample) -> None:
-        """An empty batch gives an empty result, or an error of minidl's that says why it cannot."""
+        """An empty batch gives an empty result, or a MinidlError that says why not."""
         arrays = [np.asarray(x) for x in example.inputs]
         if len({len(x) for x in arrays if x.ndim > 1}) != 1:
             raise NotApplicable("the inputs have no common batch axis")
@@ -186,7 +186,7 @@ class OpSubject(Subject):
             require(len(str(error)) > 15, f"the error for an empty batch does not say what is wrong: {error}")
 
     def check_backends(self, example: OpExample) -> None:
-        """The other backends, the stand-in for CuPy among them, give what NumPy gives."""
+        """The other backends, including the stand-in for CuPy, give the same results as NumPy."""
         if not example.portable:
             raise NotApplicable("for NumPy only")
         for backend in other_backends():
@@ -198,7 +198,7 @@ class OpSubject(Subject):
 def evaluate(
     example: OpExample, inputs: Iterable[Any] | None = None, dtype: Any = np.float64, backend: str = "numpy"
 ) -> list[Array]:
-    """The outputs and the gradients for all float inputs, with random cotangents, as NumPy arrays.
+    """The outputs, and the gradients of all float inputs for random cotangents, as NumPy arrays.
 
     >>> evaluate(OpExample(lambda x: 3 * x, (np.array([1.0, 2.0]),)))[0]
     array([3., 6.])
@@ -208,7 +208,7 @@ def evaluate(
 
 
 def outputs_and_gradients(given: Iterable[Any], outputs: list[Tensor]) -> list[Array]:
-    """The second half of :func:`evaluate`: the outputs, and after a backward pass the gradients of the leaves."""
+    """The second half of :func:`evaluate`: the outputs, and the gradients of the leaves after a backward pass."""
     backward_all(outputs)
     wanted = [x for x in given if isinstance(x, Tensor) and x.requires_grad]
     require(all(x.grad is not None for x in wanted), "an input gets no gradient")
@@ -216,7 +216,7 @@ def outputs_and_gradients(given: Iterable[Any], outputs: list[Tensor]) -> list[A
 
 
 def leaves(inputs: Iterable[Any], dtype: Any = np.float64, backend: str = "numpy") -> list[Any]:
-    """Arrays as leaf tensors to differentiate by, in their memory order; what holds no floats stays an array.
+    """Float arrays as leaf tensors that require gradients, in their memory order; other arrays unchanged.
 
     >>> leaves([[1.0], [2]])
     [tensor([1.], dtype=float64, requires_grad=True), array([2])]
@@ -234,7 +234,7 @@ def leaves(inputs: Iterable[Any], dtype: Any = np.float64, backend: str = "numpy
 
 
 def default_inputs(op: Any) -> tuple[Array, ...]:
-    """One (2, 3) array of positive numbers for each argument of an op's forward pass, or of a function.
+    """One (2, 3) array of positive values per argument of an op's forward pass, or of a function.
 
     >>> from minidl import ops
     >>> [x.shape for x in default_inputs(ops.Mul)]
@@ -244,5 +244,5 @@ def default_inputs(op: Any) -> tuple[Array, ...]:
     parameters = list(inspect.signature(function).parameters.values())[isinstance(op, type) :]
     count = sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
     if count == 0:
-        raise MinidlError(f"{op.__name__} takes any number of inputs: give some arrays to try it on")
+        raise MinidlError(f"{op.__name__} takes any number of inputs: pass arrays to check it on")
     return tuple(numbers(2, 3, low=0.3, seed=number) for number in range(count))

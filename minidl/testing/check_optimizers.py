@@ -1,4 +1,4 @@
-"""What an optimizer owes: parameters changed in place, a state for each that can be saved, and a loss that falls."""
+"""The requirements for an optimizer: in-place updates, a state per parameter that can be saved, and a falling loss."""
 
 import tempfile
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ LR = 0.01
 
 @dataclass(frozen=True)
 class OptimizerExample:
-    """A function that makes an optimizer of parameters and a learning rate (or schedule).
+    """A function that creates an optimizer from parameters and a learning rate (or schedule).
 
     >>> from minidl import optim
     >>> example = OptimizerExample(lambda parameters, lr: optim.SGD(parameters, lr, momentum=0.9))
@@ -37,14 +37,14 @@ class OptimizerExample:
 
 
 class _Weights(Module):
-    """Parameters of several shapes, and targets that they are drawn to."""
+    """Parameters of several shapes, with a loss that pulls them to a target."""
 
     def __init__(self, dtype: Any = np.float32, count: int = len(SHAPES)) -> None:
         super().__init__()
         self.p = [Parameter(numbers(*shape, seed=i).astype(dtype)) for i, shape in enumerate(SHAPES[:count])]
 
     def loss(self) -> Any:
-        """Half the squared distance from 1, which gives the gradient p - 1."""
+        """Half the squared distance from 1, whose gradient is p - 1."""
         total: Any = 0.0
         for p in self.parameters():
             total = total + ((p - 1.0) ** 2).sum() / 2
@@ -56,7 +56,7 @@ class _Weights(Module):
 
 
 class OptimizerSubject(Subject):
-    """An optimizer with ways to make it, each an :class:`OptimizerExample`."""
+    """An optimizer with examples of its construction, each an :class:`OptimizerExample`."""
 
     kind: ClassVar[str] = "optimizer"
 
@@ -75,7 +75,7 @@ class OptimizerSubject(Subject):
                 require(not np.array_equal(array, old), f"{p.name} has not moved: change param in place")
 
     def check_gradients_unchanged(self, example: OptimizerExample) -> None:
-        """The gradients are still there after the step, as they were."""
+        """A step does not modify the gradients."""
         weights = _Weights()
         optimizer = example.make(weights.parameters(), lr=LR)
         for _ in range(2):
@@ -86,7 +86,7 @@ class OptimizerSubject(Subject):
             require(same_bits([p.grad for p in weights.parameters()], before), "a step changes the gradients")
 
     def check_layouts(self, example: OptimizerExample) -> None:
-        """Gradients that do not lie in one piece in memory, or column by column, move parameters as others do."""
+        """The memory layout of gradients does not matter: strided and Fortran-ordered ones give the same update."""
         results = []
         for arrange in (partial(np.array, order="C"), partial(np.array, order="F"), _with_gaps):
             weights = _Weights()
@@ -100,25 +100,25 @@ class OptimizerSubject(Subject):
             results.append(weights.arrays())
             require(
                 furthest(results[-1], results[0]) < 1e-6,
-                "parameters move elsewhere when gradients lie otherwise in memory: count on their indices alone",
+                "the update depends on the memory layout of gradients: do not rely on it",
             )
 
     def check_state_of_its_own(self, example: OptimizerExample) -> None:
-        """What is remembered of one parameter has no influence on another."""
-        remedy = "keep what you remember in `state`"
+        """The state of one parameter does not affect another."""
+        remedy = "keep everything that you remember in `state`"
         together, alone = _Weights(), _Weights(count=1)
         _train(example.make(alone.parameters(), lr=LR), alone, steps=4)
         try:
             _train(example.make(together.parameters(), lr=LR), together, steps=4)
-        except ValueError as error:  # shapes that do not fit: those of another parameter
-            raise CheckError(f"it works for one parameter and fails for several ({error}): {remedy}") from error
+        except ValueError as error:  # the shapes of another parameter do not fit
+            raise CheckError(f"it works for one parameter, but fails for several ({error}): {remedy}") from error
         require(
             same_bits(together.arrays()[:1], alone.arrays()),
-            f"a parameter moves differently when others are there: {remedy}",
+            f"a parameter is updated differently if there are others: {remedy}",
         )
 
     def check_state(self, example: OptimizerExample) -> None:
-        """A training that is saved to a file and resumed goes on as if it had not stopped, bit for bit."""
+        """Training that is saved to a file and resumed gives bitwise the same weights as without interruption."""
         whole, resumed = _Weights(), _Weights()
         _train(example.make(whole.parameters(), lr=LR), whole, steps=6)
         first = example.make(resumed.parameters(), lr=LR)
@@ -127,18 +127,18 @@ class OptimizerSubject(Subject):
             try:
                 checkpoint.save_state(f"{folder}/state.safetensors", first.state_dict())
             except TypeError as error:
-                require(False, f"the state cannot be saved ({error}): put arrays and numbers into it, nothing else")
+                require(False, f"the state cannot be saved ({error}): it may hold only arrays and numbers")
             state = checkpoint.load_state(f"{folder}/state.safetensors")
         second = example.make(resumed.parameters(), lr=LR)
         second.load_state_dict(state)
         _train(second, resumed, steps=3)
         require(
             same_bits(whole.arrays(), resumed.arrays()),
-            "a resumed training goes another way: keep everything that you remember in `state`",
+            "resumed training differs: keep everything that you remember in `state`",
         )
 
     def check_missing_gradients(self, example: OptimizerExample) -> None:
-        """A parameter without a gradient stays as it is."""
+        """A parameter without a gradient is not changed."""
         weights = _Weights()
         optimizer = example.make(weights.parameters(), lr=LR)
         weights.loss().backward()
@@ -148,19 +148,19 @@ class OptimizerSubject(Subject):
         require(same_bits([idle.numpy()], [before]), f"{idle.name} moved though it has no gradient")
 
     def check_learning_rate(self, example: OptimizerExample) -> None:
-        """The learning rate of a schedule is used: at 0 nothing moves, after that it does."""
+        """The learning rate of a schedule is used: at 0 nothing changes, after that everything does."""
         weights = _Weights()
         optimizer = example.make(weights.parameters(), lr=lambda step: 0.0 if step < 2 else LR)
         before = weights.arrays()
         _train(optimizer, weights, steps=2)
         require(same_bits(weights.arrays(), before), "parameters move at a learning rate of 0: use self.lr")
         _train(optimizer, weights, steps=1)
-        require(not same_bits(weights.arrays(), before), "nothing moves though the schedule says so: use self.lr")
+        require(not same_bits(weights.arrays(), before), "nothing moves at a positive learning rate: use self.lr")
 
     def check_descent(self, example: OptimizerExample) -> None:
-        """The loss of a simple problem falls: at the first step, and to a half in 300 more at one of three rates.
+        """The loss of a simple problem falls: in the first step, and below a half in 300 more at one of three rates.
 
-        Optimizers need rates of different sizes: the steps of Adagrad shrink, and 300 of 0.01 do not go far.
+        Optimizers need rates of different sizes: Adagrad's steps shrink, so 300 steps at 0.01 are not enough.
         """
         ends = []
         for lr in (LR, 10 * LR, 100 * LR):
@@ -169,7 +169,7 @@ class OptimizerSubject(Subject):
             start = weights.loss().item()
             _train(optimizer, weights, steps=1)
             first = weights.loss().item()
-            # a large rate may lead over the minimum, the smallest one must not
+            # a large rate may overshoot the minimum, the smallest one must not
             require(lr > LR or first < start, f"the first step leads from {start:.6g} to {first:.6g}")
             _train(optimizer, weights, steps=300)
             end = weights.loss().item()
@@ -179,16 +179,16 @@ class OptimizerSubject(Subject):
         require(False, f"300 steps lead the loss {', '.join(ends)}: expected less than a half with one of these")
 
     def check_repeats(self, example: OptimizerExample) -> None:
-        """The same training twice gives the same weights, bit for bit."""
+        """Two identical trainings give bitwise equal weights."""
         results = []
         for _ in range(2):
             weights = _Weights()
             _train(example.make(weights.parameters(), lr=LR), weights, steps=4)
             results.append(weights.arrays())
-        require(same_bits(*results), "the same training gives other weights the second time")
+        require(same_bits(*results), "the same training gives different weights the second time")
 
     def check_backends(self, example: OptimizerExample) -> None:
-        """The other backends, the stand-in for CuPy among them, give what NumPy gives."""
+        """The other backends, including the stand-in for CuPy, give the same results as NumPy."""
         expected = _Weights(np.float64)
         _train(example.make(expected.parameters(), lr=LR), expected, steps=4)
         for backend in other_backends():
@@ -199,7 +199,7 @@ class OptimizerSubject(Subject):
 
 
 def _with_gaps(array: Array) -> Array:
-    """The same numbers as every second of a larger array."""
+    """The same values, as every second element of a larger array."""
     spread = np.zeros((*array.shape, 2), array.dtype)
     spread[..., 0] = array
     return spread[..., 0]

@@ -1,4 +1,4 @@
-"""The front door: one function for each kind of plugin that there are checks for."""
+"""The public functions: one per kind of plugin that has checks."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -31,11 +31,11 @@ DIFFERENTIATED = ("op", "layer", "loss")
 def check_op(
     op: type[Op] | Callable[..., Any] | str, *inputs: Any, skip: Mapping[str, str] | None = None, **options: Any
 ) -> Report:
-    """Run all checks of an op on some inputs; ``options`` go to it.
+    """Run all checks of an op on ``inputs``; ``options`` are passed to the op.
 
-    ``op`` is a class, a function of tensors, or a registered name. Without inputs a registered op is tried on its
-    examples, any other on (2, 3) arrays, one for each argument of its forward pass. ``skip`` maps names of checks to
-    reasons. Raises :class:`minidl.testing.CheckError` that lists what failed.
+    ``op`` is a class, a function of tensors, or a registered name. Without inputs, a registered op is checked on its
+    examples, any other on (2, 3) arrays, one per argument of its forward pass. ``skip`` maps names of checks to
+    reasons. Raises :class:`minidl.testing.CheckError` with all failures.
 
     >>> import numpy as np
     >>> from minidl import ops
@@ -55,9 +55,9 @@ def check_layer(
 ) -> Report:
     """Run all checks of a layer on a batch x.
 
-    ``layer`` is a function that makes one (a class without arguments, ``lambda: nn.Dense(3, 2)``), or a registered
-    name, which is tried on its examples. The checks need several, so a layer alone is taken as the pattern to copy.
-    Raises :class:`minidl.testing.CheckError` that lists what failed.
+    ``layer`` is a function that creates one (a class without arguments, ``lambda: nn.Dense(3, 2)``), or a registered
+    name, which is checked on its examples. The checks need several layers, so an instance is copied.
+    Raises :class:`minidl.testing.CheckError` with all failures.
 
     >>> import numpy as np
     >>> from minidl import nn
@@ -67,14 +67,14 @@ def check_layer(
     if isinstance(layer, str) and x is None:
         return subject("layer", layer).run(skip)
     if x is None:
-        raise MinidlError("check_layer needs a batch to try the layer on: check_layer(make, x)")
+        raise MinidlError("check_layer needs a batch to call the layer on: check_layer(make, x)")
     given: Any = plugins.get("layer", layer) if isinstance(layer, str) else layer
     make = _copies_of(given) if isinstance(given, Module) else given
     try:
         name = type(make()).__name__
-    except TypeError as error:  # arguments that are missing, or nothing that can be called
+    except TypeError as error:  # missing arguments, or not callable
         raise MinidlError(
-            f"check_layer wants a function that makes a layer, such as lambda: nn.Dense(3, 2) ({error})"
+            f"check_layer expects a function that creates a layer, such as lambda: nn.Dense(3, 2) ({error})"
         ) from error
     return LayerSubject(name, [LayerExample(make, x)]).run(skip)
 
@@ -91,9 +91,9 @@ def check_loss(
 ) -> Report:
     """Run all checks of a loss: a function or module of outputs and targets, its class, or a registered name.
 
-    Without ``outputs`` and ``targets`` a registered loss is tried on its examples; any other on outputs (4, 3) and
-    targets of the same shape between 0 and 1 or, if it refuses these, whole-number labels (4,). Raises
-    :class:`minidl.testing.CheckError` that lists what failed.
+    Without ``outputs`` and ``targets``, a registered loss is checked on its examples; any other on outputs (4, 3) and
+    targets of the same shape between 0 and 1 or, if it raises an error for these, integer labels (4,). Raises
+    :class:`minidl.testing.CheckError` with all failures.
 
     >>> from minidl import nn
     >>> check_loss(nn.functional.mse_loss).count("failed")
@@ -111,9 +111,9 @@ def check_loss(
 def check_optimizer(
     optimizer: Callable[..., Optimizer] | str, *, skip: Mapping[str, str] | None = None, **options: Any
 ) -> Report:
-    """Run all checks of an optimizer: its class, or a registered name; ``options`` go to it.
+    """Run all checks of an optimizer: its class, or a registered name; ``options`` are passed to it.
 
-    Raises :class:`minidl.testing.CheckError` that lists what failed.
+    Raises :class:`minidl.testing.CheckError` with all failures.
 
     >>> from minidl import optim
     >>> check_optimizer(optim.SGD, momentum=0.9).count("failed")
@@ -123,7 +123,7 @@ def check_optimizer(
         return subject("optimizer", optimizer).run(skip)
     cls: Any = plugins.get("optimizer", optimizer) if isinstance(optimizer, str) else optimizer
     if not callable(cls):
-        raise MinidlError(f"check_optimizer wants a class or a registered name, got {type(cls).__name__}")
+        raise MinidlError(f"check_optimizer expects a class or a registered name, got {type(cls).__name__}")
     name = optimizer if isinstance(optimizer, str) else getattr(cls, "__name__", "optimizer")
     example = OptimizerExample(lambda parameters, lr: cls(parameters, lr=lr, **options))
     return OptimizerSubject(name, [example]).run(skip)
@@ -137,8 +137,8 @@ def check_conv_algorithm(
 ) -> Report:
     """Run all checks of a convolution algorithm: its class, or a registered name.
 
-    It is tried on those of the examples (by default kernels, strides and paddings of all kinds, on small images) that
-    it supports. Raises :class:`minidl.testing.CheckError` that lists what failed.
+    It is checked on the examples that it supports (by default various kernels, strides and paddings, on small images).
+    Raises :class:`minidl.testing.CheckError` with all failures.
 
     >>> check_conv_algorithm("direct").count("failed")
     0
@@ -151,8 +151,8 @@ def check_conv_algorithm(
 def check_backend(backend: type[Backend] | str, *, skip: Mapping[str, str] | None = None) -> Report:
     """Run all checks of a backend: its registered name, or its class, which is registered under its ``name``.
 
-    Raises :class:`minidl.testing.CheckError` that lists what failed, and :class:`minidl.errors.BackendError` where the
-    backend cannot be used.
+    Raises :class:`minidl.testing.CheckError` with all failures, and :class:`minidl.errors.BackendError` if the backend
+    cannot be used.
 
     >>> from minidl.testing.strict import StrictBackend
     >>> check_backend(StrictBackend).count("failed")
@@ -165,9 +165,9 @@ def check_backend(backend: type[Backend] | str, *, skip: Mapping[str, str] | Non
 
 
 def check_dataset(dataset: Dataset | str, *, skip: Mapping[str, str] | None = None, **options: Any) -> Report:
-    """Run all checks of a data set, or of what a registered name gives when it is called with ``options``.
+    """Run all checks of a data set, or of the one that a registered name builds with ``options``.
 
-    Raises :class:`minidl.testing.CheckError` that lists what failed.
+    Raises :class:`minidl.testing.CheckError` with all failures.
 
     >>> import numpy as np
     >>> from minidl.data import ArrayDataset
@@ -177,14 +177,14 @@ def check_dataset(dataset: Dataset | str, *, skip: Mapping[str, str] | None = No
     if isinstance(dataset, str):
         return DatasetSubject(dataset, plugins.build("dataset", dataset, **options)).run(skip)
     if options:
-        raise MinidlError(f"options ({', '.join(options)}) are for a registered name: this data set is made already")
+        raise MinidlError(f"options ({', '.join(options)}) are for a registered name: this data set already exists")
     return DatasetSubject(type(dataset).__name__, dataset).run(skip)
 
 
 def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[str, str, list[GradcheckResult], str]]:
-    """Check the gradients of every op, layer and loss, or only of those named: kind, name, results, and what is wrong.
+    """Check the gradients of every op, layer and loss, or of those in ``only``: yield kind, name, results and error.
 
-    Raises :class:`PluginError` for a name that there is not.
+    Raises :class:`PluginError` for an unknown name.
 
     >>> [(kind, name, len(results), wrong) for kind, name, results, wrong in check_gradients(["exp", "mse"])]
     [('op', 'exp', 1, ''), ('loss', 'mse', 1, '')]
@@ -200,13 +200,13 @@ def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[str, str, list
             results, wrong = [], ""
             try:
                 results = subject(kind, name).gradients()
-            except (GradientError, PluginError) as error:  # a plugin may be wrong, or fail to be imported
+            except (GradientError, PluginError) as error:  # a plugin may be wrong, or its import may fail
                 wrong = f"{kind} {error}" if isinstance(error, GradientError) else str(error)
             yield kind, name, results, wrong
 
 
 def list_checks(kind: str) -> dict[str, str]:
-    """The names of all checks of a kind, and what each asks for.
+    """The names of all checks of a kind, and what each requires.
 
     >>> list_checks("dataset")["length"]
     'It has a length, and at least one sample.'

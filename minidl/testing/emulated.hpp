@@ -1,11 +1,11 @@
-// What CUDA C++ means on a processor: the threads of a grid run one after another, so that kernels are tested without a
-// GPU, from the very source that nvcc compiles.
+// CUDA C++ on a CPU: the threads of a grid run one after another, so kernels are tested without a GPU, from the same
+// source that nvcc compiles.
 //
-// A kernel that waits at __syncthreads() runs each thread of a block on a stack of its own, up to the next barrier at a
-// time. Nothing may depend on the order of threads and blocks, so it is an unusual one: blocks from the last to the
+// In a kernel with __syncthreads(), each thread of a block has its own stack, and runs up to the next barrier at a
+// time. Nothing may depend on the order of threads and blocks, so the order is unusual: blocks from the last to the
 // first, and the threads of a block from the last to the first in every other phase.
 //
-// Few headers, as they take most of the time that it takes to compile a kernel.
+// Few headers are included, because they take most of the compile time of a kernel.
 #include <cstddef>
 #include <type_traits>
 #include <ucontext.h>
@@ -52,9 +52,9 @@ inline int __float_as_int(float value) {
 
 namespace emulated {
 
-// The arrays of a launch lie far from each other in one piece of memory, and what is between them belongs to nobody: the
-// first time that a kernel reads or writes there is remembered. GCC calls the functions at the end of this file before
-// each access (-fsanitize=kernel-address), also before one whose value changes nothing.
+// The arrays of a launch are far apart in one block of memory, and the memory between them is unused: the first access
+// to it is recorded. GCC calls the functions at the end of this file before each access (-fsanitize=kernel-address),
+// even one that does not affect the result.
 struct Span {
     size_t begin, end;
 };
@@ -95,7 +95,7 @@ static void run_thread() {
     running->done = true;
 }
 
-// All threads of a block to their ends; false if some wait at a barrier that others never reach.
+// Runs all threads of a block to the end; false if some wait at a barrier that others never reach.
 static bool run_block() {
     const unsigned count = blockDim.size();
     for (unsigned i = 0; i < count; ++i) {
@@ -122,7 +122,7 @@ static bool run_block() {
     }
 }
 
-// Without barriers a thread is a call.
+// Without barriers, a thread is a function call.
 static bool run_block_without_barriers() {
     for (unsigned i = 0; i < blockDim.size(); ++i) {
         threadIdx = blockDim.at(i);
@@ -131,10 +131,10 @@ static bool run_block_without_barriers() {
     return true;
 }
 
-// Up to the next barrier, the other threads run.
+// Runs the other threads up to the next barrier.
 static void wait() { swapcontext(&running->context, &scheduler); }
 
-// What a parameter is, in NumPy's letters: {'f', 4}, {'i', 8}, {'V', 48} for a struct; of a pointer, what it points to.
+// The kind of a parameter in NumPy's letters: {'f', 4}, {'i', 8}, {'V', 48} for a struct; for a pointer, its target.
 struct Kind {
     bool pointer, constant;
     char letter;
@@ -181,7 +181,7 @@ UNCHECKED bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointe
 
 }  // namespace emulated
 
-// The value of another lane of the warp. All threads of a block must ask together here.
+// The value of another lane of the warp. Here, all threads of a block must call it.
 template <typename T> T __shfl_xor_sync(unsigned, T value, int distance) {
     static T values[1024];
     const unsigned thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
@@ -192,8 +192,8 @@ template <typename T> T __shfl_xor_sync(unsigned, T value, int distance) {
     return value;
 }
 
-// mma.sync.m16n8k8 in TF32: the lanes of a warp bring what the PTX ISA says ("Matrix Fragments for mma.m16n8k8"), and each
-// adds up its own four numbers. All warps of a block must do it together here.
+// mma.sync.m16n8k8 in TF32: the lanes of a warp hold the fragments of the PTX ISA ("Matrix Fragments for mma.m16n8k8"),
+// and each computes its own four sums. Here, all warps of a block must call it.
 #define MINIDL_TENSOR_CORES
 inline void mma_m16n8k8(float (&top)[2], float (&bottom)[2], const float (&a)[4], const float (&b)[2]) {
     static float fragments[1024][6];

@@ -1,16 +1,16 @@
-"""The CuPy backend on a machine without a GPU: its launchers and its kernels, run on the processor.
+"""The CuPy backend on a machine without a GPU: its launchers and kernels, run on the CPU.
 
-Arrays are those of the stand-in in :mod:`.strict`. ``xp.RawModule`` compiles CUDA C++ with g++, see ``emulated.hpp``,
-and a launch is as strict as a GPU is careless. It refuses
+Arrays are those of the stand-in in :mod:`.strict`. ``xp.RawModule`` compiles CUDA C++ with g++, see ``emulated.hpp``.
+A launch checks what a GPU does not, and raises an error for
 
-- arguments of other types than the kernel's parameters: a Python number is one of 64 bits, as in CuPy, and a null
-  pointer is np.uintp(0), as CuPy 13 makes another address of None;
-- pointers in a struct, unless it says which arrays they lead to (``minidl.kernels.cupy.source.Struct``);
-- arrays that are not contiguous, and grids and blocks that no card takes;
+- arguments whose types differ from the kernel's parameters: a Python number has 64 bits, as in CuPy, and a null pointer
+  is np.uintp(0), because CuPy 13 converts None to another address;
+- pointers in a struct, unless it names the arrays they point to (``minidl.kernels.cupy.source.Struct``);
+- arrays that are not contiguous, and grids and blocks that exceed CUDA's limits;
 - a barrier that some threads of a block never reach;
-- kernels that read or write beyond an array, whatever they do with what is there.
+- any read or write beyond an array, even if it does not affect the result.
 
-Memory that nobody wrote to is NaN.
+Uninitialized memory is NaN.
 
 >>> import minidl as md
 >>> from minidl.errors import BackendError
@@ -44,40 +44,40 @@ from .strict import StrictArray, StrictBackend, StrictModule
 HARNESS = Path(__file__).with_name("emulated.hpp")
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-x", "c++", "-fsanitize=kernel-address")
 PARAMETERS = ("asan-instrumentation-with-call-threshold=0", "asan-stack=0", "asan-globals=0")
-"""A call before each access to memory, and nothing else of what belongs to GCC's sanitizer."""
+"""Make GCC's sanitizer insert a call before each memory access, and nothing else."""
 GRID = (2**31 - 1, 65535, 65535)
 BLOCK = (1024, 1024, 64)
 THREADS_IN_BLOCK = 1024
-"""What CUDA allows (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")."""
+"""CUDA's limits (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")."""
 GUARD = 1 << 26
-"""Bytes before and after every array, which cost nothing as long as nobody writes to them."""
+"""Bytes before and after every array, which cost nothing unless they are written."""
 ALIGNMENT = 512
-"""That of CuPy's arrays in bytes."""
+"""The alignment of CuPy's arrays, in bytes."""
 KIND = "??cH"
 """The struct Kind of emulated.hpp."""
 _one_at_a_time = threading.Lock()
-"""Kernels are compiled, and run, for one thread of Python at a time: where a grid is at is in static memory."""
+"""One Python thread at a time compiles and runs kernels, because the state of a grid is in static memory."""
 
 
 class LaunchError(MinidlError):
-    """A launch that would fail, or do something undefined, on a GPU."""
+    """A launch that would fail, or have undefined behaviour, on a GPU."""
 
 
 class EmulatedArray(StrictArray):
-    """An array of the emulated GPU; ``x.data`` is its address, and the memory that its views share, as in CuPy."""
+    """An array of the emulated GPU; ``x.data`` is its address and the memory that its views share, as in CuPy."""
 
     data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data, mem=self._owner._host))
     _run = staticmethod(emulated_graph.run)
 
 
 class RawModule:
-    """Kernels from CUDA C++, like ``cupy.RawModule``; compiled when the first is asked for."""
+    """Kernels from CUDA C++, like ``cupy.RawModule``; compiled on the first ``get_function``."""
 
     def __init__(self, *, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] = ()) -> None:
         self.code, self.options, self.names = code, tuple(options), tuple(name_expressions)
 
     def get_function(self, name: str) -> "RawKernel":
-        """The kernel of that name, one of ``name_expressions``."""
+        """The kernel with this name, one of ``name_expressions``."""
         if name not in self.names:
             raise LaunchError(f"'{name}' is not one of the module's name_expressions, {self.names}")
         with _one_at_a_time:
@@ -101,10 +101,10 @@ class RawKernel:
         self.launch(grid, block, args)
 
     def launch(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
-        """Run it, once all that a GPU would not notice is checked."""
+        """Check what a GPU would not notice, then run the kernel."""
         sizes = [*_three("grid", grid, GRID), *_three("block", block, BLOCK)]
         if prod(sizes[3:]) > THREADS_IN_BLOCK:
-            raise LaunchError(f"{self.name}: a block has at most {THREADS_IN_BLOCK} threads, got {block}")
+            raise LaunchError(f"{self.name}: a block may have at most {THREADS_IN_BLOCK} threads, got {block}")
         if len(args) != len(self.parameters):
             raise LaunchError(f"{self.name} has {len(self.parameters)} parameters, got {len(args)} arguments")
         memory = _Memory(_memory_of(args))
@@ -117,7 +117,7 @@ class RawKernel:
         memory.bring_back(self.name)
 
     def _value(self, number: int, value: Any, memory: "_Memory") -> NDArray[Any]:
-        """An argument as an array of one element, which the kernel reads."""
+        """An argument as an array of one element for the kernel."""
         wanted = self.parameters[number]
         if wanted.pointer and isinstance(value, np.uintp) and value == 0:
             return np.zeros(1, np.uintp)
@@ -138,7 +138,7 @@ class RawKernel:
         return memory.address(array._host, written)
 
     def _moved(self, number: int, given: Struct, memory: "_Memory") -> NDArray[Any]:
-        """A struct with pointers to the copies of its arrays, of which the kernel may write to any."""
+        """A struct with pointers to copies of its arrays, all of which the kernel may modify."""
         moved = np.array(given)
         for field, arrays in given.pointers.items():
             addresses = [self._address(number, array, memory, written=True) for array in arrays]
@@ -147,7 +147,7 @@ class RawKernel:
 
 
 def _memory_of(args: Iterable[Any]) -> Iterator[NDArray[Any]]:
-    """What the arguments of a kernel lead to."""
+    """The arrays that the arguments of a kernel point to."""
     for arg in args:
         if isinstance(arg, EmulatedArray):
             yield arg._host
@@ -156,12 +156,12 @@ def _memory_of(args: Iterable[Any]) -> Iterator[NDArray[Any]]:
 
 
 def _has_pointers(dtype: np.dtype[Any]) -> bool:
-    """Whether a struct has pointers in it, which only :class:`Struct` says the arrays of."""
+    """Whether a struct contains pointers, whose arrays only :class:`Struct` names."""
     return any(dtype[name].base == np.uintp for name in dtype.names or ())
 
 
 class _Parameter(NamedTuple):
-    """A parameter of a kernel; ``kind`` as in ``numpy.dtype.str``, of what it points to if it is a pointer."""
+    """A parameter of a kernel; ``kind`` is as in ``numpy.dtype.str``, for a pointer that of its target."""
 
     pointer: bool
     constant: bool
@@ -169,7 +169,7 @@ class _Parameter(NamedTuple):
 
 
 def _parameters(describe: Any) -> list[_Parameter]:
-    """What emulated::kinds says."""
+    """The parameters of a kernel, from emulated::kinds."""
     describe.restype = ctypes.c_void_p
     count = ctypes.c_int()
     data = ctypes.string_at(describe(ctypes.byref(count)), struct.calcsize(KIND) * count.value)
@@ -196,7 +196,7 @@ class _Reachable(ctypes.Structure):
 
 
 class _Memory:
-    """Copies of the arrays of a launch, far from each other; what was written goes back to the arrays."""
+    """Copies of the arrays of a launch, far apart in memory; results are copied back to the arrays."""
 
     def __init__(self, hosts: Iterable[NDArray[Any]]) -> None:
         self._hosts = {_place(host): host for host in hosts}
@@ -213,13 +213,13 @@ class _Memory:
         self.reachable = _Reachable(_span(whole), first, first + ctypes.sizeof(self._spans))
 
     def address(self, host: NDArray[Any], written: bool) -> int:
-        """Where the copy of an array is; the same for the same array."""
+        """The address of an array's copy, the same for the same array."""
         if written:
             self._written.add(_place(host))
         return self._copies[_place(host)].ctypes.data
 
     def bring_back(self, kernel: str) -> None:
-        """Write to the arrays what the kernel wrote, if it stayed within them."""
+        """Copy the kernel's results back to the arrays; raise an error for an access beyond them."""
         beyond = self.reachable.beyond
         if beyond:
             place = min(self._copies, key=lambda place: abs(beyond - self._copies[place].ctypes.data))
@@ -239,7 +239,7 @@ def _span(memory: NDArray[Any]) -> _Span:
 
 
 def _three(what: str, sizes: tuple[int, ...], most: tuple[int, ...]) -> list[int]:
-    """Three sizes of a grid or a block."""
+    """The three sizes of a grid or a block."""
     all_three = [*sizes, 1, 1][:3]
     if not all(1 <= size <= limit for size, limit in zip(all_three, most, strict=True)):
         raise LaunchError(f"a {what} of {sizes}: each size must be at least 1 and at most {most}")
@@ -248,7 +248,7 @@ def _three(what: str, sizes: tuple[int, ...], most: tuple[int, ...]) -> list[int
 
 @functools.cache
 def _folder() -> Path:
-    """Where compiled kernels are, as long as the process lives."""
+    """The folder of compiled kernels, for the lifetime of the process."""
     folder = tempfile.mkdtemp(prefix="minidl-emulated-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
@@ -256,7 +256,7 @@ def _folder() -> Path:
 
 @functools.cache
 def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ctypes.CDLL:
-    """The kernels as a library: for each a function that runs it, and one that names its parameters."""
+    """The kernels as a library: for each, a function that runs it and one that describes its parameters."""
     barriers = str("__syncthreads" in code or "__shfl" in code).lower()
     exports = "\n".join(
         f'extern "C" bool launch_{i}(const unsigned* sizes, void** args, emulated::Memory* memory)'
@@ -275,7 +275,7 @@ def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ct
 
 
 def compiler() -> str:
-    """The path of g++; raises :class:`BackendError` where there is none."""
+    """The path of g++; raises :class:`BackendError` if it is not installed."""
     found = shutil.which("g++")
     if found is None:
         raise BackendError("the backend 'emulated' needs g++, which is not installed: apt install g++")
@@ -302,7 +302,7 @@ class EmulatedModule(StrictModule):
 
 
 class EmulatedBackend(StrictBackend, CuPyBackend):
-    """The CuPy backend with its kernels on the processor; it counts copies like the strict one. Needs g++."""
+    """The CuPy backend with its kernels on the CPU; it counts copies like the strict backend. Requires g++."""
 
     name: ClassVar[str] = "emulated"
     xp: Any = EmulatedModule()
@@ -314,13 +314,13 @@ class EmulatedBackend(StrictBackend, CuPyBackend):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        return ("float32", "tf32")  # kernels round what they multiply as tensor cores do
+        return ("float32", "tf32")  # kernels round operands as tensor cores do
 
     def set_precision_of_cublas(self) -> None:
-        """There is none."""
+        """Does nothing: there is no cuBLAS."""
 
     def release_free_memory(self) -> None:
-        """NumPy does."""
+        """Does nothing: NumPy frees memory itself."""
 
     def free_memory(self) -> None:
-        """As much as the host has."""
+        """None: host memory is not checked."""

@@ -1,7 +1,8 @@
 """CUDA graphs without a GPU: the streams and graphs of ``cupy.cuda``, for :mod:`.emulated`.
 
-Capturing computes nothing, as on a GPU: memory that a captured function allocated is poisoned, and what it wrote to is
-as before, until the graph is launched. A launch computes everything again, from the contents of the same memory then.
+Capturing computes nothing, as on a GPU: until the graph is launched, memory that a captured function allocated is
+poisoned, and memory that it wrote to is unchanged. A launch computes everything, from the current contents of the same
+memory.
 
 >>> from minidl.backends.cuda_graph import CudaGraph
 >>> from minidl.testing.emulated import EmulatedBackend
@@ -22,15 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 POISON = 0xFF
-"""Floating-point numbers of such bytes are NaN."""
+"""Floats that consist of such bytes are NaN."""
 
 
 class CUDARuntimeError(RuntimeError):
-    """What CuPy raises for a call that CUDA refuses."""
+    """The error that CuPy raises for a call that CUDA rejects."""
 
 
 class Stream:
-    """Like ``cupy.cuda.Stream``: a queue of work, current inside ``with``, which may be captured."""
+    """Like ``cupy.cuda.Stream``: a queue of work, current inside ``with``, that can be captured."""
 
     def __init__(self, non_blocking: bool = False) -> None:
         self.non_blocking = non_blocking
@@ -44,13 +45,13 @@ class Stream:
         _thread.stream = self._before
 
     def begin_capture(self) -> None:
-        """Capture all work on this stream from now on."""
+        """Start to capture all work on this stream."""
         if not self.non_blocking:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: not on the default stream, or one that blocks")
         self.graph = Graph()
 
     def end_capture(self) -> "Graph":
-        """The graph that was captured."""
+        """End the capture and return its graph."""
         graph, self.graph = self.graph, None
         if graph is None:
             raise CUDARuntimeError("cudaErrorIllegalState: the stream is not capturing")
@@ -58,11 +59,11 @@ class Stream:
         return graph
 
     def is_capturing(self) -> bool:
-        """Whether its work is being captured."""
+        """Whether the stream is capturing."""
         return self.graph is not None
 
     def synchronize(self) -> None:
-        """All work is done at once; during a capture it never would be."""
+        """Does nothing, because all work is done at once; an error during a capture."""
         if self.graph is not None:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: synchronize")
 
@@ -80,7 +81,7 @@ _thread = _Thread()
 
 
 class Graph:
-    """Like ``cupy.cuda.Graph``: pieces of work in their order."""
+    """Like ``cupy.cuda.Graph``: a sequence of pieces of work."""
 
     def __init__(self) -> None:
         self._work: list[Callable[[], object]] = []
@@ -88,26 +89,26 @@ class Graph:
         self._before: dict[tuple[int, int], tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def touches(self, arrays: Iterable[NDArray[Any]]) -> None:
-        """Called before something is done that may write to these arrays: remembers what is in those of before."""
+        """Called before work that may write to these arrays: saves the contents of those that existed before."""
         for array in arrays:
             if array.flags.writeable and not any(np.may_share_memory(array, made) for made in self._made):
                 self._before.setdefault((array.ctypes.data, array.nbytes), (array, array.copy()))
 
     def add(self, work: Callable[[], object], made: NDArray[Any] | None = None) -> None:
-        """A piece of work, which was done once, and the memory that it made."""
+        """Add a piece of work, which has run once, and the memory that it allocated."""
         self._work.append(work)
         if made is not None:
             self._made.append(made)
 
     def undo(self) -> None:
-        """As if nothing had been computed."""
+        """Restore memory as if nothing had been computed."""
         for array, before in self._before.values():
             array[...] = before
         for array in self._made:
             poison(array)
 
     def launch(self) -> None:
-        """Compute what was captured."""
+        """Run the captured work."""
         if capturing() is not None:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a launch")
         for work in self._work:
@@ -115,7 +116,7 @@ class Graph:
 
 
 def run(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """A function of NumPy on the memory of device arrays; captured if the current stream is."""
+    """Call a NumPy function on the memory of device arrays; capture the call if the current stream is capturing."""
     graph = capturing()
     if graph is None:
         return function(*args, **options)
@@ -133,11 +134,11 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, 
 
 CUBLAS = [np.matmul, np.dot, np.tensordot, np.ndarray.dot, np.ndarray.__matmul__, np.ndarray.__rmatmul__]
 MOST_CONCATENATED = 8
-"""CuPy copies the places of more small arrays to the device to bring them together."""
+"""To concatenate more small arrays than this, CuPy copies their addresses to the device."""
 
 
 def _refuse(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """What CuPy refuses during a capture."""
+    """Raise the errors that CuPy raises during a capture."""
     if function in CUBLAS:
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     if function in (np.stack, np.concatenate) and len(args[0]) > MOST_CONCATENATED:
@@ -145,12 +146,12 @@ def _refuse(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
 
 
 def capturing() -> Graph | None:
-    """The graph that is being captured on the current stream."""
+    """The graph that the current stream is capturing, or None."""
     return get_current_stream().graph
 
 
 def poison(array: NDArray[Any]) -> None:
-    """Fill an array with bytes that make no numbers."""
+    """Fill an array with bytes that make floats NaN."""
     array.reshape(-1).view(np.uint8)[...] = POISON
 
 
@@ -163,7 +164,7 @@ def _arrays(values: tuple[Any, ...]) -> Iterator[NDArray[Any]]:
 
 
 class MemoryPool:
-    """Like ``cupy.cuda.MemoryPool``; arrays of NumPy have their own memory anyway."""
+    """Like ``cupy.cuda.MemoryPool``; NumPy arrays have their own memory anyway."""
 
     def malloc(self, size: int) -> Any:
         """Never called."""

@@ -1,7 +1,7 @@
-"""Small examples of everything that is registered by name: what the checks and the tests are made on.
+"""Small examples of every registered plugin, for the checks and the tests.
 
 Shapes are non-square, sizes do not divide each other, strides overlap and leave gaps, and some axes have size 1.
-A plugin of one's own brings its examples along: an attribute ``examples`` of the class, a list as the ones here.
+Plugins of other packages define their examples in an attribute ``examples`` of the class, a list like those here.
 """
 
 from collections.abc import Callable
@@ -173,7 +173,7 @@ for label, shape, options in POOLINGS:
 
 
 def fused(x: Tensor, w: Tensor, b: Tensor, pool: Any = 2, stride: Any = None, padding: Any = 0) -> Tensor:
-    """The fused op with the algorithm that the backend would choose."""
+    """The fused op with the algorithm that the backend chooses."""
     spec = conv_spec(x.data, w.data, b.data, 1, padding)
     window = sliding_window(spec.window.OH, spec.window.OW, pool, pool if stride is None else stride, 0)
     algorithm: ConvAlgorithm = choose("im2col", spec, x.backend)

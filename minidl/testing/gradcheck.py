@@ -1,17 +1,16 @@
 """Gradient checks: the backward pass against numerical differentiation.
 
-For a function with outputs y and random cotangents c, the backward pass gives the gradient of <c, y>. The same number
-comes from differences of the forward pass: with f(t) = <c, y(x + t v)> along a direction v,
+For a function with outputs y and random cotangents c, the backward pass computes the gradient of <c, y>. Differences of
+the forward pass approximate its directional derivatives: with f(t) = <c, y(x + t v)> along a direction v,
 
     D(h) = (f(h) - f(-h)) / 2 h
 
-is the derivative f'(0) up to an error of order h^2; Richardson's extrapolation (4 D(h/2) - D(h)) / 3 takes that error
-off and leaves one of order h^4 (Press et al., "Numerical Recipes", 3rd ed., section 5.7). Everything is computed in
-float64.
+is the derivative f'(0) up to an error of order h^2; Richardson extrapolation (4 D(h/2) - D(h)) / 3 reduces the error
+to order h^4 (Press et al., "Numerical Recipes", 3rd ed., section 5.7). Everything is computed in float64.
 
-Where f has a kink (ReLU at 0, a tie in max) there is no derivative to compare with. A kink betrays itself: two
-extrapolations from different steps disagree, of the first derivative if the kink is near, of the second,
-S(h) = (f(h) - 2 f(0) + f(-h)) / h^2, if it is at 0 itself, where the differences D agree by luck.
+Where f has a kink (ReLU at 0, a tie in max) there is no derivative to compare with. A kink is detected because
+extrapolations from different steps disagree: those of the first derivative if the kink is near 0, those of the second,
+S(h) = (f(h) - 2 f(0) + f(-h)) / h^2, if it is exactly at 0, where the differences D agree by coincidence.
 """
 
 import itertools
@@ -31,7 +30,7 @@ Array = NDArray[Any]
 
 STEP = 1e-3
 EVERY_ELEMENT = 200
-"""Inputs of up to so many elements are checked element by element, larger ones along random directions."""
+"""Inputs of up to this many elements are checked element by element, larger ones along random directions."""
 DIRECTIONS = 20
 
 
@@ -52,9 +51,8 @@ class GradientError(MinidlError, AssertionError):
 
 @dataclass(frozen=True)
 class GradcheckResult:
-    """What :func:`gradcheck` compared: the worst error, relative to an input's largest derivative, and how many.
-
-    ``kinks`` counts those that do not exist, and with which nothing was compared.
+    """The result of :func:`gradcheck`: the worst error, relative to an input's largest derivative, and the number of
+    derivatives compared. ``kinks`` is the number of derivatives that do not exist, and were not compared.
     """
 
     worst: float
@@ -63,14 +61,13 @@ class GradcheckResult:
 
 
 def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, seed: int = 0) -> GradcheckResult:
-    """Check the gradients of ``fn`` for all its float inputs and, if it is a module, for its parameters, unless frozen.
+    """Check the gradients of ``fn`` with respect to all its float inputs and the unfrozen parameters of a module.
 
-    ``fn`` takes tensors and gives a tensor, or a tuple, list or dictionary of them; it must give the same every time.
-    Float inputs are taken as float64 constants to differentiate by, others are passed on as they are; a module must be
-    float64 (``module.astype(np.float64)``). Every ``grad`` stays what it was. Cotangents are random: constant ones
-    would miss every error that cancels in a sum. Raises :class:`GradientError` naming the op, the input, the worst
-    index, both numbers and, where it can be recognised, the cause; and where most derivatives do not exist, so that the
-    check would mean nothing.
+    ``fn`` takes tensors and returns a tensor, or a tuple, list or dictionary of them; it must be deterministic. Float
+    inputs are converted to float64 leaf tensors, others are passed unchanged; a module must be float64
+    (``module.astype(np.float64)``). No ``grad`` is changed. Cotangents are random, because constant ones would miss
+    errors that cancel in a sum. Raises :class:`GradientError` with the op, the input, the worst index, both values and,
+    if it is recognised, the cause; also if most derivatives do not exist, because the check would then be meaningless.
 
     >>> import minidl as md
     >>> gradcheck(lambda x: x * x, np.array([1.0, 2.0])).compared
@@ -111,13 +108,13 @@ def _argument(x: Any) -> Any:
 
 
 def _outputs(given: Any) -> list[Tensor]:
-    """The tensors that a function gave."""
+    """The tensors that a function returned."""
     outputs = list(leaves(given))
     if not outputs or not all(isinstance(y, Tensor) for y in outputs):
         kinds = ", ".join(type(y).__name__ for y in outputs)
         raise MinidlError(
-            f"expected a function that gives tensors, got {kinds or 'none'}: end it with `return y`, and stay with "
-            "methods of tensors and minidl.nn.functional, as NumPy leaves the graph"
+            f"expected a function that returns tensors, got {kinds or 'none'}: end it with `return y`, and use methods "
+            "of tensors and minidl.nn.functional, because NumPy functions are not recorded in the graph"
         )
     return outputs
 
@@ -125,8 +122,8 @@ def _outputs(given: Any) -> list[Tensor]:
 def _gradients(
     outputs: Sequence[Tensor], cotangents: Sequence[Array], wanted: Mapping[str, Tensor]
 ) -> dict[str, Array]:
-    """The gradients of the sum of <c, y>, by one backward pass for all outputs, after which every leaf has the ``grad``
-    of before."""
+    """The gradients of the sum of <c, y>, by one backward pass for all outputs. It leaves every ``grad`` of a leaf
+    unchanged."""
     total: Any = 0.0
     for y, c in zip(outputs, cotangents, strict=True):
         total = total + (y * c).sum()
@@ -180,7 +177,7 @@ def _check(
 
 
 def _derivative(x: Tensor, direction: Array, value: Callable[[], float]) -> tuple[float, float]:
-    """The derivative of ``value`` along a direction of x, and how far the extrapolations disagree."""
+    """The derivative of ``value`` along a direction of x, and the disagreement of the extrapolations."""
     data = x.data
 
     def at(step: float) -> float:
@@ -201,13 +198,13 @@ def _derivative(x: Tensor, direction: Array, value: Callable[[], float]) -> tupl
 
 
 def _extrapolated(values: Sequence[float]) -> tuple[float, float]:
-    """Richardson's extrapolation of values with errors of order h^2, each from a step half the one before."""
+    """Richardson extrapolation of values with errors of order h^2, where each step is half the one before."""
     one, two = ((4 * half - whole) / 3 for whole, half in itertools.pairwise(values))
     return one, two
 
 
 def _cause(expected: Array, got: Array, smooth: bool) -> str:
-    """What a wrong gradient looks like, as far as it can be told from the numbers."""
+    """The likely cause of a wrong gradient, as far as the values show it."""
 
     def same(a: Array, b: Array) -> bool:
         return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-6, atol=1e-6 * np.abs(expected).max()))
@@ -224,13 +221,13 @@ def _cause(expected: Array, got: Array, smooth: bool) -> str:
     if expected.ndim > 1:
         orders = itertools.permutations(range(expected.ndim))
         if any(same(got, expected.transpose(order).reshape(got.shape)) for order in [*orders][1:]):
-            return ". It is right but for the order of its axes: something is transposed"
+            return ". It is correct except for the order of its axes: something is transposed"
     if same(got, np.broadcast_to(got.reshape(-1)[:1], got.shape)) and not same(expected, got):
-        return ". It is the same everywhere: a sum too many, or a cotangent that is not used?"
+        return ". It is the same everywhere: is there an extra sum, or an unused cotangent?"
     right = int(np.isclose(got, expected, rtol=1e-6, atol=1e-9).sum())
     if 0 < right < got.size:
         return (
-            f". {right} of {got.size} elements are right: are contributions lost where elements are used more than "
+            f". {right} of {got.size} elements are correct: are contributions lost where elements are used more than "
             "once (= instead of +=), or borders missed?"
         )
     return ""

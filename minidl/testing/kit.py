@@ -1,8 +1,8 @@
-"""The conformance kit: what every plugin of a kind owes its users, as checks that can be listed, run and skipped.
+"""The conformance kit: the requirements for plugins of a kind, as checks that can be listed, run and skipped.
 
-A :class:`Subject` is a plugin with examples of its use. Each of its methods named ``check_...`` is one check, made on
-one example; the first line of its docstring says what is owed. :func:`minidl.testing.check_op` and its sisters run all
-of them at once; :func:`parametrize_with_checks` makes each a test of its own under pytest.
+A :class:`Subject` is a plugin with examples of its use. Each of its methods named ``check_...`` is one check of one
+example; the first line of its docstring states the requirement. :func:`minidl.testing.check_op` and the functions for
+other kinds run all checks at once; :func:`parametrize_with_checks` makes each a separate test under pytest.
 """
 
 from abc import ABC
@@ -18,16 +18,16 @@ PREFIX = "check_"
 
 
 class CheckError(MinidlError, AssertionError):
-    """A plugin that does not keep what its kind promises.
+    """A plugin that does not meet a requirement of its kind.
 
-    >>> require(2 + 2 == 5, "two and two make four")
+    >>> require(2 + 2 == 5, "2 + 2 is not 5")
     Traceback (most recent call last):
-    minidl.testing.kit.CheckError: two and two make four
+    minidl.testing.kit.CheckError: 2 + 2 is not 5
     """
 
 
 def require(condition: Any, message: str) -> None:
-    """Raise :class:`CheckError` with a message unless a condition holds.
+    """Raise :class:`CheckError` with ``message`` unless ``condition`` is true.
 
     >>> require(True, "nothing happens")
     """
@@ -35,8 +35,8 @@ def require(condition: Any, message: str) -> None:
         raise CheckError(message)
 
 
-class NotApplicable(Exception):  # noqa: N818 - a reason to skip, no error
-    """Raised by a check that has nothing to check on an example; says why.
+class NotApplicable(Exception):  # noqa: N818 - a reason to skip, not an error
+    """Raised, with the reason, by a check that does not apply to an example.
 
     >>> raise NotApplicable("it has no parameters")
     Traceback (most recent call last):
@@ -46,7 +46,7 @@ class NotApplicable(Exception):  # noqa: N818 - a reason to skip, no error
 
 @dataclass(frozen=True)
 class Outcome:
-    """A line of a :class:`Report`: ``status`` is "passed", "failed" or "skipped"; ``reason`` says why not passed."""
+    """A line of a :class:`Report`: ``status`` is "passed", "failed" or "skipped", with the ``reason`` unless passed."""
 
     check: str
     status: str
@@ -68,7 +68,7 @@ class Report:
     outcomes: tuple[Outcome, ...]
 
     def count(self, status: str) -> int:
-        """How many checks ended so."""
+        """The number of checks with this status."""
         return sum(outcome.status == status for outcome in self.outcomes)
 
     def __str__(self) -> str:
@@ -80,11 +80,11 @@ class Report:
 
 
 class Subject(ABC):
-    """A plugin under examination: subclasses, one for each kind, hold the checks.
+    """A plugin to be checked; a subclass for each kind defines the checks.
 
     >>> from minidl.testing import subject
     >>> print(subject("backend", "numpy").descriptions()["round_trip"])
-    Arrays of every dtype and shape come back as they went, and an array of the backend stays itself.
+    Arrays of every dtype and shape survive a round trip unchanged, and an array of the backend is not copied.
     """
 
     kind: ClassVar[str]
@@ -96,7 +96,7 @@ class Subject(ABC):
 
     @classmethod
     def descriptions(cls) -> dict[str, str]:
-        """The names of all checks of this kind, and what each asks for."""
+        """The names of all checks of this kind, and what each requires."""
         methods = {attribute: getattr(cls, attribute) for attribute in dir(cls) if attribute.startswith(PREFIX)}
         return {
             name.removeprefix(PREFIX): (method.__doc__ or "").strip().splitlines()[0]
@@ -104,14 +104,14 @@ class Subject(ABC):
         }
 
     def checks(self) -> dict[str, Callable[[], None]]:
-        """All checks by name, each a function; see :meth:`run_check`."""
+        """All checks by name, as functions; see :meth:`run_check`."""
         return {name: partial(self.run_check, name) for name in self.descriptions()}
 
     def run_check(self, name: str) -> None:
-        """Make one check on all examples.
+        """Run one check on all examples.
 
-        Raises an error of minidl's, mostly :class:`CheckError`, that names the plugin and the example, and
-        :class:`NotApplicable` if there is nothing to check on any of them.
+        Raises a :class:`MinidlError`, usually :class:`CheckError`, with the plugin and the example, and
+        :class:`NotApplicable` if the check applies to none of them.
         """
         reasons = []
         for example in self.examples:
@@ -123,20 +123,23 @@ class Subject(ABC):
             except CheckError as error:
                 error.locate(f"{self.kind} '{self.name}'{label}")
                 raise
-            except Exception as error:  # a stranger's plugin may raise anything
+            except Exception as error:  # a plugin may raise anything
                 message = str(error) if isinstance(error, MinidlError) else f"{type(error).__name__}: {error}"
                 raise CheckError(message, f"{self.kind} '{self.name}'{label}") from error
         if len(reasons) == len(self.examples):
             raise reasons[0]
 
     def gradients(self) -> list[GradcheckResult]:
-        """The results of all gradient checks, none for kinds without gradients; raises GradientError."""
+        """The results of all gradient checks, empty for kinds without gradients.
+
+        Raises :class:`minidl.testing.GradientError`.
+        """
         return []
 
     def run(self, skip: Mapping[str, str] | None = None) -> Report:
-        """Run all checks but those to ``skip``, a dictionary of check names and reasons.
+        """Run all checks except those in ``skip``, a dictionary from check names to reasons.
 
-        Raises :class:`CheckError` with everything that failed.
+        Raises :class:`CheckError` with all failures.
         """
         skip = skip or {}
         for name, reason in skip.items():
@@ -165,7 +168,7 @@ def _outcome(name: str, check: Callable[[], None]) -> Outcome:
 
 
 def parametrize_with_checks(subjects: Iterable[Subject]) -> Any:
-    """A pytest decorator: the test function is run once for every check of every subject, its argument ``check``.
+    """A pytest decorator: run the test function once for every check of every subject, as its argument ``check``.
 
     >>> from minidl.testing import subject
     >>> @parametrize_with_checks([subject("op", "exp"), subject("layer", "dense")])

@@ -1,7 +1,7 @@
-"""The pytest plugin, which registers itself: the option ``--minidl-checks`` and the fixture ``strict_backend``.
+"""The pytest plugin, registered by an entry point: the option ``--minidl-checks`` and the fixture ``strict_backend``.
 
-The option adds one test for every check of every plugin that an installed distribution announces, so that a plugin
-package needs no test of its own for what all plugins owe::
+The option adds one test per check of every plugin that an installed distribution announces, so a plugin package needs
+no tests for the common requirements::
 
     pytest --minidl-checks minidl-example
 """
@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add a test for every check that was asked for."""
+    """Add a test for every requested check."""
     for distribution in config.getoption("--minidl-checks"):
         items += _checks_of(distribution, session)
 
@@ -56,8 +56,8 @@ class CheckItem(pytest.Item):
         self.info, self.check = info, check
 
     def runtest(self) -> None:
-        """Make the check; where there is nothing to check it counts as skipped."""
-        if self.info.status == "failed":  # another plugin may bear the name
+        """Run the check; if it does not apply, the test is skipped."""
+        if self.info.status == "failed":  # another plugin may have the same name
             raise PluginError(self.info.reason)
         try:
             subject(self.info.kind, self.info.name).run_check(self.check)
@@ -65,19 +65,19 @@ class CheckItem(pytest.Item):
             pytest.skip(str(reason))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The message alone: it says which plugin, which example, and what is wrong."""
+        """The message alone, which names the plugin, the example and the error."""
         if isinstance(excinfo.value, AssertionError | PluginError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[str, None, str]:
-        """Where it stands in pytest's report."""
+        """The location shown in pytest's report."""
         return self.info.distribution, None, self.name
 
 
 @pytest.fixture
 def strict_backend() -> StrictBackend:
-    """The stand-in for CuPy, with its counts of copies at 0."""
+    """The stand-in for CuPy, with its counts of copies reset to 0."""
     other_backends()
     backend = backends.get("strict")
     assert isinstance(backend, StrictBackend)

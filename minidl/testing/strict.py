@@ -1,12 +1,12 @@
-"""A stand-in for CuPy on a machine without a GPU: NumPy arrays behind CuPy's fences.
+"""A stand-in for CuPy on a machine without a GPU: NumPy arrays with CuPy's restrictions.
 
-What slips through on NumPy and fails (or silently waits for the device) on a GPU fails here:
+Operations that work on NumPy, but fail (or silently synchronize) on a GPU, raise an error here:
 
 - an implicit conversion to a NumPy array or a number: ``np.asarray(x)``, ``float(x)``, ``bool(x)``, ``x.item()``;
 - an operation that mixes these arrays with NumPy's, or a NumPy function on them;
 - a function that CuPy does not have.
 
-Copies between host and device are allowed through the backend alone, which counts them.
+Only the backend can copy between host and device, and it counts the copies.
 
 >>> import numpy as np, minidl as md
 >>> x = md.tensor([1.0, 2.0]).to("strict")
@@ -37,7 +37,7 @@ FUNCTIONS = (
     "sqrt", "square", "squeeze", "stack", "subtract", "sum", "swapaxes", "take_along_axis", "tanh",
     "tensordot", "transpose", "var", "where", "zeros", "zeros_like",
 )  # fmt: skip
-"""Functions of NumPy that CuPy has with the same meaning."""
+"""NumPy functions that CuPy has with the same meaning."""
 
 CONSTANTS = (
     "inf", "nan", "pi", "newaxis", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
@@ -51,7 +51,7 @@ OPERATORS = (
 
 
 class StrictArray:
-    """A device array: knows its shape and dtype, and gives its values to nobody."""
+    """A device array: it has a shape and a dtype, but its values cannot be read."""
 
     __array_ufunc__ = None
     __hash__ = object.__hash__
@@ -60,7 +60,7 @@ class StrictArray:
         self._host = host
         owner = host.base if isinstance(host.base, np.ndarray) else None
         self.base = type(self)(owner) if base is None and owner is not None else base
-        """The array that owns the memory, if this is a view: the same for all its views, as in CuPy."""
+        """For a view, the array that owns the memory, which all its views share, as in CuPy; else None."""
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -80,10 +80,10 @@ class StrictArray:
 
     @classmethod
     def compute(cls, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """A function of NumPy on device arrays: all that is computed passes here.
+        """Call a NumPy function on device arrays; every computation goes through this method.
 
-        Every array that comes out is a device array, results without axes too: one of those that went in where it is
-        changed in place, else a new one, which knows as its base the one that it is a view of.
+        All results are device arrays, even 0-d ones. A result computed in place is the argument itself; any other is a
+        new array, whose base, for a view, is the array that owns the memory.
         """
         value = cls._run(function, _operand(args), {key: _operand(value) for key, value in options.items()})
         if not isinstance(value, np.ndarray | np.generic):
@@ -120,7 +120,7 @@ class StrictArray:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in METHODS:
-            raise AttributeError(f"a device array has no '{name}', or minidl does not know that CuPy's has")
+            raise AttributeError(f"a device array has no '{name}', unless CuPy has it and minidl does not list it")
         return functools.partial(self.compute, getattr(np.ndarray, name), self)
 
     def __array__(self, *args: Any, **options: Any) -> NDArray[Any]:
@@ -156,18 +156,18 @@ for _name in OPERATORS:
 
 
 def _operand(value: Any) -> Any:
-    """What goes in: device arrays, Python numbers and NumPy scalars, as in CuPy; but no NumPy arrays."""
+    """An operand: a device array, a Python number or a NumPy scalar, as in CuPy, but not a NumPy array."""
     if isinstance(value, StrictArray):
         return value._host
     if isinstance(value, np.ndarray):
-        raise TypeError("a NumPy array meets a device array: copy it to the device first (backend.asarray)")
+        raise TypeError("a NumPy array in an operation on device arrays: copy it to the device first (backend.asarray)")
     if isinstance(value, tuple | list):
         return type(value)(_operand(part) for part in value)
     return value
 
 
 def _arrays(values: Iterable[Any]) -> Iterator[StrictArray]:
-    """The device arrays among what goes in."""
+    """The device arrays among the arguments."""
     for value in values:
         if isinstance(value, StrictArray):
             yield value
@@ -176,7 +176,7 @@ def _arrays(values: Iterable[Any]) -> Iterator[StrictArray]:
 
 
 class StrictModule:
-    """The array module: NumPy's functions on device arrays, as far as CuPy has them."""
+    """The array module: those of NumPy's functions that CuPy has, for device arrays."""
 
     add: Any
 
@@ -200,12 +200,13 @@ class StrictModule:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"minidl does not know that CuPy has '{name}': if it does, add it to FUNCTIONS in minidl/testing/strict.py"
+            f"'{name}' is not in the list of CuPy's functions: if CuPy has it, add it to FUNCTIONS in "
+            "minidl/testing/strict.py"
         )
 
 
 class StrictBackend(DeviceBackend):
-    """The backend of the stand-in; ``to_device`` and ``to_host`` count the copies across."""
+    """The backend of the stand-in; ``to_device`` and ``to_host`` count copies between host and device."""
 
     name = "strict"
     xp: Any = StrictModule()

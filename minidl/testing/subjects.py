@@ -1,4 +1,4 @@
-"""From the registry to the checks: the subject of every plugin that has a name, and which ones nobody can check."""
+"""From the registry to the checks: the subject of every registered plugin."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,15 +29,15 @@ KINDS: dict[str, type[Subject]] = {
         DatasetSubject,
     )
 }
-"""The kinds of plugins that there are checks for."""
+"""The kinds of plugins that have checks."""
 
 
 def subject(kind: str, name: str) -> Subject:
     """The plugin ``name`` of ``kind`` with its examples, ready to be checked.
 
-    The examples are minidl's own, the plugin's attribute ``examples``, or such as fit any op, loss or layer that can
-    be made without arguments. Raises :class:`PluginError` for a name that nobody registered and for a plugin that
-    needs examples and has none.
+    The examples are minidl's own, the plugin's attribute ``examples``, or defaults for an op, a loss or a layer that
+    takes no arguments. Raises :class:`PluginError` for an unknown name, and for a plugin that needs examples and has
+    none.
 
     >>> subject("op", "exp").run().count("failed")
     0
@@ -51,7 +51,7 @@ def subject(kind: str, name: str) -> Subject:
 def subjects(kind: str) -> list[Subject]:
     """The subjects of all plugins of a kind.
 
-    Raises :class:`PluginError` if one has no examples: what is registered must be checked.
+    Raises :class:`PluginError` if one has no examples, because every registered plugin must be checked.
 
     >>> {one.kind for one in subjects("loss")}
     {'loss'}
@@ -60,7 +60,7 @@ def subjects(kind: str) -> list[Subject]:
 
 
 def _own(plugin: Any) -> list[Any]:
-    """The examples that a plugin brings along."""
+    """The examples that a plugin defines."""
     return list(getattr(plugin, "examples", []))
 
 

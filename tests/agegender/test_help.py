@@ -47,7 +47,7 @@ def test_help_begins_with_three_examples(main: Callable[[list[str]], int], capsy
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["UTKFace.zip"], "'UTKFace.zip' belongs to no option: write --data UTKFace.zip. See --help."),
+        (["UTKFace.zip"], "unexpected argument 'UTKFace.zip': write --data UTKFace.zip. See --help."),
         (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
         (["--frob"], "unknown option --frob. See --help."),
         (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),

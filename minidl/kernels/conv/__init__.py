@@ -1,7 +1,7 @@
-"""Convolution algorithms: several ways to the same numbers, each a plugin of the kind ``conv_algorithm``.
+"""Convolution algorithms: several ways to the same result, each a plugin of the kind ``conv_algorithm``.
 
-docs/convolution derives each of them, here and in :mod:`minidl.kernels.numpy.conv`, and builds it again in a few
-lines. ``python -m minidl bench conv`` runs them all on one layer.
+docs/convolution derives each algorithm of this package and of :mod:`minidl.kernels.numpy.conv`, and implements it again
+in a few lines. ``python -m minidl bench conv`` runs them all on one layer.
 """
 
 from .algorithm import ConvAlgorithm, ConvSpec, Pooled

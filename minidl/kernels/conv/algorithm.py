@@ -1,4 +1,4 @@
-"""What a convolution algorithm is. How one is chosen: :mod:`minidl.backends.choice`."""
+"""The interface of convolution algorithms. :mod:`minidl.backends.choice` chooses one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -41,17 +41,17 @@ class ConvSpec:
 
     @property
     def flops(self) -> int:
-        """Multiplications and additions of the direct convolution, bias included."""
+        """Multiplications and additions of the direct convolution, including the bias."""
         window = self.window
         return self.N * window.OH * window.OW * self.K * (2 * window.KH * window.KW * self.C + 1)
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """What :meth:`ConvAlgorithm.forward_pooled` keeps for the backward pass.
+    """What :meth:`ConvAlgorithm.forward_pooled` saves for the backward pass.
 
     ``x`` and ``w`` are its inputs, ``y`` (N, POH, POW, K) its output, ``argmax`` the tap of the window ``pool`` that
-    held each maximum, ``saved`` whatever else the algorithm can use again.
+    held each maximum, and ``saved`` anything else that the algorithm can reuse.
 
     >>> import numpy as np
     >>> from minidl import backends, plugins
@@ -76,17 +76,17 @@ class Pooled:
 
 
 PASSES = ("forward", "input_gradient", "weight_gradient")
-"""What defines an algorithm."""
+"""The methods that define an algorithm."""
 
 
 class ConvAlgorithm(ABC):
-    """A way to compute a convolution (cross-correlation, as everywhere in deep learning) and its two gradients.
+    """A way to compute a convolution (as usual in deep learning, a cross-correlation) and its two gradients.
 
     For images x (N, H, W, C), weights w (KH, KW, C, K) and bias b (K,) or None::
 
         y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
 
-    where x is padded with zeros. dy has the shape of y. Nothing may be written to but the results.
+    where x is padded with zeros. dy has the shape of y. Arguments must not be modified.
 
     >>> import numpy as np
     >>> from minidl import backends, plugins
@@ -99,40 +99,40 @@ class ConvAlgorithm(ABC):
     """
 
     name = ""
-    """The name that it was chosen by."""
+    """The name it is registered under."""
 
     def __init__(self, backend: ReferenceKernels) -> None:
         self.backend = backend
         self.xp = backend.xp
 
     def supports(self, spec: ConvSpec) -> bool:
-        """Whether the algorithm can do this convolution on its backend."""
+        """Whether the algorithm can compute this convolution on its backend."""
         return True
 
     def workspace(self, spec: ConvSpec) -> int:
-        """About how many bytes it takes at its peak besides arguments and results; 0 where nobody has said."""
+        """Approximate peak memory in bytes, in addition to arguments and results; 0 if unknown."""
         return 0
 
     @abstractmethod
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, Any]:
-        """y, and whatever the gradients can use again (None is fine)."""
+        """y, and anything that the gradients can reuse, or None."""
 
     @abstractmethod
     def input_gradient(self, dy: Array, w: Array, spec: ConvSpec, saved: Any) -> Array:
-        """dx, of the shape of x."""
+        """dx, with the shape of x."""
 
     @abstractmethod
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: Any) -> Array:
-        """dw, of the shape of w."""
+        """dw, with the shape of w."""
 
     def forward_pooled(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
     ) -> tuple[Array, Pooled | None]:
-        """relu(max_pool(conv(x, w, b))), an array (N, POH, POW, K), and what its gradients need, if they are wanted.
+        """relu(max_pool(conv(x, w, b))), an array (N, POH, POW, K), and what its gradients need if ``needs_grad``.
 
-        This is the composition. An algorithm that can do better replaces both methods, for the windows that it can; and
-        for objects whose passes are its own, see :mod:`minidl.shortcuts`, as who derives an algorithm from it may
-        replace one of the three.
+        This is the composition. An algorithm with a fused pass overrides both methods, for the windows it supports. A
+        subclass of that algorithm may override one of the three passes, and must then get the composition again: see
+        :mod:`minidl.shortcuts`.
         """
         convolved, saved = self.forward(x, w, b, spec)
         maxima, argmax = self.backend.max_pool(convolved, pool)

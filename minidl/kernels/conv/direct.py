@@ -12,9 +12,9 @@ Array = Any
 
 @plugins.register("conv_algorithm", "direct")
 class Direct(ConvAlgorithm):
-    """Every tap (kh, kw) of the kernel multiplies the pixels that it meets; the products add up.
+    """Every tap (kh, kw) of the kernel multiplies its pixels; the products accumulate.
 
-    Slow and simple, on every backend: the other algorithms are held against it.
+    Slow and simple, for every backend: tests compare the other algorithms with it.
 
     >>> import numpy as np, minidl as md
     >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
@@ -23,7 +23,7 @@ class Direct(ConvAlgorithm):
     """
 
     def workspace(self, spec: ConvSpec) -> int:
-        """The padded images, and what a tap meets (two of them, as one takes the place of another) or its product."""
+        """The padded images, and the pixels of two taps (one is copied before the last is freed) or a product."""
         window = spec.window
         padded = prod(window.padded_size) * spec.C if window.padded else 0
         return int(spec.dtype.itemsize * spec.N * (padded + window.OH * window.OW * max(2 * spec.C, spec.K)))

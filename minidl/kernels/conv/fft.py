@@ -6,12 +6,12 @@ the same size) and the outputs::
     Y = sum over c of X conj(W)      dX = sum over k of dY W      dW = sum over n of X conj(dY)
 
 The transform is periodic: outputs whose windows would wrap around are dropped, and gradients are padded with zeros
-before they are transformed. A stride keeps some of the outputs of stride 1. The cost does not depend on the size of the
-kernel, so this is for large kernels. docs/convolution/fft.md derives it.
+before they are transformed. A stride selects some of the outputs of stride 1. The cost does not depend on the kernel
+size, so this is for large kernels. docs/convolution/fft.md derives it.
 
-Every frequency sees all pixels. So rounding errors are relative to the largest number in an image, and one that is NaN
-or infinite, or too large to be summed, would spoil the whole image. On the host such images are computed again by the
-definition; on a device, where reading the results would make every step wait, they are not.
+Every frequency depends on all pixels. So rounding errors are relative to the largest value in an image, and a NaN, an
+infinity or an overflow would spoil the whole image. On the host such images are computed again with the direct
+algorithm; on a device they are not, because reading the results would synchronize at every step.
 
 Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs" (2014).
 """
@@ -31,7 +31,7 @@ Array = Any
 
 @plugins.register("conv_algorithm", "fft")
 class FFT(ConvAlgorithm):
-    """Fourier transforms of images and weights, and one complex matrix product for every frequency.
+    """Fourier transforms of images and weights, and one complex matrix product per frequency.
 
     >>> import numpy as np, minidl as md
     >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
@@ -40,9 +40,9 @@ class FFT(ConvAlgorithm):
     """
 
     def workspace(self, spec: ConvSpec) -> int:
-        """The largest transform several times: itself, what it is made of or into, and both in double precision."""
+        """A multiple of the largest transform: with its input or output, and both in double precision."""
         height, width = spec.window.padded_size
-        frequencies = 2 * spec.dtype.itemsize * height * (width // 2 + 1)  # 2: they are complex
+        frequencies = 2 * spec.dtype.itemsize * height * (width // 2 + 1)  # 2: complex numbers
         return int(frequencies * max(7 * spec.N * max(spec.C, spec.K), 4 * spec.C * spec.K))
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
@@ -50,7 +50,7 @@ class FFT(ConvAlgorithm):
         with np.errstate(over="ignore", invalid="ignore"):
             X, W = self._of_images(pad(self.xp, x, window), spec), self._of_weights(w, spec)
             y = self._back(X @ W.conj(), spec)[_starts(window)]
-        y = self.xp.ascontiguousarray(y)  # what is left out would otherwise stay in memory with it
+        y = self.xp.ascontiguousarray(y)  # a view would keep the dropped outputs in memory
         for n, one in self._spoiled(y, spec):
             y[n], _ = Direct(self.backend).forward(x[n], w, None, one)
         return (y if b is None else y + b), None
@@ -74,14 +74,14 @@ class FFT(ConvAlgorithm):
         return self.xp.ascontiguousarray(dw.transpose(1, 2, 0, 3))
 
     def _spoiled(self, images: Array, spec: ConvSpec) -> list[tuple[slice, ConvSpec]]:
-        """Where there are images with numbers that are not finite, with the sizes for one image."""
+        """The images that are not finite everywhere: the slice of each, with the spec of one image."""
         if self.xp is not np:
             return []
         spoiled = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
         return [(slice(n, n + 1), replace(spec, N=1)) for n in spoiled.tolist()]
 
     def _of_images(self, x: Array, spec: ConvSpec) -> Array:
-        """The transform (H, W // 2 + 1, N, C) of real images (N, H, W, C): the other frequencies are conjugates."""
+        """The transform (H, W // 2 + 1, N, C) of real images (N, H, W, C); the other frequencies are conjugates."""
         return self.xp.fft.rfft2(x, spec.window.padded_size, axes=(1, 2)).transpose(1, 2, 0, 3)
 
     def _of_weights(self, w: Array, spec: ConvSpec) -> Array:
@@ -89,11 +89,11 @@ class FFT(ConvAlgorithm):
         return self.xp.fft.rfft2(w, spec.window.padded_size, axes=(0, 1))
 
     def _back(self, transformed: Array, spec: ConvSpec) -> Array:
-        """The real (P, H, W, Q) of a transform (H, W // 2 + 1, P, Q)."""
+        """The inverse, real (P, H, W, Q), of a transform (H, W // 2 + 1, P, Q)."""
         return self.xp.fft.irfft2(transformed.transpose(2, 0, 1, 3), spec.window.padded_size, axes=(1, 2))
 
     def _unstrided(self, dy: Array, spec: ConvSpec) -> Array:
-        """dy where its windows start, in an array of the size of the padded images; 0 elsewhere."""
+        """An array of the size of the padded images: dy where its windows start, 0 elsewhere."""
         whole = self.xp.zeros((spec.N, *spec.window.padded_size, spec.K), spec.dtype)
         whole[_starts(spec.window)] = dy
         return whole

@@ -1,13 +1,13 @@
-"""Convolution with 4/9 of the multiplications: Winograd's F(2 x 2, 3 x 3), as in the paper of Lavin and Gray.
+"""Convolution with 4/9 of the multiplications: Winograd's F(2 x 2, 3 x 3), as in Lavin and Gray's paper.
 
-A tile of 2 x 2 outputs sees 4 x 4 inputs, and takes 4 x 4 products where the definition takes 4 x 9::
+A tile of 2 x 2 outputs depends on 4 x 4 inputs, and takes 4 x 4 products where the definition takes 4 x 9::
 
     V = B^T x B      U = G w G^T      M = V U, summed over the channels      y = A^T M A
 
-For every one of the 16 points, M is a matrix product over all tiles of the batch. The gradients are the same steps
-transposed, in reverse order: dM = A dy A^T, dw = G^T (V^T dM) G, dx = B (dM U^T) B^T. docs/convolution/winograd2d.md
-derives it, and says why :mod:`minidl.kernels.numpy.conv.winograd` is faster. Rounding errors are relative to the
-largest number in a tile, and NaN and infinity give NaN for its four outputs (docs/convolution/accuracy.md).
+At each of the 16 points, M is a matrix product over all tiles of the batch. The gradients are the transposed steps in
+reverse order: dM = A dy A^T, dw = G^T (V^T dM) G, dx = B (dM U^T) B^T. docs/convolution/winograd2d.md derives it, and
+explains why :mod:`minidl.kernels.numpy.conv.winograd` is faster. Rounding errors are relative to the largest value in a
+tile, and a NaN or infinity makes the tile's four outputs NaN (docs/convolution/accuracy.md).
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016).
 """
@@ -37,7 +37,7 @@ class Winograd2D(ConvAlgorithm):
         return (window.KH, window.KW, window.SH, window.SW) == (3, 3, 1, 1)
 
     def workspace(self, spec: ConvSpec) -> int:
-        """The 16 numbers of all tiles, of images or outputs, three times: as they are, copied and multiplied."""
+        """Three times the 16 values of all tiles, of images or outputs: transformed, copied and multiplied."""
         return int(3 * 16 * spec.dtype.itemsize * (_count(spec) * max(spec.C, spec.K) + spec.C * spec.K))
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
@@ -76,7 +76,7 @@ class Winograd2D(ConvAlgorithm):
         return self.xp.stack(tiles).reshape(tile.KH, tile.KW, _count(spec), spec.C)
 
     def _from_input_tiles(self, tiles: Array, spec: ConvSpec) -> Array:
-        """The transpose of :meth:`_input_tiles`: what tiles share adds up, and the padding is cut off."""
+        """The transpose of :meth:`_input_tiles`: overlapping tiles accumulate, and the padding is cut off."""
         tile = _tile(spec)
         whole = self.xp.zeros((spec.N, tile.H, tile.W, spec.C), spec.dtype)
         for i, j in tile.taps():
@@ -84,7 +84,7 @@ class Winograd2D(ConvAlgorithm):
         return whole[spec.window.inside]
 
     def _output_tiles(self, dy: Array, spec: ConvSpec) -> Array:
-        """An output as tiles (2, 2, tiles, K), with zeros where the last ones reach beyond it."""
+        """An output as tiles (2, 2, tiles, K), padded with zeros at the end."""
         tile = _tile(spec)
         whole = self.xp.zeros((spec.N, 2 * tile.OH, 2 * tile.OW, spec.K), spec.dtype)
         whole[:, : spec.window.OH, : spec.window.OW] = dy
@@ -92,7 +92,7 @@ class Winograd2D(ConvAlgorithm):
         return split.transpose(2, 4, 0, 1, 3, 5).reshape(2, 2, _count(spec), spec.K)
 
     def _from_output_tiles(self, tiles: Array, spec: ConvSpec) -> Array:
-        """The output (N, OH, OW, K) of which these are the tiles."""
+        """The output (N, OH, OW, K) from its tiles."""
         tile = _tile(spec)
         split = tiles.reshape(2, 2, spec.N, tile.OH, tile.OW, spec.K).transpose(2, 3, 0, 4, 1, 5)
         whole = split.reshape(spec.N, 2 * tile.OH, 2 * tile.OW, spec.K)

@@ -1,1 +1,1 @@
-"""Kernels for the CuPy backend: CUDA C++ (``*.cu``, NHWC) and the Python beside it that launches them."""
+"""Kernels for the CuPy backend: CUDA C++ (``*.cu``, NHWC) and the Python modules that launch them."""

@@ -1,9 +1,9 @@
-// A step of Adam for many parameters at once: a launch for each would take longer than what it does, as most are small.
+// A step of Adam for many parameters at once: most are small, and a launch for each would take longer than its work.
 
 constexpr int TENSORS = 64;
 
-// Parameters, their gradients and running means, and how many numbers each has. Tensor i is for the blocks below ends[i]
-// that are not for the ones before it: LAYOUT in adam.py.
+// Parameters, their gradients and running means, and the size of each. Blocks ends[i - 1] to ends[i] - 1 process tensor
+// i. LAYOUT in adam.py must match.
 template <typename T> struct Tensors {
     T *params[TENSORS], *ms[TENSORS], *vs[TENSORS];
     const T* grads[TENSORS];
@@ -11,8 +11,8 @@ template <typename T> struct Tensors {
     int ends[TENSORS];
 };
 
-// As ReferenceKernels.adam defines it: there it takes a dozen passes over the arrays. rest1 and rest2 are 1 - beta1 and
-// 1 - beta2, of which a subtraction in float32 would leave few digits.
+// See ReferenceKernels.adam, which makes a dozen passes over the arrays. rest1 and rest2 are 1 - beta1 and 1 - beta2:
+// computed in float32, these would have few correct digits.
 template <typename T>
 __global__ void adam(Tensors<T> tensors, T lr, T unbias, T beta1, T rest1, T beta2, T rest2, T eps, T keep) {
     int tensor = 0, first = 0;

@@ -12,7 +12,7 @@ from .source import THREADS, Struct, kernel, name_of
 Array = Any
 
 TENSORS = 64
-"""Parameters in a launch, at most: its arguments have 4 KiB (CUDA C++ Programming Guide, "Kernel Parameters")."""
+"""Maximum number of parameters per launch: kernel arguments are limited to 4 KiB (CUDA C++ Programming Guide)."""
 LAYOUT = np.dtype(
     [(field, np.uintp, TENSORS) for field in ("params", "ms", "vs", "grads")]
     + [("sizes", np.int64, TENSORS), ("ends", np.int32, TENSORS)]
@@ -21,8 +21,8 @@ LAYOUT = np.dtype(
 
 
 def adam(xp: Any, tensors: Sequence[tuple[Array, Array, Array, Array]], step: AdamStep) -> None:
-    """Change each (param, grad, m, v) in place, as :meth:`ReferenceKernels.adam` defines it: all are of one dtype, and
-    all but the gradients are contiguous."""
+    """Update each (param, grad, m, v) in place: see :meth:`ReferenceKernels.adam`. All have one dtype; all except the
+    gradients must be contiguous."""
     tensors = [tensor for tensor in tensors if tensor[0].size]
     for first in range(0, len(tensors), TENSORS):
         _adam(xp, tensors[first : first + TENSORS], step)

@@ -1,7 +1,7 @@
-"""Convolutions on the GPU: a matrix product by cuBLAS for any sizes, and a kernel of its own for the first layer.
+"""Convolutions on the GPU: a cuBLAS matrix product for any size, and a special kernel for the first layer.
 
-Fused passes keep a byte for each maximum and nothing else of the convolution's output, which is the largest array of a
-network: on a GPU a training step waits for memory, not for arithmetic.
+Fused passes save one byte per maximum instead of the convolution's output, which is the largest array of a network: on
+a GPU, a training step is bound by memory, not by arithmetic.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ from .source import TYPES, by_value, in_blocks, kernel, name_of
 Array = Any
 
 COLUMNS_BYTES = 1 << 28
-"""Memory of the columns that are made at a time; it depends on no card, so neither do the sums."""
+"""Size of the columns that are made at a time; the same for every card, so the order of the sums is too."""
 FILTERS = 4
-"""How many filters a thread of the first layer computes, where their number is a multiple of it."""
+"""Filters per thread of the first layer, if the number of filters is a multiple of it."""
 
 
 @plugins.register("conv_algorithm", "gemm")
 class Gemm(ConvAlgorithm):
-    """Windows as rows of a matrix, times a matrix of weights, for as many images as fit into the working memory."""
+    """A matrix of windows times a matrix of weights, for as many images as fit into ``COLUMNS_BYTES``."""
 
     def supports(self, spec: ConvSpec) -> bool:
         return hasattr(self.xp, "RawModule") and spec.dtype in TYPES
@@ -120,7 +120,7 @@ _OWN = Methods(Gemm, *PASSES, shortcut="forward_pooled")
 
 @plugins.register("conv_algorithm", "first_layer")
 class FirstLayer(Gemm):
-    """Convolution, ReLU and max pooling of images with few channels in one kernel, see first_layer.cu; else Gemm."""
+    """Convolution, ReLU and max pooling of images with few channels in one kernel (first_layer.cu); else Gemm."""
 
     def supports(self, spec: ConvSpec) -> bool:
         return super().supports(spec) and spec.C <= 4 and (spec.window.SH, spec.window.SW) == (1, 1)
@@ -133,7 +133,7 @@ class FirstLayer(Gemm):
         return (
             self._pools(pool)
             and (pool.SH, pool.SW) == (pool.KH, pool.KW)
-            and pixels <= 36  # they and the sums live in registers, of which a thread has 255
+            and pixels <= 36  # they and the sums are in registers, of which a thread has 255
             and pool.KH * pool.KW <= 9
         )
 
@@ -158,7 +158,7 @@ class FirstLayer(Gemm):
         x, w, spec, pool = pooled.x, pooled.w, pooled.spec, pooled.pool
         if not self._in_one_kernel(spec, pool):
             return super().backward_pooled(dy, pooled, needs_grad)
-        needs_dx, needs_dw, needs_db = needs_grad  # the first layer of a network needs no dx: it is left to Gemm
+        needs_dx, needs_dw, needs_db = needs_grad  # a first layer rarely needs dx, so Gemm computes it
         dx = super().backward_pooled(dy, pooled, (True, False, False))[0] if needs_dx else None
         if not (needs_dw or needs_db):
             return dx, None, None
@@ -185,12 +185,12 @@ def _matrix(xp: Any, w: Array, spec: ConvSpec) -> Array:
 
 
 def _sizes(spec: ConvSpec, pool: Window) -> tuple[int, int, int, int]:
-    """What the kernels of first_layer.cu are compiled for."""
+    """The template parameters of the kernels in first_layer.cu."""
     return spec.window.KH, spec.window.KW, pool.KH, pool.KW
 
 
 def _chunks(spec: ConvSpec) -> Iterator[tuple[slice, ConvSpec]]:
-    """The batch in parts whose columns fit into ``COLUMNS_BYTES``, and their sizes."""
+    """The batch in parts whose columns fit into ``COLUMNS_BYTES``, with the spec of each."""
     window = spec.window
     image = window.OH * window.OW * window.KH * window.KW * spec.C * spec.dtype.itemsize
     step = max(1, COLUMNS_BYTES // image)

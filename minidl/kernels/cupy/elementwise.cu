@@ -1,4 +1,4 @@
-// Elementwise kernels: one thread for each element, every array read and written once.
+// Elementwise kernels: one thread per element, every array is read or written once.
 
 template <typename T> __global__ void relu_backward(const T* dy, const T* y, T* dx, long long size) {
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;

@@ -1,4 +1,4 @@
-"""ReLU's gradient in one pass: see elementwise.cu."""
+"""The gradient of ReLU in one pass: see elementwise.cu."""
 
 from typing import Any
 

@@ -1,15 +1,15 @@
 // Convolution with stride 1, bias, ReLU and max pooling of images with few channels, in one pass: the output of the
-// convolution, four times as large as that of the pooling and the largest array of the network, never exists.
+// convolution, four times as large as the output of the pooling and the largest array of the network, is never stored.
 //
-// Sizes of kernel (KH, KW) and pooling window (PH, PW, which is its stride too) are known when this is compiled, so that
-// the pixels under a pooling window and its PH PW sums live in registers. Few channels mean few multiplications for
-// every number written: the speed is that of writing y.
+// The kernel size (KH, KW) and the pooling window (PH, PW, also its stride) are template parameters, so the pixels of a
+// pooling window and its PH PW sums are kept in registers. Few channels mean few multiplications per output element:
+// the speed is bound by writing y.
 #include "pack.cuh"
 #include "sums.cuh"
 #include "window.cuh"
 
-// y (N, POH, POW, K) and the tap that held each maximum (not written where argmax is null), for x (N, H, W, C) and
-// w (KH, KW, C, K). A thread computes FILTERS filters for one pooling window; K must be a multiple of it.
+// y (N, POH, POW, K) and the tap that held each maximum (not written if argmax is null), for x (N, H, W, C) and
+// w (KH, KW, C, K). A thread computes FILTERS filters for one pooling window; K must be a multiple of FILTERS.
 template <typename T, int KH, int KW, int PH, int PW, int FILTERS>
 __global__ void __launch_bounds__(256) convolve_and_pool(const T* x, const T* w, const T* b, T* y,
                                                          unsigned char* argmax, Window conv, Window pool, int C,
@@ -62,9 +62,8 @@ __global__ void __launch_bounds__(256) convolve_and_pool(const T* x, const T* w,
     if (argmax) write_pack(argmax + at, taps);
 }
 
-// dw and db, in parts (parts, KH KW C + 1, K) that are still to be added up; the last row is db.
-// Only one pixel of a pooling window has a cotangent, so dw gathers x around it. A block does 32 filters, one channel
-// and one part of the pooling windows.
+// dw and db as partial sums (parts, KH KW C + 1, K); the last row is db. Only one pixel of a pooling window has a
+// cotangent, so dw gathers x around it. A block computes 32 filters, one channel and one part of the pooling windows.
 template <typename T, int KH, int KW, int PH, int PW>
 __global__ void __launch_bounds__(256) weight_gradients(const T* x, const T* dy, const T* y,
                                                         const unsigned char* argmax, T* parts, Window conv,

@@ -1,4 +1,4 @@
-// The windows of images as rows of a matrix, so that a convolution is one matrix product; and the way back.
+// The windows of images as rows of a matrix, which makes a convolution one matrix product; and the transpose.
 // Chellapilla, Puri and Simard, "High Performance Convolutional Neural Networks for Document Processing" (2006).
 #include "window.cuh"
 
@@ -16,7 +16,7 @@ template <typename T> __global__ void im2col(const T* x, T* columns, Window wind
         pixel ? x[((size_t(n) * window.H + h) * window.W + w) * C + c] : T(0);
 }
 
-// dx (N, H, W, C): every pixel adds up the numbers of columns that it was copied to.
+// dx (N, H, W, C): every pixel accumulates the elements of columns that it was copied to.
 template <typename T> __global__ void col2im(const T* columns, T* dx, Window window, int C) {
     const int taps = window.KH * window.KW;
     gather(dx, window, C, [=](size_t row, int tap, int c) { return columns[(row * taps + tap) * C + c]; });

@@ -1,9 +1,9 @@
-// Pictures of a data set, which lie there as bytes, as numbers for a network: those of a batch in one pass.
+// Gathers a batch of images from a data set of bytes, as floats, in one pass.
 #include "pack.cuh"
 
-// images (B, H, W, C) in [0, 1] of pixels (N, H, W, C): picture b is the one at indices[b], each of its rows from right to
-// left where mirror[b] (if mirror is not null). size is H W C. A thread has COUNT numbers that lie together in a row;
-// several only where C is 1.
+// images (B, H, W, C) in [0, 1] from pixels (N, H, W, C): image b is the one at indices[b], flipped horizontally if
+// mirror is not null and mirror[b] is true. size is H W C. A thread computes COUNT adjacent elements of a row; COUNT is
+// 1 unless C is 1.
 template <int COUNT>
 __global__ void gather_images(const unsigned char* pixels, const long long* indices, const bool* mirror, float* images,
                               int size, int W, int C) {
@@ -12,7 +12,7 @@ __global__ void gather_images(const unsigned char* pixels, const long long* indi
     const bool mirrored = mirror && mirror[blockIdx.x];
     const int column = at / C % W;
     const int from = mirrored ? at + (W - COUNT - 2 * column) * C : at;
-    // Offsets in the whole data set have 64 bits. That indices lie in it is checked where they come from, on the host.
+    // Offsets into the data set have 64 bits. The host has checked that the indices are in range.
     const auto read = read_pack<COUNT>(pixels + indices[blockIdx.x] * size + from);
     Pack<float, COUNT> numbers;
 #pragma unroll

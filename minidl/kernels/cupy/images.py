@@ -1,4 +1,4 @@
-"""Batches of pictures that are on the device: see images.cu."""
+"""Batches of images that are on the device: see images.cu."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from .source import THREADS, in_blocks, kernel
 Array = Any
 
 MOST = 65535 * THREADS
-"""Numbers in a picture: there are no more blocks for one."""
+"""Maximum number of elements per image: a grid has no more blocks along its second axis."""
 COUNT = 4
-"""How many bytes a thread reads at once, where rows of pixels consist of so many."""
+"""Bytes that a thread reads at once, if the row length is a multiple of it."""
 
 
 def supports(pixels: Array) -> bool:
-    """Whether a kernel can read these pictures."""
+    """Whether the kernel can read these images."""
     return bool(pixels.dtype == "uint8") and pixels[:1].size <= MOST
 
 
 def gather_images(xp: Any, pixels: Array, indices: Array, mirror: Array | None) -> Array:
-    """Pictures in [0, 1], as :meth:`ReferenceKernels.gather_images` defines them; ``indices`` are trusted."""
+    """Images in [0, 1]: see :meth:`ReferenceKernels.gather_images`. ``indices`` are not checked."""
     pixels = xp.ascontiguousarray(pixels)
     _, H, W, C = pixels.shape
     images = xp.empty((len(indices), H, W, C), xp.float32)

@@ -1,9 +1,9 @@
-// Convolution with stride 1 as a matrix product whose left matrix, the windows of the images, is never written: a block
+// Convolution with stride 1 as a matrix product whose left matrix, the windows of the images, is never stored: a block
 // gathers the part that it multiplies from the images themselves. Chetlur et al., "cuDNN: Efficient Primitives for Deep
-// Learning" (2014). All arrays are read and written four or two numbers at a time: C and K are multiples of 4.
+// Learning" (2014). All arrays are read and written four or two elements at a time: C and K are multiples of 4.
 //
-// Max pooling is always that of 2 x 2 pixels here. Its cotangent dy is an array of the pooled size and a byte for
-// each number that says which of the four pixels it belongs to; the large array of these and zeros is never written.
+// Max pooling is always by 2 x 2 pixels here. Its cotangent dy has the pooled size, with one byte per element for the
+// pixel, of the four, that it belongs to; the unpooled array, which is mostly zeros, is never stored.
 #include "tile.cuh"
 #include "window.cuh"
 
@@ -12,8 +12,8 @@ struct Pixel {
     int n, h, w;
 };
 
-// The pixels of the output by number: row by row, or eight pooling windows at a time. Of these come the first pixels,
-// then the second ones, and so on: a thread, which holds every eighth row of a tile, has the four pixels of a window.
+// The order of the output pixels: row by row, or by groups of eight pooling windows, first the first pixel of each
+// window, then the second, and so on. A thread holds every eighth row of a tile, so it has all four pixels of a window.
 template <bool POOLED> struct Outputs {
     int N, H, W;
 
@@ -30,8 +30,8 @@ template <bool POOLED> struct Outputs {
     }
 };
 
-// Images (N, H, W, C), zero outside; or, with UNPOOL, (N, H / 2, W / 2, C) and the place of each number among the four
-// pixels that it stands for.
+// Images (N, H, W, C), zero outside. With UNPOOL they are stored as (N, H / 2, W / 2, C), with the position of each
+// element among its four pixels.
 template <typename T, bool UNPOOL> struct Images {
     const T* numbers;
     const unsigned char* taps;
@@ -67,7 +67,7 @@ struct Tap {
     }
 };
 
-// Left matrix of a convolution: a row for every pixel of the output, and in it the pixels under its window.
+// Left matrix of a convolution: one row per output pixel, with the pixels of its window.
 template <typename T, bool POOLED, bool UNPOOL> struct Windows {
     Images<T, UNPOOL> images;
     Window window;
@@ -81,7 +81,7 @@ template <typename T, bool POOLED, bool UNPOOL> struct Windows {
         for (int i = 0; i < carrier.COUNT; ++i) {
             const int number = first + carrier.line(i);
             corners[i] = outputs.at(number);
-            corners[i].h = outputs.has(number) ? corners[i].h - window.top : -window.KH - images.H;  // all is outside
+            corners[i].h = outputs.has(number) ? corners[i].h - window.top : -window.KH - images.H;  // outside
             corners[i].w -= window.left;
         }
     }
@@ -98,7 +98,7 @@ template <typename T, bool POOLED, bool UNPOOL> struct Windows {
     }
 };
 
-// Left matrix of dw: that of the convolution, transposed. A thread stays with one tap.
+// Left matrix of dw: the left matrix of the convolution, transposed. A thread reads one tap only.
 template <typename T, bool POOLED> struct WindowsTransposed {
     Images<T, false> images;
     Outputs<POOLED> outputs;
@@ -126,8 +126,8 @@ template <typename T, bool POOLED> struct WindowsTransposed {
     }
 };
 
-// Right matrix: rows next ... end - 1 of numbers (..., K). With UNPOOL the rows are pixels by number, see Outputs, and
-// what lies in memory is the cotangent of the pooled output.
+// Right matrix: rows next ... end - 1 of numbers (..., K). With UNPOOL the rows are pixels in the order of Outputs, and
+// memory holds the cotangent of the pooled output.
 template <typename T, bool UNPOOL> struct Rows {
     const T* numbers;
     const unsigned char* taps;
@@ -158,9 +158,9 @@ template <typename T, bool UNPOOL> struct Rows {
     }
 };
 
-// y = the convolution of x (N, H, W, C) with w (KH, KW, C, K), plus bias where there is one. POOLED: y = relu(max pool +
-// bias), and which of the four pixels held each maximum (not written where argmax is null). UNPOOL: x is the
-// cotangent of a max pooling, and x_taps its argmax; with turned weights, this convolution gives dx.
+// y = the convolution of x (N, H, W, C) with w (KH, KW, C, K), plus bias if it is not null. POOLED: y = relu(max pool +
+// bias), and argmax is the pixel, of the four, that held each maximum (not written if null). UNPOOL: x is the cotangent
+// of a max pooling, and x_taps its argmax; with rotated weights, this convolution computes dx.
 template <typename T, bool TF32, bool POOLED, bool UNPOOL>
 __global__ void __launch_bounds__(256) convolve(const T* x, const unsigned char* x_taps, const T* w, const T* bias, T* y,
                                                 unsigned char* argmax, Window window, int N, int C, int K) {
@@ -209,7 +209,7 @@ __global__ void __launch_bounds__(256) convolve(const T* x, const unsigned char*
     }
 }
 
-// dw in parts (parts, KH KW C, K) that are still to be added up, each over some pixels of the output.
+// dw as partial sums (parts, KH KW C, K), each over some pixels of the output.
 // UNPOOL: dy is the cotangent of a max pooling, and taps is its argmax.
 template <typename T, bool TF32, bool UNPOOL>
 __global__ void __launch_bounds__(256) correlate(const T* x, const T* dy, const unsigned char* taps, T* parts,

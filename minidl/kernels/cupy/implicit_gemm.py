@@ -1,7 +1,7 @@
-"""Convolution with stride 1 as one matrix product that gathers its left matrix as it goes: see implicit_gemm.cu.
+"""Convolution with stride 1 as one matrix product that gathers its left matrix on the fly: see implicit_gemm.cu.
 
-In float32 the products are exact to rounding; at the backend's precision "tf32" they are made on tensor cores, from
-numbers rounded to 11 bits, and added up in float32.
+In float32 the products are exact up to rounding. At the backend's precision "tf32", tensor cores multiply operands
+rounded to 11 bits and accumulate in float32.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from .tiles import TILE_ROWS, TILE_THREADS, parts_in, tiles_in
 Array = Any
 
 PACK = 4
-"""Numbers that are read at once: channels and filters must be multiples of it."""
+"""Elements that are read at once: the numbers of channels and filters must be multiples of it."""
 LEAST_PIXELS = 256
-"""Pixels of the output in a part of the weight gradient, at least."""
+"""Minimum number of output pixels per part of the weight gradient."""
 LARGEST = 2**31 - 1
-"""Numbers in the kernels that count pixels have 32 bits."""
+"""The kernels index pixels with 32-bit integers."""
 
 
 @plugins.register("conv_algorithm", "implicit_gemm")
 class ImplicitGemm(ConvAlgorithm):
-    """An implicit matrix product on CUDA cores or, in TF32, on tensor cores; pools 2 x 2 pixels on the way."""
+    """An implicit matrix product on CUDA cores or, in TF32, on tensor cores, with fused 2 x 2 max pooling."""
 
     def supports(self, spec: ConvSpec) -> bool:
         window = spec.window
@@ -87,7 +87,7 @@ class ImplicitGemm(ConvAlgorithm):
         spec: ConvSpec,
         pooled: bool = False,
     ) -> None:
-        """Write y. With ``x_taps``, x is the cotangent of a pooling; ``pooled``: y is the output of one."""
+        """Write y. With ``x_taps``, x is the cotangent of a pooling; with ``pooled``, y is the output of one."""
         if not y.size:
             return
         pixels = y.size // spec.K
@@ -129,12 +129,12 @@ def _of_four_pixels(pool: Window) -> bool:
 
 
 def _sizes(spec: ConvSpec) -> tuple[Any, ...]:
-    """The last arguments of both kernels."""
+    """The trailing arguments of both kernels."""
     return by_value(spec.window), *map(np.int32, (spec.N, spec.C, spec.K))
 
 
 def _turned(spec: ConvSpec) -> ConvSpec:
-    """The convolution that gives dx: from where the windows are back to the pixels.
+    """The convolution that computes dx from dy.
 
     >>> from minidl.kernels.window import sliding_window
     >>> back = _turned(ConvSpec(2, 4, 8, sliding_window(9, 9, 3, 1, 0), np.dtype(np.float32)))

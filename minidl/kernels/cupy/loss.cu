@@ -1,8 +1,8 @@
-// Losses and their gradients, each in one pass over its arrays. A loss of many numbers is a mean in parts, one for each
-// block, that a second launch adds up in their order: it is the same every time.
+// Losses and their gradients, each in one pass over its arrays. A loss of many elements is a mean in parts, one per
+// block; a second launch adds the parts in a fixed order, so the result is deterministic.
 //
-// What is lost for an element, and its derivative by a: as minidl/ops/loss.py has them, under the same names. delta is
-// that of HuberLoss.
+// The loss of an element, and its derivative with respect to a, have the same names as in minidl/ops/loss.py. delta is
+// the parameter of HuberLoss.
 #include "sums.cuh"
 
 struct BinaryCrossEntropyWithLogits {
@@ -49,14 +49,14 @@ __global__ void mean_loss(const T* a, const T* b, T* parts, T delta, long long s
     if (threadIdx.x + threadIdx.y == 0) parts[blockIdx.x] = sum / T(size);
 }
 
-// The gradient with respect to a. dy, as everywhere here, is one number.
+// The gradient with respect to a. dy is a scalar, as everywhere here.
 template <typename T, typename Loss>
 __global__ void mean_loss_backward(const T* a, const T* b, const T* dy, T* da, T delta, long long size) {
     const long long i = number_of_thread();
     if (i < size) da[i] = Loss::slope(a[i], b[i], delta) * (dy[0] / T(size));
 }
 
-// The loss, from its parts: one block.
+// The loss, from its parts, in one block.
 template <typename T> __global__ void add_up(const T* parts, T* loss, int count) {
     T sum = 0;
     for (int i = number_of_thread(); i < count; i += LANES * GROUPS) sum += parts[i];
@@ -64,8 +64,8 @@ template <typename T> __global__ void add_up(const T* parts, T* loss, int count)
     if (threadIdx.x + threadIdx.y == 0) loss[0] = sum;
 }
 
-// The mean of -log softmax(logits)[label], for logits (rows, classes), in parts; of each row the maximum and the logarithm
-// of its sum, which give its softmax again. A row is for 32 threads, a block has 8 of them at a time.
+// The mean of -log softmax(logits)[label], for logits (rows, classes), in parts; also the maximum of each row and the
+// logarithm of its sum, from which the softmax is recomputed. 32 threads process a row, and a block 8 rows at a time.
 template <typename T>
 __global__ void softmax_cross_entropy(const T* logits, const long long* labels, T* maxima, T* log_sums, T* parts,
                                       long long rows, long long classes) {
@@ -73,7 +73,7 @@ __global__ void softmax_cross_entropy(const T* logits, const long long* labels, 
     for (long long first = (long long)blockIdx.x * GROUPS; first < rows; first += (long long)gridDim.x * GROUPS) {
         const long long row = first + threadIdx.y, end = row < rows ? classes : 0;
         const T* x = logits + row * classes;
-        T largest = T(__int_as_float(0xff800000));  // minus infinity; NaN is passed over here, but not in the sum
+        T largest = T(__int_as_float(0xff800000));  // minus infinity; NaN is ignored here, but not in the sum
         for (long long c = threadIdx.x; c < end; c += LANES) largest = x[c] > largest ? x[c] : largest;
         largest = largest_of_lanes(largest);
         T sum = 0;

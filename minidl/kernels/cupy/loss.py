@@ -10,7 +10,7 @@ Array = Any
 
 
 def mean_loss(xp: Any, formula: LossFormula, a: Array, b: Array) -> Array:
-    """As :meth:`ReferenceKernels.mean_loss` defines it."""
+    """See :meth:`ReferenceKernels.mean_loss`."""
     run = _kernel_of(xp, "mean_loss", formula, a)
     parts = xp.empty(parts_of(a.size // LANES), a.dtype)
     arguments = (*map(xp.ascontiguousarray, (a, b)), parts, a.dtype.type(formula.delta), xp.int64(a.size))
@@ -19,7 +19,7 @@ def mean_loss(xp: Any, formula: LossFormula, a: Array, b: Array) -> Array:
 
 
 def mean_loss_backward(xp: Any, formula: LossFormula, a: Array, b: Array, dy: Array) -> Array:
-    """The gradient with respect to a, as :meth:`ReferenceKernels.mean_loss_backward` defines it."""
+    """The gradient with respect to a: see :meth:`ReferenceKernels.mean_loss_backward`."""
     run = _kernel_of(xp, "mean_loss_backward", formula, a)
     da = xp.empty(a.shape, a.dtype)
     arguments = (*map(xp.ascontiguousarray, (a, b, dy)), da, a.dtype.type(formula.delta), xp.int64(a.size))
@@ -28,7 +28,7 @@ def mean_loss_backward(xp: Any, formula: LossFormula, a: Array, b: Array, dy: Ar
 
 
 def softmax_cross_entropy(xp: Any, logits: Array, labels: Array) -> tuple[Array, tuple[Array, ...]]:
-    """As :meth:`ReferenceKernels.softmax_cross_entropy` defines it; what is saved is two numbers a row besides."""
+    """See :meth:`ReferenceKernels.softmax_cross_entropy`; saves two values per row in addition to its inputs."""
     N, classes = logits.shape
     logits, labels = xp.ascontiguousarray(logits), xp.ascontiguousarray(labels, xp.int64)
     maxima, log_sums = xp.empty(N, logits.dtype), xp.empty(N, logits.dtype)
@@ -39,7 +39,7 @@ def softmax_cross_entropy(xp: Any, logits: Array, labels: Array) -> tuple[Array,
 
 
 def softmax_cross_entropy_backward(xp: Any, saved: tuple[Array, ...], dy: Array) -> Array:
-    """The gradient with respect to logits, as :meth:`ReferenceKernels.softmax_cross_entropy_backward` defines it."""
+    """The gradient with respect to logits: see :meth:`ReferenceKernels.softmax_cross_entropy_backward`."""
     logits = saved[0]
     N, classes = logits.shape
     dx = xp.empty(logits.shape, logits.dtype)
@@ -53,7 +53,7 @@ def _kernel_of(xp: Any, name: str, formula: LossFormula, a: Array) -> Any:
 
 
 def _added_up(xp: Any, parts: Array) -> Array:
-    """The sum of parts, a 0-d array."""
+    """The sum of the parts, a 0-d array."""
     if parts.size == 1:
         return parts.reshape(())
     loss = xp.empty((), parts.dtype)

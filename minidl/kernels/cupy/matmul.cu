@@ -1,13 +1,13 @@
-// A matrix product on the tiles of tile.cuh, for matrices of any size. cuBLAS is faster, but CuPy does not let it be
-// captured in a CUDA graph.
+// A matrix product on the tiles of tile.cuh, for matrices of any size. cuBLAS is faster, but CuPy does not allow it to
+// be captured in a CUDA graph.
 #include "tile.cuh"
 
-// A matrix in memory, line after line, and LINES x LENGTH numbers of it that a block carries to shared memory at a time.
+// A matrix in memory, line by line, of which a block copies LINES x LENGTH elements to shared memory at a time.
 template <typename T, int LINES, int LENGTH> struct Lines {
     const T* numbers;
     int count, length;
-    int line, position;            // where the numbers of the next step are,
-    int line_step, position_step;  // and how far on those after them
+    int line, position;            // of the next step's elements,
+    int line_step, position_step;  // and the distance to the step after it
     Carrier<T, LINES, LENGTH> carrier;
 
     __device__ void fetch() {
@@ -17,7 +17,7 @@ template <typename T, int LINES, int LENGTH> struct Lines {
         position += position_step;
     }
 
-    // Four numbers of a line, zero outside the matrix. Only where lines are whole packs does each begin with one.
+    // Four elements of a line, zero outside the matrix. A pack is aligned only if lines are a multiple of it.
     __device__ Pack<T, 4> read(int at) const {
         const int first = position + carrier.position();
         const T* from = numbers + size_t(at) * length + first;
@@ -30,7 +30,7 @@ template <typename T, int LINES, int LENGTH> struct Lines {
     }
 };
 
-// The left matrix (rows, depth), or, TRANSPOSED, one that lies in memory as (depth, rows).
+// The left matrix (rows, depth), stored as (depth, rows) if TRANSPOSED.
 template <typename T, bool TRANSPOSED> struct Left;
 
 template <typename T> struct Left<T, false> : Lines<T, TILE_ROWS, tile_depth<T>> {
@@ -45,7 +45,7 @@ template <typename T> struct Left<T, true> : Lines<T, tile_depth<T>, TILE_ROWS> 
         : Lines<T, tile_depth<T>, TILE_ROWS>{numbers, depth, rows, first, row, tile_depth<T>, 0} {}
 };
 
-// The product (rows, columns) in parts that are still to be added up, each over some of the depth.
+// The product (rows, columns) as partial sums, each over a part of the depth.
 template <typename T, bool TF32, bool TRANSPOSED>
 __global__ void __launch_bounds__(256) matmul(const T* a, const T* b, T* parts, int rows, int depth, int columns) {
     const int column_tiles = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;

@@ -1,4 +1,4 @@
-"""A matrix product that may be part of a CUDA graph, which CuPy forbids cuBLAS to be: see matmul.cu."""
+"""A matrix product that can be captured in a CUDA graph, which CuPy does not allow for cuBLAS: see matmul.cu."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from .tiles import TILE_THREADS, parts_in, tiles_in
 Array = Any
 
 LEAST_DEPTH = 256
-"""Numbers that a part of the product sums up, at least."""
+"""Minimum number of products per partial sum."""
 
 
 def matmul(xp: Any, a: Array, b: Array, tensor_cores: bool) -> Array:
-    """The product of matrices (rows, depth) and (depth, columns), summed up in an order that depends on sizes alone.
+    """The product of matrices (rows, depth) and (depth, columns), summed in an order that depends only on the sizes.
 
-    A transposed left matrix, as in gradients for weights, is read where it lies.
+    A transposed left matrix, as in weight gradients, is read without a copy.
     """
     (rows, depth), columns = a.shape, b.shape[1]
     if not rows * columns * depth:

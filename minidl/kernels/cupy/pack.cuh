@@ -1,4 +1,4 @@
-// So many numbers that lie together, read and written at once.
+// COUNT adjacent elements, read and written at once.
 #ifndef MINIDL_PACK
 #define MINIDL_PACK
 

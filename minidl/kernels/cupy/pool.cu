@@ -1,9 +1,9 @@
-// Max pooling of images (N, H, W, C), with bias and ReLU after it where they are wanted. One thread for each number of
-// the result; blocks walk along the rows of it, so neighbouring threads read and write neighbouring numbers.
+// Max pooling of images (N, H, W, C), optionally followed by bias and ReLU. One thread per element of the result;
+// blocks follow its rows, so neighbouring threads read and write neighbouring elements.
 #include "window.cuh"
 
-// y and the tap that held each maximum (not written where argmax is null). With a bias, y = relu(maximum + bias), which
-// is the maximum of relu(x + bias): adding and ReLU keep the order.
+// y and the tap that held each maximum (not written if argmax is null). With a bias, y = relu(maximum + bias), which is
+// the maximum of relu(x + bias): addition and ReLU are monotonic.
 template <typename T>
 __global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax, Window window, int C) {
     const int n = blockIdx.x / window.OH, oh = blockIdx.x % window.OH;
@@ -11,7 +11,7 @@ __global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax,
     if (column >= window.OW * C) return;
     const int ow = column / C, c = column % C;
     T best = T(__int_as_float(0xff800000));  // minus infinity, which is the padding too
-    int tap = -1;  // none so far: the first that meets the image counts, also where it is minus infinity
+    int tap = -1;  // none so far: the first tap on the image is taken, even if its value is minus infinity
     for (int kh = 0; kh < window.KH; ++kh) {
         const int h = oh * window.SH + kh - window.top;
         if (!inside(h, window.H)) continue;
@@ -30,7 +30,7 @@ __global__ void max_pool(const T* x, const T* bias, T* y, unsigned char* argmax,
     if (argmax) argmax[at] = tap;
 }
 
-// dx: every pixel adds up dy of the windows whose maximum it was.
+// dx: every pixel accumulates dy of the windows whose maximum it held.
 template <typename T>
 __global__ void max_pool_backward(const T* dy, const unsigned char* argmax, T* dx, Window window, int C) {
     gather(dx, window, C, [=](size_t row, int tap, int c) {

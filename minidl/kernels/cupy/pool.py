@@ -12,12 +12,12 @@ Array = Any
 
 
 def supports(window: Window) -> bool:
-    """Whether one byte can name the tap of the maximum."""
+    """Whether one byte can hold the tap of the maximum."""
     return argmax_dtype(np, window) is np.uint8
 
 
 def max_pool(xp: Any, x: Array, window: Window) -> tuple[Array, Array]:
-    """The maximum under each window and the tap that held it, as :meth:`ReferenceKernels.max_pool` defines them."""
+    """The maximum of each window and the tap that held it: see :meth:`ReferenceKernels.max_pool`."""
     y = xp.empty((len(x), window.OH, window.OW, x.shape[-1]), x.dtype)
     argmax = xp.empty(y.shape, xp.uint8)
     pool_into(xp, xp.ascontiguousarray(x), None, window, y, argmax)
@@ -25,7 +25,7 @@ def max_pool(xp: Any, x: Array, window: Window) -> tuple[Array, Array]:
 
 
 def pool_into(xp: Any, x: Array, bias: Array | None, window: Window, y: Array, argmax: Array | None) -> None:
-    """Write the maxima under each window, with bias and ReLU if there is a bias, and their taps if they are wanted."""
+    """Write the maximum of each window, with bias and ReLU unless bias is None, and its tap unless argmax is None."""
     if y.size:
         C = x.shape[-1]
         run = kernel(xp, "pool.cu", name_of("max_pool", x.dtype))
@@ -33,7 +33,7 @@ def pool_into(xp: Any, x: Array, bias: Array | None, window: Window, y: Array, a
 
 
 def max_pool_backward(xp: Any, dy: Array, argmax: Array, window: Window) -> Array:
-    """The gradient with respect to the input, as :meth:`ReferenceKernels.max_pool_backward` defines it."""
+    """The gradient with respect to the input: see :meth:`ReferenceKernels.max_pool_backward`."""
     N, C = len(dy), dy.shape[-1]
     dx = xp.empty((N, window.H, window.W, C), dy.dtype)
     if dx.size:

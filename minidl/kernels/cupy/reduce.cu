@@ -1,8 +1,8 @@
-// Sums over the rows of a matrix in a fixed order, so that they are the same every time: no atomic operations. Rows are
-// cut into parts; a second launch adds the parts up.
+// Deterministic sums over the rows of a matrix: a fixed order, no atomic operations. Rows are split into parts; a
+// second launch adds the parts.
 #include "sums.cuh"
 
-// sums (parts, columns) of x (rows, columns), a block for 32 columns of one part.
+// sums (parts, columns) of x (rows, columns); a block sums 32 columns of one part.
 template <typename T> __global__ void sum_rows(const T* x, T* sums, long long rows, int columns) {
     const int column = blockIdx.x * LANES + threadIdx.x;
     const long long first = rows * blockIdx.y / gridDim.y, end = rows * (blockIdx.y + 1) / gridDim.y;

@@ -1,4 +1,4 @@
-"""Sums that are the same every time: see reduce.cu."""
+"""Deterministic sums: see reduce.cu."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from .source import kernel, name_of
 Array = Any
 
 LANES, GROUPS = 32, 8
-"""The block of a kernel that sums: so many columns, and so many threads for each."""
+"""The block of a summing kernel: the number of columns, and of threads per column."""
 LEAST_ROWS = 256
-"""Rows in a part, at least: enough to be worth a block."""
+"""Minimum number of rows per part: enough to be worth a block."""
 MOST_PARTS = 1024
-"""A number for every card, as the order of the sums must not depend on it: a few blocks for each multiprocessor."""
+"""Maximum number of parts: a few blocks per multiprocessor. The same for every card, to fix the order of the sums."""
 
 
 def parts_of(rows: int) -> int:
-    """Into how many parts so many rows are cut.
+    """The number of parts that ``rows`` are split into.
 
     >>> parts_of(10), parts_of(1000), parts_of(10**9)
     (1, 3, 1024)
@@ -24,7 +24,7 @@ def parts_of(rows: int) -> int:
 
 
 def sum_rows(xp: Any, x: Array, shape: tuple[int, ...] = ()) -> Array:
-    """The sum (columns,) of a matrix (rows, columns) over its rows, as an array of ``shape`` if there is one."""
+    """The sum (columns,) of a matrix (rows, columns) over its rows, reshaped to ``shape`` unless that is empty."""
     parts = parts_of(len(x))
     if parts > 1:
         x = _sum_parts(xp, x, xp.empty((parts, x.shape[1]), x.dtype), parts)

@@ -1,5 +1,5 @@
-// Sums in a block of 32 x 8 threads: so many columns side by side, and groups of threads that share the rows of each.
-// Each group is a warp.
+// Sums in a block of 32 x 8 threads: LANES columns, and GROUPS threads per column that share its rows. Each group is a
+// warp.
 #ifndef MINIDL_SUMS
 #define MINIDL_SUMS
 
@@ -9,7 +9,7 @@ __device__ inline long long number_of_thread() {
     return ((long long)blockIdx.x * GROUPS + threadIdx.y) * LANES + threadIdx.x;
 }
 
-// The sum over the groups, one after another, for the threads of group 0. All threads of the block must call it.
+// The sum over the groups, in order, for the threads of group 0. All threads of the block must call it.
 template <typename T> __device__ inline T sum_over_groups(T sum) {
     __shared__ T sums[GROUPS][LANES];
     sums[threadIdx.y][threadIdx.x] = sum;
@@ -20,7 +20,7 @@ template <typename T> __device__ inline T sum_over_groups(T sum) {
     return sum;
 }
 
-// The sum over the lanes of a group, and the largest number, for each of them.
+// The sum and the maximum over the lanes of a group, for each lane.
 template <typename T> __device__ inline T sum_over_lanes(T sum) {
     for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffff, sum, distance);
     return sum;

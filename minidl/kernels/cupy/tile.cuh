@@ -1,11 +1,11 @@
-// A tile of a matrix product: what a block of 256 threads computes of it, in shared memory and registers.
+// A tile of a matrix product: the part that a block of 256 threads computes, in shared memory and registers.
 //
-// The product has rows and columns; the sum in each of its numbers runs over what is called depth here. A block holds
-// TILE_ROWS x TILE_COLUMNS numbers and walks along the depth, tile_depth at a time: while it multiplies the numbers in
-// one half of its shared memory, each thread has those of the next step on their way into registers.
+// The product has rows and columns; each element is a sum over the depth. A block computes TILE_ROWS x TILE_COLUMNS
+// elements and advances along the depth, tile_depth at a time: while it multiplies the elements in one half of its
+// shared memory, each thread loads those of the next step into registers.
 //
-// Its 8 warps are 4 x 2 parts of 32 x 32 numbers. Which of them a thread holds is what mma.sync.m16n8k8 says (PTX ISA,
-// "Matrix Fragments for mma.m16n8k8"), and the scalar product keeps to it: so all that follows is the same for both.
+// Its 8 warps are 4 x 2 parts of 32 x 32 elements. The elements of a thread are laid out as for mma.sync.m16n8k8 (PTX
+// ISA, "Matrix Fragments for mma.m16n8k8"). The scalar product uses the same layout, so the rest of the code is shared.
 #ifndef MINIDL_TILE
 #define MINIDL_TILE
 #include "pack.cuh"
@@ -14,14 +14,14 @@ constexpr int TILE_ROWS = 128, TILE_COLUMNS = 64, TILE_THREADS = 256;
 
 template <typename T> constexpr int tile_depth = 64 / sizeof(T);
 
-// A number as the tensor cores take it: 10 bits after the leading one, the nearest such number, halves away from zero.
+// A float as the tensor cores take it: rounded to 10 bits after the leading one, ties away from zero.
 __device__ inline float to_tf32(float number) {
 #if __CUDA_ARCH__ >= 800
     unsigned bits;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(number));
     return __int_as_float(bits);
 #else
-    if (number - number != 0) return number;  // infinite or no number
+    if (number - number != 0) return number;  // infinite or NaN
     return __int_as_float((__float_as_int(number) + 0x1000) & ~0x1fff);
 #endif
 }
@@ -32,7 +32,7 @@ template <bool TF32, typename T> __device__ inline Pack<T, 4> as_multiplied(Pack
     return pack;
 }
 
-// Where a thread's numbers are: sums[i][j][e] is row 8 i + row, column 8 j + e + column of the tile.
+// Where a thread's elements are: sums[i][j][e] is row 8 i + row, column 8 j + e + column of the tile.
 struct Place {
     int row, column;
 };
@@ -44,8 +44,8 @@ __device__ inline Place place_in_tile() {
 
 template <typename T> using Sums = T[4][4][2];
 
-// The left matrix in shared memory, in packs along the depth or along the rows, as the images have them. The numbers
-// between lines (4 and 8) let the threads of a warp read from different banks.
+// The left matrix in shared memory, in packs along the depth or along the rows, as it is in global memory. The padding
+// of lines (by 4 and 8) lets the threads of a warp read from different banks.
 template <typename T> struct alignas(32) AlongDepth {
     T numbers[TILE_ROWS][tile_depth<T> + 4];
     __device__ T at(int row, int depth) const { return numbers[row][depth]; }
@@ -67,7 +67,7 @@ template <typename T> struct alignas(32) Right {
 #if __CUDA_ARCH__ >= 800
 #define MINIDL_TENSOR_CORES
 
-// What a warp's 16 x 8 and 8 x 8 numbers make, added to 16 x 8 sums. A thread has four, two and four of them.
+// Adds the product of a warp's 16 x 8 and 8 x 8 elements to its 16 x 8 sums. A thread has four, two and four of them.
 __device__ inline void mma_m16n8k8(float (&top)[2], float (&bottom)[2], const float (&a)[4], const float (&b)[2]) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
@@ -78,7 +78,7 @@ __device__ inline void mma_m16n8k8(float (&top)[2], float (&bottom)[2], const fl
 #endif
 
 #ifdef MINIDL_TENSOR_CORES
-// Add the product of what lies in shared memory to the sums, on tensor cores.
+// Adds the product of the matrices in shared memory to the sums, on tensor cores.
 template <typename Left>
 __device__ inline void mma_tile_tf32(const Left& left, const Right<float>& right, Sums<float>& sums) {
     const Place place = place_in_tile();
@@ -103,7 +103,7 @@ __device__ inline void mma_tile_tf32(const Left& left, const Right<float>& right
 }
 #endif
 
-// The same number by number, on any card and for any type.
+// The same with scalar operations, on any card and for any type.
 template <typename Left, typename T>
 __device__ inline void mma_tile_scalar(const Left& left, const Right<T>& right, Sums<T>& sums) {
     const Place place = place_in_tile();
@@ -124,7 +124,7 @@ __device__ inline void mma_tile_scalar(const Left& left, const Right<T>& right, 
     }
 }
 
-// Tensor cores where the kernel is compiled for a card that has them.
+// Uses tensor cores if the kernel is compiled for a card that has them.
 template <bool TF32, typename Left, typename T>
 __device__ inline void mma_tile(const Left& left, const Right<T>& right, Sums<T>& sums) {
 #ifdef MINIDL_TENSOR_CORES
@@ -135,8 +135,8 @@ __device__ inline void mma_tile(const Left& left, const Right<T>& right, Sums<T>
         mma_tile_scalar(left, right, sums);
 }
 
-// What a thread carries of one step from global to shared memory. LINES lines of LENGTH numbers make up the step's part
-// of a matrix; a thread has a pack of four of every STRIDE-th line.
+// The elements that a thread copies from global to shared memory in one step. The step's part of a matrix has LINES
+// lines of LENGTH elements; a thread has a pack of four from every STRIDE-th line.
 template <typename T, int LINES, int LENGTH> struct Carrier {
     static constexpr int PACKS = LENGTH / 4, STRIDE = TILE_THREADS / PACKS;
     static constexpr int COUNT = (LINES + STRIDE - 1) / STRIDE;
@@ -152,7 +152,7 @@ template <typename T, int LINES, int LENGTH> struct Carrier {
     }
 };
 
-// The whole product: left.fetch(step) and right.fetch(step) read what a thread carries, left.put and right.put bring it.
+// The whole product: left.fetch() and right.fetch() read from global memory, carrier.put() writes to shared memory.
 template <bool TF32, typename LeftMatrix, typename T, typename LeftSource, typename RightSource>
 __device__ inline void multiply(LeftSource& left, RightSource& right, int steps, Sums<T>& sums) {
     __shared__ LeftMatrix lefts[2];
@@ -180,7 +180,7 @@ __device__ inline void multiply(LeftSource& left, RightSource& right, int steps,
     }
 }
 
-// Write a tile's numbers to their places in a matrix (rows, columns), two at once where these start at even numbers.
+// Writes a tile to its place in a matrix (rows, columns), two elements at once if the number of columns is even.
 template <typename T>
 __device__ inline void write_tile(T* matrix, const Sums<T>& sums, int first_row, int first_column, int rows,
                                   int columns) {

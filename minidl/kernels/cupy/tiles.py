@@ -1,14 +1,14 @@
-"""How a matrix product is cut into tiles, each the work of one block of threads: see tile.cuh."""
+"""How a matrix product is split into tiles, one per block of threads: see tile.cuh."""
 
 TILE_ROWS, TILE_COLUMNS, TILE_THREADS = 128, 64, 256
 """As in tile.cuh."""
 BLOCKS = 512
-"""A product with few tiles is cut along its depth into about so many: enough for every card, and the same for each, so
-that sums repeat."""
+"""A product with few tiles is split along its depth into about this number of blocks: enough for every card, and the
+same for each, which makes the sums deterministic."""
 
 
 def tiles_in(rows: int, columns: int) -> int:
-    """How many tiles a matrix of this size has.
+    """The number of tiles in a matrix of this size.
 
     >>> tiles_in(129, 64)
     2
@@ -17,7 +17,7 @@ def tiles_in(rows: int, columns: int) -> int:
 
 
 def parts_in(tiles: int, depth: int, least: int) -> int:
-    """Into how many parts, of ``least`` numbers or more, the sums over the depth are cut.
+    """The number of parts, of at least ``least`` products each, that the sums over the depth are split into.
 
     >>> parts_in(tiles=4, depth=9216, least=256), parts_in(tiles=400, depth=9216, least=256)
     (36, 1)

@@ -1,4 +1,4 @@
-// How a window slides over an image: minidl.kernels.window.Window, field for field, and how to go back from a pixel.
+// How a window slides over an image: the fields of minidl.kernels.window.Window, and the windows over a pixel.
 #ifndef MINIDL_WINDOW
 #define MINIDL_WINDOW
 
@@ -6,19 +6,19 @@ struct Window {
     int H, W, KH, KW, SH, SW, top, bottom, left, right, OH, OW;
 };
 
-// A row or column of the padded image lies under the windows first_window ... last_window along that axis.
+// A row or column of the padded image is in the windows first_window ... last_window along that axis.
 __device__ inline int first_window(int position, int kernel, int stride) {
     return position < kernel ? 0 : (position - kernel) / stride + 1;
 }
 
 __device__ inline int last_window(int position, int stride, int windows) { return min(position / stride, windows - 1); }
 
-// Whether a position outside 0 ... size - 1 is padding: one comparison, as negative numbers become large ones.
+// Whether a position is in 0 ... size - 1: one comparison, because negative integers become large unsigned ones.
 __device__ inline bool inside(int position, int size) { return unsigned(position) < unsigned(size); }
 
-// dx (N, H, W, C): every pixel adds up what the windows over it give, in the order of their taps. given(window, tap, c)
-// is what channel c of a tap gives to the pixel under it, for windows numbered from 0 to N OH OW - 1. Blocks walk along
-// the rows of dx.
+// dx (N, H, W, C): every pixel accumulates the contributions of the windows over it, in the order of their taps.
+// given(window, tap, c) is the contribution of channel c of a tap, for windows 0 to N OH OW - 1. Blocks follow the rows
+// of dx.
 template <typename T, typename Given> __device__ inline void gather(T* dx, Window window, int C, Given given) {
     const int n = blockIdx.x / window.H, h = blockIdx.x % window.H + window.top;
     const int column = blockIdx.y * blockDim.x + threadIdx.x;
@@ -36,7 +36,7 @@ template <typename T, typename Given> __device__ inline void gather(T* dx, Windo
     dx[size_t(blockIdx.x) * window.W * C + column] = sum;
 }
 
-// Whether a value takes the place of the maximum so far: of equal values the first stays, and so does the first NaN.
+// Whether a value replaces the maximum so far: of equal values the first is kept, and so is the first NaN.
 template <typename T> __device__ inline bool wins(T value, T best) {
     return value > best || (value != value && best == best);
 }

@@ -1,1 +1,1 @@
-"""Kernels in NumPy that use all cores and stay in cache, each held against its readable twin in reference.py."""
+"""Kernels in NumPy that use all cores and stay in cache; tests compare each with its twin in reference.py."""

@@ -1,4 +1,4 @@
-"""Elementwise kernels: large arrays are walked in blocks that fit into a core's cache, on all threads."""
+"""Elementwise kernels: large arrays are processed on all threads, in blocks that fit into a core's cache."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,13 @@ from . import memory
 Array = NDArray[Any]
 
 BLOCK = 1 << 16
-"""Elements in a block: a few float32 blocks of this size fit into a second-level cache of 1 MiB."""
+"""Elements per block: a few float32 blocks of this size fit into a second-level cache of 1 MiB."""
 
 
 def for_blocks(formula: Callable[..., object], *arrays: Array) -> None:
-    """``formula(*blocks)`` for matching blocks of arrays of one shape, which the formula changes in place.
+    """Call ``formula(*blocks)`` for matching blocks of arrays of one shape, which the formula changes in place.
 
-    A formula that is elementwise gives the same result as ``formula(*arrays)``.
+    If the formula is elementwise, the result is that of ``formula(*arrays)``.
 
     >>> x, y = np.arange(4.0), np.zeros(4)
     >>> for_blocks(lambda x, y: np.multiply(x, 2, out=y), x, y)
@@ -48,7 +48,7 @@ def _empty_like(x: Array) -> Array:
 def relu_backward(dy: Array, y: Array) -> Array:
     """``dy`` where ``y > 0``, else 0."""
     dx = _empty_like(y)
-    # reshape: of a single number, ascontiguousarray makes an array with an axis
+    # reshape, because ascontiguousarray adds an axis to a 0-d array
     for_blocks(_keep_where_positive, np.ascontiguousarray(dy).reshape(y.shape), y, dx)
     return dx
 
@@ -60,13 +60,13 @@ def _keep_where_positive(dy: Array, y: Array, dx: Array) -> None:
 def keep_where(mask: Array, values: Array, out: Array | None = None) -> Array:
     """``np.where(mask, values, 0)``, ten times as fast where the mask is irregular.
 
-    A bit pattern of ones keeps a number and one of zeros makes it 0, without a branch for every element. (A product
-    with the mask would be as fast, but turn infinities that are masked out into NaN.)
+    A bitwise AND with all ones keeps an element and with all zeros makes it 0, without a branch per element. (A product
+    with the mask would be as fast, but turn masked infinities into NaN.)
 
     >>> keep_where(np.array([True, False]), np.array([1.5, np.inf]))
     array([1.5, 0. ])
     """
-    if values.itemsize > 8:  # as extended floats are, for which NumPy has no whole numbers of that length
+    if values.itemsize > 8:  # extended floats: NumPy has no integers of that size
         kept = np.zeros(values.shape, values.dtype) if out is None else out
         kept[...] = np.where(mask, values, 0)
         return kept

@@ -1,4 +1,4 @@
-"""Batches of pictures that lie in memory as bytes."""
+"""Batches of images that are in memory as bytes."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ Array = NDArray[Any]
 
 
 def gather_images(pixels: Array, indices: Array, mirror: Array | None) -> Array:
-    """As :meth:`ReferenceKernels.gather_images` defines it. Mirroring in place is several times as fast as a choice
-    between two arrays."""
-    chosen = pixels[np.asarray(indices)]  # an array of indices copies
+    """See :meth:`ReferenceKernels.gather_images`. Flipping in place is several times as fast as selecting from two
+    arrays."""
+    chosen = pixels[np.asarray(indices)]  # indexing with an array copies
     if mirror is not None:
         chosen[mirror] = chosen[mirror, :, ::-1]
     images: Array = np.divide(chosen, np.float32(255), dtype=np.float32)

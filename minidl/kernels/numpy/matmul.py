@@ -1,4 +1,4 @@
-"""Matrix products on all threads, cut so that the sums do not depend on how many there are."""
+"""Matrix products on all threads, split so that the sums do not depend on the number of threads."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from . import memory
 Array = NDArray[Any]
 
 COLUMNS = 128
-"""Columns of the result in one piece of work: wide enough for BLAS to be at its best."""
+"""Columns of the result per piece of work: wide enough for BLAS to reach full speed."""
 LENGTH = 1 << 12
-"""Elements of one piece of a product of vectors."""
+"""Elements per piece of a product of vectors."""
 
 
 def matmul(a: Array, b: Array) -> Array:
     """``a @ b``; two large matrices are multiplied in strips of rows or columns of the result.
 
-    The product of two long vectors is taken piece by piece, as BLAS would add up one product after another. That of
-    vectors alone: in a product with a matrix, one of a single row too, BLAS adds along the whole length as it likes.
+    The product of two long vectors is computed piece by piece, because BLAS would add the products sequentially. In a
+    product with a matrix, even one of a single row, BLAS chooses the order of summation.
     """
     if a.ndim == b.ndim == 1 and len(a) == len(b) > LENGTH:
         whole = len(a) - len(a) % LENGTH

@@ -1,9 +1,9 @@
-"""Memory for large results, used again once nothing refers to it.
+"""Memory for large results, reused once nothing refers to it.
 
-The operating system gives a large array memory page by page and clears every page first: in a training step that
-makes the same arrays again and again, this costs more than some of the computations. So large buffers are kept here.
-A buffer is free when only this module refers to it: an array, or a view of one, that anybody still holds keeps its
-buffer from being used again, as Python counts references. (A view of a view refers to the array that owns the memory.)
+The operating system allocates a large array page by page and clears every page first. A training step makes the same
+arrays again and again, and this costs more than some of its computations. So large buffers are kept here. A buffer is
+free when only this module refers to it: Python counts references, and an array or view that is still in use keeps its
+buffer from being reused. (A view of a view refers to the array that owns the memory.)
 """
 
 import threading
@@ -18,12 +18,12 @@ from ...references import ARE_COUNTED, is_the_only_one
 Array = NDArray[Any]
 
 SMALL = 1 << 18
-"""Arrays below this number of bytes are made anew: the C library has its own store of such memory."""
+"""Arrays below this number of bytes are allocated as usual: the C library pools such memory itself."""
 KEPT = 1 << 29
-"""Bytes of buffers to keep at most; beyond it those go that have been free for longest."""
+"""Maximum number of bytes to keep; beyond it, the buffers that have been free for longest are released."""
 
 _buffers: list[Array] = []
-"""All buffers, the one that was used last at the end."""
+"""All buffers, the most recently used last."""
 _lock = threading.Lock()
 
 
@@ -55,7 +55,7 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def clear() -> None:
-    """Keep nothing: what somebody holds lives on, and is freed with its last reference like any other array."""
+    """Drop all buffers. One that is still in use is freed with its last reference, like any other array."""
     with _lock:
         _buffers.clear()
 
@@ -71,7 +71,7 @@ def _buffer(nbytes: int) -> Array:
 
 
 def _make_room(nbytes: int) -> None:
-    """Let go of free buffers until another fits in."""
+    """Release free buffers until another one fits."""
     excess = sum(buffer.nbytes for buffer in _buffers) + nbytes - KEPT
     position = 0
     while excess > 0 and position < len(_buffers):

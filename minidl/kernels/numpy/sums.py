@@ -1,9 +1,9 @@
 """Sums over leading axes, as exact as those along the last axis.
 
-NumPy adds pairwise along the last axis, so that rounding errors hardly grow with the length; over all other axes it
-adds one number after another, and a float32 sum of millions of equal numbers ends up some percent off, as each is
-rounded to the size of the sum. Here a few neighbours are added up at a time, then their sums, and so on. It is faster,
-too: many short rows are taken as few long ones. (Higham, "The Accuracy of Floating Point Summation", 1993.)
+NumPy adds pairwise along the last axis, where rounding errors hardly grow with the length. Over all other axes it adds
+one element after another, and a float32 sum of millions of equal values ends up some percent off, because each addition
+is rounded relative to the running sum. Here a few neighbours are added at a time, then their sums, and so on. It is
+also faster: many short rows are treated as few long ones. (Higham, "The Accuracy of Floating Point Summation", 1993.)
 """
 
 from itertools import groupby
@@ -18,19 +18,19 @@ from ... import threads
 Array = NDArray[Any]
 
 FEW = 512
-"""Numbers that may be added one after another: the errors are some units in the sixth digit at worst."""
+"""Elements that may be added sequentially: at worst, the error is some units in the sixth digit."""
 TOGETHER = 16
-"""Rows that are added up at a time."""
+"""Rows that are added at a time."""
 SHORT = 32
-"""Rows that are not worth more than one round."""
+"""Up to this many rows, one round is enough."""
 RUN = 4096
-"""Elements of a row that is long enough to be added at full speed, and that stays in a first-level cache."""
+"""Elements of a row that is long enough for full speed and fits into a first-level cache."""
 PRODUCTS = 256
-"""Rows of a product with ones."""
+"""Rows in one product with ones."""
 
 
 def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """``x.sum(axis=axes, keepdims=keepdims)``, for axes that count from 0.
+    """``x.sum(axis=axes, keepdims=keepdims)``, for non-negative axes.
 
     >>> x = np.full((1 << 20, 2), 0.1, np.float32)
     >>> x.sum(axis=0)[0] / (len(x) * x[0, 0]) < 1.01  # NumPy's
@@ -40,10 +40,10 @@ def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     """
     if x.size <= FEW or not _is_long(x, axes):
         return x.sum(axis=axes, keepdims=keepdims)  # type: ignore[no-any-return]
-    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))  # as they lie in memory
+    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))  # the order in memory
     groups = [
         (reduced, prod(x.shape[axis] for axis in group))
-        for reduced, group in groupby(order, lambda axis: axis in axes)  # neighbours with one fate are one axis
+        for reduced, group in groupby(order, lambda axis: axis in axes)  # adjacent axes of one kind are merged
     ]
     y = x.transpose(order)
     for i, (reduced, size) in reversed(list(enumerate(groups))):
@@ -56,7 +56,7 @@ def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
 
 
 def _is_long(x: Array, axes: tuple[int, ...]) -> bool:
-    """Whether NumPy would add many fractions one after another."""
+    """Whether NumPy would add many floats sequentially."""
     if x.dtype.kind != "f" or prod([x.shape[axis] for axis in axes]) <= FEW:
         return False
     return min(axes) < x.ndim - len(axes) or not x.flags.c_contiguous
@@ -68,7 +68,7 @@ def _sum_middle(x: Array) -> Array:
     if n <= SHORT:
         short: Array = x.sum(axis=1)
         return short
-    run = min(n // TOGETHER, -(-RUN // inner))  # rows that are taken as one
+    run = min(n // TOGETHER, -(-RUN // inner))  # rows that are treated as one
     whole = n - n % (TOGETHER * run)
     sums = x[:, :whole].reshape(-1, TOGETHER, run * inner).sum(axis=1)
     return _sum_middle(sums.reshape(outer, -1, inner)) + _sum_middle(x[:, whole:])
@@ -86,9 +86,9 @@ def sum_to_channels(dy: Array) -> Array:
 
 
 def sum_rows(images: Array) -> Array:
-    """The sum (C,) over the pixels of images (..., C): a product with ones, which BLAS does at full speed.
+    """The sum (C,) over the pixels of images (..., C): a product with ones, which BLAS computes at full speed.
 
-    BLAS adds up one after another, so that many rows are taken as few long ones, which makes short sums.
+    BLAS adds sequentially, so many rows are treated as few long ones, which makes the sums short.
     """
     C = images.shape[-1]
     rows = images.reshape(-1, C)
@@ -101,4 +101,4 @@ def sum_rows(images: Array) -> Array:
 
 
 def _product(rows: Array) -> Array:
-    return np.asarray(np.dot(np.ones(len(rows), rows.dtype), rows))  # lets other threads run; @ does not
+    return np.asarray(np.dot(np.ones(len(rows), rows.dtype), rows))  # releases the GIL; @ does not

@@ -1,1 +1,1 @@
-"""Convolution algorithms in NumPy: each treats a few images, :mod:`per_chunk` spreads the images over the threads."""
+"""Convolution algorithms in NumPy: each computes a few images, and :mod:`per_chunk` distributes them over threads."""

@@ -1,10 +1,10 @@
 """Convolution as one matrix product: im2col.
 
-Every window of the image is written out as one row of KH KW C numbers; the convolution is then the product of this
-matrix of "columns" with the weights as a (KH KW C, K) matrix, which BLAS does at full speed (Chellapilla, Puri and
+Every window of the image is copied into one row of KH KW C elements. The convolution is then the product of this
+matrix of "columns" with the weights as a (KH KW C, K) matrix, which BLAS computes at full speed (Chellapilla, Puri and
 Simard, "High Performance Convolutional Neural Networks for Document Processing", 2006).
 
-The matrix has KH KW times the size of the image. It never exists as a whole: it is made for a few output rows at a
+The matrix has KH KW times the size of the image. It is never stored as a whole: it is made for a few output rows at a
 time, in scratch memory that stays in cache.
 """
 
@@ -21,12 +21,12 @@ from .per_chunk import Columns, PerChunk
 Array = NDArray[Any]
 
 COLUMNS_BYTES = 1 << 20
-"""Memory of the columns that are made at a time."""
+"""Size of the columns that are made at a time."""
 
 
 @plugins.register("conv_algorithm", "im2col")
 class Im2col(PerChunk):
-    """Rows of windows times a matrix of weights."""
+    """A matrix of windows times a matrix of weights."""
 
     def scratch_size(self, images: int, spec: ConvSpec) -> int:
         """The columns of a strip, and a product of the size of the weights."""
@@ -54,7 +54,7 @@ class Im2col(PerChunk):
                 matrix = threads.scratch("columns", (height * window.OW, len(weights)), dy.dtype)
                 np.matmul(dy[rows].reshape(-1, spec.K), weights.T, out=matrix)
                 taps = matrix.reshape(height, window.OW, window.KH, window.KW, spec.C)
-                for kh, kw in window.taps():  # col2im: every number goes back to the pixel that it came from
+                for kh, kw in window.taps():  # col2im: every element goes back to its pixel
                     _, down, across = window.under_tap(kh, kw)
                     pixels = image[down, across][rows]
                     for stored, column in columns:
@@ -69,13 +69,13 @@ class Im2col(PerChunk):
             windows = _windows(image, spec)
             for rows in _strips(spec):
                 matrix = _matrix(windows[rows], spec, columns)
-                # Not matmul, which keeps other threads waiting where the result is small.
+                # Not matmul, which holds the GIL where the result is small.
                 np.dot(matrix.T, dy[rows].reshape(-1, spec.K), out=product)
                 total += product
 
 
 def _windows(image: Array, spec: ConvSpec) -> Array:
-    """All windows of an image as a view (OH, OW, KH, KW, C): no number is copied."""
+    """All windows of an image as a view (OH, OW, KH, KW, C); nothing is copied."""
     window = spec.window
     down, across, channel = image.strides
     shape = (window.OH, window.OW, window.KH, window.KW, spec.C)
@@ -85,8 +85,8 @@ def _windows(image: Array, spec: ConvSpec) -> Array:
 def _matrix(windows: Array, spec: ConvSpec, columns: Columns) -> Array:
     """Windows (rows, OW, KH, KW, C) copied into a matrix (rows OW, KH KW C), in the order of ``columns``.
 
-    With one channel the copy goes tap by tap: shifted planes, the transpose of the matrix, are long runs of
-    neighbouring pixels, where a row of the matrix would be gathered from runs of KW numbers.
+    With one channel, the copy goes tap by tap: in the transposed matrix these are long runs of neighbouring pixels,
+    while a row of the matrix would be gathered from runs of KW elements.
     """
     if spec.C == 1:
         planes = windows[..., 0].transpose(2, 3, 0, 1)
@@ -101,7 +101,7 @@ def _matrix(windows: Array, spec: ConvSpec, columns: Columns) -> Array:
 
 
 def _strips(spec: ConvSpec) -> list[slice]:
-    """The output rows in strips of about one height whose columns fit into ``COLUMNS_BYTES``."""
+    """The output rows in strips of about equal height whose columns fit into ``COLUMNS_BYTES``."""
     window = spec.window
     row = window.OW * window.KH * window.KW * spec.C * spec.dtype.itemsize
     count = -(-window.OH * row // COLUMNS_BYTES)

@@ -1,7 +1,7 @@
-"""Which algorithm "auto" takes: the one that was fastest on the most similar convolution in ``measured.csv``.
+"""The algorithm that "auto" chooses: the fastest one on the most similar convolution in ``measured.csv``.
 
 The table is measured once, by ``python -m tests.benchmarks.conv_table``, and read here. Nothing is timed while a model
-runs, so the same model takes the same algorithms, and gives the same numbers, every time.
+runs, so a model uses the same algorithms and gives the same results every time.
 """
 
 import csv
@@ -13,14 +13,14 @@ from ...conv.algorithm import ConvSpec
 
 TABLE = Path(__file__).with_name("measured.csv")
 SIZES = ("kernel height", "kernel width", "stride", "channels", "filters", "output pixels")
-"""The columns that say which convolution a row is about; the others are milliseconds, one for each algorithm."""
+"""The columns that describe the convolution of a row; the others are the milliseconds of each algorithm."""
 WEIGHTS = (4.0, 4.0, 4.0, 1.0, 1.0, 0.5)
-"""How much it counts that a size is twice as large."""
+"""The distance between two convolutions that differ by a factor of two, for each size."""
 
 
-@functools.lru_cache(maxsize=1024)  # images of ever new sizes must not fill the memory
+@functools.lru_cache(maxsize=1024)  # bounded, because every batch may have images of a new size
 def ranking(spec: ConvSpec) -> tuple[str, ...]:
-    """The algorithms of the table, best first for a convolution like this one; then "direct", which can do anything.
+    """The algorithms of the table, fastest first for a convolution like this one, then "direct", which supports all.
 
     >>> import numpy as np
     >>> from minidl.kernels.window import sliding_window
@@ -44,7 +44,7 @@ def _weighted(weight: float, one: float, other: float) -> float:
 
 @functools.cache
 def _rows() -> list[tuple[tuple[float, ...], dict[str, float]]]:
-    """Every row as its sizes, and the time of each algorithm that could do it."""
+    """The sizes of every row, and the time of each algorithm that supports it."""
     with TABLE.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     return [

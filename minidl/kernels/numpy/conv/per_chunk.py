@@ -1,13 +1,13 @@
-"""What convolution algorithms in NumPy share: images on threads, partial sums in a fixed order, and fused pooling.
+"""The common part of the NumPy convolution algorithms: threads over images, partial sums, and fused pooling.
 
-An algorithm defines both passes for a few images; everything else is here, once. The fused passes do
-convolution, bias, ReLU and max pooling a few images at a time, so that what lies between them stays in cache and is
-never written to memory as a whole. Bias and ReLU come after the pooling, as they keep the order of the values under a
-window: max(relu(y + b)) = relu(max(y) + b), on a quarter of the values.
+An algorithm defines both passes for a few images; everything else is here. The fused passes compute convolution, bias,
+ReLU and max pooling for a few images at a time, so the intermediate results stay in cache and are never stored as a
+whole. Bias and ReLU follow the pooling, because they are monotonic: max(relu(y + b)) = relu(max(y) + b). For pooling by
+2 x 2, they then act on a quarter of the values.
 
-Pooling reads every second column, say, which is slow where a pixel has few channels: the processor would rather go
-straight on. As a convolution can write its columns in any order, it writes them phase by phase (first the even ones,
-then the odd ones), and what pooling reads together lies together.
+Pooling with stride 2 reads every second column, which is slow where a pixel has few channels: contiguous reads are
+faster. A convolution can write its columns in any order, so it writes them phase by phase (first the even ones, then
+the odd ones), and pooling reads contiguous memory.
 """
 
 import itertools
@@ -31,25 +31,25 @@ from ..sums import sum_rows
 
 Array = NDArray[Any]
 Columns = list[tuple[slice, slice]]
-"""An order of the output columns: pairs of where columns are in memory, and which they are."""
+"""An order of the output columns: pairs (where the columns are stored, which columns they are)."""
 
 PARTIAL_SUMS = 8
-"""The weight gradient is summed up in so many parts at most, each over some of the images, then over the parts.
+"""Maximum number of partial sums of the weight gradient, each over some of the images.
 
-Parts are what threads share, and a fixed number of them gives one order of the sum for any number of threads.
+Threads work on whole parts; their number is fixed, so the order of the sum does not depend on the number of threads.
 """
 CHUNK_BYTES = 1 << 20
-"""Memory of the output that is made at a time: several small images, or one."""
+"""Size of the output that is computed at a time: several small images, or one."""
 
 
 class PerChunk(ConvAlgorithm):
-    """A convolution algorithm that is defined by what it does with a few images x (n, H, W, C), padded already."""
+    """A convolution algorithm that is defined by its passes for a few images x (n, H, W, C), which are padded."""
 
     def supports(self, spec: ConvSpec) -> bool:
         return self.xp is np
 
     def workspace(self, spec: ConvSpec) -> int:
-        """The partial sums of the weight gradient, and what every thread keeps while it is at a few images."""
+        """The partial sums of the weight gradient, and the scratch memory of every thread."""
         parts = _parts(spec)
         chunks = [chunk.stop - chunk.start for part in parts for chunk in part]
         images, busy = max(chunks, default=0), min(threads.get_num_threads(), len(chunks))
@@ -59,14 +59,14 @@ class PerChunk(ConvAlgorithm):
 
     @abstractmethod
     def scratch_size(self, images: int, spec: ConvSpec) -> int:
-        """How many numbers a thread keeps in scratch memory while it is at so many images."""
+        """The number of elements in a thread's scratch memory while it computes this number of images."""
 
     @abstractmethod
     def transformed_weights(self, w: Array, spec: ConvSpec) -> Array:
-        """The weights as :meth:`forward_chunk` and :meth:`input_gradient_chunk` take them: made once for all images."""
+        """The weights for :meth:`forward_chunk` and :meth:`input_gradient_chunk`, computed once for all images."""
 
     def transformed_dy(self, dy: Array, spec: ConvSpec) -> Array:
-        """dy of a few images as both gradients take it: made once for both. Here dy itself."""
+        """dy of a few images for both gradients, computed once. By default dy itself."""
         return dy
 
     @abstractmethod
@@ -83,7 +83,7 @@ class PerChunk(ConvAlgorithm):
     def weight_gradient_chunk(
         self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
     ) -> None:
-        """Add to dw what a few images contribute to the gradient with respect to the weights."""
+        """Add the gradient with respect to the weights, from a few images, to dw."""
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         y = memory.empty(spec.output_shape, x.dtype)
@@ -126,7 +126,7 @@ class PerChunk(ConvAlgorithm):
         y = memory.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
         argmax = memory.empty(y.shape, argmax_dtype(np, pool)) if needs_grad else None
         weights, columns = self.transformed_weights(w, spec), by_phase(spec.window.OW, pool.SW)
-        bias = np.tile(b, pool.OW)  # for a whole row: fewer, longer loops
+        bias = np.tile(b, pool.OW)  # a whole row, for fewer and longer loops
 
         def one(chunk: slice) -> None:
             images = x[chunk]
@@ -161,7 +161,7 @@ class PerChunk(ConvAlgorithm):
                 if dx is None and dw is None:
                     continue
                 whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
-                if not pool.covers_once:  # some pixels are under no window, or add up what several give
+                if not pool.covers_once:  # some pixels are in no window, or in several
                     whole[...] = 0
                 unpool_taps(through_relu, argmax[chunk], _taps(whole, pool, columns), pool.overlaps)
                 transformed_dy = self.transformed_dy(whole, spec)
@@ -182,7 +182,7 @@ _OWN = Methods(PerChunk, *PASSES, shortcut="forward_pooled")
 
 
 def by_phase(length: int, stride: int) -> Columns:
-    """The order of ``length`` columns in which those that lie ``stride`` apart are neighbours.
+    """The order of ``length`` columns in which columns ``stride`` apart are adjacent.
 
     >>> by_phase(5, 2)  # 0 2 4, then 1 3
     [(slice(0, 3, None), slice(0, 5, 2)), (slice(3, 5, None), slice(1, 5, 2))]
@@ -193,7 +193,7 @@ def by_phase(length: int, stride: int) -> Columns:
 
 
 def _taps(images: Array, pool: Window, columns: Columns) -> list[Array]:
-    """For every tap of the pooling the pixels (n, POH, POW, K) that it meets, in images whose columns lie by phase."""
+    """For every tap of the pooling its pixels (n, POH, POW, K), in images whose columns are ordered by phase."""
     taps = []
     for kh, kw in pool.taps():
         first = columns[kw % pool.SW][0].start + kw // pool.SW
@@ -210,7 +210,7 @@ def _weights(spec: ConvSpec) -> tuple[int, int, int, int]:
 
 
 def _parts(spec: ConvSpec) -> list[list[slice]]:
-    """The images in at most ``PARTIAL_SUMS`` parts of neighbours, each in chunks of about ``CHUNK_BYTES`` of output."""
+    """The images in at most ``PARTIAL_SUMS`` contiguous parts, each in chunks of about ``CHUNK_BYTES`` of output."""
     image = prod(spec.output_shape[1:]) * spec.dtype.itemsize
     size = max(1, CHUNK_BYTES // image)
     return [

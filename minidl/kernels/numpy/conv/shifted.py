@@ -1,9 +1,10 @@
 """Convolution without columns: matrix products on shifted views of the image.
 
-With stride 1, the pixels that a tap (kh, kw) reads lie at one distance from the output pixels, kh W + kw pixels in the
-flat image (H W, C). So each tap is one matrix product of a slice of the flat image with its weights (C, K), and nothing
-is copied. The last KW - 1 products of every row belong to no window, and are dropped or multiplied by 0. NumPy's matrix
-products cannot add to their output, so every product is written, then added. docs/convolution/shifted.md derives it.
+With stride 1, the pixels that a tap (kh, kw) reads are at a constant offset from the output pixels: kh W + kw pixels in
+the flat image (H W, C). So each tap is one matrix product of a slice of the flat image with its weights (C, K), without
+a copy. The last KW - 1 products of every row belong to no window; they are dropped or multiplied by 0. NumPy's matrix
+products cannot accumulate into their output, so every product is written, then added. docs/convolution/shifted.md
+derives it.
 
 Vasudevan, Anderson and Gregg, "Parallel Multi Channel Convolution using General Matrix Multiplication" (2017), who call
 it kn2row.
@@ -24,13 +25,13 @@ Array = NDArray[Any]
 
 @plugins.register("conv_algorithm", "shifted")
 class Shifted(PerChunk):
-    """One matrix product for each tap, on a slice of the flat image; for stride 1."""
+    """One matrix product per tap, on a slice of the flat image; for stride 1."""
 
     def supports(self, spec: ConvSpec) -> bool:
         return super().supports(spec) and (spec.window.SH, spec.window.SW) == (1, 1)
 
     def scratch_size(self, images: int, spec: ConvSpec) -> int:
-        """Rows as wide as the image: sum, product and dy of the outputs, and a product for the pixels."""
+        """Rows as wide as the image: sum, product and dy with K channels, and a product with C."""
         return spec.window.OH * spec.window.padded_size[1] * (3 * spec.K + spec.C)
 
     def transformed_weights(self, w: Array, spec: ConvSpec) -> Array:
@@ -65,11 +66,11 @@ class Shifted(PerChunk):
         for image, dy in zip(x, transformed_dy, strict=True):
             wide = _widened(dy, spec, columns)
             for tap, pixels in _taps(image, spec):
-                dw[tap] += np.dot(pixels.T, wide)  # not @, which keeps other threads waiting where the result is small
+                dw[tap] += np.dot(pixels.T, wide)  # not @, which holds the GIL where the result is small
 
 
 def _taps(image: Array, spec: ConvSpec) -> Iterator[tuple[tuple[int, int], Array]]:
-    """Every tap with the slice (OH W - KW + 1, C) of the flat image that it meets."""
+    """Every tap with its slice (OH W - KW + 1, C) of the flat image."""
     width = image.shape[1]
     flat = image.reshape(-1, spec.C)
     length = spec.window.OH * width - spec.window.KW + 1
@@ -79,7 +80,7 @@ def _taps(image: Array, spec: ConvSpec) -> Iterator[tuple[tuple[int, int], Array
 
 
 def _wide(name: str, spec: ConvSpec) -> tuple[Array, Array]:
-    """Scratch memory for output rows as wide as the image: flat, without the end that no slice reaches, and as rows."""
+    """Scratch memory for output rows as wide as the image: flat, up to the end of the last slice, and as rows."""
     window = spec.window
     rows = threads.scratch(f"shifted {name}", (window.OH, window.padded_size[1], spec.K), spec.dtype)
     flat = rows.reshape(-1, spec.K)
@@ -87,7 +88,7 @@ def _wide(name: str, spec: ConvSpec) -> tuple[Array, Array]:
 
 
 def _widened(dy: Array, spec: ConvSpec, columns: Columns) -> Array:
-    """dy in rows as wide as the image, flat; 0 where there is no window."""
+    """dy in rows as wide as the image, flattened; 0 where there is no window."""
     flat, rows = _wide("dy", spec)
     for stored, column in columns:
         rows[:, column] = dy[:, stored]

@@ -1,7 +1,7 @@
 """Convolution with half the multiplications: Winograd's F(4, 3), down the rows.
 
-Four output rows under a kernel of three rows see six input rows. One by one they take 4 x 3 products of a row with a
-row of weights; F(4, 3) takes 6 (see :mod:`minidl.kernels.conv.cook_toom`)::
+Four output rows of a kernel of three rows depend on six input rows. Computed separately, they take 4 x 3 products of a
+row with a row of weights; F(4, 3) takes 6 (see :mod:`minidl.kernels.conv.cook_toom`)::
 
     V = B^T x      six sums of the six input rows                             (6, W, C)
     U = G w        six sums of the three rows of weights                      (6, KW C, K)
@@ -9,8 +9,8 @@ row of weights; F(4, 3) takes 6 (see :mod:`minidl.kernels.conv.cook_toom`)::
     y = A^T M      four sums of the six products: the output rows             (4, OW, K)
 
 The horizontal taps are copied side by side, as in im2col, but KW times instead of KH KW times. The gradients are the
-same steps transposed, in reverse order: D = A dy, dw = G^T (V^T D), dx = B (D U^T). Rounding errors are a few times
-those of im2col and relative to the largest number in a tile, and NaN and infinity give NaN for its four output rows
+transposed steps in reverse order: D = A dy, dw = G^T (V^T D), dx = B (D U^T). Rounding errors are a few times as large
+as with im2col, and relative to the largest value in a tile; a NaN or infinity makes the tile's four output rows NaN
 (docs/convolution/accuracy.md; ``using(conv_algorithm="im2col")`` avoids it). docs/convolution/winograd.md derives it.
 
 Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for Convolutional Neural
@@ -33,12 +33,12 @@ from .per_chunk import Columns, PerChunk
 Array = NDArray[Any]
 
 OUTPUTS, TAPS, POINTS = 4, 3, 6
-"""F(4, 3): output rows of a tile, rows of the kernel, and products, which are also the input rows of a tile."""
+"""F(4, 3): output rows of a tile, rows of the kernel, and products (also the number of input rows of a tile)."""
 
 AT = (0.0, 5 / 8, -5 / 8, 13 / 8, -13 / 8)
-"""The points of the method of Cook and Toom, besides infinity. Of the symmetric ones in eighths these gave the smallest
-rounding errors, a third less than 1, -1, 2, -2; that it pays to search is shown by Barabasz, Anderson, Soodhalter and
-Gregg, "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks" (2020)."""
+"""The points of the Cook-Toom method, in addition to infinity. Of all symmetric points in eighths, these gave the
+smallest rounding errors, a third less than 1, -1, 2, -2. Barabasz, Anderson, Soodhalter and Gregg, "Error Analysis and
+Improving the Accuracy of Winograd Convolution for Deep Neural Networks" (2020), show that such a search pays."""
 
 
 @plugins.register("conv_algorithm", "winograd")
@@ -50,7 +50,7 @@ class Winograd(PerChunk):
         return super().supports(spec) and (window.KH, window.SH, window.SW) == (TAPS, 1, 1)
 
     def scratch_size(self, images: int, spec: ConvSpec) -> int:
-        """At the six points: products, taps side by side, rows and their sums; and dU and dw."""
+        """At the six points: products, taps side by side, rows and their sums; also dU and dw."""
         KW = spec.window.KW
         rows = images * -(-spec.window.OH // OUTPUTS) * spec.window.OW
         return POINTS * rows * (spec.K + (KW + 2) * spec.C) + (POINTS + TAPS) * KW * spec.C * spec.K
@@ -86,14 +86,14 @@ class Winograd(PerChunk):
         dV[...] = 0
         taps = side_by_side.reshape(*transformed_dy.shape[:4], window.KW, spec.C)
         for kw, (stored, column) in itertools.product(range(window.KW), columns):
-            # every number goes back to the pixel that it came from
+            # every element goes back to its pixel
             dV[:, :, :, kw:][:, :, :, column] += taps[:, :, :, stored, kw]
         dx[...] = 0
         for tiles, rows in _tiles(dx, spec, POINTS):
             sums = threads.scratch("winograd sums", rows.shape, spec.dtype)
             np.matmul(B_T[:, : rows.shape[2]].T, _tilewise(dV)[:, tiles], out=sums)
             for tile in range(rows.shape[1]):
-                rows[:, tile] += sums[:, tile]  # one after the other: neighbouring tiles share two rows
+                rows[:, tile] += sums[:, tile]  # one at a time, because neighbouring tiles share two rows
 
     def weight_gradient_chunk(
         self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
@@ -121,25 +121,25 @@ def _transformed_taps(x: Array, spec: ConvSpec, columns: Columns) -> Array:
 
 
 def _at_points(name: str, images: int, spec: ConvSpec, length: int) -> Array:
-    """Scratch memory for ``length`` numbers at every point, image, tile and output column."""
+    """Scratch memory for ``length`` elements at every point, image, tile and output column."""
     tiles = -(-spec.window.OH // OUTPUTS)
     return threads.scratch(name, (POINTS, images, tiles, spec.window.OW, length), spec.dtype)
 
 
 def _matrices(transformed: Array) -> Array:
-    """A transformed array as six matrices, with a row for every column of every tile."""
+    """A transformed array as six matrices, with one row per column of every tile."""
     return transformed.reshape(POINTS, -1, transformed.shape[-1])
 
 
 def _tilewise(transformed: Array) -> Array:
-    """A transformed array as a small matrix for every image and tile: (n, tiles, 6, numbers in a row)."""
+    """A transformed array as a small matrix for every image and tile: (n, tiles, 6, elements in a row)."""
     return transformed.reshape(*transformed.shape[:3], -1).transpose(1, 2, 0, 3)
 
 
 def _tiles(images: Array, spec: ConvSpec, height: int) -> Iterator[tuple[slice, Array]]:
-    """The rows of images that each tile is about: (n, tiles, height, numbers in a row), a view.
+    """The rows of images in each tile, as a view (n, tiles, height, elements in a row).
 
-    Where the last tile reaches beyond the images it comes alone, with the rows that there are.
+    If the last tile reaches beyond the images, it is yielded separately, with the remaining rows.
     """
     rows = images.reshape(*images.shape[:2], -1)
     image, row, number = rows.strides
