@@ -9,6 +9,7 @@ from .nn import summary
 from .op import Op
 from .profiler import Profiler, profile
 from .random import Generator, seed
+from .record import record as _record  # noqa: F401 - lets ops take tensors
 from .tensor import Tensor, no_grad, tensor
 from .threads import get_num_threads, set_num_threads
 from .train import Callback, Trainer

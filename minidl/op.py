@@ -58,7 +58,7 @@ class Op:
     """
 
     record: "ClassVar[Callable[[Op, Sequence[Any]], Tensor]]"
-    """Runs an op on tensors. Tensors are made of ops, not ops of tensors: so tensor.py puts its function here."""
+    """Runs an op on tensors. Tensors are made of ops, not ops of tensors: so record.py puts its function here."""
 
     backend: "Backend"
     xp: Any

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends, changes, gradients
-from .errors import BackendError, CallError, DtypeError, GraphError, MinidlError, ShapeError
-from .grad_mode import mode, no_grad
+from .errors import BackendError, CallError, DtypeError, GraphError, ShapeError
+from .grad_mode import no_grad
 from .habits import Count, explained
-from .op import DOUBLE, HALF, SINGLE, Op
+from .op import SINGLE, Op
 from .operators import Operators
-from .options import dtype_of, flag, host_order, require_room
+from .options import dtype_of, flag, require_room
 from .references import is_the_only_one
 
 __all__ = ["Tensor", "no_grad", "tensor"]
@@ -247,110 +247,6 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
         require_room(backends.of(array).to_numpy(array), wanted)
     place = backends.get(backend) if backend else backends.of(array)
     return Tensor(place.asarray(array, wanted).copy(), requires_grad)
-
-
-def record(op: Op, inputs: Sequence[Any]) -> Tensor:
-    """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
-    try:
-        backend, dtype, weak = _common(op, inputs)
-        operands = tuple([_operand(x, backend, dtype, weak) for x in inputs])
-        op.backend, op.xp = backend, backend.xp
-        recording = not mode.without_grad
-        op.needs_grad = tuple([x._wants_grad and recording for x in operands])
-        seen = arrays = [x.data for x in operands]
-        if dtype is HALF:
-            op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
-        data = op.forward(*arrays)
-    except MinidlError as error:
-        if isinstance(error, BackendError):
-            gradients.require_data(inputs)
-        error.where = error.where or op.name
-        raise
-    except ValueError as error:  # the array module's own, for shapes that it cannot bring together
-        shapes = " and ".join(str(x.shape) for x in operands)
-        rule = "sizes must be equal or 1, counted from the last axis. Reshape or transpose one of them."
-        reason = rule if "broadcast" in str(error) else str(error)
-        raise ShapeError(f"does not work for inputs of shape {shapes}: {reason}", op.name) from error
-    except OverflowError as error:  # the array module's own, for a Python number
-        raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
-    output = Tensor(data if backends.is_array(data) else backend.asarray(data))
-    op.check_dtype(output.data, dtype)
-    if op.half and op.keeps_dtype:
-        output.data = op.narrowed(output.data)
-    if True in op.needs_grad:
-        output._wants_grad, output.op = True, op
-        op.inputs, op.seen, op.number = operands, seen, next(changes.numbers)
-    return output
-
-
-Op.record = staticmethod(record)
-
-
-def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
-    """The one backend of the tensors, or else of the arrays, their float dtype (None: see below), and the dtype of what
-    takes it from them, such as numbers: float32 beside float16, in which no op computes but a comparison."""
-    arrays = [x.data for x in inputs if isinstance(x, Tensor)]
-    if not arrays:
-        arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
-    kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
-    if dtype is SINGLE or dtype is DOUBLE:  # all of them, nearly always
-        for array in arrays:
-            if type(array) is not kind or array.dtype is not dtype:
-                break
-        else:
-            return backends.of(arrays[0]), dtype, dtype
-    places = {backends.of(array) for array in arrays}
-    dtypes = {host_order(array.dtype) for array in arrays if array.dtype.kind == "f"}
-    if len(places) > 1:
-        names = " and ".join(f"{backends.of(array).name} {array.shape}" for array in arrays)
-        raise BackendError(f"the inputs live on different backends, {names}: bring them together with x.to(...)")
-    if len(dtypes) > 1:
-        names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
-        raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
-    backend = places.pop() if places else backends.default
-    if not dtypes:
-        return backend, *_promoted(op, inputs)
-    dtype = dtypes.pop()
-    return backend, dtype, SINGLE if dtype is HALF and "f" not in op.exact else dtype
-
-
-def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
-    """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
-    are whole numbers or booleans that the op is exact for. And the dtype of numbers, then: that of the tensors, unless
-    the op is a comparison, which takes them as they are."""
-    inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
-    compares = "f" in op.exact
-    # Of a Python number, NumPy only asks whether it is whole.
-    kinds = [
-        x.dtype if hasattr(x, "dtype") else x if type(x) is int and not compares else backends.numbers_in(x).dtype
-        for x in inputs
-    ]
-    whole = np.result_type(np.bool_, *kinds)
-    if whole.kind in op.exact:
-        return None, None if compares else whole
-    floats = (host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim)
-    dtype = next(floats, SINGLE)
-    return dtype, dtype
-
-
-def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:
-    """``x`` as an input of an op beside floats of ``dtype``, or None; numbers become ``weak``, and beside floats whole
-    numbers and booleans do."""
-    if isinstance(x, Tensor):
-        if dtype is None or x.data.dtype == dtype:
-            return x
-        if not x.data.dtype.isnative:
-            raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
-        return Tensor(x.data.astype(weak))
-    x = backends.native(x)
-    array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
-    given = array.dtype if hasattr(x, "dtype") else None
-    if given is None:  # an array that nobody else has
-        return Tensor(backend.asarray(array, weak))
-    if given.kind == "f" and x.ndim and dtype is not None and given != dtype:
-        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
-    there = backend.asarray(array, None if dtype is None else weak)
-    return Tensor(there if mode.without_grad else backends.unshared(there, array))
 
 
 def _owned(gradients: Sequence[Array], i: int) -> Array:
