@@ -53,8 +53,24 @@ class Slotted:
         self.rate = 1.0
 
 
+class Faster(Plain):
+    rate = 3.0
+
+
+class Derived(Plain):
+    pass
+
+
+class FasterModule(ModuleType):
+    rate = 3.0
+
+
 class Meta(type):
     rate = 1.0
+
+
+class FasterMeta(Meta):
+    rate = 3.0
 
 
 class OfMeta(metaclass=Meta):
@@ -63,6 +79,10 @@ class OfMeta(metaclass=Meta):
 
 class Table(dict[str, float]):
     rate = 1.0
+
+
+class FasterTable(Table):
+    rate = 3.0
 
 
 class Numbers(np.ndarray):
@@ -81,7 +101,7 @@ class Kind(Enum):
 class Scale(nn.Module):
     """Times whatever ``read(self)`` gives, a Python number."""
 
-    rate = 1.0
+    rate = faster = 1.0
     table: dict[str, float]
 
     def __init__(self, read: Callable[[Any], float], start: Any = None) -> None:
@@ -90,6 +110,10 @@ class Scale(nn.Module):
 
     def forward(self, x: md.Tensor) -> md.Tensor:
         return x * float(self.read(self))
+
+
+class FasterScale(Scale):
+    faster = 3.0
 
 
 def given() -> Any:
@@ -215,6 +239,19 @@ ATTRIBUTES: dict[str, tuple[Callable[[Any], float], Callable[[], Any], Callable[
         SimpleNamespace(options=s.options.more["deep"]))),
     "plain object": (lambda s: s.options.rate, Plain, set_rate),
     "class of a plain object": (lambda s: s.options.rate, Plain, lambda s: setattr(Plain, "rate", 3.0)),
+    "other class": (lambda s: s.options.rate, Plain, lambda s: setattr(s.options, "__class__", Faster)),
+    "other base classes": (lambda s: s.options.rate, Derived, lambda s: setattr(Derived, "__bases__", (Faster,))),
+    "other metaclass": (lambda s: s.options.rate, lambda: OfMeta, lambda s: setattr(OfMeta, "__class__", FasterMeta)),
+    "other metaclass of the class": (
+        lambda s: type(s.options).rate, OfMeta, lambda s: setattr(OfMeta, "__class__", FasterMeta)),
+    "other class of a layer": (lambda s: s.faster, lambda: None, lambda s: setattr(s, "__class__", FasterScale)),
+    "other class of a dictionary": (
+        lambda s: s.options.rate, Table, lambda s: setattr(s.options, "__class__", FasterTable)),
+    "other class of a module": (
+        lambda s: s.options.rate, lambda: LazyModule("lazy"),
+        lambda s: setattr(s.options, "__class__", FasterModule)),
+    "other dictionary of attributes": (
+        lambda s: s.options.rate, Plain, lambda s: setattr(s.options, "__dict__", {"rate": 3.0})),
     "class in an attribute": (lambda s: s.options.rate, lambda: Plain, lambda s: setattr(Plain, "rate", 3.0)),
     "namespace": (lambda s: s.options.rate, lambda: SimpleNamespace(rate=1.0), set_rate),
     "slots": (lambda s: s.options.rate, Slotted, set_rate),
@@ -292,6 +329,7 @@ def as_before() -> Iterator[None]:
     Scale.table = {"rate": 1.0}
     Scale.seen = property(lambda self: 1.0)  # type: ignore[attr-defined]
     Scale.given = lambda self: 1.0  # type: ignore[attr-defined]
+    Derived.__bases__, OfMeta.__class__ = (Plain,), Meta
     answering.__getattr__ = lambda name: 1.0  # type: ignore[method-assign]
     vars(settings).pop("later", None)
     Meta.rate = Table.rate = LazyModule.rate = settings.rate = settings.deeper.rate = 1.0  # type: ignore[attr-defined]
@@ -338,6 +376,7 @@ def test_whatever_a_layer_reads_leads_to_a_new_capture(
         change(layer)
         found.append([*before, *unchanged, *steps(one, 3)])
         assert one.captured.replays == capturing, one.captured.reason
+        Derived.__bases__, OfMeta.__class__ = (Plain,), Meta
         Scale.rate = Plain.rate = Meta.rate = Table.rate = LazyModule.rate = 1.0
         settings.rate = settings.deeper.rate = 1.0  # type: ignore[attr-defined]
         vars(settings).pop("later", None)
