@@ -39,7 +39,7 @@ def _require_a_batch(loader: Any, batch_size: int, drop_last: bool) -> None:
 def _require_pictures(loader: Any, mirror: bool) -> None:
     if mirror and not loader.dataset.mirrors:
         raise MinidlError(
-            f"mirror=True is for pictures, and {type(loader.dataset).__name__} does not say that it has some: use "
+            f"mirror=True is for pictures, and {loader.dataset._kind()} does not say that it has some: use "
             "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
         )
 

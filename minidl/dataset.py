@@ -53,9 +53,7 @@ class Dataset(Answering, ABC):
 
     def take(self, indices: Indices) -> "Dataset":
         """The samples with these numbers as a data set of its own, made now and kept in memory."""
-        stored = _Taken(self.batch(indices))
-        stored.backend = self.backend
-        return stored
+        return _Taken(self, indices)
 
     def to(self, backend: str) -> "Dataset":
         """The samples as a data set in the memory of a backend, where its batches are made: none crosses the bus.
@@ -66,6 +64,10 @@ class Dataset(Answering, ABC):
         if backends.get(backend) is self.backend:
             return self
         return self.take(np.arange(len(self))).to(backend)
+
+    def _kind(self) -> str:
+        """What errors call the data set: the class that its user knows."""
+        return type(self).__name__
 
     def _there(self, indices: Any) -> Array:
         """Indices from 0 for arrays of the backend, of a mask the numbers where it holds.
@@ -229,6 +231,13 @@ _OF_STORED = Methods(_Stored, "__getitem__", shortcut="batch")
 class _Taken(_Stored):
     """Samples of any data set, also of one with pictures, which shall be mirrored."""
 
+    def __init__(self, dataset: Dataset, indices: Indices) -> None:
+        super().__init__(dataset.batch(indices))
+        self.backend, self.mirrors, self._origin = dataset.backend, dataset.mirrors, dataset._kind()
+
+    def _kind(self) -> str:
+        return self._origin
+
     def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
         return mirrored(self.backend, super().batch(indices), mirror)
 
@@ -236,7 +245,7 @@ class _Taken(_Stored):
 def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None) -> Any:
     """A batch whose first part are pictures (B, H, W, C), those where ``mirror`` holds from right to left.
 
-    Raises :class:`ShapeError` for another one.
+    Raises :class:`ShapeError` for another one, and if ``mirror`` is not a boolean for each of its pictures.
 
     >>> mirrored(backends.default, (np.arange(4.0).reshape(2, 1, 2, 1), [0, 1]), np.array([False, True]))[0].ravel()
     array([0., 1., 3., 2.])
@@ -246,8 +255,17 @@ def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None)
     if not isinstance(batch, tuple) or getattr(batch[0], "ndim", 0) != 4:
         raise ShapeError("mirror is for samples that are tuples of a picture (H, W, C) and a target: return both")
     pictures, *others = batch
-    turned = backend.asarray(mirror)[:, None, None, None]
-    return backend.xp.where(turned, pictures[:, :, ::-1], pictures), *others
+    turned = _booleans(backend, mirror, len(pictures))[:, None, None, None]
+    pictures = backend.xp.where(turned, pictures[:, :, ::-1], pictures)
+    return rebuilt(batch, dict(enumerate((pictures, *others))))
+
+
+def _booleans(backend: backends.Backend, mirror: Any, count: int) -> Array:
+    """Whether each of ``count`` pictures is mirrored. Raises ShapeError for what is no boolean for each of them."""
+    mirror = backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
+    if mirror.shape != (count,) or mirror.dtype.kind != "b":
+        raise ShapeError(f"mirror has a boolean for each of {count} images, got {mirror.dtype} of shape {mirror.shape}")
+    return mirror
 
 
 class ArrayDataset(_Stored):
@@ -300,11 +318,7 @@ class ImageDataset(_Stored):
         images, targets = self.arrays
         there = self._there(indices)
         if mirror is not None:
-            mirror = self.backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
-            if mirror.shape != there.shape or mirror.dtype.kind != "b":
-                raise ShapeError(
-                    f"mirror has a boolean for each of {len(there)} images, got {mirror.dtype} of shape {mirror.shape}"
-                )
+            mirror = _booleans(self.backend, mirror, len(there))
         chosen = map_leaves(lambda values: _rows(values, there), targets)
         return self.backend.gather_images(images, there, mirror), chosen
 
@@ -336,6 +350,9 @@ class Subset(Dataset):
         require_dataset(dataset)
         self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
         self.indices = dataset._there(indices).copy()  # which somebody may shuffle, for the next part
+
+    def _kind(self) -> str:
+        return self.dataset._kind()
 
     def __len__(self) -> int:
         return len(self.indices)
