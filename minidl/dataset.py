@@ -23,6 +23,8 @@ Indices = NDArray[np.integer[Any]]
 class Dataset(Answering, ABC):
     """Samples by number. A sample is an array, a number, or tuples, lists and dictionaries of them.
 
+    The data sets of minidl give several as a batch: ``dataset[2:4]``, ``dataset[[0, 7]]``, ``dataset[mask]``.
+
     >>> class Squares(Dataset):
     ...     def __len__(self):
     ...         return 5
@@ -69,6 +71,15 @@ class Dataset(Answering, ABC):
         """What errors call the data set: the class that its user knows."""
         return type(self).__name__
 
+    def _place(self, index: Any) -> Any:
+        """The number of one sample from 0; of a list, an array, a slice or a mask, all of them as :meth:`_there`."""
+        if isinstance(index, list | slice | range) or getattr(index, "ndim", 0) > 0:
+            return self._there(index)
+        number, count = whole("the number of a sample", index), len(self)
+        if not -count <= number < count:
+            raise _beyond(number, count)
+        return number if number >= 0 else number + count
+
     def _there(self, indices: Any) -> Array:
         """Indices from 0 for arrays of the backend, of a mask the numbers where it holds.
 
@@ -78,7 +89,8 @@ class Dataset(Answering, ABC):
             indices = np.arange(len(self))[indices]
         indices = indices.data if isinstance(indices, Tensor) else indices
         is_array = backends.is_array(indices)
-        if is_array and not isinstance(indices, np.ndarray) and indices.dtype.kind in "iu":
+        on_device = is_array and not isinstance(indices, np.ndarray)
+        if on_device and backends.of(indices) is self.backend and indices.dtype.kind in "iu":
             return indices
         return self.backend.asarray(_numbers(backends.to_host(indices) if is_array else _array(indices), len(self)))
 
@@ -108,10 +120,13 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
         )
     if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
-        odd = indices[(indices < -count) | (indices >= count)][0]
-        raise BoundsError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
+        raise _beyond(indices[(indices < -count) | (indices >= count)][0], count)
     numbers = indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
     return np.where(numbers < 0, numbers + count, numbers)
+
+
+def _beyond(number: Any, count: int) -> BoundsError:
+    return BoundsError(f"there is no sample {number}: the {count} samples have the numbers 0 ... {count - 1}")
 
 
 def _rows(array: Array, there: Any) -> Array:
@@ -192,9 +207,8 @@ class _Stored(Dataset):
         return len(next(leaves(self.arrays)))
 
     def __getitem__(self, index: int) -> Any:
-        if isinstance(index, list):
-            index = _array(index)
-        return map_leaves(lambda array: _rows(array, index), self.arrays)
+        place = self._place(index)
+        return map_leaves(lambda array: _rows(array, place), self.arrays)
 
     def batch(self, indices: Indices) -> Any:
         if not _OF_STORED.belong_to(self):
@@ -306,7 +320,8 @@ class ImageDataset(_Stored):
 
     def __getitem__(self, index: int) -> Any:
         batch = self.batch if _OF_IMAGES.belong_to(self) else self._gathered  # which asks for each by itself
-        return map_leaves(lambda array: array[0], batch(np.array([index])))
+        place = self._place(index)
+        return map_leaves(lambda array: array[0], batch(np.array([place]))) if isinstance(place, int) else batch(place)
 
     def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
         """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
@@ -358,10 +373,9 @@ class Subset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Any:
-        number = whole("the number of a sample", index)
-        if not -len(self) <= number < len(self):
-            raise BoundsError(f"there is no sample {number}: the {len(self)} samples have 0 ... {len(self) - 1}")
-        return self.dataset[int(self.backend.to_numpy(self.indices[number]))]
+        place = self._place(index)
+        one = isinstance(place, int)
+        return self.dataset[int(self.backend.to_numpy(self.indices[place]))] if one else self.batch(place)
 
     def batch(self, indices: Indices, **options: Any) -> Any:
         """The samples with these numbers as one batch; the options are those of the data set's own batch."""

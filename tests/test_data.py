@@ -1,5 +1,6 @@
 """Data sets and the loader: every sample once an epoch, an order that repeats, and states that can be saved."""
 
+import re
 import shutil
 import threading
 from itertools import chain
@@ -408,6 +409,59 @@ def test_only_pictures_can_be_mirrored() -> None:
         ):
             with pytest.raises(MinidlError, match=f"pictures, and {name} does not say that it has some: use ImageD"):
                 DataLoader(dataset, mirror=True)
+
+
+def of_every_kind() -> dict[str, Dataset]:
+    """Data sets of five samples, of which the target or the whole is the number."""
+
+    class Numbers(Dataset):
+        def __len__(self) -> int:
+            return 5
+
+        def __getitem__(self, index: int) -> Any:
+            return np.zeros(2), index
+
+    arrays = ArrayDataset(np.zeros((5, 2)), np.arange(5))
+    images = ImageDataset(np.zeros((5, 2, 2, 1), np.uint8), np.arange(5))
+    every = np.arange(5)
+    made = {"arrays": arrays, "images": images, "subset": Subset(Numbers(), every), "taken": Numbers().take(every)}
+    return made | {f"{name} there": one.to("strict") for name, one in made.items()}
+
+
+KINDS = tuple(of_every_kind())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_has_a_whole_number_however_it_is_given(kind: str) -> None:
+    dataset = of_every_kind()[kind]
+    ones = (3, -2, np.int8(3), np.array(3), md.tensor(3), md.tensor(3, backend="strict"))
+    assert [on_host(dataset[one])[1] for one in ones] == [3] * 6  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_samples_are_a_batch_however_their_numbers_are_given(kind: str) -> None:
+    dataset = of_every_kind()[kind]
+    several = ([3, -1], np.array([3, 4]), md.tensor([3, 4]), md.tensor([3, 4], backend="strict"), slice(3, 5))
+    mask = np.arange(5) > 2
+    for some in (*several, range(3, 5), mask, mask.tolist(), md.tensor(mask)):
+        inputs, numbers = on_host(dataset[some])  # type: ignore[index]
+        assert (len(inputs), list(numbers)) == (2, [3, 4])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("odd", [True, None, ..., 1.0, "1", (0, 1), {1}])
+def test_what_is_no_whole_number_is_no_sample(kind: str, odd: Any) -> None:
+    with pytest.raises(MinidlError, match=re.escape(f"the number of a sample must be a whole number, got {odd!r}")):
+        of_every_kind()[kind][odd]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_number_outside_names_those_that_there_are(kind: str) -> None:
+    dataset = of_every_kind()[kind]
+    for odd in (5, -6):
+        with pytest.raises(BoundsError, match=f"there is no sample {odd}: the 5 samples have the numbers 0 ... 4"):
+            dataset[odd]
+    assert len(list(dataset)) == 5  # type: ignore[call-overload]
 
 
 class OnePicture(ImageDataset):
