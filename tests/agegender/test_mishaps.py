@@ -325,7 +325,7 @@ def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch:
     ],
 )
 def test_the_advice_about_the_learning_rate_fits_it(lr: float, epochs: int, best: int, advice: str) -> None:
-    summary = {"epochs": epochs, "best_epoch": best, "no_better_than_guessing": ["age_mae"]}
+    summary = {"epochs": epochs, "still_learning": best == epochs, "no_better_than_guessing": ["age_mae"]}
     line = results.next_steps(summary, Run(Path("runs/a")), lr)[0]
     assert line.startswith(advice)
     assert line.endswith("--lr 0.001") == (lr > 1 or lr < 1e-6)
