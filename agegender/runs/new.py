@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl.command import UsageError
+from minidl.progress import size
 
 from ..data.files import dangling, remove_abandoned
 from ..options import PLACES, Options
@@ -122,6 +123,5 @@ def _require_room(folder: Path, nbytes: int, remedy: str) -> None:
         raise UsageError(f"{place} cannot be written to ({error.strerror}): {remedy}") from None
     if free < nbytes:
         raise UsageError(
-            f"a run needs {nbytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free in {place.resolve()}: make room, "
-            f"or {remedy}"
+            f"a run needs {size(nbytes)}, and {size(free)} are free in {place.resolve()}: make room, or {remedy}"
         )

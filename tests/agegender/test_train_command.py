@@ -345,9 +345,9 @@ def test_faces_are_kept_on_a_device_where_they_fit(
     said["short"] = Path("runs/short/log.txt").read_text()
     assert copies[-1][0] - copies[-2][0] == 3, "images, genders and ages"
     assert "the faces" not in said["here"]
-    assert "the faces are on strict: 0.5 MB\n" in said["there"]
+    assert "the faces are on strict: 492 kB\n" in said["there"]
     assert said["enough"].count("the faces are on strict") == 1
-    assert "the faces go to strict batch by batch: 0.5 MB, of 2.0 MB free\n" in said["short"]
+    assert "the faces go to strict batch by batch: 492 kB, of 1.97 MB free\n" in said["short"]
     assert weights("runs/there") == weights("runs/enough") == weights("runs/short")
     here, there = (md.load(f"runs/{name}/last.safetensors") for name in ("here", "there"))
     for name, values in here.items():

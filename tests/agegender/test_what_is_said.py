@@ -47,12 +47,13 @@ def test_a_disk_without_room_is_told_before_data_are_read(
     command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "open_data", lambda *given: pytest.fail("the data were read"))
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 0, 40_000_000))
-    done = command("--data", utkface)
-    assert done.code == 2
-    assert re.fullmatch(
-        r"error: a run needs 163 MB, and 40 MB are free in \S+: make room, or name .* --out\n", done.err
-    )
+    for free, told in ((40_000_000, "40 MB"), (400_000, "400 kB"), (0, "0 bytes")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda place, free=free: Usage(10**9, 0, free))
+        done = command("--data", utkface)
+        assert done.code == 2
+        assert re.fullmatch(
+            rf"error: a run needs 163 MB, and {told} are free in \S+: make room, or name .* --out\n", done.err
+        )
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_before_data_are_read(
