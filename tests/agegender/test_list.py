@@ -56,6 +56,21 @@ def test_the_runs_are_listed_with_what_became_of_them(
     assert facts["damaged"]["state"].startswith("damaged: ")
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--resume", "a", "--name", "q", "--epochs", 3], "--resume, --name, --epochs"),
+        (["--resume"], "--resume"),
+        (["--dry-run", "--out", "runs"], "--dry-run"),
+        (["--quiet", "--json"], "--quiet"),
+    ],
+)
+def test_a_list_of_runs_ignores_no_option(command: Command, options: list[object], named: str) -> None:
+    done = command("--list", *options)
+    message = f"error: --list shows the runs in --out and starts none: leave out {named}, or --list\n"
+    assert (done.code, done.out, done.err) == (2, "", message)
+
+
 def test_a_list_of_runs_shows_what_the_summary_says(command: Command, small: tuple[object, ...]) -> None:
     summary = command(*small, "--name", "a", "--json").summary
     rows = Path("runs/a/metrics.csv").read_text().splitlines()

@@ -198,15 +198,6 @@ def test_quiet_prints_the_result_alone_where_there_is_nothing_to_mend(
     assert line.startswith("gender accuracy")
 
 
-def test_a_dry_run_shows_the_model_and_writes_nothing(command: Command, utkface: Path, tmp_path: Path) -> None:
-    done = command("--data", utkface, "--dry-run")
-    assert done.code == 0
-    assert "5,107,458" in done.out
-    assert '"epochs": 30' in done.out
-    assert command("--data", utkface, "--dry-run", "--json").summary["epochs"] == 30
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_without_utkface_faces_are_drawn_and_it_says_so(command: Command) -> None:
     done = command("--dry-run")
     assert "These faces are drawings" in done.out
