@@ -184,6 +184,36 @@ def test_training_goes_on_when_its_terminal_is_closed(
     assert signal.getsignal(signal.SIGHUP) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+@pytest.mark.parametrize("imported", ["numpy", "PIL"])
+@pytest.mark.parametrize("module", ["agegender.train", "agegender.data.inspect"])
+def test_training_alone_goes_on_when_its_terminal_is_closed_while_it_starts(
+    tmp_path: Path, module: str, imported: str
+) -> None:
+    closing = "import signal\nsignal.raise_signal(signal.SIGHUP)\nraise SystemExit(3)"
+    (tmp_path / f"{imported}.py").write_text(closing)
+    done = subprocess.run(
+        [sys.executable, "-u", "-m", module, "--data", "drawn"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which it is not under nohup
+    )
+    assert done.returncode == (3 if module == "agegender.train" else -signal.SIGHUP)
+
+
+def test_training_goes_on_when_its_terminal_is_closed_while_data_are_read(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = parts.open_data
+
+    def closed(*given: Any) -> Any:
+        signal.raise_signal(signal.SIGHUP)
+        return opened(*given)
+
+    monkeypatch.setattr(parts, "open_data", closed)
+    assert command(*small, "--name", "a").code == 0
+
+
 def test_a_closed_standard_output_is_as_good_as_one_that_is_dropped(
     small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
