@@ -477,10 +477,21 @@ def test_help_begins_with_three_examples(main: Callable[[list[str]], int], capsy
     assert all(re.match(r"  python -m agegender\.\S+ .* # \w", line) for line in examples)
 
 
+THERE = "and --data is there already: leave it out, or put a name with spaces in quotes"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["UTKFace.zip"], "'UTKFace.zip' belongs to no option: write --data UTKFace.zip. See --help."),
+        (
+            ["--data", "../faces", "extra"],
+            f"'extra' belongs to no option, {THERE}. See --help.",
+        ),
+        (
+            ["--data=my", "faces"],
+            f"'faces' belongs to no option, {THERE}. See --help.",
+        ),
         (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
         (["--frob"], "unknown option --frob. See --help."),
         (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),
