@@ -108,9 +108,10 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
 def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
     found = data.found() if source is None else []
+    place = source if source is not None else next(iter(found), "drawn")
     listing = nullcontext() if options.dry_run else data.skipped_written_to(Path(options.out, "skipped.csv"))
     with data.blaming_environment(source), listing:
-        faces = data.open(found[0] if found else source, progress=progress, max_skipped=options.max_skipped)
+        faces = data.open(place, progress=progress, max_skipped=options.max_skipped)
     count = len(faces.skipped)
     left_out = f", {count:,} file{'s' if count > 1 else ''} skipped" if count else ""
     others = data.passed_over() if source is None and not found else data.not_taken(found[1:])

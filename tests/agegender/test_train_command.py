@@ -16,7 +16,8 @@ from pictures import encode, files, write_folder, write_tar
 from PIL import Image
 
 import minidl as md
-from agegender import tasks, train
+from agegender import data, tasks, train
+from agegender.data import places
 from agegender.data.decode import grey
 from agegender.report import figures, results
 from minidl import nn
@@ -202,6 +203,24 @@ def test_without_utkface_faces_are_drawn_and_it_says_so(command: Command) -> Non
     done = command("--dry-run")
     assert "These faces are drawings" in done.out
     assert "--data UTKFace.tar.gz" in done.out
+
+
+def test_utkface_is_searched_for_once(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, found = [], data.found
+
+    def search() -> list[Path]:
+        searched.append(Path.cwd())
+        return found()
+
+    monkeypatch.setattr(data, "found", search)
+    monkeypatch.setattr(places, "found", search)
+    assert "These faces are drawings" in command("--dry-run").out
+    assert len(searched) == 1
+    write_folder(Path("data/UTKFace"), files(12))
+    assert "12 faces from data/UTKFace\n" in command("--dry-run").out
+    assert len(searched) == 2
+    command("--dry-run", "--data", "data/UTKFace")
+    assert len(searched) == 2
 
 
 def test_utkface_is_found_where_the_environment_says(
