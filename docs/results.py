@@ -76,21 +76,11 @@ def training(name: str) -> str:
     """The epochs of a recorded run, and what always guessing the same would give."""
     run = measured(name)
     summary = run["summaries"][0]
-    rows = [
-        [
-            f"{row['epoch']:.0f}",
-            f"{row['loss']:.2f}",
-            f"{row['val_loss']:.2f}",
-            f"{row['val_gender_accuracy']:.4f}",
-            f"{row['val_age_mae']:.2f}",
-        ]
-        for row in run["epochs"]
-    ]
-    rows.append(
-        ["always the same", "", "", f"{summary['baseline_gender_accuracy']:.4f}", f"{summary['baseline_age_mae']:.2f}"]
-    )
+    shown = {"epoch": ".0f", "loss": ".2f", "val_loss": ".2f", "val_gender_accuracy": ".4f", "val_age_mae": ".2f"}
+    rows = [[format(row[name], digits) for name, digits in shown.items()] for row in run["epochs"]]
+    guessed = [f"{summary['baseline_gender_accuracy']:.4f}", f"{summary['baseline_age_mae']:.2f}"]
     header = ["epoch", "training loss", "validation loss", "gender accuracy", "age error (years)"]
-    return markdown(header, rows)
+    return markdown(header, [*rows, ["constant prediction", "", "", *guessed]])
 
 
 def conditions(name: str) -> str:
@@ -126,7 +116,7 @@ def starts() -> str:
     """The first start, which decodes all pictures, and the second."""
     start, utkface = measured("startup"), measured("utkface")["summaries"][0]
     pictures = utkface["train_images"] + utkface["val_images"]
-    labels = {"first": f"first start: decodes and caches {pictures:,} pictures", "second": "second start"}
+    labels = {"first": f"first start: decodes and caches {pictures:,} images", "second": "second start"}
     rows = [
         [label, f"{start[key]['open']:.2f} s", f"{start[key]['first_step']:.2f} s"] for key, label in labels.items()
     ]
@@ -138,14 +128,10 @@ def accuracy() -> str:
     utkface = measured("utkface")["summaries"][0]
     label = f"the documented CNN after {utkface['epochs']} epochs on UTKFace ({utkface['train_images']:,} faces)"
     rows = [
-        [label, f"{utkface['gender_accuracy']:.3f}", f"{utkface['age_mae']:.2f} years"],
-        [
-            "always guessing the same",
-            f"{utkface['baseline_gender_accuracy']:.3f}",
-            f"{utkface['baseline_age_mae']:.2f} years",
-        ],
+        [text, f"{utkface[f'{whose}gender_accuracy']:.3f}", f"{utkface[f'{whose}age_mae']:.2f} years"]
+        for text, whose in ((label, ""), ("constant prediction", "baseline_"))
     ]
-    return markdown(["answers", "gender accuracy", "age error"], rows)
+    return markdown(["model", "gender accuracy", "age error"], rows)
 
 
 def page() -> str:
@@ -155,8 +141,8 @@ def page() -> str:
     single = parity["float32"]
     return f"""# Results
 
-Every figure on this page was measured by a command of this repository, which stands beside it, and written here by
-`python -m docs.results page`. Machines are noisy: compare ratios, not absolute times.
+Each figure on this page was measured by the command above it, and written by `python -m docs.results page`. Timings
+are noisy: compare ratios, not absolute times.
 
 ## Age and gender on UTKFace
 
@@ -164,7 +150,8 @@ Every figure on this page was measured by a command of this repository, which st
 python -m agegender.train --data UTKFace-part.tar.gz --epochs 3 --json
 ```
 
-on 18,966 of UTKFace's 23,708 pictures: {utkface["train_images"]:,} to train, {utkface["val_images"]:,} to validate.
+This uses 18,966 of UTKFace's 23,708 images: {utkface["train_images"]:,} for training and
+{utkface["val_images"]:,} for validation.
 
 {training("utkface")}
 
@@ -174,9 +161,9 @@ Whole run: {minutes(utkface["seconds"])}, {utkface["images_per_second"]:.0f} ima
 
 Measured: {conditions("utkface")}.
 
-The whole set of 23,708 pictures is split into 18,966 for training and 4,742 for validation, a fifth. The numbers that
-the documented system states, 18,970 and 4,740, add up to 23,710, two more than there are pictures. Byte-identical
-pictures (UTKFace has 375 groups of them, 224 with conflicting labels) always lie on the same side.
+The full set of 23,708 images is split into 18,966 for training and 4,742 (a fifth) for validation. The document that
+describes the network states 18,970 and 4,740, which add up to 23,710, two more than there are images. Byte-identical
+images (UTKFace has 375 groups of them, 224 with conflicting labels) are always in the same part.
 
 ## The drawn faces
 
@@ -186,9 +173,9 @@ python -m agegender.train --data drawn
 
 {training("drawn")}
 
-{minutes(drawn["seconds"])} in all, the drawing of the faces included; {weights_agree("drawn")}.
+{minutes(drawn["seconds"])} in total, including drawing the faces; {weights_agree("drawn")}.
 
-![Drawn faces with the labels and what the model says](images/drawn-examples.png)
+![Drawn faces with their labels and the predictions of the model](images/drawn-examples.png)
 
 ![Loss, gender accuracy and age error by epoch](images/drawn-curves.png)
 
@@ -204,9 +191,9 @@ python -m tests.benchmarks.peers --write
 
 {speed("peers")}
 
-Measured: {place("peers")}. Memory and everything else that is timed: [benchmarks.md](benchmarks.md).
+Measured: {place("peers")}. [benchmarks.md](benchmarks.md) has memory use and all other timings.
 
-## From nothing to the first step
+## Time to the first step
 
 ```sh
 python -m tests.benchmarks.startup --data UTKFace-part.tar.gz > docs/measured/startup.json
@@ -216,7 +203,7 @@ python -m tests.benchmarks.startup --data UTKFace-part.tar.gz > docs/measured/st
 
 Measured: {place("startup")}.
 
-## Beside PyTorch, step by step
+## Comparison with PyTorch, step by step
 
 ```sh
 python -m tests.parity.steps > docs/measured/parity.json
@@ -224,12 +211,12 @@ python -m tests.parity.steps > docs/measured/parity.json
 
 The same initial weights and batches of {parity["batch_size"]} drawn faces, {parity["steps"]} Adam steps.
 
-- float64: the losses differ by at most {parity["float64"]["losses"]:.1e} relative, the final weights by
+- float64: the losses differ by at most {parity["float64"]["losses"]:.1e} (relative), the final weights by
   {parity["float64"]["weights"]:.1e}.
-- float32: rounding drives any two implementations apart. Relative distance of the {parity["steps"]} losses from those
-  of PyTorch's default layout, by seed: minidl {", ".join(f"{row['minidl']:.1e}" for row in single)}; PyTorch's
-  channels_last {", ".join(f"{row['channels_last']:.1e}" for row in single)}. On average minidl is
-  {parity["float32_ratio"]:.2f} times as far away as PyTorch's other layout.
+- float32: any two implementations diverge because of rounding. Relative distance of the {parity["steps"]} losses from
+  those of PyTorch's default layout, for each seed: minidl {", ".join(f"{row['minidl']:.1e}" for row in single)};
+  PyTorch's channels_last {", ".join(f"{row['channels_last']:.1e}" for row in single)}. On average, minidl's distance is
+  {parity["float32_ratio"]:.2f} times that of channels_last.
 
 Measured: PyTorch {parity["torch"]}, numpy {parity["numpy"]}.
 """
@@ -239,19 +226,19 @@ def contest(name: str) -> str:
     """How frameworks were compared."""
     result = measured(name)
     size, threads, rounds = result["batch_size"], result["threads"], result["rounds"]
-    return f"""The documented network, batches of {size}, float32, Adam; every framework in a process of its own,
-pinned to the same {threads} cores with as many threads, asked in turn. All start from the same weights, and the losses
-of their first two steps are equal. Medians of {rounds} rounds with the slowest and the fastest; ratios of medians, with
-the quartiles of the rounds' ratios."""
+    return f"""The documented network, batches of {size}, float32, Adam. Each framework runs in its own process with
+{threads} threads, pinned to the same {threads} cores; the frameworks run alternately. All start from the same weights,
+and the losses of their first two steps are equal. Rates are medians of {rounds} rounds, with the minimum and maximum;
+ratios are ratios of medians, with the quartiles of the ratios of single rounds."""
 
 
 COUNTED = {
     "ops, forward and backward": "op",
     "layers, forward and backward": "layer",
-    "training step of the documented network": "images in a batch",
-    "inference of the documented network": "images in a batch",
-    "training step, batches of 32, by the size of the images": "pixels a side",
-    "training step, batches of 32, by the width of the network": "filters, times those of the documented network",
+    "training step of the documented network": "batch size",
+    "inference of the documented network": "batch size",
+    "training step, batches of 32, by the size of the images": "height and width",
+    "training step, batches of 32, by the width of the network": "filters, relative to the documented network",
 }
 """What the first column of a group of ``tests/benchmarks`` says."""
 
@@ -268,12 +255,10 @@ def timed() -> str:
             words = "; ".join(f"{note}: {value:.3g}" for note, value in notes.items())
             milliseconds = 1e3 * found["median"]
             rows.append([name, f"{milliseconds:.{0 if milliseconds >= 100 else 2}f}", rate, words])
+        table = [[COUNTED.get(group, "benchmark"), "ms", "images/s", "notes"], *rows]
         used = [column for column in range(4) if any(row[column] for row in rows)]
-        header = [COUNTED.get(group, "what"), "ms", "images/s", "notes"]
-        parts.append(
-            f"### {group[0].upper()}{group[1:]}\n\n"
-            + markdown([header[column] for column in used], [[row[column] for column in used] for row in rows])
-        )
+        header, *cells = [[row[column] for column in used] for row in table]
+        parts.append(f"### {group[0].upper()}{group[1:]}\n\n{markdown(header, cells)}")
     return "\n\n".join(parts)
 
 
@@ -282,9 +267,10 @@ def benchmarks() -> str:
     tiny = measured("small")
     return f"""# Benchmarks
 
-Written from `docs/measured/` by the commands that stand here. Machines are noisy: compare ratios, not absolute times.
+`python -m docs.results page` writes this page from `docs/measured/`, where the commands below store their results.
+Timings are noisy: compare ratios, not absolute times.
 
-## Beside other frameworks
+## Comparison with other frameworks
 
 ```sh
 pip install torch keras tensorflow jax mygrad
@@ -297,15 +283,16 @@ python -m tests.benchmarks.peers --write
 
 Measured: {place("peers")}.
 
-## Tiny tensors
+## Small tensors
 
 ```sh
 pip install torch mygrad autograd
 python -m minidl bench small --json > docs/measured/small.json
 ```
 
-A training step of two dense layers on 8 numbers: hardly any arithmetic, so what is timed is what each op costs besides.
-Medians of {tiny["rounds"]} rounds of {tiny["steps"]:,} steps, asked in turn, with the fastest and the slowest.
+A training step of two dense layers on 8 numbers. There is hardly any arithmetic, so this measures the overhead of each
+op. The frameworks run alternately; times are medians of {tiny["rounds"]} rounds of {tiny["steps"]:,} steps, with the
+minimum and maximum.
 
 {markdown(list(small.HEADER), small.rows(tiny))}
 
@@ -320,7 +307,7 @@ python -m docs.results condense benchmarks.json
 python -m docs.results page
 ```
 
-Medians. Where images are counted, so are images/s.
+All values are medians.
 
 {timed()}
 
@@ -334,14 +321,14 @@ def readme() -> str:
     part = f"""
 {accuracy()}
 
-Training on two CPU cores, batches of 32, beside other frameworks on the same machine, asked in turn (medians of all
-rounds; in brackets the spread):
+Speed on two CPU cores with batches of 32. The frameworks ran alternately on the same machine; values are medians of all
+rounds, with the spread in parentheses:
 
 {speed("peers")}
 
-The two commands above took {minutes(commands["train"])} and {minutes(commands["test"])} there, from a bare clone in a
-new environment. How each figure was measured: [docs/results.md](docs/results.md),
-[docs/benchmarks.md](docs/benchmarks.md).
+On this machine the two commands above took {minutes(commands["train"])} and {minutes(commands["test"])}, in a fresh
+clone and a new environment. [docs/results.md](docs/results.md) and [docs/benchmarks.md](docs/benchmarks.md) describe
+each measurement.
 """
     return filled(README, part)
 
@@ -360,7 +347,7 @@ def gradients() -> str:
         ["mutants caught", f"{mutants['caught']} of {mutants['total']}"],
         ["mutants that survive", f"{mutants['equivalent']} that are equivalent, {mutants['missed']} others"],
     ]
-    return filled(GRADIENTS, f"\n{markdown(['what was tried', 'figure'], rows)}\n\nMeasured: {place('proof')}.\n")
+    return filled(GRADIENTS, f"\n{markdown(['check', 'result'], rows)}\n\nMeasured: {place('proof')}.\n")
 
 
 def faq() -> str:

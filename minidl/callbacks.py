@@ -31,6 +31,7 @@ from typing import Any
 from . import checkpoint, plugins
 from .directions import direction
 from .errors import MinidlError, suggestion
+from .files import as_path, atomic_write
 from .options import option, whole
 from .profiler import Profiler
 from .progress import Progress
@@ -89,7 +90,7 @@ class Checkpoint(Callback):
         notes: Callable[[], dict[str, str]] | None = None,
         mode: str | None = None,
     ) -> None:
-        self.folder, self.monitor = checkpoint.as_path(folder), monitor
+        self.folder, self.monitor = as_path(folder), monitor
         self.mode = direction(monitor, mode)
         if notes is not None and not callable(notes):
             raise MinidlError(
@@ -134,7 +135,7 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = checkpoint.as_path(path)
+        self.path = as_path(path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if trainer.history:
@@ -147,7 +148,7 @@ class CSVLog(Callback):
         writer = csv.DictWriter(text, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with checkpoint.atomic_write(self.path) as file:
+        with atomic_write(self.path) as file:
             file.write(text.getvalue().encode())
 
     def rows(self, trainer: Trainer) -> Sequence[dict[str, Any]]:
@@ -204,7 +205,7 @@ class ProfileSteps(Callback):
     warm_up: int = option(whole, 0)
 
     def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
-        self.folder, self.steps, self.warm_up = checkpoint.as_path(folder), steps, warm_up
+        self.folder, self.steps, self.warm_up = as_path(folder), steps, warm_up
         self.profiler: Profiler | None = None
         self.done = 0
 
@@ -236,7 +237,7 @@ class ProfileSteps(Callback):
             return
         self.profiler.__exit__()
         self.profiler.steps = max(1, self.done - self.warm_up)
-        with checkpoint.atomic_write(self.folder / "profile.txt") as file:
+        with atomic_write(self.folder / "profile.txt") as file:
             file.write((self.profiler.table() + "\n").encode())
         self.profiler.plot(self.folder / "profile.png")
         self.profiler.trace(self.folder / "trace.json")

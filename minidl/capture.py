@@ -17,8 +17,8 @@ from . import backends, nested, plugins, random
 from .backends import choice
 from .backends.cuda_graph import CudaGraph
 from .grad_mode import mode
-from .kernels.numpy.memory import references_are_counted
 from .nn import Module
+from .references import ARE_COUNTED
 from .traits import Traits, Unseen
 
 Array = Any
@@ -59,7 +59,7 @@ class CapturedStep(Unseen):
         self._last: Any = None
         self._noticed: Traits | None = None
         self._captured: _Captured | None = None
-        self._gives_copies = not references_are_counted()
+        self._gives_copies = not ARE_COUNTED
 
     @property
     def replays(self) -> bool:

@@ -2,23 +2,25 @@
 
 A file is an 8-byte little-endian number, a JSON header of that length, and the bytes of the arrays
 (https://github.com/huggingface/safetensors describes the format). Reading one never runs or imports anything that the
-file names. Files are replaced as a whole: after a crash there is the old one or the new one.
+file names. Files are replaced as a whole (:mod:`minidl.files`).
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CallError, DtypeError, MinidlError
+from .files import as_path, atomic_write
+from .files import remove_leftovers as remove_leftovers
+from .files import require_folder as require_folder
 from .habits import explained
 
 Arrays = dict[str, NDArray[Any]]
@@ -43,85 +45,6 @@ class CheckpointError(MinidlError, ValueError):
     Traceback (most recent call last):
     minidl.checkpoint.CheckpointError: ... cannot be loaded: it has 4 bytes and is no safetensors file...
     """
-
-
-@contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears under its name only when it is complete and on the disk.
-
-    On an error the temporary file is removed, and a file that was there before stays as it was. What fails while it is
-    written is an ``OSError`` that names ``path``. A process that is killed leaves the temporary file, see
-    :func:`remove_leftovers`.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with atomic_write(f"{folder}/a") as file:
-    ...         print(file.write(b"text"), Path(folder, "a").exists())
-    ...     print(Path(folder, "a").read_text())
-    4 False
-    text
-    """
-    require_folder(path)
-    path = as_path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            _sync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        if error.filename in (None, str(temporary), str(path.parent)):
-            raise OSError(error.errno, error.strerror, str(path)) from None
-        raise
-    finally:
-        with contextlib.suppress(OSError):  # it stays, then: what failed before is what counts
-            temporary.unlink(missing_ok=True)
-
-
-def remove_leftovers(folder: str | Path) -> None:
-    """Remove the temporary files that a killed :func:`atomic_write` has left in a folder and below it.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Path(folder, ".w.safetensors.17.tmp").touch()
-    ...     remove_leftovers(folder)
-    ...     list(Path(folder).iterdir())
-    []
-    """
-    for path in Path(folder).rglob(".*.[0-9]*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def require_folder(path: str | os.PathLike[str]) -> None:
-    """Raise ``FileNotFoundError`` if there is no folder for a file to be written to.
-
-    >>> require_folder("no/such/file")
-    Traceback (most recent call last):
-    FileNotFoundError: there is no folder no/such to write file to: create it first
-    """
-    path = as_path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: create it first")
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            _sync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _sync(descriptor: int) -> None:
-    """Wait until what was written is on the disk, where the file system can say so: some network shares cannot."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise
 
 
 @explained
@@ -314,18 +237,6 @@ def _checksum(entries: Mapping[str, Any], notes: Mapping[str, str], parts: list[
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
-
-
-def as_path(path: Any) -> Path:
-    """A path, or :class:`CallError` for what is none.
-
-    >>> as_path("w.safetensors").name
-    'w.safetensors'
-    """
-    try:
-        return Path(path)
-    except TypeError as error:
-        raise CallError(f"expected the path of a file, got {path!r:.60}") from error
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

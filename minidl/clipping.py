@@ -1,5 +1,6 @@
 """Gradient clipping. Its names are names of :mod:`minidl.optim` too, where they are used."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ Array = Any
 @explained
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     """Scale all gradients by one factor so that their common Euclidean norm is at most ``max_norm``.
+
+    It changes them in place, but for those set by hand that are read-only or a view: there ``grad`` is a new array.
 
     Returns the norm before (a 0-d array, still on the device). A parameter that is there twice counts once. Pascanu et
     al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1.
@@ -46,9 +49,20 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     info = np.finfo(norm.dtype)
     limit = min(limit, float(info.max))
     factor = limit / xp.maximum(norm, max(limit, float(info.tiny)))  # gradients of 0 stay 0, also where the limit is 0
-    for gradient in found:
-        gradient *= factor
-    return norm
+    for x in once:
+        if x.grad is not None:
+            x.grad = _scaled(x.grad, factor)
+    return backends.of(found[0]).asarray(norm)  # of NumPy's, a scalar
+
+
+def _scaled(gradient: Array, factor: Array) -> Array:
+    """The gradient, changed in place; a new array where it cannot be, or where its memory may be that of others, or
+    show one number in several places, as gradients may that were set by hand."""
+    if gradient.base is None:
+        with contextlib.suppress(ValueError):  # NumPy's, before it has changed any number of what is read-only
+            gradient *= factor
+            return gradient
+    return backends.of(gradient).asarray(gradient * factor, gradient.dtype)
 
 
 def _norm(found: list[Array]) -> Array:

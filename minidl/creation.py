@@ -30,7 +30,7 @@ def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, backend: 
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    return tensor(np.zeros(_checked(shape), _float32_or(dtype)), requires_grad=requires_grad, backend=backend)
+    return tensor(np.zeros(sizes_of(shape), _float32_or(dtype)), requires_grad=requires_grad, backend=backend)
 
 
 @explained
@@ -40,7 +40,7 @@ def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     >>> ones((2,), requires_grad=True)
     tensor([1., 1.], requires_grad=True)
     """
-    return tensor(np.ones(_checked(shape), _float32_or(dtype)), requires_grad=requires_grad, backend=backend)
+    return tensor(np.ones(sizes_of(shape), _float32_or(dtype)), requires_grad=requires_grad, backend=backend)
 
 
 @explained
@@ -65,7 +65,7 @@ def randn(
     wanted = _float32_or(dtype)
     if wanted not in (np.float32, np.float64):
         raise DtypeError(f"randn draws float32 or float64, got {wanted}: convert them with x.astype(...)")
-    drawn = random.chosen(rng).standard_normal(_checked(shape), wanted)
+    drawn = random.chosen(rng).standard_normal(sizes_of(shape), wanted)
     return tensor(drawn, requires_grad=requires_grad, backend=backend)
 
 
@@ -123,12 +123,17 @@ def _float32_or(dtype: Any) -> np.dtype[Any]:
     return dtype_of(np.float32 if dtype is None else dtype)
 
 
-def _checked(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes, given one by one or as one tuple."""
-    sizes = tuple(map(plain, unpacked(shape)))
+def sizes_of(shape: Any) -> tuple[int, ...]:
+    """The sizes of a shape, given one by one, as one tuple or as a single size; :class:`ShapeError` for others.
+
+    >>> sizes_of((2, 3)), sizes_of([2, 3]), sizes_of(((2, 3),)), sizes_of(2)
+    ((2, 3), (2, 3), (2, 3), (2,))
+    """
+    given = unpacked(shape if isinstance(shape, tuple) else (shape,))
+    sizes = tuple(map(plain, given))
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
         raise ShapeError(
-            f"a shape is whole numbers >= 0, got {shape}: zeros(2, 3) or zeros((2, 3)), and a dtype goes by its name, "
+            f"a shape is whole numbers >= 0, got {given}: such as (2, 3), and a dtype goes by its name, "
             "dtype=np.float64"
         )
     require_memory(sizes)

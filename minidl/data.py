@@ -12,9 +12,11 @@ from . import backends, random
 from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, collate, require_dataset
 from .errors import CallError, MinidlError
 from .habits import Answering
+from .nested import map_leaves
 from .options import flag, option, whole
 from .prefetch import prefetched
 from .states import require_entries
+from .tensor import Tensor
 
 __all__ = ["ArrayDataset", "Batches", "DataLoader", "Dataset", "ImageDataset", "Subset", "collate"]
 
@@ -239,3 +241,39 @@ class Batches(Iterator[Any]):
     def state_dict(self) -> dict[str, int]:
         """As :meth:`DataLoader.state_dict`, of this loop, whatever others do."""
         return {**self._state, "epoch": self.epoch, "position": self.position}
+
+
+# What a training loop does with them
+
+
+def require_loader(loader: Any) -> None:
+    """Raise :class:`MinidlError` for what is no :class:`DataLoader`.
+
+    >>> require_loader(3)
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected a loader, got int: use epochs=3
+    """
+    if not isinstance(loader, DataLoader):
+        remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
+        raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
+
+
+def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+    """The two parts of a batch; :class:`MinidlError` if it has not two.
+
+    >>> inputs_and_targets([np.zeros(2), np.ones(2)])
+    (array([0., 0.]), array([1., 1.]))
+    """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise MinidlError(f"expected batches of two parts, inputs and targets, got {given}: use ArrayDataset(x, y)")
+    return batch[0], batch[1]
+
+
+def on_backend(backend: backends.Backend, batch: Any) -> Any:
+    """The same structure of arrays of a backend, made of tensors and of arrays of any kind.
+
+    >>> on_backend(backends.default, {"x": np.zeros(2)})
+    {'x': array([0., 0.])}
+    """
+    return map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x)), batch)

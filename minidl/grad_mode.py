@@ -1,7 +1,9 @@
 """Whether the running thread records graphs: the context and decorator ``no_grad``."""
 
+import contextlib
 import threading
 from abc import ABCMeta
+from collections.abc import Iterator
 from typing import Any
 
 from .contexts import Decorating
@@ -58,3 +60,20 @@ class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybo
 
     def again(self) -> "no_grad":
         return no_grad()
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[None]:
+    """In here graphs are recorded, also inside :class:`no_grad`: for what reads the graph and not the gradients.
+
+    >>> from minidl import tensor
+    >>> x = tensor(1.0, requires_grad=True)
+    >>> with no_grad(), recording():
+    ...     (2 * x).op.name
+    'Mul'
+    """
+    before, mode.without_grad = mode.without_grad, 0
+    try:
+        yield
+    finally:
+        mode.without_grad = before

@@ -74,13 +74,13 @@ def checked(tensors: Sequence["Tensor"]) -> None:
             data, grad = x.data, x.grad = _array(x, data, "data"), _array(x, grad, "gradient")
             if backends.of(data) is not backends.of(grad):
                 places = f"{backends.of(grad).name}, the data on {backends.of(data).name}"
-                raise BackendError(f"the gradient of {_called(x)} is on {places}: bring them together")
+                raise BackendError(f"the gradient of {called(x)} is on {places}: bring them together")
         if grad.dtype != data.dtype or data.dtype.kind != "f":
             raise DtypeError(
-                f"the gradient of {_called(x)} is {grad.dtype}, the data are {data.dtype}: both must be the same floats"
+                f"the gradient of {called(x)} is {grad.dtype}, the data are {data.dtype}: both must be the same floats"
             )
         if grad.shape != data.shape:
-            raise ShapeError(f"the gradient of {_called(x)} has shape {grad.shape}: set one of the tensor's own shape")
+            raise ShapeError(f"the gradient of {called(x)} has shape {grad.shape}: set one of the tensor's own shape")
 
 
 def _array(x: "Tensor", value: Any, what: str) -> Array:
@@ -89,11 +89,17 @@ def _array(x: "Tensor", value: Any, what: str) -> Array:
         return np.asarray(value)
     if not hasattr(value, "dtype") or hasattr(value, "requires_grad") or backends.native(value) is not value:
         raise MinidlError(
-            f"the {what} of {_called(x)} is a {type(value).__name__}, expected an array: "
+            f"the {what} of {called(x)} is a {type(value).__name__}, expected an array: "
             f"set x.{'grad' if what == 'gradient' else what} = y.data, or np.asarray(...)"
         )
     return value
 
 
-def _called(x: "Tensor") -> str:
+def called(x: "Tensor") -> str:
+    """What a tensor is called in errors.
+
+    >>> import minidl as md
+    >>> called(md.tensor([1.0, 2.0])), called(md.nn.Dense(1, 1).w)
+    ('a tensor of shape (2,)', 'w')
+    """
     return x.name or f"a tensor of shape {getattr(x.data, 'shape', ())}"

@@ -3,7 +3,7 @@
 >>> import minidl as md
 >>> error = checked_metrics({"worst": lambda outputs, targets: abs(outputs - targets).max()})
 >>> outputs, targets = md.tensor([1.0, 5.0]), np.float32([2.0, 2.0])
->>> measured(md.nn.functional.mse_loss(outputs, targets), error, outputs.data, targets)
+>>> measured(md.nn.functional.mse_loss(outputs, targets), error, outputs, targets)
 array([5., 3.])
 """
 
@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from . import nested
 from .errors import MinidlError, ShapeError
 from .tensor import Tensor
 
 Array = Any
+Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Any]
 
 
@@ -48,6 +50,18 @@ def _require_name(name: Any) -> None:
         )
 
 
+def checked_function(loss: Any) -> Loss:
+    """The loss of a trainer, a function of outputs and targets; :class:`MinidlError` for anything else.
+
+    >>> checked_function("mse")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected a loss of outputs and targets, got 'mse': use F.mse_loss or nn.MSELoss()
+    """
+    if isinstance(loss, type) or not callable(loss):
+        raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
+    return loss  # type: ignore[no-any-return]
+
+
 def checked_loss(loss: Any) -> Tensor:
     """What a loss function gave, if it is a tensor with one element; :class:`MinidlError` for anything else.
 
@@ -71,10 +85,10 @@ def checked_loss(loss: Any) -> Tensor:
 
 def measured(loss: Tensor, metrics: Mapping[str, Metric], outputs: Any, targets: Any) -> Array:
     """The loss and the metrics of a batch in one array; they stay where they are, as reading them would wait."""
+    outputs = nested.map_leaves(lambda y: y.data, outputs)
     values = loss.backend.xp.empty(1 + len(metrics), np.float64)
     values[0] = loss.data.reshape(())
     for i, (name, metric) in enumerate(metrics.items(), start=1):
-        _require_name(name)
         values[i] = _number(name, metric(outputs, targets))
     return values
 

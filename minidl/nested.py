@@ -5,8 +5,12 @@ A structure is a list, a tuple, a NamedTuple, a dictionary or an instance of a d
 
 import copy
 import dataclasses
+from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 
 def parts(nested: Any) -> dict[Any, Any] | None:
@@ -65,3 +69,18 @@ def leaves(nested: Any) -> Iterator[Any]:
         return
     for key in sorted(inside, key=str) if isinstance(nested, dict) else inside:
         yield from leaves(inside[key])
+
+
+NAMELESS = (set, frozenset, deque, UserList, UserDict, MappingProxyType, np.ndarray)
+"""What may hold anything but is neither structure nor leaf, so that what is in it would not be found."""
+
+
+def hidden_in(nameless: Any) -> list[Any]:
+    """What is in one of them; nothing in an array of numbers.
+
+    >>> hidden_in({3}), hidden_in(deque("ab")), hidden_in(np.ones(2)), hidden_in(np.array(["a", None]))
+    ([3], ['a', 'b'], [], ['a', None])
+    """
+    if isinstance(nameless, np.ndarray):
+        return list(nameless.flat) if nameless.dtype.hasobject else []
+    return list(nameless.values() if isinstance(nameless, UserDict | MappingProxyType) else nameless)

@@ -214,8 +214,6 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     (array([2., 2., 2.]), array([[3.],
            [3.]]))
     """
-    if gradient.shape == shape:
-        return gradient
     added: int = gradient.ndim - len(shape)
     repeated = [
         added + axis for axis, size in enumerate(shape) if added >= 0 and size == 1 != gradient.shape[added + axis]

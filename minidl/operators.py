@@ -303,10 +303,10 @@ class Operators:
     # Conversions
 
     @explained
-    def to(self, backend: str) -> "Tensor":
+    def to(self: Any, backend: str) -> "Tensor":
         """The tensor on another backend, itself if it is there. Gradients travel back."""
         there = backends.get(backend)
-        return ops.Transfer.apply(self, backend=there)
+        return self if there is self.backend else ops.Transfer.apply(self, backend=there)
 
     def astype(self, dtype: Any) -> "Tensor":
         """The tensor in another dtype, as NumPy converts: numbers that it lacks wrap around, or become infinite. The

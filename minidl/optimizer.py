@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -41,6 +41,23 @@ def _schedule(_name: str, schedule: Any) -> Schedule | None:
     return schedule
 
 
+def _refuse_others(*_: Any) -> NoReturn:
+    """What changes the parameters of an optimizer, or sets them."""
+    raise MinidlError(
+        "an optimizer keeps the parameters that it was made with, as it remembers something of each: build a new one, "
+        "optim.Adam(model.parameters())"
+    )
+
+
+class _Parameters(tuple[Tensor, ...]):
+    """The parameters of an optimizer, which are no list that could be changed."""
+
+    __slots__ = ()
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse_others
+    __setitem__ = __delitem__ = __iadd__ = _refuse_others
+
+
 def _require_no_schedule(optimizer: Any, lr: float) -> None:
     if vars(optimizer).get("schedule") is not None:
         raise MinidlError(
@@ -66,11 +83,12 @@ class Optimizer(Strict, ABC):
 
     in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
 
+    parameters: Sequence[Tensor] = option(_refuse_others)
     lr: float = option(_rate, beside=_require_no_schedule)
     schedule: Schedule | None = option(_schedule)
 
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
-        self.parameters = _checked(parameters)
+        vars(self)["parameters"] = _Parameters(_checked(parameters))
         self.schedule = None
         self.lr = lr(0) if callable(lr) else lr
         self.schedule = lr if callable(lr) else None
@@ -78,6 +96,8 @@ class Optimizer(Strict, ABC):
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
         self._homes = [_home(p.data) for p in self.parameters]
+        self._known: list[Array] = [None] * len(names)
+        """The data that were looked at, of each parameter: they are fit to be changed in place."""
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -103,7 +123,7 @@ class Optimizer(Strict, ABC):
         """Update every parameter that has a gradient.
 
         Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
-        that are no arrays of floats of one shape: see :func:`minidl.gradients.checked`.
+        that are no arrays of floats of one shape, or data that are read-only: see :func:`minidl.gradients.checked`.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         updates, halves, changed = [], [], []
@@ -111,9 +131,8 @@ class Optimizer(Strict, ABC):
             data, grad = param.data, param.grad
             if grad is None:
                 continue
-            kind, dtype = self._homes[i]
-            is_home = type(data) is kind and data.dtype is dtype  # as in nearly all steps
-            if not is_home or type(grad) is not kind or grad.dtype is not dtype or grad.shape != data.shape:
+            is_usual = data is self._known[i] and type(grad) is type(data) and grad.dtype is data.dtype
+            if not is_usual or grad.shape != data.shape:
                 data, grad = self._looked_at(i, state)
             changed.append(data)
             if data.dtype.char == "e":
@@ -125,7 +144,12 @@ class Optimizer(Strict, ABC):
             raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
         vars(self)["lr"] = lr
         changes.mark(*changed)
-        given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        try:
+            given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
+        except ValueError:  # NumPy's own, where the array that was looked at has become read-only since
+            for param in self.parameters:
+                _require_writable(param)
+            raise
         if given is not None:
             self._require_nothing("update_all", given, updates)
         for data, wide in halves:
@@ -136,8 +160,10 @@ class Optimizer(Strict, ABC):
         """Data and gradient of a parameter, once they are checked, and what is remembered of it has followed it."""
         param = self.parameters[i]
         gradients.checked([param])
+        _require_writable(param)
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
+        self._known[i] = param.data
         return param.data, param.grad
 
     def _follow(self, i: int, state: State) -> None:
@@ -239,6 +265,14 @@ class Optimizer(Strict, ABC):
             require_room(value, wanted, f"'{name}' of {param.name or 'a parameter'}")
             return param.backend.asarray(value.astype(wanted))
         return param.backend.asarray(value.copy()) if isinstance(value, np.ndarray) else value
+
+
+def _require_writable(param: Tensor) -> None:
+    if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
+        raise MinidlError(
+            f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
+            "x.data = x.data.copy()"
+        )
 
 
 def _home(data: Array) -> tuple[Any, Any]:

@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from .capture import CapturedStep
-from .checkpoint import atomic_write
 from .data import Batches
 from .errors import MinidlError
+from .files import atomic_write
 from .habits import explained
 from .nested import leaves
-from .nn.module import Buffer, Module, Parameter
+from .nn import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
-from .random import Generators, default_rng
+from .options import whole
+from .random import rewound
 from .table import table
 from .tensor import Tensor, tensor
 
@@ -313,23 +314,22 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
 
     What is differentiated is the sum of all outputs; inside ``no_grad()``, or where nothing wants a gradient, there is
     only the forward pass. Parameters, their gradients, buffers and the random numbers are afterwards what they were,
-    and so is ``x``. Raises :class:`MinidlError` for less than one step, and for what is no module.
+    and so is ``x``. Raises :class:`MinidlError` unless there is a whole number of steps, one at least, and a module.
     """
     if not isinstance(model, Module):
         raise MinidlError(
             f"expected a module, got {type(model).__name__}: for any other code use `with md.Profiler() as profiler:`"
         )
+    steps = whole("the number of steps", steps)
     if steps < 1:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
     tensors = [tensor for _, tensor in model._named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
-    generators = Generators({"": default_rng, **dict(model.named_generators())})
-    random_states = generators.state_dict()
     place = model.parameters()[0].backend.name if model.parameters() else None
     # a tensor of its own: x keeps its gradient, and the graph that it came from
     inputs = Tensor(x.data, x.requires_grad) if isinstance(x, Tensor) else tensor(x, backend=place)
     try:
-        with Profiler() as profiler:
+        with rewound(dict(model.named_generators())), Profiler() as profiler:
             for step in range(steps + 1):
                 if step == 1:
                     profiler.restart()
@@ -340,7 +340,6 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
                     total.backward()
         profiler.steps = steps
     finally:
-        generators.load_state_dict(random_states)
         for held, data, grad in kept:
             held.data, held.grad = data, grad
     return profiler

@@ -11,13 +11,14 @@ epoch 1/1  ... images/s  loss ...
 'epoch 1/1'
 """
 
+import copy
 import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from . import plugins
 from .errors import MinidlError
@@ -36,8 +37,16 @@ class Progress(Callback):
     def __init__(self, stream: TextIO | None = None) -> None:
         if stream is not None and not all(hasattr(stream, name) for name in ("write", "flush", "isatty")):
             raise MinidlError(f"expected a stream to write to, got {stream!r:.60}: use sys.stdout, or an open file")
-        self.stream = sys.stderr if stream is None else stream
+        self._given = stream
         self.shown = 0.0
+
+    @property
+    def stream(self) -> TextIO:
+        """Where it writes: to standard error unless a stream was given."""
+        return sys.stderr if self._given is None else self._given
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Progress":
+        return copy.copy(self)  # which writes to the same stream, as there is no copy of one
 
     def on_step_end(self, trainer: Trainer) -> None:
         now = time.monotonic()

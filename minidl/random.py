@@ -85,6 +85,23 @@ class Generators:
                 raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
 
 
+@contextlib.contextmanager
+def rewound(named: Mapping[str, np.random.Generator]) -> Iterator[None]:
+    """Afterwards these generators, and that of :func:`seed`, are where they were before.
+
+    >>> with rewound({}):
+    ...     drawn = default_rng.normal()
+    >>> drawn == default_rng.normal()
+    True
+    """
+    generators = Generators({"": default_rng, **named})
+    before = generators.state_dict()
+    try:
+        yield
+    finally:
+        generators.load_state_dict(before)
+
+
 def of_words(*words: int) -> Generator:
     """A generator that follows from several numbers, such as a seed and an epoch: each of them gives others.
 

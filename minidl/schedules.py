@@ -6,45 +6,33 @@ They are names of :mod:`minidl.optim` too, where they are used: ``optim.Adam(par
 import functools
 from collections.abc import Callable
 from math import cos, pi
-from typing import ParamSpec
+from typing import Any
 
 from . import plugins
 from .errors import MinidlError
 from .habits import Answering, explained
 from .options import number, plain, whole
 
-P = ParamSpec("P")
 Schedule = Callable[[int], float]
 
 
 class Rates(Answering):
-    """A schedule that answers those who look for the methods of PyTorch's.
+    """A schedule that answers those who look for the methods of PyTorch's, and can be copied and pickled.
 
-    >>> Rates(lambda step: 0.1 / (step + 1))(1)
-    0.05
+    >>> Rates(pow, 0.5)(2)
+    0.25
     """
 
-    __slots__ = ("_schedule",)
+    __slots__ = ("_formula",)
 
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
+    def __init__(self, formula: Callable[..., float], *options: Any) -> None:
+        self._formula = functools.partial(formula, *options)
 
     def __call__(self, step: int) -> float:
-        return self._schedule(step)
-
-
-def _rates(function: Callable[P, Schedule]) -> Callable[P, Schedule]:
-    """A function whose schedule answers."""
-
-    @functools.wraps(function)
-    def made(*arguments: P.args, **options: P.kwargs) -> Schedule:
-        return Rates(function(*arguments, **options))
-
-    return made
+        return self._formula(step)
 
 
 @plugins.register("schedule", "constant")
-@_rates
 @explained
 def constant(lr: float) -> Schedule:
     """Always ``lr``.
@@ -52,26 +40,38 @@ def constant(lr: float) -> Schedule:
     >>> constant(0.1)(1000)
     0.1
     """
-    rate = _rate(lr)
-    return lambda step: rate
+    return Rates(_constant, _rate(lr))
+
+
+def _constant(lr: float, _step: int) -> float:
+    return lr
 
 
 @plugins.register("schedule", "step")
-@_rates
 @explained
 def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """``lr``, multiplied by ``factor`` after every ``every`` steps.
+
+    The schedule raises :class:`MinidlError` where this is no float any more, as after many steps of a factor above 1.
 
     >>> schedule = step(1.0, every=10, factor=0.5)
     >>> schedule(9), schedule(10), schedule(20)
     (1.0, 0.5, 0.25)
     """
-    rate, steps, share = _rate(lr), _steps(every), number("factor", factor, ">= 0")
-    return lambda step: rate * share ** (step // steps)
+    return Rates(_stairs, _rate(lr), _steps(every), number("factor", factor, ">= 0"))
+
+
+def _stairs(lr: float, every: int, factor: float, step: int) -> float:
+    try:
+        return lr * float(factor) ** (step // every)
+    except OverflowError as error:
+        raise MinidlError(
+            f"the learning rate of step {step}, {lr} * {factor} ** {step // every}, is beyond all floats: use a "
+            "factor below 1, or a larger `every`"
+        ) from error
 
 
 @plugins.register("schedule", "cosine")
-@_rates
 @explained
 def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
     """Up to ``lr`` in ``warmup`` steps, then down to ``final`` along half a cosine until step ``steps``.
@@ -83,18 +83,16 @@ def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedu
     (1.0, 0.5, 0.0)
     """
     lr, warmup, final = _rate(lr), whole("warmup", warmup, least=0), number("final", final, ">= 0")
-    steps = warmup + _steps(whole("the number of steps", steps) - warmup)
+    return Rates(_cosine, lr, _steps(whole("the number of steps", steps) - warmup), warmup, final)
 
-    def schedule(step: int) -> float:
-        if step < warmup:
-            return lr * (step + 1) / warmup
-        return _half_cosine(lr, final, (step - warmup) / (steps - warmup))
 
-    return schedule
+def _cosine(lr: float, steps: int, warmup: int, final: float, step: int) -> float:
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    return _half_cosine(lr, final, (step - warmup) / steps)
 
 
 @plugins.register("schedule", "one_cycle")
-@_rates
 @explained
 def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
     """From ``start`` x ``lr`` up to ``lr`` in the share ``rise`` of the steps, then down to ``final`` x ``lr``.
@@ -107,14 +105,13 @@ def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, f
     """
     lr, steps, rise = _rate(lr), _steps(steps), number("rise", rise, ">= 0", "<= 1")
     start, final = number("start", start, ">= 0"), number("final", final, ">= 0")
-    top = max(1, round(rise * steps))
+    return Rates(_one_cycle, lr, steps, max(1, round(rise * steps)), start, final)
 
-    def schedule(step: int) -> float:
-        if step < top:
-            return _half_cosine(start * lr, lr, step / top)
-        return _half_cosine(lr, final * lr, (step - top) / max(1, steps - top))
 
-    return schedule
+def _one_cycle(lr: float, steps: int, top: int, start: float, final: float, step: int) -> float:
+    if step < top:
+        return _half_cosine(start * lr, lr, step / top)
+    return _half_cosine(lr, final * lr, (step - top) / max(1, steps - top))
 
 
 def _half_cosine(first: float, last: float, progress: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Methods:
-    """Methods of a class, as they are now. A shortcut may be taken by objects that have these.
+    """Methods of a class, or functions of a module, as they are now. Objects that have these may take a shortcut.
 
     With ``shortcut``, the name of the method that does without them, also by objects of a subclass that replaces both,
     or that one further below: who did so knows of both, and may ask for the shortcut by ``super()``. What comes of a
@@ -27,7 +27,7 @@ class Methods:
     ([0, 1, 4, 9], [0, 1, 8, 27])
     """
 
-    def __init__(self, cls: type, *names: str, shortcut: str = "") -> None:
+    def __init__(self, cls: Any, *names: str, shortcut: str = "") -> None:
         self.cls, self.shortcut = cls, shortcut
         self.methods = {name: getattr(cls, name) for name in names}
 
@@ -41,12 +41,14 @@ class Methods:
                 break
         else:
             return True
-        if not self.shortcut:
+        if not self.shortcut or not self.are_unchanged():
             return False
         knowing = definer(kind, self.shortcut)
-        return all(getattr(knowing, name) is getattr(kind, name) for name in self.methods) and all(
-            getattr(self.cls, name) is method for name, method in self.methods.items()
-        )
+        return all(getattr(knowing, name) is getattr(kind, name) for name in self.methods)
+
+    def are_unchanged(self) -> bool:
+        """Whether the class, or the module, has them still."""
+        return all(getattr(self.cls, name) is method for name, method in self.methods.items())
 
 
 def definer(cls: type, name: str) -> type:

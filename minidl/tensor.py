@@ -21,6 +21,7 @@ from .habits import Count, explained
 from .op import DOUBLE, HALF, SINGLE, Op
 from .operators import Operators
 from .options import dtype_of, flag, host_order, require_room
+from .references import is_the_only_one
 
 __all__ = ["Tensor", "no_grad", "tensor"]
 
@@ -158,19 +159,30 @@ class Tensor(Operators):
                 "backward() found nothing to differentiate: no tensor that this one was computed from has "
                 "requires_grad=True, or it was computed inside no_grad()"
             )
-        pending: dict[Op, Array] = {}
-        _deliver(self, self._seed(grad), pending)
+        seed = self._seed(grad)
         if self.op is None:
+            self.grad = _total(self, seed)
             return
+        pending: dict[Op, Array] = {self.op: seed}
+        arrived: dict[int, tuple[Tensor, Array]] = {}  # at leaves, which get theirs at the end, or none after an error
         for op in _newest_first(self.op):
             dy = pending.pop(op, None)
             if dy is not None:
                 _keep_if_retained(op, dy)
                 gradients = op.gradients(dy)
-                for x, dx in zip(op.inputs or (), gradients, strict=True):
-                    if dx is not None and x._wants_grad:
-                        _deliver(x, dx if x.op is not None else _owned(dx, dy, gradients, op), pending)
+                for i, x in enumerate(op.inputs or ()):
+                    if gradients[i] is None or not x._wants_grad:
+                        continue
+                    if x.op is not None:
+                        pending[x.op] = pending[x.op] + gradients[i] if x.op in pending else gradients[i]
+                    elif id(x) in arrived:
+                        arrived[id(x)] = x, arrived[id(x)][1] + gradients[i]
+                    else:
+                        arrived[id(x)] = x, _owned(gradients, i)
             op.release()
+        totals = [_total(x, dx) for x, dx in arrived.values()]
+        for (x, _), total in zip(arrived.values(), totals, strict=True):
+            x.grad = total
 
     def _seed(self, grad: Any) -> Array:
         if grad is None:
@@ -235,8 +247,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
     """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
     try:
-        backend, dtype = _common(op, inputs)
-        operands = tuple([_operand(x, backend, dtype) for x in inputs])
+        backend, dtype, weak = _common(op, inputs)
+        operands = tuple([_operand(x, backend, dtype, weak) for x in inputs])
         op.backend, op.xp = backend, backend.xp
         recording = not mode.without_grad
         op.needs_grad = tuple([x._wants_grad and recording for x in operands])
@@ -267,8 +279,9 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
 Op.record = staticmethod(record)
 
 
-def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
-    """The one backend of the tensors, or else of the arrays, and the float dtype to compute in (None: see below)."""
+def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
+    """The one backend of the tensors, or else of the arrays, their float dtype (None: see below), and the dtype of what
+    takes it from them, such as numbers: float32 beside float16, in which no op computes but a comparison."""
     arrays = [x.data for x in inputs if isinstance(x, Tensor)]
     if not arrays:
         arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
@@ -278,7 +291,7 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
             if type(array) is not kind or array.dtype is not dtype:
                 break
         else:
-            return backends.of(arrays[0]), dtype
+            return backends.of(arrays[0]), dtype, dtype
     places = {backends.of(array) for array in arrays}
     dtypes = {host_order(array.dtype) for array in arrays if array.dtype.kind == "f"}
     if len(places) > 1:
@@ -287,54 +300,60 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any]:
     if len(dtypes) > 1:
         names = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
         raise DtypeError(f"the inputs have different dtypes, {names}: convert one with x.astype(...)")
-    dtype = dtypes.pop() if dtypes else _promoted(op, inputs)
-    return places.pop() if places else backends.default, dtype
+    backend = places.pop() if places else backends.default
+    if not dtypes:
+        return backend, *_promoted(op, inputs)
+    dtype = dtypes.pop()
+    return backend, dtype, SINGLE if dtype is HALF and "f" not in op.exact else dtype
 
 
-def _promoted(op: Op, inputs: Sequence[Any]) -> Any:
+def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
-    are whole numbers or booleans that the op is exact for."""
+    are whole numbers or booleans that the op is exact for. And the dtype of numbers, then: that of the tensors, unless
+    the op is a comparison, which takes them as they are."""
     inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
-    dtypes = [x.dtype if hasattr(x, "dtype") else backends.numbers_in(x).dtype for x in inputs]
-    if np.result_type(np.bool_, *dtypes).kind in op.exact:
-        return None
-    return next((host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim), SINGLE)
+    compares = "f" in op.exact
+    # Of a Python number, NumPy only asks whether it is whole.
+    kinds = [
+        x.dtype if hasattr(x, "dtype") else x if type(x) is int and not compares else backends.numbers_in(x).dtype
+        for x in inputs
+    ]
+    whole = np.result_type(np.bool_, *kinds)
+    if whole.kind in op.exact:
+        return None, None if compares else whole
+    floats = (host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim)
+    dtype = next(floats, SINGLE)
+    return dtype, dtype
 
 
-def _operand(x: Any, backend: backends.Backend, dtype: Any) -> Tensor:
-    """``x`` as an input of an op: numbers, whole numbers and booleans take the dtype of the floats beside them."""
+def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:
+    """``x`` as an input of an op beside floats of ``dtype``, or None; numbers become ``weak``, and beside floats whole
+    numbers and booleans do."""
     if isinstance(x, Tensor):
         if dtype is None or x.data.dtype == dtype:
             return x
         if not x.data.dtype.isnative:
             raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
-        return Tensor(x.data.astype(dtype))
+        return Tensor(x.data.astype(weak))
     x = backends.native(x)
     array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
     given = array.dtype if hasattr(x, "dtype") else None
-    if given is not None and given.kind == "f" and x.ndim and dtype is not None and given != dtype:
-        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
     if given is None:  # an array that nobody else has
-        return Tensor(backend.asarray(array, dtype))
-    there = backend.asarray(array, dtype)
+        return Tensor(backend.asarray(array, weak))
+    if given.kind == "f" and x.ndim and dtype is not None and given != dtype:
+        raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")
+    there = backend.asarray(array, None if dtype is None else weak)
     return Tensor(there if mode.without_grad else backends.unshared(there, array))
 
 
-def _owned(dx: Array, dy: Array, gradients: Sequence[Array | None], op: Op) -> Array:
-    """A gradient of an op for a leaf, in memory of its own: optimizers and clipping write into it."""
-    if dx.base is not None:
-        return dx.copy()
-    times = 0
-    for array in (dy, *gradients, *op.saved):
-        times += array is dx
-    return dx.copy() if times > 1 else dx
+def _owned(gradients: Sequence[Array], i: int) -> Array:
+    """A gradient of an op for a leaf, in memory that the op has not kept: optimizers and clipping write into it."""
+    is_own = gradients[i].base is None and is_the_only_one(gradients, i)
+    return gradients[i] if is_own else gradients[i].copy()
 
 
-def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
-    """Add a gradient to what has come for ``x`` so far: in ``grad`` of a leaf, else in ``pending``."""
-    if x.op is not None:
-        pending[x.op] = pending[x.op] + dx if x.op in pending else dx
-        return
+def _total(x: Tensor, dx: Array) -> Array:
+    """What a leaf has as its gradient once another one is added."""
     if x.grad is not None:
         is_usual = type(x.grad) is type(x.data) is type(dx) and x.grad.dtype is dx.dtype
         if not is_usual or x.grad.shape != x.data.shape:  # it may have been set by hand
@@ -342,7 +361,7 @@ def _deliver(x: Tensor, dx: Array, pending: dict[Op, Array]) -> None:
         dx = x.grad + dx
     if dx.dtype is not x.data.dtype and dx.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
-    x.grad = x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # which NumPy makes of 0-d arrays
+    return x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # which NumPy makes of 0-d arrays
 
 
 def _newest_first(last: Op) -> list[Op]:

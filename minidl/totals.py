@@ -1,4 +1,4 @@
-"""What an epoch has summed up so far: the mean of the loss and of every metric.
+"""What was measured in training: sums of the epoch at hand, and a row of means for each epoch before it.
 
 >>> totals = Totals()
 >>> for means, size in (([2.0], 3), ([6.0], 1)):
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import backends
-from .errors import MinidlError
+from .errors import CallError, MinidlError
+from .habits import Answering
 from .options import number, whole
 from .states import require_entries
 
@@ -59,3 +60,25 @@ class Totals:
 
     def _read(self) -> dict[str, float]:
         return dict(zip(self.names, backends.to_host(self.sums).tolist(), strict=True))
+
+
+class History(Answering, list[Row]):
+    """The rows of a training, one for each epoch.
+
+    >>> History([{"epoch": 1, "loss": 0.5}])[0]["loss"]
+    0.5
+    """
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            raise CallError(f'a history has a row for each epoch: write [row["{index}"] for row in history]')
+        return super().__getitem__(index)
+
+    @classmethod
+    def of_state(cls, rows: Any) -> "History":
+        """That of a state. Raises :class:`MinidlError` unless it is a list of rows, each of an epoch."""
+        if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+            raise MinidlError(f"expected a history, a list of rows, got {rows!r:.60}: use a trainer's state_dict()")
+        for row in rows:
+            whole("'epoch' of the history", row.get("epoch"), least=1)
+        return cls(dict(row) for row in rows)

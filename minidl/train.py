@@ -12,46 +12,32 @@
 3.0
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
-from . import backends, nested, random
+from . import nested, random
 from .capture import CapturedStep
-from .data import DataLoader
-from .errors import CallError, MinidlError
+from .data import DataLoader, inputs_and_targets, on_backend, require_loader
+from .errors import MinidlError
 from .habits import Answering, Strict, explained
-from .measures import Metric, checked_loss, checked_metrics, measured
+from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating, held_in
 from .optim import Optimizer
 from .options import flag, number, option, optional, whole
 from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
-from .totals import Row, Totals
-
-Array = Any
-Loss = Callable[[Any, Any], Tensor]
+from .totals import History, Row, Totals
 
 
 class TrainingError(MinidlError, ArithmeticError):
     """Training that cannot go on, because the loss is no number any more."""
-
-
-class History(Answering, list[Row]):
-    """The rows of a training, one for each epoch.
-
-    >>> History([{"epoch": 1, "loss": 0.5}])[0]["loss"]
-    0.5
-    """
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, str):
-            raise CallError(f'a history has a row for each epoch: write [row["{index}"] for row in history]')
-        return super().__getitem__(index)
 
 
 class Callback(Answering):
@@ -73,16 +59,7 @@ class Callback(Answering):
         """After the last step, also when training was stopped early; not after an error."""
 
     def on_train_error(self, trainer: "Trainer") -> None:
-        """After an error, in ``on_train_end`` of a callback too: give back what you hold, the training is in no state.
-
-        All are told, whatever one of them raises; that is raised afterwards.
-        """
-
-
-def _loss(_name: str, loss: Any) -> Loss:
-    if isinstance(loss, type) or not callable(loss):
-        raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
-    return loss  # type: ignore[no-any-return]
+        """After an error, of another callback too: release what you hold. All are told, even if one of them raises."""
 
 
 def _optimizer(_name: str, optimizer: Any) -> Optimizer:
@@ -95,10 +72,13 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
     if not isinstance(callbacks, Iterable) or hasattr(callbacks, "dtype"):
         raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
     found = list(callbacks)
-    for callback in found:
-        if not isinstance(callback, Callback):
-            hint = "make one of a class, with brackets" if isinstance(callback, type) else _hint(callback)
-            raise MinidlError(f"expected callbacks, got {callback!r}: {hint}")
+    for wrong in (one for one in found if not isinstance(one, Callback)):
+        hint = "use those of md.callbacks, or derive a class from md.Callback"
+        if isinstance(wrong, type):
+            hint = "make one of a class, with brackets"
+        elif callable(wrong):
+            hint = "a schedule goes to the optimizer, lr=...; for code of your own derive a class from md.Callback"
+        raise MinidlError(f"expected callbacks, got {wrong!r}: {hint}")
     return found
 
 
@@ -110,14 +90,13 @@ class Trainer(Strict):
     ``val_...``. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
     after the step at hand; :meth:`state_dict` then holds all that is needed to go on exactly there.
 
-    On a GPU, the forward and the backward pass of a model that is ``static`` become one CUDA graph, and the optimizer
-    comes after it, see :class:`minidl.capture.CapturedStep`:
-    then the loss and the metrics, too, must do the same in every step.
+    On a GPU, the forward and the backward pass of a ``static`` model become one CUDA graph
+    (:class:`minidl.capture.CapturedStep`); the loss and the metrics must then do the same in every step, too.
     """
 
     in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs", "stop_training"])
 
-    loss: Any = option(_loss)
+    loss: Any = option(lambda _name, loss: checked_function(loss))
     optimizer: Optimizer = option(_optimizer)
     metrics: Any = option(lambda _name, metrics: checked_metrics(metrics))
     callbacks: Any = option(_callbacks)
@@ -147,7 +126,7 @@ class Trainer(Strict):
         """Samples trained on in these seconds."""
         self.trained = False
         """Whether the epoch at hand only wants its validation."""
-        self.stopping = self._validating = False
+        self.stopping = False
         self.epochs = self.steps = math.inf
         """How many epochs, and how many steps, ``fit`` is to complete; infinite where it was not told."""
         self.train_loader: DataLoader | None = None
@@ -164,17 +143,17 @@ class Trainer(Strict):
     ) -> list[Row]:
         """Train until ``epochs`` epochs or ``steps`` steps are complete; returns the history, a row an epoch.
 
-        Both count what was trained before (steps as ``optimizer.steps``, which schedules count too), so the same call
-        ends at the same place after a stop, and trains nothing if it is repeated. If both are given, what is reached
-        first ends it; without either, one epoch is trained.
+        Both count what was trained before (steps as ``optimizer.steps``, which schedules use too): repeated after a
+        stop, the same call ends at the same place; repeated after its end, it trains nothing. If both are given,
+        training ends at the first; if neither is, after one epoch.
 
-        Where the steps end inside an epoch, that epoch is not validated and has no row and no ``on_epoch_end`` yet:
-        ``totals.means()`` is its loss so far, and a later ``fit`` with the same loader goes on with its next batch,
-        here or from a :meth:`state_dict`. With another loader, or after an error in one of its steps, it begins anew;
-        after an error in its validation, only that is done again, with the weights as they are.
+        If the steps end inside an epoch, that epoch has no validation, no row and no ``on_epoch_end`` yet;
+        ``totals.means()`` is its loss so far. A later ``fit`` with the same loader continues with the next batch, also
+        from a :meth:`state_dict`. With another loader, or after an error in a step, the epoch starts again; after an
+        error in the validation, only the validation is repeated, with the current weights.
 
-        A model in evaluation mode is switched to training; a layer alone that is in it, such as a batch normalisation
-        that shall not change, stays in it.
+        A model in evaluation mode is put into training mode. A single layer in evaluation mode, such as a frozen batch
+        normalisation, stays in it.
 
         Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number.
 
@@ -189,7 +168,7 @@ class Trainer(Strict):
         (2, 8)
         """
         for loader in [train] if validation is None else [train, validation]:
-            _require_loader(loader)
+            require_loader(loader)
         epochs, steps = optional(whole)("epochs", epochs, 0), optional(whole)("steps", steps, 0)
         if train is not self.train_loader:
             self._begin_anew()
@@ -236,14 +215,14 @@ class Trainer(Strict):
             raise
 
     def _train_batches(self, loader: DataLoader) -> None:
+        checked_metrics(self.metrics)  # others may have been added since
         for module in (self.model, self._loss_module):
             if not module.training:
                 module.train()
         started = time.perf_counter()
         for batch in loader:
-            self.train_step(*_inputs_and_targets(batch))
-            now = time.perf_counter()
-            self.seconds, started = self.seconds + now - started, now
+            self.train_step(*inputs_and_targets(batch))
+            self.seconds += time.perf_counter() - started
             self._place["position"] += 1
             self._tell("on_step_end")
             started = time.perf_counter()
@@ -277,55 +256,46 @@ class Trainer(Strict):
 
     def train_step(self, inputs: Any, targets: Any) -> None:
         """One step: forward, backward, update."""
-        inputs, targets = self._on_device(inputs), self._on_device(targets)
+        inputs, targets = on_backend(self.optimizer.parameters[0].backend, (inputs, targets))
         self.optimizer.zero_grad()
         means = self.captured(inputs, targets)
         self.optimizer.step()
-        size = _batch_size(inputs)
+        size = len(next(nested.leaves(inputs)))
         self.images += size
-        self.totals.add(self._measured, means, size)
+        self.totals.add(("loss", *self.metrics), means, size)
 
-    def _gradients(self, inputs: Any, targets: Any) -> Array:
+    def _gradients(self, inputs: Any, targets: Any) -> Any:
         """Leave the gradients for a batch in the parameters; its loss and metrics."""
-        outputs = self.model(_as_tensors(inputs))
-        loss = checked_loss(self.loss(outputs, targets))
+        loss, outputs = self._forward(inputs, targets)
         loss.backward()
-        return self._measure(loss, outputs, targets)
+        return measured(loss, self.metrics, outputs, targets)
+
+    def _forward(self, inputs: Any, targets: Any) -> tuple[Tensor, Any]:
+        outputs = self.model(nested.map_leaves(Tensor, inputs))
+        return checked_loss(self.loss(outputs, targets)), outputs
 
     def _validated(self, loader: DataLoader) -> Row:
         """What :meth:`evaluate` gives; the validation of an epoch ends early when training is to stop."""
-        self._validating = True
         loader.epoch = self.epoch  # however often it was looped over: after a resume it draws the same numbers
-        try:
-            return self.evaluate(loader)
-        finally:
-            self._validating = False
+        return self.evaluate(takewhile(lambda _: not self.stopping, loader))
 
     @explained
-    def evaluate(self, loader: DataLoader) -> Row:
+    def evaluate(self, loader: Iterable[Any]) -> Row:
         """The mean loss and metrics over all batches of a loader, in evaluation mode.
 
         Then every part of the model, and of a loss that is a module, is in its mode of before, after an error too.
         """
         if not isinstance(loader, Iterable) or hasattr(loader, "dtype"):
             raise MinidlError(f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)")
+        checked_metrics(self.metrics)
         totals = Totals()
         with evaluating(self.model), evaluating(self._loss_module), no_grad():
             for batch in loader:
-                inputs, targets = map(self._on_device, _inputs_and_targets(batch))
-                outputs = self.model(_as_tensors(inputs))
-                means = self._measure(checked_loss(self.loss(outputs, targets)), outputs, targets)
-                totals.add(self._measured, means, _batch_size(inputs))
-                if self._validating and self.stopping:
-                    break
+                inputs, targets = on_backend(self.optimizer.parameters[0].backend, inputs_and_targets(batch))
+                loss, outputs = self._forward(inputs, targets)
+                means = measured(loss, self.metrics, outputs, targets)
+                totals.add(("loss", *self.metrics), means, len(next(nested.leaves(inputs))))
         return totals.means()
-
-    @property
-    def _measured(self) -> tuple[str, ...]:
-        return "loss", *self.metrics
-
-    def _measure(self, loss: Tensor, outputs: Any, targets: Any) -> Array:
-        return measured(loss, self.metrics, nested.map_leaves(lambda y: y.data, outputs), targets)
 
     def _finish_epoch(self, validated: Row) -> None:
         row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.lr, **self.totals.means()}
@@ -368,7 +338,7 @@ class Trainer(Strict):
 
         Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
         """
-        _require_loader(train)
+        require_loader(train)
         require_entries(state, _ENTRIES, "a trainer")
         own = {
             "epoch": whole("epoch", state["epoch"], least=0),
@@ -376,7 +346,7 @@ class Trainer(Strict):
             "seconds": number("seconds", state["seconds"], ">= 0"),
             "images": whole("images", state["images"], least=0),
             "totals": Totals.of_state(state["totals"]),
-            "history": _history(state["history"]),
+            "history": History.of_state(state["history"]),
         }
         generators = self._generators()
         own_random = generators.state_dict()
@@ -384,7 +354,8 @@ class Trainer(Strict):
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}
         if "loss" not in state:  # saved before it was kept
-            random_states = {**_beside_the_model(own_random), **random_states}
+            beside = {name: own for name, own in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
+            random_states = beside | random_states
         loss = self._loss_module
         with all_or_nothing(self.model, loss, self.optimizer, generators):
             self.model.load_state_dict(state["model"])
@@ -408,42 +379,14 @@ class Trainer(Strict):
         """The loss if it is a module, else one without any state."""
         return self.loss if isinstance(self.loss, Module) else _NO_MODULE
 
-    def _on_device(self, batch: Any) -> Any:
-        backend = self.optimizer.parameters[0].backend
-
-        def there(x: Any) -> Any:
-            return backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x))
-
-        return nested.map_leaves(there, batch)
-
     def _tell(self, event: str) -> None:
         for callback in tuple(self.callbacks):  # one may take itself away
             getattr(callback, event)(self)
 
     def _tell_of_error(self) -> None:
-        first = None
-        for callback in tuple(self.callbacks):
-            try:
-                callback.on_train_error(self)
-            except BaseException as error:
-                first = first or error
-        if first is not None:
-            raise first
-
-
-def _require_loader(loader: Any) -> None:
-    if not isinstance(loader, DataLoader):
-        remedy = f"epochs={loader}" if isinstance(loader, int) else "DataLoader(dataset, batch_size=32)"
-        raise MinidlError(f"expected a loader, got {type(loader).__name__}: use {remedy}")
-
-
-def _history(rows: Any) -> History:
-    """The history of a state. Raises :class:`MinidlError` unless it is a list of rows, each of an epoch."""
-    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
-        raise MinidlError(f"expected a history, a list of rows, got {rows!r:.60}: use a trainer's state_dict()")
-    for row in rows:
-        whole("'epoch' of the history", row.get("epoch"), least=1)
-    return History(dict(row) for row in rows)
+        with contextlib.ExitStack() as stack:  # which calls all of them, whatever one raises
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.on_train_error, self)
 
 
 _ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model", "optimizer", "loader", "random")
@@ -453,29 +396,3 @@ _DEFAULT = ""
 _OF_LOSS, _OF_OPTIMIZER = "loss/", "optimizer/"
 """What comes before the names of generators that are not the model's."""
 _NO_MODULE = Module()
-
-
-def _beside_the_model(states: dict[str, Any]) -> dict[str, Any]:
-    return {name: state for name, state in states.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
-
-
-def _hint(given: Any) -> str:
-    """What to write instead of something that is no callback."""
-    if callable(given):
-        return "a schedule goes to the optimizer, lr=...; for code of your own derive a class from md.Callback"
-    return "use those of md.callbacks, or derive a class from md.Callback"
-
-
-def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise MinidlError(f"expected batches of two parts, inputs and targets, got {given}: use ArrayDataset(x, y)")
-    return batch[0], batch[1]
-
-
-def _as_tensors(arrays: Any) -> Any:
-    return nested.map_leaves(Tensor, arrays)
-
-
-def _batch_size(inputs: Any) -> int:
-    return len(next(nested.leaves(inputs)))

@@ -20,8 +20,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from .checkpoint import atomic_write
 from .errors import GraphError
+from .files import atomic_write
 from .op import Op
 from .tensor import Tensor
 

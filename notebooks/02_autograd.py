@@ -396,7 +396,7 @@ plt.show()
 # ## Now read the real thing
 #
 # `minidl/op.py` is the contract of an op: `save`, `saved`, and `gradients`, which calls `backward` and undoes the
-# broadcasting. In `minidl/tensor.py` follow `backward`, which you know from notebook 1, into `_deliver` (accumulation)
+# broadcasting. In `minidl/tensor.py` follow `backward`, which you know from notebook 1, into `_total` (accumulation)
 # and `_newest_first` (the order). Then pick an op from `minidl/ops/elementwise.py`, and check its `backward` by hand.
 
 # %%

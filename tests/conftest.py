@@ -10,6 +10,12 @@ from hypothesis import settings
 
 from minidl.testing.arrays import other_backends
 
+from . import devices
+from .captures import replays as replays
+from .dependencies import as_before as as_before
+from .devices import device as device
+from .devices import in_tf32 as in_tf32
+
 other_backends()  # registers the stand-ins for CuPy
 
 # The cores are busy: how long an example takes says nothing.
@@ -51,9 +57,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)  # after `-k` and `-m`
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what wants a GPU where there is none, and what is slow, unless ``-m`` or its own name asks for it."""
-    from .test_backends import gpu_problem
-
-    markers = ["slow"] * all("::" not in argument for argument in config.args) + ["gpu"] * (gpu_problem() is not None)
+    markers = ["slow"] * all("::" not in argument for argument in config.args)
+    markers += ["gpu"] * (devices.gpu_problem() is not None)
     markers = [marker for marker in markers if marker not in config.option.markexpr]
     left_out = {item: marker for item in items for marker in markers if item.get_closest_marker(marker)}
     items[:] = [item for item in items if item not in left_out]

@@ -1,7 +1,6 @@
 """What users of PyTorch and Keras type by habit, and what must be in the answer; nothing where it simply works."""
 
 WORKS = ""
-
 HABITS = {
     # PyTorch's layers and losses
     "nn.Linear(2, 3)": "nn.Linear(a, b) is nn.Dense(a, b) here",
@@ -159,6 +158,22 @@ HABITS = {
     "optim.RMSprop(model.parameters(), rho=0.9)": "alpha=0.9",
     "optim.LambdaLR(optimizer, f)": "0.1 * f(step // len(loader)) here, in steps, not epochs",
     "optim.StepLR(optimizer, 30)": "30 * len(loader), 0.5) here, in steps, not epochs",
+    "F.linear(input=x, weight=w)": "input=x is x=x here; PyTorch's weight=w is w=w here",
+    "F.mse_loss(input=x, target=y)": "a=y here; PyTorch's target=y is b=y here",
+    "F.softmax_cross_entropy(input=x, target=labels)": "labels=y",
+    "nn.SoftmaxCrossEntropy(weight=w)": "left out: write a loss of your own",
+    "nn.SoftmaxCrossEntropy(label_smoothing=0.1)": "left out: write a loss of your own",
+    "nn.BinaryCrossEntropyWithLogits(pos_weight=w)": "left out: write a loss of your own",
+    "nn.Dense(2, 3, kernel_regularizer='l2')": "optim.AdamW(model.parameters(), weight_decay=0.01)",
+    "nn.MaxPooling2D(2, ceil_mode=True)": "sizes are rounded down",
+    "nn.HuberLoss(beta=1.0)": "delta=1.0",
+    "optim.Adam(model.parameters(), amsgrad=True)": "left out: write an optimizer of your own",
+    "optim.SGD(model.parameters(), dampening=0.1)": "left out: write an optimizer of your own",
+    "trainer.fit(loader, steps_per_epoch=3)": "steps=99 here, in all, not in each epoch",
+    "trainer.fit(loader, val=loader)": "validation=loader",
+    "md.callbacks.EarlyStopping(restore_best_weights=True)": "best.safetensors is the best epoch",
+    "loss.backward(create_graph=True)": "first derivatives only",
+    "x.var(unbiased=False)": "not needed: var has ddof 0",
     # what is small, and simply there
     "x.argmax(1)": WORKS,
     "x.argmax(dim=1)": "axis=1",
@@ -335,23 +350,6 @@ HABITS = {
     "md.pi": "it is NumPy's np.pi",
     "md.fft": "use a library that is made for it",
     "md.save('a')": "no tensors",
-    # arguments
-    "F.linear(input=x, weight=w)": "input=x is x=x here; PyTorch's weight=w is w=w here",
-    "F.mse_loss(input=x, target=y)": "a=y here; PyTorch's target=y is b=y here",
-    "F.softmax_cross_entropy(input=x, target=labels)": "labels=y",
-    "nn.SoftmaxCrossEntropy(weight=w)": "left out: write a loss of your own",
-    "nn.SoftmaxCrossEntropy(label_smoothing=0.1)": "left out: write a loss of your own",
-    "nn.BinaryCrossEntropyWithLogits(pos_weight=w)": "left out: write a loss of your own",
-    "nn.Dense(2, 3, kernel_regularizer='l2')": "optim.AdamW(model.parameters(), weight_decay=0.01)",
-    "nn.MaxPooling2D(2, ceil_mode=True)": "sizes are rounded down",
-    "nn.HuberLoss(beta=1.0)": "delta=1.0",
-    "optim.Adam(model.parameters(), amsgrad=True)": "left out: write an optimizer of your own",
-    "optim.SGD(model.parameters(), dampening=0.1)": "left out: write an optimizer of your own",
-    "trainer.fit(loader, steps_per_epoch=3)": "steps=99 here, in all, not in each epoch",
-    "trainer.fit(loader, val=loader)": "validation=loader",
-    "md.callbacks.EarlyStopping(restore_best_weights=True)": "best.safetensors is the best epoch",
-    "loss.backward(create_graph=True)": "first derivatives only",
-    "x.var(unbiased=False)": "not needed: var has ddof 0",
     # what is asked of a class, a loader, a history, or imported
     "md.data.Dataset.from_tensor_slices((images, labels))": "md.data.ArrayDataset(images, labels)",
     "md.data.Dataset.from_generator(f)": "md.data.Dataset here, with __len__ and __getitem__",
@@ -396,7 +394,7 @@ HABITS = {
     "nn.Conv2D(3, 8, 3)(images)": "use Conv2D(1, 8, ...)",
     "nn.Conv2D(8, 8, 3)(np.ones((2, 9, 9, 3), np.float32))": "use Conv2D(3, 8, ...)",
     "F.linear(array, np.ones((4, 3), np.float32))": "PyTorch's are (out, in), so use w.T",
-    "F.linear(x, np.ones((4, 5), np.float32))": "must match the 4 rows",
+    "F.linear(x, np.ones((4, 5), np.float32))": "expected weights (in=3, out) for input (2, 3), got (4, 5)",
     "F.softmax_cross_entropy(model(images), labels[:, None])": "use labels.reshape(-1)",
     "F.softmax_cross_entropy(model(images), np.eye(2)[labels])": "labels.argmax(axis=1)",
 }

@@ -4,10 +4,12 @@ The last line printed is JSON. ``python -m tests.proof | tail -1 > docs/measured
 ``python -m docs.results page`` write it into the document.
 """
 
+import argparse
 import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +76,9 @@ def mutants() -> Part:
 PARTS = (gradients, onnx_vectors, broken_plugins, mutants)  # the mutants last: they leave the kernels changed
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Show all parts, each as it is done."""
+    argparse.ArgumentParser(prog="python -m tests.proof", description=__doc__).parse_args(arguments)
     about = machine.describe()
     figures: dict[str, Any] = {}
     problems: list[str] = []

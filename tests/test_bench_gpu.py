@@ -1,7 +1,6 @@
 """``python -m tests.benchmarks.gpu`` on the emulated GPU: what it checks, refuses and writes, not its figures."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +17,9 @@ from minidl.testing.arrays import distance
 from tests.benchmarks import gpu
 from tests.benchmarks.gpu import kernels, speed
 from tests.benchmarks.gpu.__main__ import main
+from tests.devices import NEEDS_COMPILER, no_copies
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
+pytestmark = NEEDS_COMPILER
 
 LAYERS = ((12, 1, 8), (9, 8, 12))
 
@@ -207,10 +207,9 @@ def test_minidls_own_training_keeps_to_the_device_and_its_precision(
     images, targets = speed.ours.random_batch(1)
     images = images[:, :12, :12]
     batch = training.put((images, targets))
-    before = device.to_device, device.to_host
-    loss = training.step(*batch)
-    training.predict(batch[0])
-    assert (device.to_device, device.to_host) == before
+    with no_copies(device):
+        loss = training.step(*batch)
+        training.predict(batch[0])
     other = speed.ours.Training(speed.ours.weights(seed=0))
     assert device.to_numpy(loss) == pytest.approx(other(images, targets), rel=1e-4)
     for mine, expected in zip(training.model.parameters(), other.model.parameters(), strict=True):

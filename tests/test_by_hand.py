@@ -14,12 +14,10 @@ from minidl.errors import BackendError, DtypeError, GraphError, MinidlError, Sha
 from minidl.kernels.window import sliding_window
 from minidl.ops.conv import conv_spec
 
+from .tensors import leaf
+
 F = nn.functional
 OPTIMIZERS = [name for name in plugins.names("optimizer") if name in ("sgd", "adam", "adamw", "rmsprop", "adagrad")]
-
-
-def leaf(*values: float, dtype: Any = np.float32) -> md.Tensor:
-    return md.tensor(list(values), dtype, requires_grad=True)
 
 
 # requires_grad

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import backends, nn, ops
+from minidl import nn, ops
 from minidl.kernels.cupy import loss as losses
 
-from .test_backends import GPU
-from .test_capture import Network, trainer
-from .test_cupy_kernels import EMULATED, launches_of
-from .test_kernels import SLOW, values
+from .captures import Network, trainer
+from .devices import launches_of
+from .kernels import SLOW, values
 
 F = nn.functional
 
@@ -25,11 +24,6 @@ LOSSES: dict[str, Callable[..., md.Tensor]] = {
 }
 TOLERANCES = {np.float32: 2e-6, np.float64: 1e-14}
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0]
-
-
-@pytest.fixture(params=[EMULATED, GPU])
-def device(request: pytest.FixtureRequest) -> Any:
-    return backends.get(request.param)
 
 
 def results(call: Callable[..., md.Tensor], arrays: Any, backend: str) -> list[Any]:
@@ -91,7 +85,7 @@ def test_what_is_no_number_passes_through_losses_one_by_one(name: str, device: A
 def test_how_many_launches_a_loss_takes(shape: Any, forward: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = values(*shape), np.zeros(shape[0], np.int64)
     for call in (lambda x: F.mse_loss(x, np.zeros_like(x.numpy())), lambda x: F.softmax_cross_entropy(x, labels)):
-        launched = launches_of(losses, monkeypatch)
+        launched = launches_of(monkeypatch, losses)
         results(call, [x], device.name)
         assert len(launched) == forward + 1
         assert launched[1:-1] == ["add_up<float>"] * (forward - 1)
@@ -112,7 +106,7 @@ class Halved(ops.L1Loss):
 
 
 def test_a_subclass_computes_what_it_says(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched = launches_of(losses, monkeypatch)
+    launched = launches_of(monkeypatch, losses)
     require_equal(Halved.apply, [values(5, 2), values(5, 2, seed=1)], device)
     assert launched == []
     require_equal(ops.L1Loss.apply, [values(5, 2), values(5, 2, seed=1)], device)

@@ -58,12 +58,49 @@ def test_an_op_of_float16_is_right_to_its_rounding(name: str, example: OpExample
         np.testing.assert_allclose(half, exact, rtol=2e-3, atol=2e-3 * np.abs(exact).max(initial=0))
 
 
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_an_op_of_extended_floats_gives_what_it_gives_of_float64_gradients_included(
+    name: str, example: OpExample
+) -> None:
+    given = [np.asarray(x, np.longdouble) if np.asarray(x).dtype.kind == "f" else x for x in example.inputs]
+    got, expected = evaluate(example, given, np.longdouble), evaluate(example, given, np.float64)
+    for extended, double in zip(got, expected, strict=True):
+        assert extended.dtype == np.longdouble
+        np.testing.assert_allclose(extended, double, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", WHOLE)
 def test_a_python_float_beside_whole_numbers_gives_float32(dtype: str) -> None:
     x = md.tensor(np.array([0, 1], dtype))
     for y in (x + 0.5, x * 0.5, 0.5 - x, x / 2.0, 2.0**x, F.maximum(x, 0.5), F.where([True, False], x, 0.5)):
         assert y.dtype == np.float32
     np.testing.assert_array_equal((x + 0.5).numpy(), [0.5, 1.5])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize("dtype", WHOLE[1:])
+def test_a_python_integer_beside_whole_numbers_takes_their_dtype(dtype: str, backend: str) -> None:
+    x = md.tensor(np.array([1, 5], dtype), backend=backend)
+    results = [F.maximum(x, 3), F.minimum(3, x), F.where([True, False], x, 3), F.stack([x[0], 3]), x & 3, 3 | x, x ^ 1]
+    values = [[3, 5], [1, 3], [1, 3], [1, 3], [1, 1], [3, 7], [0, 4]]
+    if dtype.startswith("int"):  # arithmetic is exact for signed ones
+        results += [x + 1, 1 - x, x * 3, x + True]
+        values += [[2, 6], [0, -4], [3, 15], [2, 6]]
+    assert [(y.dtype, y.numpy().tolist()) for y in results] == [(dtype, numbers) for numbers in values]
+    assert (md.tensor([True]) + 1).dtype == np.int64
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"])
+@pytest.mark.parametrize("dtype", WHOLE[1:])
+def test_a_python_integer_beyond_the_whole_numbers_beside_it_is_an_error(dtype: str, backend: str) -> None:
+    x = md.tensor(np.array([1, 5], dtype), backend=backend)
+    for beyond in (int(np.iinfo(dtype).min) - 1, int(np.iinfo(dtype).max) + 1):
+        for formula in (lambda n: F.maximum(x, n), lambda n: F.where([True, False], x, n), lambda n: x & n):
+            with pytest.raises(DtypeError, match="bring the input to a wider dtype"):
+                formula(beyond)
+        if dtype.startswith("int"):
+            with pytest.raises(DtypeError, match=r"Mul: .*bring the input to a wider dtype"):
+                x * beyond
 
 
 def test_the_float_dtype_of_an_array_counts_beside_whole_numbers() -> None:
@@ -128,6 +165,48 @@ def test_float16_statistics_keep_what_float16_squares_cannot() -> None:
     np.testing.assert_array_equal(F.batch_norm(x, one, zero).numpy(), [[-1], [1]])
     assert F.mse_loss(x / 2, np.zeros((2, 1))).item() == 22496
     assert md.tensor(np.full(5000, 1.0, np.float16)).sum().item() == 5000
+
+
+BESIDE_FLOAT16 = {
+    "product": lambda x, of: x * of(65536),
+    "from the left": lambda x, of: of(1e5) * (x * 0.5),
+    "quotient": lambda x, of: x / of(1e5),
+    "small": lambda x, of: x.detach() * 60000 * of(1e-8) + 0 * x,
+    "close to one": lambda x, of: x * 1000 * of(1.0005),
+    "difference": lambda x, of: of(65536) - x * 60000,
+    "power": lambda x, of: x ** of(1 / 3),
+    "clip": lambda x, of: (x * 1000).clip(of(100.03), of(1e6)),
+    "maximum": lambda x, of: F.maximum(x * 0, of(1e-7)),
+    "minimum": lambda x, of: F.minimum(x, of(1e6)),
+    "where": lambda x, of: F.where([True, False], x, of(1e-7)),
+    "leaky": lambda x, of: F.leaky_relu(-x, slope=of(1e-6)),
+    "pad": lambda x, of: F.pad(x, [(1, 1)], value=of(0.1)),
+    "huber": lambda x, of: F.huber_loss(x, x.detach().numpy() * 0, delta=of(1e6)),
+}
+
+
+@pytest.mark.parametrize("of", [lambda x: x, np.float64, np.float32, np.array], ids=["python", "f64", "f32", "0-d"])
+@pytest.mark.parametrize("formula", BESIDE_FLOAT16.values(), ids=BESIDE_FLOAT16)
+def test_a_number_beside_float16_is_not_rounded_to_it(formula: Any, of: Any) -> None:
+    half = md.tensor(np.array([0.1, 0.7], np.float16), requires_grad=True)
+    single = md.tensor(half.numpy().astype(np.float32), requires_grad=True)
+    y, expected = formula(half, of), formula(single, of)
+    assert y.dtype == np.float16
+    np.testing.assert_allclose(y.numpy(), expected.numpy().astype(np.float16), rtol=2e-3, atol=1e-7)
+    y.backward(np.full(y.shape, 0.25))
+    expected.backward(np.full(y.shape, 0.25))
+    np.testing.assert_allclose(half.grad, single.grad, rtol=4e-3, atol=1e-7)
+
+
+def test_whole_numbers_beside_float16_are_not_rounded_to_it() -> None:
+    x = md.tensor(np.array([0.5], np.float16))
+    for whole in (np.array([70000]), [70000], md.tensor([70000])):
+        assert (x * whole).item() == 35008  # the float16 nearest to 35000
+        assert (x * whole).dtype == np.float16
+
+
+def test_a_number_is_compared_with_float16_as_float16() -> None:
+    assert (md.tensor(np.array([0.1], np.float16)) == 0.1).item()
 
 
 def test_float16_arrays_from_a_pickle_are_float16_too() -> None:

@@ -14,7 +14,9 @@ from minidl.kernels.window import sliding_window
 from minidl.testing import check_backend
 from minidl.testing.emulated import EmulatedArray, EmulatedBackend, LaunchError, RawModule
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
+from .devices import NEEDS_COMPILER
+
+pytestmark = NEEDS_COMPILER
 
 CODE = """
 struct Window { int H, W, KH, KW, SH, SW, top, bottom, left, right, OH, OW; };

@@ -11,6 +11,8 @@ from minidl import backends, nn, ops
 from minidl.data import ArrayDataset, DataLoader, ImageDataset, Subset
 from minidl.errors import BackendError, DtypeError, MinidlError, ShapeError
 
+from .tensors import leaf
+
 F = nn.functional
 LOGITS = np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0]], np.float32)
 
@@ -54,10 +56,6 @@ class Elsewhere(Column):
 
 KINDS = (Column, Bare)
 each_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def leaf(*values: float) -> md.Tensor:
-    return md.tensor(list(values), np.float32, requires_grad=True)
 
 
 def _array(*values: Any, dtype: Any = None) -> Any:

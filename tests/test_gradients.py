@@ -8,8 +8,9 @@ import pytest
 
 import minidl as md
 from minidl import nn
+from minidl.errors import MinidlError
 from minidl.op import Op
-from minidl.testing import GradientError, gradcheck
+from minidl.testing import GradientError, check_layer, gradcheck
 from minidl.testing.arrays import numbers
 from minidl.testing.examples import A
 
@@ -98,3 +99,34 @@ def test_a_wrong_gradient_of_a_parameter_is_caught() -> None:
 
     with pytest.raises(GradientError, match="gradient of w"):
         gradcheck(Layer(), A)
+
+
+class Frozen(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.fixed = (nn.Parameter(numbers(3, seed=seed).astype(np.float32)) for seed in (0, 1))
+        self.fixed.requires_grad = False
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return x * self.w + self.fixed
+
+
+def test_frozen_parameters_are_not_checked() -> None:
+    assert gradcheck(Frozen().astype(np.float64), A).compared == A.size + 3
+    check_layer(Frozen, A, skip={"wrong_channels": "it broadcasts"})
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_a_check_leaves_every_grad_what_it_was(within: bool) -> None:
+    model, other = Frozen().astype(np.float64), md.tensor(numbers(3), requires_grad=True)
+    model.w.grad, other.grad = one, two = np.ones(3), np.ones(3)
+    gradcheck(model if within else lambda x: model(x) * other, A)
+    assert model.w.grad is one
+    assert other.grad is two
+    np.testing.assert_array_equal([one, two], 1)
+
+
+@pytest.mark.parametrize(("given", "kinds"), [(None, "NoneType"), (A, "ndarray"), ((), "none"), ({"a": 1.0}, "float")])
+def test_a_function_that_gives_no_tensors_is_named(given: Any, kinds: str) -> None:
+    with pytest.raises(MinidlError, match=f"gives tensors, got {kinds}: end it with `return y`"):
+        gradcheck(lambda x: given, A)

@@ -14,23 +14,12 @@ from minidl.errors import MinidlError, ShapeError
 from minidl.kernels.conv import ConvSpec, Direct
 from minidl.kernels.numpy.conv.measured import ranking
 from minidl.kernels.numpy.elementwise import keep_where
-from minidl.kernels.reference import ReferenceKernels
 from minidl.kernels.window import sliding_window
 from minidl.testing import check_conv_algorithm
 
+from .kernels import SLOW, SPECIAL, WINDOWS, images_to_pool, images_with_nan, values
+
 FAST: Any = backends.default
-
-
-class Reference(ReferenceKernels):
-    xp = np
-
-
-SLOW = Reference()
-SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0], np.float32)
-
-
-def values(*shape: int, seed: int = 0) -> Any:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -69,27 +58,12 @@ def test_matmul(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     np.testing.assert_allclose(FAST.matmul(x, transposed), SLOW.matmul(x, y), rtol=1e-4, atol=1e-4)
 
 
-WINDOWS = [
-    (8, 6, 2, 2, 0),
-    (7, 9, 2, 2, 0),
-    (7, 7, 3, 2, 1),
-    (6, 5, (2, 3), 1, "same"),
-    (9, 9, 2, 3, 0),
-    (5, 5, 1, 1, 0),
-    (40, 120, 2, 2, 0),
-]
-
-
 @pytest.mark.parametrize("sizes", WINDOWS)
 @pytest.mark.parametrize("kind", ["ordinary", "ties", "infinities"])
 def test_max_pool(sizes: Any, kind: str) -> None:
     H, W, kernel, stride, padding = sizes
     window = sliding_window(H, W, kernel, stride, padding)
-    x = values(3, H, W, 17)
-    if kind == "ties":
-        x = np.round(x)
-    if kind == "infinities":
-        x[np.random.default_rng(1).random(x.shape) < 0.3] = -np.inf
+    x = images_to_pool(kind, 3, H, W, 17)
     y, argmax = FAST.max_pool(x, window)
     expected, taps = SLOW.max_pool(x, window)
     np.testing.assert_array_equal(y, expected)
@@ -102,9 +76,7 @@ def test_max_pool(sizes: Any, kind: str) -> None:
 
 def test_max_pool_passes_nan_on() -> None:
     window = sliding_window(2, 2, 2, 2, 0)
-    for place in range(4):
-        x = np.zeros((1, 2, 2, 1), np.float32)
-        x.reshape(-1)[place] = np.nan
+    for x in images_with_nan():
         assert np.isnan(FAST.max_pool(x, window)[0]).all()
         assert np.isnan(SLOW.max_pool(x, window)[0]).all()
         assert FAST.max_pool(x, window)[1].max() < 4
@@ -129,8 +101,6 @@ def test_sum_to_channels() -> None:
     assert FAST.sum_to_channels(dy[:0]).tolist() == [0, 0, 0]
 
 
-ON_A_GPU = {"first_layer", "gemm", "implicit_gemm"}
-"""Algorithms with kernels in CUDA: see test_cupy_kernels.py."""
 CONVOLUTIONS = [
     (1, 9, 8, 1, 4, 3, 1, 0),
     (17, 6, 7, 3, 5, 3, 1, 0),
@@ -251,7 +221,7 @@ def test_an_algorithm_that_is_registered_again_takes_the_place_of_the_first(monk
 
 
 OUTSIDE = [("direct", 1e-5), ("im2col", 1e-5), ("shifted", 1e-5), ("winograd", 0.5), ("winograd2d", 1e-5), ("fft", 0.5)]
-"""Errors where a window does not see a pixel of 1e6 among others of about 1: see docs/convolution.md."""
+"""Errors where a window does not see a pixel of 1e6 among others of about 1: see docs/convolution/accuracy.md."""
 
 
 @pytest.mark.parametrize(("name", "most"), OUTSIDE)

@@ -13,6 +13,8 @@ import minidl as md
 from minidl import nn, optim
 from minidl.kernels.numpy import memory
 
+from .elsewhere import side_by_side
+
 F = nn.functional
 SHAPE = (2, 48, 48, 16)
 """Of images that are just large enough for the store, as is what the ops below make of them."""
@@ -175,13 +177,13 @@ def test_a_warm_training_step_makes_no_new_large_array(fusion: bool) -> None:
 
 
 def test_threads_never_get_the_same_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, looking, wrong = memory._is_free, threading.Semaphore(), []
+    original, looking, wrong = memory.is_the_only_one, threading.Semaphore(), []
 
-    def hesitating(position: int) -> bool:
+    def hesitating(buffers: Any, position: int) -> bool:
         if not looking.acquire(blocking=False):
             wrong.append("two look for a free buffer at once")
-            return original(position)
-        free = original(position)
+            return original(buffers, position)
+        free = original(buffers, position)
         time.sleep(1e-4)  # the others get a chance to find the same buffer free
         looking.release()
         return free
@@ -194,11 +196,7 @@ def test_threads_never_get_the_same_buffer(monkeypatch: pytest.MonkeyPatch) -> N
             if (mine[::4096] != number).any():
                 wrong.append("another thread has the same buffer")
 
-    monkeypatch.setattr(memory, "_is_free", hesitating)
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    monkeypatch.setattr(memory, "is_the_only_one", hesitating)
+    side_by_side(4, work)
     assert not wrong
-    assert len(memory._buffers) <= 2 * len(workers)  # each holds one while it asks for the next
+    assert len(memory._buffers) <= 2 * 4  # each holds one while it asks for the next

@@ -1,7 +1,8 @@
-"""Modules, layers, initial values and the summary."""
+"""Layers, initial values and the summary of a model."""
 
-import copy
 import re
+from collections import UserDict, UserList, deque
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,60 +10,12 @@ import pytest
 
 import minidl as md
 from agegender import models
-from minidl import nn, optim
-from minidl.errors import DtypeError, MinidlError, ShapeError
+from minidl import nn
+from minidl.errors import BoundsError, DtypeError, MinidlError, ShapeError
+from minidl.nn.module import evaluating
+from minidl.nn.parameter import Statistic
+from minidl.testing import check_layer
 from minidl.testing.arrays import numbers
-
-
-class Nested(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2D(1, 2, 3), nn.ReLU(), nn.Conv2D(2, 3, 3))
-        self.scale = nn.Parameter(np.ones(1, np.float32))
-        self.heads = {"a": nn.Dense(3, 1), "b": nn.Dense(3, 2, bias=False)}
-        self.rest = [nn.Dense(2, 2), (nn.BatchNorm(2),)]
-
-    def forward(self, x: md.Tensor) -> md.Tensor:
-        return self.features(x)
-
-
-NAMES = [
-    "features.0.w", "features.0.b", "features.2.w", "features.2.b", "scale", "heads.a.w", "heads.a.b", "heads.b.w",
-    "rest.0.w", "rest.0.b", "rest.1.0.gamma", "rest.1.0.beta",
-]  # fmt: skip
-
-
-def test_names_are_dotted_and_in_the_order_of_assignment() -> None:
-    model = Nested()
-    assert [name for name, _ in model.named_parameters()] == NAMES
-    assert [p.name for p in model.parameters()] == NAMES
-    assert list(model.state_dict()) == [*NAMES, "rest.1.0.mean", "rest.1.0.var"]
-    outer = nn.Sequential(model)
-    assert [p.name for p in outer.parameters()] == [f"0.{name}" for name in NAMES]
-
-
-def test_what_is_put_into_a_list_later_is_found() -> None:
-    model = Nested()
-    model.rest.append(nn.Dense(1, 1))
-    assert [p.name for p in model.parameters()][-2:] == ["rest.2.w", "rest.2.b"]
-
-
-def test_a_shared_layer_counts_once() -> None:
-    shared = nn.Dense(2, 2)
-    model = nn.Sequential(shared, nn.ReLU(), shared)
-    assert [name for name, _ in model.named_parameters()] == ["0.w", "0.b"]
-    x = md.tensor(numbers(1, 2), dtype=np.float32)
-    model(x).sum().backward()
-    assert shared.w.grad is not None
-
-
-def test_a_module_without_init_says_what_is_missing() -> None:
-    class Forgetful(nn.Module):
-        def __init__(self) -> None:
-            self.layer = nn.Dense(1, 1)
-
-    with pytest.raises(MinidlError, match=r"call super\(\).__init__\(\) in Forgetful before setting 'layer'"):
-        Forgetful()
 
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], md.tensor([1.0, 2.0])])
@@ -75,88 +28,6 @@ def test_parameters_are_made_of_lists_and_tensors_too(given: Any) -> None:
 def test_a_parameter_of_whole_numbers_cannot_be_learned() -> None:
     with pytest.raises(DtypeError, match="only floating-point tensors have gradients"):
         nn.Parameter(np.ones(3, np.int64))
-
-
-def test_a_plain_tensor_that_wants_a_gradient_is_no_parameter() -> None:
-    class Scale(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.factor = md.tensor([1.0], requires_grad=True)
-
-    with pytest.raises(MinidlError, match=r"'factor' of Scale wants a gradient.*use nn.Parameter"):
-        Scale()
-    layer = nn.ReLU()
-    layer.seen = layer(md.tensor([1.0], requires_grad=True))
-    layer.constant = md.tensor([1.0])
-
-
-def test_state_dict_is_a_copy_and_comes_back() -> None:
-    model, other = Nested(), Nested()
-    state = model.state_dict()
-    other.load_state_dict(state)
-    for name, value in other.state_dict().items():
-        np.testing.assert_array_equal(value, state[name])
-    state["scale"][...] = 5
-    assert model.scale.item() == 1
-    other.scale.data[...] = 3
-    assert state["scale"] == 5
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s.pop("scale"), "missing scale"),
-        (lambda s: s.update(extra=np.ones(1)), "unknown extra"),
-        (lambda s: s.update(scale=np.ones(2)), r"scale has shape \(2,\), expected \(1,\)"),
-    ],
-)
-def test_loading_is_all_or_nothing(change: Any, message: str) -> None:
-    model = Nested()
-    before = model.state_dict()
-    state = {name: value + 1 for name, value in before.items()}
-    change(state)
-    with pytest.raises(ShapeError, match=message):
-        model.load_state_dict(state)
-    for name, value in model.state_dict().items():
-        np.testing.assert_array_equal(value, before[name])
-
-
-def test_parameters_keep_their_identity() -> None:
-    model = Nested()
-    before = model.parameters()
-    model.astype(np.float64).to("strict").to("numpy")
-    model.load_state_dict(model.state_dict())
-    assert all(a is b for a, b in zip(before, model.parameters(), strict=True))
-    assert {p.dtype for p in before} == {np.dtype(np.float64)}
-
-
-def test_deepcopy_is_independent() -> None:
-    model = Nested()
-    twin = copy.deepcopy(model)
-    twin.scale.data[...] = 9
-    assert model.scale.item() == 1
-    assert [p.name for p in twin.parameters()] == NAMES
-
-
-def test_a_copied_parameter_is_trained_and_a_copied_buffer_saved() -> None:
-    class Twin(nn.Module):
-        def __init__(self, other: nn.BatchNorm) -> None:
-            super().__init__()
-            self.gain, self.mean = copy.copy(other.gamma), copy.copy(other.mean)
-
-    layer = nn.BatchNorm(2)
-    twin = Twin(layer)
-    assert list(twin.state_dict()) == ["gain", "mean"]
-    assert [p.name for p in twin.parameters()] == ["gain"]
-    twin.gain.data[...] = 9
-    assert layer.gamma.numpy().tolist() == [1, 1]
-    assert layer.gamma.name == "gamma"
-
-
-def test_train_and_eval_reach_every_module() -> None:
-    model = Nested()
-    assert not any(module.training for _, module in model.eval().named_modules())
-    assert all(module.training for _, module in model.train().named_modules())
 
 
 def test_errors_name_the_layer() -> None:
@@ -330,6 +201,37 @@ def test_summary_agrees_with_the_real_arrays() -> None:
     assert "5,107,458 parameters" in str(summary)
 
 
+class Halves(nn.Module):
+    """A layer without layers below it, with noise, that gives several tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = md.Generator(1)
+        self.w = nn.Parameter(np.ones((2, 3), np.float32))
+
+    def forward(self, x: md.Tensor) -> dict[str, md.Tensor]:
+        y = x @ self.w + md.randn(3) + md.randn(3, rng=self.rng)
+        return {"b": y, "a": y[:, :1]}
+
+
+def test_summary_counts_the_same_without_gradients_and_leaves_random_numbers_alone() -> None:
+    model, before = Halves(), (md.random.default_rng.state, Halves().rng.state)
+    expected = md.summary(model, (2,))
+    with md.no_grad():
+        assert md.summary(model, (2,)) == expected
+    assert expected.flops == 12 + 3 + 3
+    assert (md.random.default_rng.state, model.rng.state) == before
+
+
+def test_summary_has_a_row_for_each_tensor_that_a_layer_gives() -> None:
+    rows = md.summary(nn.Sequential(Halves()), (2,)).rows
+    assert [(row.path, row.output, row.parameters, row.activation_bytes) for row in rows] == [
+        ("0", (1, 1), 6, 4),
+        ("0", (1, 3), 0, 12),
+    ]
+    assert md.summary(Halves(), (2,)).parameters == 6
+
+
 def test_summary_passes_errors_on_and_cleans_up() -> None:
     model = nn.Sequential(nn.Dense(3, 2))
     with pytest.raises(ShapeError, match=r"0 \(Dense\)"):
@@ -338,84 +240,38 @@ def test_summary_passes_errors_on_and_cleans_up() -> None:
     assert not model[0].has_hooks
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (None, "b holds None, expected an array of numbers"),
-        ("text", "b holds 'text', expected an array of numbers"),
-        ([[1.0], [2.0, 3.0]], r"b holds \[\[1.0\], \[2.0, 3.0\]\], expected an array of numbers"),
-        (np.ones(2, np.complex64), "b has the dtype complex64, expected float32"),
-        (np.array(["1", "2"]), "b holds array.*expected an array of numbers"),
-    ],
-)
-def test_weights_that_are_no_numbers_are_refused_and_change_nothing(value: Any, message: str) -> None:
-    layer = nn.Dense(3, 2)
-    before = layer.state_dict()
-    with pytest.raises(DtypeError, match=message):
-        layer.load_state_dict({"w": before["w"] + 1, "b": value})
-    np.testing.assert_array_equal(layer.w.numpy(), before["w"])
+class Picked(nn.Module):
+    """Columns that a buffer of whole numbers picks, where a buffer of booleans does not hide them, weighted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.columns = nn.Buffer(np.array([1, 0]))
+        self.shown = nn.Buffer(np.array([True, False]))
+        self.seen = Statistic(np.array(2**24 + 1))
+        self.w = nn.Parameter([1.0, 2.0])
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return nn.functional.where(self.shown, x[:, self.columns] * self.w, 0.5 * x)
 
 
-def test_a_buffer_of_whole_numbers_takes_no_fractions() -> None:
-    module = nn.Module()
-    module.count = nn.Buffer(np.zeros(2, np.int64))  # type: ignore[attr-defined]
-    with pytest.raises(DtypeError, match="count has the dtype float64, expected int64"):
-        module.load_state_dict({"count": [0.5, 1.0]})
-    module.load_state_dict({"count": np.array([1, 2], np.int8)})
-    assert module.state_dict()["count"].tolist() == [1, 2]
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_buffers_of_whole_numbers_and_booleans_stay_what_they_are_in_a_model_of_any_floats(dtype: Any) -> None:
+    model = Picked().astype(dtype)
+    held = [model.columns, model.shown, model.seen]
+    assert [(b.dtype, b.numpy().tolist()) for b in held] == [
+        ("int64", [1, 0]),
+        ("bool", [True, False]),
+        ("int64", 2**24 + 1),
+    ]
+    assert model(md.tensor(np.array([[3.0, 4.0]], dtype))).numpy().tolist() == [[4, 2]]
+    fresh = Picked()
+    fresh.load_state_dict(model.state_dict())
+    fresh.astype(np.float64).load_state_dict(Picked().state_dict())
+    assert md.summary(model, (2,)).parameter_bytes == 8 * 3 + 2 + 2 * np.dtype(dtype).itemsize
 
 
-def test_weights_may_be_lists_tensors_and_arrays_of_another_precision() -> None:
-    layer = nn.Dense(1, 2)
-    layer.load_state_dict({"w": md.tensor([[1.0, 2.0]]).to("strict"), "b": [3, 4]})
-    assert (layer.w.numpy().tolist(), layer.b.numpy().tolist()) == ([[1, 2]], [3, 4])  # type: ignore[union-attr]
-    layer.load_state_dict({"w": np.ones((1, 2)), "b": layer.b.data})  # type: ignore[union-attr]
-    assert {p.dtype for p in layer.parameters()} == {np.dtype(np.float32)}
-
-
-def test_a_layer_that_two_models_share_has_a_name_in_each() -> None:
-    shared = nn.Dense(2, 2)
-    one = nn.Sequential(nn.Dense(2, 2), shared)
-    other = nn.Sequential(shared, nn.ReLU())
-    for model, names in ((one, ["0.w", "0.b", "1.w", "1.b"]), (other, ["0.w", "0.b"])):
-        assert list(model.state_dict()) == names
-        assert list(optim.SGD(model.parameters()).state) == names
-
-
-def test_two_parts_that_were_named_alike_by_other_models_have_names_of_their_own() -> None:
-    shared = nn.Dense(2, 2)
-    model = nn.Sequential(shared, nn.Sequential(nn.Dense(2, 2)))
-    nn.Sequential(nn.ReLU(), nn.Sequential(shared))  # where it is 1.0, as the other one is here
-    assert list(optim.SGD(model.parameters()).state) == ["0.w", "0.b", "1.0.w", "1.0.b"]
-
-
-def test_parameters_of_a_part_keep_their_names_in_the_whole() -> None:
-    model = nn.Sequential(nn.Sequential(nn.Dense(2, 2)), nn.Sequential(nn.Dense(2, 2)))
-    both = model[0].parameters() + model[1].parameters()
-    assert list(optim.SGD(both).state) == ["0.0.w", "0.0.b", "1.0.w", "1.0.b"]
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        {1: nn.Dense(1, 1), "1": nn.Dense(1, 1)},
-        {1: nn.ReLU(), "1": nn.Dense(1, 1)},
-        {"a.b": nn.Parameter([1.0]), "a": {"b": nn.Parameter([2.0])}},
-    ],
-)
-def test_two_parts_of_one_name_are_an_error(parts: dict[Any, Any]) -> None:
-    model = nn.Module()
-    with pytest.raises(MinidlError, match=r"two parts of Module are called 'heads\.(1|a\.b)': use other keys"):
-        model.heads = parts  # type: ignore[attr-defined]
-
-
-def test_a_key_that_is_added_later_is_noticed_when_names_are_asked_for() -> None:
-    model = nn.Module()
-    model.heads = {1: nn.Dense(1, 1)}  # type: ignore[attr-defined]
-    model.heads["1"] = nn.Dense(1, 1)  # type: ignore[attr-defined, index]
-    for use in (model.state_dict, model.parameters, lambda: model.load_state_dict({})):
-        with pytest.raises(MinidlError, match=r"are called 'heads\.1'"):
-            use()
+def test_gradients_of_a_layer_that_holds_an_index_can_be_checked() -> None:
+    check_layer(Picked, numbers(4, 2), skip={"wrong_channels": "it takes what its columns pick"})
 
 
 def test_summary_leaves_each_layer_in_its_mode() -> None:
@@ -460,27 +316,121 @@ def test_a_layer_of_a_sequential_can_be_replaced() -> None:
         model[3] = nn.ReLU()
 
 
-def test_a_hook_that_removes_itself_skips_no_other() -> None:
-    layer, called = nn.ReLU(), []
+@pytest.mark.parametrize("kind", [nn.Parameter, nn.Buffer, Statistic])
+def test_what_a_module_keeps_is_in_memory_of_its_own(kind: Any) -> None:
+    array = np.zeros(2)
+    kept = [kind(array), kind(array[::-1])]
+    for one in kept:
+        one.data += 1
+    assert array.tolist() == [0, 0]
+    assert [(one.dtype, one.numpy().tolist()) for one in kept] == [(np.float64, [1, 1])] * 2
 
-    def once(module: Any, inputs: Any, outputs: Any) -> None:
-        called.append("once")
+
+@pytest.mark.parametrize("kind", [nn.Buffer, Statistic])
+@pytest.mark.parametrize("data", [[1.0, 2.0], 3.0, None])
+def test_a_buffer_is_made_of_an_array(kind: Any, data: Any) -> None:
+    with pytest.raises(DtypeError, match=rf"expected an array, got {type(data).__name__}: md\.tensor\("):
+        kind(data)
+
+
+NAMELESS = {
+    "set": lambda x: {x},
+    "frozenset": lambda x: frozenset([x]),
+    "deque": lambda x: deque([x]),
+    "array": lambda x: np.frompyfunc(lambda _: x, 1, 1)(np.zeros(2)),
+    "user list": lambda x: UserList([x]),
+    "user dictionary": lambda x: UserDict(a=x),
+    "proxy": lambda x: MappingProxyType({"a": x}),
+    "in a list": lambda x: [deque([x])],
+    "holding a list": lambda x: deque([[x]]),
+}
+
+
+@pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
+@pytest.mark.parametrize("later", [True, False])
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda: nn.Dense(1, 1),
+        lambda: nn.Parameter([1.0]),
+        lambda: nn.Buffer(np.ones(1)),
+        lambda: md.Generator(0),
+        lambda: md.tensor([1.0], requires_grad=True),
+    ],
+)
+def test_what_a_module_would_lose_is_an_error(make: Any, later: bool, held: Any) -> None:
+    model, holding = nn.Dense(1, 1), make(held())
+    if later:  # as where a deque is assigned first and filled then
+        vars(model)["held"] = holding
+    with pytest.raises(
+        MinidlError, match=r"'held.*' of Dense is a .*, where nobody would find .*: use a list, a tuple"
+    ):
+        model.parameters() if later else setattr(model, "held", holding)
+
+
+def test_a_module_may_hold_sets_of_other_things() -> None:
+    model = nn.Dense(1, 1)
+    for holding in ({1, "a"}, deque([md.tensor([1.0])]), np.ones(3), np.array(["a", None]), UserDict(a=[1])):
+        model.held = holding  # type: ignore[assignment]
+    assert [name for name, _ in model.named_parameters()] == ["w", "b"]
+
+
+def test_a_hook_is_removed_once_and_no_other_with_it() -> None:
+    layer, seen = nn.ReLU(), []
+
+    def hook(*what: Any) -> None:
+        seen.append(what)
+
+    first, second = layer.add_hook(hook), layer.add_hook(hook)
+    for remove, left in ((first, 1), (first, 1), (second, 0), (second, 0)):
         remove()
-
-    remove = layer.add_hook(once)
-    layer.add_hook(lambda module, inputs, outputs: called.append("always"))
-    for _ in range(2):
+        seen.clear()
         layer(md.tensor([1.0]))
-    assert called == ["once", "always", "always"]
+        assert len(seen) == left
+        assert layer.has_hooks == bool(left)
 
 
-def test_a_layer_with_a_train_of_its_own_stays_in_evaluation() -> None:
-    class Frozen(nn.Sequential):
-        def train(self, mode: bool = True) -> Any:
-            return super().train(False)
+def test_a_hook_that_cannot_be_called_is_refused() -> None:
+    layer = nn.ReLU()
+    with pytest.raises(MinidlError, match=r"ReLU: a hook is a function hook\(module, inputs, outputs\), got 3"):
+        layer.add_hook(3)  # type: ignore[arg-type]
+    assert not layer.has_hooks
 
-    model = nn.Sequential(nn.Dense(2, 3), Frozen(nn.Dense(3, 3), nn.BatchNorm(3)), nn.BatchNorm(3))
-    for _ in range(2):
-        modes = [module.training for _, module in model.train().named_modules()]
-        assert modes == [True, True, False, False, False, True]
-        assert not any(module.training for _, module in model.eval().named_modules())
+
+class Stubborn(nn.Module):
+    def train(self, mode: bool = True) -> "Stubborn":
+        raise RuntimeError("no")
+
+    def forward(self, x: md.Tensor) -> md.Tensor:
+        return x
+
+
+def test_a_module_that_cannot_be_evaluated_leaves_all_others_in_their_mode() -> None:
+    model = nn.Sequential(nn.Dense(1, 1), nn.Dropout(0.5), Stubborn())
+    for use in (lambda: evaluating(model).__enter__(), lambda: md.summary(model, (1,))):
+        with pytest.raises(RuntimeError, match="no"):
+            use()
+        assert all(module.training and not module.has_hooks for _, module in model.named_modules())
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (5, BoundsError, r"there is no layer 5: its layers have the numbers 0 \.\.\. 1"),
+        (-3, BoundsError, "there is no layer -3"),
+        ("a", MinidlError, r"layers have numbers, got 'a': write model\[0\]"),
+        (1.0, MinidlError, "layers have numbers, got 1.0"),
+        (None, MinidlError, "layers have numbers, got None"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_named(index: Any, error: Any, message: str) -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Tanh())
+    with pytest.raises(error, match=f"Sequential: {message}"):
+        model[index]
+    with pytest.raises(error, match=f"Sequential: {message}"):
+        model[index] = nn.ReLU()
+    assert (model[np.int64(1)], model[-2]) == (model[1], model[0])
+    with pytest.raises(BoundsError, match="none, as it is empty"):
+        nn.Sequential()[0]
+    with pytest.raises(MinidlError, match="layers have numbers"):
+        model["a":]  # type: ignore[misc]

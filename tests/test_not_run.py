@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from . import conftest, test_backends
+from . import conftest, devices
 
 ALL = ["fast", "gpu", "slow"]
 
@@ -26,7 +26,7 @@ def kept(arguments: list[str], markers: str = "") -> tuple[list[str], list[str]]
 
 @pytest.mark.parametrize("problem", [None, "no card"])
 def test_what_is_left_out_is_told_and_can_be_asked_for(problem: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(test_backends, "gpu_problem", lambda: problem)
+    monkeypatch.setattr(devices, "gpu_problem", lambda: problem)
     without = ["1 test for a GPU with CuPy: python -m tests.gpu runs them"] if problem else []
     with_card = ["gpu"] * (problem is None)
     slow = "1 test marked slow: python -m pytest -m slow runs them"

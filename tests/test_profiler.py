@@ -1,7 +1,6 @@
 """The cost table: everything is counted once, and what was profiled is left as it was."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,9 @@ from minidl.callbacks import ProfileSteps
 from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
 from minidl.op import Op
+
+from .elsewhere import in_a_thread
+from .training import assert_same
 
 IMAGES = np.random.default_rng(0).random((8, 20, 20, 8), np.float32)
 
@@ -51,7 +53,7 @@ def test_the_model_is_left_as_it_was() -> None:
     state, gradients = model.state_dict(), [p.grad.copy() for p in model.parameters()]
     random_state = md.random.default_rng.state
     md.profile(model, IMAGES)
-    assert all(np.array_equal(value, state[name]) for name, value in model.state_dict().items())
+    assert_same(model.state_dict(), state)
     assert all(np.array_equal(p.grad, kept) for p, kept in zip(model.parameters(), gradients, strict=True))
     assert md.random.default_rng.state == random_state
     assert Op.record is before
@@ -73,9 +75,7 @@ def test_what_other_threads_do_is_not_measured() -> None:
         md.tensor(IMAGES).sum()
 
     with md.Profiler() as profiler:
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
+        in_a_thread(other)
         md.tensor(IMAGES).mean()
     assert [event.op for event in profiler.events] == ["Mean"]
 
@@ -179,3 +179,9 @@ def test_a_profile_leaves_the_generators_of_layers_where_they_were() -> None:
     before = rng.state, md.random.default_rng.state
     md.profile(model, np.ones((2, 3), np.float32), steps=1)
     assert (rng.state, md.random.default_rng.state) == before
+
+
+@pytest.mark.parametrize("steps", [2.5, "3", None, True])
+def test_steps_that_are_no_whole_number_are_named(steps: Any) -> None:
+    with pytest.raises(MinidlError, match="the number of steps must be a whole number, got"):
+        md.profile(nn.Dense(2, 1), np.ones((1, 2), np.float32), steps=steps)

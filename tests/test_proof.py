@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from minidl import ops
 from tests import broken, proof
+from tests.mutation import __main__ as mutation
+from tests.mutation import scores
 from tests.mutation.scores import Outcome
 from tests.onnx_vectors.vectors import Result
 
@@ -19,13 +22,29 @@ def test_the_status_is_1_if_any_part_has_a_problem(
         return proof.Part({"passed": 0}, "0 of 1", ["something is not so"])
 
     monkeypatch.setattr(proof, "PARTS", (right,))
-    assert proof.main() == 0
+    assert proof.main([]) == 0
     monkeypatch.setattr(proof, "PARTS", (wrong, right))
-    assert proof.main() == 1
+    assert proof.main([]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "something is not so" in lines
     figures = json.loads(lines[-1])
     assert (figures["wrong"], figures["right"]) == ({"passed": 0}, {"passed": 1})
+
+
+def test_help_starts_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(proof, "PARTS", ())
+    monkeypatch.setattr(mutation, "run", lambda names: pytest.fail("it ran"))
+    for main in (proof.main, mutation.main):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main(["--help"])
+        assert capsys.readouterr().out.startswith("usage: python -m tests.")
+
+
+def test_a_function_that_no_backward_pass_runs_has_no_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "make_pieces_small", lambda: None)
+    monkeypatch.setattr(scores, "targets", lambda: {ops.ReLU.backward: []})
+    with pytest.raises(SystemExit, match="no backward pass runs a function with 'Rleu' in its name"):
+        scores.run(["ReLU", "Rleu"])
 
 
 def test_a_broken_plugin_that_passes_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

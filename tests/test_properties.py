@@ -21,7 +21,7 @@ from minidl.testing.arrays import numbers
 from minidl.testing.check_conv import ConvAlgorithmSubject, ConvExample
 from minidl.testing.kit import CheckError, NotApplicable
 
-from .test_kernels import ON_A_GPU
+from .kernels import ON_A_GPU
 
 F = nn.functional
 SMALL = settings(max_examples=40, deadline=None, derandomize=True)

@@ -16,6 +16,9 @@ from minidl.kernels.window import sliding_window
 from minidl.shortcuts import definer
 from minidl.testing import check_conv_algorithm, check_dataset
 
+from .kernels import ON_A_GPU
+
+F = nn.functional
 NUMBERS = np.arange(6, dtype=np.float32)
 PICTURES = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1)
 
@@ -237,7 +240,7 @@ def both_ways(algorithm: Any, backend: Any) -> tuple[list[Any], list[Any]]:
 def test_a_pass_that_was_replaced_counts_where_it_is_pooled(
     name: str, method: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = backends.get("emulated" if name in ("gemm", "first_layer", "implicit_gemm") else "numpy")
+    backend = backends.get("emulated" if name in ON_A_GPU else "numpy")
     base = md.plugins.get("conv_algorithm", name)
     twice = replaced(base, method)
     algorithm = base(backend)
@@ -308,6 +311,35 @@ def test_classes_with_another_forward_are_not_fused(cls: Any, monkeypatch: pytes
         patched.setattr(cls, "forward", spy)
         model(IMAGES)
     assert len(seen) == 1
+    assert model(IMAGES).op.name == "Conv2DReLUMaxPool2D"
+
+
+REPLACED = {
+    "the backward pass of an op": (ops.ReLU, "backward", lambda self, dy: (np.maximum(dy, 0) * (self.saved[0] > 0),)),
+    "the forward pass of an op": (ops.MaxPool2D, "forward", ops.AvgPool2D.forward),
+    "an op": (ops, "ReLU", ops.Tanh),
+    "what a layer applies": (nn.ReLU, "function", staticmethod(F.tanh)),
+    "a function": (F, "max_pool2d", F.avg_pool2d),
+}
+
+
+@pytest.mark.parametrize(("owner", "name", "other"), REPLACED.values(), ids=REPLACED)
+def test_layers_are_not_fused_where_what_they_ask_for_was_replaced(
+    owner: Any, name: str, other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, found = layers(), []
+    with monkeypatch.context() as patched:
+        if name == "forward":
+            patched.setattr(owner, "backward", ops.AvgPool2D.backward)
+        patched.setattr(owner, name, other)
+        for fusion in (True, False):
+            x = md.tensor(IMAGES, requires_grad=True)
+            with md.using(fusion=fusion):
+                y = model(x)
+            (y * y - 9 * y).sum().backward()  # of either sign
+            found.append((y.numpy(), x.grad))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
     assert model(IMAGES).op.name == "Conv2DReLUMaxPool2D"
 
 

@@ -23,6 +23,11 @@ def of(language: str, page: Path) -> list[Block]:
     return [block for block in blocks(page) if block.language == language]
 
 
+def start(name: str) -> list[Path]:
+    """The page whose Python the pages of a folder start with: docs/convolution.md for those of docs/convolution/."""
+    return [page for page in PAGES.values() if page.with_suffix("") == PAGES[name].parent]
+
+
 @pytest.fixture
 def like_a_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder and a cache of one's own; what a page registers is forgotten at its end."""
@@ -45,8 +50,9 @@ def test_the_python_of_a_page_runs_in_order(name: str) -> None:
     if "runs/NAME/" in PAGES[name].read_text():
         leave_a_run(Path("runs/NAME"))
     names: dict[str, Any] = {"__name__": "__main__"}
-    for block in of("python", PAGES[name]):
-        run(block, names, PAGES[name])
+    for page in [*start(name), PAGES[name]]:
+        for block in of("python", page):
+            run(block, names, page)
 
 
 PROGRAMS = re.compile(r"(python|%?pip|jupyter|git|sphinx-build) ")

@@ -1,12 +1,9 @@
 """Threads: the same results for any number of them, errors that surface, BLAS limited only when minidl computes."""
 
 import os
-import shutil
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,18 +17,15 @@ from minidl.errors import MinidlError
 from minidl.nn import functional as F
 from minidl.testing.strict import StrictBackend
 
+from .devices import EMULATED
+from .elsewhere import in_a_thread, printed, python, side_by_side
+
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
     before = md.get_num_threads()
     yield
     md.set_num_threads(before)
-
-
-def _run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment, check=False
-    )
 
 
 def _training_step() -> list[np.ndarray[Any, Any]]:
@@ -126,22 +120,19 @@ def test_scratch_is_kept_by_thread_and_name() -> None:
     first = threads.scratch("a", (3, 4), np.float32)
     assert np.shares_memory(first, threads.scratch("a", (2, 2), np.float64))
     assert not np.shares_memory(first, threads.scratch("b", (3, 4), np.float32))
-    other: list[np.ndarray[Any, Any]] = []
-    thread = threading.Thread(target=lambda: other.append(threads.scratch("a", (3, 4), np.float32)))
-    thread.start()
-    thread.join()
-    assert not np.shares_memory(first, other[0])
+    other = in_a_thread(lambda: threads.scratch("a", (3, 4), np.float32))
+    assert not np.shares_memory(first, other)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_a_bad_number_in_the_environment_is_named(value: str) -> None:
-    done = _run("import minidl; minidl.get_num_threads()", MINIDL_NUM_THREADS=value)
+    done = python("import minidl; minidl.get_num_threads()", MINIDL_NUM_THREADS=value)
     assert done.returncode != 0
     assert f"MINIDL_NUM_THREADS must be a whole number >= 1, got '{value}'" in done.stderr
 
 
 def test_the_environment_decides() -> None:
-    done = _run("import minidl; print(minidl.get_num_threads())", MINIDL_NUM_THREADS="3")
+    done = python("import minidl; print(minidl.get_num_threads())", MINIDL_NUM_THREADS="3")
     assert done.stdout.strip() == "3"
 
 
@@ -164,7 +155,7 @@ imported = blas()
 F.conv2d(x, w)
 print(before == imported, blas())
 """
-    done = _run(code, OPENBLAS_NUM_THREADS="4")
+    done = python(code, OPENBLAS_NUM_THREADS="4")
     assert done.stdout.split(maxsplit=1) == ["True", "{1}\n"], done.stderr
 
 
@@ -181,19 +172,7 @@ if os.fork() == 0:
     os._exit(0 if sorted(done) == list(range(10)) else 1)
 print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.strip() == "0", done.stderr
-
-
-def side_by_side(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """``work`` of 0, 1, 2, ... in as many threads, which take turns as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        with ThreadPoolExecutor(count) as pool:
-            return list(pool.map(work, range(count)))
-    finally:
-        sys.setswitchinterval(before)
+    assert printed(code).strip() == "0"
 
 
 def test_the_number_of_threads_may_change_while_others_convolve(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,10 +218,7 @@ def history_of(number: int, device: str) -> list[dict[str, float]]:
     return trainer.fit(loader, DataLoader(data, 8), epochs=3)
 
 
-DEVICES = ["numpy", pytest.param("emulated", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="no g++"))]
-
-
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", ["numpy", EMULATED])
 def test_models_trained_side_by_side_learn_what_each_learns_alone(device: str) -> None:
     backends.get(device)
     together = side_by_side(4, lambda number: history_of(number, device))

@@ -1,6 +1,5 @@
 """Training for a number of steps: where it ends, what it leaves, and that it goes on as if it had not ended."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +7,34 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import checkpoint, nn, optim
-from minidl.callbacks import Checkpoint, ProfileSteps, Progress
-from minidl.data import DataLoader, Dataset
+from minidl import optim
+from minidl.callbacks import Checkpoint, ProfileSteps
+from minidl.data import DataLoader
 from minidl.errors import MinidlError
 from minidl.train import Callback, Trainer, TrainingError
 
-from .test_train import StopAfter, StopInValidation, Terminal, assert_same, final, make, two_classes
+from .training import (
+    StopAfter,
+    StopInValidation,
+    assert_same,
+    continued_from,
+    final,
+    make,
+    saved_in,
+    trained,
+    two_classes,
+)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6, 8, 12])
 def test_training_for_some_steps_is_the_first_part_of_training_for_some_epochs(steps: int, tmp_path: Path) -> None:
-    whole, train, validation = make()
-    whole.fit(train, validation, epochs=3)
+    whole = trained(epochs=3)
     first, train, validation = make([Checkpoint(tmp_path)])
     history = first.fit(train, validation, steps=steps)
     assert first.optimizer.steps == steps
     assert list(map(list, history)) == list(map(list, whole.history[: steps // 4]))  # an epoch has 4 steps
     assert_same(dict(md.load(tmp_path / "last.safetensors")), first.model.state_dict())
-    saved = checkpoint.load_state(tmp_path / "last.state.safetensors")
+    saved = saved_in(tmp_path)
     next(iter(train))  # who looks at the data
     first.evaluate(train)
     first.fit(train, validation, steps=steps)  # which are trained already
@@ -47,7 +55,7 @@ def test_a_stop_inside_of_an_epoch_leaves_the_weights_of_the_last_one(tmp_path: 
     trainer.fit(train, validation, epochs=3)
     assert (trainer.optimizer.steps, trainer.inside_epoch) == (6, True)
     assert_same(dict(md.load(tmp_path / "last.safetensors")), weights)
-    saved = checkpoint.load_state(tmp_path / "last.state.safetensors")
+    saved = saved_in(tmp_path)
     assert_same(saved["model"], trainer.model.state_dict())
 
 
@@ -59,11 +67,8 @@ def test_a_state_saved_after_any_step_goes_on_to_the_last_one(steps: int) -> Non
         def on_step_end(self, trainer: Trainer) -> None:
             states.append(trainer.state_dict())
 
-    whole, train, validation = make([Save()])
-    whole.fit(train, validation, steps=8)
-    resumed, train, validation = make()
-    resumed.load_state_dict(states[steps - 1], train)
-    resumed.fit(train, validation, steps=8)
+    whole = trained([Save()], steps=8)
+    resumed = continued_from(states[steps - 1], steps=8)
     assert_same(final(resumed), final(whole))
 
 
@@ -86,14 +91,12 @@ def test_validation_on_the_training_data_does_not_move_the_place_in_them() -> No
     for steps in (3, 4, 9, 12):
         parts.fit(train, train, steps=steps)
     assert_same(final(parts), final(whole))
-    other, train, validation = make()
-    other.fit(train, validation, epochs=3)
+    other = trained(epochs=3)
     assert_same(other.model.state_dict(), whole.model.state_dict())
 
 
 def test_an_epoch_that_was_stopped_goes_on_in_the_same_trainer() -> None:
-    whole, train, validation = make()
-    whole.fit(train, validation, epochs=2)
+    whole = trained(epochs=2)
     stopped, train, validation = make([StopAfter(3)])
     stopped.fit(train, validation, epochs=2)
     stopped.fit(train, validation, epochs=2)
@@ -134,9 +137,7 @@ def test_an_epoch_begins_anew_with_another_loader_and_after_an_error() -> None:
 def test_an_epoch_that_was_stopped_in_its_validation_begins_anew_with_another_loader() -> None:
     seen = SeenOfAnEpoch()
     trainer, train, validation = make([seen])
-    data = StopInValidation(*two_classes().arrays)
-    data.trainer = trainer
-    trainer.fit(train, DataLoader(data, 20, prefetch=0))
+    trainer.fit(train, DataLoader(StopInValidation(trainer), 20, prefetch=0))
     assert (trainer.history, trainer.optimizer.steps) == ([], 4)
     history = trainer.fit(DataLoader(two_classes(30), 10), validation)
     assert (len(history), trainer.optimizer.steps) == (1, 4 + 3)
@@ -196,11 +197,7 @@ def test_a_state_from_before_training_can_be_loaded() -> None:
     whole, train, validation = make()
     state = whole.state_dict()
     whole.fit(train, validation)
-    other, train, validation = make()
-    other.model[0].w.data[...] = 99
-    other.load_state_dict(state, train)
-    other.fit(train, validation)
-    assert_same(final(other), final(whole))
+    assert_same(final(continued_from(state)), final(whole))
 
 
 def test_a_loss_that_is_no_number_where_the_steps_end_keeps_the_checkpoints(tmp_path: Path) -> None:
@@ -211,7 +208,7 @@ def test_a_loss_that_is_no_number_where_the_steps_end_keeps_the_checkpoints(tmp_
     with pytest.raises(TrainingError, match="the loss became nan in epoch 1"):
         trainer.fit(train, validation, steps=3)
     assert (tmp_path / "last.state.safetensors").read_bytes() == before
-    trainer.load_state_dict(checkpoint.load_state(tmp_path / "last.state.safetensors"), train)
+    trainer.load_state_dict(saved_in(tmp_path), train)
     trainer.fit(train, validation, epochs=1)
     assert trainer.optimizer.steps == 4
 
@@ -257,27 +254,9 @@ def test_epochs_and_steps_are_whole_numbers_of_any_kind(count: Any) -> None:
     assert trainer.optimizer.steps == 2 * len(train) + 2
 
 
-def test_progress_of_some_steps_counts_them_and_shows_how_far_the_last_epoch_got(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    shown = []
-    for stream in (Terminal(), io.StringIO()):
-        progress = Progress(stream)
-        progress.shown = -1.0
-        trainer, train, validation = make([progress])
-        trainer.fit(train, validation, steps=6)
-        shown.append(stream.getvalue())
-    assert "epoch 1  step 1/6" in shown[0]
-    lines = [line.split("  ")[0] for line in shown[1].splitlines()]
-    assert lines == ["epoch 1", "epoch 2 up to step 6"]
-    assert "val_loss" not in shown[1].splitlines()[1]
-
-
 def test_a_profile_of_few_steps_waits_for_no_more_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(md.Profiler, "plot", lambda self, path: None)
-    trainer, train, validation = make([ProfileSteps(tmp_path)])
-    trainer.fit(train, validation, steps=2)
+    trained([ProfileSteps(tmp_path)], steps=2)
     assert "one step of 1:" in (tmp_path / "profile.txt").read_text()  # the first warms up
 
 
@@ -292,8 +271,7 @@ class Look(Callback):
 
 @pytest.mark.parametrize("steps", [None, 3, 4, 5])
 def test_callbacks_may_loop_over_the_training_data(steps: int | None) -> None:
-    whole, train, validation = make()
-    whole.fit(train, validation, epochs=3)
+    whole = trained(epochs=3)
     watched, train, validation = make([Look()])
     if steps is not None:
         watched.fit(train, validation, steps=steps)
@@ -321,8 +299,7 @@ class Raises:
 
 
 def test_after_an_error_in_the_validation_each_sample_counts_once() -> None:
-    whole, train, validation = make()
-    whole.fit(train, validation, epochs=3)
+    whole = trained(epochs=3)
     trainer, train, validation = make()
     trainer.metrics = {"accuracy": Raises(trainer)}
     with pytest.raises(OSError, match="of validation"):
@@ -370,10 +347,8 @@ def test_a_loader_may_change_its_batches(steps: int) -> None:
 @pytest.mark.parametrize("steps", [2, 3, 4, 6, 8])
 def test_after_a_resume_the_training_data_are_evaluated_as_a_whole(steps: int) -> None:
     """Whoever loops over them before fit goes on sees whole epochs, as without the resume."""
-    whole, train, validation = make()
-    whole.fit(train, validation, epochs=3)
-    first, train, validation = make()
-    first.fit(train, validation, steps=steps)
+    whole = trained(epochs=3)
+    first = trained(steps=steps)
     expected, state = first.evaluate(DataLoader(two_classes(), 16)), first.state_dict()
     resumed, train, validation = make()
     resumed.load_state_dict(state, train)
@@ -393,61 +368,3 @@ def test_a_place_that_a_user_gave_a_loader_is_kept() -> None:
     train.load_state_dict(place)
     trainer.load_state_dict(untrained, train)
     assert len(list(train)) == 3
-
-
-HELD = md.random.default_rng
-DRAWS = {
-    "default_rng": lambda: md.random.default_rng.normal(size=4),
-    "held": lambda: HELD.normal(size=4),
-    "randn": lambda: md.randn(4).numpy(),
-    "dropout": lambda: nn.functional.dropout(md.tensor(np.ones(4)), 0.5, training=True).numpy(),
-}
-
-
-class Noisy(Dataset):
-    """Two classes, whose samples are never twice the same."""
-
-    def __init__(self, kind: str) -> None:
-        self.data, self.draw = two_classes(), DRAWS[kind]
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> Any:
-        x, label = self.data[index]
-        return x + self.draw().astype(np.float32), label
-
-
-def noisy(kind: str, prefetch: int) -> tuple[Trainer, DataLoader, DataLoader]:
-    trainer, _, _ = make()
-    loaders = [DataLoader(Noisy(kind), size, shuffle=True, prefetch=prefetch) for size in (16, 20)]
-    return trainer, *loaders
-
-
-@pytest.mark.parametrize("kind", DRAWS)
-def test_a_data_set_that_draws_repeats_beside_a_model_that_draws_whatever_is_made_ahead(kind: str) -> None:
-    ends = []
-    for prefetch in (2, 2, 2, 0, 1, 9):
-        trainer, train, validation = noisy(kind, prefetch)
-        trainer.fit(train, validation, epochs=2)
-        ends.append((final(trainer), md.random.default_rng.state))
-    for end, state in ends[1:]:
-        assert_same(end, ends[0][0])
-        assert state == ends[0][1]
-
-
-@pytest.mark.parametrize("prefetch", [0, 2])
-@pytest.mark.parametrize("steps", [1, 3, 4, 5, 8])
-def test_a_data_set_that_draws_resumes_bit_for_bit(steps: int, prefetch: int) -> None:
-    """The validation, too, whose loader has no place in the state."""
-    whole, train, validation = noisy("default_rng", prefetch)
-    whole.fit(train, validation, epochs=3)
-    first, train, validation = noisy("default_rng", prefetch)
-    first.fit(train, validation, steps=steps)
-    state = first.state_dict()
-    resumed, train, validation = noisy("default_rng", 2 - prefetch)
-    md.seed(99)
-    resumed.load_state_dict(state, train)
-    resumed.evaluate(validation)
-    resumed.fit(train, validation, epochs=3)
-    assert_same(final(resumed), final(whole))

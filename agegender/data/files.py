@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from minidl.checkpoint import atomic_write
+from minidl.files import atomic_write
 
 ABANDONED_SECONDS = 3600.0
 

@@ -10,6 +10,7 @@ from minidl import checkpoint
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
 from minidl.data import DataLoader
+from minidl.files import remove_leftovers
 
 from ..cli import flag
 from .folder import BEGUN, BEST, CONFIG, ENVIRONMENT, PLOTS, STATE, SUMMARY, Run, read_json
@@ -55,7 +56,7 @@ def last_written(folder: Path) -> float:
 
 def tidy(run: Run) -> None:
     """Remove what a killed process has left in the folder of a run, and make what it has not come to."""
-    checkpoint.remove_leftovers(run.folder)
+    remove_leftovers(run.folder)
     (run.folder / PLOTS).mkdir(exist_ok=True)
 
 

@@ -119,11 +119,11 @@ class DeviceBackend(Backend):
         if isinstance(value, self.array_type):
             return value if dtype is None or value.dtype == dtype else value.astype(dtype)
         if isinstance(value, int | float | np.generic):
-            return self.xp.full((), value, dtype)  # by a kernel, to which numbers travel with the call
+            number = np.asarray(value, dtype)[()]  # on the host, where numbers that the dtype lacks are an error
+            return self.xp.full((), number, dtype)  # by a kernel, to which numbers travel with the call
         if _mode.watcher is not None:
             _mode.watcher.refuse(f"{_what(value)} is copied from the host to the device")
-        foreign = hasattr(value, "__array__") and not isinstance(value, np.ndarray)
-        return self.upload(np.asarray(value) if foreign else value, dtype)
+        return self.upload(value, dtype)
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
         if _mode.watcher is not None:

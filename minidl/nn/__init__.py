@@ -17,7 +17,8 @@ from .layers import (
     Tanh,
 )
 from .losses import BinaryCrossEntropyWithLogits, HuberLoss, L1Loss, MSELoss, SoftmaxCrossEntropy
-from .module import Buffer, Module, Parameter
+from .module import Module
+from .parameter import Buffer, Parameter
 from .sequential import Sequential
 from .summary import Summary, summary
 

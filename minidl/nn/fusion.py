@@ -2,8 +2,8 @@
 
 Convolution, ReLU and max pooling in a row become one op, which the convolution's algorithm computes. The result is that
 of the three layers. Anything unusual is left alone: subclasses and layers with another ``forward`` (they may do
-something else), layers with hooks (their outputs would never exist), and sizes, dtypes or backends that do not fit (the
-layer itself says so best).
+something else), ops with another ``backward`` (as guided backpropagation gives ReLU), layers with hooks (their outputs
+would never exist), and sizes, dtypes or backends that do not fit (the layer itself says so best).
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,18 @@ from ..kernels.window import pooling_window
 from ..ops.conv import conv_spec
 from ..shortcuts import Methods
 from ..tensor import Tensor
+from . import functional
 from .layers import Conv2D, MaxPooling2D, ReLU
 from .module import Module
 
 PATTERN = (Conv2D, ReLU, MaxPooling2D)
-_METHODS = tuple(Methods(layer, "forward") for layer in PATTERN)
+_OF_LAYERS = (Methods(Conv2D, "forward"), Methods(ReLU, "forward", "function"), Methods(MaxPooling2D, "forward"))
+_BELOW = (
+    Methods(functional, "conv2d", "max_pool2d"),
+    Methods(ops, "Conv2D", "ReLU", "MaxPool2D"),
+    *(Methods(op, "forward", "backward") for op in (ops.Conv2D, ops.ReLU, ops.MaxPool2D)),
+)
+"""What the layers ask for, one after the other, if they are not fused."""
 
 
 def run(modules: Sequence[Module], x: Any) -> Any:
@@ -47,7 +54,8 @@ def _may_fuse(group: Sequence[Module]) -> bool:
         and tuple(map(type, group)) == PATTERN
         and choice.current().fusion
         and not any(module.has_hooks for module in group)
-        and all(map(Methods.belong_to, _METHODS, group))
+        and all(map(Methods.belong_to, _OF_LAYERS, group))
+        and all(map(Methods.are_unchanged, _BELOW))
     )
 
 

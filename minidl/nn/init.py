@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plugins
-from ..creation import require_memory
+from ..creation import sizes_of
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import explained
-from ..options import whole
 from ..random import Generator, chosen
 
 Initializer = Callable[[tuple[int, ...], Generator], NDArray[np.float32]]
@@ -30,7 +29,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     if not isinstance(shape, tuple | list) or len(shape) < 2:
         given = "a tensor or an array: use w.shape" if hasattr(shape, "dtype") else shape
         raise ShapeError(f"expected the shape of weights, (in, out) or (KH, KW, C_in, C_out), got {given}")
-    *window, inputs, outputs = _sizes(shape)
+    *window, inputs, outputs = sizes_of(shape)
     return prod(window) * inputs, prod(window) * outputs
 
 
@@ -90,7 +89,7 @@ def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noq
     >>> zeros((2,), Generator(0))
     array([0., 0.], dtype=float32)
     """
-    return np.zeros(_sizes(shape), np.float32)
+    return np.zeros(sizes_of(shape), np.float32)
 
 
 @plugins.register("initializer", "ones")
@@ -101,7 +100,7 @@ def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa
     >>> ones((2,), Generator(0))
     array([1., 1.], dtype=float32)
     """
-    return np.ones(_sizes(shape), np.float32)
+    return np.ones(sizes_of(shape), np.float32)
 
 
 def get(initializer: str | Initializer) -> Initializer:
@@ -139,14 +138,6 @@ def drawn(initializer: str | Initializer, shape: tuple[int, ...], rng: Generator
     if getattr(values, "dtype", np.float32) != np.float32:
         raise DtypeError(f"the initializer '{name}' gave {values.dtype}, expected float32: add .astype(np.float32)")
     return values
-
-
-def _sizes(shape: Any) -> tuple[int, ...]:
-    """A shape, if it is one."""
-    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
-    checked = tuple(whole("a size", size, least=0) for size in sizes)
-    require_memory(checked)
-    return checked
 
 
 def _normal(shape: tuple[int, ...], rng: Generator, deviation: float) -> NDArray[np.float32]:

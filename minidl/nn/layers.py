@@ -18,7 +18,9 @@ from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .init import Initializer
-from .module import Buffer, Module, Parameter, Statistic
+from .inputs import require_floats, require_tensor
+from .module import Module
+from .parameter import Buffer, Parameter, Statistic
 
 
 class _Weighted(Module):
@@ -62,7 +64,7 @@ class Dense(_Weighted):
         self.make((inputs, outputs), bias, initializer, rng)
 
     def forward(self, x: Tensor) -> Tensor:
-        F.require_floats(x)
+        require_floats(x)
         if x.ndim < 2 or x.shape[-1] != self.w.shape[0]:
             raise ShapeError(f"expected input (N, {self.w.shape[0]}), got {x.shape}. {self._hint(x)}")
         return F.linear(x, self.w, self.b)
@@ -112,7 +114,7 @@ class Conv2D(_Weighted):
         self.make((KH, KW, channels, filters), bias, initializer, rng)
 
     def forward(self, x: Tensor) -> Tensor:
-        F.require_floats(x)
+        require_floats(x)
         return F.conv2d(x, self.w, self.b, self.stride, self.padding, self.algorithm)
 
     def describe(self) -> str:
@@ -171,7 +173,7 @@ class GlobalAveragePooling2D(Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        F.require_tensor(x)
+        require_tensor(x)
         require_images(x.shape)
         return x.mean(axis=(1, 2))
 
@@ -327,7 +329,7 @@ class BatchNorm(Module):
         self.var = Statistic(np.ones(channels, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        F.require_tensor(x)
+        require_tensor(x)
         check_channels(x, self.gamma, self.beta, least=int(self.training))
         x = self._in_own_dtype(x)
         if self.training:

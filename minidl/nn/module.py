@@ -1,6 +1,7 @@
 """Module: a part of a model with parameters, and possibly made of other modules."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -10,53 +11,12 @@ from numpy.typing import NDArray
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..habits import Strict, explained, misfit
-from ..op import HALF, SINGLE
+from ..nested import NAMELESS, hidden_in
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
-from ..tensor import tensor as as_tensor
+from .parameter import Buffer, Parameter
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
-
-
-class Parameter(Tensor):
-    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``.
-
-    >>> Parameter([1.0, 2.0]).requires_grad
-    True
-    """
-
-    @explained
-    def __init__(self, data: Any) -> None:
-        """A copy of the data, as floats, as :func:`minidl.tensor` makes it: training changes no array of others."""
-        super().__init__(as_tensor(data, requires_grad=True).data, requires_grad=True)
-
-
-class Buffer(Tensor):
-    """A tensor that belongs to the state of a module but is not learned, such as a running mean.
-
-    >>> import numpy as np
-    >>> Buffer(np.zeros(2)).requires_grad
-    False
-    """
-
-    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """The dtype in which it is kept in a model of this dtype."""
-        return dtype
-
-
-class Statistic(Buffer):
-    """A buffer that sums up over many steps: float32 also in a model of float16, which would round each step away.
-
-    >>> import numpy as np
-    >>> Statistic(np.zeros(2, np.float16)).dtype
-    dtype('float32')
-    """
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(data.astype(self.kept_in(data.dtype)))
-
-    def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        return SINGLE if dtype == HALF else dtype
 
 
 class Module(Strict):
@@ -113,9 +73,20 @@ class Module(Strict):
         return f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it."""
-        self._hooks.append(hook)
-        return lambda: self._hooks.remove(hook)
+        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it, once.
+
+        Raises :class:`MinidlError` for what cannot be called."""
+        if not callable(hook):
+            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {hook!r}", self._where())
+        added = functools.partial(hook)  # one of its own, however often the same function is added
+
+        self._hooks.append(added)
+
+        def remove() -> None:
+            if added in self._hooks:
+                self._hooks.remove(added)
+
+        return remove
 
     @property
     def has_hooks(self) -> bool:
@@ -133,13 +104,22 @@ class Module(Strict):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
         for path, part in _flat(name, value):
             if not isinstance(part, _NAMED):
-                self._require_no_tensor(path, part)
+                self._require_nothing_lost(path, part)
         super().__setattr__(name, value)
         if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
             self._name_descendants()
 
-    def _require_no_tensor(self, name: str, value: Tensor) -> None:
-        """A plain tensor in the place of a parameter would not be learned, and nobody would notice."""
+    def _require_nothing_lost(self, name: str, value: Any) -> None:
+        """A plain tensor in the place of a parameter would not be learned, nor would what only lies in a set, say, and
+        nobody would notice."""
+        if not isinstance(value, Tensor):
+            for _, part in _flat("", hidden_in(value)):
+                if isinstance(part, _NAMED) or (isinstance(part, Tensor) and part.requires_grad and part.op is None):
+                    raise MinidlError(
+                        f"'{name}' of {type(self).__name__} is a {type(value).__name__}, where nobody would find the "
+                        f"{type(part).__name__} in it: use a list, a tuple or a dictionary"
+                    )
+            return
         known = vars(self).get(name)
         if isinstance(known, Parameter | Buffer):
             kind = type(known).__name__
@@ -178,7 +158,7 @@ class Module(Strict):
                     if isinstance(child, _NAMED):
                         yield path, child
                     else:  # put into a list after that was assigned
-                        self._require_no_tensor(path, child)
+                        self._require_nothing_lost(path, child)
 
     def children(self) -> "list[Module]":
         """The modules directly below this one."""
@@ -253,9 +233,10 @@ class Module(Strict):
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert all parameters and buffers to another float dtype; they stay the same objects.
+        """Convert all parameters and buffers of floats to another float dtype; they stay the same objects.
 
-        Running statistics stay in float32 where the model becomes float16. Raises :class:`DtypeError`, changing
+        Running statistics stay in float32 where the model becomes float16, buffers of whole numbers or booleans as they
+        are. Raises :class:`DtypeError`, changing
         nothing, for any other dtype, which would cut the weights off.
         """
         wanted = dtype_of(dtype)
@@ -315,7 +296,7 @@ class Module(Strict):
 
 
 _NAMED = (Module, Parameter, Buffer, np.random.Generator)
-_HOLDING = (Tensor, list, tuple, dict)
+_HOLDING = (Tensor, list, tuple, dict, *NAMELESS)
 
 
 @contextlib.contextmanager
@@ -333,8 +314,8 @@ def evaluating(model: Module) -> Iterator[None]:
     True
     """
     before = [(module, module.training) for _, module in model.named_modules()]
-    model.eval()
     try:
+        model.eval()  # may raise where a module has a train of its own, when others have changed already
         yield
     finally:
         for module, mode in before:
@@ -365,8 +346,9 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute, and plain tensors: itself, or the elements of lists, tuples and dictionaries."""
-    if isinstance(value, (*_NAMED, Tensor)):
+    """What has a name in an attribute, plain tensors, and what gives no names: itself, or the elements of lists, tuples
+    and dictionaries."""
+    if isinstance(value, (*_NAMED, Tensor, *NAMELESS)):
         yield name, value
     elif isinstance(value, list | tuple):
         for number, element in enumerate(value):

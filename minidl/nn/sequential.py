@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, overload
 
 from .. import plugins
-from ..errors import MinidlError
+from ..errors import BoundsError, MinidlError
 from . import fusion
 from .module import Module
 
@@ -36,16 +36,17 @@ class Sequential(Module):
     def __getitem__(self, index: slice) -> "Sequential": ...
     def __getitem__(self, index: int | slice) -> Module:
         if not isinstance(index, slice):
-            return self.children()[index]
+            child: Module = _at(self.children(), index)
+            return child
         part = Sequential()
         part.training, part.path = self.training, self.path
-        vars(part).update(self._parts()[index])  # under their names: setattr would give them others
+        vars(part).update(_at(self._parts(), index))  # under their names: setattr would give them others
         return part
 
     def __setitem__(self, index: int, module: Module) -> None:
         if isinstance(index, slice):
             raise MinidlError("expected a number, got a slice: set one layer after another", "Sequential")
-        setattr(self, self._parts()[index][0], _checked(module, index))
+        setattr(self, _at(self._parts(), index)[0], _checked(module, index))
 
     def _parts(self) -> list[tuple[str, Module]]:
         return [(name, child) for name, child in self._named_children() if isinstance(child, Module)]
@@ -55,6 +56,19 @@ class Sequential(Module):
 
     def __len__(self) -> int:
         return len(self.children())
+
+
+def _at(layers: list[Any], index: Any) -> Any:
+    """The layer of a number, or those of a slice."""
+    try:
+        return layers[index]
+    except IndexError as error:
+        numbers = f"0 ... {len(layers) - 1}" if layers else "none, as it is empty"
+        raise BoundsError(f"there is no layer {index}: its layers have the numbers {numbers}", "Sequential") from error
+    except TypeError as error:
+        raise MinidlError(
+            f"layers have numbers, got {index!r}: write model[0], or model[:3] for the first three", "Sequential"
+        ) from error
 
 
 def _checked(module: Any, number: int) -> Module:

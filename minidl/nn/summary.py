@@ -1,15 +1,19 @@
 """A table of a model's layers, measured by running one sample through it."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .. import backends
+from .. import backends, random
 from ..errors import MinidlError, ShapeError
+from ..grad_mode import recording
 from ..habits import explained
+from ..nested import leaves
 from ..op import Op
 from ..options import whole
+from ..table import table
 from ..tensor import Tensor
 from .module import Module, evaluating
 
@@ -52,25 +56,14 @@ class Summary:
     flops: int
 
     def __str__(self) -> str:
-        head = ("layer", "", "output", "parameters", "activations", "MFLOP")
-        cells = [head]
-        for row in self.rows:
-            shape = "(" + ", ".join(["N", *map(str, row.output[1:])]) + ")"
-            memory = f"{row.activation_bytes / 1024:,.1f} KiB"
-            cells.append((row.path, row.kind, shape, f"{row.parameters:,}", memory, f"{row.flops / 1e6:,.2f}"))
-        widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-        lines = [
-            "  ".join(
-                text.ljust(w) if i < 3 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in cells
-        ]
-        rule = "-" * len(lines[0])
+        lines = table([("layer", "", "output", "parameters", "activations", "MFLOP"), *map(_cells, self.rows)], left=3)
+        head, *rows = lines.splitlines()
+        rule = "-" * len(head)
         total = (
             f"{self.parameters:,} parameters ({self.parameter_bytes / 2**20:,.2f} MiB); for each sample "
             f"{self.activation_bytes / 2**20:,.2f} MiB of activations and {self.flops / 1e6:,.1f} MFLOP forward"
         )
-        return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:], rule, total])
+        return "\n".join([head, rule, *rows, rule, total])
 
     __repr__ = __str__
 
@@ -79,7 +72,8 @@ class Summary:
 def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     """Run one sample of ``input_shape`` (without the batch axis) through a model and report its layers.
 
-    The model is left as it was. Raises what the model raises for an input of the wrong shape.
+    The model is left as it was, and so are the random numbers. An output of several tensors has a row for each, whose
+    first counts the parameters and the operations. Raises what the model raises for an input of the wrong shape.
 
     >>> from minidl import nn
     >>> print(summary(nn.Sequential(nn.Dense(8, 4), nn.ReLU()), (8,)))
@@ -93,27 +87,28 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     if not isinstance(model, Module):
         raise MinidlError(f"expected a model, got {type(model).__name__}: write summary(model, (28, 28, 1))")
     sample = _sample(input_shape)
-    leaves = {module: path for path, module in model.named_modules() if not module.children()}
+    paths = {module: path for path, module in model.named_modules() if not module.children()}
     rows: list[Row] = []
 
-    def observe(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
-        rows.append(_row(leaves[module], module, inputs, output))
+    def observe(module: Module, inputs: tuple[Any, ...], outputs: Any) -> None:
+        rows.extend(_rows(paths[module], module, inputs, outputs))
 
-    removers = [module.add_hook(observe) for module in leaves]
     tensors = [tensor for _, tensor in model._named_tensors()]
     place = tensors[0].backend if tensors else backends.default
-    dtype = tensors[0].dtype if tensors else np.dtype(np.float32)
-    try:
-        with evaluating(model):
-            # With requires_grad every op is recorded, and the graph tells what each layer computes.
-            model(Tensor(place.xp.zeros((1, *sample), dtype), requires_grad=True))
-    except ShapeError as error:
-        if len(sample) > 1 and _takes(model, sample[1:], place, dtype):
-            raise ShapeError(f"input_shape is that of one sample, without the batch axis: use {sample[1:]}") from error
-        raise
-    finally:
-        for remove in removers:
-            remove()
+    dtype = next((tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"), np.dtype(np.float32))
+    # With requires_grad every op is recorded, and the graph tells what each layer computes.
+    with random.rewound(dict(model.named_generators())), recording():
+        try:
+            with contextlib.ExitStack() as observing, evaluating(model):
+                for module in paths:
+                    observing.callback(module.add_hook(observe))
+                model(Tensor(place.xp.zeros((1, *sample), dtype), requires_grad=True))
+        except ShapeError as error:
+            if len(sample) > 1 and _takes(model, sample[1:], place, dtype):
+                raise ShapeError(
+                    f"input_shape is that of one sample, without the batch axis: use {sample[1:]}"
+                ) from error
+            raise
     return Summary(
         tuple(rows),
         sum(parameter.size for parameter in model.parameters()),
@@ -145,16 +140,28 @@ def _takes(model: Module, sample: tuple[int, ...], place: Any, dtype: Any) -> bo
     return True
 
 
-def _row(path: str, module: Module, inputs: tuple[Any, ...], output: Tensor) -> Row:
-    parameters = sum(parameter.size for parameter in module.parameters())
+def _cells(row: Row) -> tuple[str, ...]:
+    """A row as it is printed."""
+    shape = ", ".join(["N", *map(str, row.output[1:])])
+    memory = f"{row.activation_bytes / 1024:,.1f} KiB"
+    return row.path, row.kind, f"({shape})", f"{row.parameters:,}", memory, f"{row.flops / 1e6:,.2f}"
+
+
+def _rows(path: str, module: Module, inputs: Any, outputs: Any) -> list[Row]:
+    """A row for each tensor that a layer gives."""
+    tensors = [y for y in leaves(outputs) if isinstance(y, Tensor)]
+    parameters, flops = sum(parameter.size for parameter in module.parameters()), _flops(tensors, inputs)
     kind = type(module).__name__
-    return Row(path, kind, output.shape, parameters, int(output.data.nbytes), _flops(output, inputs))
+    return [
+        Row(path, kind, y.shape, 0 if number else parameters, int(y.data.nbytes), 0 if number else flops)
+        for number, y in enumerate(tensors)
+    ]
 
 
-def _flops(output: Tensor, inputs: tuple[Any, ...]) -> int:
-    """The operations of all ops between a layer's inputs and its output."""
-    total, seen = 0, {id(x) for x in inputs}
-    unexplored = [output]
+def _flops(outputs: list[Tensor], inputs: Any) -> int:
+    """The operations of all ops between a layer's inputs and its outputs."""
+    total, seen = 0, {id(x) for x in leaves(inputs)}
+    unexplored = list(outputs)
     while unexplored:
         y = unexplored.pop()
         op: Op | None = y.op

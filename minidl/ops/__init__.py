@@ -3,7 +3,8 @@
 The names of this package are those that its modules announce.
 """
 
-from . import compare, conv, dropout, elementwise, fused, linear, loss, matmul, norm, pool, reduce, shape
+from . import choice, compare, conv, dropout, elementwise, fused, linear, loss, matmul, norm, pool, reduce, shape
+from .choice import *
 from .compare import *
 from .conv import *
 from .dropout import *
@@ -19,6 +20,7 @@ from .shape import *
 
 __all__: list[str] = []
 __all__ += elementwise.__all__
+__all__ += choice.__all__
 __all__ += compare.__all__
 __all__ += reduce.__all__
 __all__ += shape.__all__

@@ -1,7 +1,7 @@
 """Comparisons and logic: tensors of booleans, which have no gradient, so no check of the kind ``op`` would fit.
 
-A number or an array takes the dtype of the tensor beside it, as in arithmetic: ``x == 0.1`` holds where x is the
-float32 nearest to 0.1.
+A number or an array takes the dtype of the floats beside it, as in arithmetic: ``x == 0.1`` holds where x is the
+float32 nearest to 0.1. Beside whole numbers it is compared as what it is: ``x < 300`` holds for all of uint8.
 """
 
 import operator
@@ -90,6 +90,8 @@ class NotEqual(_Relation):
 
 class _Logic(_Relation):
     """A relation of booleans, or of whole numbers bit by bit; floats are a :class:`DtypeError`."""
+
+    exact = "iub"
 
     def forward(self, *arrays: Array) -> Array:
         for array in arrays:

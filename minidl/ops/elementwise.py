@@ -8,9 +8,6 @@ broadcast shape and that dtype. In each class ``dy`` is the cotangent, the gradi
 
 from typing import Any
 
-import numpy as np
-
-from ..errors import DtypeError
 from ..op import Op
 from ..options import number
 from ..plugins import register
@@ -30,10 +27,6 @@ __all__ = [
     "LeakyReLU",
     "Sigmoid",
     "Tanh",
-    "Maximum",
-    "Minimum",
-    "Clip",
-    "Where",
 ]
 
 Array = Any
@@ -314,96 +307,3 @@ class Tanh(Op):
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         (y,) = self.saved
         return (dy * (1 - y * y),)
-
-
-class _Choice(Op):
-    """An op that takes every element from a where a condition holds, else from b."""
-
-    exact = "iub"
-
-    def choose(self, from_a: Array, a: Array, b: Array) -> Array:
-        self.save(from_a)
-        return self.xp.where(from_a, a, b)
-
-    def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        (from_a,) = self.saved
-        zero = self.xp.zeros((), dy.dtype)
-        return self.xp.where(from_a, dy, zero), self.xp.where(from_a, zero, dy)
-
-
-@register("op", "maximum")
-class Maximum(_Choice):
-    """y = max(a, b); of equal values a counts, and NaN wins
-
-    >>> Maximum.apply([1.0, 5.0], 3.0)
-    tensor([3., 5.])
-    """
-
-    def forward(self, a: Array, b: Array) -> Array:
-        return self.choose((a >= b) | (a != a), a, b)
-
-
-@register("op", "minimum")
-class Minimum(_Choice):
-    """y = min(a, b); of equal values a counts, and NaN wins
-
-    >>> Minimum.apply([1.0, 5.0], 3.0)
-    tensor([1., 3.])
-    """
-
-    def forward(self, a: Array, b: Array) -> Array:
-        return self.choose((a <= b) | (a != a), a, b)
-
-
-@register("op", "where")
-class Where(_Choice):
-    """y = a where the condition (an array of booleans) holds, else b
-
-    >>> Where.apply([1.0, 2.0], 0.0, condition=[True, False])
-    tensor([1., 0.])
-    """
-
-    def __init__(self, condition: Array) -> None:
-        self.condition = condition
-
-    def forward(self, a: Array, b: Array) -> Array:
-        return self.choose(self.own(self.condition, bool), a, b)
-
-
-@register("op", "clip")
-class Clip(Op):
-    """y = min(max(x, low), high), with derivative 1 at both ends; whole numbers keep their dtype beside whole limits
-
-    >>> Clip.apply([-1.0, 0.5, 9.0], low=0.0, high=1.0)
-    tensor([0. , 0.5, 1. ])
-    """
-
-    def __init__(self, low: float | None = None, high: float | None = None) -> None:
-        self.low = None if low is None else number("low", low)
-        self.high = None if high is None else number("high", high)
-        self.exact = "iu" if isinstance(self.low, int | None) and isinstance(self.high, int | None) else ""
-
-    def forward(self, x: Array) -> Array:
-        low, high = self._binding(x) if x.dtype.kind in "iu" else (self.low, self.high)
-        y = x
-        if low is not None:
-            y = self.xp.maximum(y, low)
-        if high is not None:
-            y = self.xp.minimum(y, high)
-        self.save(x == y)
-        return y
-
-    def _binding(self, x: Array) -> tuple[float | None, float | None]:
-        """The limits that whole numbers of this dtype can reach; beyond, they say nothing, as in NumPy."""
-        held = np.iinfo(x.dtype)
-        low = None if self.low is None or self.low < held.min else self.low
-        high = None if self.high is None or self.high > held.max else self.high
-        if (low is not None and low > held.max) or (high is not None and high < held.min):
-            raise DtypeError(
-                f"{x.dtype} holds no number from {self.low} to {self.high}: convert x with .astype(...) first"
-            )
-        return low, high
-
-    def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        (inside,) = self.saved
-        return (self.xp.where(inside, dy, self.xp.zeros((), dy.dtype)),)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import BoundsError, DtypeError, ShapeError
-from ..op import Op, unbroadcast
+from ..op import Op
 from ..options import exact_beside, number, whole
 from ..plugins import register
 
@@ -216,7 +216,6 @@ class BroadcastTo(_Move):
         self.shape = shape
 
     def forward(self, x: Array) -> Array:
-        self.x_shape = x.shape
         try:
             return self.xp.broadcast_to(x, self.shape)
         except TypeError as error:
@@ -225,7 +224,7 @@ class BroadcastTo(_Move):
             raise ShapeError(f"shape {x.shape} cannot be broadcast to {self.shape}") from error
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        return (unbroadcast(dy, self.x_shape),)
+        return (dy,)  # Op.gradients sums it
 
 
 @register("op", "clone")

@@ -1,8 +1,7 @@
 """What a layer owes: right gradients in training and evaluation, a state that can be saved, and nothing shared."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -138,12 +137,12 @@ class LayerSubject(Subject):
         require(same_bits(got, expected[: len(got)]), "another layer of this class changes what this one gives")
 
     def check_parameters(self, example: LayerExample) -> None:
-        """Every parameter has a name of its own and gets a gradient."""
+        """Every parameter has a name of its own and gets a gradient, unless it is frozen."""
         layer = example.layer()
         names = [parameter.name for parameter in layer.parameters()]
         require(len(set(names)) == len(names) and all(names), f"the parameters are named {names}")
         _run(layer, example.batch())
-        without = [parameter.name for parameter in layer.parameters() if parameter.grad is None]
+        without = [p.name for p in layer.parameters() if p.requires_grad and p.grad is None]
         require(not without, f"no gradient arrives at {', '.join(map(str, without))}")
 
     def check_state(self, example: LayerExample) -> None:
@@ -210,22 +209,8 @@ class _Repeated(Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Any:
-        with _rewound(self.layer):
+        with random.rewound(dict(self.layer.named_generators())):
             return self.layer(x)
-
-
-@contextmanager
-def _rewound(layer: Module) -> Iterator[None]:
-    """Put all random generators back to where they were."""
-    generators = [random.default_rng]
-    for _, module in layer.named_modules():
-        generators += [value for value in vars(module).values() if isinstance(value, random.Generator)]
-    states = [generator.state for generator in generators]
-    try:
-        yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.state = state
 
 
 def _random(example: LayerExample) -> bool:

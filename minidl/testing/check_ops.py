@@ -127,11 +127,11 @@ class OpSubject(Subject):
 
     def check_accumulation(self, example: OpExample) -> None:
         """Gradients add up: of two backward passes at a leaf, of two uses at what is computed on the way."""
-        expected = [2 * gradient for gradient in evaluate(example)[-len(example.float_positions) :]]
+        expected = [3 * gradient for gradient in evaluate(example)[-len(example.float_positions) :]]
         for between in (False, True):
             given = leaves(example.inputs)
             inputs = [x * 1.0 if between and isinstance(x, Tensor) else x for x in given]
-            outputs = [tensors_in(example.call(*inputs)) for _ in range(2)]
+            outputs = [[factor * y for y in tensors_in(example.call(*inputs))] for factor in (1, 2)]
             if between:
                 backward_all([one + other for one, other in zip(*outputs, strict=True)])
             else:

@@ -15,7 +15,7 @@ S(h) = (f(h) - 2 f(0) + f(-h)) / h^2, if it is at 0 itself, where the difference
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..errors import MinidlError, ShapeError
 from ..nested import leaves
 from ..nn import Module
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor, _newest_first, no_grad
 
 Array = NDArray[Any]
 
@@ -63,13 +63,14 @@ class GradcheckResult:
 
 
 def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, seed: int = 0) -> GradcheckResult:
-    """Check the gradients of ``fn`` for all its float inputs and, if it is a module, for its parameters.
+    """Check the gradients of ``fn`` for all its float inputs and, if it is a module, for its parameters, unless frozen.
 
     ``fn`` takes tensors and gives a tensor, or a tuple, list or dictionary of them; it must give the same every time.
     Float inputs are taken as float64 constants to differentiate by, others are passed on as they are; a module must be
-    float64 (``module.astype(np.float64)``). Cotangents are random: constant ones would miss every error that cancels in
-    a sum. Raises :class:`GradientError` naming the op, the input, the worst index, both numbers and, where it can be
-    recognised, the cause; and where most derivatives do not exist, so that the check would mean nothing.
+    float64 (``module.astype(np.float64)``). Every ``grad`` stays what it was. Cotangents are random: constant ones
+    would miss every error that cancels in a sum. Raises :class:`GradientError` naming the op, the input, the worst
+    index, both numbers and, where it can be recognised, the cause; and where most derivatives do not exist, so that the
+    check would mean nothing.
 
     >>> import minidl as md
     >>> gradcheck(lambda x: x * x, np.array([1.0, 2.0])).compared
@@ -81,10 +82,10 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
     arguments = [_argument(x) for x in inputs]
     wanted = {f"input {i}": x for i, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad}
     if isinstance(fn, Module):
-        wanted |= dict(fn.named_parameters())
+        wanted |= {name: parameter for name, parameter in fn.named_parameters() if parameter.requires_grad}
     if not wanted:
         raise MinidlError("gradcheck needs at least one floating-point input")
-    outputs = list(leaves(fn(*arguments)))
+    outputs = _outputs(fn(*arguments))
     name = outputs[0].op.name if outputs[0].op is not None else getattr(fn, "__name__", type(fn).__name__)
     cotangents = [rng.standard_normal(y.shape) for y in outputs]
 
@@ -92,13 +93,11 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
         with no_grad():
             return float(sum((c * y.numpy()).sum() for c, y in zip(cotangents, leaves(fn(*arguments)), strict=True)))
 
-    for x in wanted.values():
-        x.grad = None
     try:
-        _backward(outputs, cotangents)
+        gradients = _gradients(outputs, cotangents, wanted)
     except ShapeError as error:
         raise GradientError(f"backward failed: {error}", name) from error
-    checks = [_check(name, which, x, value, rng, tolerance) for which, x in wanted.items() if x.size]
+    checks = [_check(name, which, x, gradients[which], value, rng, tolerance) for which, x in wanted.items() if x.size]
     return GradcheckResult(
         max((check.worst for check in checks), default=0.0),
         sum(check.compared for check in checks),
@@ -111,19 +110,48 @@ def _argument(x: Any) -> Any:
     return Tensor(array.astype(np.float64), requires_grad=True) if array.dtype.kind == "f" else x
 
 
-def _backward(outputs: Sequence[Tensor], cotangents: Sequence[Array]) -> None:
-    """One backward pass for all outputs: the gradient of the sum of <c, y>."""
+def _outputs(given: Any) -> list[Tensor]:
+    """The tensors that a function gave."""
+    outputs = list(leaves(given))
+    if not outputs or not all(isinstance(y, Tensor) for y in outputs):
+        kinds = ", ".join(type(y).__name__ for y in outputs)
+        raise MinidlError(
+            f"expected a function that gives tensors, got {kinds or 'none'}: end it with `return y`, and stay with "
+            "methods of tensors and minidl.nn.functional, as NumPy leaves the graph"
+        )
+    return outputs
+
+
+def _gradients(
+    outputs: Sequence[Tensor], cotangents: Sequence[Array], wanted: Mapping[str, Tensor]
+) -> dict[str, Array]:
+    """The gradients of the sum of <c, y>, by one backward pass for all outputs, after which every leaf has the ``grad``
+    of before."""
     total: Any = 0.0
     for y, c in zip(outputs, cotangents, strict=True):
         total = total + (y * c).sum()
-    total.backward()
+    used = [x for op in _newest_first(total.op) for x in op.inputs or () if x.op is None] if total.op else []
+    before = [(x, x.grad) for x in (*wanted.values(), *used)]
+    for x, _ in before:
+        x.grad = None
+    try:
+        total.backward()
+        return {name: np.zeros(x.shape) if x.grad is None else np.asarray(x.grad) for name, x in wanted.items()}
+    finally:
+        for x, grad in before:
+            x.grad = grad
 
 
 def _check(
-    name: str, which: str, x: Tensor, value: Callable[[], float], rng: np.random.Generator, tolerance: float
+    name: str,
+    which: str,
+    x: Tensor,
+    gradient: Array,
+    value: Callable[[], float],
+    rng: np.random.Generator,
+    tolerance: float,
 ) -> GradcheckResult:
     """Compare the gradient of one input with differences along unit vectors or random directions."""
-    gradient = np.zeros(x.shape) if x.grad is None else np.asarray(x.grad)
     if gradient.shape != x.shape:
         raise GradientError(f"the gradient of {which} has shape {gradient.shape}, expected {x.shape}", name)
     by_element = x.size <= EVERY_ELEMENT

@@ -200,7 +200,7 @@ class StrictModule:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"minidl does not know that CuPy has '{name}': if it does, add it to FUNCTIONS in strict.py"
+            f"minidl does not know that CuPy has '{name}': if it does, add it to FUNCTIONS in minidl/testing/strict.py"
         )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 import minidl as md
-from minidl import nn
+from minidl import command, nn
 
 
 class Done(NamedTuple):
@@ -29,6 +31,14 @@ def printed(done: Done) -> list[str]:
     program = "python -m agegender.train "
     (line,) = [line for line in (done.out + done.err).splitlines() if program in line][-1:]
     return shlex.split(line.partition(program)[2])
+
+
+def finish(work: Callable[[], int]) -> int:
+    """The exit status of a command that is run as ``__main__`` does."""
+    with pytest.raises(SystemExit) as ended:
+        command.run(work)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 def weights(run: object) -> bytes:

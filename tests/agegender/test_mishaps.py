@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import Command, weights
-from pictures import files, write_folder
 
 import minidl as md
-from agegender import cli, tasks, train
+from agegender import tasks, train
 from agegender.data.files import ABANDONED_SECONDS
-from agegender.report import results
 from agegender.runs import lock
-from agegender.runs.folder import Run, write_json
-from minidl import checkpoint, viz
+from agegender.runs.folder import write_json
+from minidl import viz
 from minidl.callbacks import StopOnSignal
 from minidl.command import UsageError
+from minidl.files import atomic_write
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 Stop = Callable[..., None]
@@ -240,7 +239,7 @@ def test_a_file_system_that_cannot_wait_for_its_disk_can_be_used(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with checkpoint.atomic_write(tmp_path / "a") as file:
+    with atomic_write(tmp_path / "a") as file:
         file.write(b"text")
     assert (tmp_path / "a").read_bytes() == b"text"
 
@@ -252,27 +251,8 @@ def test_a_disk_that_fails_after_the_rename_is_named_with_the_file(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match=str(tmp_path / "a")), checkpoint.atomic_write(tmp_path / "a") as file:
+    with pytest.raises(OSError, match=str(tmp_path / "a")), atomic_write(tmp_path / "a") as file:
         file.write(b"text")
-
-
-@pytest.mark.usefixtures("without_pictures")
-def test_a_configuration_without_epochs_is_no_traceback(command: Command, small: tuple[object, ...]) -> None:
-    command(*small, "--name", "a")
-    path = Path("runs/a/config.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": None}))
-    done = command("--resume", "a")
-    assert (done.code, "was edited (epochs 2 -> null)" in done.err) == (2, True)
-
-
-@pytest.mark.usefixtures("without_pictures")
-def test_a_damaged_environment_says_how_to_go_on(command: Command, small: tuple[object, ...]) -> None:
-    command(*small, "--name", "a")
-    for content in ("", "[]", "{}", '{"data": 1}'):
-        Path("runs/a/env.json").write_text(content)
-        done = command("--resume", "a", "--epochs", 3)
-        assert done.code == 2
-        assert "Bring the file back, or start a new run: python" in done.err
 
 
 @pytest.mark.usefixtures("without_pictures")
@@ -284,51 +264,6 @@ def test_what_a_killed_start_has_left_is_cleared_after_an_hour(command: Command,
         os.utime(path, (time.time() - ABANDONED_SECONDS - 1,) * 2)
     command(*small, "--name", "a")
     assert sorted(path.name for path in Path("runs").iterdir()) == [".new-run-2", "a"]
-
-
-@pytest.mark.parametrize("given", ["runs/a/config.json", "runs/a/last.safetensors", "a/best.safetensors"])
-@pytest.mark.usefixtures("without_pictures")
-def test_a_file_of_a_run_names_the_run(command: Command, small: tuple[object, ...], given: str) -> None:
-    command(*small, "--name", "a")
-    done = command("--resume", given)
-    assert done.code == 2
-    assert done.err.endswith("is a file of a run: name its folder, python -m agegender.train --resume runs/a\n")
-    assert "name the file in it, runs/a/config.json" in command("--config", "runs/a").err
-
-
-def test_a_name_that_no_file_system_takes_is_told(command: Command) -> None:
-    assert "--name is longer than the 255 bytes" in command("--data", "nowhere", "--name", "ü" * 128).err
-
-
-def test_a_share_that_leaves_nothing_to_train_with_is_named(command: Command, utkface: Path) -> None:
-    done = command("--data", utkface, "--val-fraction", 0.99)
-    assert "30 faces cannot be split into two parts that share no picture, with a share of 0.99" in done.err
-
-
-def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Ascii:
-        encoding = "ascii"
-
-    monkeypatch.setattr(sys, "stdout", Ascii())
-    assert cli.command_line("train", "runs/ü") == r"train $'runs/\xc3\xbc'"
-
-
-@pytest.mark.parametrize(
-    ("lr", "epochs", "best", "advice"),
-    [
-        (0.0, 7, 7, "at a learning rate of 0 nothing is learned; 0.001 is usual: python"),
-        (1e-20, 7, 3, "at a learning rate of 1e-20 nothing is learned; 0.001 is usual: python"),
-        (1e-4, 7, 3, "at a learning rate of 0.0001 it takes longer: train on"),
-        (1e-3, 1, 1, "at a learning rate of 0.001 it takes longer: train on"),
-        (1e-3, 4, 1, "the learning rate is the first thing to lower: python"),
-        (1e30, 4, 1, "the learning rate is the first thing to lower: python"),
-    ],
-)
-def test_the_advice_about_the_learning_rate_fits_it(lr: float, epochs: int, best: int, advice: str) -> None:
-    summary = {"epochs": epochs, "still_learning": best == epochs, "no_better_than_guessing": ["age_mae"]}
-    line = results.next_steps(summary, Run(Path("runs/a")), lr)[0]
-    assert line.startswith(advice)
-    assert line.endswith("--lr 0.001") == (lr > 1 or lr < 1e-6)
 
 
 def test_a_signal_in_a_write_that_does_not_return_stops_in_order(
@@ -375,34 +310,3 @@ def test_output_to_a_pipe_that_does_not_block_is_complete() -> None:
     os.close(writing)
     reader.join()
     assert (done.returncode, len(got[0])) == (0, 2_000_000)
-
-
-def test_data_that_is_no_folder_is_told(command: Command) -> None:
-    Path("data").symlink_to("nowhere")
-    assert "data is a link to nowhere, which is not there" in command("--dry-run", "--limit", 20).out
-    Path("data").unlink()
-    Path("data").touch()
-    assert "data is a file, and no folder to look into" in command("--dry-run", "--limit", 20).out
-
-
-def test_what_is_called_utkface_and_holds_no_face_is_not_offered(command: Command) -> None:
-    write_folder(Path("data/UTKFace"), files(12))
-    Path("data/UTKFace.zip").write_text("<!DOCTYPE html><html>log in</html>")
-    out = command("--dry-run").out
-    assert "12 faces from data/UTKFace; passed over: data/UTKFace.zip is " in out
-    assert "--data names another one" not in out
-
-
-@pytest.mark.usefixtures("without_pictures")
-def test_the_command_of_a_new_run_has_what_was_asked_for(
-    command: Command, small: tuple[object, ...], tmp_path: Path
-) -> None:
-    command(*small, "--name", "a")
-    other = write_folder(tmp_path / "other faces", files(31))
-    done = command("--resume", "a", "--data", other, "--epochs", 3)
-    assert done.err.endswith(f"--config runs/a/config.json --data '{other}' --epochs 3\n")
-    done = command("--resume", "a", "--lr", 0.5, "--epochs", 1)
-    words = done.err.partition("start a new run: ")[2].split()[3:]
-    assert words == ["--config", "runs/a/config.json", "--epochs", "1", "--lr", "0.5"]
-    assert command(*words).code == 0
-    assert json.loads(max(Path("runs").glob("2*/config.json")).read_text())["lr"] == 0.5

@@ -2,7 +2,6 @@
 
 import errno
 import io
-import math
 import os
 import re
 import shutil
@@ -11,24 +10,21 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from commands import Command, Small, weights
+from commands import Command, Small, finish, weights
 from pictures import files, write_folder
 
 import minidl as md
-from agegender import __main__ as overview
-from agegender import cli, parts, tasks, train
+from agegender import cli, parts, train
 from agegender.data import inspect
-from agegender.report import figures, results
+from agegender.report import figures
 from agegender.report.speaker import Speaker
 from agegender.runs import new
-from agegender.runs.folder import Run
-from minidl import checkpoint
 from minidl import command as shared
+from minidl.files import remove_leftovers
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 Stop = Callable[..., None]
@@ -143,13 +139,6 @@ def test_a_log_that_cannot_be_written_is_told_once_and_does_not_end_training(
 
 
 # Streams and terminals
-
-
-def finish(work: Callable[[], int]) -> int:
-    with pytest.raises(SystemExit) as ended:
-        shared.run(work)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 class Gone(io.StringIO):
@@ -346,171 +335,8 @@ def test_a_warning_is_one_line_without_a_place_in_the_code(capsys: pytest.Captur
     assert capsys.readouterr().err == "warning: the cache folder cannot be used: set MINIDL_CACHE\n"
 
 
-# Results
-
-
-@pytest.fixture
-def guessing(command: Command, small: tuple[object, ...]) -> Any:
-    """A run with a learning rate at which nothing is learned."""
-    return command(*small, "--lr", 100, "--name", "a", "--json")
-
-
-def test_a_run_no_better_than_guessing_is_told_and_marked(command: Command, guessing: Any) -> None:
-    assert guessing.code == 0
-    assert "age_mae" in guessing.summary["no_better_than_guessing"]
-    last = Path("runs/a/metrics.csv").read_text().splitlines()
-    assert last[0].endswith(",no_better_than_guessing")
-    assert all("age_mae" in line for line in last[1:])
-    *_, result, look, advice = guessing.err.splitlines()
-    assert re.search(r"age error \S+ years, no better than always guessing the median age \(\S+ years\)", result)
-    assert look == "look at runs/a/plots/curves.png and runs/a/plots/examples.png"
-    command_line = "python -m agegender.train --config runs/a/config.json --lr 0.001"
-    assert advice == f"the learning rate is the first thing to lower: {command_line}"
-    assert "no better than guessing" in command("--list").out
-
-
-def test_a_run_that_guesses_gets_its_advice_quietly_and_once_it_is_finished_too(
-    command: Command, small: tuple[object, ...]
-) -> None:
-    result, advice = command(*small, "--lr", 100, "--name", "a", "--quiet").out.splitlines()
-    assert "no better than" in result
-    assert advice.startswith(
-        "the learning rate is the first thing to lower: python -m agegender.train --config runs/a/"
-    )
-    Path("runs/a").rename("runs/b")
-    for options in ([], ["--quiet"]):
-        finished = command("--resume", "b", *options).out.splitlines()
-        assert finished == ["nothing left to do: runs/b has 2 epochs", result, advice.replace("runs/a", "runs/b")]
-
-
-def test_a_run_that_learned_says_how_to_go_on() -> None:
-    (following,) = results.next_steps({"epochs": 4, "no_better_than_guessing": []}, Run(Path("runs/a")), lr=1e-3)
-    assert following == "train on, with ten epochs more: python -m agegender.train --resume runs/a --epochs 14"
-
-
-def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try() -> None:
-    summary = {"epochs": 4, "still_learning": True, "no_better_than_guessing": ["age_mae"]}
-    advice = partial(results.next_steps, run=Run(Path("elsewhere/a")))
-    lower, more = advice(summary, lr=2e-3)
-    assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0002")
-    assert more.startswith("or, as the loss was still falling, train on, with ten epochs more: python")
-    assert len(advice({**summary, "still_learning": False}, lr=1e-3)) == 1
-    assert len(advice({**summary, "epochs": 1}, lr=2e-3)) == 1
-    (longer,) = advice(summary, lr=1e-3)
-    assert longer.startswith("at a learning rate of 0.001 it takes longer: train on, with ten epochs more: python")
-    assert "first thing to lower" not in "".join(advice(summary, lr=0.0))
-
-
-@pytest.mark.parametrize(
-    ("loss", "val_loss", "age_mae", "expected"),
-    [
-        ([9, 8, 7], [9, 8, 7], 20.0, True),
-        ([9, 6, 7], [9, 8, 7], 20.0, False),
-        ([9, 7, 7], [9, 8, 7], 20.0, False),
-        ([9, 8, 7], [9, 6, 7], 20.0, False),
-        ([9, 8, math.nan], [9, 8, 7], 20.0, False),
-        ([1e40, 1e30, 1e20], [1e40, 1e30, 1e20], 1e20, False),
-        ([9, 8, 7], [9, 8, 7], math.nan, False),
-        ([9], [9], 20.0, True),
-        ([9], [9], 1e20, False),
-    ],
-)
-def test_a_run_learns_while_both_losses_fall_and_its_errors_are_years(
-    loss: list[float], val_loss: list[float], age_mae: float, expected: bool
-) -> None:
-    rows = zip(loss, val_loss, strict=True)
-    history = [{"loss": one, "val_loss": other, "val_age_mae": age_mae} for one, other in rows]
-    assert results.still_learning(history) is expected
-
-
-def test_a_run_that_diverged_is_not_told_to_train_on(command: Command, small: tuple[object, ...]) -> None:
-    done = command(*small, "--optimizer", "sgd", "--lr", 1e30, "--name", "a", "--json")
-    assert done.code == 0
-    assert done.summary["age_mae"] > 1e6
-    assert not done.summary["still_learning"]
-    assert "train on" not in done.err
-    *_, advice = done.err.splitlines()
-    assert advice.startswith("the learning rate is the first thing to lower: ")
-
-
-def test_nothing_is_better_than_guessing_where_guessing_is_always_right() -> None:
-    perfect = {"gender_accuracy": 1.0, "age_mae": 0.0}
-    assert tasks.no_better(perfect, perfect) == []
-
-
-def test_equal_to_guessing_is_no_better_and_so_is_no_number() -> None:
-    guesses = {"gender_accuracy": 0.5, "age_mae": 10.0}
-    assert tasks.no_better(guesses, guesses) == ["gender_accuracy", "age_mae"]
-    assert tasks.no_better({"gender_accuracy": 0.6, "age_mae": float("nan")}, guesses) == ["age_mae"]
-
-
-# Help
-
-
-def test_the_commands_are_listed_with_a_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:
-    assert overview.main([]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    for name in overview.COMMANDS:
-        (line,) = [line for line in lines if line.startswith(f"python -m agegender.{name} ")]
-        assert len(line.split()) > 6
-    modules = {path.stem for path in Path(train.__file__).parent.glob("*.py") if "__main__" in path.read_text()}
-    assert modules - {"__main__"} <= set(overview.COMMANDS)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["train", "--epochs", "3"], "the command is written with a dot: python -m agegender.train --epochs 3"),
-        (["trian"], "there is no command 'trian'. Did you mean 'train'? See python -m agegender."),
-    ],
-)
-def test_a_command_without_its_dot_is_told(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert finish(lambda: overview.main(words)) == 2
-    assert capsys.readouterr().err == f"error: {message}\n"
-
-
-@pytest.mark.parametrize("main", [train.main, inspect.main])
-def test_help_begins_with_three_examples(main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert finish(lambda: main(["--help"])) == 0
-    head, *examples, empty = capsys.readouterr().out.splitlines()[:5]
-    assert (head, empty) == ("examples:", "")
-    assert all(re.match(r"  python -m agegender\.\S+ .* # \w", line) for line in examples)
-
-
-THERE = "and --data is there already: leave it out, or put a name with spaces in quotes"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["UTKFace.zip"], "'UTKFace.zip' belongs to no option: write --data UTKFace.zip. See --help."),
-        (
-            ["--data", "../faces", "extra"],
-            f"'extra' belongs to no option, {THERE}. See --help.",
-        ),
-        (
-            ["--data=my", "faces"],
-            f"'faces' belongs to no option, {THERE}. See --help.",
-        ),
-        (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
-        (["--frob"], "unknown option --frob. See --help."),
-        (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),
-        (["--batch_size", "8"], "unknown option --batch_size. Did you mean '--batch-size'? See --help."),
-        (["--resume", ""], "--resume is empty: name something, or leave it out"),
-        (["--name", "a/b"], "--name is the name of a folder in --out, without '/', got a/b"),
-        (
-            ["--val", "x", "--val-fraction", "0.5"],
-            "--val is the whole validation part: leave out --val-fraction, or --val",
-        ),
-    ],
-)
-def test_what_is_no_option_here_is_told_with_what_is(command: Command, words: list[str], message: str) -> None:
-    done = command(*words)
-    assert (done.code, done.err) == (2, f"error: {message}\n")
-
-
 def test_leftovers_are_those_of_atomic_writes_alone(tmp_path: Path) -> None:
     for name in (".a.csv.12.tmp", ".tmp", "notes.tmp", ".hidden"):
         (tmp_path / name).touch()
-    checkpoint.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", ".tmp", "notes.tmp"]

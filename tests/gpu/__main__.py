@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PARTS = ("tests", "bench", "train", "sanitizer")
+KERNELS = ("tests/test_cupy_kernels.py", "tests/test_cupy_products.py")
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu"]
 
 
@@ -65,7 +66,7 @@ def commands(part: str, out: Path, data: str | None) -> Iterator[list[str]]:
     elif shutil.which("compute-sanitizer") is None:
         raise LookupError("compute-sanitizer, of the CUDA toolkit")
     else:
-        yield ["compute-sanitizer", "--error-exitcode", "1", *PYTEST, "tests/gpu", "tests/test_cupy_kernels.py"]
+        yield ["compute-sanitizer", "--error-exitcode", "1", *PYTEST, "tests/gpu", *KERNELS]
 
 
 def precisions() -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from minidl import backends
 from tests.benchmarks.gpu import kernels
 from tests.benchmarks.peers import ours
 
-from ..test_backends import gpu_problem
+from ..devices import NEEDS_GPU
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))]
+pytestmark = NEEDS_GPU
 
 
 @pytest.fixture

@@ -132,8 +132,13 @@ def run(names: Sequence[str] = ()) -> Outcome:
     make_pieces_small()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        for function, uses in targets().items():
-            if not names or any(name in f"{function.__module__}.{function.__qualname__}" for name in names):
+        found = targets()
+        titles = {function: f"{function.__module__}.{function.__qualname__}" for function in found}
+        for name in names:
+            if not any(name in title for title in titles.values()):
+                raise SystemExit(f"no backward pass runs a function with '{name}' in its name")
+        for function, uses in found.items():
+            if not names or any(name in titles[function] for name in names):
                 _work.append((function, uses))
         if not names:
             _require_every_op()

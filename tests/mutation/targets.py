@@ -16,10 +16,28 @@ from minidl import kernels, ops, threads
 from minidl.kernels.numpy import elementwise, matmul, memory
 from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.testing import NotApplicable, Subject, subjects
-from tests import test_by_hand, test_changes, test_ops, test_sums, test_tensor
+from tests import (
+    test_by_hand,
+    test_changes,
+    test_conv_ops,
+    test_leaves,
+    test_ops,
+    test_sums,
+    test_tensor,
+    test_tensor_values,
+)
 
 KINDS = ("op", "conv_algorithm")
-UNIT_TESTS = (test_tensor, test_changes, test_by_hand, test_ops, test_sums)
+UNIT_TESTS = (
+    test_tensor,
+    test_tensor_values,
+    test_changes,
+    test_leaves,
+    test_by_hand,
+    test_ops,
+    test_conv_ops,
+    test_sums,
+)
 """What the kit cannot know of the graph and the ops, such as what an average is."""
 SMALL = {
     (elementwise, "BLOCK"): 4,

@@ -4,6 +4,7 @@ The cases are the examples of the conformance kit, each with its own inputs and 
 ranges, and some larger ones, so that sums are long and kernels work in pieces.
 """
 
+import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,24 +206,24 @@ def page(rows: Iterable[Row]) -> str:
         for options in several
     ]
     schedules = [[f"`{name}`", _figure(compare_schedule(name))] for name in SCHEDULES]
-    return f"""# Beside PyTorch, op by op
+    return f"""# Comparison with PyTorch, op by op
 
 ```sh
 python -m tests.parity.ops
 ```
 
-computes every op in minidl and in PyTorch, forward and backward, on the examples of the conformance kit and some larger
-ones, each with its own inputs and {DRAWS} random draws, and wrote this page.
-[`tests/parity/twins.py`](../tests/parity/twins.py) says what the twin of each op is;
-[`tests/parity/test_ops.py`](../tests/parity/test_ops.py) checks the bounds. 100 training steps side by side:
-[results.md](results.md).
+This command computes the forward and backward pass of every op in minidl and in PyTorch, and writes this page. The
+cases are the examples of the conformance kit and some larger ones, each with its own inputs and {DRAWS} random draws.
+[`tests/parity/twins.py`](../tests/parity/twins.py) defines the PyTorch twin of each op,
+[`tests/parity/test_ops.py`](../tests/parity/test_ops.py) checks the bounds, and [results.md](results.md) compares 100
+training steps.
 
-Each figure is the largest error of any case. The error of an array is the largest difference of an element divided by
-the largest element, max |ours - theirs| / max |theirs|; that of a backward pass is the largest over the gradients of
-all inputs, from random cotangents. In float64 the two must agree to {BOUNDS["float64"]}. In float32 rounding sets
-any two implementations apart, so the last two columns say how far each is, forward or backward, from PyTorch's result
-in float64 for the same inputs; minidl must stay below {BOUNDS["float32"]}. Long sums over a leading axis are its
-least accurate: NumPy adds their rows one after another, PyTorch in a tree.
+Each value is the largest error of all cases. The error of an array is the largest difference of an element divided by
+the largest element, max |ours - theirs| / max |theirs|. The error of a backward pass is the largest over the gradients
+of all inputs, for random cotangents. In float64, the two must agree to {BOUNDS["float64"]}. In float32, rounding makes
+any two implementations differ. The last two columns therefore give the distance of each, forward or backward, from
+PyTorch's float64 result for the same inputs; minidl must stay below {BOUNDS["float32"]}. Long sums over a leading
+axis are the least accurate: NumPy adds the rows one after another, PyTorch adds them pairwise in a tree.
 
 {markdown(["op", "cases", *PASSES], ops)}
 
@@ -230,31 +231,31 @@ least accurate: NumPy adds their rows one after another, PyTorch in a tree.
 
 ## Optimizers and schedules
 
-A parameter after {STEPS} steps with the same random gradients:
+Errors of a parameter after {STEPS} steps with the same random gradients:
 
 {markdown(["optimizer", "settings", *ERRORS], optimizers)}
 
-The learning rates of 20 steps:
+Errors of the learning rates of 20 steps:
 
 {markdown(["schedule", "float64"], schedules)}
 
-## Where conventions could differ
+## Different conventions
 
-At a kink there is no derivative, and every framework chooses one. minidl gives the gradient of a tie to the first
-element, where PyTorch mostly shares it out, and gives what it gives beside one NaN to that NaN. The cases above avoid
-these points, but for `abs` at 0.
+At a kink there is no derivative, and every framework chooses a value. In a tie, minidl assigns the gradient to the
+first element; PyTorch mostly distributes it equally. If an element is NaN, minidl assigns the gradient to it. The cases
+above avoid such points, except for the examples that are labelled "kink".
 
 {conventions()}
 
-Other defaults, which the twins take into account:
+Other differences, which the twins take into account:
 
 - Images are NHWC in minidl, NCHW in PyTorch; weights (KH, KW, C, K) instead of (K, C, KH, KW).
-- Padding "same" puts an odd row or column at the bottom and right, at any stride; PyTorch knows "same" at stride 1
-  alone, so the twin pads first.
-- Average pooling does not count the padding; PyTorch does unless told otherwise.
-- The variance has ddof 0, PyTorch's 1. Batch normalisation has eps 1e-3 and a momentum that is the share of the old
-  average; PyTorch 1e-5 and the share of the new.
-- Dropout is compared with minidl's mask: the two draw from different generators.
+- Padding "same" adds an odd row or column at the bottom and right, at any stride; PyTorch supports "same" only at
+  stride 1, so the twin pads first.
+- Average pooling does not count the padding; PyTorch's does by default.
+- The variance has ddof 0; PyTorch's has 1. In batch normalisation, eps is 1e-3 and `momentum` is the weight of the old
+  average; in PyTorch, eps is 1e-5 and `momentum` is the weight of the new value.
+- Both sides of dropout use minidl's mask, because the random generators differ.
 
 Measured: {machine.line(machine.describe())}.
 """
@@ -264,5 +265,11 @@ def _figure(error: float) -> str:
     return f"{error:.1e}" if error else "0"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the page."""
+    argparse.ArgumentParser(prog="python -m tests.parity.ops", description=__doc__).parse_args()
     PAGE.write_text(page([compare(name) for name in TWINS]))
+
+
+if __name__ == "__main__":
+    main()

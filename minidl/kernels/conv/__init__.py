@@ -1,6 +1,6 @@
 """Convolution algorithms: several ways to the same numbers, each a plugin of the kind ``conv_algorithm``.
 
-docs/convolution.md derives each of them, here and in :mod:`minidl.kernels.numpy.conv`, and builds it again in a few
+docs/convolution derives each of them, here and in :mod:`minidl.kernels.numpy.conv`, and builds it again in a few
 lines. ``python -m minidl bench conv`` runs them all on one layer.
 """
 

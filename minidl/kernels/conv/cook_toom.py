@@ -1,19 +1,13 @@
 """The matrices of Winograd's fast convolutions, by the method of Cook and Toom.
 
-A product of two polynomials is known from its values at as many points as it has coefficients, and its value at a point
-is one multiplication. So the product of g (r coefficients) and d (m coefficients) takes m + r - 1 multiplications
-instead of m r: evaluate g and d at the points, multiply, interpolate. One of the points is "infinity", where a
-polynomial's value is its leading coefficient.
+Multiply two polynomials by evaluating both at points, multiplying the values and interpolating: the product of r and m
+coefficients then takes m + r - 1 multiplications instead of m r. Transposed, these steps are Winograd's minimal
+filtering algorithm F(m, r), which computes y[i] = sum over k of x[i + k] g[k] for i < m::
 
-A convolution layer computes the transpose of this product: y[i] = sum over k of x[i + k] g[k] for i < m. Transposing
-the recipe (evaluate, multiply, interpolate) gives Winograd's minimal filtering algorithm F(m, r)::
+    y = A^T [(G g) * (B^T x)]        * elementwise, x with m + r - 1 elements
 
-    y = A^T [(G g) * (B^T x)]        * element by element, x with m + r - 1 elements
-
-docs/convolution.md works F(2, 3) out by hand.
-
-Sources: Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for Convolutional
-Neural Networks" (2016), where the matrices for F(2, 3) and F(4, 3) are those that follow here from the points
+docs/convolution/cook_toom.md derives it. Sources: Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and
+Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), whose F(2, 3) and F(4, 3) are those of the points
 0, 1, -1, 2, -2; Blahut, "Fast Algorithms for Signal Processing" (2010), chapter 5, for the method.
 """
 

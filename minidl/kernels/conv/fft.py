@@ -5,17 +5,13 @@ the same size) and the outputs::
 
     Y = sum over c of X conj(W)      dX = sum over k of dY W      dW = sum over n of X conj(dY)
 
-The conjugate makes a correlation of the convolution. The transform is periodic: outputs whose windows would reach
-round the border are thrown away, which leaves just those of the definition; and gradients are padded with zeros before
-they are transformed. A stride keeps some of the outputs of stride 1.
+The transform is periodic: outputs whose windows would wrap around are dropped, and gradients are padded with zeros
+before they are transformed. A stride keeps some of the outputs of stride 1. The cost does not depend on the size of the
+kernel, so this is for large kernels. docs/convolution/fft.md derives it.
 
-The number of operations does not depend on the size of the kernel, so this is for large kernels. For 3 x 3 there are
-fewer multiplications than by the definition, too, but each of the C K filters is transformed as a whole image, which
-takes longer than all the rest.
-
-Every frequency sees all pixels. So rounding errors are those of the largest number in an image, everywhere in it; and
-one that is not finite, or too large to be added up, would leave nothing of an image. On the host such images are
-computed again by the definition; on a device, where reading the results would make every step wait, they are not.
+Every frequency sees all pixels. So rounding errors are relative to the largest number in an image, and one that is NaN
+or infinite, or too large to be summed, would spoil the whole image. On the host such images are computed again by the
+definition; on a device, where reading the results would make every step wait, they are not.
 
 Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs" (2014).
 """

@@ -1,19 +1,15 @@
 """Convolution with 4/9 of the multiplications: Winograd's F(2 x 2, 3 x 3), as in the paper of Lavin and Gray.
 
-Every tile of 2 x 2 outputs sees 4 x 4 inputs. The one-dimensional F(2, 3) (see :mod:`.cook_toom`), applied down the
-columns and along the rows, needs 4 x 4 products for the tile where the definition takes 4 x 9::
+A tile of 2 x 2 outputs sees 4 x 4 inputs, and takes 4 x 4 products where the definition takes 4 x 9::
 
     V = B^T x B      U = G w G^T      M = V U, summed over the channels      y = A^T M A
 
 For every one of the 16 points, M is a matrix product over all tiles of the batch. The gradients are the same steps
-transposed and in reverse order: dM = A dy A^T, dw = G^T (V^T dM) G, dx = B (dM U^T) B^T.
+transposed, in reverse order: dM = A dy A^T, dw = G^T (V^T dM) G, dx = B (dM U^T) B^T. docs/convolution/winograd2d.md
+derives it, and says why :mod:`minidl.kernels.numpy.conv.winograd` is faster. Rounding errors are relative to the
+largest number in a tile, and NaN and infinity give NaN for its four outputs (docs/convolution/accuracy.md).
 
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). In NumPy the many sums over small tiles cost
-more than the multiplications that they save; the one-dimensional :mod:`minidl.kernels.numpy.conv.winograd` is the
-version for speed.
-
-Rounding errors are of the size of the largest number in a tile, and NaN and infinity make NaN of its four outputs: see
-"How exact they are" in docs/convolution.md.
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016).
 """
 
 from typing import Any

@@ -66,7 +66,11 @@ def keep_where(mask: Array, values: Array, out: Array | None = None) -> Array:
     >>> keep_where(np.array([True, False]), np.array([1.5, np.inf]))
     array([1.5, 0. ])
     """
+    if values.itemsize > 8:  # as extended floats are, for which NumPy has no whole numbers of that length
+        kept = np.zeros(values.shape, values.dtype) if out is None else out
+        kept[...] = np.where(mask, values, 0)
+        return kept
     bits = np.dtype(f"i{values.itemsize}")
     pattern = np.negative(mask.view(np.int8)).astype(bits)
-    kept: Array = np.bitwise_and(values.view(bits), pattern, out=pattern if out is None else out.view(bits))
-    return kept.view(values.dtype)
+    masked: Array = np.bitwise_and(values.view(bits), pattern, out=pattern if out is None else out.view(bits))
+    return masked.view(values.dtype)

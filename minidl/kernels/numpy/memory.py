@@ -6,13 +6,14 @@ A buffer is free when only this module refers to it: an array, or a view of one,
 buffer from being used again, as Python counts references. (A view of a view refers to the array that owns the memory.)
 """
 
-import sys
 import threading
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...references import ARE_COUNTED, is_the_only_one
 
 Array = NDArray[Any]
 
@@ -39,7 +40,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     True
     """
     nbytes = prod(shape) * np.dtype(dtype).itemsize
-    if nbytes < SMALL or not references_are_counted():
+    if nbytes < SMALL or not ARE_COUNTED:
         return np.empty(shape, dtype)
     with _lock:
         array: Array = _buffer(nbytes).view(dtype).reshape(shape)
@@ -61,7 +62,7 @@ def clear() -> None:
 
 def _buffer(nbytes: int) -> Array:
     for position in range(len(_buffers)):
-        if _buffers[position].nbytes == nbytes and _is_free(position):
+        if _buffers[position].nbytes == nbytes and is_the_only_one(_buffers, position):
             _buffers.append(_buffers.pop(position))
             return _buffers[-1]
     _make_room(nbytes)
@@ -74,21 +75,7 @@ def _make_room(nbytes: int) -> None:
     excess = sum(buffer.nbytes for buffer in _buffers) + nbytes - KEPT
     position = 0
     while excess > 0 and position < len(_buffers):
-        if _is_free(position):
+        if is_the_only_one(_buffers, position):
             excess -= _buffers.pop(position).nbytes
         else:
             position += 1
-
-
-def _is_free(position: int) -> bool:
-    """Whether nothing but the list, and the argument of getrefcount, refers to a buffer."""
-    return sys.getrefcount(_buffers[position]) == 2
-
-
-def references_are_counted() -> bool:
-    """Whether the count tells the truth: without the global interpreter lock, threads count for themselves.
-
-    >>> references_are_counted() or not sys._is_gil_enabled()
-    True
-    """
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())

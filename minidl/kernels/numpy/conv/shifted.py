@@ -1,13 +1,12 @@
 """Convolution without columns: matrix products on shifted views of the image.
 
-With stride 1, the pixels that a tap (kh, kw) meets lie at one distance from the output pixels: kh rows and kw columns,
-which are kh W + kw pixels in the flat image (H W, C). So each tap is one matrix product of a slice of the flat image
-with that tap's weights (C, K), and nothing is copied. The slices are as wide as the image, not as the output: the last
-KW - 1 products of every row belong to no window, and are left out or multiplied by 0.
+With stride 1, the pixels that a tap (kh, kw) reads lie at one distance from the output pixels, kh W + kw pixels in the
+flat image (H W, C). So each tap is one matrix product of a slice of the flat image with its weights (C, K), and nothing
+is copied. The last KW - 1 products of every row belong to no window, and are dropped or multiplied by 0. NumPy's matrix
+products cannot add to their output, so every product is written, then added. docs/convolution/shifted.md derives it.
 
-The sum over the taps is what it costs: a matrix product cannot add to its output in NumPy, so every product is written
-and added. The idea is that of Vasudevan, Anderson and Gregg ("Parallel Multi Channel Convolution using General Matrix
-Multiplication", 2017), who call it kn2row.
+Vasudevan, Anderson and Gregg, "Parallel Multi Channel Convolution using General Matrix Multiplication" (2017), who call
+it kn2row.
 """
 
 from collections.abc import Iterator

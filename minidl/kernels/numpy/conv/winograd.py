@@ -1,25 +1,20 @@
 """Convolution with half the multiplications: Winograd's F(4, 3), down the rows.
 
-Four output rows under a kernel of three rows see six input rows. Computed one by one they take 4 x 3 products of a row
-with a row of weights; F(4, 3) takes 6 (see :mod:`minidl.kernels.conv.cook_toom`)::
+Four output rows under a kernel of three rows see six input rows. One by one they take 4 x 3 products of a row with a
+row of weights; F(4, 3) takes 6 (see :mod:`minidl.kernels.conv.cook_toom`)::
 
     V = B^T x      six sums of the six input rows                             (6, W, C)
     U = G w        six sums of the three rows of weights                      (6, KW C, K)
     M = V U        six matrix products, over channels and horizontal taps     (6, OW, K)
     y = A^T M      four sums of the six products: the output rows             (4, OW, K)
 
-One dimension is enough: the sums act on whole rows, which are long runs of neighbouring numbers here (NHWC), so that
-they are matrix products too, and BLAS does all the work. The horizontal taps are copied side by side, as in im2col, but
-KW times instead of KH KW times.
-
-Every step is linear, so the gradients are the same steps transposed and in reverse order::
-
-    D = A dy,    dw = G^T (V^T D),    dx = B (D U^T)
+The horizontal taps are copied side by side, as in im2col, but KW times instead of KH KW times. The gradients are the
+same steps transposed, in reverse order: D = A dy, dw = G^T (V^T D), dx = B (D U^T). Rounding errors are a few times
+those of im2col and relative to the largest number in a tile, and NaN and infinity give NaN for its four output rows
+(docs/convolution/accuracy.md; ``using(conv_algorithm="im2col")`` avoids it). docs/convolution/winograd.md derives it.
 
 Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for Convolutional Neural
-Networks" (2016). The price are rounding errors a few times those of im2col, as large numbers cancel in the sums; and
-as the numbers of a tile are added up together, those errors are of the size of its largest, and NaN and infinity make
-NaN of its four output rows ("How exact they are" in docs/convolution.md; ``using(conv_algorithm="im2col")`` avoids it).
+Networks" (2016).
 """
 
 import itertools

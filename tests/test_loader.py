@@ -1,0 +1,267 @@
+"""The loader: every sample once an epoch, an order that repeats, states that can be saved, and errors on the way."""
+
+import threading
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl import backends
+from minidl.data import ArrayDataset, DataLoader
+from minidl.errors import MinidlError
+
+from .datasets import Computed, loader_threads
+
+
+def loader(length: int = 10, **options: Any) -> DataLoader:
+    return DataLoader(ArrayDataset(np.arange(length)), **options)
+
+
+def epoch(batches: DataLoader) -> list[list[int]]:
+    return [batch.tolist() for (batch,) in batches]
+
+
+def test_without_shuffling_the_order_is_that_of_the_data() -> None:
+    assert epoch(loader(5, batch_size=2)) == [[0, 1], [2, 3], [4]]
+    assert epoch(loader(5, batch_size=2, drop_last=True)) == [[0, 1], [2, 3]]
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 3), st.booleans())
+def test_an_epoch_holds_every_sample_once(length: int, size: int, prefetch: int, shuffle: bool) -> None:
+    batches = loader(length, batch_size=size, shuffle=shuffle, prefetch=prefetch)
+    made = epoch(batches)
+    assert len(made) == len(batches)
+    assert sorted(chain(*made)) == list(range(length))
+
+
+def test_the_order_follows_from_seed_and_epoch() -> None:
+    one, two = (loader(50, shuffle=True, seed=3) for _ in range(2))
+    epochs = [epoch(one), epoch(one)]
+    assert epochs == [epoch(two), epoch(two)]
+    assert epochs[0] != epochs[1]
+    assert epochs[0] != epoch(loader(50, shuffle=True, seed=4))
+
+
+@given(st.integers(0, 4), st.integers(0, 3))
+def test_a_saved_state_goes_on_with_the_next_batch(stop: int, prefetch: int) -> None:
+    whole = loader(batch_size=2, shuffle=True)
+    expected = epoch(whole) + epoch(whole)
+    first = loader(batch_size=2, shuffle=True, prefetch=prefetch)
+    made = []
+    for (batch,) in first:
+        if len(made) == stop:
+            break
+        made.append(batch.tolist())
+        state = first.state_dict()
+    if stop == 0:
+        state = loader(batch_size=2, shuffle=True).state_dict()
+    second = loader(batch_size=2, shuffle=True, seed=99, prefetch=prefetch)
+    second.load_state_dict(state)
+    assert made + epoch(second) + epoch(second) == expected
+
+
+def test_a_loop_that_is_left_early_starts_its_epoch_again() -> None:
+    batches = loader(shuffle=True, batch_size=2)
+    expected = epoch(loader(shuffle=True, batch_size=2))
+    for _ in batches:
+        break
+    assert epoch(batches) == expected
+
+
+def test_a_state_for_other_data_is_refused() -> None:
+    with pytest.raises(MinidlError, match="state is for 10 samples and batch 0, the data set has 11 samples"):
+        loader(11).load_state_dict(loader(10).state_dict())
+
+
+def test_an_error_in_the_data_reaches_the_loop_and_ends_the_thread() -> None:
+    batches = DataLoader(BrokenAt(5), batch_size=2)
+    made = iter(batches)
+    assert [next(made)[0].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    with pytest.raises(OSError, match="disk error"):
+        next(made)
+    assert not loader_threads()
+
+
+def test_leaving_a_loop_ends_its_thread() -> None:
+    for _ in loader(100, batch_size=1):
+        break
+    assert not loader_threads()
+
+
+def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
+    made, enough = [], threading.Event()
+
+    def sample(index: int) -> int:
+        made.append(index)
+        if len(made) == 4:  # the one in use, two that wait, and one at the door
+            enough.set()
+        return index
+
+    batches = iter(DataLoader(Computed(20, sample), batch_size=1, prefetch=2))
+    assert next(batches).tolist() == [0]
+    assert enough.wait(10)
+    assert made == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+        ({"prefetch": -1}, "prefetch must be a whole number >= 0"),
+        ({"length": 0}, r"0 samples gives no batch of 32: take more samples$"),
+        ({"length": 3, "batch_size": 4, "drop_last": True}, "3 samples gives no batch of 4"),
+    ],
+)
+def test_impossible_loaders_say_why(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MinidlError, match=message):
+        loader(**options)
+
+
+def test_loops_over_one_loader_do_not_disturb_each_other() -> None:
+    batches = loader(6, batch_size=2)
+    assert [(a.tolist(), b.tolist()) for (a,), (b,) in zip(batches, batches, strict=True)] == [
+        ([0, 1], [0, 1]), ([2, 3], [2, 3]), ([4, 5], [4, 5]),
+    ]  # fmt: skip
+    seen = []
+    for (outer,) in batches:
+        seen.append(outer.tolist())
+        assert epoch(batches) == [[0, 1], [2, 3], [4, 5]]
+    assert seen == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_looking_at_a_batch_inside_a_loop_changes_neither_its_batches_nor_its_place(prefetch: int) -> None:
+    batches = loader(shuffle=True, batch_size=3, prefetch=prefetch)
+    expected = epoch(loader(shuffle=True, batch_size=3))
+    loop, seen = iter(batches), []
+    for (batch,) in loop:
+        assert next(iter(batches))[0].tolist() == expected[0]
+        seen.append(batch.tolist())
+        assert loop.state_dict()["position"] == len(seen)
+    assert seen == expected
+    assert (batches.epoch, batches.position) == (1, 0)
+    assert next(loop, None) is None
+    assert (batches.epoch, batches.position) == (1, 0), "it ends once"
+
+
+def test_the_place_of_a_loader_is_that_of_the_loop_that_moved_last() -> None:
+    batches = loader(8, batch_size=2)
+    one, other = iter(batches), iter(batches)
+    next(one), next(one), next(other)
+    assert batches.state_dict()["position"] == 1
+    next(one)
+    resumed = loader(8, batch_size=2)
+    resumed.load_state_dict(batches.state_dict())
+    assert epoch(resumed) == [[6, 7]]
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 3}, {"shuffle": False}, {"drop_last": True}])
+def test_a_state_of_other_batches_is_refused_and_changes_nothing(change: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"batch_size": 2, "shuffle": True}
+    saved = loader(seed=5, **options)
+    next(iter(saved))
+    other = loader(**(options | change))
+    before = other.state_dict()
+    (name, value), *_ = change.items()
+    with pytest.raises(MinidlError, match=f"of batches with {name}=.*, and the loader has {name}={value}"):
+        other.load_state_dict(saved.state_dict())
+    assert other.state_dict() == before
+
+
+@pytest.mark.parametrize("state", [None, {}, {"seed": 0, "epoch": 0, "position": 0}])
+def test_what_is_no_state_of_a_loader_is_refused(state: Any) -> None:
+    with pytest.raises(MinidlError, match="expected the state of a loader, got"):
+        loader().load_state_dict(state)
+
+
+def test_a_state_saved_without_the_options_of_the_loader_still_goes_on() -> None:
+    batches = loader(6, batch_size=2)
+    batches.load_state_dict({"seed": 0, "epoch": 3, "position": 2, "samples": 6})
+    assert epoch(batches) == [[4, 5]]
+
+
+class BrokenAt(Computed):
+    """Some of eight samples cannot be read."""
+
+    def __init__(self, *broken: int, error: type[BaseException] = OSError) -> None:
+        super().__init__(8, self.read)
+        self.broken, self.error = broken, error
+
+    def read(self, index: int) -> Any:
+        if index in self.broken:
+            raise self.error("disk error")
+        return (np.int64(index),)
+
+
+def with_errors(batches: DataLoader) -> list[Any]:
+    """The batches of an epoch, and where the loader says it is after each error."""
+    loop, made = iter(batches), []
+    while True:
+        try:
+            (batch,) = next(loop)
+            made.append(batches.dataset.backend.to_numpy(batch).tolist() if batch is not None else None)
+        except OSError:
+            made.append((batches.state_dict()["epoch"], batches.state_dict()["position"]))
+        except StopIteration:
+            return made
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 5])
+def test_after_an_error_the_loop_goes_on_with_the_next_batch(prefetch: int) -> None:
+    batches = DataLoader(BrokenAt(5), batch_size=2, prefetch=prefetch)
+    assert with_errors(batches) == [[0, 1], [2, 3], (0, 2), [6, 7]]
+    assert (batches.epoch, batches.position) == (1, 0)
+    batches = DataLoader(BrokenAt(0, 2, 3, 7), batch_size=2, prefetch=prefetch)
+    assert with_errors(batches) == [(0, 0), (0, 0), [4, 5], (0, 3)]
+    assert not loader_threads()
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_after_an_error_a_loop_keeps_its_order_and_its_batches(prefetch: int) -> None:
+    whole = DataLoader(BrokenAt(), batch_size=2, shuffle=True, seed=3, prefetch=0)
+    orders = [[batch.tolist() for (batch,) in whole] for _ in range(2)]
+    batches = DataLoader(BrokenAt(5), batch_size=2, shuffle=True, seed=3, prefetch=prefetch)
+    loop = iter(batches)
+    batches.load_state_dict(batches.state_dict() | {"epoch": 1})  # another loop may be elsewhere
+    made = []
+    for _ in range(4):
+        try:
+            made.append(next(loop)[0].tolist())
+        except OSError:
+            batches.batch_size = 3
+    assert made == [batch for batch in orders[0] if 5 not in batch]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_state_saved_after_an_error_goes_on_with_the_batch_that_failed(prefetch: int) -> None:
+    batches = DataLoader(BrokenAt(5), batch_size=2, prefetch=prefetch)
+    with pytest.raises(OSError, match="disk error"):
+        list(batches)
+    again = DataLoader(BrokenAt(), batch_size=2, prefetch=prefetch)
+    again.load_state_dict(batches.state_dict())
+    assert [batch.tolist() for (batch,) in again] == [[4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_an_interrupt_loses_no_batch(prefetch: int) -> None:
+    data = BrokenAt(2, error=KeyboardInterrupt)
+    loop = iter(DataLoader(data, batch_size=2, prefetch=prefetch))
+    next(loop)
+    with pytest.raises(KeyboardInterrupt):
+        next(loop)
+    data.broken = ()
+    assert [batch.tolist() for (batch,) in loop] == [[2, 3], [4, 5], [6, 7]]
+
+
+def test_after_an_error_on_the_way_to_a_device_the_next_batch_is_the_next() -> None:
+    batches = DataLoader(BrokenAt(3), batch_size=2, backend="strict")
+    loop, made = iter(batches), []
+    for _ in range(4):
+        try:
+            made.append(backends.to_host(next(loop)[0]).tolist())
+        except OSError:
+            made.append([])
+    assert made == [[0, 1], [], [4, 5], [6, 7]]
