@@ -45,30 +45,34 @@ def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None
     """The row with the best ``monitor``, the first of equal ones; what is no number (NaN) is worse than any.
 
     The lowest is the best of a loss or an error, the highest of an accuracy or another score; of names that do not say
-    what they are, ``mode`` says "min" or "max" (:func:`minidl.directions.direction`). In a row without validation,
-    ``loss`` counts for ``val_loss``, and so on. Raises :class:`MinidlError` where no value has that name.
+    what they are, ``mode`` says "min" or "max" (:func:`minidl.directions.direction`). While no row has a validation,
+    ``loss`` counts for ``val_loss``, and so on; once a row has ``monitor``, only those count that have it, as the two
+    cannot be compared. Raises :class:`MinidlError` where no value has that name, and without rows.
 
     >>> rows = [{"epoch": 1, "val_loss": 2.0, "val_accuracy": 0.7}, {"epoch": 2, "val_loss": 1.0, "val_accuracy": 0.6}]
     >>> best_row(rows)["epoch"], best_row(rows, "val_accuracy")["epoch"]
     (2, 1)
     """
     sign = -1 if direction(monitor, mode) == "max" else 1
+    name = _monitored(history, monitor)
 
     def value(row: Row) -> float:
-        found = _monitored(row, monitor)
-        return math.inf if math.isnan(found) else sign * found
+        return math.inf if math.isnan(row[name]) else sign * row[name]
 
-    return min(history, key=value)
+    return min((row for row in history if name in row), key=value)
 
 
-def _monitored(row: Row, monitor: str) -> float:
-    if monitor in row:
-        return row[monitor]
-    instead = monitor.removeprefix("val_")
-    if instead in row and not any(name.startswith("val_") for name in row):
-        return row[instead]
+def _monitored(history: Sequence[Row], monitor: str) -> str:
+    """The name under which rows have what is monitored."""
+    if not history:
+        raise MinidlError("expected the rows of a history, got none: train for an epoch first")
+    if any(monitor in row for row in history):
+        return monitor
+    instead, last = monitor.removeprefix("val_"), history[-1]
+    if instead in last and not any(name.startswith("val_") for name in last):
+        return instead
     raise MinidlError(
-        f"there is no '{monitor}' to monitor.{suggestion(monitor, list(row))} This epoch has {', '.join(row)}."
+        f"there is no '{monitor}' to monitor.{suggestion(monitor, list(last))} This epoch has {', '.join(last)}."
     )
 
 
@@ -162,6 +166,8 @@ class EarlyStopping(Callback):
 
     What is better says :func:`best_row`: less of a loss or an error, more of an accuracy, else as ``mode`` says.
 
+    Epochs without a validation, after one that had it, are not better.
+
     With ``patience`` 0 or 1 it stops after the first epoch that is not better, as Keras's does.
 
     Training that was stopped so, here or in the run that is resumed, ends before its first step if ``fit`` is called
@@ -196,7 +202,8 @@ class EarlyStopping(Callback):
 
 @plugins.register("callback", "profile_steps")
 class ProfileSteps(Callback):
-    """Measures ``steps`` training steps after the first few, and writes to a folder what took how long:
+    """Measures ``steps`` training steps after the first few, or as many as there are, and writes to a folder what took
+    how long:
 
     ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
     """
@@ -207,21 +214,21 @@ class ProfileSteps(Callback):
     def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
         self.folder, self.steps, self.warm_up = as_path(folder), steps, warm_up
         self.profiler: Profiler | None = None
-        self.done = 0
+        self.done = self._first = self._end = 0
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.profiler, self.done = Profiler(), 0
+        self._first, self._end = self.warm_up, self.warm_up + self.steps
         if trainer.train_loader is not None:  # not beyond the epoch, as validation is no training step
             batches = max(1, int(min(len(trainer.train_loader), trainer.steps_left)))
-            self.warm_up = min(self.warm_up, batches - 1)
-            self.steps = min(self.steps, batches - self.warm_up)
+            self._first, self._end = min(self._first, batches - 1), min(self._end, batches)
         self.profiler.__enter__()
 
     def on_step_end(self, trainer: Trainer) -> None:
         self.done += 1
-        if self.profiler is not None and self.done == self.warm_up:
+        if self.profiler is not None and self.done == self._first:
             self.profiler.restart()
-        if self.done == self.warm_up + self.steps:
+        if self.done == self._end:
             self._write()
 
     def on_train_end(self, trainer: Trainer) -> None:
@@ -236,7 +243,7 @@ class ProfileSteps(Callback):
         if self.profiler is None:
             return
         self.profiler.__exit__()
-        self.profiler.steps = max(1, self.done - self.warm_up)
+        self.profiler.steps = max(1, self.done - self._first)
         with atomic_write(self.folder / "profile.txt") as file:
             file.write((self.profiler.table() + "\n").encode())
         self.profiler.plot(self.folder / "profile.png")

@@ -19,6 +19,7 @@ from .backends.cuda_graph import CudaGraph
 from .grad_mode import mode
 from .nn import Module
 from .references import ARE_COUNTED
+from .sources import names_read, of_name
 from .traits import Traits, Unseen
 
 Array = Any
@@ -31,12 +32,12 @@ class CapturedStep(Unseen):
     The second of two batches alike is computed and captured; from then on, batches of these shapes are copied to where
     its arrays lie, and the captured step is replayed. A replay must give the array and the gradients of that batch bit
     for bit, or nothing is captured. Other shapes, such as the rest of an epoch, are computed as usual, and so are steps
-    whose gradients add to others. Any change of the model, of ``compute`` and the tuple that ``depends_on()`` returns,
-    of plugins, the precision or the algorithms leads to a new capture: :mod:`minidl.traits` says what is noticed, and
-    the little that is not. While there are hooks, or a profiler, every step is computed.
+    whose gradients add to others. Any change of the model, of ``compute``, of plugins, the precision or the algorithms
+    leads to a new capture: :mod:`minidl.traits` says what is noticed, and the little that is not. While there are
+    hooks, or a profiler, every step is computed.
 
-    What a bound method ``compute`` is bound to changes from step to step, as a trainer does: ``depends_on`` names those
-    of its attributes that matter.
+    What a bound method ``compute`` is bound to changes from step to step, as a trainer does. Of its attributes, and
+    those of its class, those count whose names are in the code (:func:`minidl.sources.names_read`).
 
     Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with CUDA
     graphs: ``reason`` says why a step is not captured. ``compute`` may change the model and what it depends on, but no
@@ -52,12 +53,23 @@ class CapturedStep(Unseen):
     (array([2., 2.]), "the backend 'numpy' has no CUDA graphs")
     """
 
-    def __init__(self, compute: Compute, model: Module, depends_on: Callable[[], tuple[Any, ...]] = tuple) -> None:
-        self.compute, self.model, self.depends_on = compute, model, depends_on
+    def __init__(self, compute: Compute, model: Module) -> None:
+        self.compute, self.model = compute, model
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"compute": self.compute, "model": self.model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start()  # a copy, or one from a pickle, has memory of its own, to which nothing was captured
+
+    def _start(self) -> None:
         self.reason: str | None = None
         self._known: Any = None
         self._last: Any = None
         self._noticed: Traits | None = None
+        self._names: list[str] = []
         self._captured: _Captured | None = None
         self._gives_copies = not ARE_COUNTED
 
@@ -97,12 +109,17 @@ class CapturedStep(Unseen):
             self.reason = f"{type(self.model).__name__} does not say that it is static"
 
     def _traits(self) -> Traits:
-        function = getattr(self.compute, "__func__", self.compute)
-        algorithms = plugins.registered("conv_algorithm").values()
-        roots = self.model, function, *self.depends_on(), *algorithms
-        if self._noticed is None or not self._noticed.hold(*roots):
-            self._noticed = Traits(*roots)
+        if self._noticed is None or not self._noticed.hold(*self._roots()):
+            self._names = names_read(self.compute)
+            self._noticed = Traits(*self._roots())
         return self._noticed
+
+    def _roots(self) -> list[Any]:
+        """What a step depends on, but for the batch."""
+        roots = [self.model, getattr(self.compute, "__func__", self.compute)]
+        for name in self._names:
+            roots += [name, *of_name(self.compute.__self__, name)]  # type: ignore[attr-defined]
+        return [*roots, *plugins.registered("conv_algorithm").values()]
 
     def _capture(self, inputs: Any, targets: Any) -> Array:
         """What the step gives; captures it as well, or says in ``reason`` why that is not possible."""
@@ -149,7 +166,7 @@ class CapturedStep(Unseen):
         return self._all_circumstances(inputs, targets, traits)
 
     def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
-        shapes = nested.map_leaves(lambda array: (array.shape, array.dtype), (inputs, targets))
+        shapes = nested.outline((inputs, targets), lambda array: (array.shape, array.dtype))
         without_grad, precision = mode.without_grad > 0, _backend_of(self.model).precision
         return shapes, traits, self.compute, precision, choice.current(), plugins.changes(), without_grad
 

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CallError, DtypeError, MinidlError
+from . import backends
+from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError
 from .files import as_path, atomic_write
 from .files import remove_leftovers as remove_leftovers
 from .files import require_folder as require_folder
 from .habits import explained
+from .tensor import Tensor
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -250,13 +252,15 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
     """A contiguous little-endian NumPy array."""
     if not isinstance(name, str) or name == "__metadata__":
         raise CallError(f"names of arrays are texts other than '__metadata__', got {name!r}")
-    host = (
-        value.numpy()
-        if hasattr(value, "numpy")
-        else value.get()
-        if hasattr(value, "__cuda_array_interface__")
-        else value
-    )
+    try:
+        given = backends.native(value.data if isinstance(value, Tensor) else value)
+        host = backends.of(given).to_numpy(given) if hasattr(given, "dtype") else np.array(given)
+    except BackendError as error:
+        raise BackendError(f"'{name}' cannot be saved: {error}") from error
+    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+        raise ShapeError(
+            f"'{name}' has lists of different lengths: pad the short ones, or save each by itself"
+        ) from error
     array = np.asarray(host)
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
     if array.dtype not in CODES:
@@ -272,8 +276,9 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
 def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
 
-    Everything comes back from :func:`load_state` as it was, bit for bit; tuples become lists. ``metadata`` are texts
-    that go along, for :func:`read_metadata`; :class:`CheckpointError` for others.
+    Everything comes back from :func:`load_state` as it was, bit for bit, NumPy's numbers with their dtype; tuples
+    become lists, every mapping a dictionary, tensors arrays. ``metadata`` are texts that go along, for
+    :func:`read_metadata`; :class:`CheckpointError` for others.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -302,7 +307,8 @@ def load_state(path: str | Path) -> Any:
 
 
 def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
-    """``value`` as JSON, with ``{"array": name}`` in place of arrays and dictionaries one level deeper.
+    """``value`` as JSON, with ``{"array": name}`` in place of arrays, ``{"number": name}`` in place of NumPy's numbers,
+    and dictionaries one level deeper.
 
     The names are JSON pointers (RFC 6901), such as ``/optimizer/state``.
     """
@@ -310,10 +316,11 @@ def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
         return {"dict": {key: _outline(item, f"{path}/{_escaped(key)}", arrays) for key, item in value.items()}}
     if isinstance(value, list | tuple):
         return [_outline(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
-    if value is None or isinstance(value, bool | int | float | str):
+    is_number = isinstance(value, np.generic) and not isinstance(value, str)  # float64 is a Python float, too
+    if value is None or (isinstance(value, bool | int | float | str) and not is_number):
         return value
     arrays[path] = value
-    return {"array": path}
+    return {"number" if is_number else "array": path}
 
 
 def _escaped(key: Any) -> str:
@@ -329,4 +336,6 @@ def _filled(outline: Any, arrays: Arrays) -> Any:
         return outline
     if "array" in outline:
         return arrays[outline["array"]]
+    if "number" in outline:
+        return arrays[outline["number"]][()]
     return {key: _filled(item, arrays) for key, item in outline["dict"].items()}

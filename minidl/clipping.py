@@ -1,6 +1,7 @@
 """Gradient clipping. Its names are names of :mod:`minidl.optim` too, where they are used."""
 
 import contextlib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from . import backends, gradients
 from .errors import GraphError, MinidlError
 from .habits import explained
 from .op import HALF, SINGLE
-from .options import number
+from .options import number, plain
 from .tensor import Tensor
 
 Array = Any
@@ -26,7 +27,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1.
 
     Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
-    number >= 0. A gradient that was set by hand is looked at first: see :func:`minidl.gradients.checked`.
+    number >= 0, or infinite. A gradient that was set by hand is looked at first: see :func:`minidl.gradients.checked`.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -34,7 +35,9 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     >>> float(clip_grad_norm([x], 1.0)), x.grad
     (10.0, array([0.6, 0.8], dtype=float32))
     """
-    limit = number("max_norm", max_norm, ">= 0")
+    limit = plain(max_norm)
+    if not isinstance(limit, float) or limit != math.inf:  # which clips nothing, and gives the norm
+        limit = number("max_norm", max_norm, ">= 0")
     given = [] if hasattr(parameters, "dtype") or not isinstance(parameters, Iterable) else list(parameters)
     if not given or not all(isinstance(p, Tensor) for p in given):
         raise MinidlError(

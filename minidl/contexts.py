@@ -2,17 +2,33 @@
 
 import functools
 import inspect
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import MinidlError
 
 Function = Callable[..., Any]
 
 
-class Decorating(ABC):
+class Brackets(ABCMeta):
+    """The class of a context manager that says so where the brackets were forgotten.
+
+    >>> class Loud(metaclass=Brackets): ...
+    >>> with Loud:
+    ...     pass
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: Loud has brackets: write `with Loud():`
+    """
+
+    def __enter__(cls) -> NoReturn:
+        raise MinidlError(f"{cls.__name__} has brackets: write `with {cls.__name__}():`")
+
+    def __exit__(cls, *error: object) -> None: ...
+
+
+class Decorating(metaclass=Brackets):
     """A context that decorates functions and generators: each call, or step of a generator, is inside a new one.
 
     >>> class Loud(Decorating):
@@ -52,19 +68,26 @@ class Decorating(ABC):
                 f"{name} decorates functions, got {function!r}: write it below @property, @classmethod and the like"
             )
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise MinidlError(
-                f"{name} cannot decorate the coroutine {function.__name__}: write `with {name}(...):` inside, around "
-                "what does not await"
-            )
+            self._refuse_coroutine(function)
 
         @functools.wraps(function)
         def inside(*inputs: Any, **options: Any) -> Any:
-            if inspect.isgeneratorfunction(function):
-                return _stepped(function(*inputs, **options), self.again)
             with self.again():
-                return function(*inputs, **options)
+                given = function(*inputs, **options)
+            if inspect.iscoroutine(given):  # of a function that another decorator, or a class, does not show
+                given.close()
+            if inspect.iscoroutine(given) or inspect.isasyncgen(given):
+                self._refuse_coroutine(function)
+            return _stepped(given, self.again) if inspect.isgenerator(given) else given
 
         return inside
+
+    def _refuse_coroutine(self, function: Function) -> NoReturn:
+        name, called = type(self).__name__, getattr(function, "__name__", type(function).__name__)
+        raise MinidlError(
+            f"{name} cannot decorate the coroutine {called}: write `with {name}(...):` inside, around what does not "
+            "await"
+        )
 
 
 def _stepped(generator: Generator[Any, Any, Any], context: Callable[[], AbstractContextManager[Any]]) -> Any:

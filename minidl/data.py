@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends, random
-from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, collate, require_dataset
-from .errors import CallError, MinidlError
+from .batching import collate
+from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_dataset
+from .errors import CallError, MinidlError, ShapeError
 from .habits import Answering
-from .nested import map_leaves
+from .nested import leaves, map_leaves
 from .options import flag, option, whole
 from .prefetch import prefetched
 from .states import require_entries
@@ -29,8 +30,24 @@ def _batch_size(name: str, value: Any) -> int:
     return whole(name, value, least=1)
 
 
-def _require_a_batch(loader: Any, batch_size: int, drop_last: bool) -> None:
-    samples = len(loader.dataset)
+def _dataset(_name: str, dataset: Any) -> Dataset:
+    require_dataset(dataset)
+    return dataset  # type: ignore[no-any-return]
+
+
+def _giving_batches(name: str) -> Callable[[Any, Any], None]:
+    """What refuses a value of an option that would leave no batch, or nothing to mirror, beside the other options."""
+
+    def require(loader: Any, value: Any) -> None:
+        options = {"drop_last": False, "mirror": False} | vars(loader) | {name: value}
+        if "batch_size" in options:  # the data set is there before it
+            _require_a_batch(len(options["dataset"]), options["batch_size"], options["drop_last"])
+            _require_pictures(options["dataset"], options["mirror"])
+
+    return require
+
+
+def _require_a_batch(samples: int, batch_size: int, drop_last: bool) -> None:
     if samples < (batch_size if drop_last else 1):
         raise MinidlError(
             f"a data set of {samples} samples gives no batch of {batch_size}: take more samples"
@@ -38,10 +55,10 @@ def _require_a_batch(loader: Any, batch_size: int, drop_last: bool) -> None:
         )
 
 
-def _require_pictures(loader: Any, mirror: bool) -> None:
-    if mirror and not loader.dataset.mirrors:
+def _require_pictures(dataset: Dataset, mirror: bool) -> None:
+    if mirror and not dataset.mirrors:
         raise MinidlError(
-            f"mirror=True is for pictures, and {loader.dataset._kind()} does not say that it has some: use "
+            f"mirror=True is for pictures, and {dataset._kind()} does not say that it has some: use "
             "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
         )
 
@@ -72,15 +89,16 @@ class DataLoader(Answering):
     [[0, 1], [2, 3], [4]]
     """
 
-    batch_size: int = option(
-        _batch_size,
-        beside=lambda loader, size: _require_a_batch(loader, size, vars(loader).get("drop_last", False)),
-    )
-    drop_last: bool = option(flag, beside=lambda loader, drop: _require_a_batch(loader, loader.batch_size, drop))
+    dataset: Dataset = option(_dataset, beside=_giving_batches("dataset"))
+    batch_size: int = option(_batch_size, beside=_giving_batches("batch_size"))
+    drop_last: bool = option(flag, beside=_giving_batches("drop_last"))
     shuffle: bool = option(flag)
-    mirror: bool = option(flag, beside=_require_pictures)
+    mirror: bool = option(flag, beside=_giving_batches("mirror"))
     seed: int = option(whole, 0)
     prefetch: int = option(whole, 0)
+    epoch: int = option(whole, 0)
+    position: int = option(whole, 0)
+    start: int = option(whole, 0)
 
     def __init__(
         self,
@@ -94,7 +112,6 @@ class DataLoader(Answering):
         prefetch: int = 2,
         backend: str | None = None,
     ) -> None:
-        require_dataset(dataset)
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.shuffle, self.mirror, self.seed, self.prefetch = shuffle, mirror, seed, prefetch
         self.backend = dataset.backend if backend is None else backends.get(backend)
@@ -277,3 +294,17 @@ def on_backend(backend: backends.Backend, batch: Any) -> Any:
     {'x': array([0., 0.])}
     """
     return map_leaves(lambda x: backend.asarray(x.data if isinstance(x, Tensor) else backends.native(x)), batch)
+
+
+def size_of(inputs: Any) -> int:
+    """How many samples a batch has: the length of its first array that has axes.
+
+    Raises :class:`ShapeError` if none has.
+
+    >>> size_of({"scale": np.float32(2), "x": np.zeros((3, 5))})
+    3
+    """
+    for array in leaves(inputs):
+        if array.ndim > 0:
+            return len(array)
+    raise ShapeError("expected inputs (N, ...), with a first axis for the samples, got none: use ArrayDataset(x, y)")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
+from .batching import collate, require_values
 from .errors import BoundsError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts, rebuilt
@@ -65,7 +66,10 @@ class Dataset(Answering, ABC):
         """
         if backends.get(backend) is self.backend:
             return self
-        return self.take(np.arange(len(self))).to(backend)
+        taken = self.take(np.arange(len(self)))
+        if type(taken).to is Dataset.to:  # which would take again, and so on
+            taken = Dataset.take(self, np.arange(len(self)))
+        return taken.to(backend)
 
     def _kind(self) -> str:
         """What errors call the data set: the class that its user knows."""
@@ -146,37 +150,6 @@ def _array(values: Any) -> NDArray[Any]:
             "expected samples of one shape, got lists or arrays of different lengths: pad the short ones, cut the long "
             "ones, or derive a class of your own from minidl.data.Dataset"
         ) from error
-
-
-def collate(samples: list[Any]) -> Any:
-    """Samples of one structure as a batch of that structure: arrays are stacked, Python floats become float32.
-
-    Raises ShapeError for samples that differ in shape or structure.
-
-    >>> collate([{"x": 1.5}, {"x": 2.5}])
-    {'x': array([1.5, 2.5], dtype=float32)}
-    """
-    if not isinstance(samples, list | tuple) or not samples:
-        raise MinidlError(f"expected a list of samples, one at least, got {samples!r:.60}")
-    first = samples[0]
-    inside = [parts(sample) for sample in samples]
-    structures = sorted({"no structure" if some is None else str(sorted(some, key=str)) for some in inside})
-    if len(structures) > 1:
-        raise ShapeError(
-            f"samples of different structures cannot form a batch: {', '.join(structures)}. "
-            "Bring them to one structure in the data set."
-        )
-    if inside[0] is not None:
-        return rebuilt(first, {key: collate([some[key] for some in inside if some is not None]) for key in inside[0]})
-    if isinstance(first, float):
-        return np.array(samples, np.float32)
-    arrays = [np.asarray(backends.native(sample)) for sample in samples]
-    if len({array.shape for array in arrays}) > 1:
-        shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
-        raise ShapeError(
-            f"samples of different shapes cannot form a batch: {shapes}. Bring them to one shape in the data set."
-        )
-    return in_host_order(np.stack(arrays))
 
 
 def require_dataset(dataset: Any) -> None:
@@ -342,11 +315,26 @@ _OF_IMAGES = Methods(ImageDataset, "__getitem__", shortcut="batch")
 
 
 def _as_arrays(nested: Any) -> Any:
-    """Arrays of what may be lists of numbers; in structures that say by name what is what, too."""
+    """Arrays of what may be lists of numbers; in structures that say by name what is what, too.
+
+    Raises ShapeError for a tuple of arrays, and a list of those of different shapes: each would be one sample.
+    """
     inside = None if type(nested) in (list, tuple) else parts(nested)
     if inside is None:
-        return _array(nested)
+        _require_no_arrays(nested)
+        array = _array(nested)
+        require_values(array, nested)
+        return array
     return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
+
+
+def _require_no_arrays(given: Any) -> None:
+    shapes = [tuple(part.shape) for part in given if getattr(part, "ndim", 0)] if type(given) in (list, tuple) else []
+    if shapes and (type(given) is tuple or len(set(shapes)) > 1):
+        raise ShapeError(
+            f"expected an array, got a {type(given).__name__} of arrays of shape {', '.join(map(str, shapes[:5]))}: "
+            "write ArrayDataset(*arrays) where each is a part of the samples, np.stack(arrays) where each is a sample"
+        )
 
 
 class Subset(Dataset):

@@ -54,7 +54,8 @@ label_smoothing=0.1 | label_smoothing=0.1 | # left out: write a loss of your own
 kernel_regularizer="l2" | | optim.AdamW(model.parameters(), weight_decay=0.01) # decoupled, for all parameters
 amsgrad=True | amsgrad=True | # left out: write an optimizer of your own
 | dampening=0.1 | # left out: write an optimizer of your own
-clipnorm=1.0 | | optim.clip_grad_norm(model.parameters(), 1.0) # after backward()
+clipnorm=1.0 | | for p in model.parameters(): optim.clip_grad_norm([p], 1.0) # after backward(); each by itself
+global_clipnorm=1.0 | | optim.clip_grad_norm(model.parameters(), 1.0) # after backward()
 | maximize=True | # left out: negate the loss
 shape=(2, 3) | size=(2, 3) | md.zeros(2, 3) # the sizes come first, without a name
 | unbiased=False | # not needed: var has ddof 0
@@ -66,7 +67,7 @@ shape=(2, 3) | size=(2, 3) | md.zeros(2, 3) # the sizes come first, without a na
 | start_dim=1 | # not needed: the first axis is kept
 | affine=False | # left out: write a module of your own
 | track_running_stats=False | # left out: write a module of your own
-| beta=1.0 | delta=1.0
+| beta=1.0 | delta=1.0 # the loss is beta times that of PyTorch
 alpha=0.1 | | slope=0.1
 max_value=6 | | F.clip(x, 0, 6)
 data_format="channels_last" | | # not needed: images are (N, H, W, C)
@@ -89,7 +90,7 @@ validation_loader=loader | val_loader=loader | validation=loader
 | sampler=s | # left out: shuffle=True, or md.data.Subset(dataset, indices)
 | generator=rng | seed=0
 initial_epoch=1 | | # not needed: fit goes on where it ended
-| total_steps=99 | steps=99
+| total_steps=99 | steps=98 # they count from 0
 | norm_type=2 | # not needed: the norm is the Euclidean one
 | closure=f | # left out: call backward() before step()
 | requires_grad=False | nn.Buffer(array) # parameters are learned; or freeze one, w.requires_grad = False

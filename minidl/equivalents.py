@@ -84,7 +84,7 @@ self.add_weight(shape=(3, 2)) | nn.Parameter(torch.zeros(3, 2)) | nn.Parameter(n
 | self.add_module("layer", layer) | self.layer = layer
 model.summary() | print(model) | md.summary(model, (28, 28, 1))
 model.layers | model.children() | model.children()
-model.weights | | model.parameters()
+model.weights | | model.parameters() # model.state_dict() has the running statistics, too
 layer.kernel | layer.weight | layer.w
 layer.bias | layer.bias | layer.b
 | layer.in_features | layer.w.shape[0]
@@ -99,8 +99,8 @@ norm.moving_variance | norm.running_var | norm.var
 | model.named_children() | model.named_modules() # the names of children have no dot
 model.get_layer("0") | model.get_submodule("0") | dict(model.named_modules())["0"]
 | model.apply(f) | [f(module) for _, module in model.named_modules()]
-model.trainable_variables | model.parameters() | model.parameters()
-model.trainable_weights | model.parameters() | model.parameters()
+model.trainable_variables | model.parameters() | model.parameters() # those that are frozen, too
+model.trainable_weights | model.parameters() | model.parameters() # those that are frozen, too
 model.optimizer | | trainer.optimizer
 model.loss | | trainer.loss
 model.metrics | | trainer.metrics
@@ -108,7 +108,8 @@ model.history | | trainer.history
 model.stop_training = True | | trainer.stopping = True
 model.dtype | model.dtype | model.parameters()[0].dtype
 | model.device | model.parameters()[0].backend
-model.count_params() | sum(p.numel() for p in model.parameters()) | sum(p.size for p in model.parameters())
+model.count_params() | | sum(array.size for array in model.state_dict().values())
+| sum(p.numel() for p in model.parameters()) | sum(p.size for p in model.parameters())
 model.get_weights() | model.state_dict() | model.state_dict()
 model.set_weights(weights) | model.load_state_dict(weights) | model.load_state_dict(weights)
 | model.buffers() | model.state_dict() # parameters and buffers
@@ -118,19 +119,20 @@ model.trainable = False | model.requires_grad_(False) | for p in model.parameter
 model.non_trainable_weights | model.named_buffers() | model.state_dict() # parameters and buffers
 model.call(images) | model.forward(images) | model(images)
 model.build(shape) | | # not needed: the first argument of a layer says what comes in
-model.pop() | model.insert(0, layer) | nn.Sequential(*model[:-1])
+model.pop() | model.pop(-1) | nn.Sequential(*model[:-1])
+| model.insert(0, layer) | nn.Sequential(layer, *model)
 | model.extend([layer]) | nn.Sequential(*model, layer)
-model.input_shape | | model(images).shape # md.summary(model, (28, 28, 1)) shows that of every layer
+model.input_shape | | images.shape # a layer is told the channels alone
 model.output_shape | | model(images).shape # md.summary(model, (28, 28, 1)) shows that of every layer
 model.predict_classes(images) | | model.eval()(images).argmax(axis=1)
 model.predict_proba(images) | | F.softmax(model.eval()(images))
-model.to_json() | | repr(model)
+model.to_json() | | repr(model) # to be read: a model is built by code
 | model.type(torch.float64) | model.astype(np.float64)
-| model.bfloat16() | # left out: models are float32
+| model.bfloat16() | # left out: NumPy has no bfloat16
 | model.freeze() | for p in model.parameters(): p.requires_grad = False
 | model.float() | model.astype(np.float32)
 | model.double() | model.astype(np.float64)
-| model.half() | # left out: models are float32
+| model.half() | model.astype(np.float16)
 | model.cpu() | model.to("numpy")
 | model.cuda() | model.to("cupy")
 tf.device("GPU") | model.to("cuda") | model.to("cupy")
@@ -141,7 +143,7 @@ tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has 
 | torch.compile(model) | # not needed: on a GPU the trainer captures its steps
 | nn.DataParallel(model) | # left out: a model is on one device
 tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer captures its steps
-| torch.amp.autocast() | # left out: models are float32
+| torch.amp.autocast() | # left out: model.astype(np.float16) converts all of a model
 
 ## Losses
 losses.SparseCategoricalCrossentropy() | nn.CrossEntropyLoss() | nn.SoftmaxCrossEntropy() # of logits
@@ -152,42 +154,44 @@ losses.BinaryCrossentropy() | nn.BCELoss() | nn.BinaryCrossEntropyWithLogits() #
 losses.MeanSquaredError() | nn.MSELoss() | nn.MSELoss()
 losses.MeanAbsoluteError() | nn.L1Loss() | nn.L1Loss()
 losses.Huber() | nn.SmoothL1Loss() | nn.HuberLoss()
-losses.sparse_categorical_crossentropy | F.cross_entropy | F.softmax_cross_entropy # of logits
-losses.categorical_crossentropy | | F.softmax_cross_entropy # of logits, and labels as numbers
+losses.sparse_categorical_crossentropy | F.cross_entropy | F.softmax_cross_entropy # of logits, and the mean
+losses.categorical_crossentropy | | F.softmax_cross_entropy # of logits, and labels as numbers; the mean
 | F.nll_loss | F.softmax_cross_entropy # of logits, without log_softmax
-losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_with_logits # of logits, without sigmoid
-losses.mean_squared_error | F.mse_loss | F.mse_loss
-losses.mean_absolute_error | F.l1_loss | F.l1_loss
-losses.huber | F.smooth_l1_loss | F.huber_loss
-tf.nn.sparse_softmax_cross_entropy_with_logits | nn.functional.cross_entropy | F.softmax_cross_entropy # of logits
-tf.nn.softmax_cross_entropy_with_logits | | F.softmax_cross_entropy # of logits, and labels as numbers
-tf.nn.sigmoid_cross_entropy_with_logits | | F.binary_cross_entropy_with_logits
+losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_with_logits # of logits; the mean
+losses.mean_squared_error | F.mse_loss | F.mse_loss # the mean over all elements
+losses.mean_absolute_error | F.l1_loss | F.l1_loss # the mean over all elements
+losses.huber | F.smooth_l1_loss | F.huber_loss # the mean over all elements
+tf.nn.sparse_softmax_cross_entropy_with_logits | nn.functional.cross_entropy | F.softmax_cross_entropy # the mean
+tf.nn.softmax_cross_entropy_with_logits | | F.softmax_cross_entropy # of logits, and labels as numbers; the mean
+tf.nn.sigmoid_cross_entropy_with_logits | | F.binary_cross_entropy_with_logits # the mean over all elements
 
 ## Tensors
 tf.constant([1.0, 2.0]) | torch.tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
-tf.Variable([1.0, 2.0]) | torch.Tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
-tf.convert_to_tensor(array) | torch.as_tensor(array) | md.tensor(array)
+tf.Variable([1.0, 2.0]) | torch.tensor([1.0, 2.0], requires_grad=True) | md.tensor([1.0, 2.0], requires_grad=True)
+| torch.Tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])
+tf.convert_to_tensor(array) | torch.as_tensor(array) | md.tensor(array) # a copy
 | torch.FloatTensor([1.0]) | md.tensor([1.0])
-| torch.LongTensor([3]) | np.array([3])
+| torch.LongTensor([3]) | md.tensor([3])
 | torch.is_tensor(x) | isinstance(x, md.Tensor)
 tf.zeros((2, 3)) | torch.zeros(2, 3) | md.zeros(2, 3)
 tf.ones((2, 3)) | torch.ones(2, 3) | md.ones(2, 3)
-tf.fill((2, 3), 7) | torch.full((2, 3), 7) | md.tensor(np.full((2, 3), 7.0, np.float32))
+tf.fill((2, 3), 7.0) | torch.full((2, 3), 7.0) | md.tensor(np.full((2, 3), 7.0, np.float32))
 tf.eye(3) | torch.eye(3) | md.tensor(np.eye(3, dtype=np.float32))
 tf.zeros_like(x) | torch.zeros_like(x) | md.zeros(x.shape, dtype=x.dtype)
 tf.ones_like(x) | torch.ones_like(x) | md.ones(x.shape, dtype=x.dtype)
 tf.random.uniform((2, 3)) | torch.rand(2, 3) | md.tensor(rng.random((2, 3), np.float32)) # rng = md.Generator(0)
 | torch.randint(0, 10, (2, 3)) | md.tensor(rng.integers(0, 10, (2, 3))) # rng = md.Generator(0)
-tf.random.shuffle(indices) | torch.randperm(5) | rng.permutation(5) # rng = md.Generator(0)
+tf.random.shuffle(indices) | | rng.permutation(indices) # rng = md.Generator(0)
+| torch.randperm(5) | rng.permutation(5) # rng = md.Generator(0)
 | torch.randn_like(x) | md.randn(x.shape, dtype=x.dtype)
-| torch.rand_like(x) | md.tensor(rng.random(x.shape, np.float32)) # rng = md.Generator(0)
+| torch.rand_like(x) | md.tensor(rng.random(x.shape, x.dtype)) # rng = md.Generator(0)
 | torch.empty_like(x) | md.zeros(x.shape, dtype=x.dtype)
 | torch.full_like(x, 7) | md.zeros(x.shape, dtype=x.dtype) + 7
 | torch.empty(2, 3) | md.zeros(2, 3)
 | x.new_zeros(2, 3) | md.zeros(2, 3, dtype=x.dtype)
 tf.random.normal((2, 3)) | torch.randn(2, 3) | md.randn(2, 3)
 tf.range(5) | torch.arange(5) | md.arange(5)
-| torch.from_numpy(array) | md.from_numpy(array)
+| torch.from_numpy(array) | md.from_numpy(array) # a copy
 tf.float32 | torch.float32 | np.float32
 tf.int64 | torch.long | np.int64
 | torch.float | np.float32
@@ -256,7 +260,7 @@ tf.math.floordiv(x, 2) | torch.floor_divide(x, 2) | np.floor_divide(x.numpy(), 2
 tf.math.floormod(x, 2) | torch.remainder(x, 2) | np.mod(x.numpy(), 2) # without a gradient
 tf.clip_by_value(x, 0, 1) | x.clamp(0, 1) | x.clip(0, 1)
 tf.equal(x, y) | x.eq(y) | x == y
-| x.equal(y) | (x.numpy() == y.numpy()).all()
+| x.equal(y) | np.array_equal(x.numpy(), y.numpy())
 | x.allclose(y) | np.allclose(x.numpy(), y.numpy())
 tf.not_equal(x, y) | x.ne(y) | x != y
 tf.greater(x, y) | x.gt(y) | x > y
@@ -283,7 +287,7 @@ tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
 | w.grad.zero_() | w.zero_grad() # w.grad is an array, or None
 | x.is_leaf | x.op is None
 | x.grad_fn | x.op
-| x.register_hook(hook) | x.retain_grad() # then x.grad after backward()
+| x.register_hook(hook) | x.retain_grad() # then x.grad after backward(), to be looked at
 tf.custom_gradient(f) | torch.autograd.Function | md.Op
 | torch.inference_mode() | md.no_grad()
 | torch.set_grad_enabled(False) | with md.no_grad(): ...
@@ -365,9 +369,9 @@ callbacks.EarlyStopping("val_accuracy", mode="max") | | md.callbacks.EarlyStoppi
 callbacks.CSVLogger(path) | tensorboard.SummaryWriter() | md.callbacks.CSVLog(path)
 callbacks.EarlyStopping(patience=5) | | md.callbacks.EarlyStopping(patience=5)
 model.save_weights(path) | torch.save(model.state_dict(), path) | md.save(path, model.state_dict())
-model.save(path) | torch.save(model, path) | md.save(path, model.state_dict())
+model.save(path) | torch.save(model, path) | md.save(path, model.state_dict()) # the weights; code builds the model
 model.load_weights(path) | model.load_state_dict(torch.load(path)) | model.load_state_dict(md.load(path))
-keras.models.load_model(path) | | model.load_state_dict(md.load(path))
+keras.models.load_model(path) | | model.load_state_dict(md.load(path)) # the weights; code builds the model
 """
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +17,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
 
     On an error the temporary file is removed, and a file that was there before stays as it was. What fails while it is
     written is an ``OSError`` that names ``path``. A process that is killed leaves the temporary file, see
-    :func:`remove_leftovers`.
+    :func:`remove_leftovers`. Of several writers at once, threads too, the last one to be complete counts. A link stays
+    one: the file to which it leads is written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -26,18 +28,19 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     4 False
     text
     """
-    require_folder(path)
     path = as_path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    require_folder(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             _sync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        temporary.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
-        if error.filename in (None, str(temporary), str(path.parent)):
+        if error.filename in (None, str(temporary), str(target.parent)):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     finally:
@@ -50,7 +53,7 @@ def remove_leftovers(folder: str | Path) -> None:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Path(folder, ".w.safetensors.17.tmp").touch()
+    ...     Path(folder, ".w.safetensors.17-8f1c.tmp").touch()
     ...     remove_leftovers(folder)
     ...     list(Path(folder).iterdir())
     []

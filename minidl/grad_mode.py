@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-from abc import ABCMeta
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,16 +18,7 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-class _Brackets(ABCMeta):
-    """The class of a context manager that says so where the brackets were forgotten."""
-
-    def __enter__(cls) -> None:
-        raise MinidlError(f"{cls.__name__} has brackets: write `with {cls.__name__}():`")
-
-    def __exit__(cls, *error: object) -> None: ...
-
-
-class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybody knows it
+class no_grad(Decorating):  # noqa: N801 - named as everybody knows it
     """Compute without recording a graph, as a context or a decorator, of generators too; may be nested.
 
     Counts for the running thread alone. Raises :class:`MinidlError` without brackets, for classes, and for coroutines,
@@ -48,9 +38,10 @@ class no_grad(Decorating, metaclass=_Brackets):  # noqa: N801 - named as everybo
     (0.5, False)
     """
 
-    def __init__(self, *wrong: Any) -> None:
-        if wrong:
-            raise MinidlError(f"no_grad takes no arguments, got {wrong[0]!r}: write @no_grad(), with brackets")
+    def __init__(self, *wrong: Any, **unknown: Any) -> None:
+        if wrong or unknown:
+            given = repr(wrong[0]) if wrong else ", ".join(unknown)
+            raise MinidlError(f"no_grad takes no arguments, got {given}: write @no_grad(), with brackets")
 
     def __enter__(self) -> None:
         mode.without_grad += 1

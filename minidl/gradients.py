@@ -7,7 +7,7 @@ Traceback (most recent call last):
 minidl.errors.DtypeError: only floating-point tensors have gradients, got int64: use dtype=np.float32
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,23 @@ def require_array(data: Any) -> None:
     """
     if not hasattr(data, "dtype") or hasattr(data, "requires_grad"):
         raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
+
+
+def require_data(tensors: Iterable[Any]) -> None:
+    """Raise :class:`MinidlError` for a tensor whose data were set to what is no array, as another tensor or a list.
+
+    Setting them is as fast as it can be, so this is asked where they were of no use. What is no tensor is passed over.
+
+    >>> import minidl as md
+    >>> x = md.tensor([1.0])
+    >>> x.data = md.tensor([2.0])
+    >>> x + 1
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: the data of a tensor of shape (1,) is a Tensor, expected an array: set x.data = ...
+    """
+    for x in tensors:
+        if hasattr(type(x), "requires_grad"):
+            _array(x, x.data, "data")
 
 
 def require_able(x: "Tensor", wanted: bool) -> None:
@@ -91,7 +108,7 @@ def _array(x: "Tensor", value: Any, what: str) -> Array:
         raise MinidlError(
             f"the {what} of {called(x)} is a {type(value).__name__}, expected an array: "
             f"set x.{'grad' if what == 'gradient' else what} = y.data, or np.asarray(...)"
-        )
+        ) from None
     return value
 
 

@@ -239,6 +239,18 @@ def misfit(function: Any, arguments: Sequence[Any], options: Mapping[str, Any], 
         return None
 
 
+def takes(function: Any, *arguments: Any) -> bool:
+    """Whether a function can be called with these arguments, as far as it says how it is called.
+
+    >>> takes(lambda step: 0.1, 0), takes(lambda: 0.1, 0), takes(max, 0)
+    (True, False, True)
+    """
+    try:
+        return _takes(inspect.signature(function, follow_wrapped=False), arguments, {})
+    except (TypeError, ValueError):  # a builtin without a signature
+        return True
+
+
 def _takes(signature: inspect.Signature, arguments: Sequence[Any], options: Mapping[str, Any]) -> bool:
     try:
         signature.bind(*arguments, **options)

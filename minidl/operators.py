@@ -8,6 +8,7 @@ import numpy as np
 
 from . import backends, ops
 from .errors import CallError, GraphError
+from .gradients import require_data
 from .habits import explained, missing_attribute
 from .op import Op
 from .options import dtype_of
@@ -287,7 +288,11 @@ class Operators:
         return ops.GetItem.apply(self, index=index)
 
     if not TYPE_CHECKING:  # a type checker shall go on finding wrong names
-        __getattr__ = missing_attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "data" and hasattr(type(self), name):  # such as the shape of what is no array
+                require_data([self])
+            return missing_attribute(self, name)
 
     # NumPy
 

@@ -1,5 +1,6 @@
 """What all optimizers have: parameters, a learning rate, what is remembered of each parameter, and how many steps."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
@@ -8,7 +9,7 @@ import numpy as np
 
 from . import backends, changes, gradients
 from .errors import GraphError, MinidlError
-from .habits import Strict, explained
+from .habits import Strict, explained, takes
 from .op import HALF, SINGLE
 from .options import number, option, plain, require_room, whole
 from .schedules import Schedule
@@ -22,7 +23,7 @@ Update = tuple[Array, Array, State]
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _rate(_name: str, lr: Any) -> float:
@@ -38,6 +39,11 @@ def _schedule(_name: str, schedule: Any) -> Schedule | None:
     """A schedule or None, as an option."""
     if schedule is not None and (not callable(schedule) or isinstance(schedule, type)):
         raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {schedule!r}")
+    if schedule is not None and not takes(schedule, 0):
+        raise MinidlError(
+            f"a schedule is called with the number of the step, which {schedule!r} does not take: write "
+            "lr=lambda step: ..."
+        )
     return schedule
 
 
@@ -90,8 +96,9 @@ class Optimizer(Strict, ABC):
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
         vars(self)["parameters"] = _Parameters(_checked(parameters))
         self.schedule = None
-        self.lr = lr(0) if callable(lr) else lr
-        self.schedule = lr if callable(lr) else None
+        schedule = _schedule("lr", lr) if callable(lr) else None
+        self.lr = schedule(0) if schedule is not None else lr  # type: ignore[assignment]  # the option looks at it
+        self.schedule = schedule
         self.steps = 0
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
@@ -126,6 +133,11 @@ class Optimizer(Strict, ABC):
         that are no arrays of floats of one shape, or data that are read-only: see :func:`minidl.gradients.checked`.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
+        if len(self.state) != len(self.parameters):
+            raise MinidlError(
+                "optimizer.state has a dictionary for each parameter, and some are gone: clear those, `for remembered "
+                "in optimizer.state.values(): remembered.clear()`, or make another optimizer"
+            )
         updates, halves, changed = [], [], []
         for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
             data, grad = param.data, param.grad
@@ -176,6 +188,28 @@ class Optimizer(Strict, ABC):
                 is_in_its_dtype = value.dtype == _remembered_in(before)
                 state[key] = value.astype(_remembered_in(param.dtype)) if is_in_its_dtype else value
         self._homes[i] = _home(param.data)
+
+    def require_current(self, parameters: Sequence[Tensor]) -> None:
+        """Raise :class:`MinidlError` if a model has these parameters now, and the optimizer those whose place they
+        took. What else it has, and what it leaves alone, is its own affair.
+
+        >>> from minidl import nn, optim
+        >>> model = nn.Dense(2, 1)
+        >>> optimizer = optim.SGD(model.parameters())
+        >>> model.w = nn.Parameter(np.ones((2, 1), np.float32))
+        >>> optimizer.require_current(model.parameters())
+        Traceback (most recent call last):
+        minidl.errors.MinidlError: the optimizer has not the model's w, but what was there before: make it anew, as ...
+        """
+        own, there = set(map(id, self.parameters)), set(map(id, parameters))
+        new = {p.name: p for p in parameters if p.requires_grad and id(p) not in own}
+        named = [p for i, (name, p) in enumerate(zip(self.state, self.parameters, strict=True)) if name != str(i)]
+        if new and any(p.name is None or p.name in new for p in named if id(p) not in there):
+            raise MinidlError(
+                f"the optimizer has not the model's {', '.join(map(str, list(new)[:5]))}, but what was there before: "
+                f"make it anew, as {type(self).__name__}(model.parameters(), ...), or set requires_grad = False where "
+                "nothing is to be learned"
+            )
 
     def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
         """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
@@ -286,13 +320,25 @@ def _remembered_in(dtype: Any) -> Any:
     return SINGLE if dtype == HALF else dtype
 
 
-def _checked(parameters: Any) -> list[Tensor]:
-    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    """The optimizer of a training; :class:`MinidlError` for anything else.
+
+    >>> checked_optimizer("adam")
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: expected an optimizer, got 'adam': use optim.Adam(model.parameters(), lr=1e-3)
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+    return optimizer
+
+
+def _checked(parameters: Any) -> tuple[Tensor, ...]:
+    """The parameters, one after the other; an error that says what to pass unless they are leaf tensors."""
     if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
-    found = list(parameters)
+    found = tuple(parameters)
     for p in found:
         if not isinstance(p, Tensor):
             raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")

@@ -3,6 +3,7 @@
 A scalar of NumPy is no plain number: it is as precise as it says, where a Python number takes the dtype beside it.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -88,14 +89,30 @@ SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.l
 def number(name: str, value: Any, *limits: str) -> float:
     """The value of an option as a Python number; :class:`MinidlError` for anything else, and outside of the limits.
 
+    With limits it must be finite, too.
+
     >>> number("momentum", 1.5, ">= 0", "< 1")
     Traceback (most recent call last):
     minidl.errors.MinidlError: momentum must be a number >= 0 and < 1, got 1.5
     """
     plain_value: float = plain(value)
     is_number = isinstance(plain_value, int | float) and not isinstance(plain_value, bool)
-    if not is_number or not all(SIGNS[sign](plain_value, int(end)) for sign, end in map(str.split, limits)):
+    limited = [*map(str.split, limits), *([("<", "inf")] if limits else [])]
+    if not is_number or not all(SIGNS[sign](plain_value, float(end)) for sign, end in limited):
         raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {value!r}")
+    return plain_value
+
+
+def finite(name: str, value: Any) -> float:
+    """The value of an option as a Python number; :class:`MinidlError` for anything else, infinite and nan.
+
+    >>> finite("slope", float("nan"))
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: slope must be a finite number, got nan
+    """
+    plain_value = number(name, value)
+    if not math.isfinite(plain_value):
+        raise MinidlError(f"{name} must be a finite number, got {value!r}")
     return plain_value
 
 

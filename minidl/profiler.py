@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .capture import CapturedStep
+from .contexts import Brackets
 from .data import Batches
 from .errors import MinidlError
 from .files import atomic_write
@@ -87,7 +88,7 @@ class Row:
 _one_at_a_time = threading.Lock()
 
 
-class Profiler:
+class Profiler(metaclass=Brackets):
     """Measures all that minidl does inside a ``with`` block, on the thread that opened it.
 
     ``seconds`` is how long the block took. Only one at a time can be active in a process: :class:`MinidlError` for

@@ -39,6 +39,18 @@ class Generator(np.random.Generator):
     def state(self, state: dict[str, Any]) -> None:
         Generators({"rng": self}).load_state_dict({"rng": state})
 
+    def spawn(self, n_children: int) -> list[np.random.Generator]:
+        """Generators of their own, which follow from the state of this one; it moves on.
+
+        NumPy's own follow from the seed and a count, which are in no state.
+
+        >>> one, other = Generator(3).spawn(2)
+        >>> one.normal() == Generator(3).spawn(1)[0].normal(), one.normal() == other.normal()
+        (True, False)
+        """
+        count = whole("n_children", n_children, least=0)
+        return [of_words(*map(int, self.integers(1 << 32, size=4))) for _ in range(count)]
+
     def __reduce__(self) -> tuple[Any, ...]:
         # NumPy's own __reduce__ would give back a plain numpy.random.Generator.
         return _rebuild, (self.state,)
@@ -82,7 +94,8 @@ class Generators:
                 generator.bit_generator.state = states[name]
             except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
                 kind = type(generator.bit_generator).__name__
-                raise MinidlError(f"'{name}' is no state of a generator of the kind {kind}: {error}") from error
+                called = f"'{name}'" if name else "what is there for md.seed"
+                raise MinidlError(f"{called} is no state of a generator of the kind {kind}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -124,8 +137,11 @@ class _Default(Generator):
     """Everybody's generator; inside :func:`instead`, that of the running thread, whoever holds this one."""
 
     def __getattribute__(self, name: str) -> Any:
-        made = _thread.instead
+        made = None if name.startswith("__") else _thread.instead  # what Python asks for is what this one is
         return super().__getattribute__(name) if made is None else getattr(made(), name)
+
+    def __reduce__(self) -> str:  # type: ignore[override]
+        return "default_rng"  # there is one: a copy of what holds it, and a pickle, follow md.seed, too
 
 
 default_rng: Generator = _Default()

@@ -29,6 +29,7 @@ class Rates(Answering):
         self._formula = functools.partial(formula, *options)
 
     def __call__(self, step: int) -> float:
+        number("the step", step, ">= 0")
         return self._formula(step)
 
 

@@ -78,7 +78,11 @@ class Tensor(Operators):
     @property
     def backend(self) -> backends.Backend:
         """Where the data live."""
-        return backends.of(self.data)
+        try:
+            return backends.of(self.data)
+        except BackendError:
+            gradients.require_data([self])
+            raise
 
     def numpy(self) -> NDArray[Any]:
         """The data as a NumPy array: the same memory on the NumPy backend, a copy from elsewhere."""
@@ -214,6 +218,7 @@ class Tensor(Operators):
     def mark_changed(self) -> None:
         """Say that the data were changed in place: ``backward()`` then refuses what was computed before from them, or
         from any array that shares their memory."""
+        gradients.require_data([self])
         if self.data.shape or not isinstance(self.data, np.generic):  # NumPy's scalars cannot be changed
             changes.mark(self.data)
 
@@ -257,6 +262,8 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
     except MinidlError as error:
+        if isinstance(error, BackendError):
+            gradients.require_data(inputs)
         error.where = error.where or op.name
         raise
     except ValueError as error:  # the array module's own, for shapes that it cannot bring together

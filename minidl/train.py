@@ -23,13 +23,13 @@ import numpy as np
 
 from . import nested, random
 from .capture import CapturedStep
-from .data import DataLoader, inputs_and_targets, on_backend, require_loader
+from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
 from .errors import MinidlError
 from .habits import Answering, Strict, explained
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating, held_in
-from .optim import Optimizer
+from .optimizer import Optimizer, checked_optimizer
 from .options import flag, number, option, optional, whole
 from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
@@ -62,12 +62,6 @@ class Callback(Answering):
         """After an error, of another callback too: release what you hold. All are told, even if one of them raises."""
 
 
-def _optimizer(_name: str, optimizer: Any) -> Optimizer:
-    if not isinstance(optimizer, Optimizer):
-        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
-    return optimizer
-
-
 def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
     if not isinstance(callbacks, Iterable) or hasattr(callbacks, "dtype"):
         raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
@@ -97,7 +91,7 @@ class Trainer(Strict):
     in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs", "stop_training"])
 
     loss: Any = option(lambda _name, loss: checked_function(loss))
-    optimizer: Optimizer = option(_optimizer)
+    optimizer: Optimizer = option(lambda _name, optimizer: checked_optimizer(optimizer))
     metrics: Any = option(lambda _name, metrics: checked_metrics(metrics))
     callbacks: Any = option(_callbacks)
 
@@ -113,25 +107,25 @@ class Trainer(Strict):
             raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
-        self.captured = CapturedStep(self._gradients, model, lambda: (self.loss, self.metrics))
+        self.captured = CapturedStep(self._gradients, model)
         """The forward and the backward pass of a step."""
         self.epoch = 0
         """Epochs that are complete."""
-        self.history = History()
-        self.totals = Totals()
-        """What the epoch at hand has summed up so far."""
-        self.seconds = 0.0
-        """Time spent in training steps, waiting for data included."""
-        self.images = 0
-        """Samples trained on in these seconds."""
+        self.history, self.totals = History(), Totals()
+        """A row for each complete epoch, and what the epoch at hand has summed up so far."""
+        self.seconds, self.images = 0.0, 0
+        """Time spent in training steps, waiting for data included, and the samples trained on in it."""
         self.trained = False
         """Whether the epoch at hand only wants its validation."""
-        self.stopping = False
+        self.stopping = self._fitting = False
         self.epochs = self.steps = math.inf
         """How many epochs, and how many steps, ``fit`` is to complete; infinite where it was not told."""
         self.train_loader: DataLoader | None = None
         self._place: dict[str, int] = {}
         """Where training is in the loader, which others may loop over meanwhile; empty while there is no loader."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy, too
+        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]))
 
     @explained
     def fit(
@@ -149,13 +143,15 @@ class Trainer(Strict):
 
         If the steps end inside an epoch, that epoch has no validation, no row and no ``on_epoch_end`` yet;
         ``totals.means()`` is its loss so far. A later ``fit`` with the same loader continues with the next batch, also
-        from a :meth:`state_dict`. With another loader, or after an error in a step, the epoch starts again; after an
-        error in the validation, only the validation is repeated, with the current weights.
+        from a :meth:`state_dict`. With another loader or other options of it, or after an error in a step, the epoch
+        starts again; after an error in the validation, only the validation is repeated, with the current weights.
 
         A model in evaluation mode is put into training mode. A single layer in evaluation mode, such as a frozen batch
         normalisation, stays in it.
 
-        Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number.
+        Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number,
+        and :class:`MinidlError` in a callback of the same trainer, and where the model has other parameters now than
+        those that the optimizer was made with (:meth:`minidl.optim.Optimizer.require_current`).
 
         >>> import minidl as md
         >>> from minidl.data import ArrayDataset
@@ -167,6 +163,11 @@ class Trainer(Strict):
         >>> len(trainer.fit(loader, steps=8)), trainer.optimizer.steps  # 2 more
         (2, 8)
         """
+        if self._fitting:
+            raise MinidlError(
+                "fit is running, and a callback cannot call it again: set trainer.epochs or trainer.steps to train "
+                "longer or shorter, or call fit after it"
+            )
         for loader in [train] if validation is None else [train, validation]:
             require_loader(loader)
         epochs, steps = optional(whole)("epochs", epochs, 0), optional(whole)("steps", steps, 0)
@@ -174,14 +175,18 @@ class Trainer(Strict):
             self._begin_anew()
             self._place = train.state_dict() | {"position": train.start}
         self.train_loader, self.stopping = train, False
+        self._find_place(train)
         self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
         self.steps = math.inf if steps is None else steps
+        self._fitting = True
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
                 return self._fit(train, validation)
         except BaseException:
             self._tell_of_error()
             raise
+        finally:
+            self._fitting = False
 
     def _fit(self, train: DataLoader, validation: DataLoader | None) -> list[Row]:
         self._tell("on_train_begin")
@@ -207,6 +212,7 @@ class Trainer(Strict):
         """Train on what is left of the epoch at hand, but for what follows a stop or the last step."""
         if self.trained:
             return
+        self._find_place(loader)
         loader.load_state_dict(self._place)
         try:
             self._train_batches(loader)
@@ -216,6 +222,7 @@ class Trainer(Strict):
 
     def _train_batches(self, loader: DataLoader) -> None:
         checked_metrics(self.metrics)  # others may have been added since
+        self.optimizer.require_current(self.model.parameters() + self._loss_module.parameters())
         for module in (self.model, self._loss_module):
             if not module.training:
                 module.train()
@@ -230,6 +237,13 @@ class Trainer(Strict):
                 return
         self.trained = True
         self._place |= {"epoch": self._place["epoch"] + 1, "position": 0}
+
+    def _find_place(self, loader: DataLoader) -> None:
+        """The place is one in the batches that the loader gives: where its options were changed, the epoch is anew."""
+        place = loader.state_dict() | {name: self._place[name] for name in ("epoch", "position")}
+        if place != self._place and not self.trained:
+            self._begin_anew()
+            self._place = place | {"position": 0}
 
     def _begin_anew(self) -> None:
         """Forget what was trained of the epoch at hand: its first batch comes next, in a :meth:`state_dict` too."""
@@ -257,10 +271,10 @@ class Trainer(Strict):
     def train_step(self, inputs: Any, targets: Any) -> None:
         """One step: forward, backward, update."""
         inputs, targets = on_backend(self.optimizer.parameters[0].backend, (inputs, targets))
+        size = size_of(inputs)
         self.optimizer.zero_grad()
         means = self.captured(inputs, targets)
         self.optimizer.step()
-        size = len(next(nested.leaves(inputs)))
         self.images += size
         self.totals.add(("loss", *self.metrics), means, size)
 
@@ -294,7 +308,7 @@ class Trainer(Strict):
                 inputs, targets = on_backend(self.optimizer.parameters[0].backend, inputs_and_targets(batch))
                 loss, outputs = self._forward(inputs, targets)
                 means = measured(loss, self.metrics, outputs, targets)
-                totals.add(("loss", *self.metrics), means, len(next(nested.leaves(inputs))))
+                totals.add(("loss", *self.metrics), means, size_of(inputs))
         return totals.means()
 
     def _finish_epoch(self, validated: Row) -> None:
@@ -348,8 +362,7 @@ class Trainer(Strict):
             "totals": Totals.of_state(state["totals"]),
             "history": History.of_state(state["history"]),
         }
-        generators = self._generators()
-        own_random = generators.state_dict()
+        own_random = (generators := self._generators()).state_dict()
         random_states = state.get("generators", own_random)
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}

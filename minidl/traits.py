@@ -9,10 +9,10 @@ functions has.
 
 Not seen is what nothing names: what a function imports inside or looks up by ``getattr`` or ``globals()``, the
 environment, context variables, what weak references lead to, and what objects of C hold; nor attributes of classes
-that are named ``__so__`` and no functions. Classes, functions and modules of libraries (the standard one with its
-``builtins``, NumPy, CuPy), and classes and functions of minidl, count by identity, and of what they use nothing is
-looked into; of minidl's classes that objects belong to, attributes count by identity. So do backends, and objects of
-CuPy, of :class:`Unseen` and of what logs or runs beside (``CLOSED``).
+that are named ``__so__`` and no functions. Classes, functions and modules of libraries (what lies in the folder of the
+standard one, its ``builtins``, NumPy, CuPy), and classes and functions of minidl, count by identity, and of what they
+use nothing is looked into; of minidl's classes that objects belong to, attributes count by identity. So do backends,
+and objects of CuPy, of :class:`Unseen` and of what logs or runs beside (``CLOSED``).
 
 >>> from minidl import nn
 >>> model = nn.Sequential(nn.BatchNorm(2), nn.ReLU())
@@ -25,17 +25,14 @@ True
 """
 
 import array
-import dis
 import functools
 import operator
-import sys
 from collections import deque
 from collections.abc import Callable
 from itertools import chain
 from types import (
     BuiltinMethodType,
     CellType,
-    CodeType,
     FunctionType,
     MappingProxyType,
     MemberDescriptorType,
@@ -47,13 +44,12 @@ import numpy as np
 
 from .backends import Backend, is_array
 from .nn import Module
+from .sources import OURS, library_of, library_of_class, names_in
 from .tensor import Tensor
 
 PLAIN = frozenset({int, bool, str, bytes, type(None), type(...)})
 SIGNED = frozenset({float, complex})
 """What has a zero of either sign, which are equal."""
-OURS = "minidl"
-LIBRARIES = sys.stdlib_module_names | {"numpy", "cupy", "cupyx", OURS}
 CLOSED = frozenset({"cupy", "cupyx", "logging", "threading", "multiprocessing", "concurrent", "asyncio"})
 """Packages whose objects lead to half of the process, or change by themselves."""
 MOST_BYTES = 1 << 16
@@ -182,19 +178,19 @@ class Traits(Unseen):
                 self._groups.append(part)
             self.values.append(len(part))
             self._unexplored += part
-        elif isinstance(part, np.ndarray | bytearray | array.array):
+        elif isinstance(part, np.ndarray | memoryview | bytearray | array.array):
             self._look_at_numbers(part)
         else:
             self.things.append(part)
             if isinstance(part, ModuleType):
                 self._look_at_class(kind)
-                if _top(vars(part).get("__name__")) not in LIBRARIES - {OURS}:
+                if library_of(vars(part)) in ("", OURS):
                     self._namespaces.append(part)
                 return
-            if isinstance(part, Backend | Unseen) or is_array(part) or _package(kind) in CLOSED:
+            if isinstance(part, Backend | Unseen) or is_array(part) or library_of_class(kind) in CLOSED:
                 return
             if isinstance(part, type):
-                if _package(part) not in LIBRARIES:
+                if not library_of_class(part):
                     self._look_at_class(part)
                 return
             if isinstance(part, FunctionType):
@@ -211,7 +207,8 @@ class Traits(Unseen):
         self._look_at_attributes(part, kind)
 
     def _look_at_numbers(self, part: Any) -> None:
-        nbytes = part.nbytes if isinstance(part, np.ndarray) else len(part) * getattr(part, "itemsize", 1)
+        nbytes = getattr(part, "nbytes", None)
+        nbytes = len(part) * getattr(part, "itemsize", 1) if nbytes is None else nbytes
         if nbytes > MOST_BYTES or getattr(part, "dtype", np.dtype(int)).hasobject:
             what = f"of {nbytes} bytes" if nbytes > MOST_BYTES else "of objects"
             self.obstacle = f"the step depends on an array of the host {what}, too many to look at in every step"
@@ -258,13 +255,13 @@ class Traits(Unseen):
         if type(cls) is not type:
             self._look_at_class(type(cls))
         for base in cls.__mro__:
-            package = _package(base)
-            if base in self._classes or (package in LIBRARIES and package != OURS):
+            library = library_of_class(base)
+            if base in self._classes or library not in ("", OURS):
                 continue
             attributes = vars(base)
             self.values += attributes
             self._mappings.append(attributes)
-            if package == OURS:
+            if library == OURS:
                 self.things += attributes.values()
             else:
                 self._unexplored += [
@@ -285,8 +282,8 @@ class Traits(Unseen):
         for cell in function.__closure__ or ():
             self._read(_CELL, cell)
         namespace = function.__globals__
-        if _top(namespace.get("__name__")) not in LIBRARIES:
-            global_names, names = _names_in(code)
+        if not library_of(namespace):
+            global_names, names = names_in(code)
             self._names |= names
             self._look_up(namespace, global_names)
 
@@ -326,26 +323,3 @@ def _described(numbers: Any) -> tuple[Any, ...]:
     """What an array of the host is, by value."""
     content = bytes(numbers) if isinstance(numbers, bytearray) else numbers.tobytes()
     return getattr(numbers, "shape", None), str(getattr(numbers, "dtype", "")), content
-
-
-def _package(cls: type) -> str:
-    return _top(getattr(cls, "__module__", None))
-
-
-def _top(module: Any) -> str:
-    return module.partition(".")[0] if isinstance(module, str) else ""
-
-
-@functools.lru_cache(maxsize=4096)
-def _names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """The global names that code and the functions inside it use, and all its names, those of attributes too."""
-    used, names = set(), set(code.co_names)
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            used.add(instruction.argval)
-    for inside in code.co_consts:
-        if isinstance(inside, CodeType):
-            more_used, more_names = _names_in(inside)
-            used.update(more_used)
-            names |= more_names
-    return frozenset(used), frozenset(names)

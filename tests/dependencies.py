@@ -271,6 +271,8 @@ ATTRIBUTES: dict[str, tuple[Callable[[Any], float], Callable[[], Any], Callable[
     "array of the host": (lambda s: s.options[0], lambda: np.ones(3), set_item(0)),
     "array of the standard library": (lambda s: s.options[0], lambda: array.array("d", [1.0]), set_item(0)),
     "bytes": (lambda s: s.options[0], lambda: bytearray(b"\x01"), lambda s: s.options.__setitem__(0, 3)),
+    "view of bytes": (
+        lambda s: s.options[0], lambda: memoryview(bytearray(b"\x01")), lambda s: s.options.__setitem__(0, 3)),
     "number of NumPy's": (
         lambda s: s.options, lambda: np.float32(1), lambda s: setattr(s, "options", np.float32(3))),
     "sign of zero": (lambda s: 1.5 + np.copysign(0.5, s.options), lambda: 0.0, lambda s: setattr(s, "options", -0.0)),

@@ -236,6 +236,26 @@ def test_data_that_do_not_fit_are_named(what: str) -> None:
         optim.SGD([w], lr=0.1).step()
 
 
+@pytest.mark.parametrize("data", [md.ones(2, 2), [[1.0, 2.0], [3.0, 4.0]], 3.0, None], ids=str)
+def test_data_that_are_no_array_are_named_wherever_they_are_found(data: Any) -> None:
+    layer, x = nn.Dense(2, 2), md.ones(1, 2)
+    w = layer.w
+    w.data = data
+    uses: list[Callable[[], Any]] = [
+        lambda: layer(x), lambda: x @ w, lambda: w + 1, lambda: w[0], lambda: w.sum(), lambda: repr(w),
+        lambda: w.numpy(), lambda: w.backend, lambda: w.mark_changed(), lambda: w.clone(),
+        lambda: layer.state_dict(), lambda: layer.astype(np.float64), lambda: md.summary(layer, (2,)),
+    ]  # fmt: skip
+    if not isinstance(data, md.Tensor):
+        uses += [lambda: w.shape, lambda: w.dtype, lambda: w.size, lambda: w.ndim, lambda: len(w)]
+    for use in uses:
+        with pytest.raises(MinidlError, match=rf"data of w is a {type(data).__name__}, .*: set x\.data = y\.data"):
+            use()
+        assert w.data is data
+    with pytest.raises(BackendError, match=r"Tensor is not an array .*: x\.data is the array of a tensor"):
+        backends.of(x)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_single_number_stays_an_array(name: str) -> None:
     w, same = md.tensor(2.0, requires_grad=True), leaf(2.0)

@@ -51,6 +51,36 @@ def test_early_stopping_waits_for_its_patience() -> None:
     assert trainer.epoch == 5
 
 
+def test_a_validation_that_comes_later_is_not_compared_with_what_was_trained_before(tmp_path: Path) -> None:
+    """The weights that are kept as the best ones, and when training stops, follow from the validation alone."""
+    trainer, train, validation = make([EarlyStopping(patience=2), Checkpoint(tmp_path)])
+    trainer.fit(train, epochs=2)
+    assert checkpoint.read_metadata(tmp_path / "best.safetensors") == {"epoch": str(best_row(trainer.history)["epoch"])}
+    losses = iter([90.0, 80.0, 85.0, 82.0, 1.0])
+    trainer.evaluate = lambda loader: {"loss": next(losses)}  # type: ignore[method-assign]
+    trainer.fit(train, validation, epochs=10)
+    assert [row.get("val_loss") for row in trainer.history] == [None, None, 90, 80, 85, 82]
+    assert best_row(trainer.history)["epoch"] == 4
+    assert checkpoint.read_metadata(tmp_path / "best.safetensors") == {"epoch": "4"}
+
+
+def test_a_profile_of_few_steps_leaves_its_options_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(md.Profiler, "plot", lambda self, path: None)
+    profile = ProfileSteps(tmp_path, steps=2, warm_up=1)
+    trainer, train, _ = make([profile])
+    for steps, measured in ((1, "one step of 1:"), (5, "one step of 2:")):
+        trainer.fit(train, steps=steps)
+        assert measured in (tmp_path / "profile.txt").read_text()
+        assert (profile.steps, profile.warm_up) == (2, 1)
+
+
+def test_of_a_history_without_rows_none_is_the_best() -> None:
+    with pytest.raises(MinidlError, match="expected the rows of a history, got none: train for an epoch first"):
+        best_row([])
+
+
 def test_the_log_has_a_row_an_epoch_and_is_whole_after_resuming(tmp_path: Path) -> None:
     trainer = trained([CSVLog(tmp_path / "metrics.csv")], epochs=3)
     assert logged(tmp_path / "metrics.csv") == trainer.history

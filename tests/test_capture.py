@@ -1,7 +1,10 @@
 """Captured training steps, on the emulated GPU and on a real one: the same bits as steps that are computed."""
 
+import copy
+import pickle
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from minidl.errors import MinidlError
 from minidl.profiler import Profiler
 from minidl.totals import Totals
 
-from .captures import BATCH, SAMPLES, F, data, loader, steps, trainer
+from .captures import BATCH, SAMPLES, F, data, dense_trainer, loader, steps, trainer
 from .devices import no_copies
 
 
@@ -164,27 +167,64 @@ def test_gradients_that_add_up_are_computed(device: Any) -> None:
     assert found[0] == found[1]
 
 
-class Differs(nn.Module):
+class Reads(nn.Module):
+    """Computes with two parts of its input, which ``read`` takes out of it."""
+
     static = True
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[Any], Any]) -> None:
         super().__init__()
+        self.read = read
         self.weight = nn.Parameter(np.ones(2, np.float32))
 
-    def forward(self, x: dict[str, md.Tensor]) -> md.Tensor:
-        return (x["a"] - x["b"]) * self.weight
+    def forward(self, x: Any) -> md.Tensor:
+        a, b = self.read(x)
+        return (a - b) * self.weight
 
 
-def test_batches_in_dictionaries_are_matched_by_their_keys(device: Any, replays: list[int]) -> None:
+class Named(NamedTuple):
+    a: Any
+    b: Any
+
+
+class Swapped(NamedTuple):
+    b: Any
+    a: Any
+
+
+@dataclass
+class Partly:
+    a: Any
+    b: Any = field(compare=False)
+
+
+A, B = np.array([[1, 2]], np.float32), np.array([[5, 3]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("read", "first", "then"),
+    [
+        (lambda x: (x["a"], x["b"]), {"a": A, "b": B}, {"b": B, "a": A}),
+        (lambda x: x.values(), {"a": A, "b": B}, {"b": B, "a": A}),
+        (lambda x: (x.a, x.b), Named(A, B), Swapped(A, B)),
+        (lambda x: x if isinstance(x, Named) else (x[1], x[0]), Named(A, B), (A, B)),
+        (lambda x: x if isinstance(x, list) else (x[1], x[0]), [A, B], (A, B)),
+        (lambda x: (x.a, x.b.sum()), Partly(A, B), Partly(A, B[:, :1])),
+    ],
+)
+def test_batches_of_another_structure_are_another_step(
+    read: Any, first: Any, then: Any, device: Any, replays: list[int]
+) -> None:
     found = []
     for capturing in (True, False):
-        one = trainer(device, Differs(), loss=F.mse_loss, capturing=capturing)
-        x, y = np.array([[1, 2]], np.float32), np.array([[5, 3]], np.float32)
-        for batch in ({"a": x, "b": y}, {"a": x, "b": y}, {"b": y, "a": x}):
+        one = trainer(device, Reads(read), loss=F.mse_loss, capturing=capturing)
+        weights = []
+        for batch in (first, first, then):
             one.train_step(batch, np.ones((1, 2), np.float32))
-        found.append(one.model.state_dict()["weight"].tobytes())
+            weights.append(one.model.state_dict()["weight"].tobytes())
+        found.append(weights)
     assert found[0] == found[1]
-    assert len(replays) == 2
+    assert len(replays) == 1
 
 
 def test_hooks_and_profilers_see_every_step(device: Any, replays: list[int]) -> None:
@@ -266,4 +306,28 @@ def test_gradients_that_are_there_before_a_step_are_added_to(device: Any) -> Non
         steps(one, 2)
         other.step()
         found.append(steps(one, 1))
+    assert found[0] == found[1]
+
+
+COPIES: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+
+
+@pytest.mark.parametrize("made", COPIES)
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_copy_of_a_trainer_captures_steps_of_its_own(made: Any, before: int, device: Any, replays: list[int]) -> None:
+    """Whatever was captured before: it has its own loss, and leaves the original as it was."""
+    found = []
+    for copies in (True, False):
+        original = dense_trainer(device)
+        steps(original, before)
+        assert original.captured.replays == (before > 0)
+        one = made(original) if copies else original
+        assert not (copies and one.captured.replays)
+        assert one.captured.compute.__self__ is one
+        assert one.captured.model is one.model
+        found.append(steps(one, 3))
+        one.loss = F.l1_loss
+        found[-1] += steps(one, 3)
+        assert one.captured.replays
+        assert original.captured.replays == (before > 0 or not copies)
     assert found[0] == found[1]

@@ -14,7 +14,7 @@ import minidl as md
 from minidl import nn, optim, plugins
 from minidl.errors import DtypeError, GraphError
 
-from .captures import F, dense_trainer, steps
+from .captures import F, computing, dense_trainer, steps
 from .dependencies import ATTRIBUTES, LOSSES, OpInside, Scale, ScaleOp, Squares, reset
 
 pytestmark = pytest.mark.usefixtures("as_before")
@@ -246,3 +246,52 @@ def test_a_step_between_loss_and_backward_is_noticed_through_views_on_a_device(d
     optimizer.step()
     with pytest.raises(GraphError, match="was changed"):
         y.backward()
+
+
+def scale_of(one: Any) -> float:
+    return float(one.scale)
+
+
+class Own(md.Trainer):
+    """A trainer with a step of its own, which reads attributes of the trainer and of its class."""
+
+    alpha = 1.0
+    seen = 0
+
+    def train_step(self, inputs: Any, targets: Any) -> None:
+        super().train_step(inputs, targets)
+        self.seen += 1
+
+    @property
+    def scale(self) -> float:
+        return self.alpha * self.beta["of"]
+
+    def _gradients(self, inputs: Any, targets: Any) -> Any:
+        result = super()._gradients(inputs, targets)
+        for parameter in self.model.parameters():
+            parameter.grad *= scale_of(self)
+        return result
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: setattr(one, "alpha", 3.0),
+        lambda one: setattr(Own, "alpha", 2.0),
+        lambda one: one.beta.update(of=2.0),
+        lambda one: setattr(one, "beta", {"of": 2.0}),
+        lambda one: setattr(one, "loss", F.l1_loss),
+    ],
+)
+def test_what_a_trainer_s_own_step_reads_of_it_leads_to_a_new_capture(
+    change: Any, device: Any, replays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(capturing: bool) -> Any:
+        monkeypatch.setattr(Own, "alpha", 1.0)
+        one: Any = dense_trainer(device, capturing=capturing)
+        own: Any = Own(one.model, one.loss, one.optimizer)
+        own.beta = {"of": 1.0}
+        return (own if capturing else computing(own)), lambda: change(own)
+
+    assert_same_bits(start)
+    assert len(replays) == 2 + 2

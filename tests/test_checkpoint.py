@@ -16,6 +16,9 @@ from hypothesis.extra import numpy as arrays_of
 import minidl as md
 from minidl import checkpoint, nn
 from minidl.checkpoint import CheckpointError
+from minidl.errors import BackendError, DtypeError, ShapeError
+
+from .test_foreign import Elsewhere
 
 SAVED_DTYPES = sorted(checkpoint.DTYPES.values())
 array = arrays_of.arrays(
@@ -268,6 +271,37 @@ def test_names_with_slashes_do_not_clash(path: Path) -> None:
     }
     checkpoint.save_state(path, value)
     assert equal(checkpoint.load_state(path), value)
+
+
+NUMBERS = [np.float64(1.5), np.float32(0.1), np.float16(2), np.int64(3), np.uint8(4), np.bool_(True), np.float64("nan")]
+
+
+@pytest.mark.parametrize("number", [*NUMBERS, 1.5, 3, True, "text", np.array(3), np.array(0.5, np.float32)])
+def test_a_number_of_a_state_comes_back_as_what_it_was(path: Path, number: Any) -> None:
+    checkpoint.save_state(path, {"a": [number]})
+    found = checkpoint.load_state(path)["a"][0]
+    assert type(found) is type(number)
+    np.testing.assert_array_equal(found, number)
+    assert getattr(found, "dtype", None) == getattr(number, "dtype", None)
+
+
+def test_a_text_of_numpy_s_in_a_state_is_a_text(path: Path) -> None:
+    checkpoint.save_state(path, {"a": np.str_("text")})
+    assert checkpoint.load_state(path) == {"a": "text"}
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "reason"),
+    [
+        ([[1], [1, 2]], ShapeError, "'x' has lists of different lengths: pad the short ones"),
+        (Elsewhere(1.0), BackendError, "'x' cannot be saved: .*Elsewhere gives no NumPy array .first bring it to the"),
+        (np.ma.array([1.0, 2.0], mask=[True, False]), DtypeError, "a masked array has places without a number"),
+    ],
+)
+def test_what_gives_no_array_is_refused_by_name(path: Path, value: Any, error: Any, reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        md.save(path, {"x": value})
+    assert not path.exists()
 
 
 def test_keys_must_be_texts(path: Path) -> None:

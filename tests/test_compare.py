@@ -1,5 +1,6 @@
 """Comparisons and logic of tensors, against NumPy's."""
 
+import math
 import operator
 from typing import Any
 
@@ -40,6 +41,26 @@ def test_whole_numbers_compare_exactly(relation: Any, number: Any) -> None:
         np.testing.assert_array_equal(
             relation(md.tensor(x), number).numpy(), relation(x.astype(object), number).astype(bool)
         )
+
+
+FAR = [10**30, 2**64, 2**63, 10**400, 70000, 1e300, np.float64(1e300), np.float32(3e38), 3.4028235e38, math.inf]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("number", [*FAR, *(-number for number in FAR), math.nan], ids=str)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int64", "uint64", "bool"])
+def test_a_number_beyond_those_of_the_dtype_compares_as_what_it_is(relation: Any, number: Any, dtype: str) -> None:
+    if np.dtype(dtype).kind == "f":
+        ends = [math.inf, np.finfo(dtype).max, 1.0, 0.0, -1.0, np.finfo(dtype).min, -math.inf, math.nan]
+    else:
+        ends = [0, 1] if dtype == "bool" else [np.iinfo(dtype).min, 0, 1, np.iinfo(dtype).max]
+    x, plain = np.array(ends, dtype), number if isinstance(number, int) else float(number)
+    if dtype == "float32" and abs(plain) == 3.4028235e38:  # the decimals of the largest one
+        plain = math.copysign(float(np.finfo(dtype).max), plain)
+    found = relation(md.tensor(x), number), relation(number, md.tensor(x))
+    expected = [relation(one, plain) for one in x.tolist()], [relation(plain, one) for one in x.tolist()]
+    assert tuple(y.numpy().tolist() for y in found) == expected
 
 
 def test_dtypes_that_differ_are_an_error_as_in_arithmetic() -> None:

@@ -1,7 +1,8 @@
 """Contexts: entered twice, ended in any order, in threads, as decorators, and when something raises inside."""
 
+import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,54 @@ def test_a_coroutine_is_not_decorated() -> None:
 
         @md.using(fusion=False)
         async def f() -> None: ...
+
+
+def steps() -> Iterator[Any]:
+    yield chosen()
+    yield chosen()
+
+
+def shown(function: Callable[[], Any]) -> Callable[[], Any]:
+    """What decorators usually give: a plain function, whatever it calls."""
+
+    @functools.wraps(function)
+    def call() -> Any:
+        return function()
+
+    return call
+
+
+class Steps:
+    def __call__(self) -> Iterator[Any]:
+        yield from steps()
+
+
+@pytest.mark.parametrize("function", [shown(steps), Steps(), Steps().__call__, functools.partial(steps)])
+def test_a_generator_is_stepped_through_inside_whatever_made_it(function: Any) -> None:
+    made = md.using(fusion=False)(function)
+    for inside in made():
+        assert (inside, chosen()) == (PLAIN, USUAL)
+    assert list(made()) == [PLAIN, PLAIN]
+
+
+def test_a_coroutine_is_refused_whatever_made_it() -> None:
+    async def f() -> None: ...
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (f, numbers):
+        with pytest.raises(MinidlError, match=f"using cannot decorate the coroutine {function.__name__}: write"):
+            md.using(fusion=False)(shown(function))()
+
+
+@pytest.mark.parametrize("context", [md.no_grad, md.using, md.Profiler], ids=lambda context: context.__name__)
+def test_a_context_without_brackets_says_so(context: Any) -> None:
+    with (
+        pytest.raises(MinidlError, match=f"{context.__name__} has brackets: write `with {context.__name__}\\(\\):`"),
+        context,
+    ):
+        pass
 
 
 @pytest.mark.parametrize(("context", "name"), [(md.no_grad(), "no_grad"), (md.using(fusion=False), "using")])

@@ -163,6 +163,8 @@ def test_the_backward_pass_keeps_the_algorithm_of_its_forward_pass() -> None:
         ({"fusion": 0}, "fusion is True or False, got 0"),
         ({"conv_algorithm": ["fft"]}, r"conv_algorithm is the name of an algorithm, got \['fft'\]"),
         ({"conv_algorithm": True}, "conv_algorithm is the name of an algorithm, got True"),
+        ({"foo": 1}, "using takes conv_algorithm= and fusion=, got foo. Write"),
+        ({"algorithm": "fft"}, "got algorithm. Did you mean 'conv_algorithm'?"),
     ],
 )
 def test_using_takes_no_other_values(options: Any, message: str) -> None:

@@ -1,5 +1,6 @@
 """Data sets: batches and their structure, parts chosen by numbers or masks, and moves to a device."""
 
+import math
 import re
 from typing import Any
 
@@ -26,6 +27,94 @@ def test_collate_keeps_the_structure() -> None:
 def test_samples_of_different_shapes_are_an_error() -> None:
     with pytest.raises(ShapeError, match=r"different shapes cannot form a batch: \(2,\), \(3,\)"):
         collate([np.ones(2), np.ones(3)])
+
+
+X = np.ones((4, 2))
+
+
+@pytest.mark.parametrize("arrays", [(X, np.ones(4)), [X, np.ones(4)], (X, X)], ids=["tuple", "list", "equal shapes"])
+def test_arrays_in_one_argument_are_no_samples(arrays: Any) -> None:
+    message = rf"got a {type(arrays).__name__} of arrays .*: write ArrayDataset\(\*arrays\)"
+    with pytest.raises(ShapeError, match=message):
+        ArrayDataset(arrays)
+    with pytest.raises(ShapeError, match=message):
+        ArrayDataset({"a": arrays}, np.ones(4))
+    assert len(ArrayDataset(*arrays)) == 4
+
+
+def test_rows_in_lists_and_pictures_in_a_list_are_samples() -> None:
+    for rows in ([[1, 2], [3, 4]], ((1, 2), (3, 4)), (np.float32(1), np.float32(2)), [X, X]):
+        assert len(ArrayDataset(rows, [0, 1])) == 2
+
+
+@pytest.mark.parametrize(
+    ("samples", "dtype"),
+    [
+        ([2.5, 1], np.float32),
+        ([1, 2], np.int64),
+        ([True, False], np.bool_),
+        ([0.5, np.float32(1)], np.float32),
+        ([np.float64(0.1), np.float64(0.2)], np.float64),
+        ([np.float16(0.1), np.array(0.2, np.float16)], np.float16),
+        ([np.uint8(1), np.uint8(2)], np.uint8),
+        ([np.array([1.0]), np.array([2.0])], np.float64),
+        (["a", "text"], np.dtype("<U4")),
+        ([math.inf, math.nan], np.float32),
+    ],
+)
+def test_a_batch_has_one_dtype_whichever_sample_comes_first(samples: list[Any], dtype: Any) -> None:
+    for order in (samples, samples[::-1]):
+        batch = collate(order)
+        assert batch.dtype == dtype
+        np.testing.assert_array_equal(batch, np.array(order, dtype))
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([0.5, None], "expected samples of numbers or texts, got NoneType: .* such as np.nan of None"),
+        ([{1}, {2}], "got set: "),
+        ([0.5, 1 + 2j], "got complex: "),
+        ([np.ones(2, complex), np.ones(2, complex)], "got an array of complex128: "),
+        ([0.5, "1.5"], "samples of different dtypes cannot form a batch: <U3, float32. Bring them to one dtype"),
+        ([b"a", "a"], "different dtypes cannot form a batch: <U1, |S1"),
+        ([0.5, np.float64(0.5)], "different dtypes cannot form a batch: float32, float64"),
+        ([1, np.float32(0.5)], "different dtypes cannot form a batch: float32, int64"),
+        ([True, 0.25], "different dtypes cannot form a batch: bool, float32"),
+        ([np.uint64(1), np.int64(1)], "different dtypes cannot form a batch: int64, uint64"),
+        ([np.float32([1]), np.array([1.0])], "different dtypes cannot form a batch: float32, float64"),
+        ([1e300, 1.0], r"1e\+300 is none of the numbers of float32"),
+        ([2**70, 1], "one of the numbers .* is too large for int64"),
+        ([10**400, 1.0], "one of the numbers .* is too large for float64"),
+    ],
+)
+def test_samples_that_have_no_dtype_in_common_are_an_error_whichever_comes_first(
+    samples: list[Any], message: str
+) -> None:
+    for order in (samples, samples[::-1]):
+        with pytest.raises(DtypeError, match=message):
+            collate(order)
+
+
+@pytest.mark.parametrize("samples", [[0.5, np.ones(2)], [np.ones(2), 1]])
+def test_a_number_and_an_array_are_samples_of_different_shapes(samples: list[Any]) -> None:
+    with pytest.raises(ShapeError, match=r"different shapes cannot form a batch: \(\), \(2,\)"):
+        collate(samples)
+
+
+def test_arrays_of_objects_are_no_data_set() -> None:
+    with pytest.raises(DtypeError, match="expected samples of numbers or texts, got list: "):
+        ArrayDataset([0.5, None])
+
+
+def test_samples_that_a_subclass_passes_on_keep_their_dtype() -> None:
+    class Same(ArrayDataset):
+        def __getitem__(self, index: int) -> Any:
+            return super().__getitem__(index)
+
+    for array in (np.array([0.1, 0.2]), np.float32([0.1, 0.2]), np.array([1, 2], np.uint8)):
+        expected, got = ArrayDataset(array).batch([0, 1])[0], Same(array).batch([0, 1])[0]
+        assert got.dtype == expected.dtype == array.dtype
 
 
 def test_array_data_sets_need_equal_lengths() -> None:
@@ -193,3 +282,16 @@ def test_a_number_outside_names_those_that_there_are(kind: str) -> None:
         with pytest.raises(BoundsError, match=f"there is no sample {odd}: the 5 samples have the numbers 0 ... 4"):
             dataset[odd]
     assert len(list(dataset)) == 5  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "taken", [lambda mine: type(mine)(mine.length, mine.sample), lambda mine: Subset(mine, np.arange(5))]
+)
+def test_a_data_set_moves_whatever_its_own_take_gives(taken: Any) -> None:
+    class Mine(Computed):
+        def take(self, indices: Any) -> Dataset:
+            return taken(self)  # type: ignore[no-any-return]
+
+    there = Mine(5, SQUARES.sample).to("strict")
+    assert there.backend is backends.get("strict")
+    assert on_host(there.batch([4, 2]))[1].tolist() == [16, 4]

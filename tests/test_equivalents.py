@@ -104,6 +104,52 @@ def test_what_is_written_for_a_tensor_gives_the_numbers_of_the_name() -> None:
         assert array.dtype.kind == "i" or array.dtype == x.dtype, code
 
 
+def test_what_is_written_for_a_model_does_what_the_name_does() -> None:
+    first, last, layer = nn.Dense(2, 3), nn.BatchNorm(3), nn.Flatten()
+    model = nn.Sequential(first, last)
+    world = {"model": model, "layer": layer, "nn": nn, "np": np, "images": np.ones((4, 2), np.float32)}
+
+    def written(code: str) -> Any:
+        return eval(ROWS[code].minidl, dict(world))
+
+    assert list(written("model.insert(0, layer)")) == [layer, first, last]
+    assert list(written("model.append(layer)")) == list(written("model.extend([layer])")) == [first, last, layer]
+    assert list(written("model.pop()")) == [first]
+    assert written("model.input_shape") == (4, 2)
+    assert written("model.output_shape") == (4, 3)
+    assert written("model.count_params()") == 6 + 3 + 4 * 3
+    assert written("sum(p.numel() for p in model.parameters())") == 6 + 3 + 2 * 3
+    assert written("model.half()").parameters()[0].dtype == np.float16
+    assert written("model.double()").parameters()[0].dtype == np.float64
+    assert written("model.float()").parameters()[0].dtype == np.float32
+
+
+def test_what_is_written_to_make_a_tensor_makes_one_of_the_same_kind() -> None:
+    x, y = md.tensor(np.ones((2, 3))), md.tensor(np.ones((2, 1)))
+    world = {"md": md, "np": np, "x": x, "y": y, "rng": md.Generator(0), "indices": np.array([7, 8, 9])}
+
+    def written(code: str) -> Any:
+        return eval(ROWS[code].minidl, dict(world))
+
+    assert written("tf.Variable([1.0, 2.0])").requires_grad
+    assert not written("torch.Tensor([1.0, 2.0])").requires_grad
+    assert written("torch.LongTensor([3])").dtype == np.int64
+    assert written("torch.full((2, 3), 7.0)").numpy().tolist() == [[7.0] * 3] * 2
+    assert (written("torch.rand_like(x)").dtype, written("torch.randn_like(x)").dtype) == (np.float64, np.float64)
+    assert sorted(written("tf.random.shuffle(indices)")) == [7, 8, 9]
+    assert sorted(written("torch.randperm(5)")) == [0, 1, 2, 3, 4]
+    assert written("x.equal(y)") is False
+    assert (written("x.eq(y)").numpy()).all()
+
+
+def test_gradients_are_clipped_as_the_rows_say() -> None:
+    for code, expected in {"clipnorm=1.0": [1.0, 1.0], "global_clipnorm=1.0": [0.6, 0.8]}.items():
+        model = nn.Dense(1, 1)
+        model.w.grad, model.b.grad = np.full((1, 1), 3.0, np.float32), np.full(1, 4.0, np.float32)
+        exec(ROWS[code].minidl, {"model": model, "optim": optim})
+        assert [p.grad.item() for p in model.parameters()] == pytest.approx(expected, rel=1e-6)
+
+
 def test_pictures_become_float32_between_0_and_1() -> None:
     images = np.full((1, 2, 2, 1), 51, np.uint8)
     given = eval(ROWS["transforms.ToTensor()"].minidl, {"images": images, "np": np})

@@ -189,3 +189,20 @@ def test_layers_with_weights_want_a_tensor() -> None:
 def test_arrays_stay_themselves() -> None:
     for value in (np.ones(2), np.float32(1), [1.0], 2, None, backends.get("strict").asarray([1.0])):
         assert backends.native(value) is value
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        md.tensor,
+        lambda x: md.ones(2) * x,
+        lambda x: (md.ones(2, requires_grad=True) * 2).backward(x),
+        lambda x: F.mse_loss(md.ones(2), x),
+        md.data.ArrayDataset,
+        lambda x: md.data.collate([x, x]),
+    ],
+)
+def test_the_mask_of_an_array_is_not_lost_unasked(use: Any) -> None:
+    masked = np.ma.array(np.float32([1, 999]), mask=[False, True])
+    with pytest.raises(DtypeError, match=r"a masked array has places without a number: np.ma.filled\(x, 0\)"):
+        use(masked)

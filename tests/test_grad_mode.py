@@ -133,5 +133,7 @@ def test_without_brackets_and_for_a_coroutine_it_says_what_to_write() -> None:
 
     with pytest.raises(MinidlError, match=r"write @no_grad\(\), with brackets"):
         md.no_grad(function)
+    with pytest.raises(MinidlError, match=r"no_grad takes no arguments, got mode"):
+        md.no_grad(mode=True)
     with pytest.raises(MinidlError, match="cannot decorate the coroutine coroutine"):
         md.no_grad()(coroutine)

@@ -120,6 +120,34 @@ def test_impossible_loaders_say_why(options: dict[str, Any], message: str) -> No
         loader(**options)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epoch", -1, "epoch must be a whole number >= 0, got -1"),
+        ("epoch", 1.5, "epoch must be a whole number >= 0, got 1.5"),
+        ("position", -1, "position must be a whole number >= 0"),
+        ("start", 0.5, "start must be a whole number >= 0"),
+        ("dataset", np.ones(3), "expected a data set, got ndarray: wrap arrays"),
+        ("dataset", ArrayDataset(np.arange(1)), "a data set of 1 samples gives no batch of 2"),
+        ("mirror", True, "mirror=True is for pictures"),
+    ],
+)
+def test_what_is_set_later_is_checked_too(name: str, value: Any, message: str) -> None:
+    batches = loader(4, batch_size=2, drop_last=True)
+    before = getattr(batches, name)
+    with pytest.raises(MinidlError, match=message):
+        setattr(batches, name, value)
+    assert getattr(batches, name) is before
+    assert epoch(batches) == [[0, 1], [2, 3]]
+
+
+def test_another_data_set_counts_from_the_next_loop_on() -> None:
+    batches = loader(4, batch_size=2)
+    assert len(epoch(batches)) == 2
+    batches.dataset = ArrayDataset(np.arange(3))
+    assert epoch(batches) == [[0, 1], [2]]
+
+
 def test_loops_over_one_loader_do_not_disturb_each_other() -> None:
     batches = loader(6, batch_size=2)
     assert [(a.tolist(), b.tolist()) for (a,), (b,) in zip(batches, batches, strict=True)] == [

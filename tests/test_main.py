@@ -24,6 +24,7 @@ from minidl.testing.gradcheck import GradientError
         (["doctor", "--jsn"], "unknown option --jsn. See --help."),
         (["bench", "conv", "--jsn"], "unknown option --jsn. Did you mean '--json'? See --help."),
         (["doctor", "now"], "'now' belongs to no option. See --help."),
+        (["gradcheck", "nope"], "there is no op, layer or loss 'nope'. `python -m minidl plugins` lists all."),
         (["gradcheck", "relo"], "there is no op, layer or loss 'relo'. Did you mean 'relu'?"),
     ],
 )

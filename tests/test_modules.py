@@ -1,6 +1,7 @@
 """Modules: the names of their parameters, states, copies, modes and hooks, and models that share parts."""
 
 import copy
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,107 @@ def test_names_are_dotted_and_in_the_order_of_assignment() -> None:
     assert [p.name for p in outer.parameters()] == [f"0.{name}" for name in NAMES]
 
 
+@pytest.mark.parametrize("value", [np.ones((2, 2), np.float32), [[1.0, 2.0]], 3, None, md.ones(2, 2), nn.Dense(2, 2)])
+def test_only_a_parameter_takes_the_place_of_a_parameter_and_a_buffer_that_of_a_buffer(value: Any) -> None:
+    layer, norm = nn.Dense(2, 2), nn.BatchNorm(2)
+    weights, mean, names = layer.w, norm.mean, [list(layer.state_dict()), list(norm.state_dict())]
+    given = type(value).__name__
+    message = f"'w' of Dense is a Parameter, .* got {given}: write .w.data.* nn.Parameter.* make the optimizer anew"
+    with pytest.raises(MinidlError, match=message):
+        layer.w = value
+    with pytest.raises(MinidlError, match=f"'mean' of BatchNorm is a Buffer, .* got {given}: .*nn.Buffer"):
+        norm.mean = value
+    with pytest.raises(MinidlError, match=r"is a Parameter, .* got Buffer"):
+        layer.w = nn.Buffer(weights.data)  # type: ignore[assignment]
+    with pytest.raises(MinidlError, match=r"is a Buffer, .* got Parameter"):
+        norm.mean = nn.Parameter(mean.data)  # type: ignore[assignment]
+    assert layer.w is weights
+    assert norm.mean is mean
+    assert [list(layer.state_dict()), list(norm.state_dict())] == names
+
+
+def test_a_parameter_can_be_replaced_by_another_one_and_taken_away() -> None:
+    layer = nn.Dense(2, 2)
+    layer.w = nn.Parameter(np.zeros((2, 2), np.float32))
+    layer.w = layer.w
+    del layer.b
+    layer.b = None
+    assert list(layer.state_dict()) == ["w"]
+    assert layer.w.name == "w"
+    assert layer(md.ones(1, 2)).numpy().tolist() == [[0, 0]]
+
+
+def test_a_part_whose_parts_cannot_be_named_can_be_replaced() -> None:
+    broken = Nested()
+    broken.rest.append({nn.Dense(1, 1)})
+    model = nn.Sequential(nn.Dense(1, 1))
+    vars(model)["0"] = broken
+    with pytest.raises(MinidlError, match="use a list"):
+        model.parameters()
+    model[0] = nn.Dense(1, 1)
+    assert len(model.parameters()) == 2
+
+
 def test_what_is_put_into_a_list_later_is_found() -> None:
     model = Nested()
     model.rest.append(nn.Dense(1, 1))
     assert [p.name for p in model.parameters()][-2:] == ["rest.2.w", "rest.2.b"]
+
+
+@pytest.mark.parametrize("given", [list, lambda parameters: "weights", iter, tuple])
+def test_what_is_no_state_of_a_model_is_told_from_one(given: Any) -> None:
+    model = nn.Dense(1, 1)
+    with pytest.raises(
+        MinidlError, match=r"expected arrays by name, .*: use model\.state_dict\(\), or of a file md\.load"
+    ):
+        model.load_state_dict(given(model.parameters()))
+
+
+@pytest.mark.parametrize("index", [0, -1, slice(1)])
+def test_layers_are_not_taken_out_of_a_model_that_is_there(index: Any) -> None:
+    model = nn.Sequential(nn.Dense(1, 1), nn.ReLU())
+    with pytest.raises(MinidlError, match=r"^Sequential: layers are not taken out: write nn\.Sequential\("):
+        del model[index]
+    assert len(model) == 2
+
+
+@dataclass
+class Parts:
+    first: nn.Module
+    rest: list[Any]
+    noise: Any = field(init=False)
+
+
+def test_the_parts_of_a_dataclass_are_learned_and_saved() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = Parts(nn.Dense(2, 3), [nn.Parameter([1.0]), nn.Buffer(np.ones(1))])
+            self.heads = {"a": Parts(nn.Dense(3, 1, bias=False), [])}
+
+    model = Net()
+    assert list(model.state_dict()) == [
+        "parts.first.w",
+        "parts.first.b",
+        "parts.rest.0",
+        "parts.rest.1",
+        "heads.a.first.w",
+    ]
+    assert [p.name for p in model.parameters()] == ["parts.first.w", "parts.first.b", "parts.rest.0", "heads.a.first.w"]
+    assert [type(child).__name__ for child in model.eval().children()] == ["Dense", "Dense"]
+    assert not model.parts.first.training
+    model.parts.noise = md.Generator(0)
+    assert dict(model.named_generators()) == {"parts.noise": model.parts.noise}
+    with pytest.raises(MinidlError, match=r"'parts.rest.0' of Net wants a gradient"):
+        model.parts = Parts(nn.Dense(1, 1), [md.ones(1, requires_grad=True)])
+
+
+def test_a_structure_that_leads_back_to_itself_is_walked_through_once() -> None:
+    model = nn.Sequential(nn.Dense(1, 1))
+    around: Any = Parts(nn.Dense(1, 1, bias=False), [])
+    around.rest.append(around)
+    model.around = around
+    assert [name for name, _ in model.named_parameters()] == ["0.w", "0.b", "around.first.w"]
 
 
 def test_a_shared_layer_counts_once() -> None:

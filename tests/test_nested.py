@@ -1,6 +1,8 @@
 """Nested values: every kind of structure goes through everything that takes batches and outputs."""
 
-from dataclasses import dataclass, field
+import functools
+from collections import Counter, OrderedDict, UserDict, defaultdict
+from dataclasses import InitVar, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import minidl as md
 from minidl import nn
 from minidl.data import ArrayDataset, DataLoader, collate
-from minidl.errors import MinidlError, ShapeError
+from minidl.errors import DtypeError, MinidlError, ShapeError
 from minidl.nested import leaves, map_leaves
 from minidl.testing import gradcheck
 
@@ -37,6 +39,111 @@ def test_every_structure_is_mapped_to_one_of_its_kind(nested: Any) -> None:
     assert map_leaves(lambda leaf: leaf // 2, doubled) == nested
 
 
+@dataclass
+class Sample:
+    """Its area is computed when somebody asks, its mask where it is declared to be a part."""
+
+    x: Any
+    mask: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mask = self.x > 0
+
+    @functools.cached_property
+    def double(self) -> Any:
+        return 2 * self.x
+
+
+def test_what_is_derived_from_a_sample_is_of_all_samples_in_a_batch() -> None:
+    samples = [Sample(np.float32([1, -1])), Sample(np.float32([-1, 1]))]
+    assert [sample.double.tolist() for sample in samples] == [[2, -2], [-2, 2]]
+    batch = collate(samples)
+    assert batch.mask.tolist() == [[True, False], [False, True]]
+    assert batch.double.tolist() == [[2, -2], [-2, 2]]
+    moved = map_leaves(lambda leaf: -leaf if leaf.dtype == np.float32 else leaf, batch)
+    assert moved.mask.tolist() == batch.mask.tolist()  # as it was, whatever __post_init__ does
+    assert moved.double.tolist() == [[-2, 2], [2, -2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    x: Any
+    scale: InitVar[float] = 1.0
+
+
+def test_a_dataclass_with_slots_is_made_of_its_fields() -> None:
+    assert collate([Narrow(1, 2.0), Narrow(2)]).x.tolist() == [1, 2]
+
+
+@dataclass
+class Marked:
+    x: Any
+
+    def __post_init__(self) -> None:
+        self.mark = self.x
+
+
+class Numbers(list[Any]):
+    mark = 0
+
+
+class Slot(list[Any]):
+    __slots__ = ("mark",)
+
+
+def marked(nested: Any) -> Any:
+    nested.mark = 1
+    return nested
+
+
+@pytest.mark.parametrize("make", [Marked, lambda x: marked(Numbers([x])), lambda x: marked(Slot([x]))])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_kept_beside_the_parts_of_a_structure_is_an_error(make: Any, first: bool) -> None:
+    plain: Any = type(make(1)).__new__(type(make(1)))
+    if isinstance(plain, Marked):
+        plain.x = 1
+    else:
+        plain.append(1)
+    assert collate([plain, plain])
+    with pytest.raises(MinidlError, match=r"has 'mark' beside its parts, .* `mark: Any = field"):
+        collate([make(1), plain] if first else [plain, make(1)])
+
+
+class Two(tuple[Any, ...]):
+    """Takes its parts one by one, as torch.Size does its own way."""
+
+    def __new__(cls, a: Any, b: Any) -> "Two":
+        return tuple.__new__(cls, (a, b))
+
+
+class Ordered(OrderedDict[str, Any]):
+    def __init__(self, a: Any) -> None:
+        super().__init__(a=a)
+
+
+@pytest.mark.parametrize(
+    ("nested", "kind"),
+    [
+        (OrderedDict(a=1), OrderedDict),
+        (defaultdict(list, a=1), defaultdict),
+        (Numbers([1, 2]), Numbers),
+        (Two(1, 2), tuple),
+        (Ordered(1), OrderedDict),
+        (Counter(a=1), dict),
+    ],
+)
+def test_a_class_of_its_own_is_kept_unless_it_has_a_constructor_of_its_own(nested: Any, kind: type) -> None:
+    batch = collate([nested, nested])
+    assert type(batch) is kind
+    assert [leaf.tolist() for leaf in leaves(batch)] == [[leaf, leaf] for leaf in leaves(nested)]
+    assert getattr(batch, "default_factory", list) is list
+
+
+def test_a_dictionary_that_is_no_dict_is_no_sample() -> None:
+    with pytest.raises(DtypeError, match="got UserDict"):
+        collate([UserDict(a=1.0), UserDict(a=2.0)])
+
+
 def test_a_dataclass_itself_is_a_leaf() -> None:
     assert list(leaves([Face])) == [Face]
 
@@ -49,7 +156,16 @@ def test_samples_of_every_structure_form_a_batch_of_it(nested: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "samples", [[{"x": 1}, {"x": 1, "y": 2}], [(1, 2), (1,)], [1.0, (1.0,)], [{"x": 1}, 1], [{"x": 1}, {"y": 1}]]
+    "samples",
+    [
+        [{"x": 1}, {"x": 1, "y": 2}],
+        [(1, 2), (1,)],
+        [1.0, (1.0,)],
+        [{"x": 1}, 1],
+        [{"x": 1}, {"y": 1}],
+        [[1], (1,)],
+        [Pair(1, 2), (1, 2)],
+    ],
 )
 def test_samples_of_different_structures_are_an_error(samples: list[Any]) -> None:
     with pytest.raises(ShapeError, match="samples of different structures cannot form a batch: "):

@@ -186,6 +186,9 @@ def test_an_update_of_ones_own_is_what_counts(monkeypatch: pytest.MonkeyPatch) -
         (lambda m: optim.SGD([m(md.tensor(np.ones((1, 3), np.float32)))]), "leaf tensors, got the result of Linear"),
         (lambda m: optim.SGD(m[0].w), "parameters of a model, got Parameter: pass"),
         (lambda m: optim.SGD(m.parameters(), lr=None), "or a schedule, got None"),
+        (lambda m: optim.SGD(m.parameters(), lr=lambda: 3), r"called with the number of the step, .*lr=lambda step"),
+        (lambda m: setattr(optim.SGD(m.parameters()), "schedule", lambda: 3), "with the number of the step, which"),
+        (lambda m: optim.SGD(m.parameters(), lr=dict), "expected a schedule, or None .*, got <class 'dict'>"),
         (lambda m: optim.SGD(m.state_dict()), "tensors to change, got str: pass"),
         (lambda m: optim.SGD(m[0].parameters() + small_model()[0].parameters()), "two parameters are called '0.w'"),
         (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "other parameters, 0.b, 0.w"),
@@ -217,6 +220,13 @@ def test_schedules() -> None:
     assert [cycle(step) for step in (0, 10, 20, 60, 100)] == pytest.approx([0.08, 1.04, 2, 1.0001, 2e-4])
     assert max(range(101), key=cycle) == 20
     assert len(md.plugins.names("schedule")) == 4
+
+
+@pytest.mark.parametrize("step", [-1, math.nan, "1", None])
+def test_no_schedule_has_a_rate_for_a_step_before_the_first(step: Any) -> None:
+    for schedule in (optim.constant(0.1), optim.step(0.1, 10, 0), optim.cosine(0.1, 10), optim.one_cycle(0.1, 10)):
+        with pytest.raises(MinidlError, match="the step must be a number >= 0, got"):
+            schedule(step)
 
 
 def test_a_schedule_drives_the_optimizer() -> None:

@@ -299,3 +299,21 @@ def test_a_state_that_is_loaded_lives_where_the_parameters_are() -> None:
     too_large["state"][name] = {**state["state"][name], "v": np.full(state["state"][name]["v"].shape, 1e39)}
     with pytest.raises(MinidlError, match=r"1e\+39 in 'v' of .* is none of the numbers of float32"):
         optimizer.load_state_dict(too_large)
+
+
+def test_what_is_remembered_stays_with_its_parameter() -> None:
+    """Other parameters, or another order, would get the momentum of others."""
+    model = small_model()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for change in (
+        lambda: optimizer.parameters[::-1],
+        lambda: optimizer.parameters + tuple(nn.Dense(1, 1).parameters()),
+    ):
+        with pytest.raises(MinidlError, match=r"an optimizer keeps the parameters .*: build a new one"):
+            optimizer.parameters = change()
+    regress(model, optimizer, range(1))
+    before = model.state_dict()
+    optimizer.state.clear()
+    with pytest.raises(MinidlError, match="a dictionary for each parameter, and some are gone: clear those"):
+        regress(model, optimizer, range(1))
+    assert_same(model.state_dict(), before)

@@ -113,6 +113,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "delta below 0": (lambda: F.huber_loss(X, X, -1), "delta must be a number > 0, got -1"),
     "delta 0": (lambda: nn.HuberLoss(0), "delta must be a number > 0, got 0"),
     "slope": (lambda: nn.LeakyReLU("0.1"), "slope must be a number, got '0.1'"),
+    "slope nan": (lambda: nn.LeakyReLU(float("nan")), "slope must be a finite number, got nan"),
+    "slope inf": (lambda: nn.functional.leaky_relu(md.ones(1), float("inf")), "slope must be a finite number, got inf"),
     "beta 1": (lambda: optim.Adam(P, betas=(1, 0.9)), "beta1 must be a number >= 0 and < 1, got 1"),
     "beta NaN": (lambda: optim.Adam(P, betas=(0.9, NAN)), "beta2 must be a number >= 0 and < 1, got nan"),
     "one beta": (lambda: optim.AdamW(P, betas=0.9), "betas must be a pair of numbers >= 0 and < 1, got 0.9"),
@@ -203,6 +205,8 @@ def trainer() -> Trainer:
 
 SET_LATER: list[tuple[Callable[[], Any], str, Any, str]] = [
     (adam, "lr", -1, "the learning rate must be a number >= 0 or a schedule, got -1"),
+    (adam, "lr", float("inf"), "the learning rate must be a number >= 0 or a schedule, got inf"),
+    (adam, "eps", float("inf"), "eps must be a number >= 0, got inf"),
     (adam, "lr", NAN, "the learning rate must be a number >= 0 or a schedule, got nan"),
     (adam, "lr", "0.1", "the learning rate must be a number"),
     (adam, "lr", None, "the learning rate must be a number"),

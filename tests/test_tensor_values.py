@@ -13,6 +13,14 @@ from minidl.errors import DtypeError, GraphError, ShapeError
 from .tensors import leaf
 
 
+@pytest.mark.parametrize("data", [10**30, [1.5, 10**30], [[-(10**400)]]], ids=["one", "in a list", "no float either"])
+def test_a_whole_number_that_no_dtype_holds_is_told_from_what_is_no_number(data: Any) -> None:
+    with pytest.raises(
+        DtypeError, match="expected numbers of 64 bits, got a whole one beyond them: write it as a float"
+    ):
+        md.tensor(data)
+
+
 def test_a_whole_number_is_an_index_and_nothing_else_is() -> None:
     most = md.tensor([0.1, 0.7, 0.2]).argmax()
     assert (["a", "b", "c"][most], list(range(most)), np.arange(3)[most]) == ("b", [0], 1)

@@ -1,5 +1,7 @@
 """The training loop: it learns, stops and resumes anywhere bit for bit, and its callbacks see what happens."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,11 @@ import pytest
 
 import minidl as md
 from minidl import nn, optim
-from minidl.callbacks import Checkpoint
+from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, Progress, StopOnSignal
 from minidl.data import ArrayDataset, DataLoader
-from minidl.errors import MinidlError
+from minidl.errors import MinidlError, ShapeError
 from minidl.nn import functional as F
-from minidl.train import Trainer, TrainingError
+from minidl.train import Callback, Trainer, TrainingError
 
 from .training import accuracy, assert_same, final, make, regression, trained, two_classes
 
@@ -82,6 +84,50 @@ def test_batches_may_be_structures() -> None:
     trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1))
     history = trainer.fit(DataLoader(Pairs(*two_classes().arrays), 16), epochs=3)
     assert history[2]["loss"] < history[0]["loss"]
+
+
+@pytest.mark.parametrize("made", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_of_a_trainer_goes_on_by_itself(made: Any, tmp_path: Path) -> None:
+    watching = [Progress(), Checkpoint(tmp_path), CSVLog(tmp_path / "a.csv"), EarlyStopping(), StopOnSignal()]
+    trainer, train, validation = make(watching)
+    trainer.fit(train, validation, steps=6)
+    before = final(trainer)
+    other = made(trainer)
+    assert other.callbacks[0].stream is trainer.callbacks[0].stream
+    assert other.optimizer.parameters[0] is other.model.parameters()[0]
+    state = md.random.default_rng.state
+    other.fit(other.train_loader, validation, epochs=3)
+    assert_same(final(trainer), before)
+    md.random.default_rng.state = state
+    trainer.fit(train, validation, epochs=3)
+    assert_same(final(other), final(trainer))
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Dense(1, 1)
+
+    def forward(self, inputs: Any) -> md.Tensor:
+        return self.dense(inputs["x"]) * inputs["a"]
+
+
+class WithScale(ArrayDataset):
+    """Its batches have a number for all samples, besides those for each of them."""
+
+    def batch(self, indices: Any) -> Any:
+        x, y = super().batch(indices)
+        return {"x": x, "a": np.float32(2)}, y
+
+
+def test_a_batch_may_have_numbers_without_axes_beside_its_samples() -> None:
+    model = Scaled()
+    trainer = Trainer(model, F.mse_loss, optim.SGD(model.parameters(), lr=0.01))
+    x = np.ones((6, 1), np.float32)
+    trainer.fit(DataLoader(WithScale(x, x), 4))
+    assert trainer.images == 6
+    with pytest.raises(ShapeError, match=r"expected inputs \(N, ...\), with a first axis for the samples, got none"):
+        trainer.train_step({"x": np.float32(2), "a": np.float32(1)}, np.ones((1, 1), np.float32))
 
 
 def test_training_runs_on_the_strict_stand_in() -> None:
@@ -166,3 +212,18 @@ def test_a_loss_that_is_no_tensor_with_one_element_is_an_error(loss: Any, messag
     for run in (trainer.fit, trainer.evaluate):
         with pytest.raises(MinidlError, match=message):
             run(loader)
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_step_end", "on_epoch_end", "on_train_end"])
+def test_a_callback_cannot_call_fit_again(event: str) -> None:
+    class Fits(Callback):
+        def fit(self, trainer: Trainer) -> None:
+            trainer.fit(trainer.train_loader, epochs=1)  # type: ignore[arg-type]
+
+    callback = Fits()
+    setattr(callback, event, callback.fit)
+    trainer, train = regression(callbacks=[callback])
+    with pytest.raises(MinidlError, match=r"fit is running, .* set trainer\.epochs"):
+        trainer.fit(train, epochs=3)
+    trainer.callbacks = []
+    assert len(trainer.fit(train, epochs=3)) == 3

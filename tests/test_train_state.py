@@ -211,6 +211,12 @@ def test_of_a_state_that_does_not_fit_nothing_is_loaded(change: Any) -> None:
     np.testing.assert_equal(everything(other, train), before)
 
 
+def test_a_state_that_is_none_of_the_common_generator_names_it() -> None:
+    trainer, train, _ = make()
+    with pytest.raises(MinidlError, match=r"^what is there for md\.seed is no state of a generator of the kind PCG64"):
+        trainer.load_state_dict(trainer.state_dict() | {"random": {"bit_generator": "MT19937"}}, train)
+
+
 def test_of_generators_of_which_one_does_not_fit_none_is_loaded() -> None:
     first, train = with_generators_of_its_own(1)
     first.fit(train, steps=1)

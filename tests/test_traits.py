@@ -1,6 +1,11 @@
 """Traits, all that a step is made of: no change of it escapes, and what is no change is none."""
 
+import array
 import functools
+import importlib.util
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +13,7 @@ import pytest
 
 import minidl as md
 from minidl import nn
+from minidl.sources import library_of
 from minidl.traits import Traits
 
 from . import dependencies
@@ -141,3 +147,27 @@ def test_a_name_that_begins_to_hide_a_builtin_is_noticed(monkeypatch: pytest.Mon
     monkeypatch.setattr(dependencies, "range", lambda n: [0, 0], raising=False)
     assert not before.hold()
     assert before != Traits(by_helper)
+
+
+@pytest.mark.parametrize("name", ["statistics", "code", "a_package_of_mine"])
+def test_a_module_of_a_user_may_be_called_as_one_of_the_standard_library(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / f"{name}.py"
+    file.write_text("SCALE = 1.0\nclass Scaled:\n    factor = 1.0\n    def use(self):\n        return SCALE\n")
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    one = module.Scaled()
+    for change in (lambda: setattr(module, "SCALE", 2.0), lambda: setattr(module.Scaled, "factor", 2.0)):
+        before = Traits(one)
+        change()
+        assert before != Traits(one)
+
+
+@pytest.mark.parametrize("module", [os, sys, functools, array, np, md, importlib._bootstrap])
+def test_a_module_of_a_library_is_known_by_where_it_lies(module: Any) -> None:
+    assert library_of(vars(module)) == module.__name__.partition(".")[0]

@@ -10,6 +10,7 @@ from typing import Any
 from minidl.callbacks import best_row
 from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
+from minidl.errors import MinidlError
 from minidl.table import table
 
 from ..cli import command_line
@@ -122,7 +123,7 @@ def _results(run: Run) -> dict[str, Any]:
         return _of_epoch(best_row(rows), "val_")
     except FileNotFoundError:
         problem = f"{run.folder / METRICS} is missing"
-    except (ValueError, TypeError, LookupError, csv.Error):
+    except (MinidlError, ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is no table of epochs"
     raise UsageError(f"{problem}: it is written anew once the run goes on, {run.resume_command()}")
 

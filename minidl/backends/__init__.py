@@ -87,17 +87,16 @@ def of(array: Any) -> Backend:
         if type(array).__module__.partition(".")[0] == "cupy":
             return get("cupy")
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
-        raise BackendError(
-            f"{type(array).__name__} is not an array of a backend in use ({known}): md.tensor(...) makes a tensor of "
-            "numbers"
-        )
+        is_tensor = hasattr(array, "requires_grad")
+        hint = "x.data is the array of a tensor" if is_tensor else "md.tensor(...) makes a tensor of numbers"
+        raise BackendError(f"{type(array).__name__} is not an array of a backend in use ({known}): {hint}")
     return found
 
 
 def native(value: Any) -> Any:
     """A foreign array, such as one of pandas or PyTorch, as the NumPy array that it gives; anything else as it is.
 
-    Raises :class:`BackendError` where it gives none.
+    Raises :class:`BackendError` where it gives none, and :class:`DtypeError` for a masked array of NumPy's.
 
     >>> class Foreign:
     ...     def __array__(self, dtype=None, copy=None):
@@ -105,7 +104,11 @@ def native(value: Any) -> Any:
     >>> native(Foreign()), native([1.0, 2.0])
     (array([1., 2.]), [1.0, 2.0])
     """
-    if type(value) in _by_array_type or not hasattr(value, "__array__") or isinstance(value, np.ndarray | np.generic):
+    if type(value) in _by_array_type or not hasattr(value, "__array__"):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        if hasattr(value, "filled"):
+            raise DtypeError("a masked array has places without a number: np.ma.filled(x, 0) takes 0 for them")
         return value
     module = type(value).__module__.partition(".")[0]
     if module == "cupy":
@@ -135,6 +138,8 @@ def numbers_in(data: Any) -> Any:
     except ValueError as error:  # NumPy's own, for rows that form no rectangle
         raise ShapeError("expected nested lists of equal lengths: pad the short ones, or cut the long ones") from error
     if array.dtype.kind not in "fiub":
+        if array.dtype.kind == "O" and all(isinstance(x, int | float) for x in array.flat):
+            raise DtypeError("expected numbers of 64 bits, got a whole one beyond them: write it as a float, as 1e30")
         kind = type(data).__name__ if array.dtype.kind == "O" else array.dtype
         raise DtypeError(f"expected numbers or booleans, got {kind}: a tensor holds nothing else, so convert it first")
     return in_host_order(array)

@@ -4,11 +4,11 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import plugins
 from ..contexts import Decorating
-from ..errors import MinidlError
+from ..errors import MinidlError, suggestion
 from ..kernels.conv import ConvAlgorithm, ConvSpec
 from .base import Backend
 
@@ -60,7 +60,16 @@ class using(Decorating):  # noqa: N801 - named as everybody writes it
     ...     pass
     """
 
-    def __init__(self, *, conv_algorithm: str | None = None, fusion: bool | None = None) -> None:
+    def __init__(
+        self, *wrong: Any, conv_algorithm: str | None = None, fusion: bool | None = None, **unknown: Any
+    ) -> None:
+        if wrong or unknown:
+            given = repr(wrong[0]) if wrong else next(iter(unknown))
+            close = "".join(suggestion(name, ("conv_algorithm", "fusion")) for name in unknown)
+            raise MinidlError(
+                f"using takes conv_algorithm= and fusion=, got {given}.{close} Write "
+                'using(conv_algorithm="direct"), with brackets'
+            )
         if not isinstance(conv_algorithm, str | None):
             raise MinidlError(f"conv_algorithm is the name of an algorithm, got {conv_algorithm!r}")
         if not isinstance(fusion, bool | None):

@@ -12,7 +12,7 @@ from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, requir
 from ..op import HALF, SINGLE
 from ..ops.dropout import check_rate
 from ..ops.norm import check_channels
-from ..options import number, option, optional, whole
+from ..options import finite, number, option, optional, whole
 from ..random import Generator
 from ..tensor import Tensor
 from . import functional as F
@@ -239,7 +239,7 @@ class LeakyReLU(Module):
     array([-0.5,  2. ])
     """
 
-    slope: float = option(number)
+    slope: float = option(finite)
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()

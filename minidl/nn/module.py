@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..errors import DtypeError, MinidlError, ShapeError
+from ..gradients import require_data
 from ..habits import Strict, explained, misfit
-from ..nested import NAMELESS, hidden_in
+from ..nested import NAMELESS, hidden_in, parts
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
 from .parameter import Buffer, Parameter
@@ -22,8 +23,8 @@ Hook = Callable[["Module", tuple[Any, ...], Any], None]
 class Module(Strict):
     """Base of layers and models: define ``forward``, call the module itself.
 
-    Parameters, buffers and modules that are assigned to attributes (alone or in lists, tuples and dictionaries) are
-    found and named after them, in the order of assignment.
+    Parameters, buffers and modules that are assigned to attributes (alone, or in lists, tuples, dictionaries and
+    dataclasses) are found and named after them, in the order of assignment.
 
     >>> import numpy as np
     >>> class Scale(Module):
@@ -102,12 +103,32 @@ class Module(Strict):
     def __setattr__(self, name: str, value: Any) -> None:
         if "_hooks" not in self.__dict__ and name not in ("training", "path", "_hooks"):
             raise MinidlError(f"call super().__init__() in {type(self).__name__} before setting '{name}'")
-        for path, part in _flat(name, value):
+        if isinstance(known := self.__dict__.get(name), _LEARNED) and known is not value:
+            self._require_kind(name, known, value)
+        held = list(_flat(name, value))
+        for path, part in held:
             if not isinstance(part, _NAMED):
                 self._require_nothing_lost(path, part)
+        _unname(known)
         super().__setattr__(name, value)
-        if isinstance(value, Module | Parameter | Buffer | list | tuple | dict):
+        if any(isinstance(part, _NAMED) for _, part in held):
             self._name_descendants()
+
+    def __delattr__(self, name: str) -> None:
+        _unname(self.__dict__.get(name))
+        super().__delattr__(name)
+
+    def _require_kind(self, name: str, known: Parameter | Buffer, value: Any) -> None:
+        """Anything else in the place of a parameter would not be learned or saved, and nobody would notice."""
+        kind = Parameter if isinstance(known, Parameter) else Buffer
+        if isinstance(value, kind):
+            return
+        anew = " and make the optimizer anew" if kind is Parameter else ""
+        raise MinidlError(
+            f"'{name}' of {type(self).__name__} is a {kind.__name__}, and only another one takes its place, got "
+            f"{type(value).__name__}: write .{name}.data[...] = ... to change it, or set a new "
+            f"nn.{kind.__name__}(...){anew}; `del` takes it away"
+        )
 
     def _require_nothing_lost(self, name: str, value: Any) -> None:
         """A plain tensor in the place of a parameter would not be learned, nor would what only lies in a set, say, and
@@ -120,13 +141,6 @@ class Module(Strict):
                         f"{type(part).__name__} in it: use a list, a tuple or a dictionary"
                     )
             return
-        known = vars(self).get(name)
-        if isinstance(known, Parameter | Buffer):
-            kind = type(known).__name__
-            raise MinidlError(
-                f"'{name}' of {type(self).__name__} is a {kind}, and a tensor cannot take its place: "
-                f"write .{name}.data[...] = ... to change it, or set a new nn.{kind}(...)"
-            )
         if value.requires_grad and value.op is None:
             raise MinidlError(
                 f"'{name}' of {type(self).__name__} wants a gradient, but a plain tensor is no parameter, and no "
@@ -153,7 +167,7 @@ class Module(Strict):
         for name, value in vars(self).items():
             if isinstance(value, _NAMED):  # most are, or are no container, and models are asked at each step
                 yield name, value
-            elif isinstance(value, _HOLDING):
+            elif type(value) not in _PLAIN:
                 for path, child in _flat(name, value):
                     if isinstance(child, _NAMED):
                         yield path, child
@@ -242,6 +256,7 @@ class Module(Strict):
         wanted = dtype_of(dtype)
         if wanted.kind != "f":
             raise DtypeError(f"a model computes with floats, got {wanted}: use np.float16, np.float32 or np.float64")
+        require_data(tensor for _, tensor in self._named_tensors())
         for _, tensor in self._named_tensors():
             own = tensor.kept_in(wanted) if isinstance(tensor, Buffer) else wanted
             tensor.data, tensor.grad = tensor.data.astype(own), None
@@ -260,7 +275,10 @@ class Module(Strict):
         numbers beyond those of the dtype.
         """
         if not isinstance(state, Mapping):
-            raise MinidlError(f"expected arrays by name, got {type(state).__name__}: use md.load('...') for a file")
+            raise MinidlError(
+                f"expected arrays by name, got {type(state).__name__}: use model.state_dict(), or of a file "
+                "md.load('...')"
+            )
         own = dict(self._named_tensors())
         given = {name: _on_host(name, state[name]) for name in own if name in state}
         problems = [f"missing {name}" for name in own if name not in state]
@@ -295,8 +313,9 @@ class Module(Strict):
         return ""
 
 
-_NAMED = (Module, Parameter, Buffer, np.random.Generator)
-_HOLDING = (Tensor, list, tuple, dict, *NAMELESS)
+_LEARNED = (Parameter, Buffer)
+_NAMED = (Module, *_LEARNED, np.random.Generator)
+_PLAIN = frozenset([type(None), bool, int, float, str])
 
 
 @contextlib.contextmanager
@@ -333,6 +352,16 @@ def held_in(thing: Any) -> Iterator[tuple[str, np.random.Generator]]:
         yield from ((path, held) for path, held in _flat(name, value) if isinstance(held, np.random.Generator))
 
 
+def _unname(held: Any) -> None:
+    """Take the names from the tensors of an attribute that is replaced: an optimizer knows them by that, and whatever
+    module still has them names them again."""
+    for _, part in _flat("", held):
+        with contextlib.suppress(MinidlError):  # of one whose parts cannot be named, which is why it is replaced
+            for _, tensor in part._named_tensors() if isinstance(part, Module) else [("", part)]:
+                if isinstance(tensor, _LEARNED):
+                    tensor.name = None
+
+
 def _on_host(name: str, value: Any) -> NDArray[Any]:
     """A value of a state as a NumPy array."""
     try:
@@ -345,14 +374,12 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
     return array
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute, plain tensors, and what gives no names: itself, or the elements of lists, tuples
-    and dictionaries."""
+def _flat(name: str, value: Any, outer: frozenset[int] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """What has a name in an attribute, plain tensors, and what gives no names: itself, or what is in a structure, but
+    for a way back."""
     if isinstance(value, (*_NAMED, Tensor, *NAMELESS)):
         yield name, value
-    elif isinstance(value, list | tuple):
-        for number, element in enumerate(value):
-            yield from _flat(f"{name}.{number}", element)
-    elif isinstance(value, dict):
-        for key, element in value.items():
-            yield from _flat(f"{name}.{key}", element)
+    elif (inside := parts(value)) and id(value) not in outer:
+        outer |= {id(value)}
+        for key, element in inside.items():
+            yield from _flat(f"{name}.{key}", element, outer)

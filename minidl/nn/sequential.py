@@ -1,7 +1,7 @@
 """Sequential: layers one after another."""
 
 from collections.abc import Iterator
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from .. import plugins
 from ..errors import BoundsError, MinidlError
@@ -47,6 +47,13 @@ class Sequential(Module):
         if isinstance(index, slice):
             raise MinidlError("expected a number, got a slice: set one layer after another", "Sequential")
         setattr(self, _at(self._parts(), index)[0], _checked(module, index))
+
+    def __delitem__(self, index: int | slice) -> NoReturn:
+        raise MinidlError(
+            "layers are not taken out: write nn.Sequential(*model[:1], *model[2:]), or model[1:] where they shall keep "
+            "their names",
+            "Sequential",
+        )
 
     def _parts(self) -> list[tuple[str, Module]]:
         return [(name, child) for name, child in self._named_children() if isinstance(child, Module)]

@@ -1,15 +1,22 @@
 """Comparisons and logic: tensors of booleans, which have no gradient, so no check of the kind ``op`` would fit.
 
 A number or an array takes the dtype of the floats beside it, as in arithmetic: ``x == 0.1`` holds where x is the
-float32 nearest to 0.1. Beside whole numbers it is compared as what it is: ``x < 300`` holds for all of uint8.
+float32 nearest to 0.1. Beside whole numbers it is compared as what it is: ``x < 300`` holds for all of uint8. So is a
+number beyond all floats of the dtype: ``x == 1e300`` holds for no float32, infinity included.
 """
 
 import operator
 from collections.abc import Callable
-from typing import Any, ClassVar
+from math import inf, nan
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from ..errors import DtypeError
 from ..op import Op
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["Less", "LessEqual", "Greater", "GreaterEqual", "Equal", "NotEqual", "And", "Or", "Xor", "Not"]
 
@@ -28,7 +35,43 @@ class _Relation(Op):
         return type(self).relation(a, b)
 
 
-class Less(_Relation):
+class _Comparison(_Relation):
+    """A relation that takes numbers of any size: one beyond those of the dtype is none of them, and not infinite."""
+
+    up: ClassVar[bool | None]
+    """Whether the relation to a number at the right is that to the next one above it, or below it; None: to neither."""
+
+    @classmethod
+    def apply(cls, *inputs: Any, **options: Any) -> "Tensor":
+        if len(inputs) == 2:
+            a, b = inputs
+            inputs = _within(a, b, None if cls.up is None else not cls.up), _within(b, a, cls.up)
+        return super().apply(*inputs, **options)
+
+
+def _within(value: Any, beside: Any, up: bool | None) -> Any:
+    """A number that the dtype beside it can hold, in its place if that is too far from 0."""
+    dtype = getattr(beside, "dtype", None)
+    number = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
+    if not isinstance(number, int | float) or not isinstance(dtype, np.dtype) or -65504 <= number <= 65504:
+        return value  # as float16, the narrowest, holds it
+    sign = 1 if number > 0 else -1
+    if dtype.kind != "f":
+        return value if isinstance(number, float) or -(2**63) <= number < 2**64 else sign * inf
+    if number != number or number == sign * inf or not _overflows(number, dtype):
+        return value
+    return nan if up is None else sign * (inf if up == (number > 0) else float(np.finfo(dtype).max))
+
+
+def _overflows(number: float, dtype: np.dtype[Any]) -> bool:
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isinf(dtype.type(number)))
+    except OverflowError:  # Python's own, for a whole number that no float holds
+        return True
+
+
+class Less(_Comparison):
     """y = a < b
 
     >>> Less.apply([1.0, 2.0], [2.0, 2.0])
@@ -36,9 +79,10 @@ class Less(_Relation):
     """
 
     relation = operator.lt
+    up = True
 
 
-class LessEqual(_Relation):
+class LessEqual(_Comparison):
     """y = a <= b
 
     >>> LessEqual.apply([1.0, 3.0], [1.0, 2.0])
@@ -46,9 +90,10 @@ class LessEqual(_Relation):
     """
 
     relation = operator.le
+    up = False
 
 
-class Greater(_Relation):
+class Greater(_Comparison):
     """y = a > b
 
     >>> Greater.apply([3.0, 2.0], [2.0, 2.0])
@@ -56,9 +101,10 @@ class Greater(_Relation):
     """
 
     relation = operator.gt
+    up = False
 
 
-class GreaterEqual(_Relation):
+class GreaterEqual(_Comparison):
     """y = a >= b
 
     >>> GreaterEqual.apply([2.0, 1.0], [2.0, 2.0])
@@ -66,9 +112,10 @@ class GreaterEqual(_Relation):
     """
 
     relation = operator.ge
+    up = True
 
 
-class Equal(_Relation):
+class Equal(_Comparison):
     """y = whether a and b are equal, elementwise
 
     >>> Equal.apply([1.0, 2.0], [2.0, 2.0])
@@ -76,9 +123,10 @@ class Equal(_Relation):
     """
 
     relation = operator.eq
+    up = None
 
 
-class NotEqual(_Relation):
+class NotEqual(_Comparison):
     """y = whether a and b differ, elementwise
 
     >>> NotEqual.apply([1.0, 2.0], [2.0, 2.0])
@@ -86,6 +134,7 @@ class NotEqual(_Relation):
     """
 
     relation = operator.ne
+    up = None
 
 
 class _Logic(_Relation):

@@ -9,7 +9,7 @@ broadcast shape and that dtype. In each class ``dy`` is the cotangent, the gradi
 from typing import Any
 
 from ..op import Op
-from ..options import number
+from ..options import finite
 from ..plugins import register
 
 __all__ = [
@@ -251,7 +251,7 @@ class LeakyReLU(Op):
     """
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = number("slope", slope)
+        self.slope = finite("slope", slope)
 
     def forward(self, x: Array) -> Array:
         self.save(x > 0)

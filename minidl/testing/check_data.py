@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import backends
 from ..data import DataLoader, Dataset, collate
-from ..nested import map_leaves
+from ..nested import leaves, map_leaves, outline
 from .arrays import other_backends, same_bits
 from .kit import NotApplicable, Subject, require
 
@@ -49,8 +49,8 @@ class DatasetSubject(Subject):
         indices = np.array(_some(dataset)[::-1])
         expected = collate([dataset[int(index)] for index in indices])
         got = dataset.batch(indices)
-        is_, should_be = _structure(got), _structure(expected)
-        require(is_ == should_be, f"a batch is {is_}, expected {should_be}")
+        alike = outline(got, _dash) == outline(expected, _dash)
+        require(alike, f"a batch is {map_leaves(_dash, got)}, expected {map_leaves(_dash, expected)}")
         require(same_bits(_arrays(got), _arrays(expected)), "a batch is not what its samples are")
 
     def check_batches_are_copies(self, dataset: Dataset) -> None:
@@ -67,7 +67,8 @@ class DatasetSubject(Subject):
         backend = backends.get(other_backends()[0])
         there = dataset.take(indices).to(backend.name).batch(np.arange(len(indices)))
         got = map_leaves(backend.to_numpy, there)
-        require(_structure(got) == _structure(dataset.batch(indices)), f"on a device a batch is {_structure(got)}")
+        alike = outline(got, _dash) == outline(dataset.batch(indices), _dash)
+        require(alike, f"on a device a batch is {map_leaves(_dash, got)}")
         require(same_bits(_arrays(got), _arrays(dataset.batch(indices))), "on a device a batch is another one")
 
     def check_dtype(self, dataset: Dataset) -> None:
@@ -117,13 +118,8 @@ def _some(dataset: Dataset) -> list[int]:
 
 def _arrays(sample: Any) -> list[Any]:
     """The arrays in a sample or batch."""
-    if isinstance(sample, dict | tuple | list):
-        return [array for part in (sample.values() if isinstance(sample, dict) else sample) for array in _arrays(part)]
-    return [np.asarray(sample)]
+    return [np.asarray(leaf) for leaf in leaves(sample)]
 
 
-def _structure(sample: Any) -> Any:
-    """The same with a dash in place of every array."""
-    if isinstance(sample, dict):
-        return {key: _structure(part) for key, part in sample.items()}
-    return type(sample)(map(_structure, sample)) if isinstance(sample, tuple | list) else "-"
+def _dash(_leaf: Any) -> str:
+    return "-"

@@ -193,7 +193,8 @@ def check_gradients(only: Collection[str] = ()) -> Iterator[tuple[str, str, list
     known = {name for _, name in wanted}
     for name in only:
         if name not in known:
-            raise PluginError(f"there is no op, layer or loss '{name}'.{suggestion(name, known)}")
+            hint = suggestion(name, known) or " `python -m minidl plugins` lists all."
+            raise PluginError(f"there is no op, layer or loss '{name}'.{hint}")
     for kind, name in wanted:
         if not only or name in only:
             results, wrong = [], ""

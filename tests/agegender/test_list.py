@@ -109,6 +109,12 @@ def as_folder(path: Path) -> None:
     [
         ("metrics.csv", as_folder, "metrics.csv is a folder, where a file is to be written: move it elsewhere", 2),
         ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is no table of epochs: it is", 0),
+        (
+            "metrics.csv",
+            lambda path: path.write_text("epoch,val_loss\n"),
+            "metrics.csv is no table of epochs: it is",
+            0,
+        ),
         ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is no table of epochs: it is written", 0),
         ("metrics.csv", Path.unlink, "metrics.csv is missing: it is written anew once the run goes on, python -m", 0),
         ("config.json", as_folder, "config.json cannot be read: Is a directory. Delete it, and the run goes on", 2),

@@ -1,0 +1,105 @@
+"""Samples as a batch. All of them have a say in it, so that it does not depend on which of them comes first."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import backends
+from .errors import DtypeError, MinidlError, ShapeError
+from .nested import parts, rebuilt
+from .options import in_host_order, require_room
+
+
+def collate(samples: list[Any]) -> Any:
+    """Samples of one structure as a batch of that structure: arrays and NumPy's numbers are stacked, of one dtype.
+
+    Numbers of Python become float32 if there is a float among them, else int64. Texts become an array of texts.
+    Dictionaries of the same keys are of one structure; the first sample says in which order.
+
+    Raises ShapeError for samples that differ in shape or structure, and DtypeError for those that differ in dtype, for
+    what is neither numbers nor texts, and for numbers of Python that float32, or int64, has not.
+
+    >>> collate([{"x": 1}, {"x": 2.5}])
+    {'x': array([1. , 2.5], dtype=float32)}
+    """
+    if not isinstance(samples, list | tuple) or not samples:
+        raise MinidlError(f"expected a list of samples, one at least, got {samples!r:.60}")
+    inside = [parts(sample) for sample in samples]
+    _require_one("structures", dict(map(_structure, samples, inside)))
+    if inside[0] is None:
+        return _stacked(samples)
+    return rebuilt(samples[0], {key: collate([some[key] for some in inside if some is not None]) for key in inside[0]})
+
+
+def _structure(sample: Any, inside: dict[Any, Any] | None) -> tuple[Any, str]:
+    """What samples of one structure have in common, and the same as a text."""
+    if inside is None:
+        return None, "no structure"
+    names = ", ".join(sorted(map(repr, inside)))
+    return (type(sample), frozenset(inside)), f"{type(sample).__name__} of {names or 'nothing'}"
+
+
+def _stacked(samples: list[Any]) -> NDArray[Any]:
+    """Samples without a structure as one array."""
+    numbers = [sample for sample in samples if _is_of_python(sample)]
+    of_python = _numbers_of_python(numbers)
+    if len(numbers) == len(samples):
+        return of_python
+    arrays = [np.asarray(backends.native(sample)) for sample in samples]
+    for array, sample in zip(arrays, samples, strict=True):
+        require_values(array, sample)
+    _require_one("shapes", {array.shape: str(array.shape) for array in arrays})
+    others = [array for array, sample in zip(arrays, samples, strict=True) if not _is_of_python(sample)]
+    _require_one("dtypes", dict(map(_dtype, [*others, of_python] if numbers else others)))
+    stacked: NDArray[Any] = in_host_order(np.stack(arrays))
+    return stacked.astype(of_python.dtype) if numbers else stacked
+
+
+def _require_one(what: str, found: dict[Any, str]) -> None:
+    """Raise an error that names the kinds of samples, where there are several."""
+    if len(found) > 1:
+        kind = DtypeError if what == "dtypes" else ShapeError
+        raise kind(
+            f"samples of different {what} cannot form a batch: {', '.join(sorted(found.values()))}. "
+            f"Bring them to one {what[:-1]} in the data set."
+        )
+
+
+def require_values(array: NDArray[Any], source: Any) -> None:
+    """Raise :class:`DtypeError` unless an array, which was made of ``source``, holds what a batch can hold.
+
+    >>> require_values(np.array(None), None)
+    Traceback (most recent call last):
+    minidl.errors.DtypeError: expected samples of numbers or texts, got NoneType: a batch holds nothing else, so ...
+    """
+    if array.dtype.kind not in "fiubUSMm" or isinstance(source, Mapping):  # NumPy takes a UserDict for its keys
+        given = f"an array of {array.dtype}" if hasattr(source, "dtype") else type(source).__name__
+        raise DtypeError(
+            f"expected samples of numbers or texts, got {given}: a batch holds nothing else, so leave it out, or make "
+            "a number or a text of it, such as np.nan of None"
+        )
+
+
+def _dtype(array: NDArray[Any]) -> tuple[Any, str]:
+    """What arrays of one dtype have in common, as texts of any length have, and the same as a text."""
+    return array.dtype.kind if array.dtype.kind in "US" else array.dtype.newbyteorder("="), str(array.dtype)
+
+
+def _is_of_python(sample: Any) -> bool:
+    """Whether a sample is a number of Python, without a dtype: NumPy's float64 is a Python float, too."""
+    return isinstance(sample, int | float) and not isinstance(sample, bool | np.generic)
+
+
+def _numbers_of_python(numbers: list[Any]) -> NDArray[Any]:
+    """Numbers of Python as float32 if there is a float among them, else as int64."""
+    dtype = np.float64 if any(isinstance(number, float) for number in numbers) else np.int64
+    try:
+        host = np.array(numbers, dtype)
+    except OverflowError as error:
+        raise DtypeError(f"one of the numbers {numbers!r:.60} is too large for {dtype.__name__}") from error
+    if dtype is np.int64:
+        return host
+    require_room(host, np.dtype(np.float32))
+    return host.astype(np.float32)

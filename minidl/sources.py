@@ -1,0 +1,130 @@
+"""Whose code something is, and which names code has."""
+
+import dis
+import functools
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import CellType, CodeType, FunctionType
+from typing import Any
+
+OURS = "minidl"
+_OTHERS = frozenset({"numpy", "cupy", "cupyx", OURS})
+_STANDARD = Path(os.__file__).resolve().parent
+
+
+def library_of(namespace: Mapping[str, Any]) -> str:
+    """The library to which a module belongs, given by what it has under its names; "" for one of a user.
+
+    The standard library is what lies in its folder: a user may call a package ``code`` or ``types``, too.
+
+    >>> import statistics
+    >>> library_of(vars(statistics)), library_of({"__name__": "statistics", "__file__": "/home/ada/statistics.py"})
+    ('statistics', '')
+    """
+    name = namespace.get("__name__")
+    top = name.partition(".")[0] if isinstance(name, str) else ""
+    return top if top in _OTHERS or (top in sys.stdlib_module_names and _is_standard(namespace)) else ""
+
+
+def library_of_class(cls: type) -> str:
+    """The library to which a class belongs; "" for one of a user.
+
+    >>> library_of_class(type(os.environ)), library_of_class(int)
+    ('os', 'builtins')
+    """
+    module = sys.modules.get(getattr(cls, "__module__", None) or "")
+    return library_of({"__name__": cls.__module__} if module is None else vars(module))
+
+
+def _is_standard(namespace: Mapping[str, Any]) -> bool:
+    if getattr(namespace.get("__spec__"), "origin", None) in ("built-in", "frozen"):
+        return True
+    file = namespace.get("__file__")
+    return isinstance(file, str) and _lies_in_standard_folder(file)
+
+
+@functools.lru_cache(maxsize=4096)
+def _lies_in_standard_folder(file: str) -> bool:
+    path = Path(file).resolve()
+    return path.is_relative_to(_STANDARD) and not {"site-packages", "dist-packages"} & set(path.parts)
+
+
+@functools.lru_cache(maxsize=4096)
+def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """The global names that code and the functions inside it use, and all its names, those of attributes too.
+
+    >>> found, names = names_in((lambda text: len(text.strip())).__code__)
+    >>> sorted(found), sorted(names)
+    (['len'], ['len', 'strip'])
+    """
+    used, names = set(), set(code.co_names)
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            used.add(instruction.argval)
+    for inside in code.co_consts:
+        if isinstance(inside, CodeType):
+            more_used, more_names = names_in(inside)
+            used.update(more_used)
+            names |= more_names
+    return frozenset(used), frozenset(names)
+
+
+def names_read(method: Any) -> list[str]:
+    """The names in the code of a bound method, of the methods under these names, and of the functions that code of a
+    user calls: what it reads of the object is under these names. None for what is bound to nothing.
+
+    >>> class Circle:
+    ...     def area(self):
+    ...         return self.square() * 3
+    ...     def square(self):
+    ...         return self.radius**2
+    >>> names_read(Circle().area)
+    ['radius', 'square']
+    """
+    if not hasattr(method, "__func__"):
+        return []
+    classes, names, seen = type(method.__self__).__mro__, set[str](), set[int]()
+    unread: list[Any] = [method.__func__]
+    while unread:
+        part = _function_of(unread.pop())
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        used, found = names_in(part.__code__)
+        unread += [vars(cls).get(name) for name in found for cls in classes]
+        if not library_of(part.__globals__):
+            unread += map(part.__globals__.get, used)
+            unread += [_content(cell) for cell in part.__closure__ or ()]  # what a decorator wraps
+        names |= found
+    return sorted(names)
+
+
+def _function_of(part: Any) -> FunctionType | None:
+    """The function of what a class has under a name; None for anything else."""
+    if isinstance(part, staticmethod | classmethod):
+        part = part.__func__
+    elif isinstance(part, property):
+        part = part.fget
+    elif isinstance(part, functools.cached_property):
+        part = part.func
+    return part if isinstance(part, FunctionType) else None
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return None
+
+
+def of_name(owner: Any, name: str) -> list[Any]:
+    """What an object and all classes that it is of have under a name.
+
+    >>> of_name(3, "real") == [int.real]
+    True
+    """
+    own = getattr(owner, "__dict__", {})
+    classes = [vars(cls)[name] for cls in type(owner).__mro__ if name in vars(cls)]
+    return [own[name], *classes] if name in own else classes

@@ -1,0 +1,65 @@
+"""Files that are written as a whole, whoever else writes or reads them meanwhile."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+import minidl as md
+from minidl.files import atomic_write, remove_leftovers
+
+
+def test_several_threads_may_write_one_file_while_others_read_it(tmp_path: Path) -> None:
+    """The two are inside of their writes at the same time."""
+    path = tmp_path / "a"
+    together = threading.Barrier(2, timeout=10)
+    failed: list[Exception] = []
+
+    def write(text: bytes) -> None:
+        try:
+            with atomic_write(path) as file:
+                file.write(text)
+                file.flush()
+                together.wait()
+        except Exception as error:
+            failed.append(error)
+
+    texts = (b"short", b"a longer text")
+    threads = [threading.Thread(target=write, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert path.read_bytes() in texts
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_has_left_is_removed(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"text")
+        (left,) = tmp_path.iterdir()
+        name = left.name
+    (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_one_and_its_file_is_written(there: bool, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    target, link = tmp_path / "runs" / "last.safetensors", tmp_path / "latest.safetensors"
+    link.symlink_to("runs/last.safetensors")
+    if there:
+        target.touch()
+    md.save(link, {"w": [1.0]})
+    assert link.is_symlink()
+    assert md.load(target)["w"].tolist() == [1.0]
+    assert list((tmp_path / "runs").iterdir()) == [target]
+
+
+def test_a_link_into_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("no/such")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*no to write such to"):
+        md.save(tmp_path / "link", {})
+    assert (tmp_path / "link").is_symlink()
