@@ -82,6 +82,8 @@ class Options:
 
 LONGEST_NAME = 255
 PLACES = {"data", "val", "out", "name", "config", "resume"}
+LISTING = {"list", "out", "json"}
+"""What a list of runs heeds."""
 OF_THIS_CALL = {"json", "quiet", "profile", "dry_run"}
 """What says something about a call alone, and not about its training."""
 CONFIGURED = {declared.name for declared in fields(Options)} - OF_THIS_CALL - {
@@ -97,6 +99,9 @@ def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     given = cli.parse_given(
         PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare="--data"
     )
+    if given.get("list") and (useless := given.keys() - LISTING):
+        named = ", ".join(cli.flag(name) for name in given if name in useless)
+        raise UsageError(f"--list shows the runs in --out and starts none: leave out {named}, or --list")
     return {name: _place(name, value) if name in PLACES else value for name, value in given.items()}
 
 

@@ -13,7 +13,7 @@ from minidl import plugins
 from minidl.callbacks import Checkpoint, ProfileSteps, Progress
 from minidl.data import DataLoader, Dataset
 from minidl.errors import BackendError
-from minidl.progress import columns, fitting
+from minidl.progress import columns, fitting, size
 
 from . import data, models, tasks
 from .data import Faces
@@ -108,9 +108,10 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
 def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     progress = partial(_show_decoding, say) if say.stream.isatty() and not say.quiet else None
     found = data.found() if source is None else []
+    place = source if source is not None else next(iter(found), "drawn")
     listing = nullcontext() if options.dry_run else data.skipped_written_to(Path(options.out, "skipped.csv"))
     with data.blaming_environment(source), listing:
-        faces = data.open(found[0] if found else source, progress=progress, max_skipped=options.max_skipped)
+        faces = data.open(place, progress=progress, max_skipped=options.max_skipped)
     count = len(faces.skipped)
     left_out = f", {count:,} file{'s' if count > 1 else ''} skipped" if count else ""
     others = data.passed_over() if source is None and not found else data.not_taken(found[1:])
@@ -129,12 +130,11 @@ def _loaders(
 ) -> tuple[DataLoader, DataLoader]:
     """The loaders of the two parts: of faces on the device if they fit, else they bring them there batch by batch."""
     if backend is not md.backends.default:
-        size, free = (len(train) + len(validation)) * IMAGE_SIZE**2, backend.free_memory()
-        megabytes = f"{size / 1e6:,.1f} MB"
-        if free is not None and free < ROOM * size:
-            say(f"the faces go to {backend.name} batch by batch: {megabytes}, of {free / 1e6:,.1f} MB free")
+        needed, free = (len(train) + len(validation)) * IMAGE_SIZE**2, backend.free_memory()
+        if free is not None and free < ROOM * needed:
+            say(f"the faces go to {backend.name} batch by batch: {size(needed)}, of {size(free)} free")
         else:
-            say(f"the faces are on {backend.name}: {megabytes}")
+            say(f"the faces are on {backend.name}: {size(needed)}")
             train, validation = train.to(backend.name), validation.to(backend.name)
     shuffled = DataLoader(
         train, options.batch_size, shuffle=True, mirror=options.mirror, seed=options.seed, backend=backend.name

@@ -86,7 +86,7 @@ def _check(options: Options, given: Mapping[str, Any]) -> None:
         raise UsageError("--lr must be a finite number, got inf")
     if options.val is not None and "val_fraction" in given:
         raise UsageError("--val is the whole validation part: leave out --val-fraction, or --val")
-    if options.name is not None and Path(options.name).name != options.name:
+    if options.name is not None and (Path(options.name).name != options.name or options.name == ".."):
         raise UsageError(f"--name is the name of a folder in --out, without '/', got {options.name}")
     if options.name is not None and len(os.fsencode(options.name)) > LONGEST_NAME:
         raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: shorten it")

@@ -21,7 +21,7 @@ from .report.speaker import Speaker
 from .report.watching import InPlace, explained
 from .resolve import resolve
 from .runs import lock
-from .runs.earlier import resume
+from .runs.earlier import resume, tidy
 from .runs.folder import BEST, SUMMARY, Run, write_json
 from .runs.new import create, require_place
 
@@ -59,18 +59,20 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
             pass
     backend = parts.computing(options)
     trainer = parts.build(options, backend)
-    if not options.dry_run:
-        weights = sum(parameter.data.nbytes for parameter in trainer.model.parameters())
-        require_place(options, earlier, weights, given)
+    weights = sum(parameter.data.nbytes for parameter in trainer.model.parameters())
+    require_place(options, earlier, weights, given)
     data = parts.open_data(options, backend, say)
     options = data.settled(options)
     if options.dry_run:
+        if earlier is not None:  # what would refuse to go on does so now
+            resume(earlier, trainer, data.loaders[0], data.fingerprints())
         say(json.dumps(options.configuration(), indent=2), always=True)
         say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
         return options.configuration()
     run = earlier or create(options, given)
     with lock.holding(run.folder, lambda problem: say(f"warning: {problem}", always=True)):
         if earlier is not None:
+            tidy(run)
             resume(run, trainer, data.loaders[0], data.fingerprints())
         in_place = InPlace(run, say)
         trainer.callbacks.append(in_place)  # the first one, which looks before anything is written

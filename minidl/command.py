@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
     def _refusal(self, word: str, words: Sequence[str]) -> str:
         if not word.startswith("-"):
-            return f"unexpected argument '{word}'{f': write {self.bare} {word}' if self.bare else ''}."
+            return f"unexpected argument '{word}'{self._home(word, words)}."
         flag = word.partition("=")[0]
         if flag in self.elsewhere:
             return f"unknown option {flag}: it is {self.elsewhere[flag]} here."
@@ -68,6 +68,14 @@ class Parser(argparse.ArgumentParser):
             return f"unknown option {flag} here: it belongs to {', '.join(homes)}."
         known = [known for parser in self._family(words) for known in parser._flags()]
         return f"unknown option {flag}.{suggestion(flag, known)}"
+
+    def _home(self, word: str, words: Sequence[str]) -> str:
+        """Where a word without an option belongs."""
+        if not self.bare:
+            return ""
+        if any(one.partition("=")[0] == self.bare for one in words):
+            return f", as {self.bare} was already given: leave it out, or put a name with spaces in quotes"
+        return f": write {self.bare} {word}"
 
     def _family(self, words: Sequence[str] | None = None) -> list["Parser"]:
         """This parser and its subparsers; if ``words`` is given, only the subparsers whose names are in it."""

@@ -101,9 +101,5 @@ def _stepped(generator: Generator[Any, Any, Any], context: Callable[[], Abstract
             return end.value
         try:
             step, given = generator.send, (yield value)
-        except GeneratorExit:
-            with context():
-                generator.close()
-            raise
         except BaseException as error:
             step, given = generator.throw, error

@@ -58,7 +58,7 @@ def _require_a_batch(samples: int, batch_size: int, drop_last: bool) -> None:
 def _require_pictures(dataset: Dataset, mirror: bool) -> None:
     if mirror and not dataset.mirrors:
         raise MinidlError(
-            f"mirror=True is for pictures, and {type(dataset).__name__} does not say that it has some: use "
+            f"mirror=True is for pictures, and {dataset._kind()} does not say that it has some: use "
             "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
         )
 

@@ -24,6 +24,8 @@ Indices = NDArray[np.integer[Any]]
 class Dataset(Answering, ABC):
     """Samples by number. A sample is an array, a number, or tuples, lists and dictionaries of them.
 
+    The data sets of minidl give several as a batch: ``dataset[2:4]``, ``dataset[[0, 7]]``, ``dataset[mask]``.
+
     >>> class Squares(Dataset):
     ...     def __len__(self):
     ...         return 5
@@ -54,9 +56,7 @@ class Dataset(Answering, ABC):
 
     def take(self, indices: Indices) -> "Dataset":
         """The samples with these numbers as a data set of its own, made now and kept in memory."""
-        stored = _Taken(self.batch(indices))
-        stored.backend = self.backend
-        return stored
+        return _Taken(self, indices)
 
     def to(self, backend: str) -> "Dataset":
         """The samples as a data set in the memory of a backend, where its batches are made: none crosses the bus.
@@ -71,6 +71,19 @@ class Dataset(Answering, ABC):
             taken = Dataset.take(self, np.arange(len(self)))
         return taken.to(backend)
 
+    def _kind(self) -> str:
+        """What errors call the data set: the class that its user knows."""
+        return type(self).__name__
+
+    def _place(self, index: Any) -> Any:
+        """The number of one sample from 0; of a list, an array, a slice or a mask, all of them as :meth:`_there`."""
+        if isinstance(index, list | slice | range) or getattr(index, "ndim", 0) > 0:
+            return self._there(index)
+        number, count = whole("the number of a sample", index), len(self)
+        if not -count <= number < count:
+            raise _beyond(number, count)
+        return number if number >= 0 else number + count
+
     def _there(self, indices: Any) -> Array:
         """Indices from 0 for arrays of the backend, of a mask the numbers where it holds.
 
@@ -80,7 +93,8 @@ class Dataset(Answering, ABC):
             indices = np.arange(len(self))[indices]
         indices = indices.data if isinstance(indices, Tensor) else indices
         is_array = backends.is_array(indices)
-        if is_array and not isinstance(indices, np.ndarray) and indices.dtype.kind in "iu":
+        on_device = is_array and not isinstance(indices, np.ndarray)
+        if on_device and backends.of(indices) is self.backend and indices.dtype.kind in "iu":
             return indices
         return self.backend.asarray(_numbers(backends.to_host(indices) if is_array else _array(indices), len(self)))
 
@@ -110,10 +124,13 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
         )
     if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
-        odd = indices[(indices < -count) | (indices >= count)][0]
-        raise BoundsError(f"there is no sample {odd}: the {count} samples have the numbers 0 ... {count - 1}")
+        raise _beyond(indices[(indices < -count) | (indices >= count)][0], count)
     numbers = indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
     return np.where(numbers < 0, numbers + count, numbers)
+
+
+def _beyond(number: Any, count: int) -> BoundsError:
+    return BoundsError(f"there is no sample {number}: the {count} samples have the numbers 0 ... {count - 1}")
 
 
 def _rows(array: Array, there: Any) -> Array:
@@ -163,9 +180,8 @@ class _Stored(Dataset):
         return len(next(leaves(self.arrays)))
 
     def __getitem__(self, index: int) -> Any:
-        if isinstance(index, list):
-            index = _array(index)
-        return map_leaves(lambda array: _rows(array, index), self.arrays)
+        place = self._place(index)
+        return map_leaves(lambda array: _rows(array, place), self.arrays)
 
     def batch(self, indices: Indices) -> Any:
         if not _OF_STORED.belong_to(self):
@@ -202,6 +218,13 @@ _OF_STORED = Methods(_Stored, "__getitem__", shortcut="batch")
 class _Taken(_Stored):
     """Samples of any data set, also of one with pictures, which shall be mirrored."""
 
+    def __init__(self, dataset: Dataset, indices: Indices) -> None:
+        super().__init__(dataset.batch(indices))
+        self.backend, self.mirrors, self._origin = dataset.backend, dataset.mirrors, dataset._kind()
+
+    def _kind(self) -> str:
+        return self._origin
+
     def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
         return mirrored(self.backend, super().batch(indices), mirror)
 
@@ -209,7 +232,7 @@ class _Taken(_Stored):
 def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None) -> Any:
     """A batch whose first part are pictures (B, H, W, C), those where ``mirror`` holds from right to left.
 
-    Raises :class:`ShapeError` for another one.
+    Raises :class:`ShapeError` for another one, and if ``mirror`` is not a boolean for each of its pictures.
 
     >>> mirrored(backends.default, (np.arange(4.0).reshape(2, 1, 2, 1), [0, 1]), np.array([False, True]))[0].ravel()
     array([0., 1., 3., 2.])
@@ -219,8 +242,17 @@ def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None)
     if not isinstance(batch, tuple) or getattr(batch[0], "ndim", 0) != 4:
         raise ShapeError("mirror is for samples that are tuples of a picture (H, W, C) and a target: return both")
     pictures, *others = batch
-    turned = backend.asarray(mirror)[:, None, None, None]
-    return backend.xp.where(turned, pictures[:, :, ::-1], pictures), *others
+    turned = _booleans(backend, mirror, len(pictures))[:, None, None, None]
+    pictures = backend.xp.where(turned, pictures[:, :, ::-1], pictures)
+    return rebuilt(batch, dict(enumerate((pictures, *others))))
+
+
+def _booleans(backend: backends.Backend, mirror: Any, count: int) -> Array:
+    """Whether each of ``count`` pictures is mirrored. Raises ShapeError for what is no boolean for each of them."""
+    mirror = backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
+    if mirror.shape != (count,) or mirror.dtype.kind != "b":
+        raise ShapeError(f"mirror has a boolean for each of {count} images, got {mirror.dtype} of shape {mirror.shape}")
+    return mirror
 
 
 class ArrayDataset(_Stored):
@@ -261,7 +293,8 @@ class ImageDataset(_Stored):
 
     def __getitem__(self, index: int) -> Any:
         batch = self.batch if _OF_IMAGES.belong_to(self) else self._gathered  # which asks for each by itself
-        return map_leaves(lambda array: array[0], batch(np.array([index])))
+        place = self._place(index)
+        return map_leaves(lambda array: array[0], batch(np.array([place]))) if isinstance(place, int) else batch(place)
 
     def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
         """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
@@ -273,11 +306,7 @@ class ImageDataset(_Stored):
         images, targets = self.arrays
         there = self._there(indices)
         if mirror is not None:
-            mirror = self.backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
-            if mirror.shape != there.shape or mirror.dtype.kind != "b":
-                raise ShapeError(
-                    f"mirror has a boolean for each of {len(there)} images, got {mirror.dtype} of shape {mirror.shape}"
-                )
+            mirror = _booleans(self.backend, mirror, len(there))
         chosen = map_leaves(lambda values: _rows(values, there), targets)
         return self.backend.gather_images(images, there, mirror), chosen
 
@@ -325,14 +354,16 @@ class Subset(Dataset):
         self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
         self.indices = dataset._there(indices).copy()  # which somebody may shuffle, for the next part
 
+    def _kind(self) -> str:
+        return self.dataset._kind()
+
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Any:
-        number = whole("the number of a sample", index)
-        if not -len(self) <= number < len(self):
-            raise BoundsError(f"there is no sample {number}: the {len(self)} samples have 0 ... {len(self) - 1}")
-        return self.dataset[int(self.backend.to_numpy(self.indices[number]))]
+        place = self._place(index)
+        one = isinstance(place, int)
+        return self.dataset[int(self.backend.to_numpy(self.indices[place]))] if one else self.batch(place)
 
     def batch(self, indices: Indices, **options: Any) -> Any:
         """The samples with these numbers as one batch; the options are those of the data set's own batch."""

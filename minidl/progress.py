@@ -160,5 +160,16 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def size(nbytes: float) -> str:
+    """A number of bytes as people write it: three digits that count, so that nothing is 0 MB.
+
+    >>> size(0), size(40_000), size(190_123), size(999_999), size(163_040_000), size(12_345_678_901)
+    ('0 bytes', '40 kB', '190 kB', '1 MB', '163 MB', '12.3 GB')
+    """
+    rounded, units = float(f"{nbytes:.3g}"), ["bytes", "kB", "MB", "GB", "TB"]
+    power = next((power for power in range(len(units)) if rounded < 1000 ** (power + 1)), len(units) - 1)
+    return f"{rounded / 1000**power:g} {units[power]}"
+
+
 def _metrics(row: Row) -> list[str]:
     return [f"{name} {value:.4g}" for name, value in row.items()]

@@ -11,7 +11,8 @@ class Methods:
     """Methods of a class, or functions of a module, as they are now. Objects that have these may take a shortcut.
 
     With ``shortcut``, the name of the method that does without them, also by objects of a subclass that replaces both,
-    or that one further below: who did so knows of both, and may ask for the shortcut by ``super()``.
+    or that one further below: who did so knows of both, and may ask for the shortcut by ``super()``. What comes of a
+    class that is none of its own bases, it does not know.
 
     >>> class Squares:
     ...     def one(self, i):
@@ -40,12 +41,10 @@ class Methods:
                 break
         else:
             return True
-        return (
-            self.shortcut != ""
-            and definer(kind, self.shortcut) is not self.cls
-            and all(is_up_to_date(kind, self.shortcut, name) for name in self.methods)
-            and self.are_unchanged()
-        )
+        if not self.shortcut or not self.are_unchanged():
+            return False
+        knowing = definer(kind, self.shortcut)
+        return all(getattr(knowing, name) is getattr(kind, name) for name in self.methods)
 
     def are_unchanged(self) -> bool:
         """Whether the class, or the module, has them still."""
@@ -59,13 +58,3 @@ def definer(cls: type, name: str) -> type:
     (<class 'bool'>, <class 'int'>)
     """
     return next(one for one in cls.__mro__ if name in vars(one))
-
-
-def is_up_to_date(cls: type, shortcut: str, name: str) -> bool:
-    """Whether an attribute of a class comes from where the method comes from that it stands for, or from further below.
-
-    >>> is_up_to_date(bool, "__and__", "__add__"), is_up_to_date(bool, "__add__", "__and__")
-    (True, False)
-    """
-    order = cls.__mro__
-    return order.index(definer(cls, shortcut)) <= order.index(definer(cls, name))

@@ -153,6 +153,8 @@ class Traits(Unseen):
                 return
             else:
                 seen[id(part)] = len(seen)
+                if not kind.__flags__ & _IMMUTABLE or isinstance(part, ModuleType):
+                    self._reads.append((type, part))  # as ``part.__class__ = other`` changes it
                 self._look_into(part, kind)
 
     def _look_into_modules(self, looked_up: dict[int, set[str]]) -> bool:
@@ -217,15 +219,12 @@ class Traits(Unseen):
     def _look_at_attributes(self, part: Any, kind: type) -> None:
         """Those of the object itself, in its ``__dict__`` or in slots, and those of its class."""
         self._look_at_class(kind)
-        try:
-            own = object.__getattribute__(part, "__dict__")
-        except AttributeError:
-            own = None
-        if own:
+        own = _own(part)
+        if own is not None:
             self.values += own
             self._unexplored += own.values()
-        if own is not None:
             self._mappings.append(own)
+            self._reads.append((_own, part))  # as ``part.__dict__ = other`` changes it
         if isinstance(part, FunctionType):
             return
         slots = self._slots.get(kind)
@@ -270,6 +269,8 @@ class Traits(Unseen):
                     for name, value in attributes.items()
                     if isinstance(value, FunctionType) or not (name.startswith("__") and name.endswith("__"))
                 ]
+            self.values += type(base), base.__bases__
+            self._reads += (type, base), (_BASES, base)
         self._classes.update(cls.__mro__)
 
     def _look_at_function(self, function: FunctionType) -> None:
@@ -296,8 +297,19 @@ class Traits(Unseen):
 
 
 _CODE, _DEFAULTS, _KEYWORD_DEFAULTS = map(operator.attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
-_DATA, _REQUIRES_GRAD = map(operator.attrgetter, ("data", "requires_grad"))
+_DATA, _REQUIRES_GRAD, _BASES = map(operator.attrgetter, ("data", "requires_grad", "__bases__"))
 _CELL = vars(CellType)["cell_contents"].__get__
+_IMMUTABLE = 1 << 8
+"""The flag of classes in C whose objects are given no other class, ``Py_TPFLAGS_IMMUTABLETYPE``."""
+
+
+def _own(part: Any) -> dict[str, Any] | None:
+    """The ``__dict__`` of an object, whatever its class calls so."""
+    try:
+        own: dict[str, Any] = object.__getattribute__(part, "__dict__")
+    except AttributeError:
+        return None
+    return own
 
 
 def _content(read: Callable[[Any], Any], part: Any) -> Any:

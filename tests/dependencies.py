@@ -44,8 +44,24 @@ class Slotted:
         self.rate = 1.0
 
 
+class Faster(Plain):
+    rate = 3.0
+
+
+class Derived(Plain):
+    pass
+
+
+class FasterModule(ModuleType):
+    rate = 3.0
+
+
 class Meta(type):
     rate = 1.0
+
+
+class FasterMeta(Meta):
+    rate = 3.0
 
 
 class OfMeta(metaclass=Meta):
@@ -54,6 +70,10 @@ class OfMeta(metaclass=Meta):
 
 class Table(dict[str, float]):
     rate = 1.0
+
+
+class FasterTable(Table):
+    rate = 3.0
 
 
 class Numbers(np.ndarray):
@@ -72,7 +92,7 @@ class Kind(Enum):
 class Scale(nn.Module):
     """Times whatever ``read(self)`` gives, a Python number."""
 
-    rate = 1.0
+    rate = faster = 1.0
     table: dict[str, float]
 
     def __init__(self, read: Callable[[Any], float], start: Any = None) -> None:
@@ -81,6 +101,10 @@ class Scale(nn.Module):
 
     def forward(self, x: md.Tensor) -> md.Tensor:
         return x * float(self.read(self))
+
+
+class FasterScale(Scale):
+    faster = 3.0
 
 
 def given() -> Any:
@@ -195,6 +219,19 @@ ATTRIBUTES: dict[str, tuple[Callable[[Any], float], Callable[[], Any], Callable[
         SimpleNamespace(options=s.options.more["deep"]))),
     "plain object": (lambda s: s.options.rate, Plain, set_rate),
     "class of a plain object": (lambda s: s.options.rate, Plain, lambda s: setattr(Plain, "rate", 3.0)),
+    "other class": (lambda s: s.options.rate, Plain, lambda s: setattr(s.options, "__class__", Faster)),
+    "other base classes": (lambda s: s.options.rate, Derived, lambda s: setattr(Derived, "__bases__", (Faster,))),
+    "other metaclass": (lambda s: s.options.rate, lambda: OfMeta, lambda s: setattr(OfMeta, "__class__", FasterMeta)),
+    "other metaclass of the class": (
+        lambda s: type(s.options).rate, OfMeta, lambda s: setattr(OfMeta, "__class__", FasterMeta)),
+    "other class of a layer": (lambda s: s.faster, lambda: None, lambda s: setattr(s, "__class__", FasterScale)),
+    "other class of a dictionary": (
+        lambda s: s.options.rate, Table, lambda s: setattr(s.options, "__class__", FasterTable)),
+    "other class of a module": (
+        lambda s: s.options.rate, lambda: LazyModule("lazy"),
+        lambda s: setattr(s.options, "__class__", FasterModule)),
+    "other dictionary of attributes": (
+        lambda s: s.options.rate, Plain, lambda s: setattr(s.options, "__dict__", {"rate": 3.0})),
     "class in an attribute": (lambda s: s.options.rate, lambda: Plain, lambda s: setattr(Plain, "rate", 3.0)),
     "namespace": (lambda s: s.options.rate, lambda: SimpleNamespace(rate=1.0), set_rate),
     "slots": (lambda s: s.options.rate, Slotted, set_rate),
@@ -298,6 +335,7 @@ CODE = helper.__code__
 
 def reset() -> None:
     """All that changes is as it was."""
+    Derived.__bases__, OfMeta.__class__ = (Plain,), Meta
     Meta.rate = Table.rate = LazyModule.rate = settings.rate = settings.deeper.rate = 1.0  # type: ignore[attr-defined]
     Scale.rate = Plain.rate = Squares.weight = ScaleOp.rate = TABLE["rate"] = 1.0
     Scale.table = {"rate": 1.0}

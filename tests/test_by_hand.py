@@ -184,6 +184,16 @@ def test_a_model_stays_one_of_floats(dtype: Any) -> None:
 # Gradients and data
 
 ONES = np.ones(2, np.float32)
+
+
+def test_whole_numbers_have_no_gradient_that_is_whole_too() -> None:
+    x = leaf(1, 2)
+    x.data, x.grad = np.array([1, 2]), np.array([3, 4])
+    with pytest.raises(DtypeError, match="is int64, the data are int64: both must be the same floats"):
+        optim.SGD([x]).step()
+    assert x.data.tolist() == [1, 2]
+
+
 WRONG = {
     "a tensor": (lambda: md.tensor([1.0, 2.0]), MinidlError, r"the gradient of .* is a Tensor, expected an array"),
     "a list": (lambda: [1.0, 2.0], MinidlError, r"is a list, expected an array"),

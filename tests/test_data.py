@@ -1,6 +1,7 @@
 """Data sets: batches and their structure, parts chosen by numbers or masks, and moves to a device."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -234,6 +235,53 @@ def test_sample_numbers_are_checked_and_counted_from_the_end_whatever_holds_them
     if made is not np.uint8:
         assert SQUARES.batch(made([-1, 1]))[0].tolist() == [4, 1]
         assert Subset(ArrayDataset(np.arange(5)), made([-2])).batch(np.array([0]))[0].tolist() == [3]
+
+
+def of_every_kind() -> dict[str, Dataset]:
+    """Data sets of five samples, of which the target or the whole is the number."""
+
+    numbers = Computed(5, lambda index: (np.zeros(2), index))
+    arrays = ArrayDataset(np.zeros((5, 2)), np.arange(5))
+    images = ImageDataset(np.zeros((5, 2, 2, 1), np.uint8), np.arange(5))
+    every = np.arange(5)
+    made = {"arrays": arrays, "images": images, "subset": Subset(numbers, every), "taken": numbers.take(every)}
+    return made | {f"{name} there": one.to("strict") for name, one in made.items()}
+
+
+KINDS = tuple(of_every_kind())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_has_a_whole_number_however_it_is_given(kind: str) -> None:
+    dataset = of_every_kind()[kind]
+    ones = (3, -2, np.int8(3), np.array(3), md.tensor(3), md.tensor(3, backend="strict"))
+    assert [on_host(dataset[one])[1] for one in ones] == [3] * 6  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_samples_are_a_batch_however_their_numbers_are_given(kind: str) -> None:
+    dataset = of_every_kind()[kind]
+    several = ([3, -1], np.array([3, 4]), md.tensor([3, 4]), md.tensor([3, 4], backend="strict"), slice(3, 5))
+    mask = np.arange(5) > 2
+    for some in (*several, range(3, 5), mask, mask.tolist(), md.tensor(mask)):
+        inputs, numbers = on_host(dataset[some])  # type: ignore[index]
+        assert (len(inputs), list(numbers)) == (2, [3, 4])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("odd", [True, None, ..., 1.0, "1", (0, 1), {1}])
+def test_what_is_no_whole_number_is_no_sample(kind: str, odd: Any) -> None:
+    with pytest.raises(MinidlError, match=re.escape(f"the number of a sample must be a whole number, got {odd!r}")):
+        of_every_kind()[kind][odd]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_number_outside_names_those_that_there_are(kind: str) -> None:
+    dataset = of_every_kind()[kind]
+    for odd in (5, -6):
+        with pytest.raises(BoundsError, match=f"there is no sample {odd}: the 5 samples have the numbers 0 ... 4"):
+            dataset[odd]
+    assert len(list(dataset)) == 5  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,16 @@ def test_the_best_accuracy_is_the_highest_and_the_best_error_the_lowest(
     assert checkpoint.read_metadata(tmp_path / "best.safetensors")["epoch"] == str(best)
 
 
+def test_a_stop_that_others_asked_for_is_not_taken_back() -> None:
+    """Such as Ctrl-C in an epoch that is the best so far."""
+    model = nn.Dense(1, 1)
+    trainer = md.Trainer(model, nn.MSELoss(), md.optim.SGD(model.parameters()))
+    trainer.history.append({"epoch": 1, "val_loss": 0.5})
+    trainer.epoch, trainer.stopping = 1, True
+    EarlyStopping(2).on_epoch_end(trainer)
+    assert trainer.stopping
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -345,6 +345,10 @@ def test_the_ends_of_a_named_dtype_are_its_numbers(dtype: str) -> None:
     for beyond in (ends[0] - 1, ends[1] + 1):
         with pytest.raises(DtypeError):
             md.tensor([beyond], dtype=dtype)
+    if np.iinfo(dtype).bits < 53:  # beyond, floats have no fractions
+        assert [
+            md.tensor([end + part], dtype=dtype).item() for end, part in zip(ends, (-0.5, 0.5), strict=True)
+        ] == ends
     assert md.tensor([], dtype=dtype).shape == (0,)
     assert md.tensor([True, 1.75], dtype=dtype).numpy().tolist() == [1, 1]
     assert md.tensor([0.0, ends[1] // 2 + 1]).astype(dtype).dtype == dtype  # a conversion is NumPy's

@@ -99,6 +99,21 @@ def test_contexts_may_end_in_any_order() -> None:
     assert recording()
 
 
+def test_a_generator_that_another_thread_ends_leaves_that_thread_as_it_was() -> None:
+    def waits() -> Iterator[None]:
+        with md.no_grad():
+            yield
+
+    begun = waits()
+    thread = threading.Thread(target=next, args=(begun,))
+    thread.start()
+    thread.join()
+    begun.close()  # type: ignore[attr-defined]
+    assert recording()
+    with md.no_grad():
+        assert not recording()
+
+
 def test_a_function_that_calls_itself() -> None:
     @md.no_grad()
     def falls(n: int) -> bool:

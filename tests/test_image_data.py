@@ -1,7 +1,7 @@
 """Pictures as bytes, mirrored ones, and data sets on a device: the same bits wherever a batch is made."""
 
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -9,10 +9,11 @@ import pytest
 import minidl as md
 from minidl import backends, nn, optim
 from minidl.data import ArrayDataset, DataLoader, Dataset, ImageDataset, Subset
+from minidl.dataset import mirrored as mirrored_batch
 from minidl.errors import MinidlError, ShapeError
 from minidl.testing.strict import StrictArray, StrictBackend, StrictModule
 
-from .datasets import assert_same_batches, loader_threads, pictures
+from .datasets import Computed, assert_same_batches, loader_threads, pictures
 from .devices import EMULATED, GPU
 
 DEVICES = ["strict", EMULATED, GPU]
@@ -189,8 +190,68 @@ def test_pictures_are_bytes_with_channels() -> None:
 
 
 def test_only_pictures_can_be_mirrored() -> None:
-    for dataset in (ArrayDataset(np.zeros(5)), Subset(ArrayDataset(np.zeros(5)), [1])):
-        with pytest.raises(
-            MinidlError, match=f"{type(dataset).__name__} does not say that it has some: use ImageDataset"
-        ):
-            DataLoader(dataset, mirror=True)
+    """The error names the class that somebody wrote, wherever its samples are."""
+    for data, name in ((ArrayDataset(np.zeros(5)), "ArrayDataset"), (Computed(5, float), "Computed")):
+        there = data.to("strict")
+        for dataset in (data, Subset(data, [1]), data.take(np.arange(3)), there, there.take(np.arange(3))):
+            with pytest.raises(MinidlError, match=f"pictures, and {name} does not say that it has some: use ImageD"):
+                DataLoader(dataset, mirror=True)
+
+
+class OnePicture(ImageDataset):
+    """Asks for one picture after the other."""
+
+    def __getitem__(self, index: int) -> Any:
+        return super().__getitem__(index)
+
+
+class Drawn(Dataset):
+    """Pictures that are made when they are asked for."""
+
+    mirrors = True
+
+    def __len__(self) -> int:
+        return 11
+
+    def __getitem__(self, index: int) -> Any:
+        image, targets = pictures()[index]
+        return image, targets
+
+    def batch(self, indices: Any, mirror: Any = None) -> Any:
+        return mirrored_batch(self.backend, super().batch(indices), mirror)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("make", [pictures, lambda: OnePicture(*pictures().arrays), Drawn])
+def test_pictures_of_any_class_are_mirrored_wherever_they_are(make: Any, device: str) -> None:
+    expected = list(DataLoader(pictures(), batch_size=4, shuffle=True, mirror=True))
+    every = np.arange(11)
+    for dataset in (
+        make(),
+        make().take(every),
+        Subset(make(), every),
+        make().to(device),
+        make().to(device).take(every),
+    ):
+        for there in (dataset.backend.name, device):
+            assert_same_batches(
+                list(DataLoader(dataset, batch_size=4, shuffle=True, mirror=True, backend=there)), expected
+            )
+
+
+def test_a_mirrored_batch_is_of_the_class_of_the_plain_one() -> None:
+    class Pair(NamedTuple):
+        image: Any
+        number: Any
+
+    batch = mirrored_batch(backends.default, Pair(np.arange(4.0).reshape(2, 1, 2, 1), [0, 1]), [False, True])
+    assert type(batch) is Pair
+    assert (batch.image.ravel().tolist(), batch.number) == ([0, 1, 3, 2], [0, 1])
+
+
+@pytest.mark.parametrize("make", [pictures, lambda: OnePicture(*pictures().arrays), Drawn])
+@pytest.mark.parametrize("mirror", [[True], [True, False, True], [1, 0], [[True, False]], True, "no"])
+def test_mirror_is_a_boolean_for_each_picture_of_any_class(make: Any, mirror: Any) -> None:
+    for dataset in (make(), make().take(np.arange(11)), Subset(make(), np.arange(11))):
+        with pytest.raises(ShapeError, match=r"mirror has a boolean for each of 2 images, got .* of shape"):
+            dataset.batch(np.array([3, 1]), mirror=mirror)

@@ -267,6 +267,23 @@ def test_what_is_remembered_follows_the_parameters(make: Any, move: str) -> None
         np.testing.assert_allclose(moved.state_dict()[name], value, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("moves", [("strict", "numpy"), ("strict", "emulated", "strict"), ("float64", "float32")])
+def test_what_is_remembered_follows_from_move_to_move(moves: tuple[str, ...]) -> None:
+    model = small_model()
+    optimizer = optim.Adam(model.parameters())
+    for move in ("", *moves):
+        if move:
+            model.astype(move) if move.startswith("float") else model.to(move)
+        w = model.parameters()[0]
+        optimizer.zero_grad()
+        model(md.tensor(numbers(5, 3), dtype=w.dtype, backend=w.backend.name)).sum().backward()
+        optimizer.step()
+        arrays = [value for value in optimizer.state[w.name].values() if getattr(value, "shape", ())]
+        assert arrays
+        assert {md.backends.of(value) for value in arrays} == {w.backend}
+        assert {value.dtype for value in arrays} == {w.dtype}
+
+
 def test_a_state_that_is_loaded_lives_where_the_parameters_are() -> None:
     model = small_model()
     optimizer = optim.Adam(model.parameters())

@@ -7,7 +7,7 @@ import pytest
 
 import minidl as md
 from agegender.data.faces import Faces, Record
-from minidl import backends, nn, ops, optim
+from minidl import backends, dataset, nn, ops, optim
 from minidl.data import ArrayDataset, DataLoader, Dataset, ImageDataset, Subset
 from minidl.errors import GraphError, ShapeError
 from minidl.kernels.conv import ConvAlgorithm, ConvSpec
@@ -105,6 +105,49 @@ def test_samples_without_a_picture_cannot_be_mirrored() -> None:
 
     with pytest.raises(ShapeError, match="are tuples of a picture"):
         next(iter(DataLoader(Flat(PICTURES, NUMBERS), mirror=True)))
+
+
+class Halves:
+    """A mixin for data sets."""
+
+    def __getitem__(self, index: int) -> Any:
+        x, y = super().__getitem__(index)  # type: ignore[misc]
+        return x / 2, y
+
+
+class Again(ArrayDataset):
+    """Has the batches of its base, and says so itself."""
+
+    def batch(self, indices: Any) -> Any:
+        return super().batch(indices)
+
+
+def test_samples_of_a_mixin_are_those_of_its_batches() -> None:
+    """Also of one behind a class that has batches, but no samples, of its own: it does not know of the mixin."""
+
+    class Before(Halves, ArrayDataset): ...
+
+    class Behind(Again, Before): ...
+
+    for cls in (Before, Behind):
+        assert cls(NUMBERS, NUMBERS)[4][0] == 2
+        assert cls(NUMBERS, NUMBERS).batch([4])[0].tolist() == [2]
+
+
+def test_samples_of_the_class_that_were_replaced_count_for_who_replaces_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Both(ArrayDataset):
+        def __getitem__(self, index: int) -> Any:
+            return super().__getitem__(index)
+
+        def batch(self, indices: Any) -> Any:
+            return super().batch(indices)
+
+    class Behind(Both): ...
+
+    plain = ArrayDataset.__getitem__
+    assert Behind(NUMBERS).batch([4])[0].tolist() == [4]
+    monkeypatch.setattr(dataset._Stored, "__getitem__", lambda self, index: tuple(x + 100 for x in plain(self, index)))
+    assert Behind(NUMBERS).batch([4])[0].tolist() == [104]
 
 
 def test_the_data_sets_of_subclasses_pass_the_kit() -> None:

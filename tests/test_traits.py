@@ -23,6 +23,18 @@ from .dependencies import ATTRIBUTES, Scale, by_helper, by_module, later_of, rat
 pytestmark = pytest.mark.usefixtures("as_before")
 
 
+class Layer(nn.Dense):
+    pass
+
+
+class Other(nn.Dense):
+    pass
+
+
+class Trained(nn.Parameter):
+    pass
+
+
 def test_traits_are_all_that_a_model_is_made_of() -> None:
     shared = nn.Dense(2, 2)
     model: Any = nn.Sequential(shared, nn.Sequential(nn.BatchNorm(2), shared))
@@ -52,17 +64,25 @@ def test_traits_are_all_that_a_model_is_made_of() -> None:
         lambda model: delattr(model, "also"),
         lambda model: (delattr(model, "also"), setattr(model, "then", 0.5)),
         lambda model: setattr(model, "__class__", Network),
+        lambda model: setattr(model[0], "__class__", Other),
+        lambda model: setattr(model[0].w, "__class__", Trained),
+        lambda model: setattr(model.more["list"][0], "__dict__", {**vars(model.more["list"][0]), "new": 1}),
+        lambda model: setattr(Layer, "__bases__", (Other,)),
         lambda model: setattr(model[0].w, "data", model[0].w.data.copy()),
         lambda model: setattr(model[0].w, "requires_grad", False),
         lambda model: setattr(model, "rng", md.Generator(0)),
     ],
 )
 def test_no_change_of_a_model_escapes(change: Any) -> None:
-    model: Any = nn.Sequential(nn.Dense(2, 2))
+    """Neither who looks again at what was found nor who finds everything anew."""
+    Layer.__bases__ = (nn.Dense,)
+    model: Any = nn.Sequential(Layer(2, 2))
     model.more = {"list": [nn.ReLU()], "number": 1, "set": {1}}
     model.rng, model.also = md.Generator(0), 0.5
     before = Traits(model)
+    assert before.hold()
     change(model)
+    assert not before.hold()
     assert before != Traits(model)
 
 

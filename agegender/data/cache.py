@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl.progress import size
+
 from ..errors import DataError, cause
 from .faces import IMAGE_SIZE, Faces, Images, Kind, Record
 from .files import expanded, remove_abandoned
@@ -75,8 +77,8 @@ class ImageFile:
         needed, free = count * (_ROW_BYTES + _RECORD_BYTES), shutil.disk_usage(folder).free
         if free < needed:
             raise DataError(
-                f"{count:,} decoded pictures take {needed / 1e6:,.1f} MB, and only {free / 1e6:,.1f} MB are free in "
-                f"{folder.parent}: {_WAYS}"
+                f"{count:,} decoded pictures take {size(needed)}, and only {size(free)} are free in {folder.parent}: "
+                f"{_WAYS}"
             )
         self._file = (folder / "images.npy").open("w+b")
         self._write_header(count)

@@ -2,10 +2,12 @@
 
 import hashlib
 import io
+import struct
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,6 +39,7 @@ _UNREAD_FORMATS = (  # where a file has which bytes, and what it is then
     (8, b"WEBP", "WebP that is damaged, or that this Pillow cannot read"),
     (4, b"ftypheic", "HEIC, which is not read: save it as JPEG"),
     (4, b"ftypmif1", "HEIC, which is not read: save it as JPEG"),
+    *((0, bytes([0, 0, kind, 0]), "TGA, which is not read: save it as JPEG") for kind in (2, 3, 10, 11)),
     (0, b"II*\0", _UNREAD_TIFF),
     (0, b"MM\0*", _UNREAD_TIFF),
     (0, b"version https://git-lfs", "a pointer of Git LFS instead of a picture: git lfs pull"),
@@ -143,8 +146,18 @@ def _too_large() -> Unusable:
 
 
 def _unidentified(encoded: bytes) -> str:
+    name = _unread_format(encoded)
     found = (reason for start, magic, reason in _UNREAD_FORMATS if encoded.startswith(magic, start))
-    return next(found, "not a picture")
+    return next(found, None) or (f"{name}, which is not read: save it as JPEG" if name else "not a picture")
+
+
+def _unread_format(encoded: bytes) -> str:
+    """The name of one of Pillow's other formats, told by a few bytes; it opens nothing of the file."""
+    for name, (_, accepts) in Image.OPEN.items():
+        with suppress(IndexError, struct.error):  # for a file of a few bytes
+            if name not in _FORMATS and accepts is not None and accepts(encoded[:16]):
+                return name
+    return ""
 
 
 def _shrink(picture: Image.Image) -> Images:

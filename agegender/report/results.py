@@ -1,5 +1,6 @@
 """The results of a run, as numbers and in words."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from minidl.callbacks import best_row
 from minidl.progress import duration
 
 from .. import tasks
+from ..data.names import MAX_AGE
 from ..runs.folder import Run
 
 
@@ -40,11 +42,27 @@ def summarize(
         "baseline_gender_accuracy": baselines["gender_accuracy"],
         "baseline_age_mae": baselines["age_mae"],
         "no_better_than_guessing": tasks.no_better(validated(best), baselines),
+        "still_learning": still_learning(trainer.history),
         "precision": trainer.model.parameters()[0].backend.precision,
         "seconds": round(seconds, 1),
         "images_per_second": round(trainer.images / trainer.seconds, 1),
         "run": str(folder),
     }
+
+
+def still_learning(history: Sequence[dict[str, float]]) -> bool:
+    """Whether nothing speaks against more epochs: the losses of both parts were falling in the end.
+
+    An age error above any age is that of a run that has diverged: its loss may fall for long and lead nowhere.
+
+    >>> still_learning([{"loss": 9.0, "val_loss": 9.5, "val_age_mae": 9.0}])
+    True
+    >>> still_learning([{"loss": 9e30, "val_loss": 9e30, "val_age_mae": 9e30}])
+    False
+    """
+    *earlier, last = history
+    falling = best_row(history) is last and all(last["loss"] < before["loss"] for before in earlier[-1:])
+    return falling and last["val_age_mae"] <= MAX_AGE
 
 
 USUAL_LR = 1e-3
@@ -91,11 +109,11 @@ def next_steps(summary: dict[str, Any], run: Run, lr: float) -> list[str]:
     if lr < USUAL_LR / 1000:
         again = run.again_command(lr=f"{USUAL_LR:g}")
         return [f"at a learning rate of {lr:g} nothing is learned; {USUAL_LR:g} is usual: {again}"]
-    best_is_last = summary["epochs"] == summary["best_epoch"]  # so nothing speaks against more epochs
-    if lr < USUAL_LR or (lr == USUAL_LR and best_is_last):
+    learning = summary.get("still_learning", False)  # which runs of before did not say
+    if lr < USUAL_LR or (lr == USUAL_LR and learning):
         return [f"at a learning rate of {lr:g} it takes longer: {more}"]
     first = f"the learning rate is the first thing to lower: {run.again_command(lr=lower(lr))}"
-    return [first, f"or, as the loss was still falling, {more}"] if best_is_last and summary["epochs"] > 1 else [first]
+    return [first, f"or, as the loss was still falling, {more}"] if learning and summary["epochs"] > 1 else [first]
 
 
 def lower(lr: float) -> str:

@@ -54,10 +54,17 @@ def last_written(folder: Path) -> float:
     return max(path.stat().st_mtime for name in (CONFIG, STATE, SUMMARY) if (path := folder / name).is_file())
 
 
-def resume(run: Run, trainer: md.Trainer, train: DataLoader, data: Mapping[str, Any]) -> None:
-    """Bring a training to where a run was last saved; :class:`UsageError` if ``data`` are not those of its start."""
+def tidy(run: Run) -> None:
+    """Remove what a killed process has left in the folder of a run, and make what it has not come to."""
     remove_leftovers(run.folder)
     (run.folder / PLOTS).mkdir(exist_ok=True)
+
+
+def resume(run: Run, trainer: md.Trainer, train: DataLoader, data: Mapping[str, Any]) -> None:
+    """Bring a training to where a run was last saved; nothing is written.
+
+    Raises :class:`UsageError` if ``data`` are not those of its start.
+    """
     if not run.is_saved:
         return
     _require_same(run, data)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl.command import UsageError
+from minidl.progress import size
 
 from ..data.files import dangling, remove_abandoned
 from ..options import PLACES, Options
@@ -82,14 +83,24 @@ def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
             run.require_whole()
             if run.is_saved:  # with its own data, whatever those are that a new run was to have
                 run = Run(folder, {name: value for name, value in asked.items() if name not in PLACES})
-            go_on = run.resume_command()
+            go_on = _going_on(run)
         except UsageError as error:
             return f"the run {folder} exists already, so take another --name. {error}"
         if lock.is_held(folder):
             return f"the run {folder} is trained by another process, which is going on: take another --name"
         remark = "" if run.is_saved else " (nothing was saved of it, so its options may still change)"
-        return f"the run {folder} exists already: take another --name, or go on with it{remark}: {go_on}"
+        return f"the run {folder} exists already: take another --name, or go on with it{remark}{go_on}"
     return f"{folder} exists already, and is no run: take another --name"
+
+
+def _going_on(run: Run) -> str:
+    """How to go on with a run, for as many epochs as were asked for unless it has so many: never for none."""
+    asked = run.asked.get("epochs") or 0
+    if not run.is_saved or asked > run.epochs:
+        return f": {run.resume_command()}"
+    if not run.is_finished:
+        return f": {run.resume_command(epochs=None)}"
+    return f", with ten epochs more: {run.resume_command(epochs=run.epochs + 10)}"
 
 
 def require_place(options: Options, earlier: Run | None, weights: int, asked: Mapping[str, Any]) -> None:
@@ -122,6 +133,5 @@ def _require_room(folder: Path, nbytes: int, remedy: str) -> None:
         raise UsageError(f"{place} cannot be written to ({error.strerror}): {remedy}") from None
     if free < nbytes:
         raise UsageError(
-            f"a run needs {nbytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free in {place.resolve()}: make room, "
-            f"or {remedy}"
+            f"a run needs {size(nbytes)}, and {size(free)} are free in {place.resolve()}: make room, or {remedy}"
         )

@@ -300,11 +300,11 @@ def test_a_full_disk_is_noticed_before_anything_is_decoded_or_drawn(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage._replace(free=190_000))
     for open_it, needed in (
-        (lambda: data.open(path), "12 decoded pictures take 0.2 MB"),
+        (lambda: data.open(path), "12 decoded pictures take 199 kB"),
         (data.drawn, "2,000 .* 33.2"),
     ):
         with pytest.raises(
-            DataError, match=rf"{needed}.*, and only 0.2 MB are free in {root}: make room .* MINIDL_CACHE"
+            DataError, match=rf"{needed}.*, and only 190 kB are free in {root}: make room .* MINIDL_CACHE"
         ):
             open_it()
     assert decoded == []

@@ -121,7 +121,11 @@ def bmp_header(width: int, height: int) -> bytes:
     [
         (b"", "empty file"),
         (b"this is no picture", "not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "EPS, which is not read: save it as JPEG"),
+        *((encode(picture(6), name), f"^{name}, which is not read: save it") for name in ("TGA", "JPEG2000", "PPM")),
+        (encode(picture(6), "JPEG2000", no_jp2=True), "JPEG2000, which is not read: save it as JPEG"),
+        (encode(picture(6).convert("L"), "TGA", compression="tga_rle"), "TGA, which is not read: save it as JPEG"),
+        (b"\n", "^not a picture$"),
         (encode(picture(6))[:-2], "truncated or damaged"),
         (encode(picture(6))[:300], "truncated or damaged"),
         (encode(picture(6), "PNG")[:200], "truncated or damaged"),

@@ -1,5 +1,6 @@
 """A run that is no better than guessing says so, and what to try next."""
 
+import math
 import re
 from functools import partial
 from pathlib import Path
@@ -55,15 +56,48 @@ def test_a_run_that_learned_says_how_to_go_on() -> None:
 
 
 def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try() -> None:
-    summary = {"epochs": 4, "best_epoch": 4, "no_better_than_guessing": ["age_mae"]}
+    summary = {"epochs": 4, "still_learning": True, "no_better_than_guessing": ["age_mae"]}
     advice = partial(results.next_steps, run=Run(Path("elsewhere/a")))
     lower, more = advice(summary, lr=2e-3)
     assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0002")
     assert more.startswith("or, as the loss was still falling, train on, with ten epochs more: python")
-    assert len(advice({**summary, "best_epoch": 1}, lr=1e-3)) == 1
+    assert len(advice({**summary, "still_learning": False}, lr=1e-3)) == 1
+    assert len(advice({**summary, "epochs": 1}, lr=2e-3)) == 1
     (longer,) = advice(summary, lr=1e-3)
     assert longer.startswith("at a learning rate of 0.001 it takes longer: train on, with ten epochs more: python")
     assert "first thing to lower" not in "".join(advice(summary, lr=0.0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "val_loss", "age_mae", "expected"),
+    [
+        ([9, 8, 7], [9, 8, 7], 20.0, True),
+        ([9, 6, 7], [9, 8, 7], 20.0, False),
+        ([9, 7, 7], [9, 8, 7], 20.0, False),
+        ([9, 8, 7], [9, 6, 7], 20.0, False),
+        ([9, 8, math.nan], [9, 8, 7], 20.0, False),
+        ([1e40, 1e30, 1e20], [1e40, 1e30, 1e20], 1e20, False),
+        ([9, 8, 7], [9, 8, 7], math.nan, False),
+        ([9], [9], 20.0, True),
+        ([9], [9], 1e20, False),
+    ],
+)
+def test_a_run_learns_while_both_losses_fall_and_its_errors_are_years(
+    loss: list[float], val_loss: list[float], age_mae: float, expected: bool
+) -> None:
+    rows = zip(loss, val_loss, strict=True)
+    history = [{"loss": one, "val_loss": other, "val_age_mae": age_mae} for one, other in rows]
+    assert results.still_learning(history) is expected
+
+
+def test_a_run_that_diverged_is_not_told_to_train_on(command: Command, small: tuple[object, ...]) -> None:
+    done = command(*small, "--optimizer", "sgd", "--lr", 1e30, "--name", "a", "--json")
+    assert done.code == 0
+    assert done.summary["age_mae"] > 1e6
+    assert not done.summary["still_learning"]
+    assert "train on" not in done.err
+    *_, advice = done.err.splitlines()
+    assert advice.startswith("the learning rate is the first thing to lower: ")
 
 
 def test_nothing_is_better_than_guessing_where_guessing_is_always_right() -> None:
@@ -89,7 +123,7 @@ def test_equal_to_guessing_is_no_better_and_so_is_no_number() -> None:
     ],
 )
 def test_the_advice_about_the_learning_rate_fits_it(lr: float, epochs: int, best: int, advice: str) -> None:
-    summary = {"epochs": epochs, "best_epoch": best, "no_better_than_guessing": ["age_mae"]}
+    summary = {"epochs": epochs, "still_learning": best == epochs, "no_better_than_guessing": ["age_mae"]}
     line = results.next_steps(summary, Run(Path("runs/a")), lr)[0]
     assert line.startswith(advice)
     assert line.endswith("--lr 0.001") == (lr > 1 or lr < 1e-6)

@@ -44,10 +44,15 @@ def test_help_begins_with_three_examples(main: Callable[[list[str]], int], capsy
     assert all(re.match(r"  python -m agegender\.\S+ .* # \w", line) for line in examples)
 
 
+THERE = "as --data was already given: leave it out, or put a name with spaces in quotes"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["UTKFace.zip"], "unexpected argument 'UTKFace.zip': write --data UTKFace.zip. See --help."),
+        (["--data", "../faces", "extra"], f"unexpected argument 'extra', {THERE}. See --help."),
+        (["--data=my", "faces"], f"unexpected argument 'faces', {THERE}. See --help."),
         (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
         (["--frob"], "unknown option --frob. See --help."),
         (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),

@@ -56,6 +56,21 @@ def test_the_runs_are_listed_with_what_became_of_them(
     assert facts["damaged"]["state"].startswith("damaged: ")
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--resume", "a", "--name", "q", "--epochs", 3], "--resume, --name, --epochs"),
+        (["--resume"], "--resume"),
+        (["--dry-run", "--out", "runs"], "--dry-run"),
+        (["--quiet", "--json"], "--quiet"),
+    ],
+)
+def test_a_list_of_runs_ignores_no_option(command: Command, options: list[object], named: str) -> None:
+    done = command("--list", *options)
+    message = f"error: --list shows the runs in --out and starts none: leave out {named}, or --list\n"
+    assert (done.code, done.out, done.err) == (2, "", message)
+
+
 def test_a_list_of_runs_shows_what_the_summary_says(command: Command, small: tuple[object, ...]) -> None:
     summary = command(*small, "--name", "a", "--json").summary
     rows = Path("runs/a/metrics.csv").read_text().splitlines()
@@ -141,6 +156,31 @@ def test_the_table_fits_the_terminal_and_keeps_the_names(
     assert "a-name-of-25-characters-1  " in shown
     assert ("last written" in shown) == (width >= 100)
     assert remarks.startswith("a-name-of-25-characters-1: no better than guessing in ")
+
+
+def test_a_table_as_wide_as_the_terminal_keeps_its_columns(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--name", "a")
+    whole = listing.overview(Path("runs")).partition("\n\n")[0]
+    width = max(map(len, whole.splitlines()))
+    assert listing.overview(Path("runs"), width).partition("\n\n")[0] == whole
+    assert "last written" in listing.overview(Path("runs"), width - 1)
+    assert "data" not in listing.overview(Path("runs"), width - 1).splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["val_gender_accuracy", "val_age_mae"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_result_that_is_no_number_is_a_damaged_table(
+    command: Command, small: tuple[object, ...], name: str, value: str
+) -> None:
+    command(*small, "--epochs", 1, "--name", "a")
+    Path("runs/a/summary.json").unlink()
+    table = Path("runs/a/metrics.csv")
+    head, row = table.read_text().splitlines()
+    cells = dict(zip(head.split(","), row.split(","), strict=True)) | {name: value}
+    table.write_text(f"{head}\n{','.join(cells.values())}\n")
+    shown = json.loads(command("--list", "--json").out)[0]
+    assert shown["state"].startswith("damaged: runs/a/metrics.csv is no table of epochs: it is written anew")
+    assert (shown["gender_accuracy"], shown["age_mae"]) == (None, None)
 
 
 def test_a_run_whose_loss_was_no_number_for_once_shows_its_best_epoch(

@@ -149,7 +149,7 @@ def test_a_taken_name_is_gone_on_with_as_far_as_was_asked_for(
     command: Command, small: tuple[object, ...], stop_at: Stop, tmp_path: Path
 ) -> None:
     command(*small, "--name", "a")
-    assert printed(command(*small, "--name", "a")) == ["--resume", "runs/a"]
+    assert printed(command(*small, "--epochs", 3, "--name", "a")) == ["--resume", "runs/a", "--epochs", "3"]
     other = write_folder(tmp_path / "other", files(31))
     done = command(*small, "--data", other, "--epochs", 3, "--seed", 1, "--name", "a")
     assert printed(done) == ["--resume", "runs/a", "--epochs", "3"]
@@ -160,6 +160,31 @@ def test_a_taken_name_is_gone_on_with_as_far_as_was_asked_for(
     assert printed(done) == ["--resume", "runs/b", "--lr", "0.1"]
     assert command(*printed(done)).code == 0
     assert config("b")["lr"] == 0.1
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_taken_name_of_a_finished_run_is_gone_on_with_beyond_what_it_has(
+    command: Command, small: tuple[object, ...], epochs: int
+) -> None:
+    command(*small, "--name", "a")
+    done = command(*small, "--name", "a", "--epochs", epochs)
+    assert "take another --name, or go on with it, with ten epochs more: python" in done.err
+    assert printed(done) == ["--resume", "runs/a", "--epochs", "12"]
+    going_on = command(*printed(done), "--dry-run")
+    assert going_on.code == 0
+    assert "nothing left to do" not in going_on.out
+
+
+def test_a_taken_name_of_a_run_that_was_stopped_is_gone_on_with_to_its_end(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    stop_at(6)
+    command(*small, "--name", "a")
+    for options in (["--epochs", 1], []):
+        done = command(*small, "--name", "a", *options)
+        assert printed(done) == ["--resume", "runs/a"]
+    command(*printed(done))
+    assert config("a")["epochs"] == json.loads(Path("runs/a/summary.json").read_text())["epochs"] == 2
 
 
 # Folders and pictures that are not there

@@ -16,7 +16,8 @@ from pictures import encode, files, write_folder, write_tar
 from PIL import Image
 
 import minidl as md
-from agegender import tasks, train
+from agegender import data, tasks, train
+from agegender.data import places
 from agegender.data.decode import grey
 from agegender.report import figures, results
 from minidl import nn
@@ -198,19 +199,28 @@ def test_quiet_prints_the_result_alone_where_there_is_nothing_to_mend(
     assert line.startswith("gender accuracy")
 
 
-def test_a_dry_run_shows_the_model_and_writes_nothing(command: Command, utkface: Path, tmp_path: Path) -> None:
-    done = command("--data", utkface, "--dry-run")
-    assert done.code == 0
-    assert "5,107,458" in done.out
-    assert '"epochs": 30' in done.out
-    assert command("--data", utkface, "--dry-run", "--json").summary["epochs"] == 30
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_without_utkface_faces_are_drawn_and_it_says_so(command: Command) -> None:
     done = command("--dry-run")
     assert "These faces are drawings" in done.out
     assert "--data UTKFace.tar.gz" in done.out
+
+
+def test_utkface_is_searched_for_once(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, found = [], data.found
+
+    def search() -> list[Path]:
+        searched.append(Path.cwd())
+        return found()
+
+    monkeypatch.setattr(data, "found", search)
+    monkeypatch.setattr(places, "found", search)
+    assert "These faces are drawings" in command("--dry-run").out
+    assert len(searched) == 1
+    write_folder(Path("data/UTKFace"), files(12))
+    assert "12 faces from data/UTKFace\n" in command("--dry-run").out
+    assert len(searched) == 2
+    command("--dry-run", "--data", "data/UTKFace")
+    assert len(searched) == 2
 
 
 def test_utkface_is_found_where_the_environment_says(
@@ -345,9 +355,9 @@ def test_faces_are_kept_on_a_device_where_they_fit(
     said["short"] = Path("runs/short/log.txt").read_text()
     assert copies[-1][0] - copies[-2][0] == 3, "images, genders and ages"
     assert "the faces" not in said["here"]
-    assert "the faces are on strict: 0.5 MB\n" in said["there"]
+    assert "the faces are on strict: 492 kB\n" in said["there"]
     assert said["enough"].count("the faces are on strict") == 1
-    assert "the faces go to strict batch by batch: 0.5 MB, of 2.0 MB free\n" in said["short"]
+    assert "the faces go to strict batch by batch: 492 kB, of 1.97 MB free\n" in said["short"]
     assert weights("runs/there") == weights("runs/enough") == weights("runs/short")
     here, there = (md.load(f"runs/{name}/last.safetensors") for name in ("here", "there"))
     for name, values in here.items():

@@ -43,12 +43,13 @@ def test_a_disk_without_room_is_told_before_data_are_read(
     command: Command, utkface: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "open_data", lambda *given: pytest.fail("the data were read"))
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 0, 40_000_000))
-    done = command("--data", utkface)
-    assert done.code == 2
-    assert re.fullmatch(
-        r"error: a run needs 163 MB, and 40 MB are free in \S+: make room, or name .* --out\n", done.err
-    )
+    for free, told in ((40_000_000, "40 MB"), (400_000, "400 kB"), (0, "0 bytes")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda place, free=free: Usage(10**9, 0, free))
+        done = command("--data", utkface)
+        assert done.code == 2
+        assert re.fullmatch(
+            rf"error: a run needs 163 MB, and {told} are free in \S+: make room, or name .* --out\n", done.err
+        )
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_before_data_are_read(
@@ -170,6 +171,36 @@ def test_training_goes_on_when_its_terminal_is_closed(
     stop_at(2, signal.SIGHUP)
     assert command(*small, "--name", "a").code == 0
     assert signal.getsignal(signal.SIGHUP) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+@pytest.mark.parametrize("imported", ["numpy", "PIL"])
+@pytest.mark.parametrize("module", ["agegender.train", "agegender.data.inspect"])
+def test_training_alone_goes_on_when_its_terminal_is_closed_while_it_starts(
+    tmp_path: Path, module: str, imported: str
+) -> None:
+    closing = "import signal\nsignal.raise_signal(signal.SIGHUP)\nraise SystemExit(3)"
+    (tmp_path / f"{imported}.py").write_text(closing)
+    done = subprocess.run(
+        [sys.executable, "-u", "-m", module, "--data", "drawn"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which it is not under nohup
+    )
+    assert done.returncode == (3 if module == "agegender.train" else -signal.SIGHUP)
+
+
+def test_training_goes_on_when_its_terminal_is_closed_while_data_are_read(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = parts.open_data
+
+    def closed(*given: Any) -> Any:
+        signal.raise_signal(signal.SIGHUP)
+        return opened(*given)
+
+    monkeypatch.setattr(parts, "open_data", closed)
+    assert command(*small, "--name", "a").code == 0
 
 
 def test_a_closed_standard_output_is_as_good_as_one_that_is_dropped(

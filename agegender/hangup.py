@@ -1,0 +1,21 @@
+"""A training goes on when its terminal is closed, also while ``python -m agegender.train`` still imports its modules.
+
+:mod:`agegender` imports this module first. Once the command runs, :func:`minidl.command.outliving_terminal` does the
+same and more.
+"""
+
+import signal
+import sys
+
+
+def module_to_run() -> str:
+    """What ``python -m`` is about to run, while it looks for it; "" at any other time.
+
+    >>> module_to_run()
+    ''
+    """
+    return sys.orig_argv[-len(sys.argv)] if sys.argv[:1] == ["-m"] else ""
+
+
+if module_to_run() == "agegender.train" and hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
