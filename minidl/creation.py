@@ -1,7 +1,7 @@
 """Tensors of zeros, ones, random numbers and ranges, and of NumPy arrays, by the names of NumPy and PyTorch.
 
 ``dtype`` is float32 unless it says otherwise, also where it is None, ``backend`` NumPy. Every tensor has memory of its
-own and is a leaf, with a gradient if ``requires_grad``; whole numbers have none (:class:`minidl.errors.DtypeError`). A
+own and is a leaf, with a gradient if ``requires_grad``; integers have none (:class:`minidl.errors.DtypeError`). A
 shape is given as sizes, ``zeros(2, 3)``, or as one tuple, ``zeros((2, 3))``; anything else is a
 :class:`minidl.errors.ShapeError`.
 """
@@ -81,7 +81,7 @@ def arange(
 ) -> Tensor:
     """The numbers from ``start`` (0 if it is given alone) up to, but without, ``stop``.
 
-    Whole numbers give int64, as in NumPy and PyTorch, anything else float32. Raises
+    Integers give int64, as in NumPy and PyTorch, anything else float32. Raises
     :class:`minidl.errors.MinidlError` for numbers that make no finite range.
 
     >>> arange(4), arange(1, 2, 0.25)
@@ -133,8 +133,7 @@ def sizes_of(shape: Any) -> tuple[int, ...]:
     sizes = tuple(map(plain, given))
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
         raise ShapeError(
-            f"a shape is whole numbers >= 0, got {given}: such as (2, 3), and a dtype goes by its name, "
-            "dtype=np.float64"
+            f"a shape is integers >= 0, got {given}: such as (2, 3), and a dtype goes by its name, dtype=np.float64"
         )
     require_memory(sizes)
     return sizes

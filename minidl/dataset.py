@@ -120,9 +120,7 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
             f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"
         )
     if indices.dtype.kind not in "iu" and indices.size > 0:
-        raise DtypeError(
-            f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use whole numbers"
-        )
+        raise DtypeError(f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use integers")
     if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
         raise _beyond(indices[(indices < -count) | (indices >= count)][0], count)
     numbers = indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too

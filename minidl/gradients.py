@@ -50,7 +50,7 @@ def require_data(tensors: Iterable[Any]) -> None:
 
 
 def require_able(x: "Tensor", wanted: bool) -> None:
-    """Raise unless a tensor may want a gradient, or not: whole numbers have none, and a result follows its inputs.
+    """Raise unless a tensor may want a gradient, or not: integers have none, and a result follows its inputs.
 
     >>> import minidl as md
     >>> y = md.tensor([1.0], requires_grad=True) * 2

@@ -123,7 +123,7 @@ class Op:
         return type(self).__name__
 
     exact: str = ""
-    """The kinds of numbers without a fraction that :meth:`forward` computes with exactly: signed whole numbers "i",
+    """The kinds of numbers without a fraction that :meth:`forward` computes with exactly: signed integers "i",
     unsigned ones "u", booleans "b". Others become float32 first, so that nothing wraps around."""
     half = False
     """Whether inputs and output are float16: the arrays inside are float32, so that sums keep what they can."""

@@ -156,7 +156,7 @@ class Operators:
         if not has_numbers and not isinstance(other, int | float | list | tuple):
             return NotImplemented  # type: ignore[no-any-return]
         if isinstance(other, float) and self.dtype.kind in "iub":
-            other = np.float64(other)  # exactly, as NumPy compares a whole number with a float
+            other = np.float64(other)  # exactly, as NumPy compares an integer with a float
         return relation.apply(self, other)
 
     def __pos__(self: Any) -> "Tensor":
@@ -222,7 +222,7 @@ class Operators:
 
     @explained
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
-        """Where the maximum is along an axis, or in the flattened tensor (None), as whole numbers without a gradient.
+        """Where the maximum is along an axis, or in the flattened tensor (None), as integers without a gradient.
 
         Of equal ones the first counts.
 

@@ -121,13 +121,13 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
 
     >>> whole("axis", 1.0)
     Traceback (most recent call last):
-    minidl.errors.MinidlError: axis must be a whole number, got 1.0
+    minidl.errors.MinidlError: axis must be an integer, got 1.0
     """
     plain_value: int = plain(value)
     is_whole = isinstance(plain_value, int) and not isinstance(plain_value, bool)
     if not is_whole or (least is not None and plain_value < least):
         limit = "" if least is None else f" >= {least}"
-        raise MinidlError(f"{name} must be a whole number{limit}, got {value!r}")
+        raise MinidlError(f"{name} must be an integer{limit}, got {value!r}")
     return plain_value
 
 
@@ -197,7 +197,7 @@ def optional(check: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def exact_beside(*numbers: Any) -> str:
-    """The kinds of whole numbers that numbers beside them leave whole: see :attr:`minidl.op.Op.exact`.
+    """The kinds of integers that numbers beside them leave whole: see :attr:`minidl.op.Op.exact`.
 
     >>> exact_beside(0, 9), exact_beside(-1), exact_beside(0.5)
     ('iu', 'i', '')

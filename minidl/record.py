@@ -85,7 +85,7 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
 
 def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
     """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
-    are whole numbers or booleans that the op is exact for. And the dtype of numbers, then: that of the tensors, unless
+    are integers or booleans that the op is exact for. And the dtype of numbers, then: that of the tensors, unless
     the op is a comparison, which takes them as they are."""
     inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
     compares = "f" in op.exact

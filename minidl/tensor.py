@@ -106,7 +106,7 @@ class Tensor(Operators):
     def __index__(self) -> int:
         if self.shape or self.dtype.kind not in "iu":
             raise DtypeError(
-                f"only a whole number is an index, got a tensor of {self.dtype} and shape {self.shape}: use int(x)"
+                f"only an integer is an index, got a tensor of {self.dtype} and shape {self.shape}: use int(x)"
             )
         return int(self.item())
 
@@ -233,8 +233,8 @@ class Tensor(Operators):
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
 
-    Raises :class:`DtypeError` for anything that is not numbers, for a ``dtype`` of whole numbers that has no place for
-    one of them, and for a gradient of whole numbers, and :class:`ShapeError` for nested lists of different lengths.
+    Raises :class:`DtypeError` for anything that is not numbers, for a ``dtype`` of integers that has no place for
+    one of them, and for a gradient of integers, and :class:`ShapeError` for nested lists of different lengths.
 
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])

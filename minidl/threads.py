@@ -64,7 +64,7 @@ def get_num_threads() -> int:
     if _Settings.num_threads is None:
         text = os.environ.get("MINIDL_NUM_THREADS", "")
         if text and not (text.isdecimal() and int(text) >= 1):
-            raise MinidlError(f"MINIDL_NUM_THREADS must be a whole number >= 1, got '{text}'")
+            raise MinidlError(f"MINIDL_NUM_THREADS must be an integer >= 1, got '{text}'")
         _Settings.num_threads = int(text) if text else _usable_cores()
     return _Settings.num_threads
 
@@ -77,7 +77,7 @@ def set_num_threads(count: int) -> None:
     >>> set_num_threads(before)
     """
     if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
-        raise MinidlError(f"the number of threads must be a whole number >= 1, got {count!r}")
+        raise MinidlError(f"the number of threads must be an integer >= 1, got {count!r}")
     with _Settings.lock:  # work on the old pool finishes there: its threads end once it is no longer referenced
         _Settings.num_threads, _Settings.pool = int(count), None
 

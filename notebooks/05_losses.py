@@ -180,7 +180,7 @@ plt.show()
 
 # %%
 def cross_entropy_gradient(logits, labels):
-    """(p - y) / N for logits (N, K) and whole numbers labels (N,)."""
+    """(p - y) / N for logits (N, K) and integer labels (N,)."""
     ...  # your code here
 
 

@@ -85,7 +85,7 @@ plt.show()
 
 # %%
 def parse_name(name):
-    """Age, gender and ethnicity, three whole numbers."""
+    """Age, gender and ethnicity, three integers."""
     ...  # your code here
 
 

@@ -263,7 +263,7 @@ compare(results, {"NewArray": "in_place", "OneMemory": "state_of_its_own", "Root
 
 # %%
 def window_pixels(H, W, KH, KW, stride):
-    """The numbers of the pixels under each window, as whole numbers (OH OW, KH KW)."""
+    """The numbers of the pixels under each window, as integers (OH OW, KH KW)."""
     ...  # your code here
 
 

@@ -186,7 +186,7 @@ def test_a_model_stays_one_of_floats(dtype: Any) -> None:
 ONES = np.ones(2, np.float32)
 
 
-def test_whole_numbers_have_no_gradient_that_is_whole_too() -> None:
+def test_integers_have_no_gradient_that_is_whole_too() -> None:
     x = leaf(1, 2)
     x.data, x.grad = np.array([1, 2]), np.array([3, 4])
     with pytest.raises(DtypeError, match="is int64, the data are int64: both must be the same floats"):
@@ -199,7 +199,7 @@ WRONG = {
     "a list": (lambda: [1.0, 2.0], MinidlError, r"is a list, expected an array"),
     "a number": (lambda: 1.0, MinidlError, r"is a float, expected an array"),
     "float64": (lambda: np.ones(2), DtypeError, r"is float64, the data are float32"),
-    "whole numbers": (lambda: np.ones(2, int), DtypeError, r"is int64, the data are float32"),
+    "integers": (lambda: np.ones(2, int), DtypeError, r"is int64, the data are float32"),
     "too long": (lambda: np.ones(3, np.float32), ShapeError, r"has shape \(3,\)"),
     "one for all": (lambda: np.ones(1, np.float32), ShapeError, r"of a tensor of shape \(2,\) has shape \(1,\)"),
     "no axis": (lambda: np.float32(1), ShapeError, r"has shape \(\)"),
@@ -228,7 +228,7 @@ def test_a_gradient_that_does_not_fit_changes_nothing(name: str, what: str) -> N
     assert a.grad.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("what", ["a list", "a tensor", "whole numbers"])
+@pytest.mark.parametrize("what", ["a list", "a tensor", "integers"])
 def test_data_that_do_not_fit_are_named(what: str) -> None:
     w = leaf(1, 2)
     w.grad, w.data = np.ones(2, np.float32), WRONG[what][0]()

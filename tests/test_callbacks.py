@@ -235,12 +235,9 @@ def test_early_stopping_stops_where_keras_does(patience: int, losses: list[float
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        *[
-            (lambda value=value: EarlyStopping(value), "patience must be a whole number >= 0")
-            for value in (-1, None, "3")
-        ],
-        (lambda: EarlyStopping(2.5), "patience must be a whole number >= 0"),
-        (lambda: EarlyStopping(True), "patience must be a whole number >= 0"),
+        *[(lambda value=value: EarlyStopping(value), "patience must be an integer >= 0") for value in (-1, None, "3")],
+        (lambda: EarlyStopping(2.5), "patience must be an integer >= 0"),
+        (lambda: EarlyStopping(True), "patience must be an integer >= 0"),
         (lambda: EarlyStopping(3, monitor=None), "monitor must be a name in the history"),
         (lambda: Checkpoint(None), "expected the path of a file, got None"),
         (lambda: Checkpoint("here", monitor=3), "monitor must be a name in the history"),
@@ -248,8 +245,8 @@ def test_early_stopping_stops_where_keras_does(patience: int, losses: list[float
         (lambda: CSVLog(None), "expected the path of a file, got None"),
         (lambda: Progress("log.txt"), "expected a stream to write to, got 'log.txt'"),
         (lambda: ProfileSteps(3), "expected the path of a file, got 3"),
-        (lambda: ProfileSteps("here", steps=0), "steps must be a whole number >= 1"),
-        (lambda: ProfileSteps("here", warm_up=-1), "warm_up must be a whole number >= 0"),
+        (lambda: ProfileSteps("here", steps=0), "steps must be an integer >= 1"),
+        (lambda: ProfileSteps("here", warm_up=-1), "warm_up must be an integer >= 0"),
         (lambda: regression(callbacks=[optim.cosine(0.1, 10)]), "a schedule goes to the optimizer"),
         (lambda: regression(callbacks=[StopOnSignal]), "make one of a class, with brackets"),
         (lambda: regression(callbacks=[None]), "use those of md.callbacks"),

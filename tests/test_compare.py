@@ -35,7 +35,7 @@ def test_tensors_compare_as_arrays_do(relation: Any, dtype: str) -> None:
 
 @pytest.mark.parametrize("relation", RELATIONS)
 @pytest.mark.parametrize("number", [0.5, 200, 300, -1, 2**24 + 1, float(2**24 + 1)])
-def test_whole_numbers_compare_exactly(relation: Any, number: Any) -> None:
+def test_integers_compare_exactly(relation: Any, number: Any) -> None:
     for dtype in ("int64", "int32", "uint8"):
         x = np.array([0, 1, 200, 2**24 % 251, 2**24 + 1 if dtype != "uint8" else 7], dtype)
         np.testing.assert_array_equal(

@@ -60,7 +60,7 @@ def test_random_numbers_repeat_from_the_seed_on_every_backend() -> None:
         ((2, 2), np.int64, []),
     ],
 )
-def test_a_range_of_whole_numbers_is_int64_and_any_other_float32(given: Any, dtype: Any, values: Any) -> None:
+def test_a_range_of_integers_is_int64_and_any_other_float32(given: Any, dtype: Any, values: Any) -> None:
     x = md.arange(*given)
     assert x.dtype == dtype
     np.testing.assert_array_equal(x.numpy(), values)
@@ -79,7 +79,7 @@ def test_from_numpy_keeps_the_dtype_and_shares_no_memory(dtype: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: md.zeros(2, 2.5), ShapeError, r"whole numbers >= 0, got \(2, 2\.5\)"),
+        (lambda: md.zeros(2, 2.5), ShapeError, r"integers >= 0, got \(2, 2\.5\)"),
         (lambda: md.ones(-1), ShapeError, r"got \(-1,\)"),
         (lambda: md.zeros(True), ShapeError, r"got \(True,\)"),
         (lambda: md.zeros(2, np.float64), ShapeError, "a dtype goes by its name, dtype=np.float64"),

@@ -252,7 +252,7 @@ KINDS = tuple(of_every_kind())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sample_has_a_whole_number_however_it_is_given(kind: str) -> None:
+def test_a_sample_has_an_integer_however_it_is_given(kind: str) -> None:
     dataset = of_every_kind()[kind]
     ones = (3, -2, np.int8(3), np.array(3), md.tensor(3), md.tensor(3, backend="strict"))
     assert [on_host(dataset[one])[1] for one in ones] == [3] * 6  # type: ignore[index]
@@ -270,8 +270,8 @@ def test_several_samples_are_a_batch_however_their_numbers_are_given(kind: str) 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("odd", [True, None, ..., 1.0, "1", (0, 1), {1}])
-def test_what_is_no_whole_number_is_no_sample(kind: str, odd: Any) -> None:
-    with pytest.raises(MinidlError, match=re.escape(f"the number of a sample must be a whole number, got {odd!r}")):
+def test_what_is_no_integer_is_no_sample(kind: str, odd: Any) -> None:
+    with pytest.raises(MinidlError, match=re.escape(f"the number of a sample must be an integer, got {odd!r}")):
         of_every_kind()[kind][odd]
 
 

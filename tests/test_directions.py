@@ -98,5 +98,5 @@ def test_patience_is_a_number_of_epochs() -> None:
     with pytest.raises(MinidlError, match="expected a number of epochs, got 'val_loss': write monitor='val_loss'"):
         EarlyStopping("val_loss")  # type: ignore[arg-type]
     for patience in (-1, 1.5, None):
-        with pytest.raises(MinidlError, match="patience must be a whole number >= 0"):
+        with pytest.raises(MinidlError, match="patience must be an integer >= 0"):
             EarlyStopping(patience)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What ops make of whole numbers, booleans and float16: the right numbers, or a named error."""
+"""What ops make of integers, booleans and float16: the right numbers, or a named error."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ EXAMPLES = [
 ]
 
 
-def whole_numbers(like: Any, dtype: str, most: int, seed: int) -> Any:
+def integers(like: Any, dtype: str, most: int, seed: int) -> Any:
     """Random ones of a dtype in the shape of floats, as large as they may be; what holds no floats stays."""
     if np.asarray(like).dtype.kind != "f":
         return like
@@ -37,10 +37,10 @@ def whole_numbers(like: Any, dtype: str, most: int, seed: int) -> Any:
 @pytest.mark.parametrize("dtype", WHOLE)
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # logarithms of 0 and the like are infinite in both
-def test_an_op_of_whole_numbers_gives_what_it_gives_of_floats(name: str, example: OpExample, dtype: str) -> None:
+def test_an_op_of_integers_gives_what_it_gives_of_floats(name: str, example: OpExample, dtype: str) -> None:
     signed = dtype.startswith("int")
     most = 11 if "i" in plugins.get("op", name).exact and signed else 255  # signed ones wrap around, as NumPy's do
-    given = [whole_numbers(x, dtype, most, seed) for seed, x in enumerate(example.inputs)]
+    given = [integers(x, dtype, most, seed) for seed, x in enumerate(example.inputs)]
     if name == "binary_cross_entropy_with_logits":
         given[1:] = [x % 2 for x in given[1:]]
     (y,) = tensors_in(example.call(*[md.tensor(x) for x in given]))
@@ -70,7 +70,7 @@ def test_an_op_of_extended_floats_gives_what_it_gives_of_float64_gradients_inclu
 
 
 @pytest.mark.parametrize("dtype", WHOLE)
-def test_a_python_float_beside_whole_numbers_gives_float32(dtype: str) -> None:
+def test_a_python_float_beside_integers_gives_float32(dtype: str) -> None:
     x = md.tensor(np.array([0, 1], dtype))
     for y in (x + 0.5, x * 0.5, 0.5 - x, x / 2.0, 2.0**x, F.maximum(x, 0.5), F.where([True, False], x, 0.5)):
         assert y.dtype == np.float32
@@ -79,7 +79,7 @@ def test_a_python_float_beside_whole_numbers_gives_float32(dtype: str) -> None:
 
 @pytest.mark.parametrize("backend", ["numpy", "strict"])
 @pytest.mark.parametrize("dtype", WHOLE[1:])
-def test_a_python_integer_beside_whole_numbers_takes_their_dtype(dtype: str, backend: str) -> None:
+def test_a_python_integer_beside_integers_takes_their_dtype(dtype: str, backend: str) -> None:
     x = md.tensor(np.array([1, 5], dtype), backend=backend)
     results = [F.maximum(x, 3), F.minimum(3, x), F.where([True, False], x, 3), F.stack([x[0], 3]), x & 3, 3 | x, x ^ 1]
     values = [[3, 5], [1, 3], [1, 3], [1, 3], [1, 1], [3, 7], [0, 4]]
@@ -92,7 +92,7 @@ def test_a_python_integer_beside_whole_numbers_takes_their_dtype(dtype: str, bac
 
 @pytest.mark.parametrize("backend", ["numpy", "strict"])
 @pytest.mark.parametrize("dtype", WHOLE[1:])
-def test_a_python_integer_beyond_the_whole_numbers_beside_it_is_an_error(dtype: str, backend: str) -> None:
+def test_a_python_integer_beyond_the_integers_beside_it_is_an_error(dtype: str, backend: str) -> None:
     x = md.tensor(np.array([1, 5], dtype), backend=backend)
     for beyond in (int(np.iinfo(dtype).min) - 1, int(np.iinfo(dtype).max) + 1):
         for formula in (lambda n: F.maximum(x, n), lambda n: F.where([True, False], x, n), lambda n: x & n):
@@ -103,7 +103,7 @@ def test_a_python_integer_beyond_the_whole_numbers_beside_it_is_an_error(dtype: 
                 x * beyond
 
 
-def test_the_float_dtype_of_an_array_counts_beside_whole_numbers() -> None:
+def test_the_float_dtype_of_an_array_counts_beside_integers() -> None:
     y = md.tensor([1, 2]) + np.array([0.25, 0.5])
     assert y.dtype == np.float64
     np.testing.assert_array_equal(y.numpy(), [1.25, 2.5])
@@ -115,7 +115,7 @@ def test_arithmetic_of_pixels_does_not_wrap_around() -> None:
         np.testing.assert_array_equal(y.numpy(), expected)
 
 
-def test_signed_whole_numbers_stay_whole_in_arithmetic() -> None:
+def test_signed_integers_stay_whole_in_arithmetic() -> None:
     a = md.tensor([3, 4])
     for y, expected in [(a - 5, [-2, -1]), (a + a, [6, 8]), (a * a, [9, 16]), (-a, [-3, -4]), (a.sum(), 7)]:
         assert y.dtype == np.int64
@@ -128,7 +128,7 @@ def test_the_mean_of_bright_pixels_is_theirs() -> None:
     assert F.max_pool2d(pixels, 2, padding=1).numpy().ravel().tolist() == [200, 201, 202, 203]
 
 
-def test_losses_of_whole_numbers_are_those_of_floats() -> None:
+def test_losses_of_integers_are_those_of_floats() -> None:
     a, b = np.array([0], np.uint8), np.array([20], np.uint8)
     assert F.l1_loss(md.tensor(a), b).item() == F.l1_loss(a, b).item() == 20
     assert F.mse_loss(md.tensor(a), b).item() == F.mse_loss(a, b).item() == 400
@@ -136,7 +136,7 @@ def test_losses_of_whole_numbers_are_those_of_floats() -> None:
     assert F.softmax_cross_entropy(md.tensor(np.array([[-100, 100]], np.int8)), [0]).item() == 200
 
 
-def test_whole_numbers_to_a_negative_power() -> None:
+def test_integers_to_a_negative_power() -> None:
     np.testing.assert_array_equal((md.tensor([2, 4]) ** -1).numpy(), [0.5, 0.25])
 
 
@@ -153,7 +153,7 @@ def test_an_op_of_ones_own_gets_floats_unless_it_says_that_it_is_exact() -> None
     assert Exact.apply(x).dtype == np.uint8
 
 
-def test_comparisons_of_whole_numbers_and_floats_are_exact() -> None:
+def test_comparisons_of_integers_and_floats_are_exact() -> None:
     x = md.tensor([16777217])
     assert not (x < 16777216.5).item()
     assert (x == np.array([16777217.0])).item()
@@ -198,7 +198,7 @@ def test_a_number_beside_float16_is_not_rounded_to_it(formula: Any, of: Any) -> 
     np.testing.assert_allclose(half.grad, single.grad, rtol=4e-3, atol=1e-7)
 
 
-def test_whole_numbers_beside_float16_are_not_rounded_to_it() -> None:
+def test_integers_beside_float16_are_not_rounded_to_it() -> None:
     x = md.tensor(np.array([0.5], np.float16))
     for whole in (np.array([70000]), [70000], md.tensor([70000])):
         assert (x * whole).item() == 35008  # the float16 nearest to 35000
@@ -228,7 +228,7 @@ def test_an_optimizer_of_float16_does_what_it_does_in_float32(name: str) -> None
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
-def test_whole_numbers_are_clipped_exactly_also_by_limits_beyond_their_dtype(dtype: Any) -> None:
+def test_integers_are_clipped_exactly_also_by_limits_beyond_their_dtype(dtype: Any) -> None:
     x = np.array([0, 5, 100], dtype)
     for low, high in ((0, 300), (-5, 50), (3, None), (None, 7), (-1000, 1000), (None, None)):
         y = md.tensor(x).clip(low, high)
@@ -408,7 +408,7 @@ def test_a_dtype_of_no_numbers_is_refused(make: Any, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
-def test_a_model_of_whole_numbers_is_refused_and_nothing_converted(dtype: Any) -> None:
+def test_a_model_of_integers_is_refused_and_nothing_converted(dtype: Any) -> None:
     model = nn.Sequential(nn.Dense(1, 1), nn.BatchNorm(1))
     with pytest.raises(DtypeError, match=r"a model computes with floats, got .*: use np\.float16, np\.float32 or"):
         model.astype(dtype)

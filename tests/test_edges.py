@@ -21,7 +21,7 @@ def empty(*shape: int) -> md.Tensor:
 # Gradients that are made up or lost
 
 
-def test_a_conversion_to_whole_numbers_has_no_gradient() -> None:
+def test_a_conversion_to_integers_has_no_gradient() -> None:
     x = md.tensor([1.5, 2.5], requires_grad=True)
     for dtype in (np.int64, np.uint8, bool):
         y = x.astype(dtype)
@@ -160,7 +160,7 @@ def test_labels_that_are_no_classes_are_refused_unless_they_are_ignored() -> Non
         F.softmax_cross_entropy(x, [0, -100, 7], ignore_index=-100)
     with pytest.raises(ShapeError, match="at least one label that is not ignored"):
         F.softmax_cross_entropy(x, [-100, -100, -100], ignore_index=-100)
-    with pytest.raises(MinidlError, match=r"ignore_index must be a whole number, got 0\.5"):
+    with pytest.raises(MinidlError, match=r"ignore_index must be an integer, got 0\.5"):
         nn.SoftmaxCrossEntropy(ignore_index=0.5)  # type: ignore[arg-type]
 
 

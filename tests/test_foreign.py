@@ -65,8 +65,8 @@ def _array(*values: Any, dtype: Any = None) -> Any:
 USES: dict[str, Callable[[Callable[..., Any]], Any]] = {
     "added": lambda of: leaf(1, 2) + of(3.0, 4.0, dtype=np.float32),
     "added to": lambda of: of(3.0, 4.0, dtype=np.float32) + leaf(1, 2),
-    "multiplied, whole numbers": lambda of: leaf(1, 2) * of(3, 4),
-    "multiplied with whole numbers": lambda of: md.tensor([1, 2]) * of(3.0, 4.5, dtype=np.float32),
+    "multiplied, integers": lambda of: leaf(1, 2) * of(3, 4),
+    "multiplied with integers": lambda of: md.tensor([1, 2]) * of(3.0, 4.5, dtype=np.float32),
     "matrix product": lambda of: leaf(1, 2) @ of(3.0, 4.0, dtype=np.float32),
     "compared": lambda of: leaf(1, 4) == of(1.0, 2.0, dtype=np.float32),
     "an op of it alone": lambda of: F.exp(of(1.0, 2.0)),
@@ -102,7 +102,7 @@ def test_it_counts_as_the_array_that_it_gives(use: str, kind: Any) -> None:
 def test_labels_and_targets_are_checked(kind: Any) -> None:
     with pytest.raises(ShapeError, match=r"labels must lie in 0 \.\.\. 2 for 3 classes, got 0 \.\.\. 7"):
         F.softmax_cross_entropy(md.tensor(LOGITS), kind(0, 7))
-    with pytest.raises(DtypeError, match=r"whole-number class labels, got float64"):
+    with pytest.raises(DtypeError, match=r"integer class labels, got float64"):
         F.softmax_cross_entropy(md.tensor(LOGITS), kind(0.0, 1.0))
     with pytest.raises(ShapeError, match=r"expected labels of shape \(2,\), got \(3,\)"):
         F.softmax_cross_entropy(md.tensor(LOGITS), kind(0, 1, 1))

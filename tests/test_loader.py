@@ -109,8 +109,8 @@ def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
-        ({"prefetch": -1}, "prefetch must be a whole number >= 0"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1"),
+        ({"prefetch": -1}, "prefetch must be an integer >= 0"),
         ({"length": 0}, r"0 samples gives no batch of 32: take more samples$"),
         ({"length": 3, "batch_size": 4, "drop_last": True}, "3 samples gives no batch of 4"),
     ],
@@ -123,10 +123,10 @@ def test_impossible_loaders_say_why(options: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("epoch", -1, "epoch must be a whole number >= 0, got -1"),
-        ("epoch", 1.5, "epoch must be a whole number >= 0, got 1.5"),
-        ("position", -1, "position must be a whole number >= 0"),
-        ("start", 0.5, "start must be a whole number >= 0"),
+        ("epoch", -1, "epoch must be an integer >= 0, got -1"),
+        ("epoch", 1.5, "epoch must be an integer >= 0, got 1.5"),
+        ("position", -1, "position must be an integer >= 0"),
+        ("start", 0.5, "start must be an integer >= 0"),
         ("dataset", np.ones(3), "expected a data set, got ndarray: wrap arrays"),
         ("dataset", ArrayDataset(np.arange(1)), "a data set of 1 samples gives no batch of 2"),
         ("mirror", True, "mirror=True is for pictures"),

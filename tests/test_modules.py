@@ -261,7 +261,7 @@ def test_weights_that_are_no_numbers_are_refused_and_change_nothing(value: Any, 
     np.testing.assert_array_equal(layer.w.numpy(), before["w"])
 
 
-def test_a_buffer_of_whole_numbers_takes_no_fractions() -> None:
+def test_a_buffer_of_integers_takes_no_fractions() -> None:
     module = nn.Module()
     module.count = nn.Buffer(np.zeros(2, np.int64))  # type: ignore[attr-defined]
     with pytest.raises(DtypeError, match="count has the dtype float64, expected int64"):

@@ -25,7 +25,7 @@ def test_parameters_are_made_of_lists_and_tensors_too(given: Any) -> None:
     assert (parameter.dtype, parameter.numpy().tolist()) == (np.float32, [1.0, 2.0])
 
 
-def test_a_parameter_of_whole_numbers_cannot_be_learned() -> None:
+def test_a_parameter_of_integers_cannot_be_learned() -> None:
     with pytest.raises(DtypeError, match="only floating-point tensors have gradients"):
         nn.Parameter(np.ones(3, np.int64))
 
@@ -241,7 +241,7 @@ def test_summary_passes_errors_on_and_cleans_up() -> None:
 
 
 class Picked(nn.Module):
-    """Columns that a buffer of whole numbers picks, where a buffer of booleans does not hide them, weighted."""
+    """Columns that a buffer of integers picks, where a buffer of booleans does not hide them, weighted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class Picked(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_buffers_of_whole_numbers_and_booleans_stay_what_they_are_in_a_model_of_any_floats(dtype: Any) -> None:
+def test_buffers_of_integers_and_booleans_stay_what_they_are_in_a_model_of_any_floats(dtype: Any) -> None:
     model = Picked().astype(dtype)
     held = [model.columns, model.shown, model.seen]
     assert [(b.dtype, b.numpy().tolist()) for b in held] == [

@@ -133,11 +133,11 @@ def test_dropout_keeps_the_mean_and_repeats_from_its_seed() -> None:
         (lambda x: F.conv2d(x.transpose(0, 3, 1, 2), np.ones((3, 3, 3, 8))), r"NHWC.*transpose\(0, 2, 3, 1\)"),
         (lambda x: F.conv2d(x[0], np.ones((3, 3, 3, 8))), r"batch axis.*reshape\(1, 5, 6, 3\)"),
         (lambda x: F.conv2d(x, np.ones((7, 3, 3, 8))), "kernel of 7x3 does not fit into an image of 5x6"),
-        (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), stride=0), "stride must be a whole number >= 1"),
+        (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), stride=0), "stride must be an integer >= 1"),
         (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), padding="full"), "'valid', 'same'"),
         (lambda x: F.conv2d(x, np.ones((3, 3, 3, 8)), np.ones(7)), r"bias of shape \(8,\).*, got \(7,\)"),
         (lambda x: F.max_pool2d(x, 6), "does not fit"),
-        (lambda x: F.max_pool2d(x, 2, padding=-1), "padding must be a whole number >= 0"),
+        (lambda x: F.max_pool2d(x, 2, padding=-1), "padding must be an integer >= 0"),
         (lambda x: F.max_pool2d(x, (2, 3), padding=(2, 0)), r"smaller than its window of 2x3, got \(2, 0\)"),
         (lambda x: F.avg_pool2d(x, (3, 2), padding=((0, 0), (0, 2))), "smaller than its window of 3x2"),
         (lambda x: x @ np.ones((4, 2)), "last axis .* 3 elements .* 4 rows .*: reshape or transpose"),
@@ -176,7 +176,7 @@ def test_shapes_that_do_not_fit(call: Any, message: str) -> None:
 
 
 def test_float_labels_are_refused() -> None:
-    with pytest.raises(DtypeError, match="whole-number class labels, got float64"):
+    with pytest.raises(DtypeError, match="integer class labels, got float64"):
         F.softmax_cross_entropy(md.tensor(numbers(2, 3)), np.zeros(2))
 
 

@@ -106,7 +106,7 @@ def with_value(value: Any) -> Any:
         (with_value("1"), "'m' of w is '1', expected a real number"),
         (lambda state: state["state"]["b"].update(v=np.ones(3)), r"'v' of b has shape \(3,\), expected"),
         (lambda state: state.update(lr=None), "^lr must be a number"),
-        (lambda state: state.update(steps="3"), "^steps must be a whole number"),
+        (lambda state: state.update(steps="3"), "^steps must be an integer"),
         (lambda state: state.pop("steps"), "state of an optimizer, got one without steps"),
         (lambda state: state.pop("state"), "state of an optimizer, got one without state"),
     ],
@@ -226,7 +226,7 @@ MOVES = {
 
 
 class Noting(optim.Optimizer):
-    """Remembers what its parameters are not: sums in float64, and whole numbers."""
+    """Remembers what its parameters are not: sums in float64, and integers."""
 
     def update(self, param: Any, grad: Any, state: Any) -> None:
         xp = md.backends.of(param).xp

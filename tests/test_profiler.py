@@ -182,6 +182,6 @@ def test_a_profile_leaves_the_generators_of_layers_where_they_were() -> None:
 
 
 @pytest.mark.parametrize("steps", [2.5, "3", None, True])
-def test_steps_that_are_no_whole_number_are_named(steps: Any) -> None:
-    with pytest.raises(MinidlError, match="the number of steps must be a whole number, got"):
+def test_steps_that_are_no_integer_are_named(steps: Any) -> None:
+    with pytest.raises(MinidlError, match="the number of steps must be an integer, got"):
         md.profile(nn.Dense(2, 1), np.ones((1, 2), np.float32), steps=steps)

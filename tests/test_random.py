@@ -50,5 +50,5 @@ def test_children_of_a_generator_follow_from_its_state() -> None:
     assert [child.normal() for child in default_rng.spawn(3)] == drawn
     with instead(lambda: md.Generator(3)):
         assert [child.normal() for child in default_rng.spawn(np.int64(3))] == drawn
-    with pytest.raises(MinidlError, match="n_children must be a whole number >= 0, got -1"):
+    with pytest.raises(MinidlError, match="n_children must be an integer >= 0, got -1"):
         rng.spawn(-1)

@@ -122,7 +122,7 @@ def test_sums_over_rows(rows: int, C: int) -> None:
     np.testing.assert_allclose(got, x.sum(axis=0, dtype=np.float64), rtol=GOAL)
 
 
-def test_whole_numbers_are_added_exactly() -> None:
+def test_integers_are_added_exactly() -> None:
     x = np.full((2000, 2), (1 << 50) + 1)
     assert md.tensor(x).sum(axis=0).numpy().tolist() == x.sum(axis=0).tolist()
 

@@ -14,18 +14,18 @@ from .tensors import leaf
 
 
 @pytest.mark.parametrize("data", [10**30, [1.5, 10**30], [[-(10**400)]]], ids=["one", "in a list", "no float either"])
-def test_a_whole_number_that_no_dtype_holds_is_told_from_what_is_no_number(data: Any) -> None:
+def test_an_integer_that_no_dtype_holds_is_told_from_what_is_no_number(data: Any) -> None:
     with pytest.raises(
         DtypeError, match="expected numbers of at most 64 bits, got a larger integer: write it as a float"
     ):
         md.tensor(data)
 
 
-def test_a_whole_number_is_an_index_and_nothing_else_is() -> None:
+def test_an_integer_is_an_index_and_nothing_else_is() -> None:
     most = md.tensor([0.1, 0.7, 0.2]).argmax()
     assert (["a", "b", "c"][most], list(range(most)), np.arange(3)[most]) == ("b", [0], 1)
     for other in (md.tensor(1.0), md.tensor([1]), md.tensor(True)):
-        with pytest.raises(DtypeError, match=r"only a whole number is an index, got a tensor of .* use int\(x\)"):
+        with pytest.raises(DtypeError, match=r"only an integer is an index, got a tensor of .* use int\(x\)"):
             range(other)  # type: ignore[call-overload]
 
 
@@ -58,7 +58,7 @@ def test_only_numbers_make_tensors(bad: Any) -> None:
         md.nn.functional.relu(bad)
 
 
-def test_whole_numbers_have_no_gradient() -> None:
+def test_integers_have_no_gradient() -> None:
     with pytest.raises(DtypeError, match="only floating-point tensors have gradients, got int64"):
         md.tensor([1, 2], requires_grad=True)
 

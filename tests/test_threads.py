@@ -128,7 +128,7 @@ def test_scratch_is_kept_by_thread_and_name() -> None:
 def test_a_bad_number_in_the_environment_is_named(value: str) -> None:
     done = python("import minidl; minidl.get_num_threads()", MINIDL_NUM_THREADS=value)
     assert done.returncode != 0
-    assert f"MINIDL_NUM_THREADS must be a whole number >= 1, got '{value}'" in done.stderr
+    assert f"MINIDL_NUM_THREADS must be an integer >= 1, got '{value}'" in done.stderr
 
 
 def test_the_environment_decides() -> None:
@@ -137,9 +137,9 @@ def test_the_environment_decides() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 2.0, "2", True])
-def test_threads_are_a_whole_number_from_one_on(value: Any) -> None:
+def test_threads_are_an_integer_from_one_on(value: Any) -> None:
     before = md.get_num_threads()
-    with pytest.raises(MinidlError, match=f"must be a whole number >= 1, got {value!r}"):
+    with pytest.raises(MinidlError, match=f"must be an integer >= 1, got {value!r}"):
         md.set_num_threads(value)
     assert md.get_num_threads() == before
 

@@ -229,12 +229,12 @@ def test_an_epoch_whose_loss_is_no_number_begins_anew_once_the_weights_are_mende
     [
         (([1, 2],), "expected a loader, got list: use DataLoader"),
         ((None, 5), "expected a loader, got int: use epochs=5"),
-        ((None, None, "3"), "epochs must be a whole number >= 0, got '3'"),
-        ((None, None, 1.5), "epochs must be a whole number >= 0, got 1.5"),
-        ((None, None, True), "epochs must be a whole number >= 0, got True"),
-        ((None, None, None, -1), "steps must be a whole number >= 0, got -1"),
-        ((None, None, None, 2.5), "steps must be a whole number >= 0, got 2.5"),
-        ((None, None, None, float("inf")), "steps must be a whole number >= 0, got inf"),
+        ((None, None, "3"), "epochs must be an integer >= 0, got '3'"),
+        ((None, None, 1.5), "epochs must be an integer >= 0, got 1.5"),
+        ((None, None, True), "epochs must be an integer >= 0, got True"),
+        ((None, None, None, -1), "steps must be an integer >= 0, got -1"),
+        ((None, None, None, 2.5), "steps must be an integer >= 0, got 2.5"),
+        ((None, None, None, float("inf")), "steps must be an integer >= 0, got inf"),
     ],
 )
 def test_mistakes_in_fit_are_found_before_the_first_step(arguments: Any, message: str) -> None:
@@ -246,7 +246,7 @@ def test_mistakes_in_fit_are_found_before_the_first_step(arguments: Any, message
 
 
 @pytest.mark.parametrize("count", [np.array(2), np.int64(2), md.tensor(2)])
-def test_epochs_and_steps_are_whole_numbers_of_any_kind(count: Any) -> None:
+def test_epochs_and_steps_are_integers_of_any_kind(count: Any) -> None:
     trainer, train, _ = make()
     assert len(trainer.fit(train, epochs=count)) == 2
     assert type(trainer.epochs) is int

@@ -206,7 +206,7 @@ def test_a_wrong_entry_of_a_state_gets_an_error_of_minidl(name: str) -> None:
 def test_a_loader_has_no_place_that_is_not_there(entry: str, wrong: Any) -> None:
     loader = pairs()
     before = loader.state_dict()
-    with pytest.raises(MinidlError, match=f"{entry} must be a whole number >= 0, got {wrong!r}"):
+    with pytest.raises(MinidlError, match=f"{entry} must be an integer >= 0, got {wrong!r}"):
         loader.load_state_dict({**before, entry: wrong})
     with pytest.raises(MinidlError, match="batch 3, the data set has 4 samples in 2 batches"):
         loader.load_state_dict({**before, "position": 3})

@@ -270,7 +270,7 @@ def as_json(title: str, rows: Sequence[Row], unable: dict[str, str], auto: str) 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got '{text}'")
+        raise argparse.ArgumentTypeError(f"expected an integer >= 1, got '{text}'")
     return int(text)
 
 

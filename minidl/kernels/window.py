@@ -178,7 +178,7 @@ def frozen(value: Any) -> Any:
         return tuple(frozen(part) for part in value)
     found = plain(value)
     if type(found).__hash__ is None:
-        raise ShapeError(f"expected whole numbers, or pairs of them, got {value!r}")
+        raise ShapeError(f"expected integers, or pairs of them, got {value!r}")
     return found
 
 
@@ -192,7 +192,7 @@ def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:
     """
     first, second = _two(value, what)
     if not (_is_size(first, least) and _is_size(second, least)):
-        raise ShapeError(f"{what} must be a whole number >= {least} or a tuple of two, got {value!r}")
+        raise ShapeError(f"{what} must be an integer >= {least} or a tuple of two, got {value!r}")
     return int(first), int(second)
 
 

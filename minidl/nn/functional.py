@@ -296,7 +296,7 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Any, ignore_index: int | None = None) -> Tensor:
-    """The mean over the batch of -log softmax(logits)[label], for logits (N, classes) and whole numbers (N,).
+    """The mean over the batch of -log softmax(logits)[label], for logits (N, classes) and integers (N,).
 
     Rows with the label ``ignore_index``, which may be any number, count for nothing. Raises
     :class:`minidl.errors.ShapeError` for other shapes, other labels, and no row that counts (on a GPU, where labels are
@@ -369,7 +369,7 @@ def _several(xs: Any) -> Sequence[Any]:
 
 
 def _target(b: Any, a: Any, check: Callable[[Any], None] | None = None) -> Any:
-    """Targets that want no gradient, in the dtype of the predictions: float32 if these are whole numbers. What goes to
+    """Targets that want no gradient, in the dtype of the predictions: float32 if these are integers. What goes to
     a device is checked before, as nobody reads it there."""
     if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad):
         return b

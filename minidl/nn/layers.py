@@ -32,7 +32,7 @@ class _Weighted(Module):
     def make(self, shape: tuple[int, ...], bias: bool, initializer: str | Initializer, rng: Generator | None) -> None:
         shape = frozen(shape)
         if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape):
-            raise ShapeError(f"sizes of a layer are whole numbers >= 1, got {shape}", type(self).__name__)
+            raise ShapeError(f"sizes of a layer are integers >= 1, got {shape}", type(self).__name__)
         require_memory(shape)
         if not isinstance(bias, bool | np.bool_):
             raise MinidlError(
@@ -305,7 +305,7 @@ class BatchNorm(Module):
     In training with the statistics of the batch, else with running averages of them, of which each step keeps the
     share ``momentum`` (Keras's meaning of the word; PyTorch's momentum=0.1 is momentum=0.9 here).
 
-    The averages of a model of float16 are float32. Inputs are of the dtype of ``gamma``, or whole numbers, in both.
+    The averages of a model of float16 are float32. Inputs are of the dtype of ``gamma``, or integers, in both.
 
     Ioffe and Szegedy, "Batch Normalization" (2015). For x (N, ..., C); raises :class:`ShapeError` for other shapes.
 
@@ -349,7 +349,7 @@ class BatchNorm(Module):
         return self._normalized(x, self.gamma, self.beta)
 
     def _in_own_dtype(self, x: Tensor) -> Tensor:
-        """The input in the dtype of ``gamma``, in training and in evaluation: whole numbers become it, other floats
+        """The input in the dtype of ``gamma``, in training and in evaluation: integers become it, other floats
         are an error, as anywhere."""
         dtype = self.gamma.dtype
         if x.dtype.kind != "f":

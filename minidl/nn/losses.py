@@ -11,7 +11,7 @@ from .module import Module
 
 @plugins.register("loss", "softmax_cross_entropy")
 class SoftmaxCrossEntropy(Module):
-    """For logits (N, classes) and whole-number labels (N,); see :func:`minidl.nn.functional.softmax_cross_entropy`.
+    """For logits (N, classes) and integer labels (N,); see :func:`minidl.nn.functional.softmax_cross_entropy`.
 
     >>> from minidl import tensor
     >>> SoftmaxCrossEntropy()(tensor([[0.0, 0.0]]), [1]).item()   # log 2

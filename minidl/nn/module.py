@@ -249,7 +249,7 @@ class Module(Strict):
     def astype(self, dtype: Any) -> Self:
         """Convert all parameters and buffers of floats to another float dtype; they stay the same objects.
 
-        Running statistics stay in float32 where the model becomes float16, buffers of whole numbers or booleans as they
+        Running statistics stay in float32 where the model becomes float16, buffers of integers or booleans as they
         are. Raises :class:`DtypeError`, changing
         nothing, for any other dtype, which would cut the weights off.
         """

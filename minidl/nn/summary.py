@@ -119,7 +119,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
 
 
 def _sample(input_shape: Any) -> tuple[int, ...]:
-    """The shape of a sample, as whole numbers; an error that says what to write for a batch, or for its shape."""
+    """The shape of a sample, as integers; an error that says what to write for a batch, or for its shape."""
     if hasattr(input_shape, "shape"):
         raise ShapeError(f"expected the shape of one sample, got a batch: use {tuple(input_shape.shape[1:])}")
     if not isinstance(input_shape, tuple | list):

@@ -76,7 +76,7 @@ class Where(_Choice):
 
 @register("op", "clip")
 class Clip(Op):
-    """y = min(max(x, low), high), with derivative 1 at both ends; whole numbers keep their dtype beside whole limits
+    """y = min(max(x, low), high), with derivative 1 at both ends; integers keep their dtype beside whole limits
 
     >>> Clip.apply([-1.0, 0.5, 9.0], low=0.0, high=1.0)
     tensor([0. , 0.5, 1. ])
@@ -98,7 +98,7 @@ class Clip(Op):
         return y
 
     def _binding(self, x: Array) -> tuple[float | None, float | None]:
-        """The limits that whole numbers of this dtype can reach; beyond, they say nothing, as in NumPy."""
+        """The limits that integers of this dtype can reach; beyond, they say nothing, as in NumPy."""
         held = np.iinfo(x.dtype)
         low = None if self.low is None or self.low < held.min else self.low
         high = None if self.high is None or self.high > held.max else self.high

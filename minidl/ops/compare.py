@@ -1,7 +1,7 @@
 """Comparisons and logic: tensors of booleans, which have no gradient, so no check of the kind ``op`` would fit.
 
 A number or an array takes the dtype of the floats beside it, as in arithmetic: ``x == 0.1`` holds where x is the
-float32 nearest to 0.1. Beside whole numbers it is compared as what it is: ``x < 300`` holds for all of uint8. So is a
+float32 nearest to 0.1. Beside integers it is compared as what it is: ``x < 300`` holds for all of uint8. So is a
 number beyond all floats of the dtype: ``x == 1e300`` holds for no float32, infinity included.
 """
 
@@ -67,7 +67,7 @@ def _overflows(number: float, dtype: np.dtype[Any]) -> bool:
     try:
         with np.errstate(over="ignore"):
             return bool(np.isinf(dtype.type(number)))
-    except OverflowError:  # Python's own, for a whole number that no float holds
+    except OverflowError:  # Python's own, for an integer that no float holds
         return True
 
 
@@ -138,7 +138,7 @@ class NotEqual(_Comparison):
 
 
 class _Logic(_Relation):
-    """A relation of booleans, or of whole numbers bit by bit; floats are a :class:`DtypeError`."""
+    """A relation of booleans, or of integers bit by bit; floats are a :class:`DtypeError`."""
 
     exact = "iub"
 
@@ -146,7 +146,7 @@ class _Logic(_Relation):
         for array in arrays:
             if array.dtype.kind not in "iub":
                 raise DtypeError(
-                    f"expected booleans or whole numbers, got {array.dtype}: compare first, with brackets as in "
+                    f"expected booleans or integers, got {array.dtype}: compare first, with brackets as in "
                     "(x > 0) & (x < 1)"
                 )
         self.needs_grad = ()
@@ -184,7 +184,7 @@ class Xor(_Logic):
 
 
 class Not(_Logic):
-    """y = not x, elementwise; of whole numbers all bits
+    """y = not x, elementwise; of integers all bits
 
     >>> Not.apply([True, False])
     tensor([False,  True], dtype=bool)

@@ -1,6 +1,6 @@
 """Softmax and the loss functions. Each loss is a mean over all its elements (over the batch, for classes): a 0-d array.
 
-Predictions and targets have one shape, classes are logits (N, classes) with whole-number labels (N,). All losses raise
+Predictions and targets have one shape, classes are logits (N, classes) with integer labels (N,). All losses raise
 :class:`minidl.errors.ShapeError` for other shapes and for no elements at all.
 """
 
@@ -121,7 +121,7 @@ class SoftmaxCrossEntropy(Op):
             hint = (
                 "labels.astype(np.int64)" if labels.dtype.kind in "fb" else "np.unique(labels, return_inverse=True)[1]"
             )
-            raise DtypeError(f"expected whole-number class labels, got {labels.dtype}: use {hint}")
+            raise DtypeError(f"expected integer class labels, got {labels.dtype}: use {hint}")
         # On a GPU, reading the labels would make every step wait: there they are trusted.
         if isinstance(labels, np.ndarray):
             _require_classes(labels if self.ignore_index is None else labels[labels != self.ignore_index], logits)

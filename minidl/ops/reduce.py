@@ -19,7 +19,7 @@ Axis = int | tuple[int, ...] | None
 
 
 def _whole(axis: Any) -> Any:
-    """One axis or several as Python's whole numbers."""
+    """One axis or several as Python's integers."""
     return tuple(whole("axis", one) for one in axis) if isinstance(axis, tuple | list | range) else whole("axis", axis)
 
 
@@ -172,7 +172,7 @@ class Min(_Extremum):
 
 
 class _Position(_Reduction):
-    """Where an extremum is: whole numbers, which have no derivative, so no check of the kind ``op`` would fit."""
+    """Where an extremum is: integers, which have no derivative, so no check of the kind ``op`` would fit."""
 
     exact = "iub"
 

@@ -45,7 +45,7 @@ class Reshape(_Move):
         try:
             return x.reshape(self.shape)
         except TypeError as error:
-            raise ShapeError(f"the sizes of a shape are whole numbers, got {self.shape}: divide with //") from error
+            raise ShapeError(f"the sizes of a shape are integers, got {self.shape}: divide with //") from error
         except ValueError as error:
             raise ShapeError(
                 f"cannot reshape {x.shape} to {self.shape}: {x.size} elements must stay (one size may be -1: the rest)"
@@ -121,7 +121,7 @@ class GetItem(_Move):
         array = self.own(part.data if hasattr(part, "requires_grad") else part, np.int64 if nothing else None)
         if array.dtype.kind not in "iub":
             raise DtypeError(
-                f"an index is a whole number, a slice, or an array of whole numbers or booleans, got {part!r}: "
+                f"an index is an integer, a slice, or an array of integers or booleans, got {part!r}: "
                 "use int(...) or .astype(np.int64)"
             )
         return array
@@ -219,7 +219,7 @@ class BroadcastTo(_Move):
         try:
             return self.xp.broadcast_to(x, self.shape)
         except TypeError as error:
-            raise ShapeError(f"the sizes of a shape are whole numbers, got {self.shape!r}: as in (2, 3)") from error
+            raise ShapeError(f"the sizes of a shape are integers, got {self.shape!r}: as in (2, 3)") from error
         except ValueError as error:
             raise ShapeError(f"shape {x.shape} cannot be broadcast to {self.shape}") from error
 
@@ -244,7 +244,7 @@ class Clone(_Move):
 
 @register("op", "cast")
 class Cast(_Move):
-    """y = x in another dtype; of whole numbers and booleans there is no gradient
+    """y = x in another dtype; of integers and booleans there is no gradient
 
     >>> Cast.apply([1.0, 2.0], dtype="float64").dtype
     dtype('float64')

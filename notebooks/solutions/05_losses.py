@@ -185,7 +185,7 @@ plt.show()
 
 # %%
 def cross_entropy_gradient(logits, labels):
-    """(p - y) / N for logits (N, K) and whole numbers labels (N,)."""
+    """(p - y) / N for logits (N, K) and integer labels (N,)."""
     # <blank>
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)

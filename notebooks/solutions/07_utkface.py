@@ -85,7 +85,7 @@ plt.show()
 
 # %%
 def parse_name(name):
-    """Age, gender and ethnicity, three whole numbers."""
+    """Age, gender and ethnicity, three integers."""
     # <blank>
     age, gender, *rest = [int(part) for part in name.split("_")[:-1]]
     return age, gender, rest[0] if rest else -1

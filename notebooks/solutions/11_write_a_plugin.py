@@ -268,7 +268,7 @@ compare(results, {"NewArray": "in_place", "OneMemory": "state_of_its_own", "Root
 
 # %%
 def window_pixels(H, W, KH, KW, stride):
-    """The numbers of the pixels under each window, as whole numbers (OH OW, KH KW)."""
+    """The numbers of the pixels under each window, as integers (OH OW, KH KW)."""
     # <blank>
     numbers = np.arange(H * W).reshape(H, W)
     rows = range(0, H - KH + 1, stride)

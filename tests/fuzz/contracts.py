@@ -51,10 +51,10 @@ CONTRACTS: dict[str, Contract] = {
         infinite=r"conv2d|Conv2D|@|linear|Dense",
     ),
     "whole": Contract(
-        "Whole numbers and booleans become float32 in ops that are not exact for them, so that nothing wraps around.",
+        "Integers and booleans become float32 in ops that are not exact for them, so that nothing wraps around.",
         theirs="not (implemented|support)|Subtraction, the",
     ),
-    "unsigned": Contract("A sum of unsigned whole numbers is unsigned, as NumPy's."),
+    "unsigned": Contract("A sum of unsigned integers is unsigned, as NumPy's."),
     "axes": Contract(
         "A tensor without axes has a dtype as any other has; PyTorch's takes that of the tensor beside it."
     ),

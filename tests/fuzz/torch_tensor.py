@@ -1,4 +1,4 @@
-"""PyTorch's tensor as the programs of the fuzzer use it: with NumPy's methods and minidl's rule for whole numbers.
+"""PyTorch's tensor as the programs of the fuzzer use it: with NumPy's methods and minidl's rule for integers.
 
 What minidl does otherwise by convention is translated here, each with the name of its contract (see contracts.py).
 """
@@ -63,7 +63,7 @@ class Tensor(torch.Tensor):
 
 
 def _operator(name: str, exact: str = "") -> Any:
-    """An operator that computes with whole numbers where minidl's op is exact for them."""
+    """An operator that computes with integers where minidl's op is exact for them."""
 
     def method(self: Any, *others: Any) -> Any:
         return getattr(torch.Tensor, name)(*promoted(exact, self, *others))
@@ -89,7 +89,7 @@ for _name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):
 
 
 def promoted(exact: str, *xs: Any) -> Sequence[Any]:
-    """Whole numbers as float32, unless they are of the kinds that an op is exact for, or as the floats beside them."""
+    """Integers as float32, unless they are of the kinds that an op is exact for, or as the floats beside them."""
     tensors = [x for x in xs if isinstance(x, torch.Tensor)]
     if any(x.is_floating_point() for x in tensors):
         return [*_alike(*xs)]
@@ -114,7 +114,7 @@ def _first(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
 
 
 def _alike(*xs: Any) -> Sequence[Any]:
-    """Whole numbers in the dtype of the floats beside them."""
+    """Integers in the dtype of the floats beside them."""
     dtypes = [x.dtype for x in xs if isinstance(x, torch.Tensor) and x.is_floating_point()]
     return [
         x if not isinstance(x, torch.Tensor) or x.is_floating_point() or not dtypes else x.to(dtypes[0]) for x in xs
@@ -122,7 +122,7 @@ def _alike(*xs: Any) -> Sequence[Any]:
 
 
 def floats(*xs: Any) -> Sequence[Any]:
-    """Whole numbers as floats."""
+    """Integers as floats."""
     return promoted("", *xs)
 
 

@@ -43,7 +43,7 @@ def tensor(array: Any) -> md.Tensor:
 
 
 def kept(y: md.Tensor, x: Any) -> md.Tensor:
-    """The output in the dtype of an input, where ONNX has whole numbers stay whole and minidl makes floats of them."""
+    """The output in the dtype of an input, where ONNX has integers stay whole and minidl makes floats of them."""
     return y.astype(x.dtype) if x.dtype.kind in "iu" and y.dtype.kind == "f" else y
 
 
@@ -127,13 +127,13 @@ for name, method in REDUCTIONS.items():
 
 @onnx("Div")
 def div(attributes: Attributes, a: Any, b: Any) -> md.Tensor:
-    require(a.dtype.kind == "f", "whole numbers that stay whole, where / gives a fraction here")
+    require(a.dtype.kind == "f", "integers that stay whole, where / gives a fraction here")
     return tensor(a) / tensor(b)
 
 
 @onnx("Pow")
 def pow_(attributes: Attributes, x: Any, p: Any) -> md.Tensor:
-    require(x.dtype.kind == "f" or p.dtype.kind != "f", "whole numbers to a power with a fraction, rounded down")
+    require(x.dtype.kind == "f" or p.dtype.kind != "f", "integers to a power with a fraction, rounded down")
     return kept(tensor(x) ** tensor(p), x)
 
 
