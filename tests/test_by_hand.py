@@ -145,7 +145,7 @@ HELD: dict[str, Callable[[md.Tensor], Any]] = {
 @pytest.mark.parametrize("held", HELD)
 def test_a_plain_tensor_is_no_parameter_wherever_it_is(held: str) -> None:
     model = nn.Module()
-    with pytest.raises(MinidlError, match=r"'ws.*' of Module wants a gradient, but a plain tensor is no parameter"):
+    with pytest.raises(MinidlError, match=r"'ws.*' of Module requires a gradient, but a plain tensor is not"):
         model.ws = HELD[held](leaf(1, 2))
     assert not hasattr(model, "ws")
     model.ws = HELD[held](md.tensor([1.0, 2.0]))  # a constant
@@ -160,12 +160,12 @@ def test_one_that_comes_later_is_found_when_parameters_are_asked_for() -> None:
     model.ws, model.constant = [nn.Parameter([1.0])], constant
     assert len(model.parameters()) == 1
     model.ws.append(leaf(1, 2))
-    with pytest.raises(MinidlError, match=r"'ws\.1' of Module wants a gradient"):
+    with pytest.raises(MinidlError, match=r"'ws\.1' of Module requires a gradient"):
         model.parameters()
     model.ws[1] = nn.Parameter(model.ws[1])
     assert list(model.state_dict()) == ["ws.0", "ws.1"]
     constant.requires_grad = True
-    with pytest.raises(MinidlError, match=r"'constant' of Module wants a gradient"):
+    with pytest.raises(MinidlError, match=r"'constant' of Module requires a gradient"):
         model.state_dict()
 
 

@@ -239,7 +239,7 @@ def test_integers_are_clipped_exactly_also_by_limits_beyond_their_dtype(dtype: A
 
 @pytest.mark.parametrize(("low", "high"), [(300, 400), (-9, -1), (300, None), (None, -1)])
 def test_limits_between_which_a_dtype_has_no_number_are_refused(low: Any, high: Any) -> None:
-    with pytest.raises(DtypeError, match=f"uint8 holds no number from {low} to {high}: convert x"):
+    with pytest.raises(DtypeError, match=f"uint8 has no values from {low} to {high}: convert x"):
         md.tensor(np.array([1], np.uint8)).clip(low, high)
 
 

@@ -97,9 +97,9 @@ CONTRACTS: dict[str, Contract] = {
     "losses": Contract("Predictions and targets have one shape; PyTorch broadcasts.", ours="of the shape of"),
     "targets": Contract("Targets of binary cross-entropy lie in 0 ... 1.", ours="targets must lie in"),
     "classes": Contract("A cross-entropy of classes has two of them or more.", ours="classes >= 2"),
-    "pixels in": Contract("Layers with weights take no bytes: pixels are scaled first.", ours="bring pixels to"),
+    "pixels in": Contract("Layers with weights take no bytes: pixels are scaled first.", ours="scale pixels to"),
     "scalars": Contract(
-        "A single number has no axis; PyTorch's has axis 0 and -1.", ours="does not exist in a single number"
+        "A single number has no axis; PyTorch's has axis 0 and -1.", ours="does not exist for a scalar"
     ),
     "retained": Contract("retain_grad() of what has no graph does nothing.", theirs="can't retain_grad"),
     "single": Contract(
