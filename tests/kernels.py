@@ -1,4 +1,4 @@
-"""What tests of kernels share: the readable twins, and arrays that tell a right kernel from a wrong one."""
+"""Helpers for tests of kernels: the readable twins, and arrays that distinguish a correct kernel from a wrong one."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def values(*shape: int, seed: int = 0) -> Any:
 
 
 def images_to_pool(kind: str, *shape: int) -> Any:
-    """With equal numbers in a window ("ties"), with windows of nothing but -inf ("infinities"), or ordinary ones."""
+    """Arrays with equal values in a window ("ties"), with windows of only -inf ("infinities"), or ordinary ones."""
     x = values(*shape)
     if kind == "ties":
         x = np.round(x)
@@ -42,7 +42,7 @@ def images_to_pool(kind: str, *shape: int) -> Any:
 
 
 def images_with_nan() -> list[Any]:
-    """An image of 2 x 2 for each place that a NaN may have in it."""
+    """A 2 x 2 image for each position of a NaN."""
     x = np.zeros((4, 1, 2, 2, 1), np.float32)
     x.reshape(4, 4)[range(4), range(4)] = np.nan
     return list(x)

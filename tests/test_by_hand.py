@@ -1,4 +1,4 @@
-"""What users set by hand, ``requires_grad``, ``grad``, ``data`` and attributes of modules: never without effect."""
+"""Assignments by users, to ``requires_grad``, ``grad``, ``data`` and attributes of modules, always have an effect."""
 
 import copy
 import pickle
@@ -66,7 +66,7 @@ def pieces() -> dict[str, nn.Module]:
 @pytest.mark.parametrize("piece", pieces())
 @pytest.mark.parametrize("through_data", [True, False])
 def test_what_was_frozen_in_the_forward_pass_has_no_gradient(piece: str, through_data: bool) -> None:
-    """As in PyTorch: it is no part of the graph, so thawing it before backward() comes too late for this one."""
+    """As in PyTorch: it is not part of the graph, so unfreezing it before backward() is too late for this pass."""
     layer = pieces()[piece]
     x = md.tensor(np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype(np.float32), requires_grad=through_data)
     for parameter in layer.parameters():
@@ -262,7 +262,7 @@ def test_a_single_number_stays_an_array(name: str) -> None:
     optimizers = [plugins.build("optimizer", name, [x], lr=0.1) for x in (w, same)]
     for _ in range(3):
         for x, optimizer in zip((w, same), optimizers, strict=True):
-            x.data = x.data * np.float32(2)  # which makes a scalar of an array without axes
+            x.data = x.data * np.float32(2)  # which turns a 0-d array into a scalar
             x.mark_changed()
             optimizer.zero_grad()
             (x * x).sum().backward()

@@ -1,4 +1,4 @@
-"""Comparisons and logic of tensors, against NumPy's."""
+"""Comparisons and logic of tensors against NumPy."""
 
 import math
 import operator

@@ -1,4 +1,4 @@
-"""Everything that is registered keeps what its kind promises: every check of the kit on every plugin."""
+"""Every check of the conformance kit on every registered plugin."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ KINDS = ("op", "layer", "loss", "optimizer", "conv_algorithm")
 
 
 def here() -> Iterator[Subject]:
-    """Every plugin; without those for a GPU, where there is neither one nor g++ to emulate it."""
+    """Every plugin, except those for a GPU if there is neither a GPU nor g++ to emulate one."""
     for kind in KINDS:
         for name in md.plugins.names(kind):
             try:
@@ -55,7 +55,7 @@ FORMS = [ROOT / "minidl" / path for path in ("nn/functional.py", "nn/fusion.py",
 
 @pytest.mark.parametrize("name", md.plugins.names("op"))
 def test_a_built_in_op_is_complete(name: str) -> None:
-    """CONTRIBUTING.md says where these four stand; all the rest follows from them."""
+    """The four places that CONTRIBUTING.md lists; the rest follows from them."""
     op = md.plugins.get("op", name).__name__
     lacks = {
         f"its name in __all__ of its file in minidl/ops: {op}": op not in md.ops.__all__,

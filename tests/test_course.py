@@ -1,4 +1,4 @@
-"""The course as a student meets it: every exercise of every notebook, answered wrongly, in the notebook's own blank."""
+"""Every exercise of every notebook, answered wrongly in the notebook's own blank."""
 
 import io
 import re
@@ -24,7 +24,7 @@ ALL = [(notebook, *exercise) for notebook, found in IN_NOTEBOOK.items() for exer
 
 
 def says(checker: str, attempt: Any) -> str:
-    """What a checker prints."""
+    """The output of a checker."""
     text = io.StringIO()
     with redirect_stdout(text):
         getattr(course, f"check_{checker}")(attempt)
@@ -32,7 +32,7 @@ def says(checker: str, attempt: Any) -> str:
 
 
 def typed(notebook: str, function: str, answer: str) -> Any:
-    """The notebook's function with a student's answer in the place of its blank."""
+    """The function of the notebook with a student's answer in place of its blank."""
     script = (build.HERE / f"{notebook}.py").read_text()
     (blank,) = re.findall(rf"^def {function}\(.*?^    \.\.\.  # your code here\n", script, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"np": np, "md": md, "F": md.nn.functional}
@@ -48,7 +48,7 @@ def test_the_notebooks_have_all_exercises_between_them() -> None:
 
 @pytest.mark.parametrize(("notebook", "function", "checker"), ALL)
 def test_five_wrong_answers_get_five_hints(notebook: str, function: str, checker: str) -> None:
-    """Each its own one, and what the hint says is nowhere taken for right."""
+    """Each wrong answer gets the hint of its mistake, and is never accepted."""
     exercise = getattr(course, f"check_{checker}")
     hints = [re.findall(r"Hint: (.*)", says(checker, wrong)) for wrong in exercise.mistakes.values()]
     assert hints == [[hint] for hint in exercise.mistakes]
@@ -71,7 +71,7 @@ NO_MISTAKE = {
 
 @pytest.mark.parametrize("checker", [checker for _, _, checker in ALL])
 def test_no_slip_of_the_pen_is_taken_for_right(checker: str) -> None:
-    """An operator, a number or an index that is another one in the solution: `tests.mutation`."""
+    """The solution with one operator, number or index changed by `tests.mutation`."""
     solution = getattr(course, f"check_{checker}").solution
     for mutant in mutants(solution):
         if mutant.after not in NO_MISTAKE:

@@ -1,4 +1,4 @@
-"""CUDA sources compile for real cards, without spilling registers; and nothing that is launched is left out."""
+"""CUDA sources compile for real cards without register spills, and every launched kernel is covered."""
 
 import ctypes
 import ctypes.util
@@ -63,11 +63,11 @@ ALL = [name for names in NAMES.values() for name in names]
 
 
 def compiled(names: list[str], card: str, *options: str, folder: Path) -> tuple[str, Path]:
-    """What nvcc and its assembler say of these kernels, and the file that they write."""
+    """The report of nvcc and its assembler on these kernels, and the file that they write."""
     whole, output = folder / "all.cu", folder / "output"
     used = ", ".join(f"(void*)&{name}" for name in names)
     includes = "".join(f'#include "{source.FOLDER / file}"\n' for file in FILES)
-    whole.write_text(f"{includes}void* used[] = {{{used}}};\n")  # a template is compiled where it is used
+    whole.write_text(f"{includes}void* used[] = {{{used}}};\n")  # a template is compiled where it is instantiated
     command = ["nvcc", *source.OPTIONS, f"-arch={card}", "-Werror=all-warnings", *options, "-o", output, whole]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -103,7 +103,7 @@ def test_tensor_cores_do_the_products_and_nothing_else_does(tmp_path: Path) -> N
 
 
 def nvrtc() -> ctypes.CDLL | None:
-    """NVRTC of the package nvidia-cuda-nvrtc, or of a CUDA toolkit."""
+    """NVRTC from the package nvidia-cuda-nvrtc or a CUDA toolkit."""
     found = [path for folder in sys.path for path in Path(folder).glob("nvidia/*/lib/libnvrtc.so.*")]
     library = str(found[0]) if found else ctypes.util.find_library("nvrtc")
     return ctypes.CDLL(library) if library else None
@@ -114,7 +114,7 @@ CARDS = (60, 70, 75, 80, 86, 89, 90, 100, 120)
 
 
 def cards_of(library: Any) -> list[int]:
-    """The compute capabilities that it compiles for, in their order."""
+    """The compute capabilities that it supports, in order."""
     count = ctypes.c_int()
     assert library.nvrtcGetNumSupportedArchs(ctypes.byref(count)) == 0
     found = (ctypes.c_int * count.value)()
@@ -126,7 +126,7 @@ def cards_of(library: Any) -> list[int]:
 @pytest.mark.parametrize("card", CARDS)
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_compile_as_cupy_compiles_them(file: str, card: int) -> None:
-    """By NVRTC, which has no header files and is asked for kernels by their names in C++."""
+    """Compile with NVRTC, which has no header files and takes kernels by their C++ names."""
     library: Any = nvrtc()
     supported = cards_of(library)
     if card not in supported:

@@ -1,4 +1,4 @@
-"""The documents say what is so: the page of results is the one that its figures give, and every page is linked."""
+"""The documents are correct: the page of results matches its figures, and every page is linked."""
 
 import importlib
 import importlib.util
@@ -152,7 +152,7 @@ def test_links_between_files_lead_somewhere(page: str) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What the headings of a page are called in links."""
+    """The anchors of the headings of a page."""
     titles = re.findall(r"^#+ (.+)", FENCED.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 

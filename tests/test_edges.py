@@ -1,4 +1,4 @@
-"""Where there is no derivative, no element or no label that counts: what PyTorch gives, or a named error."""
+"""Inputs without a derivative, elements or valid labels: PyTorch's result, or a named error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ def empty(*shape: int) -> md.Tensor:
     return md.tensor(np.zeros(shape, np.float32), requires_grad=True)
 
 
-# Gradients that are made up or lost
+# Gradients that are invented or lost
 
 
 def test_a_conversion_to_integers_has_no_gradient() -> None:
@@ -62,7 +62,7 @@ def test_max_pooling_of_minus_infinity_goes_to_the_first_pixel_as_in_pytorch() -
     np.testing.assert_array_equal(x.grad.reshape(3, 3), [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
 
 
-# No elements
+# Empty arrays
 
 FUSED = nn.Conv2D(1, 2, 3), nn.ReLU(), nn.MaxPooling2D(2)
 
@@ -125,7 +125,7 @@ def test_what_is_undefined_without_elements_is_a_named_error(name: str) -> None:
         call()
 
 
-# Labels that do not count
+# Ignored labels
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])

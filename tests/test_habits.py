@@ -1,4 +1,4 @@
-"""Whoever types what they know of PyTorch or Keras gets what they want, or is told what to write instead."""
+"""Habits of PyTorch and Keras work, or raise an error with the code to write instead."""
 
 import copy
 import doctest
@@ -60,7 +60,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def answer(habit: str, world: dict[str, Any]) -> str:
-    """The message that it gets, or nothing where it works."""
+    """The error message, or an empty string if the code works."""
     try:
         exec(habit, world)
     except Exception as error:
@@ -206,7 +206,7 @@ def test_a_module_that_passes_names_on_is_copied_and_pickled() -> None:
 
 
 class Passing(nn.Module):
-    """The usual wrapper around a module, as PyTorch's users write it."""
+    """The usual wrapper around a module in PyTorch code."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Modules: the names of their parameters, states, copies, modes and hooks, and models that share parts."""
+"""Modules: parameter names, states, copies, modes and hooks, and models that share parts."""
 
 import copy
 from dataclasses import dataclass, field
@@ -290,7 +290,7 @@ def test_a_layer_that_two_models_share_has_a_name_in_each() -> None:
 def test_two_parts_that_were_named_alike_by_other_models_have_names_of_their_own() -> None:
     shared = nn.Dense(2, 2)
     model = nn.Sequential(shared, nn.Sequential(nn.Dense(2, 2)))
-    nn.Sequential(nn.ReLU(), nn.Sequential(shared))  # where it is 1.0, as the other one is here
+    nn.Sequential(nn.ReLU(), nn.Sequential(shared))  # there it is 1.0, as in the other one here
     assert list(optim.SGD(model.parameters()).state) == ["0.w", "0.b", "1.0.w", "1.0.b"]
 
 

@@ -1,4 +1,4 @@
-"""Layers, initial values and the summary of a model."""
+"""Layers, initializers and the summary of a model."""
 
 import re
 from collections import UserDict, UserList, deque
@@ -210,7 +210,7 @@ def test_summary_agrees_with_the_real_arrays() -> None:
 
 
 class Halves(nn.Module):
-    """A layer without layers below it, with noise, that gives several tensors."""
+    """A layer without sublayers, with noise, that returns several tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -249,7 +249,7 @@ def test_summary_passes_errors_on_and_cleans_up() -> None:
 
 
 class Picked(nn.Module):
-    """Columns that a buffer of integers picks, where a buffer of booleans does not hide them, weighted."""
+    """A weighted sum of columns, selected by a buffer of integers unless a buffer of booleans masks them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -368,7 +368,7 @@ NAMELESS = {
 )
 def test_what_a_module_would_lose_is_an_error(make: Any, later: bool, held: Any) -> None:
     model, holding = nn.Dense(1, 1), make(held())
-    if later:  # as where a deque is assigned first and filled then
+    if later:  # as when a deque is assigned first and filled later
         vars(model)["held"] = holding
     with pytest.raises(
         MinidlError, match=r"'held.*' of Dense is a .*, so the .* in it would not be found: use a list, a tuple"

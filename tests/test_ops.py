@@ -1,4 +1,4 @@
-"""What the ops compute, keep and refuse."""
+"""Results, saved arrays and errors of the ops."""
 
 import warnings
 from typing import Any
@@ -48,7 +48,7 @@ def test_of_equal_values_the_first_gets_the_gradient() -> None:
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_the_position_of_the_extremum_is_numpys(axis: Any, keepdims: bool, backend: str) -> None:
     array = numbers(2, 3, 4)
-    array[0, 1] = array[1, 1] = array[:, :, 2] = 9.0  # ties: the first counts
+    array[0, 1] = array[1, 1] = array[:, :, 2] = 9.0  # ties: the first one wins
     for x in (array, -array, array.round(), array > 0, array.transpose(2, 0, 1)):
         for name in ("argmax", "argmin"):
             y = getattr(md.tensor(x, backend=backend), name)(axis, keepdims)
@@ -61,7 +61,7 @@ def test_a_position_has_no_gradient() -> None:
     x = md.tensor(numbers(2, 3), requires_grad=True)
     y = x.argmax(axis=1)
     assert (y.requires_grad, y.op) == (False, None)
-    x[[0, 1], y].sum().backward()  # but what it finds has one
+    x[[0, 1], y].sum().backward()  # but its result has one
     np.testing.assert_array_equal(x.grad, x.data == x.data.max(axis=1, keepdims=True))
     assert (x.argmax(1) == x.data.argmax(1)).mean().item() == 1
 
