@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 def leaf(shape: tuple[int, ...]) -> md.Tensor:
-    """Random numbers that want a gradient."""
+    """Random arrays that require a gradient."""
     return md.tensor(np.random.default_rng(0).standard_normal(shape, np.float32), requires_grad=True)
 
 

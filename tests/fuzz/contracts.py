@@ -1,8 +1,7 @@
-"""What minidl promises to do otherwise than PyTorch: the one table of what the fuzzer does not call a difference.
+"""Documented differences between minidl and PyTorch, in one table: the fuzzer does not report them.
 
-A contract is excluded by its name, never by a looser tolerance. Some are translated where PyTorch's side of a program
-is computed (theirs.py), so that everything beside them is still compared; the others excuse an error, or a gradient at
-a place where there is none.
+A contract is excluded by name, never by a looser tolerance. Some are translated on PyTorch's side of a program
+(theirs.py), so everything else is still compared; the others excuse an error, or a gradient at a point that has none.
 """
 
 import re
@@ -12,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Contract:
-    """A promise, and the differences that it explains."""
+    """A contract, and the differences that it explains."""
 
     sentence: str
     ours: str = ""
@@ -118,12 +117,12 @@ CONTRACTS: dict[str, Contract] = {
 
 
 def spreads(program: str) -> bool:
-    """Whether infinite and missing numbers may come out otherwise in a program."""
+    """Whether infinities and NaN may differ in a program."""
     return any(contract.infinite and re.search(contract.infinite, program) for contract in CONTRACTS.values())
 
 
 def excuse(ours: Any, theirs: Any) -> str:
-    """The name of the contract that explains a difference between two outcomes of a line; "" if there is none."""
+    """The name of the contract that explains a difference between two results of a line; "" if there is none."""
     for name, contract in CONTRACTS.items():
         for pattern, here, there in ((contract.ours, ours, theirs), (contract.theirs, theirs, ours)):
             if (

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.peers``: the documented network in minidl and beside every other framework."""
+"""``python -m tests.benchmarks.peers``: the documented network in minidl and every other installed framework."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from .frameworks import FRAMEWORKS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, and write the documents if asked to."""
+    """Measure, print the table, and optionally write the documents."""
     return run(argparse.Namespace(**parser().given(arguments)))
 
 
@@ -42,7 +42,7 @@ def parser() -> command.Parser:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Measure, print the table, and write the documents if asked to."""
+    """Measure, print the table, and optionally write the documents."""
     threads = get_num_threads() if given.threads is None else given.threads
     for option in ("batch_size", "rounds", "steps", "threads"):
         value = getattr(given, option)

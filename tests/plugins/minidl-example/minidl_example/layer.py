@@ -9,7 +9,7 @@ from minidl.testing import LayerExample
 
 
 class SqueezeExcite(nn.Module):
-    """Lets every image decide how much each channel counts: y = x sigmoid(w2 relu(w1 mean(x))).
+    """Scales each channel of an image by a learned function of the image: y = x sigmoid(w2 relu(w1 mean(x))).
 
     Hu, Shen and Sun, "Squeeze-and-Excitation Networks" (2018), section 3.
 
