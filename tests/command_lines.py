@@ -29,11 +29,11 @@ PACKAGES = {
     *(package for package, _ in small.FRAMEWORKS.values()),
     *(name for _, name in doctor.PACKAGES),
 } - {"minidl"}
-"""What a user may be told to install by name. Not minidl: the name may be a stranger's on the index."""
+"""Packages that a user may be told to install by name. minidl is not among them: the name may belong to others."""
 WHEEL = f"{PROJECT['name']}-{PROJECT['version']}-py3-none-any.whl"
 
 OF_PLUGINS = {"--benchmark-json": "pytest-benchmark, which the line above installs"}
-"""Options of pytest that it has only with a plugin that the tests do without."""
+"""Options of pytest from plugins that the tests do not require."""
 
 
 def complaint(words: list[str], config: pytest.Config) -> str:

@@ -30,7 +30,7 @@ WITH_PYTORCH = [
 collect_ignore = [] if importlib.util.find_spec("torch") else WITH_PYTORCH
 
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
-"""How many tests are left out, by their marker."""
+"""The number of deselected tests, by marker."""
 WHERE_TO_RUN = {
     "gpu": "for a GPU with CuPy: python -m tests.gpu runs them",
     "slow": "marked slow: python -m pytest -m slow runs them",
@@ -38,7 +38,7 @@ WHERE_TO_RUN = {
 MOST_PROCESSES = 8
 """Each of them imports all tests first, which takes seconds."""
 KIT = ("minidl/testing/kit.py", "minidl/testing/pytest_plugin.py")
-"""Where a check skips itself because it does not apply."""
+"""The file in which a check skips itself if it does not apply."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads its options

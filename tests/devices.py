@@ -25,7 +25,7 @@ def gpu_problem() -> str | None:
 
 
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
-"""For what runs on the emulated GPU."""
+"""For tests on the emulated GPU."""
 NEEDS_GPU = [pytest.mark.gpu, pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))]
 EMULATED = pytest.param("emulated", marks=NEEDS_COMPILER)
 GPU = pytest.param("cupy", marks=NEEDS_GPU)

@@ -14,7 +14,7 @@ class Reference(ReferenceKernels):
 SLOW = Reference()
 SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0], np.float32)
 ON_A_GPU = {"first_layer", "gemm", "implicit_gemm"}
-"""Algorithms with kernels in CUDA: see test_cupy_products.py."""
+"""Algorithms with CUDA kernels: see test_cupy_products.py."""
 WINDOWS = [
     (8, 6, 2, 2, 0),
     (7, 9, 2, 2, 0),
@@ -24,7 +24,7 @@ WINDOWS = [
     (5, 5, 1, 1, 0),
     (40, 120, 2, 2, 0),
 ]
-"""To pool: H, W, the size, the stride and the padding."""
+"""For pooling: H, W, the size, the stride and the padding."""
 
 
 def values(*shape: int, seed: int = 0) -> Any:

@@ -72,7 +72,7 @@ def test_the_table_and_what_is_not_installed(
 def test_another_loss_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = race._losses(1)
     monkeypatch.setattr(race, "_losses", lambda size: [expected[0], expected[1] * 1.01])
-    with pytest.raises(MinidlError, match="minidl does not compute what minidl does"):
+    with pytest.raises(MinidlError, match="minidl does not compute the same as minidl"):
         race.measure(["minidl"], batch_size=1, rounds=1, steps=1, threads=1)
 
 

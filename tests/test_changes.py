@@ -234,7 +234,7 @@ KEEP_NOTHING_OF_IT = {
     "matmul": lambda x: x @ np.eye(2, dtype=np.float32),
     "avg_pool2d": lambda x: F.avg_pool2d(x.reshape(1, 1, 2, 1), 1),
 }
-"""PyTorch's do not mind either."""
+"""PyTorch allows these, too."""
 
 
 @pytest.mark.parametrize("name", KEEP_THEIR_OUTPUT)

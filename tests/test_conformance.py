@@ -44,13 +44,13 @@ def test_gradients_are_right_to_1e8_and_all_were_compared(name: str) -> None:
         directions = sum(x.size if x.size <= EVERY_ELEMENT else DIRECTIONS for x in example.inputs)
         kinks = int(example.label == "kink")
         assert (result.compared, result.kinks) == (directions - kinks, kinks), (
-            f"the example '{example}' of '{name}' has {result.kinks} kinks: only one with the label 'kink' has one, "
-            "and there no derivative is compared"
+            f"the example '{example}' of '{name}' has {result.kinks} kinks, where no derivative is compared; "
+            f"expected {kinks}: an example with the label 'kink' has one, any other has none"
         )
 
 
 FORMS = [ROOT / "minidl" / path for path in ("nn/functional.py", "nn/fusion.py", "operators.py", "tensor.py")]
-"""Where ops have the form in which they are used."""
+"""The modules with the public forms of the ops."""
 
 
 @pytest.mark.parametrize("name", md.plugins.names("op"))

@@ -19,7 +19,7 @@ IN_NOTEBOOK = {
     name: re.findall(r"^(\w+) = course\.check_(\w+)\(", (build.SOLUTIONS / f"{name}.py").read_text(), re.MULTILINE)
     for name in build.names()
 }
-"""The exercises of each notebook: what the function is called there, and its checker."""
+"""The exercises of each notebook: the name of the function there, and its checker."""
 ALL = [(notebook, *exercise) for notebook, found in IN_NOTEBOOK.items() for exercise in found]
 
 
@@ -66,7 +66,7 @@ NO_MISTAKE = {
     "return float(((logits >= 0) == (labels == 1)).mean())": "a logit of exactly 0 says neither",
     "unexplored += [(node, False), *((x, False) for x in node.inputs)]": "never ends, which no checker can tell",
 }
-"""Changed lines that are no wrong answers, and why."""
+"""Changed lines that are not wrong answers, and why."""
 
 
 @pytest.mark.parametrize("checker", [checker for _, _, checker in ALL])
@@ -171,7 +171,7 @@ TYPED = {
         ("return np.array([values[groups == g].mean() for g in range(max(groups))])", "the last group is missing"),
     ],
 }
-"""Answers as students type them, for exercises that tests/test_exercises.py says little about, and part of the hint."""
+"""Answers as students type them, for exercises that tests/test_exercises.py hardly covers, and part of the hint."""
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from minidl.ops import loss
 
 FILES = sorted(path.name for path in source.FOLDER.glob("*.cu"))
 GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"], "matmul": ["0", "1"]}
-"""Kernels that exist for CUDA cores and for tensor cores, and their other parameters: POOLED and UNPOOL, TRANSPOSED."""
+"""Kernels for CUDA cores and tensor cores, and their other parameters: POOLED and UNPOOL, TRANSPOSED."""
 KERNELS = {
     "col2im": "",
     "im2col": "",
@@ -31,10 +31,10 @@ KERNELS = {
     "convolve_and_pool": ", 3, 3, 2, 2, 4",
     "weight_gradients": ", 3, 3, 2, 2",
 }
-"""The other kernels, and for which sizes: those of the documented network."""
+"""The other kernels, and their sizes: those of the documented network."""
 LOSSES = [cls.cuda_name for cls in (loss.BinaryCrossEntropyWithLogits, loss.L1Loss, loss.MSELoss, loss.HuberLoss)]
 MEANS = ("mean_loss", "mean_loss_backward")
-"""Kernels for every elementwise loss."""
+"""The kernels of every elementwise loss."""
 TYPES = ("float", "double")
 NAMES = (
     {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()}
@@ -44,9 +44,9 @@ NAMES = (
 )
 ON_TENSOR_CORES = [f"{name}<float, 1, {kind}>" for name, kinds in GEMMS.items() for kind in kinds]
 REGISTERS = {"float": 80, "double": 168}
-"""At most, for a thread: blocks of 256 threads then fill at least a third of a multiprocessor (65,536 registers)."""
+"""The maximum per thread: blocks of 256 threads then fill at least a third of a multiprocessor (65,536 registers)."""
 REGISTERS_OF_TILES = {"float": 128, "double": 168}
-"""Of the kernels that hold a tile, on CUDA cores: they fill a quarter of it. On tensor cores they need fewer."""
+"""For kernels with a tile, on CUDA cores: they fill a quarter of it. On tensor cores they need fewer."""
 
 
 def test_every_kernel_is_compiled_here() -> None:
@@ -110,7 +110,7 @@ def nvrtc() -> ctypes.CDLL | None:
 
 
 CARDS = (60, 70, 75, 80, 86, 89, 90, 100, 120)
-"""Compute capabilities, from Kaggle's P100 to the cards of today. CUDA 12 is the last that knows those before 75."""
+"""Compute capabilities, from Kaggle's P100 to current cards. CUDA 12 is the last that supports those before 75."""
 
 
 def cards_of(library: Any) -> list[int]:

@@ -90,7 +90,7 @@ def quadruple(shape: Any, dtype: Any = np.float32, arrange: Any = np.ascontiguou
 
 
 MANY = [quadruple((1 + 37 * i % 1000,)) for i in range(adam.TENSORS + 3)]
-"""More than a launch takes; some have several blocks."""
+"""More than one launch takes; some have several blocks."""
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_a_batch_in_parts_gives_what_it_gives_as_a_whole(device: Any, monkeypatc
 
 
 TILES = ConvExample((3, 11, 13, 20), (3, 3, 20, 68), {"padding": ((1, 0), (0, 2))}, "tiles")
-"""More pixels, channels and filters than fit into a tile, and odd numbers of pixels to pool."""
+"""More pixels, channels and filters than fit into a tile, and odd numbers of pixels for pooling."""
 POINTS = ConvExample((2, 4, 5, 4), (1, 1, 4, 4), {}, "points")
 BORDERS = ConvExample((2, 3, 4, 8), (2, 3, 8, 4), {"padding": (4, 3)}, "borders")
 ONE_PIXEL = ConvExample((5, 2, 3, 4), (2, 3, 4, 8), {}, "one pixel")
@@ -130,7 +130,7 @@ def test_float64_stays_exact_in_tf32(in_tf32: Any) -> None:
 
 
 SIZES = [(1, 1, 1), (3, 5, 1), (2, 700, 3), (130, 33, 65), (129, 36, 68), (4, 1024, 128)]
-"""Rows, depth and columns: single numbers, lines that are no whole packs, more than a tile, and depths in parts."""
+"""Rows, depth and columns: single elements, lines that are not a multiple of a pack, more than a tile, split depths."""
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

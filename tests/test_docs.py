@@ -104,7 +104,7 @@ LEFT_OUT = {
     r"agegender\.data\.(cache|decode|files|names|person|utkface)": "how open() and drawn() do their work",
     r"agegender\.data\.(archives|folder|kinds|places|sources)": "where open() and found() look",
 }
-"""Modules that the reference does without, and why."""
+"""Modules without an entry in the reference, and why."""
 
 
 def test_the_reference_leaves_out_no_public_module() -> None:

@@ -41,7 +41,7 @@ WITHOUT = {
     "agegender.data.places:find": "looks into the user's folders",
     "agegender.data.places:found": "looks into the user's folders",
 }
-"""Modules, and names in others, that need no example, and why."""
+"""Modules, and names in modules, that need no example, and why."""
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:

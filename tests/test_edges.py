@@ -38,7 +38,7 @@ SLOPES = {
     F.mse_loss: [-3.0, 2.5],
     F.huber_loss: [-1.0, 1.0],
 }
-"""Of n times the loss by the targets 0.5 and 0.25, for the predictions 2 and -1."""
+"""n times the derivative of the loss by the targets 0.5 and 0.25, for the predictions 2 and -1."""
 
 
 @pytest.mark.parametrize("loss", SLOPES)

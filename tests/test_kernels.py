@@ -223,7 +223,7 @@ def test_an_algorithm_that_is_registered_again_takes_the_place_of_the_first(monk
 
 
 OUTSIDE = [("direct", 1e-5), ("im2col", 1e-5), ("shifted", 1e-5), ("winograd", 0.5), ("winograd2d", 1e-5), ("fft", 0.5)]
-"""Errors where a window does not see a pixel of 1e6 among others of about 1: see docs/convolution/accuracy.md."""
+"""Errors of windows that exclude a pixel of 1e6 among others of about 1: see docs/convolution/accuracy.md."""
 
 
 @pytest.mark.parametrize(("name", "most"), OUTSIDE)

@@ -1,4 +1,4 @@
-"""The pool of memory for large results reuses a buffer if and only if it is unreachable."""
+"""Memory for large results: a buffer is reused if and only if nothing refers to it."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from .elsewhere import side_by_side
 
 F = nn.functional
 SHAPE = (2, 48, 48, 16)
-"""Of images that are just large enough for the store, as is what the ops below make of them."""
+"""The shape of images whose results of the ops below are just large enough to be kept."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ HOLDERS: dict[str, Callable[[Any], Any]] = {
     "tensor": md.Tensor,
     "detached": lambda y: md.Tensor(y).detach(),
 }
-"""What somebody may keep of a result in place of itself."""
+"""References that a user may keep in place of a result."""
 
 
 def run_more(op: Callable[[Any], Any]) -> None:

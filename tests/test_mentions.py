@@ -30,9 +30,9 @@ MESSAGES = [
     for path in sorted(Path(package.__path__[0]).rglob("*.py"))
     for line, text in strings(path)
 ]
-"""Every string of the packages, and where it stands: docstrings too, but for their examples, which are run."""
+"""Every string of the packages, and its place: with docstrings, but without their examples, which run elsewhere."""
 SAID = [*((name, span) for name, page in PAGES.items() for span in spans(page)), *MESSAGES]
-"""These, and what the pages have in backticks."""
+"""These, and the text in backticks on the pages."""
 
 WRITTEN = {
     "docs/_build/html": "the site",
@@ -40,13 +40,13 @@ WRITTEN = {
     "runs/": "the folder for what is trained",
     "plots/": "a part of a run",
 }
-"""Files that the checkout does not have, as a command writes them."""
+"""Files that the checkout lacks, as a command writes them."""
 PLACEHOLDER = re.compile(r"/(?:NAME|FILE|TOPIC)\b")
-"""Of a file that somebody is to write."""
+"""A part of a path that the reader replaces."""
 OF_OTHERS = {"--minidl-checks": "pytest has it from minidl.testing.pytest_plugin", "--param": "g++", "--zstd": "tar"}
 """Options of programs that are not ours."""
 NO_NAMES = {"minidl.sha256": "an entry in the metadata of a safetensors file", "optim.py": "a file"}
-"""What looks like a name in a module, and is none."""
+"""Texts that look like a name in a module, but are not."""
 
 
 def said(pattern: str, where: list[tuple[str, str]] = SAID) -> Iterator[tuple[str, str]]:
@@ -141,7 +141,7 @@ EVERYTHING = [
         for line, text in strings(path)
     ),
 ]
-"""All that anybody reads, and where it stands."""
+"""All texts for readers, and their places."""
 
 
 def test_nobody_is_told_to_install_minidl_by_its_name_alone() -> None:

@@ -144,7 +144,7 @@ def test_an_optimizer_that_remembers_other_shapes_says_so() -> None:
 
 
 WITHOUT = {("SGD", "velocity"), ("RMSprop", "mean"), ("RMSprop", "velocity")}
-"""What may be missing, as an option may have been turned on since: it begins with zeros."""
+"""State that may be missing, because its option may have been enabled since; it starts with zeros."""
 
 
 @pytest.mark.parametrize("name", STATES)

@@ -15,7 +15,7 @@ from tests.command_lines import PROJECT, complaint
 from tests.pages import PAGES, ROOT, Block, blocks, commands, run, spans
 
 ELSEWHERE = {name for name in PAGES if name.startswith("docs/errors/")}
-"""Pages whose Python another test runs: tests/test_errors.py, mistake by mistake."""
+"""Pages whose Python runs in another test: tests/test_errors.py, mistake by mistake."""
 TEMPLATE = ROOT / "tests" / "plugins" / "minidl-example" / "pyproject.toml"
 
 
@@ -65,7 +65,7 @@ COMMANDS = {
     ]
     for command in commands(line)
 }
-"""The words of every command, once, and a page that has it."""
+"""The words of every command, once, and a page that contains it."""
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -15,7 +15,7 @@ from minidl.kernels.numpy.conv.measured import SIZES, TABLE
 from minidl.kernels.window import sliding_window
 
 CANDIDATES = ("im2col", "shifted", "winograd", "fft", "direct")
-"""Not the two-dimensional Winograd: in NumPy it is never the fastest."""
+"""Without the two-dimensional Winograd, which is never the fastest in NumPy."""
 KERNELS = ((1, 1), (3, 3), (5, 5), (7, 7), (11, 11), (1, 3), (3, 1))
 LAYERS = (
     (126, 1, 32),

@@ -11,7 +11,7 @@ from minidl import nn
 
 F = nn.functional
 MAP, ROWS = (32, 61, 61, 64), (32, 9216)
-"""A batch of feature maps, and one of rows."""
+"""A batch of feature maps, and a batch of rows."""
 
 OPS: dict[str, tuple[Callable[..., md.Tensor], tuple[tuple[int, ...], ...]]] = {
     "add": (lambda a, b: a + b, (MAP, MAP)),

@@ -48,11 +48,11 @@ class Runner:
     here: dict[str, Any] = field(default_factory=lambda: {**vars(ours)})
     there: dict[str, Any] = field(default_factory=lambda: {**vars(theirs)})
     finite: bool = True
-    """Whether all numbers and the sums of their squares were, so far."""
+    """Whether all values and the sums of their squares are finite so far."""
     over: bool = False
-    """Whether a backward pass failed: what it left behind is no promise."""
+    """Whether a backward pass failed: its partial gradients are unspecified."""
     coarsest: str = "float64"
-    """The float dtype with the largest rounding so far, which conversions carry on."""
+    """The float dtype with the largest rounding so far, which conversions preserve."""
 
     def step(self, line: str) -> Difference | None:
         """Run one more line on both sides."""

@@ -15,11 +15,11 @@ class Contract:
 
     sentence: str
     ours: str = ""
-    """What minidl's error says, as a regular expression, where PyTorch has none."""
+    """A regular expression for minidl's error where PyTorch raises none."""
     theirs: str = ""
-    """What PyTorch's error says, where minidl has none."""
+    """A regular expression for PyTorch's error where minidl raises none."""
     infinite: str = ""
-    """Programs in which infinite or missing numbers do not count once there are some, as a regular expression."""
+    """A regular expression for programs in which infinities and NaN are not compared once there are some."""
 
 
 CONTRACTS: dict[str, Contract] = {

@@ -53,7 +53,7 @@ class Place:
     seed: int
     epoch: int = 0
     resume: int = 0
-    """Where the next loop begins, after a state was loaded."""
+    """The position at which the next loop begins after a state was loaded."""
 
 
 class Planned(md.Callback):

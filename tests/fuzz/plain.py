@@ -25,7 +25,7 @@ class Setting:
     optimizer: str = "SGD"
     schedule: bool = False
     dropout: str = ""
-    """Where its random numbers come from: "default", the generator of all, or "own"; none without dropout."""
+    """The source of the dropout masks: "default", the global generator, or "own"; none without dropout."""
     prefetch: int = 0
 
     def data(self, seed: int = 0) -> tuple[Array, Array]:
@@ -59,11 +59,11 @@ class Result(NamedTuple):
     lr: float
     images: int
     count: int
-    """Samples of the epoch at hand."""
+    """Samples of the current epoch."""
 
 
 def replay(setting: Setting, tape: list[Any]) -> Result:
-    """Run all events from the start. Events: ("step", samples), ("draw", n), ("row", validated), ("anew",), ("lr", value),
+    """Run all events from the start: ("step", samples), ("draw", n), ("row", validated), ("anew",), ("lr", value),
     ("weights", the tape that they are loaded from)."""
     w, b = setting.weights()
     x, t = setting.data()
@@ -127,7 +127,7 @@ class Plain:
     setting: Setting
     tape: list[Any] = field(default_factory=list)
     loader: str = ""
-    """The name of the loader that training was with."""
+    """The name of the training loader."""
     epoch: int = 0
     position: int = 0
     """The next batch of this epoch of the loader."""

@@ -30,13 +30,13 @@ class Scene:
     dtype: str
     shape: Shape
     tensors: dict[str, tuple[Shape, str]] = field(default_factory=dict)
-    """Shape and dtype of every tensor that may go into further ones."""
+    """Shape and dtype of every tensor that can be used."""
     wanting: list[str] = field(default_factory=list)
-    """Tensors that can be differentiated, those of before an in-place change included."""
+    """Differentiable tensors, including those from before an in-place change."""
     modules: dict[str, str] = field(default_factory=dict)
-    """Networks, and what they were last applied to."""
+    """Networks, and their last inputs."""
     leaves: list[str] = field(default_factory=list)
-    """Leaves that want a gradient."""
+    """Leaves that require a gradient."""
     made: int = 0
 
     def name(self, letter: str = "x") -> str:

@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all, in this order)")
     parser.add_argument("--data", metavar="PATH", help="UTKFace, for epochs in 'bench' and for 'train'")
-    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="the folder for what is printed and trained")
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="the folder for output and trained models")
     given = parser.parse_args()
     unknown = set(given.parts) - {*PARTS}
     if unknown:

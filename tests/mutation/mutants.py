@@ -34,7 +34,7 @@ OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
-"""What an operator becomes."""
+"""The replacement of each operator."""
 
 Change = Callable[[Any], None]
 

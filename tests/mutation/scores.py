@@ -20,7 +20,7 @@ from .targets import UnitTest, Use, forget_caches, make_pieces_small, targets, t
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "gradients.md"
 SECONDS = 20
-"""A check of one example that takes longer has noticed: the mutant does not come to an end."""
+"""A slower check of one example has detected the mutant: it does not terminate."""
 
 Key = tuple[str, str, str]
 
@@ -69,7 +69,7 @@ class Outcome:
 
 
 _work: list[tuple[FunctionType, list[Use | UnitTest]]] = []
-"""All functions with their uses, put here before the processes are forked: functions cannot be sent to them."""
+"""All functions with their uses, global so that forked processes inherit them: functions cannot be pickled."""
 
 
 def judge(number: int) -> Score:

@@ -38,7 +38,7 @@ UNIT_TESTS = (
     test_conv_ops,
     test_sums,
 )
-"""What the kit cannot know of the graph and the ops, such as what an average is."""
+"""Tests of what the kit cannot check in the graph and the ops, such as the definition of an average."""
 SMALL = {
     (elementwise, "BLOCK"): 4,
     (threads, "SMALL"): 8,
@@ -48,7 +48,7 @@ SMALL = {
     (per_chunk, "CHUNK_BYTES"): 1024,
     (memory, "SMALL"): 64,
 }
-"""Sizes of the pieces that kernels work in, so small that small examples fall into several."""
+"""Chunk sizes of the kernels, so small that small examples need several."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ KINKS: dict[str, OpExample] = {
     "max_pool2d": OpExample(lambda x: F.max_pool2d(x.reshape(1, 1, 2, 1), (1, 2)), ([1.0, 1.0],)),
     "pow": OpExample(lambda x, p: x**p, ([-2.0, 0.0, 0.0, INF, 0.0], [2.0, 2.0, 0.0, 0.0, 0.5])),
 }
-"""Where there is no derivative, and frameworks choose one."""
+"""Points without a derivative, where frameworks choose one."""
 
 
 class Errors(NamedTuple):

@@ -115,7 +115,7 @@ TWINS: dict[str, Twin] = {
     "batch_norm": batch_norm,
 }
 WITHOUT = {"transfer": "moves an array between minidl's backends and computes nothing"}
-"""The ops that PyTorch has not, and why."""
+"""The ops that PyTorch lacks, and why."""
 _NAMES = {plugins.get("op", name): name for name in TWINS}
 
 
@@ -142,7 +142,7 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], list[dict[str, Any]]]] 
         [{}, {"lr_decay": 0.1, "eps": 1e-3}, {"initial_accumulator_value": 0.1, "weight_decay": 0.1}],
     ),
 }
-"""PyTorch's class for every optimizer, and settings, which have the same names in both."""
+"""PyTorch's class for every optimizer, and settings, with the same names in both."""
 
 LR = 0.3
 SCHEDULES: dict[str, tuple[dict[str, Any], Callable[[torch.optim.Optimizer], Any]]] = {
@@ -155,4 +155,4 @@ SCHEDULES: dict[str, tuple[dict[str, Any], Callable[[torch.optim.Optimizer], Any
         lambda o: schedules.OneCycleLR(o, LR, total_steps=21, pct_start=7 / 21, div_factor=25, final_div_factor=400),
     ),
 }
-"""Settings for every schedule, and PyTorch's twin with the same."""
+"""Settings for every schedule, and PyTorch's twin with the same settings."""

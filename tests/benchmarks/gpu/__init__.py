@@ -18,7 +18,7 @@ from . import kernels, speed
 
 MINUTES = 7.5
 SIZES = (128, 512, 32)
-"""Batches, in the order in which they are measured."""
+"""Batch sizes, in the order of measurement."""
 LAYER_BATCH = 512
 
 

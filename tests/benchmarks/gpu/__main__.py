@@ -22,7 +22,7 @@ def parser() -> command.Parser:
     parser = command.Parser(prog="python -m tests.benchmarks.gpu", description=__doc__.partition(": ")[2])
     parser.add_argument("--data", metavar="PATH", help="UTKFace: time epochs of the documented network on it, too")
     parser.add_argument(
-        "--seed", type=int, help="of the numbers that kernels are checked on (default: another each time)"
+        "--seed", type=int, help="seed of the arrays that kernels are checked on (default: a new one each time)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with every round")
     parser.add_argument(

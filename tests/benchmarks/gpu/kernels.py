@@ -21,11 +21,11 @@ from minidl.testing.arrays import distance
 
 Array = Any
 POISON = 0xFF
-"""Floating-point numbers of such bytes are NaN."""
+"""Floats with these bytes are NaN."""
 LAYERS = ((128, 1, 32), (63, 32, 64), (30, 64, 128), (14, 128, 256))
-"""Pixels, channels and filters of the documented network's convolutions of 3x3, each with ReLU and 2x2 pooling."""
+"""Pixels, channels and filters of the 3x3 convolutions of the documented network, each with ReLU and 2x2 pooling."""
 LIMITS = {"float32": 2e-5, "tf32": 3e-3}
-"""How large a difference may be, relative to the largest number: sums have up to some thousand terms."""
+"""The tolerance, relative to the largest value: sums have up to some thousand terms."""
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from ..peers import ours
 Work = Callable[[], object]
 Measured = dict[str, Any]
 ROUND = 0.25
-"""Seconds that a round takes, about: long beside what it takes to wait for the device."""
+"""The approximate seconds of a round: long compared with a synchronization of the device."""
 WARM_UP = 3
 TOLERANCES = {"float32": 1e-3, "tf32": 2e-2}
-"""How far the losses of the first two steps of two frameworks may be apart, relatively."""
+"""The relative tolerance of the losses of the first two steps between frameworks."""
 COMPILING = 75.0
-"""Seconds that must be left to begin with something that compiles a model."""
+"""The minimum of seconds left for starting a compilation of a model."""
 
 
 def seconds(work: Work, wait: Work, rounds: int = 5) -> list[float]:

@@ -26,12 +26,12 @@ def parser() -> command.Parser:
     """The options of the command."""
     parser = command.Parser(prog="python -m tests.benchmarks.peers", description=__doc__.partition(": ")[2])
     parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: 32)")
-    parser.add_argument("--rounds", type=int, default=9, help="medians count (default: 9)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds, for the medians (default: 9)")
     parser.add_argument("--steps", type=int, default=8, help="steps in a round (default: 8)")
-    parser.add_argument("--threads", type=int, help="and cores (default: all)")
+    parser.add_argument("--threads", type=int, help="threads and cores (default: all)")
     parser.add_argument(
         "--peers", nargs="+", default=list(FRAMEWORKS), choices=FRAMEWORKS, metavar="NAME",
-        help=f"compare minidl with these alone, of {', '.join(FRAMEWORKS)}",
+        help=f"compare minidl only with these, of {', '.join(FRAMEWORKS)}",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, with every round")
     parser.add_argument(

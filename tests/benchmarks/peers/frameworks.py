@@ -14,7 +14,7 @@ class Framework:
     label: str
     module: str
     packages: tuple[str, ...] = ()
-    """What is imported; installed by the same names."""
+    """The modules that it imports; the packages have the same names."""
     options: Mapping[str, Any] = field(default_factory=dict)
     largest_batch: int | None = None
     """For frameworks so slow that a round would take minutes."""

@@ -20,9 +20,9 @@ from .frameworks import FRAMEWORKS
 
 TASKS = ("train", "predict")
 PAUSE = 0.3
-"""Seconds between two frameworks: the threads of the one before may spin a while, waiting for more to do."""
+"""Seconds between two frameworks, because the threads of the previous one may spin for a while."""
 TOLERANCE = 1e-3
-"""How far the losses of the first two steps may be from minidl's, relatively."""
+"""The relative tolerance of the losses of the first two steps against minidl's."""
 
 
 class Worker:
@@ -52,7 +52,7 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             self.stop()
-            raise MinidlError(f"{self.name} stopped with status {self.process.returncode}: its message stands above")
+            raise MinidlError(f"{self.name} stopped with status {self.process.returncode}: see its message above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -61,7 +61,7 @@ class Worker:
         losses = self.ask("train", len(expected))["losses"]
         if not np.allclose(losses, expected, rtol=TOLERANCE, atol=0):
             raise MinidlError(
-                f"{self.name} does not compute what minidl does: its first losses are {losses}, expected {expected}"
+                f"{self.name} does not compute the same as minidl: its first losses are {losses}, expected {expected}"
             )
         self.ask("predict", 2)
 
