@@ -234,7 +234,7 @@ def max_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Paddi
 
 
 def avg_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The mean of each window of images (N, H, W, C), without the padding.
+    """The mean of each window of images (N, H, W, C), padding excluded.
 
     Returns (N, OH, OW, C). Raises :class:`minidl.errors.ShapeError` if the window does not fit.
 

@@ -36,7 +36,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 @plugins.register("initializer", "he_normal")
 @explained
 def he_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
-    """Normal with variance 2 / fan_in: preserves the variance of activations through ReLU layers.
+    """Normal with variance 2 / fan_in: preserves the scale of activations through ReLU layers.
 
     He et al., "Delving Deep into Rectifiers" (2015), equation 10.
 

@@ -302,7 +302,7 @@ class Dropout(Module):
 class BatchNorm(Module):
     """Normalises each channel (the last axis) to mean ``beta`` and standard deviation ``gamma``, which are learned.
 
-    Training uses the statistics of the batch, evaluation their running averages. Each training step updates these as
+    Training uses the statistics of the batch, evaluation their running averages. Each training step updates these to
     momentum * average + (1 - momentum) * batch statistic, like Keras; PyTorch's momentum=0.1 is momentum=0.9 here.
 
     In a float16 model the averages are float32. In both modes inputs have the dtype of ``gamma``, or are integers.

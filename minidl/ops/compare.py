@@ -41,8 +41,8 @@ class _Comparison(_Relation):
     """A relation that accepts scalars of any size: one beyond the range of the dtype equals no value, not even inf."""
 
     up: ClassVar[bool | None]
-    """What may replace a right operand that the dtype cannot hold: the next value above (True) or below it (False), or
-    neither (None). ``a < b`` with the next value above b is ``a < b``, for example."""
+    """Which value of the dtype may replace a right operand between two of them, as the result is the same: the one
+    above (True), the one below (False), or neither (None)."""
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> "Tensor":

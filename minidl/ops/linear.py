@@ -38,7 +38,7 @@ class Linear(Op):
         samples, dy_of_samples = (x, dy) if x.ndim == 2 else (x.reshape(-1, w.shape[0]), dy.reshape(-1, w.shape[1]))
         dx = self.backend.matmul(dy, w.T) if needs_x else None
         dw = self.backend.matmul(samples.T, dy_of_samples) if needs_w else None
-        return dx, dw, *(dy if need else None for need in needs_b)  # Op.gradients sums it to b's shape
+        return dx, dw, *(dy if need else None for need in needs_b)  # Op.gradients sums db to the shape of b
 
     def flops(self, output: tuple[int, ...]) -> int:
         if self.inputs is None:

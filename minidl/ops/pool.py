@@ -54,7 +54,7 @@ class MaxPool2D(_Pool2D):
 
 @register("op", "avg_pool2d")
 class AvgPool2D(_Pool2D):
-    """y = mean of each window, without the padding
+    """y = mean of each window, padding excluded
 
     >>> import numpy as np
     >>> x = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
