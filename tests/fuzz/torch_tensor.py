@@ -93,8 +93,8 @@ def promoted(exact: str, *xs: Any) -> Sequence[Any]:
     tensors = [x for x in xs if isinstance(x, torch.Tensor)]
     if any(x.is_floating_point() for x in tensors):
         return [*_alike(*xs)]
-    dtypes = [np.dtype(str(x.dtype)[6:]) if isinstance(x, torch.Tensor) else np.asarray(x).dtype for x in xs]
-    common = np.result_type(np.bool_, *dtypes)
+    kinds = [np.dtype(str(x.dtype)[6:]) if isinstance(x, torch.Tensor) else x for x in xs]
+    common = np.result_type(np.bool_, *kinds)  # a Python integer takes the dtype of the integers beside it
     dtype = getattr(torch, str(common)) if common.kind in exact else torch.float32  # whole
     return [x.to(dtype) if isinstance(x, torch.Tensor) else x for x in xs]
 
