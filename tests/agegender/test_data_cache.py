@@ -262,7 +262,7 @@ def test_without_a_writable_cache_a_temporary_one_serves(tmp_path: Path, monkeyp
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
     message = (
-        r"file.faces cannot be written \(Not a directory\): .* go to .*minidl-faces-.* Set MINIDL_CACHE to a folder"
+        r"file.faces is not writable \(Not a directory\): .* stored in .*minidl-faces-.* Set MINIDL_CACHE to a writable"
     )
     with pytest.warns(UserWarning, match=message):
         faces = open_value(3)
@@ -281,7 +281,7 @@ def test_without_a_home_a_temporary_cache_serves(monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(cache.Path, "home", home)
     monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
-    with pytest.warns(UserWarning, match="there is no home folder to keep a cache in: .* Set MINIDL_CACHE"):
+    with pytest.warns(UserWarning, match="there is no home folder for the cache: .* Set MINIDL_CACHE"):
         assert len(open_value(3)) == 2
 
 
@@ -300,11 +300,11 @@ def test_a_full_disk_is_noticed_before_anything_is_decoded_or_drawn(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage._replace(free=190_000))
     for open_it, needed in (
-        (lambda: data.open(path), "12 decoded pictures take 199 kB"),
+        (lambda: data.open(path), "12 decoded pictures need 199 kB"),
         (data.drawn, "2,000 .* 33.2"),
     ):
         with pytest.raises(
-            DataError, match=rf"{needed}.*, and only 190 kB are free in {root}: make room .* MINIDL_CACHE"
+            DataError, match=rf"{needed}.*, but only 190 kB are free in {root}: make room .* MINIDL_CACHE"
         ):
             open_it()
     assert decoded == []

@@ -121,10 +121,13 @@ def bmp_header(width: int, height: int) -> bytes:
     [
         (b"", "empty file"),
         (b"this is no picture", "not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "EPS, which is not read: save it as JPEG"),
-        *((encode(picture(6), name), f"^{name}, which is not read: save it") for name in ("TGA", "JPEG2000", "PPM")),
-        (encode(picture(6), "JPEG2000", no_jp2=True), "JPEG2000, which is not read: save it as JPEG"),
-        (encode(picture(6).convert("L"), "TGA", compression="tga_rle"), "TGA, which is not read: save it as JPEG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "EPS, which is not supported: save it as JPEG"),
+        *(
+            (encode(picture(6), name), f"^{name}, which is not supported: save it")
+            for name in ("TGA", "JPEG2000", "PPM")
+        ),
+        (encode(picture(6), "JPEG2000", no_jp2=True), "JPEG2000, which is not supported: save it as JPEG"),
+        (encode(picture(6).convert("L"), "TGA", compression="tga_rle"), "TGA, which is not supported: save it as JPEG"),
         (b"\n", "^not a picture$"),
         (encode(picture(6))[:-2], "truncated or damaged"),
         (encode(picture(6))[:300], "truncated or damaged"),
@@ -135,13 +138,13 @@ def bmp_header(width: int, height: int) -> bytes:
         (bmp_header(5000, 5000), "truncated or damaged"),
         (encode(picture(6, (1, 1)), "PNG"), "smaller than 16 x 16 pixels"),
         (encode(picture(6, (300, 15)), "PNG"), "smaller than 16 x 16 pixels"),
-        (encode(Image.new("RGB", (200, 200), "red")), "one flat value"),
-        (encode(Image.new("RGBA", (200, 200), (9, 9, 9, 0)), "PNG"), "transparent everywhere: save it"),
-        (encode(picture(6).point(lambda level: 100 + level // 16), "PNG"), "one flat value"),
-        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not read: save it as JPEG"),
+        (encode(Image.new("RGB", (200, 200), "red")), "all pixels are nearly equal"),
+        (encode(Image.new("RGBA", (200, 200), (9, 9, 9, 0)), "PNG"), "fully transparent: save it"),
+        (encode(picture(6).point(lambda level: 100 + level // 16), "PNG"), "all pixels are nearly equal"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not supported: save it as JPEG"),
         (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF that is damaged, or that this Pillow cannot read"),
         (b"RIFF\x30\0\0\0WEBP" + bytes(40), "WebP that is damaged, or that this Pillow cannot read"),
-        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS .* git lfs pull"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer .* git lfs pull"),
     ],
 )
 def test_bad_pictures_have_a_reason(encoded: bytes, reason: str) -> None:

@@ -61,7 +61,7 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     opened = data.open(faces)
     assert opened.names == sorted(path.rpartition("/")[2] for path in files(3))
     assert opened.skipped == [
-        (link, "link to a folder above it, or to one that is read elsewhere")
+        (link, "link to a parent folder, or to one that is read elsewhere")
         for link in ("0", "a/b/up", "a/top", "above", "root", "z")
     ]
 
@@ -194,5 +194,5 @@ def test_files_that_were_unpacked_with_backslashes_in_their_names_are_read(tmp_p
 def test_a_folder_that_only_holds_the_archive_says_so(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     path = write_tar(tmp_path / "folder" / "UTKFace.tar.gz", files(2))
-    with pytest.raises(DataError, match=rf"It holds the archive 'UTKFace\.tar\.gz': name {path}$"):
+    with pytest.raises(DataError, match=rf"It contains the archive 'UTKFace\.tar\.gz': pass {path}$"):
         data.open(tmp_path / "folder")

@@ -70,19 +70,19 @@ def test_unusable_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
         "__MACOSX/._" + name(1): b"",
     }
     reasons = {
-        "README.txt": "not a picture's name",
-        "labels/ages.csv": "not a picture's name",
+        "README.txt": "name is not that of a picture",
+        "labels/ages.csv": "name is not that of a picture",
         "holiday.jpg": "name is not age_gender_ethnicity_anything",
         name(100): "empty file",
         name(101): "not a picture",
         name(102): "truncated or damaged picture",
         name(103, age=131): "age in the name is above 130",
         name(104, gender=2): "gender in the name is neither 0 nor 1",
-        "30_0_0_a.txt": "not a picture's name",
-        "30_0_0_a.heic": "HEIC is not read: save it as JPEG",
-        "30_0_0_a.PPM": "PPM is not read: save it as JPEG",
-        "30_0_0_a": "no suffix: add that of its format, such as .jpg",
-        "beach.heic": "not a picture's name",
+        "30_0_0_a.txt": "name is not that of a picture",
+        "30_0_0_a.heic": "HEIC is not supported: save it as JPEG",
+        "30_0_0_a.PPM": "PPM is not supported: save it as JPEG",
+        "30_0_0_a": "no suffix: add one, such as .jpg",
+        "beach.heic": "name is not that of a picture",
     }
     for kind, write in WRITERS.items():
         opened = data.open(write(tmp_path / kind, content | odd))
@@ -113,7 +113,7 @@ def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: s
 @pytest.mark.parametrize("kind", list(WRITERS))
 def test_too_much_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", 5000)
-    with pytest.raises(DataError, match=r"holds more than 0 GB of (pictures|data): that is not UTKFace"):
+    with pytest.raises(DataError, match=r"contains more than 0 GB of (pictures|data): it is not UTKFace"):
         data.open(WRITERS[kind](tmp_path / kind, files(20)))
 
 
@@ -121,7 +121,7 @@ def test_a_missing_path_names_what_is_similar(tmp_path: Path) -> None:
     write_tar(tmp_path / "UTKFace.tar.gz", files(2))
     with pytest.raises(DataError, match=r"utkface\.tgz does not exist\. .*'UTKFace\.tar\.gz'"):
         data.open(tmp_path / "utkface.tgz")
-    with pytest.raises(DataError, match=r"does not exist\. Name the folder"):
+    with pytest.raises(DataError, match=r"does not exist\. Expected a folder"):
         data.open(tmp_path / "nowhere" / "at" / "all")
     with pytest.raises(DataError, match="does not exist"):
         data.open(tmp_path / "UTKFace.tar.gz" / "UTKFace")
@@ -210,7 +210,7 @@ def test_a_data_set_of_another_package_is_opened_by_its_name(tmp_path: Path, mon
 
 def test_a_data_set_of_anything_but_faces_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plugins._registered["dataset"], "digits", lambda: ArrayDataset(np.ones(3)))
-    with pytest.raises(DataError, match=r"'digits' gives ArrayDataset, expected agegender\.data\.Faces"):
+    with pytest.raises(DataError, match=r"'digits' returns ArrayDataset, expected agegender\.data\.Faces"):
         data.open("digits")
 
 
@@ -227,7 +227,9 @@ def test_no_face_at_all(tmp_path: Path, kind: str) -> None:
     (tmp_path / "links").mkdir()
     with pytest.raises(DataError, match="is empty"):
         data.open(WRITERS[kind](tmp_path / kind, {}))
-    with pytest.raises(DataError, match=r"holds no face: .* 2 files such as 'a\.txt' \(not a picture's name\)"):
+    with pytest.raises(
+        DataError, match=r"contains no face: .* 2 files such as 'a\.txt' \(name is not that of a picture\)"
+    ):
         data.open(WRITERS[kind](tmp_path / kind, {"a.txt": b"1", "b.jpg": b"2"}))
     assert not list((tmp_path / "cache").rglob("*.npy"))
 

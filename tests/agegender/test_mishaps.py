@@ -40,7 +40,7 @@ def test_a_run_is_trained_by_one_process_and_the_list_says_so(
     with lock.holding(Path("runs/a")):
         done = command("--resume", "a")
         assert done.code == 2
-        assert "runs/a is trained by another process, which is going on: wait for its end, or stop it" in done.err
+        assert "another process is training runs/a: wait until it ends, or stop it" in done.err
         assert json.loads(command("--list", "--json").out)[0]["state"] == "running"
     assert weights("runs/a") == before
     assert command("--resume", "a").code == 0
@@ -171,7 +171,7 @@ def test_the_name_of_a_run_that_is_going_on_is_not_offered_to_go_on_with(
     command(*small, "--name", "a")
     with lock.holding(Path("runs/a")):
         done = command(*small, "--name", "a")
-    assert done.err == "error: the run runs/a is trained by another process, which is going on: take another --name\n"
+    assert done.err == "error: another process is training the run runs/a: choose another --name\n"
 
 
 @pytest.mark.parametrize("interrupted", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
@@ -228,7 +228,7 @@ def test_the_result_is_said_where_the_summary_cannot_be_written(
     done = command(*small, "--name", "a")
     assert done.code == 2
     assert "gender accuracy" in done.out
-    assert "runs/a/summary.json: Permission denied. Once that is mended, go on with: python" in done.err
+    assert "runs/a/summary.json: Permission denied. After fixing this, resume with: python" in done.err
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])

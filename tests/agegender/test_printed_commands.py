@@ -70,7 +70,7 @@ def test_a_validation_set_takes_the_place_of_a_share_that_only_the_state_knows(
     ("options", "told"),
     [
         (["--lr", "-1"], "--lr must be at least 0, got -1.0"),
-        (["--val", "x", "--val-fraction", "0.5"], "--val is the whole validation part: leave out --val-fraction"),
+        (["--val", "x", "--val-fraction", "0.5"], "--val replaces the split: leave out --val-fraction"),
         (["--model", "nosuch"], "there is no model 'nosuch'"),
     ],
 )
@@ -168,11 +168,11 @@ def test_a_taken_name_of_a_finished_run_is_gone_on_with_beyond_what_it_has(
 ) -> None:
     command(*small, "--name", "a")
     done = command(*small, "--name", "a", "--epochs", epochs)
-    assert "take another --name, or go on with it, with ten epochs more: python" in done.err
+    assert "choose another --name, or resume it for ten more epochs: python" in done.err
     assert printed(done) == ["--resume", "runs/a", "--epochs", "12"]
     going_on = command(*printed(done), "--dry-run")
     assert going_on.code == 0
-    assert "nothing left to do" not in going_on.out
+    assert "nothing to do" not in going_on.out
 
 
 def test_a_taken_name_of_a_run_that_was_stopped_is_gone_on_with_to_its_end(
@@ -229,13 +229,15 @@ def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
 
     monkeypatch.setattr(figures, "learning_curves", fail)
     done = command(*small, "--name", "a")
-    assert "look at runs/a/plots/examples.png\n" in done.out
+    assert "see runs/a/plots/examples.png\n" in done.out
     Path("runs/a/plots/curves.png").touch()
     monkeypatch.setattr(Pictures, "examples", lambda *given: None)
     done = command("--resume", "a", "--epochs", 3)
-    assert "look at" not in done.out
+    assert "see " not in done.out
     Path("runs/a/plots/examples.png").unlink()
-    told = "a can be resumed: its plots/examples.png is made once it goes on, python -m agegender.train --resume runs/a"
+    told = (
+        "a can be resumed: its plots/examples.png is missing; this writes it: python -m agegender.train --resume runs/a"
+    )
     listed = command("--list")
     assert told in listed.out.splitlines()
 
@@ -247,6 +249,6 @@ def test_the_advice_of_a_finished_run_says_where_its_data_lie_now(
     command(*small, "--data", own, "--epochs", 1, "--name", "a")
     moved = own.rename(tmp_path / "moved")
     done = command("--resume", "a", "--data", moved, "--quiet")
-    assert "nothing left to do" in done.out
+    assert "nothing to do" in done.out
     advice = done.out.splitlines()[-1].partition("python -m agegender.train ")[2].split()
     assert advice == ["--resume", "runs/a", "--data", str(moved), "--epochs", "11"]

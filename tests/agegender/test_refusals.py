@@ -39,7 +39,7 @@ def test_a_file_of_a_run_names_the_run(command: Command, small: tuple[object, ..
     done = command("--resume", given)
     assert done.code == 2
     assert done.err.endswith("is a file of a run: name its folder, python -m agegender.train --resume runs/a\n")
-    assert "name the file in it, runs/a/config.json" in command("--config", "runs/a").err
+    assert "pass the file in it, runs/a/config.json" in command("--config", "runs/a").err
 
 
 def test_a_name_that_no_file_system_takes_is_told(command: Command) -> None:
@@ -61,7 +61,7 @@ def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch:
 
 def test_data_that_is_no_folder_is_told(command: Command) -> None:
     Path("data").symlink_to("nowhere")
-    assert "data is a link to nowhere, which is not there" in command("--dry-run", "--limit", 20).out
+    assert "data is a link to nowhere, which does not exist" in command("--dry-run", "--limit", 20).out
     Path("data").unlink()
     Path("data").touch()
     assert "data is a file, and no folder to look into" in command("--dry-run", "--limit", 20).out
@@ -71,8 +71,8 @@ def test_what_is_called_utkface_and_holds_no_face_is_not_offered(command: Comman
     write_folder(Path("data/UTKFace"), files(12))
     Path("data/UTKFace.zip").write_text("<!DOCTYPE html><html>log in</html>")
     out = command("--dry-run").out
-    assert "12 faces from data/UTKFace; passed over: data/UTKFace.zip is " in out
-    assert "--data names another one" not in out
+    assert "12 faces from data/UTKFace; not used: data/UTKFace.zip is " in out
+    assert "with --data)" not in out
 
 
 @pytest.mark.usefixtures("without_pictures")

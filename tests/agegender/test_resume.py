@@ -129,9 +129,9 @@ def test_before_anything_is_saved_any_option_may_change(
 def test_a_folder_that_is_no_run_is_named_as_such(command: Command, small: tuple[object, ...]) -> None:
     write_folder(Path("runs/photos"), files(1))
     done = command(*small, "--name", "photos")
-    assert (done.code, done.err) == (2, "error: runs/photos exists already, and is no run: take another --name\n")
+    assert (done.code, done.err) == (2, "error: runs/photos already exists and is not a run: choose another --name\n")
     done = command("--resume", "photos")
-    assert (done.code, "runs/photos is no run" in done.err) == (2, True)
+    assert (done.code, "runs/photos is not a run" in done.err) == (2, True)
 
 
 def test_a_run_is_found_by_name_beside_a_folder_of_that_name(command: Command, small: tuple[object, ...]) -> None:
@@ -211,7 +211,7 @@ def test_a_finished_run_has_nothing_left_to_do_and_stays_as_it_is(command: Comma
     for options in ([], ["--epochs", "1"]):
         done = command("--resume", "a", *options)
         assert done.code == 0
-        assert "nothing left to do: runs/a has 2 epochs" in done.out
+        assert "nothing to do: runs/a already has 2 epochs" in done.out
         assert printed(done) == ["--resume", "runs/a", "--epochs", "12"]
     assert command("--resume", "a", "--json").summary == json.loads(Path("runs/a/summary.json").read_text())
     assert snapshot("a") == before
@@ -370,7 +370,7 @@ def test_an_empty_folder_may_become_a_run_and_a_begun_one_is_none(command: Comma
     (begun / "config.json").write_text("{}")
     assert command(*small, "--name", "a").code == 0
     assert sorted(path.name for path in Path("runs").iterdir()) == [".new-run-4711", "a"]
-    assert command("--resume").out.startswith("nothing left to do: runs/a ")
+    assert command("--resume").out.startswith("nothing to do: runs/a ")
 
 
 def test_a_state_of_a_version_with_other_options_goes_on(command: Command, small: tuple[object, ...]) -> None:
@@ -385,7 +385,7 @@ def test_a_state_of_a_version_with_other_options_goes_on(command: Command, small
 def test_a_damaged_configuration_may_be_deleted(command: Command, small: tuple[object, ...]) -> None:
     command(*small, "--name", "a")
     Path("runs/a/config.json").write_text("{")
-    assert "Delete it, and the run goes on with the options that were saved" in command("--resume", "a").err
+    assert "Delete it to resume with the saved options" in command("--resume", "a").err
     Path("runs/a/config.json").unlink()
     assert command("--resume", "a", "--epochs", 3).code == 0
     assert config("a")["model"] == "small"
@@ -395,7 +395,7 @@ def test_a_run_interrupted_while_its_pictures_are_drawn_gets_them(command: Comma
     command(*small, "--name", "a")
     Path("runs/a/plots/examples.png").unlink()
     done = command("--resume", "a")
-    assert (done.code, "look at runs/a/plots/curves.png" in done.out) == (0, True)
+    assert (done.code, "see runs/a/plots/curves.png" in done.out) == (0, True)
     assert Path("runs/a/plots/examples.png").is_file()
 
 

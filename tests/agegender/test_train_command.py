@@ -249,9 +249,9 @@ def test_utkface_is_found_where_the_environment_says(
         (["--limit", "1"], "at least 2"),
         (["--device", "cuppy"], "there is no backend 'cuppy'. Did you mean 'cupy'?"),
         (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
-        (["--out", "text.tar.gz"], "text.tar.gz is a file: name a folder of yours for the runs with --out"),
+        (["--out", "text.tar.gz"], "text.tar.gz is a file: choose another folder for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
-        (["--resume", "nothing"], "runs/nothing is no run: it has no config.json. Runs in runs/: none."),
+        (["--resume", "nothing"], "runs/nothing is not a run: it has no config.json. Runs in runs/: none."),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
         (["--config", "list.json"], "must hold a JSON object"),
         (["--config", "odd.json"], "has an option that does not exist, 'epoch'. Did you mean 'epochs'?"),
@@ -296,10 +296,10 @@ def test_the_name_of_an_earlier_run_is_not_taken_twice(command: Command, small: 
     before = weights("runs/a")
     done = command(*small, "--epochs", 1, "--seed", 1, "--name", "a")
     assert done.code == 2
-    assert "the run runs/a exists already" in done.err
+    assert "the run runs/a already exists" in done.err
     assert weights("runs/a") == before
     done = command("--data", "nowhere", "--name", "a")
-    assert "the run runs/a exists already" in done.err, "before the data are looked for"
+    assert "the run runs/a already exists" in done.err, "before the data are looked for"
 
 
 def test_a_loss_that_explodes_ends_with_one_line(command: Command, utkface: Path) -> None:

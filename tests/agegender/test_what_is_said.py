@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_data_are_read(
 def test_a_file_in_the_way_of_the_runs_is_told(command: Command, utkface: Path) -> None:
     Path("taken").write_text("")
     done = command("--data", utkface, "--out", "taken/below/here")
-    assert (done.code, done.err) == (2, "error: taken is a file: name a folder of yours for the runs with --out\n")
+    assert (done.code, done.err) == (2, "error: taken is a file: choose another folder for the runs with --out\n")
 
 
 def full(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -97,7 +97,7 @@ def test_a_disk_that_becomes_full_is_told_with_the_way_to_go_on(
     if name == "config.json":
         assert list(Path("runs").iterdir()) == []
         return
-    assert "go on with: python -m agegender.train --resume runs/a" in done.err
+    assert "resume with: python -m agegender.train --resume runs/a" in done.err
     assert list(Path("runs/a").glob(".*")) == []
     assert command("--resume", "a").code == 0
     command(*small, "--name", "b")
@@ -239,7 +239,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_lowers_it(
     done = command(*small, "--batch-size", 8, "--name", "a")
     assert done.code == 2
     again = "python -m agegender.train --config runs/a/config.json --batch-size 4"
-    go_on = "What was saved goes on with: python -m agegender.train --resume runs/a"
+    go_on = "Resume from the last save with: python -m agegender.train --resume runs/a"
     told = "error: not enough memory (Unable to allocate 12.0 GiB). Smaller batches need less"
     assert done.err == f"{told}: {again}. {go_on}\n"
     assert command(*again.split()[3:]).code == 0
@@ -256,7 +256,7 @@ def test_a_loss_that_is_no_number_is_told_with_what_to_try(command: Command, sma
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert done.err.endswith("For example: python -m agegender.train --config runs/a/config.json --lr 0.001\n")
     again = command(*small, "--name", "a")
-    assert "go on with it (nothing was saved of it, so its options may still change): python" in again.err
+    assert "resume it (nothing was saved yet, so its options may change): python" in again.err
 
 
 @pytest.mark.parametrize("module", ["agegender", "agegender.train", "agegender.data.inspect", "minidl"])
@@ -306,7 +306,7 @@ def test_a_folder_of_runs_that_is_a_link_to_nowhere_is_told(command: Command, ut
     Path("runs").symlink_to("scratch")
     done = command("--data", utkface)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert done.err.startswith("error: runs is a link to scratch, which is not there: name a folder of yours")
+    assert done.err.startswith("error: runs is a link to scratch, which does not exist: choose another folder")
 
 
 def test_a_command_to_copy_names_bytes_that_are_no_text() -> None:
