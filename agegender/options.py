@@ -59,10 +59,10 @@ class Options:
     max_skipped: float = option(MAX_SKIPPED, "the largest allowed fraction of unusable pictures", metavar="FRACTION")
     limit: int | None = option(None, "use only this many faces, drawn at random before the split")
     val: str | None = option(None, "a separate data set for validation, instead of a split", metavar="DATA")
-    device: str = option("auto", "numpy, cupy, or auto: the GPU if it works", metavar="NAME")
+    device: str = option("auto", "where to compute: numpy, cupy, or auto (the GPU if it works)", metavar="NAME")
     precision: str = option(
         "float32",
-        "of matrix products: float32, or tf32: 11 significant bits, on the tensor cores of a GPU",
+        "precision of products: float32, or tf32 (11 bits, on the tensor cores of a GPU)",
         metavar="NAME",
     )
     resume: str | None = option(None, "resume a run, by folder or name (default: the latest)", nargs="?", metavar="RUN")

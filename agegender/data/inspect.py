@@ -1,4 +1,4 @@
-"""``python -m agegender.data.inspect``: what is in a data set."""
+"""``python -m agegender.data.inspect``: print statistics of a data set."""
 
 import json
 from collections import Counter, defaultdict
@@ -95,7 +95,7 @@ def _shown(entry: float | list[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print statistics of a data set; return the exit status."""
-    options = Options(**parse_given(PROGRAM, "Statistics of a data set.", Options, arguments, examples=EXAMPLES))
+    options = Options(**parse_given(PROGRAM, "Print statistics of a data set.", Options, arguments, examples=EXAMPLES))
     with skipped_written_to(Path("skipped.csv")):
         faces = open(options.data, max_skipped=options.max_skipped)
     numbers = inspect(faces) | {"duplicate names": sum("/" in name for name in faces.names)}

@@ -68,7 +68,7 @@ def test_links_and_encrypted_members_of_a_zip_are_not_read(tmp_path: Path) -> No
         archive.writestr(name(401), encode(picture(9)))
     raw = bytearray(path.read_bytes())
     directory = raw.rfind(b"PK\x01\x02")
-    raw[directory + 8] |= 1  # the last member claims to be encrypted
+    raw[directory + 8] |= 1  # mark the last member as encrypted
     path.write_bytes(raw)
     opened = data.open(path)
     assert len(opened) == 30
@@ -92,7 +92,7 @@ def test_a_member_with_a_wrong_checksum_is_skipped(tmp_path: Path) -> None:
 def test_a_tar_that_never_ends_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, inside: bool
 ) -> None:
-    """Be its zeros a member of it, or behind its end."""
+    """The zeros are a member of the archive, or follow its end."""
     monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", 2_000_000)
     zeros = bytes(5_000_000)
     path = write_tar(tmp_path / f"bomb.tar.{suffix}", files(2) | ({"zeros": zeros} if inside else {}))
@@ -137,7 +137,7 @@ def test_a_truncated_archive_is_an_error_wherever_it_ends(tmp_path: Path, kind: 
     whole = write(tmp_path / kind, files(5)).read_bytes()
     size = len(whole)
     if kind.endswith(".tar"):
-        size = len(whole.rstrip(b"\0")) // 512 * 512 + 1024  # padding follows the block of zeros that ends a tar
+        size = len(whole.rstrip(b"\0")) // 512 * 512 + 1024  # the block of zeros that ends a tar is followed by padding
     path = tmp_path / ("cut-" + kind)
     for cut in cuts(size, 211):
         path.write_bytes(whole[:cut])
@@ -262,7 +262,7 @@ def test_of_two_members_with_one_path_the_last_counts_as_it_does_when_unpacked(t
     assert len(opened) == 3
     assert np.array_equal(opened.images[0], decode.grey(new))
     assert opened.skipped == [(first, "replaced by a later file of the same path in the archive")]
-    assert len(data.open(path, max_skipped=0)) == 3, "nothing of it is missing"
+    assert len(data.open(path, max_skipped=0)) == 3, "nothing is missing"
 
 
 @pytest.mark.parametrize("other", ["./{}", "{}"])
@@ -295,7 +295,7 @@ def halves(count: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
-    """In the middle of an archive, with the time of change put back, as some tools do for archives that repeat."""
+    """The change is in the middle, and the modification time is restored, as by tools for reproducible archives."""
     content = files(3) | {"padding.bin": bytes(4_000_000)}
     names = list(content)
     start = {"start.bin": bytes(2_000_000)}
@@ -334,7 +334,7 @@ def test_reading_an_archive_writes_nothing_but_the_cache(tmp_path: Path) -> None
             if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and not isinstance(path, int):
                 written.append(str(path))
 
-    sys.addaudithook(hook)  # hooks cannot be removed: this one sleeps for the rest of the run
+    sys.addaudithook(hook)  # hooks cannot be removed: this one stays inactive for the rest of the run
     watching.set()
     opened = data.open(path)
     watching.clear()

@@ -1,4 +1,4 @@
-"""UTKFace is found wherever people have it, and what is not taken is known."""
+"""The search finds UTKFace in common places, and reports data sets that it does not use."""
 
 import io
 import re
@@ -86,7 +86,7 @@ def test_an_archive_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_other_pictures_are_not_taken_for_faces(tmp_path: Path, kaggle: Path) -> None:
-    names = ["12_1.jpg", "beach.jpg", "0_5_3.png", "2019_01_02.jpg", "30_1_1.jpg"]  # of the last, one in five
+    names = ["12_1.jpg", "beach.jpg", "0_5_3.png", "2019_01_02.jpg", "30_1_1.jpg"]  # one in five is a face: the last
     write_folder(tmp_path / "data" / "tiles", dict.fromkeys(names, b""))
     write_folder(kaggle / "cats", {f"cat.{number}.jpg": b"" for number in range(5)})
     assert data.find() is None
@@ -119,9 +119,9 @@ def test_where_several_are_there_the_order_is_fixed(
     write_tar(tmp_path / "data" / "UTKFace.tar.gz", files(3))
     check(Path("data/UTKFace.tar.gz"), 0)
     write_folder(tmp_path / "data", files(1, ""))
-    expected.remove(Path("data/crop_part1"))  # which is a part of ./data now
+    expected.remove(Path("data/crop_part1"))  # it is now a part of ./data
     check(Path("data"), 1)
-    (tmp_path / "data" / "UTKFace").mkdir()  # where nothing was unpacked yet
+    (tmp_path / "data" / "UTKFace").mkdir()  # still empty
     check(Path("data/UTKFace"), 5)
     assert data.open().source == "data/UTKFace.tar.gz"
     monkeypatch.setenv("UTKFACE", "elsewhere")
@@ -133,7 +133,7 @@ def test_where_several_are_there_the_order_is_fixed(
 
 
 def test_what_is_called_utkface_but_shows_no_face_is_heard_of(tmp_path: Path) -> None:
-    """Rather than that drawn faces take its place."""
+    """Otherwise drawn faces would replace it silently."""
     (tmp_path / "data" / "UTKFace").mkdir(parents=True)
     with pytest.raises(DataError, match="UTKFace is empty"):
         data.open()

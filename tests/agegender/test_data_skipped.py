@@ -1,4 +1,4 @@
-"""Pictures that cannot be used: how many there may be, and what is said where there are more."""
+"""Unusable pictures: how many are allowed, and the error if there are more."""
 
 import csv
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Eight of its 20 pictures cannot be used."""
+    """A folder with 20 pictures, eight of them unusable."""
     return write_folder(tmp_path / "faces", files(12, "") | BAD | {"README.md": b""})
 
 
@@ -74,7 +74,7 @@ def test_the_error_names_the_first_five_and_has_all(faces: Path) -> None:
     assert f"{name(600)!r} (not a picture), " in message
     assert "and 3 more." in message
     assert "--max-skipped 0.4 (max_skipped=0.4 in Python)" in message
-    assert "README.md" not in message, "that is no picture"
+    assert "README.md" not in message, "not a picture"
     assert sorted(each for each, _ in error.value.skipped) == sorted([*BAD, "README.md"])
 
 

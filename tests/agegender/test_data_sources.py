@@ -149,7 +149,7 @@ def test_white_space_around_a_path_is_seen(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["./drawn", "drawn/", "$UTKFACE"])
 def test_a_name_with_a_slash_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Also where its folder is called as the drawn faces are."""
+    """Even if its folder has the name of the drawn faces."""
     write_folder(tmp_path / "drawn", files(3, ""))
     monkeypatch.setitem(plugins._registered["dataset"], "mine", lambda: data.drawn(4))
     if path == "$UTKFACE":
@@ -214,7 +214,7 @@ def test_a_data_set_of_anything_but_faces_is_refused(monkeypatch: pytest.MonkeyP
         data.open("digits")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this platform")
 def test_a_fifo_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "faces.tar.gz")
     with pytest.raises(DataError, match="neither a file nor a folder"):

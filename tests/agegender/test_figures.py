@@ -1,4 +1,4 @@
-"""The pictures of a run show what they claim to."""
+"""The plots of a run show the correct values."""
 
 import io
 
@@ -16,7 +16,7 @@ HISTORY = [
 
 
 def size(picture: Picture) -> tuple[int, int]:
-    """Width and height as a notebook shows it."""
+    """Width and height as shown in a notebook."""
     return Image.open(io.BytesIO(picture._repr_png_())).size
 
 

@@ -1,4 +1,4 @@
-"""A run that is no better than guessing says so, and what to try next."""
+"""A run that is no better than a constant prediction reports this, and what to try next."""
 
 import math
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 
 @pytest.fixture
 def guessing(command: Command, small: tuple[object, ...]) -> Any:
-    """A run with a learning rate at which nothing is learned."""
+    """A run with a learning rate too low to learn."""
     return command(*small, "--lr", 100, "--name", "a", "--json")
 
 

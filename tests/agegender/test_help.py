@@ -1,4 +1,4 @@
-"""The help of the commands, and what is typed in a wrong way."""
+"""The help of the commands, and mistyped commands."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""``python -m agegender.train --list``: the runs, with what became of them."""
+"""``python -m agegender.train --list``: the runs and their results."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The documented model is the documented one."""
+"""The documented model has the documented layers."""
 
 import itertools
 import re
@@ -97,7 +97,7 @@ EMULATED = pytest.param(
     "emulated",
     marks=[
         pytest.mark.slow,
-        pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing"),
+        pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing: it compiles the kernels"),
     ],
 )
 

@@ -1,4 +1,4 @@
-"""Commands that messages print: each can be pasted as it is, and does what this call was asked for."""
+"""Commands in messages can be pasted as they are, and keep the options of this call."""
 
 import errno
 import json
@@ -83,7 +83,7 @@ def test_what_no_run_can_be_given_is_in_no_printed_command(
     assert "python -m" not in done.err
 
 
-# Files that are gone
+# Missing files
 
 
 @pytest.mark.parametrize("gone", [["config.json"], ["config.json", "env.json"]])
@@ -112,7 +112,7 @@ def test_a_run_that_tells_nothing_any_more_is_not_copied(command: Command, small
     assert printed(done) == ["--data", str(small[1]), "--epochs", "3"]
 
 
-# What was asked for
+# Options of this call
 
 
 def test_a_new_run_with_other_faces_takes_as_many_damaged_files_and_epochs_as_were_asked_for(
@@ -121,7 +121,7 @@ def test_a_new_run_with_other_faces_takes_as_many_damaged_files_and_epochs_as_we
     command(*small, "--out", "o", "--name", "a")
     half = write_folder(tmp_path / "half", {**files(10), **{f"UTKFace/30_0_0_{i}.jpg": b"damaged" for i in range(8)}})
     done = command("--resume", "o/a", "--data", half, "--max-skipped", 0.6, "--epochs", 3, "--json", "--quiet")
-    assert f"{half} does not hold the faces of o/a" in done.err
+    assert f"{half} does not contain the faces of o/a" in done.err
     assert printed(done) == [
         *("--config", "o/a/config.json", "--out", "o", "--data", str(half), "--epochs", "3", "--max-skipped", "0.6"),
         *("--json", "--quiet"),
@@ -187,7 +187,7 @@ def test_a_taken_name_of_a_run_that_was_stopped_is_gone_on_with_to_its_end(
     assert config("a")["epochs"] == json.loads(Path("runs/a/summary.json").read_text())["epochs"] == 2
 
 
-# Folders and pictures that are not there
+# Missing folders and plots
 
 
 @pytest.mark.parametrize("how", ["moved", "replaced"])
@@ -206,7 +206,7 @@ def test_a_folder_that_is_renamed_while_it_is_written_to_is_told_as_such(
     monkeypatch.setattr(train, "write_json", renamed)
     done = command(*small, "--name", "a")
     assert done.code == 2
-    assert done.err.startswith("error: runs/a was removed or renamed while it was trained, so nothing more is saved")
+    assert done.err.startswith("error: runs/a was removed or renamed during training, so nothing more is saved")
     assert printed(done) == ["--resume", "runs/NEW_NAME"]
 
 
@@ -218,7 +218,7 @@ def test_an_interrupted_run_whose_folder_is_gone_is_told_as_such(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tasks, "loss", gone)
-    assert "runs/a was removed or renamed while it was trained" in command(*small, "--name", "a").err
+    assert "runs/a was removed or renamed during training" in command(*small, "--name", "a").err
 
 
 def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
