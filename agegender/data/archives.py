@@ -76,7 +76,7 @@ class Archive(Source):
     """The command that reads the whole archive."""
 
     def identity(self) -> str:
-        """The name and the hash of the content: times are unreliable, and differ for a copy."""
+        """The name and the hash of the content, because times can be set and may differ for a copy."""
         with self._reported(), self.path.open("rb") as file:
             return f"{self.path.name}|{hashlib.file_digest(file, _hash).hexdigest()}"
 
@@ -96,7 +96,7 @@ class Archive(Source):
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Turn errors into ``DataError``; read errors may be temporary, so they are told apart from damage."""
+        """Turn errors into ``DataError``; damage and read errors, which may be temporary, get different messages."""
         try:
             yield
         except DataError:

@@ -35,8 +35,8 @@ _UNREAD_MODES = {"F": "pixels are floating-point numbers", "LAB": "colours are i
 _UNREAD_TIFF = "damaged or unsupported TIFF: save it with 8 bits"
 _NEGATIVE = "pixels may be negative: save it with 8 bits, unsigned"
 _UNREAD_FORMATS = (  # offset, magic bytes, and the reason
-    (4, b"ftypavif", "AVIF that is damaged, or that this Pillow cannot read"),
-    (8, b"WEBP", "WebP that is damaged, or that this Pillow cannot read"),
+    (4, b"ftypavif", "AVIF that is damaged or not supported by this Pillow"),
+    (8, b"WEBP", "WebP that is damaged or not supported by this Pillow"),
     (4, b"ftypheic", "HEIC, which is not supported: save it as JPEG"),
     (4, b"ftypmif1", "HEIC, which is not supported: save it as JPEG"),
     *((0, bytes([0, 0, kind, 0]), "TGA, which is not supported: save it as JPEG") for kind in (2, 3, 10, 11)),
@@ -44,13 +44,10 @@ _UNREAD_FORMATS = (  # offset, magic bytes, and the reason
     (0, b"MM\0*", _UNREAD_TIFF),
     (0, b"version https://git-lfs", "a Git LFS pointer instead of a picture: git lfs pull"),
 )
-_TIFF_BITS, _TIFF_PHOTOMETRY, _TIFF_SAMPLES = (
-    258,
-    262,
-    339,
-)  # tags: photometry 0 means 0 is white, sample format 2 means signed
+# Tags: photometry 0 means that 0 is white, sample format 2 means signed.
+_TIFF_BITS, _TIFF_PHOTOMETRY, _TIFF_SAMPLES = 258, 262, 339
 _BRIGHT = 99
-"""The percentile that must be in the upper half of the range. It is below in 1 of 100 faces of UTKFace, and a few hot
+"""The percentile that must be in the upper half of the range. It is lower in 1 of 100 faces of UTKFace, and a few hot
 pixels do not affect it."""
 
 

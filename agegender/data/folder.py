@@ -27,7 +27,7 @@ class Folder(Source):
     """
 
     def identity(self) -> str:
-        """The hash of all names, sizes, modification times and inodes, of link targets where there are links.
+        """The hash of all names, sizes, times and inodes; for links, those of their targets.
 
         It stays the same if the folder is renamed, but differs for a copy: equal sizes and times do not prove equal
         content, because uncompressed files have equal sizes and times can be set.

@@ -16,7 +16,7 @@ from .files import dangling, expanded, quoted, shown
 from .folder import Folder
 from .sources import Source
 
-EXPECTED = "a folder, or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz or .zip), of UTKFace"
+EXPECTED = "a folder or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz or .zip) of UTKFace"
 _PAGE = "It is a web page: the download needed a login or a confirmation, so open the link in a browser and download it"
 _FOREIGN = (
     (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with '7z x {}' and pass the folder"),

@@ -71,7 +71,7 @@ def has_label(name: str) -> bool:
 
 
 def why_unread(name: str) -> str:
-    """Why a file whose name has a label is not read, if its suffix is that of a picture or missing; otherwise "".
+    """Why a file with a label in its name is not read: its suffix is missing or unsupported; "" for other files.
 
     Other files next to the pictures may have the same labels, such as landmarks in ``26_1_3_20170117.txt``.
 

@@ -144,9 +144,7 @@ def _reason(path: Path) -> str:
 def _without_face(source: Source, entries: list[Entry]) -> str:
     pictures, skipped = choose([entry for entry in entries if not any(map(is_hidden, entry.parts))])
     if pictures:
-        return (
-            f"only {len(pictures):,} of the {len(entries):,} files checked in {shown(source.path)} are named like faces"
-        )
+        return f"{len(pictures):,} of the {len(entries):,} files checked in {shown(source.path)} are named like faces"
     return no_face(source, entries if skipped else [], skipped)
 
 
@@ -162,7 +160,7 @@ def _places() -> Iterator[tuple[Path, list[Path]]]:
 
 
 def _data_sets(path: Path) -> Iterator[Path]:
-    """The data sets at a path: an archive, the only subfolder or the archives with faces, or else the whole folder."""
+    """The data sets at a path: the path itself, or a folder or archives in it that contain the faces."""
     if not path.is_dir():
         if is_archive(path.name) and _shows_faces(path):
             yield path

@@ -113,9 +113,7 @@ def next_steps(summary: dict[str, Any], run: Run, lr: float) -> list[str]:
     if lr < USUAL_LR or (lr == USUAL_LR and learning):
         return [f"a learning rate of {lr:g} takes longer; {more}"]
     first = f"try a lower learning rate first: {run.again_command(lr=lower(lr))}"
-    return (
-        [first, f"or, because the loss was still decreasing, {more}"] if learning and summary["epochs"] > 1 else [first]
-    )
+    return [first, f"or, since the loss was decreasing, {more}"] if learning and summary["epochs"] > 1 else [first]
 
 
 def lower(lr: float) -> str:

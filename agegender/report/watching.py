@@ -22,7 +22,7 @@ from .speaker import Speaker
 
 
 class Metrics(CSVLog):
-    """``metrics.csv``: the history, with the metrics that are no better than those of a constant prediction."""
+    """``metrics.csv``: the history, and per epoch the metrics no better than those of a constant prediction."""
 
     def __init__(self, path: Path, baselines: dict[str, float]) -> None:
         super().__init__(path)

@@ -91,11 +91,9 @@ class Run:
         """Raise :class:`UsageError` if a file that the run needs was lost or cannot be written."""
         for name in (METRICS, SUMMARY, LAST):
             if (self.folder / name).is_dir():
-                raise UsageError(
-                    f"{self.folder / name} is a folder, but a file must be written there: move it elsewhere"
-                )
+                raise UsageError(f"{self.folder / name} is a folder, but must be a file: move it elsewhere")
         if (self.folder / PLOTS).is_file():
-            raise UsageError(f"{self.folder / PLOTS} is a file, but a folder is needed there: move it elsewhere")
+            raise UsageError(f"{self.folder / PLOTS} is a file, but must be a folder: move it elsewhere")
         lost = STATE if (self.folder / METRICS).exists() and not self.is_saved else ""
         lost = BEST if self.epochs and not (self.folder / BEST).is_file() else lost
         if lost:
@@ -113,7 +111,7 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any] | None:
-        """The results, or None if they are missing or belong to an earlier epoch."""
+        """The results, or None if they are missing, damaged or of an earlier epoch."""
         try:
             summary = read_json(self.folder / SUMMARY)
             whole = all(type(summary[name]) is kind for name, kind in SUMMARIZED.items())

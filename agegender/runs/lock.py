@@ -52,7 +52,7 @@ def is_held(folder: Path) -> bool:
 
 
 def _locked(folder: Path, tries: int) -> tuple[int | None, str]:
-    """A descriptor that holds the lock until it is closed, or None; and the reason if locking failed."""
+    """A descriptor that holds the lock until closed, or None; and why locking is impossible, "" if it is possible."""
     if sys.platform == "win32":
         return None, "Windows cannot lock folders"
     import fcntl

@@ -94,7 +94,7 @@ def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
 
 
 def _going_on(run: Run) -> str:
-    """How to resume a run: for the requested epochs if it has fewer, or for ten more if it is finished."""
+    """How to resume a run: for the requested epochs, else for the rest of its own, else for ten more."""
     asked = run.asked.get("epochs") or 0
     if not run.is_saved or asked > run.epochs:
         return f": {run.resume_command()}"

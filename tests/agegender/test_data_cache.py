@@ -126,7 +126,7 @@ def test_what_this_pillow_cannot_read_another_one_may(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         for module in (decode, utkface):
             patch.setattr(module, "formats", lambda: tuple(format for format in able if format != "WEBP"))
-        assert data.open(path).skipped == [("1_0_0.webp", "WebP that is damaged, or that this Pillow cannot read")]
+        assert data.open(path).skipped == [("1_0_0.webp", "WebP that is damaged or not supported by this Pillow")]
     assert len(data.open(path)) == 13
 
 

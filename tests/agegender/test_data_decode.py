@@ -142,8 +142,8 @@ def bmp_header(width: int, height: int) -> bytes:
         (encode(Image.new("RGBA", (200, 200), (9, 9, 9, 0)), "PNG"), "fully transparent: save it"),
         (encode(picture(6).point(lambda level: 100 + level // 16), "PNG"), "all pixels are nearly equal"),
         (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not supported: save it as JPEG"),
-        (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF that is damaged, or that this Pillow cannot read"),
-        (b"RIFF\x30\0\0\0WEBP" + bytes(40), "WebP that is damaged, or that this Pillow cannot read"),
+        (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF that is damaged or not supported by this Pillow"),
+        (b"RIFF\x30\0\0\0WEBP" + bytes(40), "WebP that is damaged or not supported by this Pillow"),
         (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer .* git lfs pull"),
     ],
 )

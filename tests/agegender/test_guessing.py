@@ -58,7 +58,7 @@ def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try
     advice = partial(results.next_steps, run=Run(Path("elsewhere/a")))
     lower, more = advice(summary, lr=2e-3)
     assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0002")
-    assert more.startswith("or, because the loss was still decreasing, train for ten more epochs: python")
+    assert more.startswith("or, since the loss was decreasing, train for ten more epochs: python")
     assert len(advice({**summary, "still_learning": False}, lr=1e-3)) == 1
     assert len(advice({**summary, "epochs": 1}, lr=2e-3)) == 1
     (longer,) = advice(summary, lr=1e-3)

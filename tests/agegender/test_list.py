@@ -105,7 +105,7 @@ def as_folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "damage", "listed", "resumed"),
     [
-        ("metrics.csv", as_folder, "metrics.csv is a folder, but a file must be written there: move it elsewhere", 2),
+        ("metrics.csv", as_folder, "metrics.csv is a folder, but must be a file: move it elsewhere", 2),
         ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is not a table of epochs: this", 0),
         (
             "metrics.csv",
@@ -123,7 +123,7 @@ def as_folder(path: Path) -> None:
             2,
         ),
         ("config.json", lambda path: path.write_text("{}"), "config.json lacks options: restore", 2),
-        ("last.safetensors", as_folder, "last.safetensors is a folder, but a file must be written there: move it", 2),
+        ("last.safetensors", as_folder, "last.safetensors is a folder, but must be a file: move it", 2),
     ],
 )
 def test_a_damaged_run_is_told_in_a_sentence_and_the_others_are_listed(
