@@ -99,7 +99,7 @@ def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
         return None, None if compares else whole
     floats = (host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim)
     dtype = next(floats, SINGLE)
-    return dtype, dtype
+    return dtype, SINGLE if dtype is HALF and not compares else dtype
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:

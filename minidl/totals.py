@@ -47,7 +47,12 @@ class Totals:
                 f"{', '.join(self.names)}: change them between epochs, in on_epoch_end for example"
             )
         sums = means * size
-        self.sums = sums if self.count == 0 else backends.of(sums).asarray(self.sums) + sums
+        if self.count:
+            place, before = backends.of(sums), self.sums
+            if backends.of(before) is not place:  # the model was moved
+                before = place.asarray(backends.to_host(before))
+            sums = before + sums
+        self.sums = sums
         self.names, self.count = names, self.count + size
 
     def means(self) -> Row:

@@ -226,14 +226,14 @@ class Trainer(Strict):
         for module in (self.model, self._loss_module):
             if not module.training:
                 module.train()
-        started = time.perf_counter()
+        batches, started = len(loader), time.perf_counter()  # a callback may change the options of the loader
         for batch in loader:
             self.train_step(*inputs_and_targets(batch))
             self.seconds += time.perf_counter() - started
             self._place["position"] += 1
             self._tell("on_step_end")
             started = time.perf_counter()
-            if (self.stopping or self.optimizer.steps >= self.steps) and self.position < len(loader):
+            if (self.stopping or self.optimizer.steps >= self.steps) and self.position < batches:
                 return
         self.trained = True
         self._place |= {"epoch": self._place["epoch"] + 1, "position": 0}
@@ -244,6 +244,12 @@ class Trainer(Strict):
         if place != self._place and not self.trained:
             self._begin_anew()
             self._place = place | {"position": 0}
+
+    def _next_place(self) -> dict[str, int]:
+        """Where training continues: the next epoch has the options that the loader has now."""
+        if self.train_loader is None or self.position > 0:
+            return dict(self._place)
+        return self.train_loader.state_dict() | {"epoch": self._place["epoch"], "position": 0}
 
     def _begin_anew(self) -> None:
         """Forget what was trained of the epoch at hand: its first batch comes next, in a :meth:`state_dict` too."""
@@ -341,7 +347,7 @@ class Trainer(Strict):
             "model": self.model.state_dict(),
             "loss": self._loss_module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "loader": dict(self._place) or None,
+            "loader": self._next_place() or None,
             "random": generators.pop(_DEFAULT),
             "generators": generators,
         }

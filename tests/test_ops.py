@@ -239,3 +239,35 @@ def test_a_condition_is_booleans_or_numbers(condition: Any, error: Any, message:
     for given in ([True, False], [1, 0], np.array([0.5, 0.0]), md.tensor([True, False])):
         assert F.where(given, x, -x).numpy().tolist() == [1, -2]
     assert F.where(True, x, -x).numpy().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("w", "b", "message"),
+    [
+        ((3,), None, r"expected weights \(in, out\), got \(3,\)"),
+        ((2, 3, 4), None, r"expected weights \(in, out\), got \(2, 3, 4\)"),
+        ((3, 4), (3,), r"expected a bias of shape \(4,\), one value per output, got \(3,\)"),
+        ((3, 4), (2, 4), r"expected a bias of shape \(4,\), one value per output, got \(2, 4\)"),
+    ],
+)
+def test_a_dense_layer_needs_weights_and_a_bias_of_its_shapes(w: Any, b: Any, message: str) -> None:
+    arguments = [np.ones(shape, np.float32) for shape in ((2, 3), w, b) if shape is not None]
+    with pytest.raises(ShapeError, match=message):
+        F.linear(*map(md.tensor, arguments))
+
+
+@pytest.mark.parametrize(("x", "w"), [((2, 3, 0), (0, 4)), ((2, 3, 4), (4, 0)), ((0, 4), (4, 2)), ((0,), (0, 2))])
+def test_a_dense_layer_without_features_or_samples_has_gradients(x: Any, w: Any) -> None:
+    given = [md.tensor(np.ones(shape), requires_grad=True) for shape in (x, w, w[1:])]
+    F.linear(*given).sum().backward()
+    assert [one.grad.shape for one in given] == [x, w, w[1:]]
+    np.testing.assert_array_equal(given[2].grad, np.full(w[1:], np.prod(x[:-1])))
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_dense_layer_may_have_one_bias_for_all_outputs(shape: Any) -> None:
+    b = md.tensor(np.full(shape, 0.5), requires_grad=True)
+    y = F.linear(md.tensor(np.ones((2, 3))), md.tensor(np.ones((3, 4))), b)
+    y.sum().backward()
+    np.testing.assert_array_equal(y.data, np.full((2, 4), 3.5))
+    np.testing.assert_array_equal(b.grad, np.full(shape, 8.0))

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from minidl.data import ArrayDataset, DataLoader
+from minidl.errors import MinidlError
 from minidl.train import Callback, Trainer
 
-from .training import make, two_classes
+from .training import assert_same, make, two_classes
 
 
 class Indices(ArrayDataset):
@@ -58,3 +59,34 @@ def test_an_option_of_the_loader_that_a_callback_changes_counts_in_the_next_epoc
         list(expected)
         expected.seed = 1
     assert train.dataset.asked == expected.dataset.asked  # type: ignore[attr-defined]
+
+
+def test_a_state_says_what_the_loader_does_next() -> None:
+    class ShuffleLater(Callback):
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            assert trainer.train_loader is not None
+            trainer.train_loader.shuffle = True
+
+    trainer, train, _ = make([ShuffleLater()])
+    train.shuffle = False
+    trainer.fit(train, epochs=1)
+    state = trainer.state_dict()
+    trainer.fit(train, epochs=2)
+    resumed, again, _ = make([ShuffleLater()])
+    again.shuffle = False
+    with pytest.raises(MinidlError, match="shuffle=True"):
+        resumed.load_state_dict(state, again)
+    again.shuffle = True
+    resumed.load_state_dict(state, again)
+    resumed.fit(again, epochs=2)
+    assert_same(trainer.model.state_dict(), resumed.model.state_dict())
+
+
+def test_larger_batches_inside_an_epoch_do_not_delay_its_stop() -> None:
+    class Larger(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            train.batch_size = 40
+
+    trainer, train, _ = make([Larger()])
+    trainer.fit(train, steps=2)
+    assert trainer.optimizer.steps == 2

@@ -121,15 +121,15 @@ class Module(Strict):
 
     def _require_kind(self, name: str, known: Parameter | Buffer, value: Any) -> None:
         """Raise if a parameter or buffer is replaced by another kind of value: it would silently not be trained or
-        saved."""
+        saved. None removes a parameter, such as a bias."""
         kind = Parameter if isinstance(known, Parameter) else Buffer
-        if isinstance(value, kind):
+        if isinstance(value, kind) or (value is None and kind is Parameter):
             return
-        anew = " and create the optimizer again" if kind is Parameter else ""
+        anew = " and create the optimizer again; None removes it" if kind is Parameter else ""
         raise MinidlError(
             f"'{name}' of {type(self).__name__} is a {kind.__name__} and can only be replaced by another one, got "
             f"{type(value).__name__}: write .{name}.data[...] = ... to change it, or set a new "
-            f"nn.{kind.__name__}(...){anew}; `del` removes it"
+            f"nn.{kind.__name__}(...){anew}"
         )
 
     def _require_nothing_lost(self, name: str, value: Any) -> None:
@@ -388,4 +388,5 @@ def _flat(name: str, value: Any, outer: frozenset[int] = frozenset()) -> Iterato
     elif (inside := parts(value)) and id(value) not in outer:
         outer |= {id(value)}
         for key, element in inside.items():
-            yield from _flat(f"{name}.{key}", element, outer)
+            if type(element) not in _PLAIN:
+                yield from _flat(f"{name}.{key}", element, outer)

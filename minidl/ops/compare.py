@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import DtypeError
 from ..op import Op
+from ..options import plain
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -54,10 +55,12 @@ class _Comparison(_Relation):
 
 def _within(value: Any, beside: Any, up: bool | None) -> Any:
     """A scalar that overflows the dtype of the other operand, replaced by one that gives the same result."""
-    dtype = getattr(beside, "dtype", None)
-    number = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
-    if not isinstance(number, int | float) or not isinstance(dtype, np.dtype) or -65504 <= number <= 65504:
+    number = plain(value) if isinstance(value, int | float | np.generic | np.ndarray) else None
+    if not isinstance(number, int | float) or -65504 <= number <= 65504:
         return value  # within the range of float16, the narrowest
+    dtype = getattr(beside, "dtype", None)
+    if not isinstance(dtype, np.dtype):
+        return value
     sign = 1 if number > 0 else -1
     if dtype.kind != "f":
         return value if isinstance(number, float) or -(2**63) <= number < 2**64 else sign * inf

@@ -35,9 +35,10 @@ class Linear(Op):
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, w = self.saved
         needs_x, needs_w, *needs_b = self.needs_grad
-        samples, dy_of_samples = (x, dy) if x.ndim == 2 else (x.reshape(-1, w.shape[0]), dy.reshape(-1, w.shape[1]))
+        N = prod(x.shape[:-1])
+        rows, dy_rows = x.reshape(N, w.shape[0]), dy.reshape(N, w.shape[1])
         dx = self.backend.matmul(dy, w.T) if needs_x else None
-        dw = self.backend.matmul(samples.T, dy_of_samples) if needs_w else None
+        dw = self.backend.matmul(rows.T, dy_rows) if needs_w else None
         return dx, dw, *(dy if need else None for need in needs_b)  # Op.gradients sums db to the shape of b
 
     def flops(self, output: tuple[int, ...]) -> int:
@@ -53,5 +54,5 @@ def _require_fit(x: tuple[int, ...], w: tuple[int, ...], b: tuple[int, ...] | No
     if x[-1:] != w[:1]:
         hint = ": PyTorch's are (out, in), so use w.T" if x[-1:] == w[1:] else ""
         raise ShapeError(f"expected weights (in={x[-1] if x else 'features'}, out) for input {x}, got {w}{hint}")
-    if b is not None and b != w[1:]:
+    if b is not None and b not in (w[1:], (1,), ()):
         raise ShapeError(f"expected a bias of shape {w[1:]}, one value per output, got {b}")
