@@ -29,7 +29,7 @@ LEFT_OUT = {
     "write w.data[...] = array": """
         xavier_normal xavier_uniform kaiming_normal kaiming_uniform trunc_normal_ orthogonal_ sparse_ eye_ dirac_
         TruncatedNormal Orthogonal VarianceScaling LecunNormal LecunUniform""",
-    "write an op of your own, or use np with x.numpy() where no gradient is wanted": """
+    "write an op of your own, or use np with x.numpy() if no gradient is needed": """
         sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv exp2 expm1 log2 log10 log1p lerp
         sign floor ceil trunc frac fmod median gather scatter scatter_ scatter_add index_select
         masked_select unbind roll flip rot90 triu tril outer inner cross cdist isnan isinf isfinite multinomial
