@@ -57,11 +57,11 @@ def require_able(x: "Tensor", wanted: bool) -> None:
     >>> y = md.tensor([1.0], requires_grad=True) * 2
     >>> require_able(y, False)
     Traceback (most recent call last):
-    minidl.errors.GraphError: the result of Mul requires a gradient because its inputs do, which would get none: use ...
+    minidl.errors.GraphError: the result of Mul must keep requires_grad=True, or its inputs get no gradient: use ...
     """
     if x.op is not None and not wanted:
         raise GraphError(
-            f"the result of {x.op.name} requires a gradient because its inputs do, which would get none: use y.detach()"
+            f"the result of {x.op.name} must keep requires_grad=True, or its inputs get no gradient: use y.detach()"
         )
     dtype = getattr(x.data, "dtype", None)
     if wanted and getattr(dtype, "kind", None) != "f":

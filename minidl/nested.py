@@ -120,7 +120,7 @@ def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
 
 
 def leaves(nested: Any) -> Iterator[Any]:
-    """The leaves from left to right, those of dictionaries in the sorted order of their keys.
+    """The leaves from left to right; for dictionaries in the sorted order of their keys.
 
     >>> list(leaves(({"b": 1, "a": 2}, 3)))
     [2, 1, 3]
