@@ -1,4 +1,4 @@
-"""Age and gender from a photograph of a face: a complete system, built with minidl as anybody's project would be."""
+"""Age and gender from a photograph of a face: an application built on minidl's public names."""
 
-from . import hangup  # noqa: F401  # isort: skip - first: a terminal may be closed while the rest is imported
-from minidl import interrupt  # noqa: F401 - Ctrl-C may come while the rest is imported
+from . import hangup  # noqa: F401  # isort: skip - first: the terminal may close during the other imports
+from minidl import interrupt  # noqa: F401 - Ctrl-C may come during the other imports

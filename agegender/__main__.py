@@ -1,4 +1,4 @@
-"""``python -m agegender``: the commands, with a sentence each."""
+"""``python -m agegender``: list the commands."""
 
 import importlib
 import sys
@@ -13,17 +13,15 @@ COMMANDS = ("train", "data.inspect")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """List the commands; each of them is a module of its own, ``python -m agegender.NAME``."""
+    """List the commands; each is a module, run with ``python -m agegender.NAME``."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in COMMANDS:
-        raise UsageError(f"the command is written with a dot: python -m agegender.{' '.join(words)}")
+        raise UsageError(f"write the command with a dot: python -m agegender.{' '.join(words)}")
     if words and words[0] not in ("-h", "--help"):
         close = suggestion(words[0], COMMANDS)
         raise UsageError(f"there is no command '{words[0]}'.{close} See python -m agegender.")
-    print(
-        table([("command", "what it does"), *map(_row, COMMANDS), ("python -m minidl", "tools around minidl")], left=2)
-    )
-    print("\nEach says more with --help.")
+    print(table([("command", "what it does"), *map(_row, COMMANDS), ("python -m minidl", "tools for minidl")], left=2))
+    print("\n--help after a command lists its options.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Command lines made from a dataclass, each field an option, its metadata the help; and commands to be copied."""
+"""Command lines: options declared as fields of a dataclass, and commands to paste into a shell."""
 
 import argparse
 import os
@@ -15,17 +15,17 @@ from minidl.errors import suggestion
 
 
 def option(default: Any, help: str, **arguments: Any) -> Any:
-    """A field that becomes an option, or a word if its default is MISSING; ``arguments`` are those of add_argument."""
+    """A field for an option, or a positional argument if ``default`` is MISSING; ``arguments`` go to add_argument."""
     return field(default=default, metadata={"help": help, "arguments": arguments})
 
 
 def parse_given(
     program: str, description: str, options: type[Any], arguments: Sequence[str] | None, **settings: Any
 ) -> dict[str, Any]:
-    """The options that were given on a command line (by default the process's), by field name; none of the defaults.
+    """The options on a command line (default: ``sys.argv``) by field name, without defaults.
 
-    ``settings`` are those of :class:`minidl.command.Parser`. Unknown options and values of the wrong type end in
-    :class:`minidl.command.UsageError`.
+    ``settings`` go to :class:`minidl.command.Parser`. Raises :class:`minidl.command.UsageError` for unknown options and
+    values of the wrong type.
     """
     parser = Parser(prog=program, description=description, argument_default=argparse.SUPPRESS, **settings)
     hints = get_type_hints(options)
@@ -36,7 +36,7 @@ def parse_given(
 
 
 def command_line(program: str, *words: str) -> str:
-    """A command line to be copied into a terminal: words are quoted where its shell needs it.
+    """A command line to paste into a shell, with quotes where they are needed.
 
     >>> command_line("python -m agegender.train", "--resume", "runs/my run")
     "python -m agegender.train --resume 'runs/my run'"
@@ -48,7 +48,7 @@ def command_line(program: str, *words: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word for the shell; bytes that no terminal shows, such as those of names that are not UTF-8, as escapes."""
+    """A word for the shell; unprintable bytes, such as those of names that are not UTF-8, are written as escapes."""
     if word.isprintable() and _can_be_shown(word):
         return shlex.quote(word)
     plain = (
@@ -58,7 +58,7 @@ def _quoted(word: str) -> str:
 
 
 def _can_be_shown(word: str) -> bool:
-    """Whether the characters exist in the encoding of the terminal."""
+    """Whether the terminal's encoding has these characters."""
     try:
         word.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -67,9 +67,10 @@ def _can_be_shown(word: str) -> bool:
 
 
 def checked(source: object, options: type[Any], config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """The options that were read from a file: ``config``, if its names are ``known`` and its values of the right types.
+    """The options in ``config``, converted to the types of their annotations.
 
-    Raises :class:`minidl.command.UsageError` that names the file, ``source``, and what is wrong in it.
+    Raises :class:`minidl.command.UsageError`, which names the file ``source``, if a name is not in ``known`` or a value
+    has the wrong type.
 
     >>> class Options:
     ...     lr: float
@@ -80,7 +81,7 @@ def checked(source: object, options: type[Any], config: Mapping[str, Any], known
     found = {}
     for name, value in config.items():
         if name not in known:
-            raise UsageError(f"{source} has an option that does not exist, '{name}'.{suggestion(name, known)}")
+            raise UsageError(f"{source} has an unknown option '{name}'.{suggestion(name, known)}")
         kinds = _kinds(hints[name])
         if float in kinds and type(value) is int:
             value = float(value)
@@ -92,7 +93,7 @@ def checked(source: object, options: type[Any], config: Mapping[str, Any], known
 
 
 def flag(name: str) -> str:
-    """The option of a field.
+    """The command-line option of a field.
 
     >>> flag("batch_size")
     '--batch-size'
@@ -101,7 +102,7 @@ def flag(name: str) -> str:
 
 
 def _arguments(declared: Field[Any], hint: Any) -> dict[str, Any]:
-    """What argparse wants to know of an option: its type from the annotation, its default in the help."""
+    """The arguments of add_argument: the type comes from the annotation, and the help includes the default."""
     given = dict(declared.metadata["arguments"])
     default = declared.default
     note = "" if default is None or default is False or default is MISSING else f" (default: {default})"

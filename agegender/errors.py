@@ -1,4 +1,4 @@
-"""The errors that agegender raises: one line that says what is wrong and what to do."""
+"""The errors that agegender raises: one line with the problem and its fix."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ from minidl.errors import MinidlError
 
 
 class DataError(MinidlError, ValueError):
-    """A data set that cannot be used as it is.
+    """A data set that cannot be used.
 
     >>> from agegender import data
     >>> data.open("nowhere.zip")
     Traceback (most recent call last):
-    agegender.errors.DataError: nowhere.zip does not exist. Name ...
+    agegender.errors.DataError: nowhere.zip does not exist. Expected ...
     """
 
 
-class TooManySkipped(DataError):  # noqa: N818 - says what is wrong, as its base class does
-    """More pictures of a data set cannot be used than is allowed; ``skipped`` has each file's name and reason.
+class TooManySkipped(DataError):  # noqa: N818 - named after the problem, like its base class
+    """More unusable pictures in a data set than allowed; ``skipped`` has the name and reason of each file.
 
     >>> TooManySkipped("9 of the 10 pictures cannot be used", [("a.jpg", "empty file")]).skipped
     [('a.jpg', 'empty file')]
@@ -27,8 +27,8 @@ class TooManySkipped(DataError):  # noqa: N818 - says what is wrong, as its base
         self.skipped = list(skipped)
 
 
-class Unusable(Exception):  # noqa: N818 - a reason for leaving one picture out, not a failure of the program
-    """Why one picture is left out of a data set, in a few words that repeat from picture to picture.
+class Unusable(Exception):  # noqa: N818 - the reason to skip a picture, not a failure
+    """Why a picture is skipped, in words that are the same for every picture with this problem, so they can be counted.
 
     >>> from agegender.data.names import parse_name
     >>> parse_name("portrait.jpg")
@@ -38,7 +38,7 @@ class Unusable(Exception):  # noqa: N818 - a reason for leaving one picture out,
 
 
 class Unreadable(Unusable):
-    """Why a file could not be read this time, which may be otherwise the next time: permissions, a network, a disk.
+    """Why a file could not be read this time; the next attempt may succeed (permissions, a network, a disk).
 
     >>> isinstance(Unreadable("unreadable: Permission denied"), Unusable)
     True
@@ -46,7 +46,7 @@ class Unreadable(Unusable):
 
 
 def cause(error: BaseException) -> str:
-    """What an error says; one of the operating system, without its number and the path.
+    """The message of an error; for an OSError, without its number and path.
 
     >>> cause(PermissionError(13, "Permission denied", "a.jpg"))
     'Permission denied'

@@ -1,7 +1,7 @@
-"""A training goes on when its terminal is closed, also while ``python -m agegender.train`` still imports its modules.
+"""Training continues when its terminal is closed, even while ``python -m agegender.train`` still imports its modules.
 
-:mod:`agegender` imports this module first. Once the command runs, :func:`minidl.command.outliving_terminal` does the
-same and more.
+:mod:`agegender` imports this module first. Once the command runs, :func:`minidl.command.outliving_terminal` takes
+over.
 """
 
 import signal
@@ -9,7 +9,7 @@ import sys
 
 
 def module_to_run() -> str:
-    """What ``python -m`` is about to run, while it looks for it; "" at any other time.
+    """The module that ``python -m`` is about to run, while it searches for it; "" at any other time.
 
     >>> module_to_run()
     ''

@@ -1,4 +1,4 @@
-"""The models of agegender: grey faces in, a gender logit and an age out."""
+"""Models that map a grey face to a gender logit and an age."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .data.faces import IMAGE_SIZE
 
 
 def build(name: str = "documented", **options: Any) -> nn.Module:
-    """A model by its registered name. Input (N, 128, 128, 1) in [0, 1]; output {"gender": logits, "age": years}.
+    """Build a model by its registered name. Input (N, 128, 128, 1) in [0, 1]; output {"gender": logits, "age": years}.
 
     >>> sum(parameter.size for parameter in build("documented").parameters())
     5107458
@@ -20,9 +20,9 @@ def build(name: str = "documented", **options: Any) -> nn.Module:
 
 @plugins.register("model", "documented")
 class Documented(nn.Module):
-    """Four blocks of convolution, ReLU and max pooling, then one head for each question.
+    """Four blocks of convolution, ReLU and max pooling, then two heads.
 
-    The blocks have 32, 64, 128 and 256 filters of 3x3 and leave 6x6x256 = 9,216 numbers of a face. Each head is a dense
+    The blocks have 32, 64, 128 and 256 filters of 3x3 and give 6x6x256 = 9,216 features per face. Each head is a dense
     layer of 256 units with ReLU and one output: a logit for gender (positive: label 1), years for age.
 
     >>> import numpy as np
@@ -60,23 +60,23 @@ class Documented(nn.Module):
 
 
 def require_faces(shape: tuple[int, ...]) -> None:
-    """Raise :class:`minidl.errors.ShapeError` for a batch of pictures of another size, or in colour.
+    """Raise :class:`minidl.errors.ShapeError` for a batch of images of another size, or in colour.
 
     >>> require_faces((2, 200, 200, 3))
     Traceback (most recent call last):
-    minidl.errors.ShapeError: expected faces (N, 128, 128, 1), got (2, 200, 200, 3). Bring pictures to this ...
+    minidl.errors.ShapeError: expected faces (N, 128, 128, 1), got (2, 200, 200, 3). Convert pictures to this size ...
     """
     size = (IMAGE_SIZE, IMAGE_SIZE, 1)
-    if len(shape) == 4 and shape[1:] != size and shape[1] != 1:  # the layers tell of other axes
+    if len(shape) == 4 and shape[1:] != size and shape[1] != 1:  # the layers report other axes
         convert = f'Image.open(path).convert("L").resize(({IMAGE_SIZE}, {IMAGE_SIZE}))'
         raise ShapeError(
-            f"expected faces (N, {', '.join(map(str, size))}), got {shape}. Bring pictures to this size, and to grey: "
+            f"expected faces (N, {', '.join(map(str, size))}), got {shape}. Convert pictures to this size and to grey: "
             f"np.asarray({convert}, np.float32)[..., None] / 255 with Pillow"
         )
 
 
 def head(features: int, rng: Generator | None) -> nn.Sequential:
-    """From features (N, features) to one number (N, 1).
+    """A head that maps features (N, features) to one value per face, (N, 1).
 
     >>> import numpy as np
     >>> head(3, None)(Tensor(np.zeros((2, 3), np.float32))).shape

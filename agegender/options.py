@@ -1,4 +1,4 @@
-"""The options of ``python -m agegender.train``, read from a command line, and written as one."""
+"""The options of ``python -m agegender.train``: parsed from a command line, and written as one."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,11 +13,11 @@ from .data.utkface import MAX_SKIPPED
 
 PROGRAM = "python -m agegender.train"
 RUNS = "runs"
-"""The folder of the run folders, where no other one is named."""
+"""The default folder for run folders."""
 EXAMPLES = (
-    ("python -m agegender.train", "UTKFace where it is found, else drawn faces"),
-    ("python -m agegender.train --data UTKFace.tar.gz --epochs 10", "an archive, or a folder"),
-    ("python -m agegender.train --resume --epochs 40", "the latest run goes on"),
+    ("python -m agegender.train", "UTKFace if found, otherwise drawn faces"),
+    ("python -m agegender.train --data UTKFace.tar.gz --epochs 10", "an archive or a folder"),
+    ("python -m agegender.train --resume --epochs 40", "resume the latest run"),
 )
 ELSEWHERE = {
     "--learning-rate": "--lr",
@@ -35,85 +35,87 @@ ELSEWHERE = {
     "--flip": "--mirror",
     "--arch": "--model",
 }
-"""What other programs call an option, and what it is here."""
+"""Names of options in other programs, and their equivalents here."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line; also what ``config.json`` holds, once all open choices are made."""
+    """The command line; with all defaults resolved, also the content of ``config.json``."""
 
     data: str | None = option(
         None,
-        "UTKFace: a folder or an archive; or 'drawn', or an installed data set. By default $UTKFACE, ./data, "
-        "Kaggle's input, drawn",
+        "a folder or an archive of UTKFace, 'drawn', or an installed data set (default: the first of $UTKFACE, ./data, "
+        "Kaggle's input, drawn)",
         metavar="PATH|NAME",
     )
     model: str = option("documented", "the model, by its registered name", metavar="NAME")
     optimizer: str = option("adam", "the optimizer, by its registered name", metavar="NAME")
-    epochs: int | None = option(None, "passes over the training part (default: 30, but 7 for drawn faces)")
-    batch_size: int = option(32, "faces in a step")
+    epochs: int | None = option(None, "passes over the training part (default: 30, or 7 for drawn faces)")
+    batch_size: int = option(32, "faces per step")
     lr: float = option(1e-3, "the learning rate")
-    seed: int = option(0, "decides the split, the initial weights and the order of the faces")
-    val_fraction: float = option(0.2, "the share of the faces that is kept for validation")
-    mirror: bool = option(False, "mirror half of the faces to train with left to right, others in every epoch")
-    max_skipped: float = option(MAX_SKIPPED, "the largest share of the pictures that may be unusable", metavar="SHARE")
-    limit: int | None = option(None, "use only so many faces, drawn at random before the split")
-    val: str | None = option(None, "a data set of its own for validation, instead of a split", metavar="DATA")
-    device: str = option("auto", "where to compute: numpy, cupy, or auto: the GPU where one works", metavar="NAME")
+    seed: int = option(0, "determines the split, the initial weights and the order of the faces")
+    val_fraction: float = option(0.2, "the fraction of the faces used for validation")
+    mirror: bool = option(False, "mirror half of the training faces horizontally, different ones in every epoch")
+    max_skipped: float = option(MAX_SKIPPED, "the largest allowed fraction of unusable pictures", metavar="FRACTION")
+    limit: int | None = option(None, "use only this many faces, drawn at random before the split")
+    val: str | None = option(None, "a separate data set for validation, instead of a split", metavar="DATA")
+    device: str = option("auto", "where to compute: numpy, cupy, or auto (the GPU if it works)", metavar="NAME")
     precision: str = option(
-        "float32", "how products are computed: float32, or tf32, on tensor cores of a GPU, to 11 bits", metavar="NAME"
+        "float32",
+        "precision of products: float32, or tf32 (11 bits, on the tensor cores of a GPU)",
+        metavar="NAME",
     )
-    resume: str | None = option(
-        None, "go on with a run (a folder or name; the latest without)", nargs="?", metavar="RUN"
+    resume: str | None = option(None, "resume a run, by folder or name (default: the latest)", nargs="?", metavar="RUN")
+    config: str | None = option(
+        None, "read options from a config.json; options on the command line take precedence", metavar="FILE"
     )
-    config: str | None = option(None, "take the options from a config.json; others given here win", metavar="FILE")
     out: str = option(RUNS, "the folder for the run folders", metavar="DIR")
-    name: str | None = option(None, "the name of the run folder (default: the time and the model)", metavar="NAME")
-    json: bool = option(False, "print the summary, or the list of --list, as JSON in the last line")
-    quiet: bool = option(False, "print only the result, and what to do where it is no better than guessing")
-    profile: bool = option(False, "measure 20 steps; leaves profile.txt, profile.png and trace.json")
-    dry_run: bool = option(False, "open the data, show the model and the configuration, and stop")
-    list: bool = option(False, "list the runs in --out, with their results, and stop")
+    name: str | None = option(None, "the name of the run folder (default: time and model)", metavar="NAME")
+    json: bool = option(False, "print the summary, or the runs with --list, as JSON in the last line")
+    quiet: bool = option(False, "print only the result, and advice if it is no better than a constant prediction")
+    profile: bool = option(False, "profile 20 steps: profile.txt, profile.png and trace.json")
+    dry_run: bool = option(False, "open the data, print the configuration and the model, and exit")
+    list: bool = option(False, "list the runs in --out with their results, and exit")
 
     def configuration(self) -> dict[str, Any]:
-        """The options that say something about the training, and not only about this call."""
+        """The options that describe the training rather than this call alone."""
         return {name: value for name, value in asdict(self).items() if name in CONFIGURED}
 
 
 LONGEST_NAME = 255
 PLACES = {"data", "val", "out", "name", "config", "resume"}
 LISTING = {"list", "out", "json"}
-"""What a list of runs heeds."""
+"""The options that may be combined with ``--list``."""
 OF_THIS_CALL = {"json", "quiet", "profile", "dry_run"}
-"""What says something about a call alone, and not about its training."""
+"""The options that affect only this call, not the training."""
 CONFIGURED = {declared.name for declared in fields(Options)} - OF_THIS_CALL - {
     "resume", "config", "out", "name", "list",
 }  # fmt: skip
 FREE = {"epochs", "device", "precision", "data", "max_skipped"}
-"""What may change when a run goes on; its data may only lie elsewhere, as they are known by their content."""
+"""The options that may change when a run is resumed; ``data`` only in its location, because the content is compared."""
 
 
 def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
-    """The options that are given on a command line, by name; see :func:`agegender.cli.parse_given`."""
-    description = "Train a model on UTKFace, or on drawn faces where there is none; a run folder keeps all about it."
+    """The options on a command line, by name; see :func:`agegender.cli.parse_given`."""
+    description = "Train a model on UTKFace, or on drawn faces if there is none. Everything is saved in a run folder."
     given = cli.parse_given(
         PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare="--data"
     )
     if given.get("list") and (useless := given.keys() - LISTING):
         named = ", ".join(cli.flag(name) for name in given if name in useless)
-        raise UsageError(f"--list shows the runs in --out and starts none: leave out {named}, or --list")
+        raise UsageError(f"--list only lists the runs in --out: leave out {named}, or --list")
     return {name: _place(name, value) if name in PLACES else value for name, value in given.items()}
 
 
 def _place(name: str, given: str | None) -> str | None:
-    """A path as it was given; a ``~`` that the shell has left, in quotes, becomes the user's folder."""
-    if given == "":  # where a shell variable is not set
-        raise UsageError(f"--{name} is empty: name something, or leave it out")
+    """A path as given, with a ``~`` that the shell did not expand replaced by the home folder."""
+    if given == "":  # an unset shell variable
+        raise UsageError(f"--{name} is empty: give a value, or leave it out")
     return str(expanded(given)) if given is not None and given.startswith("~") else given
 
 
 def words(options: Mapping[str, Any]) -> list[str]:
-    """Options as they are written on a command line, in the order of the help.
+    """Options as words of a command line, in the order of the help.
 
     >>> words({"lr": 0.1, "json": True, "data": "-faces", "limit": None})
     ['--data', './-faces', '--lr', '0.1', '--json']
@@ -129,7 +131,7 @@ def words(options: Mapping[str, Any]) -> list[str]:
 
 
 def spelled(configuration: Mapping[str, Any], flags: Collection[str]) -> list[str]:
-    """What a configuration says beyond the defaults, as words; but for what other ``flags`` replace.
+    """The options of a configuration that differ from the defaults, as words, except those that ``flags`` replace.
 
     >>> spelled({"lr": 0.1, "seed": 0, "epochs": 3, "val": "faces"}, ["--lr", "--val-fraction"])
     ['--epochs', '3']

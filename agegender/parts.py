@@ -1,4 +1,4 @@
-"""The parts of a training: the faces and their loaders, the trainer with its model, and what looks on."""
+"""The parts of a training run: the faces and their loaders, the trainer with its model, and the callbacks."""
 
 import json
 import time
@@ -28,13 +28,12 @@ from .runs.folder import CONFIG, ENVIRONMENT, METRICS, write_json
 
 EPOCHS = {"utkface": 30, "drawn": 7}
 ROOM = 4
-"""Faces are kept on a device if their size fits that often into its free memory: the rest is for the model and its
-batches."""
+"""Faces are kept on a device if this many times their size is free there; the rest is for the model and its batches."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The faces and their two parts, or the faces to train with and ``other`` ones for validation."""
+    """The faces and their split, or the training faces and the ``other`` faces for validation."""
 
     faces: Faces
     other: Faces | None
@@ -42,18 +41,18 @@ class Parts:
     train: Dataset
     validation: Dataset
     baselines: dict[str, float]
-    """The metrics of always guessing the same, on the validation part."""
+    """The metrics of a constant prediction on the validation part."""
     loaders: tuple[DataLoader, DataLoader]
-    """Of the two parts, perhaps from the memory of a device."""
+    """The loaders of both parts; they may read from the memory of a device."""
 
     def settled(self, options: Options) -> Options:
-        """The options with all open choices made: where the data lie, and how many epochs they are trained on."""
+        """The options with the location of the data and the number of epochs filled in."""
         source, val = located(self.faces.source), options.val and located(options.val)
         epochs = options.epochs or EPOCHS.get(self.faces.kind, EPOCHS["utkface"])
         return replace(options, data=source, val=val, epochs=epochs)
 
     def save(self, folder: Path, options: Options, device: str) -> None:
-        """Write what the run was started with."""
+        """Write the configuration, the environment, the skipped files and the split."""
         write_json(folder / CONFIG, options.configuration())
         write_json(folder / ENVIRONMENT, environment(device) | {"data": self.fingerprints()})
         data.write_skipped(self.faces, folder / "skipped.csv")
@@ -63,7 +62,7 @@ class Parts:
             self.split.save(folder / "split.csv")
 
     def fingerprints(self) -> dict[str, Any]:
-        """What the data are, and those for validation if they are others."""
+        """Source, size and fingerprint of the data, and of a separate validation set."""
         return _identity(self.faces) | ({"validation": _identity(self.other)} if self.other is not None else {})
 
 
@@ -72,14 +71,14 @@ def _identity(faces: Faces) -> dict[str, Any]:
 
 
 def open_data(options: Options, backend: md.backends.Backend, say: Speaker) -> Parts:
-    """Open the data, draw the sample and the split; the loaders bring them to a backend."""
+    """Open the data, draw the sample and the split, and make the loaders for a backend."""
     faces, other, split = _open(options.data, options, say), None, None
     if options.limit is not None:
         faces = data.sample(faces, options.limit, options.seed)
     if faces.kind == "drawn":
         say(
-            "These faces are drawings, made from a seed. For real ones get UTKFace (https://susanqq.github.io/UTKFace, "
-            "for non-commercial research) and name it: --data UTKFace.tar.gz"
+            "These faces are drawn from a seed. For real faces, download UTKFace (https://susanqq.github.io/UTKFace, "
+            "for non-commercial research) and pass it: --data UTKFace.tar.gz"
         )
     train: Dataset
     validation: Dataset
@@ -99,8 +98,8 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
     shared = len(set(faces.pixel_digests).intersection(other.pixel_digests))
     if shared:
         say(
-            f"warning: {shared:,} pictures of {other.source} are among those to train with: the results will look "
-            "better than they are",
+            f"warning: {shared:,} pictures of {other.source} are also in the training data: the results will be too "
+            "optimistic",
             always=True,
         )
 
@@ -128,11 +127,11 @@ def _show_decoding(say: Speaker, done: int, total: int) -> None:
 def _loaders(
     train: Dataset, validation: Dataset, options: Options, backend: md.backends.Backend, say: Speaker
 ) -> tuple[DataLoader, DataLoader]:
-    """The loaders of the two parts: of faces on the device if they fit, else they bring them there batch by batch."""
+    """The loaders of both parts. Faces are kept on the device if they fit, or copied there batch by batch."""
     if backend is not md.backends.default:
         needed, free = (len(train) + len(validation)) * IMAGE_SIZE**2, backend.free_memory()
         if free is not None and free < ROOM * needed:
-            say(f"the faces go to {backend.name} batch by batch: {size(needed)}, of {size(free)} free")
+            say(f"the faces are copied to {backend.name} batch by batch: {size(needed)}, with {size(free)} free")
         else:
             say(f"the faces are on {backend.name}: {size(needed)}")
             train, validation = train.to(backend.name), validation.to(backend.name)
@@ -143,7 +142,7 @@ def _loaders(
 
 
 def computing(options: Options) -> md.backends.Backend:
-    """The backend to compute on, in the precision asked for; "auto" takes the GPU if there is one that works."""
+    """The backend to compute on, set to the requested precision; "auto" selects the GPU if it works."""
     try:
         backend = md.backends.get("cupy" if options.device == "auto" else options.device)
     except BackendError:
@@ -155,7 +154,7 @@ def computing(options: Options) -> md.backends.Backend:
 
 
 def build(options: Options, backend: md.backends.Backend) -> md.Trainer:
-    """The model, its optimizer and the trainer, all of them from the seed."""
+    """Build the model, its optimizer and the trainer from the seed."""
     md.seed(options.seed)
     model = models.build(options.model, rng=md.Generator(options.seed)).to(backend.name)
     optimizer = plugins.build("optimizer", options.optimizer, model.parameters(), lr=options.lr)
@@ -163,7 +162,7 @@ def build(options: Options, backend: md.backends.Backend) -> md.Trainer:
 
 
 def callbacks(options: Options, pictures: Pictures, baselines: dict[str, float], started: float) -> list[md.Callback]:
-    """What looks on: the weights and the numbers are safe before pictures are drawn."""
+    """The callbacks; weights and metrics are saved before plots are drawn."""
     folder, say = pictures.folder, pictures.say
 
     def notes() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The options of a call: those that were given, over those of a file or of the run that goes on."""
+"""The options of a call: those on the command line override those of a file or of the resumed run."""
 
 import json
 import math
@@ -17,11 +17,12 @@ from .runs.folder import CONFIG, Run, read_json
 
 
 def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
-    """The options of this call; the run that it resumes, if it does; and remarks on what the user should know.
+    """The options of this call, the run that it resumes or None, and remarks for the user.
 
-    Raises :class:`UsageError` for options that make no sense, or that a resumed run can't change.
+    Raises :class:`UsageError` for invalid options, and for options that cannot change when a run is
+    resumed.
     """
-    _check(Options(**given), given)  # before a message repeats what was given
+    _check(Options(**given), given)  # before a message repeats these values
     run: Run | None = None
     config: dict[str, Any] = {}
     remarks: list[str] = []
@@ -29,7 +30,7 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
         run, config, remarks = _resumed(given)
     elif "config" in given:
         config = _checked(Path(given["config"]), read_json(Path(given["config"])))
-    if "val_fraction" in given:  # a split is wanted
+    if "val_fraction" in given:  # it asks for a split
         config["val"] = None
     options = Options(**{**config, **given})
     _check(options, given)
@@ -37,11 +38,11 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
 
 
 def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
-    """The run to resume, its options, and what is said of them."""
+    """The run to resume, its options, and remarks for the user."""
     useless = sorted({"config", "name"} & set(given))
     if useless:
         raise UsageError(
-            f"--resume goes on with a run as it is: leave out {_flags(useless)}, or --resume itself to start a new run"
+            f"--resume keeps the options of the run: leave out {_flags(useless)}, or --resume to start a new run"
         )
     run = find(Path(given.get("out", RUNS)), given["resume"], given)
     file = run.folder / CONFIG
@@ -49,7 +50,7 @@ def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
     run.require_whole()
     before = run.trained_with or config
     if not run.is_saved:
-        return run, config, [f"{run.folder} was not saved before it ended: it starts from the beginning"]
+        return run, config, [f"{run.folder} ended before its first save: it starts from the beginning"]
     free = FREE | {"val"} if before.get("val") else FREE
     fixed = set(given) & CONFIGURED - free
     if fixed:
@@ -66,14 +67,14 @@ def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
     if kept:
         changes = ", ".join(edited[name] for name in sorted(kept))
         raise UsageError(
-            f"{file} was edited ({changes}), but a resumed run keeps its options: put the old ones back, or start "
+            f"{file} was edited ({changes}), but a resumed run keeps its options: restore the old values, or start "
             f"a new run: {run.again_command()}"
         )
     return run, config, [f"{file} differs from what was saved: {', '.join(edited.values())}"] if edited else []
 
 
 def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a file, with the defaults of those that it lacks."""
+    """The options in a file, with defaults for missing ones."""
     return Options(**cli.checked(source, Options, config, CONFIGURED)).configuration()
 
 
@@ -85,15 +86,15 @@ def _check(options: Options, given: Mapping[str, Any]) -> None:
     if options.lr == math.inf:
         raise UsageError("--lr must be a finite number, got inf")
     if options.val is not None and "val_fraction" in given:
-        raise UsageError("--val is the whole validation part: leave out --val-fraction, or --val")
+        raise UsageError("--val replaces the split: leave out --val-fraction, or --val")
     if options.name is not None and (Path(options.name).name != options.name or options.name == ".."):
         raise UsageError(f"--name is the name of a folder in --out, without '/', got {options.name}")
     if options.name is not None and len(os.fsencode(options.name)) > LONGEST_NAME:
-        raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: shorten it")
+        raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: use a shorter one")
     if not 0 < options.val_fraction < 1:
-        raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
+        raise UsageError(f"--val-fraction must be between 0 and 1 (exclusive), got {options.val_fraction}")
     if not 0 <= options.max_skipped <= 1:
-        raise UsageError(f"--max-skipped is a share of the pictures, from 0 to 1, got {options.max_skipped}")
+        raise UsageError(f"--max-skipped must be a fraction of the pictures, from 0 to 1, got {options.max_skipped}")
     plugins.get("model", options.model)
     plugins.get("optimizer", options.optimizer)
 

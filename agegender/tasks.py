@@ -1,4 +1,4 @@
-"""What the models are trained for: the loss, the metrics, and what one gets without looking at the pictures."""
+"""The loss, the metrics, and the metrics of a constant prediction."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,19 +28,19 @@ def loss(outputs: dict[str, Tensor], targets: Outputs) -> Tensor:
 
 
 def _require_answers(outputs: Any, targets: Outputs) -> None:
-    """Raise :class:`minidl.errors.MinidlError` for what is no answer to both questions for each face."""
+    """Raise :class:`minidl.errors.MinidlError` unless the outputs have a gender and an age for each face."""
     given = outputs if isinstance(outputs, Mapping) else {}
     if any(getattr(given.get(name), "shape", None) != targets[name].shape for name in ("gender", "age")):
         shapes = {name: getattr(part, "shape", type(part).__name__) for name, part in given.items()}
         shape = targets["age"].shape
         raise MinidlError(
-            f"expected a model that gives {{'gender': logits, 'age': years}}, tensors of shape {shape}, got "
-            f"{shapes or type(outputs).__name__}: return that in its forward"
+            f"expected a model that returns {{'gender': logits, 'age': years}}, tensors of shape {shape}, got "
+            f"{shapes or type(outputs).__name__}: return this from its forward()"
         )
 
 
 def years(age: Any) -> Any:
-    """The ages to report, from the outputs of a model: a negative one is reported as 0.
+    """The ages to report from the outputs of a model: negative ages become 0.
 
     >>> years(np.array([-1.5, 30.0]))
     array([ 0., 30.])
@@ -49,7 +49,7 @@ def years(age: Any) -> Any:
 
 
 def gender_accuracy(outputs: Outputs, targets: Outputs) -> Any:
-    """The share of faces whose logit is on the right side of 0.
+    """The fraction of faces whose logit has the correct sign.
 
     >>> float(gender_accuracy({"gender": np.array([-2.0, 1.0])}, {"gender": np.array([0, 0])}))
     0.5
@@ -70,9 +70,9 @@ METRICS = {"gender_accuracy": gender_accuracy, "age_mae": age_mae}
 
 
 def baselines(validation: Labels) -> dict[str, float]:
-    """The metrics of always guessing the commonest gender and the median age of the validation part.
+    """The metrics of always predicting the most common gender and the median age of the validation part.
 
-    No other constant answers are better there, so a model that is no better has not been shown to look at pictures.
+    No other constant prediction is better there; a model that is no better may ignore the images.
 
     >>> baselines((np.array([1, 1, 0, 1]), np.array([20, 30, 40, 90])))
     {'gender_accuracy': 0.75, 'age_mae': 20.0}
@@ -85,25 +85,25 @@ def baselines(validation: Labels) -> dict[str, float]:
 
 
 GUESSES = {
-    "gender_accuracy": "always guessing the commonest gender",
-    "age_mae": "always guessing the median age",
+    "gender_accuracy": "always predicting the most common gender",
+    "age_mae": "always predicting the median age",
 }
-"""What the :func:`baselines` are the metrics of."""
+"""The predictions behind the :func:`baselines`."""
 ROUNDING = 1e-4
-"""How far, relatively, a mean of some thousand values may be off in float32; one face more or less is as much."""
+"""The relative error of a float32 mean of some thousand values; about the effect of one face."""
 
 
 def no_better(metrics: Mapping[str, float], guessing: Mapping[str, float]) -> list[str]:
-    """The metrics that are no better than those of always guessing the same, see :func:`baselines`.
+    """The metrics that are no better than those of a constant prediction, see :func:`baselines`.
 
-    Metrics are computed in float32, so a difference of its rounding counts as none.
+    Metrics are computed in float32; differences within its rounding error are ignored.
 
     >>> no_better({"gender_accuracy": 0.8, "age_mae": 14e6}, {"gender_accuracy": 0.52, "age_mae": 14.8})
     ['age_mae']
     """
     accuracy, guessed = metrics["gender_accuracy"], guessing["gender_accuracy"]
     error, guessed_error = metrics["age_mae"], guessing["age_mae"]
-    better = {  # where guessing is always right, as for faces of one gender, being right is enough
+    better = {  # if the baseline is perfect, as for faces of one gender, equality is enough
         "gender_accuracy": accuracy > guessed + ROUNDING or accuracy == guessed == 1,
         "age_mae": error < guessed_error * (1 - ROUNDING) or error == guessed_error == 0,
     }

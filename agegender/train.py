@@ -1,4 +1,4 @@
-"""``python -m agegender.train``: train a model on UTKFace, or on drawn faces where there is none."""
+"""``python -m agegender.train``: train a model on UTKFace, or on drawn faces if there is none."""
 
 import json
 import sys
@@ -25,11 +25,11 @@ from .runs.earlier import resume, tidy
 from .runs.folder import BEST, SUMMARY, Run, write_json
 from .runs.new import create, require_place
 
-SPARE_MEMORY = "A smaller --batch-size takes less memory, and so does --limit, with fewer faces."
+SPARE_MEMORY = "Reduce --batch-size, or the number of faces with --limit."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code. It goes on when its terminal is closed."""
+    """Run the command and return its exit status. Training continues when the terminal is closed."""
     given = parse(arguments)
     if given.get("list"):
         parent = Path(given.get("out", RUNS))
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
-    """Train as the options say; the results, or None if it was stopped."""
+    """Train with the given options. Return the summary, or None if training was stopped."""
     started = time.monotonic()
     options, earlier, remarks = resolve(given)
     say = Speaker(sys.stderr if options.json else sys.stdout, options.quiet)
@@ -55,7 +55,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     if earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0):
         return nothing_left(earlier, options.lr, say)
     if earlier is not None:
-        with lock.holding(earlier.folder):  # told at once, and not after the data are read
+        with lock.holding(earlier.folder):  # an error before the data are read
             pass
     backend = parts.computing(options)
     trainer = parts.build(options, backend)
@@ -64,7 +64,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     data = parts.open_data(options, backend, say)
     options = data.settled(options)
     if options.dry_run:
-        if earlier is not None:  # what would refuse to go on does so now
+        if earlier is not None:  # raises the errors of a real resume
             resume(earlier, trainer, data.loaders[0], data.fingerprints())
         say(json.dumps(options.configuration(), indent=2), always=True)
         say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
@@ -75,7 +75,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
             tidy(run)
             resume(run, trainer, data.loaders[0], data.fingerprints())
         in_place = InPlace(run, say)
-        trainer.callbacks.append(in_place)  # the first one, which looks before anything is written
+        trainer.callbacks.append(in_place)  # first, so that it checks before anything is written
         with explained(in_place, options):
             data.save(run.folder, options, backend.name)
             return train(trainer, options, data, run, say, started - run.seconds)
@@ -83,9 +83,9 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def nothing_left(run: Run, lr: float, say: Speaker) -> dict[str, Any]:
-    """Say that a run has all its epochs, what came out, and what comes next; nothing in its folder is changed."""
+    """Report that a run has all its epochs, its result and the next steps; its folder is not changed."""
     summary = run.summary or {}
-    done = f"nothing left to do: {run.folder} has {run.epochs} epochs"
+    done = f"nothing to do: {run.folder} already has {run.epochs} epochs"
     for line in (done, result(summary), *next_steps(summary, run, lr)):
         say(line, always=True)
     return summary
@@ -94,7 +94,7 @@ def nothing_left(run: Run, lr: float, say: Speaker) -> dict[str, Any]:
 def train(
     trainer: md.Trainer, options: Options, data: parts.Parts, run: Run, say: Speaker, started: float
 ) -> dict[str, Any] | None:
-    """Train, report, and say where everything is; the results, or None if a signal has stopped it."""
+    """Train and report. Return the summary, or None if a signal stopped training."""
     say.log_to(run.folder / "log.txt")
     faces = len(data.train), len(data.validation)
     say(f"training '{options.model}' on {faces[0]:,} faces, validating on {faces[1]:,}: {run.folder}")
@@ -102,18 +102,18 @@ def train(
     trainer.callbacks += [*parts.callbacks(options, pictures, data.baselines, started), stop]
     trainer.fit(*data.loaders, options.epochs or 0)
     if stop.received is not None:
-        say(f"stopped. Go on with: {run.resume_command()}", always=True)
+        say(f"stopped. Resume with: {run.resume_command()}", always=True)
         return None
     summary = summarize(trainer, faces, data.baselines, run.folder, time.monotonic() - started)
     say(effort(summary))
-    say(result(summary), always=True)  # first of all: whatever is written or drawn now may fail
+    say(result(summary), always=True)  # first, because writing and drawing may fail
     write_json(run.folder / SUMMARY, summary)
     trainer.model.load_state_dict(md.load(run.folder / BEST))
     pictures.examples(trainer.model, data.validation)
     if pictures.drawn:
-        say(f"look at {' and '.join(map(str, pictures.drawn))}")
+        say(f"see {' and '.join(map(str, pictures.drawn))}")
     for line in next_steps(summary, run, options.lr):
-        say(line, always=bool(summary["no_better_than_guessing"]))  # a failure, and what to do about it
+        say(line, always=bool(summary["no_better_than_guessing"]))  # advice after a failure
     return summary
 
 

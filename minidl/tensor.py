@@ -185,8 +185,7 @@ class Tensor(Operators):
                     else:
                         arrived[id(x)] = x, _owned(gradients, i)
             op.release()
-        totals = [_total(x, dx) for x, dx in arrived.values()]
-        for (x, _), total in zip(arrived.values(), totals, strict=True):
+        for x, total in [(x, _total(x, dx)) for x, dx in arrived.values()]:
             x.grad = total
 
     def _seed(self, grad: Any) -> Array:
@@ -266,7 +265,7 @@ def _total(x: Tensor, dx: Array) -> Array:
         if not is_usual or x.grad.shape != x.data.shape:  # it may have been set by hand
             gradients.checked([x])
         dx = x.grad + dx
-    if dx.dtype is not x.data.dtype and dx.dtype != x.data.dtype:
+    if dx.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
     return x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # NumPy turns 0-d arrays into scalars
 

@@ -1,4 +1,4 @@
-"""A small training whose steps a GPU captures, and one beside it that computes them."""
+"""A small training whose steps are captured on a GPU, and its twin that computes every step."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def computing(one: md.Trainer) -> md.Trainer:
 def trainer(
     device: Any, model: nn.Module | None = None, loss: Any = F.binary_cross_entropy_with_logits, capturing: bool = True
 ) -> md.Trainer:
-    """A trainer; ``capturing=False``: one that computes every step."""
+    """A trainer; with ``capturing=False`` it computes every step."""
     model = (network() if model is None else model).to(device.name)
     optimizer = optim.Adam(model.parameters(), lr=optim.cosine(0.01, steps=12))
     one = md.Trainer(model, loss, optimizer, {"accuracy": accuracy})
@@ -63,7 +63,7 @@ def trainer(
 
 
 def dense_trainer(device: Any, layer: Any = None, loss: Any = F.mse_loss, capturing: bool = True) -> md.Trainer:
-    """One of dense layers and, before the last of them, a layer that a test is about; its learning rate stays."""
+    """A network of dense layers with the layer under test before the last of them; a constant learning rate."""
     rng = md.Generator(0)
     layers = [nn.Flatten(), nn.Dense(144, 6, rng=rng), nn.BatchNorm(6), layer or nn.ReLU(), nn.Dense(6, 1, rng=rng)]
     model = Network(*layers).to(device.name)
@@ -76,7 +76,7 @@ def loader() -> DataLoader:
 
 
 def steps(one: md.Trainer, count: int) -> list[bytes]:
-    """The weights after every one of some steps, on one batch."""
+    """The weights after each of some steps on one batch."""
     found = []
     for _ in range(count):
         one.train_step(*data().batch(np.arange(BATCH)))
@@ -86,7 +86,7 @@ def steps(one: md.Trainer, count: int) -> list[bytes]:
 
 @pytest.fixture
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with every replay of a CUDA graph."""
+    """A counter that increases with every replay of a CUDA graph."""
     counted: list[int] = []
     replay = CudaGraph.replay
 

@@ -1,4 +1,4 @@
-"""Whether a command can be given as it stands on a page or in a message. Nothing is installed, nothing is begun."""
+"""Check a command from a page or a message without running it."""
 
 import argparse
 import ast
@@ -29,11 +29,11 @@ PACKAGES = {
     *(package for package, _ in small.FRAMEWORKS.values()),
     *(name for _, name in doctor.PACKAGES),
 } - {"minidl"}
-"""What a user may be told to install by name. Not minidl: the name may be a stranger's on the index."""
+"""Packages that a user may be told to install by name. minidl is not among them: the name may belong to others."""
 WHEEL = f"{PROJECT['name']}-{PROJECT['version']}-py3-none-any.whl"
 
 OF_PLUGINS = {"--benchmark-json": "pytest-benchmark, which the line above installs"}
-"""Options of pytest that it has only with a plugin that the tests do without."""
+"""Options of pytest from plugins that the tests do not require."""
 
 
 def complaint(words: list[str], config: pytest.Config) -> str:
@@ -62,18 +62,18 @@ def complaint(words: list[str], config: pytest.Config) -> str:
 
 
 def installable(wanted: str) -> bool:
-    """Whether an operand of ``pip install`` is an option, the checkout, our wheel, or a package that we name."""
+    """Whether an operand of ``pip install`` is an option, the checkout, our wheel, or a declared package."""
     extras = re.fullmatch(r"\.\[([\w,]+)\]", wanted)
     return {*extras[1].split(",")} <= {*EXTRAS} if extras else wanted in {"-e", ".", WHEEL, *PACKAGES}
 
 
 def lost(paths: list[str]) -> str:
-    """A complaint about the paths that the checkout does not have."""
+    """A complaint about paths that are missing in the checkout."""
     return "".join(f"there is no {path}; " for path in paths if not (ROOT / path).exists())
 
 
 def pytest_complaint(arguments: list[str], config: pytest.Config) -> str:
-    """Whether pytest has the options, each with a value, and the checkout the paths."""
+    """Whether pytest has these options, each with a value, and the paths exist."""
     paths = []
     waiting = iter(arguments)
     for argument in waiting:
@@ -87,7 +87,7 @@ def pytest_complaint(arguments: list[str], config: pytest.Config) -> str:
 
 
 def program_complaint(module: str, words: list[str]) -> str:
-    """What a program of ours says to its arguments."""
+    """What one of our programs reports for these arguments."""
     spec = importlib.util.find_spec(module)
     if spec is not None and spec.submodule_search_locations:
         spec = importlib.util.find_spec(f"{module}.__main__")
@@ -106,7 +106,7 @@ def program_complaint(module: str, words: list[str]) -> str:
 
 
 def usage_complaint(source: Path, words: list[str]) -> str:
-    """For programs so small that they have no parser: their docstring shows how they are called."""
+    """For programs without a parser: their docstring shows their usage."""
     usage = ast.get_docstring(ast.parse(source.read_text())) or ""
     start = " ".join(words[: 4 if words[1] == "-m" else 3])
     shown = re.search(rf"{re.escape(start)}\b", usage)
@@ -114,16 +114,16 @@ def usage_complaint(source: Path, words: list[str]) -> str:
 
 
 class Taken(BaseException):
-    """A command line was read to its end; what the program would do next is left out."""
+    """Raised when a command line is parsed completely; the rest of the program is skipped."""
 
 
 def parser_complaint(main: Any, words: list[str]) -> str:
-    """What the parser of a program says to the arguments; the program ends where it has read them."""
+    """What the parser of a program reports for these arguments; the program stops after parsing."""
     read, depth = argparse.ArgumentParser.parse_known_args, 0
 
     def parse_known_args(*arguments: Any, **options: Any) -> Any:
         nonlocal depth
-        depth += 1  # a subcommand has a parser in the parser
+        depth += 1  # the parser of a subcommand is inside the main parser
         try:
             result = read(*arguments, **options)
         finally:

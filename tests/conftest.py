@@ -1,4 +1,4 @@
-"""What all tests share: which of them run, on how many processes, and how a run says what it left out."""
+"""Configuration of all tests: which of them run, on how many processes, and the report of those that do not."""
 
 import importlib.util
 from collections import Counter
@@ -18,11 +18,11 @@ from .devices import in_tf32 as in_tf32
 
 other_backends()  # registers the stand-ins for CuPy
 
-# The cores are busy: how long an example takes says nothing.
+# All cores are busy: the duration of an example means nothing.
 settings.register_profile("busy", settings(), deadline=None)
 settings.load_profile("busy")
 
-# The search for doctests imports every module; these import PyTorch, which the tests do without where it is missing.
+# Doctest collection imports every module; these import PyTorch, which is optional.
 WITH_PYTORCH = [
     *("parity/ops.py", "parity/steps.py", "parity/twins.py"),
     *("fuzz/against_torch.py", "fuzz/theirs.py", "fuzz/torch_tensor.py"),
@@ -30,7 +30,7 @@ WITH_PYTORCH = [
 collect_ignore = [] if importlib.util.find_spec("torch") else WITH_PYTORCH
 
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
-"""How many tests are left out, by their marker."""
+"""The number of deselected tests, by marker."""
 WHERE_TO_RUN = {
     "gpu": "for a GPU with CuPy: python -m tests.gpu runs them",
     "slow": "marked slow: python -m pytest -m slow runs them",
@@ -38,12 +38,12 @@ WHERE_TO_RUN = {
 MOST_PROCESSES = 8
 """Each of them imports all tests first, which takes seconds."""
 KIT = ("minidl/testing/kit.py", "minidl/testing/pytest_plugin.py")
-"""Where a check skips itself because it does not apply."""
+"""The file in which a check skips itself if it does not apply."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at its options
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads its options
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run all tests on all cores, where pytest-xdist is installed. A part of them, or ``-n 0``, is one process."""
+    """Run the whole suite on all cores if pytest-xdist is installed; a part of it, or ``-n 0``, in one process."""
     options = config.option
     worker = hasattr(config, "workerinput")
     here = config.pluginmanager.hasplugin("xdist") and not worker and options.numprocesses is None
@@ -56,7 +56,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)  # after `-k` and `-m`
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what wants a GPU where there is none, and what is slow, unless ``-m`` or its own name asks for it."""
+    """Deselect tests that need a GPU if there is none, and slow ones, unless ``-m`` or a test's name selects them."""
     markers = ["slow"] * all("::" not in argument for argument in config.args)
     markers += ["gpu"] * (devices.gpu_problem() is not None)
     markers = [marker for marker in markers if marker not in config.option.markexpr]
@@ -67,20 +67,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the process that reports, if this is one of pytest-xdist's workers, each of which collects all tests."""
+    """Send them to the reporting process from a pytest-xdist worker; each worker collects all tests."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take it over from one that came to its end."""
+    """Receive them from a worker that has finished."""
     if hasattr(node, "workeroutput"):
         node.config.stash[LEFT_OUT] = node.workeroutput["left_out"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line for each reason why tests were not run."""
+    """One line for each reason why tests did not run."""
     lines = list(not_run(config.stash.get(LEFT_OUT, {}), terminalreporter.getreports("skipped")))
     if lines:
         terminalreporter.section("not run")
@@ -88,7 +88,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def not_run(left_out: dict[str, int], skipped: Sequence[pytest.TestReport]) -> Iterator[str]:
-    """What was not run, and what to do about it."""
+    """Which tests did not run, and how to run them."""
     for marker, count in left_out.items():
         yield f"{count} test{'s' * (count > 1)} {WHERE_TO_RUN[marker]}"
     reasons, checks = Counter[str](), 0

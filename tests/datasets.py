@@ -1,4 +1,4 @@
-"""Small data sets that several tests share, and how batches are compared wherever they are."""
+"""Small data sets for several test files, and the comparison of batches on any device."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from minidl.nested import map_leaves
 
 
 class Computed(Dataset):
-    """Samples that a function gives for their numbers, also for numbers that there are not."""
+    """Samples computed from their indices, even from indices that do not exist."""
 
     def __init__(self, length: int, sample: Callable[[int], Any]) -> None:
         self.length, self.sample = length, sample
@@ -27,7 +27,7 @@ class Computed(Dataset):
 def pictures(count: int = 11, width: int = 8) -> ImageDataset:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 5, width, 1), np.uint8)
-    images.reshape(-1)[:256] = np.arange(256)  # every byte there is
+    images.reshape(-1)[:256] = np.arange(256)  # all byte values
     return ImageDataset(images, {"age": rng.random((count, 1), np.float32), "number": np.arange(count)})
 
 
@@ -45,5 +45,5 @@ def assert_same_batches(one: Any, other: Any) -> None:
 
 
 def loader_threads() -> list[threading.Thread]:
-    """The threads that make batches ahead."""
+    """The threads that prefetch batches."""
     return [thread for thread in threading.enumerate() if thread.name == "minidl-loader"]

@@ -1,4 +1,4 @@
-"""What a training step may depend on without being told, such as globals and closures, and how each changes."""
+"""Implicit dependencies of a training step, such as globals and closures, and a change of each."""
 
 import array
 import functools
@@ -90,7 +90,7 @@ class Kind(Enum):
 
 
 class Scale(nn.Module):
-    """Times whatever ``read(self)`` gives, a Python number."""
+    """Multiplies by the Python number that ``read(self)`` returns."""
 
     rate = faster = 1.0
     table: dict[str, float]
@@ -146,7 +146,7 @@ class OpInside(nn.Module):
 
 
 class Squares:
-    """A loss that is no module."""
+    """A loss that is not a module."""
 
     weight = 1.0
 
@@ -334,7 +334,7 @@ CODE = helper.__code__
 
 
 def reset() -> None:
-    """All that changes is as it was."""
+    """Restore everything that changes."""
     Derived.__bases__, OfMeta.__class__ = (Plain,), Meta
     Meta.rate = Table.rate = LazyModule.rate = settings.rate = settings.deeper.rate = 1.0  # type: ignore[attr-defined]
     Scale.rate = Plain.rate = Squares.weight = ScaleOp.rate = TABLE["rate"] = 1.0
@@ -348,7 +348,7 @@ def reset() -> None:
 
 @pytest.fixture
 def as_before() -> Iterator[None]:
-    """What a test changes in this module and its classes is what it was."""
+    """Restore what a test changes in this module and its classes."""
     reset()
     yield
     reset()

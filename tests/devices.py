@@ -1,4 +1,4 @@
-"""The devices that tests run on: a stand-in for a GPU that counts copies, an emulated GPU, and a real one.
+"""The devices that tests run on: a stand-in for a GPU that counts copies, an emulated GPU, and a real GPU.
 
 ``device``, a fixture of all tests, is the emulated GPU and the real one.
 """
@@ -16,7 +16,7 @@ from minidl.kernels.cupy import source
 
 
 def gpu_problem() -> str | None:
-    """Why there is no GPU to test on, if there is none."""
+    """Why there is no GPU to test on; empty if there is one."""
     try:
         backends.get("cupy")
     except BackendError as error:
@@ -25,7 +25,7 @@ def gpu_problem() -> str | None:
 
 
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing")
-"""For what runs on the emulated GPU."""
+"""For tests on the emulated GPU."""
 NEEDS_GPU = [pytest.mark.gpu, pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))]
 EMULATED = pytest.param("emulated", marks=NEEDS_COMPILER)
 GPU = pytest.param("cupy", marks=NEEDS_GPU)
@@ -38,7 +38,7 @@ def device(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def in_tf32(device: Any) -> Iterator[Any]:
-    """The device, which computes in TF32 until the test ends."""
+    """The device, which computes in TF32 until the end of the test."""
     if "tf32" not in device.precisions:
         pytest.skip("this card has no tensor cores for TF32")
     device.set_precision("tf32")
@@ -48,14 +48,14 @@ def in_tf32(device: Any) -> Iterator[Any]:
 
 @contextmanager
 def no_copies(device: Any) -> Iterator[None]:
-    """Nothing goes between host and device inside of the block, on one that counts copies."""
+    """Assert that the block copies nothing between host and device, on a device that counts copies."""
     before = device.to_device, device.to_host
     yield
     assert (device.to_device, device.to_host) == before, "copies between host and device"
 
 
 def launches_of(monkeypatch: pytest.MonkeyPatch, *modules: Any) -> list[str]:
-    """The names of the kernels that modules launch from now on."""
+    """The names of the kernels that modules launch after this call."""
     names: list[str] = []
 
     def recorded(xp: Any, file: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Code that runs elsewhere: in another process, in another thread, in several threads at once."""
+"""Run code in another process, in another thread, or in several threads at once."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A process that has run some code, with these variables of the environment, too."""
+    """Run code in a process with these additional environment variables."""
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True, text=True, timeout=60, env=os.environ | environment, check=False,
@@ -17,20 +17,20 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def printed(code: str, **environment: str) -> str:
-    """What it has printed, if it ended well."""
+    """What the process printed; asserts that it succeeded."""
     done = python(code, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def in_a_thread(work: Callable[[], Any]) -> Any:
-    """What a function gives, or raises, in a thread of its own."""
+    """The result of a function, or its exception, from another thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(work).result()
 
 
 def side_by_side(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """``work`` of 0, 1, 2, ... in as many threads, which take turns as often as they can."""
+    """``work`` of 0, 1, 2, ... in as many threads, with frequent switches between them."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:

@@ -1,4 +1,4 @@
-"""What users of PyTorch and Keras type by habit, and what must be in the answer; nothing where it simply works."""
+"""Code that users of PyTorch and Keras write by habit, and what the error must contain; empty where the code works."""
 
 WORKS = ""
 HABITS = {
@@ -107,7 +107,7 @@ HABITS = {
     "md.data.DataLoader(dataset, num_workers=4)": "prefetch=4",
     "md.data.DataLoader(dataset, 32, True)": "parameters after * are keyword-only",
     "md.save(model.state_dict(), 'weights.pt')": "the path comes first",
-    # what would be guessed from a name that is spelled nearly the same
+    # guesses from a nearly equal name
     "md.rand(2, 3)": "md.tensor(rng.random((2, 3), np.float32))",
     "md.randint(0, 10, (2, 3))": "md.tensor(rng.integers(0, 10, (2, 3)))",
     "md.randperm(5)": "rng.permutation(5)",
@@ -130,7 +130,7 @@ HABITS = {
     "optim.Rprop(model.parameters())": "left out: write your own optimizer",
     "optim.Adamax(model.parameters())": "left out: write your own optimizer",
     "md.arange(end=5)": "stop=5",
-    # what would change the tensor, or leave the graph without need
+    # would change the tensor, or leave the graph needlessly
     "x.sort()": "np.sort(x.numpy()) here, a copy, without a gradient",
     "x.partition(1)": "np.partition(x.numpy(), ...) here, without a gradient",
     "x.ravel()": "x.reshape(-1)",
@@ -151,8 +151,8 @@ HABITS = {
     "optim.cosine(optimizer, 99)": "expected the learning rate, a number, got SGD",
     "optim.one_cycle(optimizer, 99)": "expected the learning rate, a number, got SGD",
     "optim.constant(optimizer)": "expected the learning rate, a number, got SGD",
-    "nn.Dense(2, 3, 'relu')": "an activation is a layer of its own",
-    "nn.Conv2D(1, 2, 3, bias='relu')": "an activation is a layer of its own",
+    "nn.Dense(2, 3, 'relu')": "an activation is a separate layer",
+    "nn.Conv2D(1, 2, 3, bias='relu')": "an activation is a separate layer",
     "nn.BatchNorm(8, 0.1)": "parameters after * are keyword-only",
     "nn.BatchNorm2d(8, momentum=0.1)": "nn.BatchNorm(32, momentum=0.9, eps=1e-5) here, its momentum=0.1",
     "optim.RMSprop(model.parameters(), rho=0.9)": "alpha=0.9",
@@ -174,7 +174,7 @@ HABITS = {
     "md.callbacks.EarlyStopping(restore_best_weights=True)": "best.safetensors is the best epoch",
     "loss.backward(create_graph=True)": "first derivatives only",
     "x.var(unbiased=False)": "not needed: var has ddof 0",
-    # what is small, and simply there
+    # small conveniences that exist
     "x.argmax(1)": WORKS,
     "x.argmax(dim=1)": "axis=1",
     "x.argmin(1)": WORKS,
@@ -226,7 +226,7 @@ HABITS = {
     "md.callbacks.ModelCheckpoint('weights')": "md.callbacks.Checkpoint(folder)",
     "md.GradientTape()": "TensorFlow's tf.GradientTape() is loss.backward() here",
     "md.plugins.get('loss', 'cross_entropy')": "Did you mean 'softmax_cross_entropy'?",
-    # slips
+    # typing mistakes
     "nn.Desne(2, 3)": "Did you mean 'Dense'?",
     "nn.maxpooling2d(2)": "Did you mean 'MaxPooling2D'?",
     "x.reshpae(6)": "Did you mean 'reshape'?",
@@ -238,7 +238,7 @@ HABITS = {
     "from minidl.optim import Adamw": "Did you mean 'AdamW'?",
     "from minidl import layers": "md.nn",
     "from minidl.data import TensorDataset": "md.data.ArrayDataset(images, labels)",
-    # attributes that are set by habit, and would do nothing
+    # attributes that are set by habit and would have no effect
     "optimizer.learning_rate = 0.5": "optimizer.learning_rate is optimizer.lr here",
     "optimizer.lr = 0.5": WORKS,
     "optim.SGD(model.parameters(), optim.step(0.1, 3)).lr = 0.5": "write optimizer.schedule = None before",
@@ -250,7 +250,7 @@ HABITS = {
     "layer.weight = array": "layer.weight is layer.w here",
     "layer.bias = None": "layer.bias is layer.b here",
     "layer.kernel = array": "layer.kernel is layer.w here",
-    # what the table knows of layers, models and trainers
+    # entries of the table for layers, models and trainers
     "layer.weight": "layer.weight is layer.w here",
     "layer.in_features": "layer.w.shape[0]",
     "layer.units": "layer.w.shape[-1]",
@@ -319,7 +319,7 @@ HABITS = {
     "nn.Dense(2, 3, initializer=3)": "expected the name of an initializer",
     "md.flatten(x)": "x.reshape(-1)",
     "F.flatten(x, 1)": "F.flatten(x) here, it keeps the first axis",
-    "F.pad(x, (1, 1))": "from the first axis on, as [(0, 0), (1, 1)]",
+    "F.pad(x, (1, 1))": "write widths=[(0, 0), (1, 1)] for two axes",
     "F.huber_loss(x, y, 'mean')": "delta must be a number > 0, got 'mean'",
     "nn.Softmax('x')": "axis must be an integer, got 'x'",
     "nn.init.he_normal(w)": "expected he_normal(shape, rng), got shape=..., no rng",
@@ -350,7 +350,7 @@ HABITS = {
     "md.pi": "it is NumPy's np.pi",
     "md.fft": "use a library made for this purpose",
     "md.save('a')": "no tensors",
-    # what is asked of a class, a loader, a history, or imported
+    # class attributes, attributes of a loader or a history, imports
     "md.data.Dataset.from_tensor_slices((images, labels))": "md.data.ArrayDataset(images, labels)",
     "md.data.Dataset.from_generator(f)": "md.data.Dataset here, with __len__ and __getitem__",
     "loader[0]": "loader.dataset[0] is a sample, next(iter(loader)) the first batch",
@@ -381,7 +381,7 @@ HABITS = {
     # shapes
     "nn.Dense(3, 2)(np.ones(3, np.float32))": "x.reshape(1, -1)",
     "nn.Dense(784, 2)(images[0])": "One sample needs a batch axis",
-    "model(images[0])": "One sample needs a batch axis, before any Flatten() too: x[None]",
+    "model(images[0])": "One sample needs a batch axis: x[None] before any Flatten()",
     "nn.Conv2D(1, 8, 3)(images[0])": "x.reshape(1, 28, 28, 1)",
     "nn.Conv2D(1, 8, 3)(images[0, :, :, 0])": "One grey image is x.reshape(1, 28, 28, 1).",
     "nn.Conv2D(1, 8, 3)(np.ones((8, 784), np.float32))": "got (8, 784). Images have four axes: put",
@@ -389,7 +389,7 @@ HABITS = {
     "nn.Conv2D(3, 8, 3)(np.ones((3, 28, 28), np.float32))": "x.transpose(1, 2, 0)[None]",
     "nn.Conv2D(3, 8, 3)(images[..., 0])": "for grey ones use Conv2D(1, ...) and x.reshape(2, 28, 28, 1)",
     "F.conv2d(images, np.ones((8, 1, 3, 3), np.float32))": "(C_out, C_in, KH, KW), use w.transpose(2, 3, 1, 0).",
-    "F.conv2d(images.transpose(0, 3, 1, 2), np.ones((8, 1, 3, 3), np.float32))": "the images are, too: x.transpose(0,",
+    "F.conv2d(images.transpose(0, 3, 1, 2), np.ones((8, 1, 3, 3), np.float32))": "images are PyTorch's, too: x.trans",
     "F.conv2d(images, np.ones((3, 3, 8), np.float32))": "w.reshape(3, 3, 8, 1)",
     "nn.Conv2D(3, 8, 3)(images)": "use Conv2D(1, 8, ...)",
     "nn.Conv2D(8, 8, 3)(np.ones((2, 9, 9, 3), np.float32))": "use Conv2D(3, 8, ...)",

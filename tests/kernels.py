@@ -1,4 +1,4 @@
-"""What tests of kernels share: the readable twins, and arrays that tell a right kernel from a wrong one."""
+"""Helpers for tests of kernels: the readable twins, and arrays that distinguish a correct kernel from a wrong one."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class Reference(ReferenceKernels):
 SLOW = Reference()
 SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0], np.float32)
 ON_A_GPU = {"first_layer", "gemm", "implicit_gemm"}
-"""Algorithms with kernels in CUDA: see test_cupy_products.py."""
+"""Algorithms with CUDA kernels: see test_cupy_products.py."""
 WINDOWS = [
     (8, 6, 2, 2, 0),
     (7, 9, 2, 2, 0),
@@ -24,7 +24,7 @@ WINDOWS = [
     (5, 5, 1, 1, 0),
     (40, 120, 2, 2, 0),
 ]
-"""To pool: H, W, the size, the stride and the padding."""
+"""For pooling: H, W, the size, the stride and the padding."""
 
 
 def values(*shape: int, seed: int = 0) -> Any:
@@ -32,7 +32,7 @@ def values(*shape: int, seed: int = 0) -> Any:
 
 
 def images_to_pool(kind: str, *shape: int) -> Any:
-    """With equal numbers in a window ("ties"), with windows of nothing but -inf ("infinities"), or ordinary ones."""
+    """Arrays with equal values in a window ("ties"), with windows of only -inf ("infinities"), or ordinary ones."""
     x = values(*shape)
     if kind == "ties":
         x = np.round(x)
@@ -42,7 +42,7 @@ def images_to_pool(kind: str, *shape: int) -> Any:
 
 
 def images_with_nan() -> list[Any]:
-    """An image of 2 x 2 for each place that a NaN may have in it."""
+    """A 2 x 2 image for each position of a NaN."""
     x = np.zeros((4, 1, 2, 2, 1), np.float32)
     x.reshape(4, 4)[range(4), range(4)] = np.nan
     return list(x)

@@ -1,4 +1,4 @@
-"""The pages of the documentation and the packages' own strings, taken apart for the tests of what they say."""
+"""Parse the pages of the documentation and the string literals of the packages."""
 
 import ast
 import doctest
@@ -22,7 +22,7 @@ FENCED = re.compile(r"^( *)```(\S*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 
 class Block(NamedTuple):
-    """A block of code: its language, and the line of the page that it follows, counted from 1."""
+    """A code block: its language, and the line before it on the page, counted from 1."""
 
     language: str
     code: str
@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """All blocks of code of a page, in order."""
+    """All code blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
     found = [Block(m[2], textwrap.dedent(m[3]), text.count("\n", 0, m.start(3))) for m in FENCED.finditer(text)]
     assert 2 * len(found) == text.count("```"), f"{page}: a fence that does not begin or end a block"
@@ -38,7 +38,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def run(block: Block, names: dict[str, Any], page: Path) -> None:
-    """Run a block of Python that goes on with ``names``: a session as doctests, or a script as it stands.
+    """Run a block of Python that continues with ``names``: a session as doctests, or a script as it is.
 
     Where a comment in a script gives an array, the line before it must give the same.
     """
@@ -56,7 +56,7 @@ def run(block: Block, names: dict[str, Any], page: Path) -> None:
 
 
 def spans(page: Path) -> list[str]:
-    """What stands in backticks outside of the blocks, without line breaks; in a table of equivalents only minidl's."""
+    """The text in backticks outside code blocks, without line breaks; in a table of equivalents only minidl's."""
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
     if page.name == "faq.md":
         text = re.sub(r"^\|.*\|(.*\|)$", r"\1", text, flags=re.MULTILINE)
@@ -64,7 +64,7 @@ def spans(page: Path) -> list[str]:
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:
-    """The string literals of a module with their lines, docstrings included; what an f-string fills in is NAME."""
+    """The string literals of a module with their lines, docstrings included; fields of f-strings become NAME."""
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
@@ -78,7 +78,7 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def commands(line: str) -> list[list[str]]:
-    """The words of each command of a line for a shell.
+    """The words of each command in a shell line.
 
     >>> commands("pip install -e '.[bench]' && python -m minidl bench small --json > small.json  # figures")
     [['pip', 'install', '-e', '.[bench]'], ['python', '-m', 'minidl', 'bench', 'small', '--json', '>', 'small.json']]

@@ -1,4 +1,4 @@
-"""``python -m tests.proof``: all that docs/gradients.md says is shown, shown again; exit status 1 if anything is not.
+"""``python -m tests.proof``: repeat every proof of docs/gradients.md; exit status 1 if one of them fails.
 
 The last line printed is JSON. ``python -m tests.proof | tail -1 > docs/measured/proof.json`` and then
 ``python -m docs.results page`` write it into the document.
@@ -22,7 +22,7 @@ from tests.onnx_vectors import vectors
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the proof: its figures, the line that tells them, and a paragraph for whatever is not right."""
+    """One part of the proof: its figures, the line that reports them, and a paragraph for each failure."""
 
     figures: dict[str, Any]
     line: str
@@ -30,7 +30,7 @@ class Part:
 
 
 def gradients() -> Part:
-    """Every op, layer and loss against numerical differentiation, which allows 1e-8."""
+    """Every op, layer and loss against numerical differentiation, with a tolerance of 1e-8."""
     kinds, worst, compared, problems = Counter[str](), 0.0, 0, []
     for kind, _, results, wrong in check_gradients():
         kinds[kind] += 1
@@ -54,7 +54,7 @@ def onnx_vectors() -> Part:
 
 
 def broken_plugins() -> Part:
-    """Plugins with one mistake each, which a check must find."""
+    """Plugins with one mistake each, which a check must detect."""
     missed = [
         f"'{check}' does not see what is wrong with {subject.kind} '{subject.name}'"
         for subject, check in broken.BROKEN
@@ -66,18 +66,18 @@ def broken_plugins() -> Part:
 
 
 def mutants() -> Part:
-    """The backward code with every small change, which a check must notice."""
+    """The backward code with every small change, which a check must detect."""
     outcome = scores.run()
     figures = outcome.figures
     line = "{caught} of {total} mutants caught, {equivalent} equivalent, {missed} missed".format(**figures)
     return Part(figures, line, outcome.problems)
 
 
-PARTS = (gradients, onnx_vectors, broken_plugins, mutants)  # the mutants last: they leave the kernels changed
+PARTS = (gradients, onnx_vectors, broken_plugins, mutants)  # the mutants last: they leave the kernels modified
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Show all parts, each as it is done."""
+    """Run all parts and print each when it is done."""
     argparse.ArgumentParser(prog="python -m tests.proof", description=__doc__).parse_args(arguments)
     about = machine.describe()
     figures: dict[str, Any] = {}

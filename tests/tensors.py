@@ -1,4 +1,4 @@
-"""What several tests compute with."""
+"""Tensors for several test files."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ import minidl as md
 
 
 def leaf(*values: float, dtype: Any = np.float32) -> md.Tensor:
-    """A vector that wants a gradient."""
+    """A vector that requires a gradient."""
     return md.tensor(list(values), dtype, requires_grad=True)

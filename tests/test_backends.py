@@ -1,4 +1,4 @@
-"""The same ops on other backends: on the strict stand-in for CuPy everywhere, on CuPy itself where there is a GPU."""
+"""The same ops on other backends: on the strict stand-in for CuPy everywhere, on CuPy itself on a GPU."""
 
 import sys
 import types
@@ -188,7 +188,7 @@ class FakeRuntimeError(RuntimeError):
 
 
 def fake_cupy(devices: Any, total: Any = 3) -> types.ModuleType:
-    """A module like cupy as far as the backend looks at it."""
+    """A module that imitates the parts of cupy that the backend uses."""
 
     def count() -> int:
         if isinstance(devices, Exception):

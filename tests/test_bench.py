@@ -1,4 +1,4 @@
-"""``python -m minidl bench``: what it says, not how fast anything is."""
+"""``python -m minidl bench``: its output, not its timings."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def bench(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
 
 
 def rows_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, Any]]:
-    """What ``--json`` gives, by algorithm."""
+    """The results that ``--json`` writes, by algorithm."""
     status, out, _ = bench(capsys, "--json", *arguments)
     assert status == 0
     return {row["name"]: row for row in json.loads(out, parse_constant=pytest.fail)["algorithms"]}
@@ -135,7 +135,7 @@ def test_a_plot_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture
 
 
 def test_memory_is_the_same_after_results_were_kept_for_reuse() -> None:
-    """Buffers of an earlier run would not be counted, but would be taken off as results."""
+    """Buffers from an earlier run would not be counted, but would be subtracted as results."""
     spec = ConvSpec(2, 16, 16, sliding_window(66, 66, 3, 1, 0), np.dtype(np.float32))
     memory.clear()
     first, second = (measure(spec, ["im2col"], rounds=1)[0].memory for _ in range(2))
@@ -151,7 +151,7 @@ def test_memory_is_the_same_after_results_were_kept_for_reuse() -> None:
 def test_working_memory_is_known_beforehand(
     monkeypatch: pytest.MonkeyPatch, name: str, sizes: tuple[int, ...], padding: Any
 ) -> None:
-    monkeypatch.setattr(threads._Settings, "num_threads", 1)  # of several, one may do the work of others
+    monkeypatch.setattr(threads._Settings, "num_threads", 1)  # with several threads, one may do the work of others
     N, C, K, height, width = sizes
     spec = ConvSpec(N, C, K, sliding_window(height, width, 3, 1, padding), np.dtype(np.float32))
     algorithm = plugins.build("conv_algorithm", name, plugins.build("backend", "numpy"))

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.gpu`` on the emulated GPU: what it checks, refuses and writes, not its figures."""
+"""``python -m tests.benchmarks.gpu`` on the emulated GPU: its checks, errors and output, not its figures."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def device() -> Any:
 
 
 class Training:
-    """What all frameworks have here; its losses are ``losses``, again and again."""
+    """The interface of all frameworks, with the losses ``losses`` again and again."""
 
     def __init__(self, *losses: float) -> None:
         self.losses, self.count, self.predicted = losses, 0, 0
@@ -182,7 +182,7 @@ def test_if_minidl_itself_fails_that_is_an_error() -> None:
 
 
 class Small(nn.Module):
-    """The documented network's layers and heads, for pictures of 12x12."""
+    """The layers and heads of the documented network, for 12x12 images."""
 
     static = True
 
@@ -201,7 +201,7 @@ class Small(nn.Module):
 def test_minidls_own_training_keeps_to_the_device_and_its_precision(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps and inference: NumPy's loss and gradients, no hidden copies, and a CUDA graph."""
+    """Steps and inference have NumPy's loss and gradients, no hidden copies, and a CUDA graph."""
     monkeypatch.setitem(plugins._registered["model"], "documented", Small)
     training = speed.minidl_on(device).make(speed.ours.weights(seed=0), "float32")
     images, targets = speed.ours.random_batch(1)
@@ -220,7 +220,7 @@ def test_minidls_own_training_keeps_to_the_device_and_its_precision(
 
 @pytest.fixture
 def card(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulated GPU in the place of a real one, and a small network of few layers on it."""
+    """The emulated GPU in place of a real one, with a small network of few layers."""
     properties = {"name": b"Card 1", "totalGlobalMem": 80 * 2**30}
     runtime = SimpleNamespace(
         getDeviceProperties=lambda number: properties, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13010
@@ -270,7 +270,7 @@ def test_a_wrong_kernel_is_shown_and_the_status_is_1(
     monkeypatch.setattr(device, "matmul", lambda a, b: 1.1 * right(a, b))
     assert main([]) == 1
     out = capsys.readouterr().out
-    assert "10 of 34 are WRONG." in out  # convolutions by matrix products, too
+    assert "10 of 34 are WRONG." in out  # convolutions as matrix products, too
     assert "| **WRONG** matrix product | float32 |" in out
     assert "An epoch" not in out
 

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.peers``: what it prints and writes, and what it refuses. No figure is judged here."""
+"""``python -m tests.benchmarks.peers``: its output and its errors. No figure is judged."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_rates_and_memory_of_minidl(capfd: pytest.CaptureFixture[str]) -> None:
         assert len(peer[task]["rounds"]) == 2
         assert peer[task]["median"] == pytest.approx(np.mean(peer[task]["rounds"]))
         assert "ratio" not in peer[task]
-    # The gradients, the means of Adam and the activations come with the first step: 3 x 20 MB at least.
+    # The first step allocates the gradients, the means of Adam and the activations: at least 3 x 20 MB.
     assert peer["memory_mib"]["peak"] > peer["memory_mib"]["model"] + 50
 
 
@@ -72,7 +72,7 @@ def test_the_table_and_what_is_not_installed(
 def test_another_loss_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = race._losses(1)
     monkeypatch.setattr(race, "_losses", lambda size: [expected[0], expected[1] * 1.01])
-    with pytest.raises(MinidlError, match="minidl does not compute what minidl does"):
+    with pytest.raises(MinidlError, match="minidl does not compute the same as minidl"):
         race.measure(["minidl"], batch_size=1, rounds=1, steps=1, threads=1)
 
 
@@ -102,7 +102,7 @@ def test_workers_are_pinned_and_the_caller_is_not() -> None:
 
 
 def test_the_weights_leave_the_threads_of_blas_alone() -> None:
-    """minidl sets BLAS to one thread when it computes; a peer that computes with NumPy must keep its own."""
+    """minidl limits BLAS to one thread while it computes; a peer that computes with NumPy must keep its own setting."""
     from minidl import threads
 
     threads._single_threaded_blas.cache_clear()

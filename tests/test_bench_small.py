@@ -1,4 +1,4 @@
-"""``python -m minidl bench small``: all frameworks train the same tiny network. No figure is judged here."""
+"""``python -m minidl bench small``: all frameworks train the same tiny network. No figure is judged."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The kit is tested too: plugins with one mistake each are caught by the check that should catch them."""
+"""The conformance kit detects plugins with one mistake each, with the check that is responsible."""
 
 from typing import Any
 

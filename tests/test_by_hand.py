@@ -1,4 +1,4 @@
-"""What users set by hand, ``requires_grad``, ``grad``, ``data`` and attributes of modules: never without effect."""
+"""Assignments by users, to ``requires_grad``, ``grad``, ``data`` and attributes of modules, always have an effect."""
 
 import copy
 import pickle
@@ -66,7 +66,7 @@ def pieces() -> dict[str, nn.Module]:
 @pytest.mark.parametrize("piece", pieces())
 @pytest.mark.parametrize("through_data", [True, False])
 def test_what_was_frozen_in_the_forward_pass_has_no_gradient(piece: str, through_data: bool) -> None:
-    """As in PyTorch: it is no part of the graph, so thawing it before backward() comes too late for this one."""
+    """As in PyTorch: it is not part of the graph, so unfreezing it before backward() is too late for this pass."""
     layer = pieces()[piece]
     x = md.tensor(np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype(np.float32), requires_grad=through_data)
     for parameter in layer.parameters():
@@ -145,7 +145,7 @@ HELD: dict[str, Callable[[md.Tensor], Any]] = {
 @pytest.mark.parametrize("held", HELD)
 def test_a_plain_tensor_is_no_parameter_wherever_it_is(held: str) -> None:
     model = nn.Module()
-    with pytest.raises(MinidlError, match=r"'ws.*' of Module wants a gradient, but a plain tensor is no parameter"):
+    with pytest.raises(MinidlError, match=r"'ws.*' of Module requires a gradient, but a plain tensor is not"):
         model.ws = HELD[held](leaf(1, 2))
     assert not hasattr(model, "ws")
     model.ws = HELD[held](md.tensor([1.0, 2.0]))  # a constant
@@ -160,12 +160,12 @@ def test_one_that_comes_later_is_found_when_parameters_are_asked_for() -> None:
     model.ws, model.constant = [nn.Parameter([1.0])], constant
     assert len(model.parameters()) == 1
     model.ws.append(leaf(1, 2))
-    with pytest.raises(MinidlError, match=r"'ws\.1' of Module wants a gradient"):
+    with pytest.raises(MinidlError, match=r"'ws\.1' of Module requires a gradient"):
         model.parameters()
     model.ws[1] = nn.Parameter(model.ws[1])
     assert list(model.state_dict()) == ["ws.0", "ws.1"]
     constant.requires_grad = True
-    with pytest.raises(MinidlError, match=r"'constant' of Module wants a gradient"):
+    with pytest.raises(MinidlError, match=r"'constant' of Module requires a gradient"):
         model.state_dict()
 
 
@@ -262,7 +262,7 @@ def test_a_single_number_stays_an_array(name: str) -> None:
     optimizers = [plugins.build("optimizer", name, [x], lr=0.1) for x in (w, same)]
     for _ in range(3):
         for x, optimizer in zip((w, same), optimizers, strict=True):
-            x.data = x.data * np.float32(2)  # which makes a scalar of an array without axes
+            x.data = x.data * np.float32(2)  # which turns a 0-d array into a scalar
             x.mark_changed()
             optimizer.zero_grad()
             (x * x).sum().backward()

@@ -1,4 +1,4 @@
-"""Callbacks: what they are told and when, what they keep, log and stop, and what they refuse."""
+"""Callbacks: their events, and what they keep, log, stop and reject."""
 
 import copy
 import csv
@@ -52,7 +52,7 @@ def test_early_stopping_waits_for_its_patience() -> None:
 
 
 def test_a_validation_that_comes_later_is_not_compared_with_what_was_trained_before(tmp_path: Path) -> None:
-    """The weights that are kept as the best ones, and when training stops, follow from the validation alone."""
+    """The weights kept as the best, and the step at which training stops, depend on the validation alone."""
     trainer, train, validation = make([EarlyStopping(patience=2), Checkpoint(tmp_path)])
     trainer.fit(train, epochs=2)
     assert checkpoint.read_metadata(tmp_path / "best.safetensors") == {"epoch": str(best_row(trainer.history)["epoch"])}
@@ -84,7 +84,7 @@ def test_of_a_history_without_rows_none_is_the_best() -> None:
 def test_the_log_has_a_row_an_epoch_and_is_whole_after_resuming(tmp_path: Path) -> None:
     trainer = trained([CSVLog(tmp_path / "metrics.csv")], epochs=3)
     assert logged(tmp_path / "metrics.csv") == trainer.history
-    for lost in ("", "epoch,lr,loss\n1,0.1,2.5\n"):  # the run was ended between its last state and the log
+    for lost in ("", "epoch,lr,loss\n1,0.1,2.5\n"):  # the process was killed between its last state and the log
         (tmp_path / "metrics.csv").write_text(lost)
         resumed, train, validation = make([CSVLog(tmp_path / "metrics.csv")])
         resumed.load_state_dict(trainer.state_dict(), train)
@@ -94,7 +94,7 @@ def test_the_log_has_a_row_an_epoch_and_is_whole_after_resuming(tmp_path: Path) 
 
 
 def logged(path: Path) -> list[dict[str, float]]:
-    """The rows of a log, without what is empty."""
+    """The rows of a log without empty fields."""
     with path.open() as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
 
@@ -263,7 +263,7 @@ class Terminal(io.StringIO):
 
 
 def shown(stream: Any, monkeypatch: pytest.MonkeyPatch, columns: int = 200, **until: int) -> str:
-    """What a training writes, which shows every step."""
+    """A writer that records every training step."""
     monkeypatch.setenv("COLUMNS", str(columns))
     progress = Progress(stream)
     progress.shown = -1.0

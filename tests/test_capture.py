@@ -1,4 +1,4 @@
-"""Captured training steps, on the emulated GPU and on a real one: the same bits as steps that are computed."""
+"""Captured training steps, on the emulated GPU and on a real one, give the same bits as computed steps."""
 
 import copy
 import pickle
@@ -20,7 +20,7 @@ from .devices import no_copies
 
 
 def test_captured_steps_give_the_bits_of_computed_ones(device: Any, replays: list[int]) -> None:
-    """With a schedule, running means, batches of two sizes and validation in between."""
+    """A training with a schedule, running means, batches of two sizes, and validation in between."""
     results = []
     for capturing in (True, False):
         one = trainer(device, capturing=capturing)
@@ -29,7 +29,7 @@ def test_captured_steps_give_the_bits_of_computed_ones(device: Any, replays: lis
         assert one.captured.reason is None
         assert one.captured.replays == capturing
     captured, computed = results
-    # Three whole batches an epoch, of which the first is computed; the rest is another shape.
+    # Three full batches an epoch, the first of which is computed; the last batch has another shape.
     assert len(replays) == 3 * (SAMPLES // BATCH) - 1
     assert captured.history == computed.history
     before, after = captured.model.state_dict(), computed.model.state_dict()
@@ -148,11 +148,11 @@ def test_another_loss_metric_or_algorithm_is_noticed(device: Any, replays: list[
         with md.using(fusion=False):
             found.append((steps(one, 3), one.totals.state_dict()))
     assert found[0] == found[1]
-    assert len(replays) == 2 + 2 + 3 + 2  # the step that fails is the first of a kind
+    assert len(replays) == 2 + 2 + 3 + 2  # the failing step is the first of its kind
 
 
 def test_gradients_that_add_up_are_computed(device: Any) -> None:
-    """Of parameters that another optimizer has, which steps now and then."""
+    """With parameters of a second optimizer, which steps now and then."""
     found = []
     for capturing in (True, False):
         one = trainer(device, capturing=capturing)
@@ -168,7 +168,7 @@ def test_gradients_that_add_up_are_computed(device: Any) -> None:
 
 
 class Reads(nn.Module):
-    """Computes with two parts of its input, which ``read`` takes out of it."""
+    """Computes with two parts of its input, selected by ``read``."""
 
     static = True
 
@@ -271,7 +271,7 @@ def test_another_algorithm_under_the_same_name_leads_to_a_new_capture(
 
 
 class Weighted(nn.Module):
-    """A loss that learns."""
+    """A loss with parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -293,7 +293,7 @@ def test_a_loss_may_learn_too(device: Any) -> None:
 
 
 def test_gradients_that_are_there_before_a_step_are_added_to(device: Any) -> None:
-    """Of parameters that another optimizer has, which does not step for a while."""
+    """With parameters of a second optimizer, which does not step for a while."""
     found = []
     for capturing in (True, False):
         one = trainer(device, capturing=capturing)
@@ -315,7 +315,7 @@ COPIES: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy, lambda one: pick
 @pytest.mark.parametrize("made", COPIES)
 @pytest.mark.parametrize("before", [0, 3])
 def test_a_copy_of_a_trainer_captures_steps_of_its_own(made: Any, before: int, device: Any, replays: list[int]) -> None:
-    """Whatever was captured before: it has its own loss, and leaves the original as it was."""
+    """A copy has its own loss and does not change the original, whatever was captured before."""
     found = []
     for copies in (True, False):
         original = dense_trainer(device)

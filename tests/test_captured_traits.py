@@ -1,4 +1,4 @@
-"""What a captured training step depends on, without being told: every change gives the bits of steps that are computed.
+"""Implicit dependencies of a captured training step: after every change the bits equal those of computed steps.
 
 On the emulated GPU, and on a real one where there is one. Each change is made between the steps of two trainers, of
 which one may capture.
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("as_before")
 
 
 def assert_same_bits(make: Callable[[bool], tuple[md.Trainer, Callable[[], object]]]) -> None:
-    """Three steps, a change and three more give the weights of a trainer that does not capture."""
+    """Three steps, a change and three more steps give the weights of a trainer that does not capture."""
     found = []
     for capturing in (True, False):
         one, change = make(capturing)
@@ -83,7 +83,7 @@ def untie(one: md.Trainer) -> None:
 
 
 class WithOther(nn.Module):
-    """Adds a parameter of one element, which may be one of another layer."""
+    """Adds a parameter of one element, possibly shared with another layer."""
 
     def __init__(self, other: Any) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ def test_plugins_that_stay_the_same_are_not_copied_in_every_step(
     one, asked = dense_trainer(device), []
     registered = plugins.registered
     monkeypatch.setattr(plugins, "registered", lambda kind: (asked.append(kind), registered(kind))[1])
-    plugins.register("layer", "relu")(nn.ReLU)  # it is that already
+    plugins.register("layer", "relu")(nn.ReLU)  # already has that value
     steps(one, 3)
     plugins.register("layer", "relu")(nn.ReLU)
     steps(one, 3)
@@ -253,7 +253,7 @@ def scale_of(one: Any) -> float:
 
 
 class Own(md.Trainer):
-    """A trainer with a step of its own, which reads attributes of the trainer and of its class."""
+    """A trainer with its own step, which reads attributes of the trainer and of its class."""
 
     alpha = 1.0
     seen = 0

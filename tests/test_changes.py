@@ -1,4 +1,4 @@
-"""Memory: what was changed before its backward pass, who shares an array, and whose a gradient is."""
+"""Memory: changes before the backward pass, shared arrays, and the ownership of gradients."""
 
 import gc
 import pickle
@@ -54,7 +54,7 @@ def test_a_step_between_loss_and_backward_is_noticed_by_what_shares_the_memory(h
 
 @pytest.mark.parametrize("how", ["its array", "a view of its array"])
 def test_an_array_that_is_a_factor_counts_as_it_was(how: str) -> None:
-    """A step that follows does not change the gradient: the array is a constant, so it was copied."""
+    """A later step does not change the gradient: the array is a constant, so it was copied."""
     w, x = leaf(1.0, 2.0), leaf(1.0, 1.0)
     expected = np.array(SHARING[how](w))
     (w * w).sum().backward()
@@ -74,7 +74,7 @@ def test_what_does_not_share_the_memory_is_not_concerned() -> None:
 
 
 def test_memory_that_is_used_again_was_not_changed() -> None:
-    """The address of an array that is gone comes back with another one."""
+    """A new array has the address of one that was freed."""
     for _ in range(3):
         w = leaf(*range(100))
         w.mark_changed()
@@ -85,7 +85,7 @@ def test_memory_that_is_used_again_was_not_changed() -> None:
 
 
 def test_what_is_known_of_an_address_says_nothing_of_the_next_array_there() -> None:
-    """Even if the array that is gone has left something behind."""
+    """The same, if the freed array has left something behind."""
     w, gone = leaf(1.0, 2.0), weakref.ref(leaf(1.0))
     changes._changed[id(w.data)] = gone, next(changes.numbers)
     assert not changes.is_newer(w.data, 0)
@@ -135,7 +135,7 @@ ONES = (1.0, 1.0, 1.0)
 
 
 def changed_afterwards(x: md.Tensor, array: Any, use: Any) -> Any:
-    """x.grad, where ``array`` is changed between the forward and the backward pass."""
+    """x.grad if ``array`` is changed between the forward and the backward pass."""
     y = use(x, array)
     array[...] = array[0]
     y.sum().backward()
@@ -212,7 +212,7 @@ def test_a_graph_that_was_used_keeps_no_array() -> None:
     assert data() is None
 
 
-# What an op saved is not to be changed either
+# What an op saved must not be changed either
 
 KEEP_THEIR_OUTPUT = {
     "exp": lambda x: x.exp(),
@@ -234,7 +234,7 @@ KEEP_NOTHING_OF_IT = {
     "matmul": lambda x: x @ np.eye(2, dtype=np.float32),
     "avg_pool2d": lambda x: F.avg_pool2d(x.reshape(1, 1, 2, 1), 1),
 }
-"""PyTorch's do not mind either."""
+"""PyTorch allows these, too."""
 
 
 @pytest.mark.parametrize("name", KEEP_THEIR_OUTPUT)

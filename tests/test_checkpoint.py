@@ -1,4 +1,4 @@
-"""Files of weights: the same bytes for the safetensors package, and nothing damaged is ever loaded."""
+"""Weight files are byte for byte those of the safetensors package, and a damaged file is never loaded."""
 
 import errno
 import json
@@ -93,7 +93,7 @@ def test_no_changed_byte_changes_what_is_loaded(path: Path) -> None:
         damaged = bytearray(content)
         damaged[position] ^= 1
         path.write_bytes(damaged)
-        if 0 <= position - name_of_checksum < len(checkpoint.CHECKSUM):  # a file without checksum, but not a wrong one
+        if 0 <= position - name_of_checksum < len(checkpoint.CHECKSUM):  # no checksum, but not a wrong one
             assert all(same(loaded, tensors[name]) for name, loaded in md.load(path).items())
         else:
             with pytest.raises(CheckpointError, match=r"w\.safetensors cannot be loaded"):

@@ -1,4 +1,4 @@
-"""Comparisons and logic of tensors, against NumPy's."""
+"""Comparisons and logic of tensors against NumPy."""
 
 import math
 import operator
@@ -113,5 +113,5 @@ def test_not() -> None:
     ],
 )
 def test_logic_of_floats_says_to_compare_first(wrong: Any) -> None:
-    with pytest.raises(DtypeError, match=r"compare first, with brackets as in \(x > 0\) & \(x < 1\)"):
+    with pytest.raises(DtypeError, match=r"compare first, with parentheses as in \(x > 0\) & \(x < 1\)"):
         wrong(md.tensor([1.0, 2.0]))

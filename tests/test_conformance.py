@@ -1,4 +1,4 @@
-"""Everything that is registered keeps what its kind promises: every check of the kit on every plugin."""
+"""Every check of the conformance kit on every registered plugin."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ KINDS = ("op", "layer", "loss", "optimizer", "conv_algorithm")
 
 
 def here() -> Iterator[Subject]:
-    """Every plugin; without those for a GPU, where there is neither one nor g++ to emulate it."""
+    """Every plugin, except those for a GPU if there is neither a GPU nor g++ to emulate one."""
     for kind in KINDS:
         for name in md.plugins.names(kind):
             try:
@@ -44,24 +44,24 @@ def test_gradients_are_right_to_1e8_and_all_were_compared(name: str) -> None:
         directions = sum(x.size if x.size <= EVERY_ELEMENT else DIRECTIONS for x in example.inputs)
         kinks = int(example.label == "kink")
         assert (result.compared, result.kinks) == (directions - kinks, kinks), (
-            f"the example '{example}' of '{name}' has {result.kinks} kinks: only one with the label 'kink' has one, "
-            "and there no derivative is compared"
+            f"the example '{example}' of '{name}' has {result.kinks} kinks, where no derivative is compared; "
+            f"expected {kinks}: an example with the label 'kink' has one, any other has none"
         )
 
 
 FORMS = [ROOT / "minidl" / path for path in ("nn/functional.py", "nn/fusion.py", "operators.py", "tensor.py")]
-"""Where ops have the form in which they are used."""
+"""The modules with the public forms of the ops."""
 
 
 @pytest.mark.parametrize("name", md.plugins.names("op"))
 def test_a_built_in_op_is_complete(name: str) -> None:
-    """CONTRIBUTING.md says where these four stand; all the rest follows from them."""
+    """The four places that CONTRIBUTING.md lists; the rest follows from them."""
     op = md.plugins.get("op", name).__name__
     lacks = {
         f"its name in __all__ of its file in minidl/ops: {op}": op not in md.ops.__all__,
         "examples in minidl/testing/examples.py": name not in OPS,
         "a form in which it is used, in minidl/nn/functional.py or operators.py": not any(
-            re.search(rf"\b(ops\.)?{op}\b", path.read_text()) for path in FORMS
+            re.search(rf"\bops\.{op}\b", path.read_text()) for path in FORMS
         ),
         "a twin in PyTorch, in tests/parity/twins.py": f'"{name}":' not in TWINS.read_text(),
     }

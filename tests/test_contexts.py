@@ -1,4 +1,4 @@
-"""Contexts: entered twice, ended in any order, in threads, as decorators, and when something raises inside."""
+"""Contexts: nested, ended in any order, in threads, as decorators, and with exceptions inside."""
 
 import functools
 import threading
@@ -19,7 +19,7 @@ DIRECT, PLAIN, USUAL = ("direct", True), ("auto", False), ("auto", True)
 
 
 def chosen() -> Any:
-    """The algorithm, and whether there is fusion."""
+    """The algorithm, and whether layers are fused."""
     return choice.current()
 
 
@@ -55,7 +55,7 @@ def steps() -> Iterator[Any]:
 
 
 def shown(function: Callable[[], Any]) -> Callable[[], Any]:
-    """What decorators usually give: a plain function, whatever it calls."""
+    """What decorators usually return: a plain function, whatever it calls."""
 
     @functools.wraps(function)
     def call() -> Any:
@@ -167,7 +167,7 @@ def test_a_profiler_goes_on_in_a_second_block() -> None:
 
 
 def in_turn(*works: Callable[[threading.Barrier], None]) -> None:
-    """Run them in threads that wait for each other at a barrier; raises what one of them raises."""
+    """Run functions in threads that meet at a barrier; raises what one of them raises."""
     barrier, errors = threading.Barrier(len(works), timeout=10), []
 
     def run(work: Callable[[threading.Barrier], None]) -> None:

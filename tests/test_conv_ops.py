@@ -1,4 +1,4 @@
-"""Convolutions are their definition under every algorithm, and the fused block is its three layers."""
+"""Convolutions match their definition under every algorithm, and the fused block matches its three layers."""
 
 import itertools
 from collections import Counter
@@ -47,7 +47,7 @@ def test_conv2d_is_the_sum_of_its_definition(algorithm: str, stride: int, pad: i
 
 def test_the_operations_of_a_convolution_are_counted() -> None:
     spec = conv_spec(np.empty((5, 6, 9, 2)), np.empty((3, 4, 2, 7)), None, 1, 0)
-    # 5 images of 4 x 6 outputs with 7 filters: 3 x 4 x 2 products, as many sums with the bias
+    # 5 images of 4 x 6 outputs with 7 filters: 3 x 4 x 2 products, as many additions with the bias
     assert spec.flops == 5 * 4 * 6 * 7 * (3 * 4 * 2 + 3 * 4 * 2 + 1)
 
 

@@ -1,4 +1,4 @@
-"""The course as a student meets it: every exercise of every notebook, answered wrongly, in the notebook's own blank."""
+"""Every exercise of every notebook, answered wrongly in the notebook's own blank."""
 
 import io
 import re
@@ -19,12 +19,12 @@ IN_NOTEBOOK = {
     name: re.findall(r"^(\w+) = course\.check_(\w+)\(", (build.SOLUTIONS / f"{name}.py").read_text(), re.MULTILINE)
     for name in build.names()
 }
-"""The exercises of each notebook: what the function is called there, and its checker."""
+"""The exercises of each notebook: the name of the function there, and its checker."""
 ALL = [(notebook, *exercise) for notebook, found in IN_NOTEBOOK.items() for exercise in found]
 
 
 def says(checker: str, attempt: Any) -> str:
-    """What a checker prints."""
+    """The output of a checker."""
     text = io.StringIO()
     with redirect_stdout(text):
         getattr(course, f"check_{checker}")(attempt)
@@ -32,7 +32,7 @@ def says(checker: str, attempt: Any) -> str:
 
 
 def typed(notebook: str, function: str, answer: str) -> Any:
-    """The notebook's function with a student's answer in the place of its blank."""
+    """The function of the notebook with a student's answer in place of its blank."""
     script = (build.HERE / f"{notebook}.py").read_text()
     (blank,) = re.findall(rf"^def {function}\(.*?^    \.\.\.  # your code here\n", script, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"np": np, "md": md, "F": md.nn.functional}
@@ -48,7 +48,7 @@ def test_the_notebooks_have_all_exercises_between_them() -> None:
 
 @pytest.mark.parametrize(("notebook", "function", "checker"), ALL)
 def test_five_wrong_answers_get_five_hints(notebook: str, function: str, checker: str) -> None:
-    """Each its own one, and what the hint says is nowhere taken for right."""
+    """Each wrong answer gets the hint of its mistake, and is never accepted."""
     exercise = getattr(course, f"check_{checker}")
     hints = [re.findall(r"Hint: (.*)", says(checker, wrong)) for wrong in exercise.mistakes.values()]
     assert hints == [[hint] for hint in exercise.mistakes]
@@ -66,12 +66,12 @@ NO_MISTAKE = {
     "return float(((logits >= 0) == (labels == 1)).mean())": "a logit of exactly 0 says neither",
     "unexplored += [(node, False), *((x, False) for x in node.inputs)]": "never ends, which no checker can tell",
 }
-"""Changed lines that are no wrong answers, and why."""
+"""Changed lines that are not wrong answers, and why."""
 
 
 @pytest.mark.parametrize("checker", [checker for _, _, checker in ALL])
 def test_no_slip_of_the_pen_is_taken_for_right(checker: str) -> None:
-    """An operator, a number or an index that is another one in the solution: `tests.mutation`."""
+    """The solution with one operator, number or index changed by `tests.mutation`."""
     solution = getattr(course, f"check_{checker}").solution
     for mutant in mutants(solution):
         if mutant.after not in NO_MISTAKE:
@@ -171,7 +171,7 @@ TYPED = {
         ("return np.array([values[groups == g].mean() for g in range(max(groups))])", "the last group is missing"),
     ],
 }
-"""Answers as students type them, for exercises that tests/test_exercises.py says little about, and part of the hint."""
+"""Answers as students type them, for exercises that tests/test_exercises.py hardly covers, and part of the hint."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tensors of zeros, ones, random numbers, ranges and arrays: their dtype, shape, place and memory."""
+"""Creation of tensors from zeros, ones, random numbers, ranges and arrays: dtype, shape, backend and memory."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_random_numbers_repeat_from_the_seed_on_every_backend() -> None:
     md.seed(3)
     np.testing.assert_array_equal(md.randn(50, 40, backend="strict").numpy(), first.numpy())
     np.testing.assert_array_equal(md.randn(50, 40, rng=md.Generator(3)).numpy(), first.numpy())
-    np.testing.assert_array_equal(md.randn(50, 40).numpy(), second.numpy())  # rng= draws from nothing else
+    np.testing.assert_array_equal(md.randn(50, 40).numpy(), second.numpy())  # rng= is the only source
 
 
 @pytest.mark.parametrize(

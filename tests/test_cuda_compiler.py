@@ -1,4 +1,4 @@
-"""CUDA sources compile for real cards, without spilling registers; and nothing that is launched is left out."""
+"""CUDA sources compile for real cards without register spills, and every launched kernel is covered."""
 
 import ctypes
 import ctypes.util
@@ -16,7 +16,7 @@ from minidl.ops import loss
 
 FILES = sorted(path.name for path in source.FOLDER.glob("*.cu"))
 GEMMS = {"convolve": ["0, 0", "1, 0", "0, 1"], "correlate": ["0", "1"], "matmul": ["0", "1"]}
-"""Kernels that exist for CUDA cores and for tensor cores, and their other parameters: POOLED and UNPOOL, TRANSPOSED."""
+"""Kernels for CUDA cores and tensor cores, and their other parameters: POOLED and UNPOOL, TRANSPOSED."""
 KERNELS = {
     "col2im": "",
     "im2col": "",
@@ -31,10 +31,10 @@ KERNELS = {
     "convolve_and_pool": ", 3, 3, 2, 2, 4",
     "weight_gradients": ", 3, 3, 2, 2",
 }
-"""The other kernels, and for which sizes: those of the documented network."""
+"""The other kernels, and their sizes: those of the documented network."""
 LOSSES = [cls.cuda_name for cls in (loss.BinaryCrossEntropyWithLogits, loss.L1Loss, loss.MSELoss, loss.HuberLoss)]
 MEANS = ("mean_loss", "mean_loss_backward")
-"""Kernels for every elementwise loss."""
+"""The kernels of every elementwise loss."""
 TYPES = ("float", "double")
 NAMES = (
     {name: [f"{name}<{dtype}{sizes}>" for dtype in TYPES] for name, sizes in KERNELS.items()}
@@ -44,9 +44,9 @@ NAMES = (
 )
 ON_TENSOR_CORES = [f"{name}<float, 1, {kind}>" for name, kinds in GEMMS.items() for kind in kinds]
 REGISTERS = {"float": 80, "double": 168}
-"""At most, for a thread: blocks of 256 threads then fill at least a third of a multiprocessor (65,536 registers)."""
+"""The maximum per thread: blocks of 256 threads then fill at least a third of a multiprocessor (65,536 registers)."""
 REGISTERS_OF_TILES = {"float": 128, "double": 168}
-"""Of the kernels that hold a tile, on CUDA cores: they fill a quarter of it. On tensor cores they need fewer."""
+"""For kernels with a tile, on CUDA cores: they fill a quarter of it. On tensor cores they need fewer."""
 
 
 def test_every_kernel_is_compiled_here() -> None:
@@ -63,11 +63,11 @@ ALL = [name for names in NAMES.values() for name in names]
 
 
 def compiled(names: list[str], card: str, *options: str, folder: Path) -> tuple[str, Path]:
-    """What nvcc and its assembler say of these kernels, and the file that they write."""
+    """The report of nvcc and its assembler on these kernels, and the file that they write."""
     whole, output = folder / "all.cu", folder / "output"
     used = ", ".join(f"(void*)&{name}" for name in names)
     includes = "".join(f'#include "{source.FOLDER / file}"\n' for file in FILES)
-    whole.write_text(f"{includes}void* used[] = {{{used}}};\n")  # a template is compiled where it is used
+    whole.write_text(f"{includes}void* used[] = {{{used}}};\n")  # a template is compiled where it is instantiated
     command = ["nvcc", *source.OPTIONS, f"-arch={card}", "-Werror=all-warnings", *options, "-o", output, whole]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -103,18 +103,18 @@ def test_tensor_cores_do_the_products_and_nothing_else_does(tmp_path: Path) -> N
 
 
 def nvrtc() -> ctypes.CDLL | None:
-    """NVRTC of the package nvidia-cuda-nvrtc, or of a CUDA toolkit."""
+    """NVRTC from the package nvidia-cuda-nvrtc or a CUDA toolkit."""
     found = [path for folder in sys.path for path in Path(folder).glob("nvidia/*/lib/libnvrtc.so.*")]
     library = str(found[0]) if found else ctypes.util.find_library("nvrtc")
     return ctypes.CDLL(library) if library else None
 
 
 CARDS = (60, 70, 75, 80, 86, 89, 90, 100, 120)
-"""Compute capabilities, from Kaggle's P100 to the cards of today. CUDA 12 is the last that knows those before 75."""
+"""Compute capabilities, from Kaggle's P100 to current cards. CUDA 12 is the last that supports those before 75."""
 
 
 def cards_of(library: Any) -> list[int]:
-    """The compute capabilities that it compiles for, in their order."""
+    """The compute capabilities that it supports, in order."""
     count = ctypes.c_int()
     assert library.nvrtcGetNumSupportedArchs(ctypes.byref(count)) == 0
     found = (ctypes.c_int * count.value)()
@@ -126,7 +126,7 @@ def cards_of(library: Any) -> list[int]:
 @pytest.mark.parametrize("card", CARDS)
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_compile_as_cupy_compiles_them(file: str, card: int) -> None:
-    """By NVRTC, which has no header files and is asked for kernels by their names in C++."""
+    """Compile with NVRTC, which has no header files and takes kernels by their C++ names."""
     library: Any = nvrtc()
     supported = cards_of(library)
     if card not in supported:

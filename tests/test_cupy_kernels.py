@@ -1,4 +1,4 @@
-"""CuPy's kernels and their launchers against NumPy's: on the emulated GPU, and on a real one where there is one."""
+"""CuPy's kernels and their launchers against NumPy, on the emulated GPU and on a real one."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ def test_large_sums_have_parts() -> None:
 def test_adam(dtype: Any, tolerance: float, device: Any) -> None:
     step = AdamStep(lr=0.01, unbias=1.7, beta1=0.8, beta2=0.999, eps=1e-3, keep=0.99)
     param, grad, m, v = arrays = [values(30, 20, seed=seed).astype(dtype) for seed in range(4)]
-    v *= 1e-4 * v  # so that 1 - beta2, which float32 rounds badly, matters
+    v *= 1e-4 * v  # makes 1 - beta2 matter, which float32 rounds badly
     there = [device.asarray(array) for array in (param, np.asfortranarray(grad), m, v)]
     for _ in range(2):
         SLOW.adam([arrays], step)
@@ -80,7 +80,7 @@ def test_adam(dtype: Any, tolerance: float, device: Any) -> None:
 
 
 def gaps(array: Any) -> Any:
-    """The same numbers, not next to each other."""
+    """The same values, not contiguous."""
     return np.repeat(array, 2, axis=-1)[..., ::2]
 
 
@@ -90,7 +90,7 @@ def quadruple(shape: Any, dtype: Any = np.float32, arrange: Any = np.ascontiguou
 
 
 MANY = [quadruple((1 + 37 * i % 1000,)) for i in range(adam.TENSORS + 3)]
-"""More than a launch takes; some have several blocks."""
+"""More than one launch takes; some have several blocks."""
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_adam_of_many_parameters(tensors: Any, launches: int, device: Any, monke
 
 
 def on(device: Any, array: Any) -> Any:
-    """An array on the device, with gaps if it has some."""
+    """An array on the device; not contiguous there either if it is not here."""
     if array.flags.c_contiguous:
         return device.asarray(array)
     return device.xp.repeat(device.asarray(np.ascontiguousarray(array)), 2, axis=-1)[..., ::2]
@@ -163,7 +163,7 @@ def test_pictures_of_a_batch_are_numpys_bit_for_bit(shape: Any, mirror: bool, de
 
 
 def test_pictures_in_the_middle_of_memory_and_with_gaps(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Views of a data set, whose rows begin at any byte, and pictures that are too large for the kernel."""
+    """Views of a data set, whose rows begin at any byte, and images that are too large for the kernel."""
     memory = np.random.default_rng(0).integers(0, 256, 4 * 3 * 8 + 1, np.uint8)
     flags, indices = np.array([True, False]), np.array([3, 1])
 
@@ -172,7 +172,7 @@ def test_pictures_in_the_middle_of_memory_and_with_gaps(device: Any, monkeypatch
         return odd, whole[:, :, 1::2], whole[:, ::-1], whole
 
     def batches() -> list[str]:
-        """The kernels that were launched for them."""
+        """The kernels that were launched."""
         launched = launches_of(monkeypatch, images)
         for view, there in zip(views(memory), views(device.asarray(memory)), strict=True):
             batch = device.gather_images(there, device.asarray(indices), device.asarray(flags))

@@ -1,4 +1,4 @@
-"""CuPy's kernels for losses against NumPy's: on the emulated GPU, and on a real one where there is one."""
+"""CuPy's loss kernels against NumPy, on the emulated GPU and on a real one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0]
 
 
 def results(call: Callable[..., md.Tensor], arrays: Any, backend: str) -> list[Any]:
-    """A loss and its gradients for all arrays that are predictions."""
+    """A loss and its gradients with respect to all predictions."""
     tensors = [md.tensor(array, requires_grad=True, backend=backend) for array in arrays]
     with np.errstate(all="ignore"):
         loss = call(*tensors)
@@ -39,7 +39,7 @@ def results(call: Callable[..., md.Tensor], arrays: Any, backend: str) -> list[A
 
 
 def require_equal(call: Callable[..., md.Tensor], arrays: Any, device: Any) -> None:
-    """A loss on the device is NumPy's, and so are its gradients; what is no number is at the same places."""
+    """Compare a loss on the device and its gradients with NumPy; NaN must be in the same places."""
     tolerance = TOLERANCES[arrays[0].dtype.type]
     for got, expected in zip(results(call, arrays, device.name), results(call, arrays, "numpy"), strict=True):
         least = tolerance * np.abs(expected, where=np.isfinite(expected), out=np.zeros_like(expected)).max()
@@ -47,7 +47,7 @@ def require_equal(call: Callable[..., md.Tensor], arrays: Any, device: Any) -> N
 
 
 def predictions(kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Any:
-    """Numbers to predict with: the same as the targets here and there, far from them, or no numbers."""
+    """Predictions: some equal to the targets, some far from them, some NaN."""
     x = values(*shape, seed=seed).astype(dtype)
     if kind == "ties":
         x = np.round(x)

@@ -1,4 +1,4 @@
-"""CuPy's convolutions and matrix products against NumPy's: on the emulated GPU, and on a real one."""
+"""CuPy's convolutions and matrix products against NumPy, on the emulated GPU and on a real one."""
 
 import itertools
 from typing import Any
@@ -39,7 +39,7 @@ def test_a_batch_in_parts_gives_what_it_gives_as_a_whole(device: Any, monkeypatc
 
 
 TILES = ConvExample((3, 11, 13, 20), (3, 3, 20, 68), {"padding": ((1, 0), (0, 2))}, "tiles")
-"""More pixels, channels and filters than fit into a tile, and odd numbers of pixels to pool."""
+"""More pixels, channels and filters than fit into a tile, and odd numbers of pixels for pooling."""
 POINTS = ConvExample((2, 4, 5, 4), (1, 1, 4, 4), {}, "points")
 BORDERS = ConvExample((2, 3, 4, 8), (2, 3, 8, 4), {"padding": (4, 3)}, "borders")
 ONE_PIXEL = ConvExample((5, 2, 3, 4), (2, 3, 4, 8), {}, "one pixel")
@@ -47,7 +47,7 @@ ONE_PIXEL = ConvExample((5, 2, 3, 4), (2, 3, 4, 8), {}, "one pixel")
 
 @pytest.fixture
 def pools_of_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pooling by the kernel alone: windows that it leaves to the composition are for the kit's smaller examples."""
+    """Pooling by the kernel only: the smaller examples of the kit cover the windows left to the composition."""
     monkeypatch.setattr(check_conv, "POOLS", ((2, 2, 0),))
 
 
@@ -73,7 +73,7 @@ def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.
 
 
 def test_numbers_that_are_read_at_once_are_aligned(device: Any) -> None:
-    """A card refuses four numbers that lie across the places of two fours: as in a view of a larger buffer."""
+    """A card rejects misaligned loads of four floats, as from a view of a larger buffer."""
     buffer = device.xp.zeros(64, np.float32)
     views = [buffer[first : first + 16] for first in range(8)]
     addresses = [view.data.ptr for view in views]
@@ -87,7 +87,7 @@ def test_numbers_that_are_read_at_once_are_aligned(device: Any) -> None:
 
 
 def test_tf32_rounds_what_it_multiplies_and_nothing_else(in_tf32: Any) -> None:
-    """Numbers of 11 bits are exact in TF32, so their convolution is; others have its error, but not more."""
+    """Values with 11 bits are exact in TF32, and so is their convolution; others have TF32's error, but not more."""
     x, w, b, dy, spec = TILES.arrays(np.float32)
     algorithm, direct = implicit_gemm.ImplicitGemm(in_tf32), md.kernels.conv.Direct(backends.get("numpy"))
     pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
@@ -117,7 +117,7 @@ def test_tf32_rounds_what_it_multiplies_and_nothing_else(in_tf32: Any) -> None:
 
 def test_tf32_passes_on_what_is_no_number(in_tf32: Any) -> None:
     x = np.zeros((3, 1, 1, 4), np.float32)
-    x[:, 0, 0, 0] = np.nan, np.inf, 1 + 2.0**-11  # half way between two numbers of 11 bits: away from zero
+    x[:, 0, 0, 0] = np.nan, np.inf, 1 + 2.0**-11  # half way between two values with 11 bits: away from zero
     w = in_tf32.asarray(np.eye(4, dtype=np.float32)[None, None])
     spec = ConvSpec(3, 4, 4, sliding_window(1, 1, 1, 1, 0), np.dtype(np.float32))
     y, _ = implicit_gemm.ImplicitGemm(in_tf32).forward(in_tf32.asarray(x), w, None, spec)
@@ -130,7 +130,7 @@ def test_float64_stays_exact_in_tf32(in_tf32: Any) -> None:
 
 
 SIZES = [(1, 1, 1), (3, 5, 1), (2, 700, 3), (130, 33, 65), (129, 36, 68), (4, 1024, 128)]
-"""Rows, depth and columns: single numbers, lines that are no whole packs, more than a tile, and depths in parts."""
+"""Rows, depth and columns: single elements, lines that are not a multiple of a pack, more than a tile, split depths."""
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -214,4 +214,4 @@ def test_fused_passes_launch_nothing_for_gradients_that_nobody_needs(
         needs_dx, needs_dw, needs_db = needed
         names = {full.partition("<")[0] for full in launched}
         assert (for_dx in names) == needs_dx
-        assert (for_dw in names) == (needs_dw or (name == "first_layer" and needs_db))  # there one kernel gives both
+        assert (for_dw in names) == (needs_dw or (name == "first_layer" and needs_db))  # there one kernel computes both

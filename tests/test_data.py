@@ -1,4 +1,4 @@
-"""Data sets: batches and their structure, parts chosen by numbers or masks, and moves to a device."""
+"""Data sets: batches and their structure, subsets by indices or masks, and transfer to a device."""
 
 import math
 import re
@@ -238,7 +238,7 @@ def test_sample_numbers_are_checked_and_counted_from_the_end_whatever_holds_them
 
 
 def of_every_kind() -> dict[str, Dataset]:
-    """Data sets of five samples, of which the target or the whole is the number."""
+    """Data sets of five samples; the target, or the whole sample, is the index."""
 
     numbers = Computed(5, lambda index: (np.zeros(2), index))
     arrays = ArrayDataset(np.zeros((5, 2)), np.arange(5))

@@ -1,4 +1,4 @@
-"""What is monitored is better where more or less of it is better, and is never guessed."""
+"""Whether more or less of a monitored value is better is declared, never guessed."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def test_the_best_accuracy_is_the_highest_and_the_best_error_the_lowest(
 
 
 def test_a_stop_that_others_asked_for_is_not_taken_back() -> None:
-    """Such as Ctrl-C in an epoch that is the best so far."""
+    """Such as Ctrl-C in the best epoch so far."""
     model = nn.Dense(1, 1)
     trainer = md.Trainer(model, nn.MSELoss(), md.optim.SGD(model.parameters()))
     trainer.history.append({"epoch": 1, "val_loss": 0.5})

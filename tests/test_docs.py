@@ -1,4 +1,4 @@
-"""The documents say what is so: the page of results is the one that its figures give, and every page is linked."""
+"""The documents are correct: the page of results matches its figures, and every page is linked."""
 
 import importlib
 import importlib.util
@@ -104,7 +104,7 @@ LEFT_OUT = {
     r"agegender\.data\.(cache|decode|files|names|person|utkface)": "how open() and drawn() do their work",
     r"agegender\.data\.(archives|folder|kinds|places|sources)": "where open() and found() look",
 }
-"""Modules that the reference does without, and why."""
+"""Modules without an entry in the reference, and why."""
 
 
 def test_the_reference_leaves_out_no_public_module() -> None:
@@ -152,7 +152,7 @@ def test_links_between_files_lead_somewhere(page: str) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What the headings of a page are called in links."""
+    """The anchors of the headings of a page."""
     titles = re.findall(r"^#+ (.+)", FENCED.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 

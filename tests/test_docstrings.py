@@ -1,4 +1,4 @@
-"""Every public name says what it is, and shows it: a docstring with an example, in it or where it points to."""
+"""Every public name has a docstring with an example, or points to one."""
 
 import importlib
 import inspect
@@ -41,7 +41,7 @@ WITHOUT = {
     "agegender.data.places:find": "looks into the user's folders",
     "agegender.data.places:found": "looks into the user's folders",
 }
-"""Modules, and names in others, that need no example, and why."""
+"""Modules, and names in modules, that need no example, and why."""
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
@@ -71,7 +71,7 @@ def test_public_names_have_docstrings() -> None:
         f"{name}.{part}"
         for name, thing in PUBLIC.items()
         for part in members(thing)
-        if not inspect.getdoc(getattr(thing, part))  # or that of the method that it overrides
+        if not inspect.getdoc(getattr(thing, part))  # or the docstring of the method that it overrides
     ]
     assert parts == []
 
@@ -100,7 +100,7 @@ def test_what_needs_no_example_exists_and_has_none() -> None:
 
 def test_a_hidden_name_is_noticed() -> None:
     def alone() -> None:
-        """Says what it is, and shows nothing; not even :func:`excused`, where it points to, does."""
+        """Has a docstring without an example; neither has :func:`excused`, which it points to."""
 
     assert not is_shown(alone)
     alone.__doc__ = "See :func:`minidl.nn.functional.relu`."
@@ -108,7 +108,7 @@ def test_a_hidden_name_is_noticed() -> None:
 
 
 def is_shown(thing: Any, seen: frozenset[str] = frozenset()) -> bool:
-    """Whether there is an example in a docstring, in one that it points to, or under its name in its module's."""
+    """Whether an example is in a docstring, in one that it points to, or under the name in the module's docstring."""
     lines = re.findall(r"^ *(?:>>>|\.\.\.) (.*)", importlib.import_module(thing.__module__).__doc__ or "", re.MULTILINE)
     if ">>>" in text(thing) or any(re.search(rf"\b{thing.__name__}\b", line) for line in lines):
         return True
@@ -118,12 +118,12 @@ def is_shown(thing: Any, seen: frozenset[str] = frozenset()) -> bool:
 
 def leads_to_an_example(found: Any, seen: frozenset[str]) -> bool:
     if inspect.isclass(found) and issubclass(found, BaseException):
-        return False  # what is raised shows nothing of what raises it
+        return False  # an error class does not show what raises it
     return is_shown(found, seen) if hasattr(found, "__module__") else ">>>" in (found.__doc__ or "")
 
 
 def text(thing: Any) -> str:
-    """The docstrings of a function, or of a class and its own methods and properties; not those of a base class."""
+    """The docstrings of a function, or of a class with its own methods and properties, not those of a base class."""
     parts = [vars(thing)[part] for part in members(thing)] if inspect.isclass(thing) else []
     return "\n".join([docstring(thing), *(part.__doc__ or "" for part in parts)])
 
@@ -144,7 +144,7 @@ def references(text: str) -> frozenset[str]:
 
 
 def resolve(target: str, thing: Any) -> Any:
-    """What a reference in the docstring of a thing means: a name in its module, a part of its own, or a full path."""
+    """What a reference in a docstring means: a name in its module, a member of the class, or a full path."""
     first = target.partition(".")[0]
     if hasattr(importlib.import_module(thing.__module__), first):
         return pkgutil.resolve_name(f"{thing.__module__}:{target}")

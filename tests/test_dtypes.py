@@ -1,4 +1,4 @@
-"""What ops make of integers, booleans and float16: the right numbers, or a named error."""
+"""Ops on integers, booleans and float16: correct values, or a named error."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ EXAMPLES = [
 
 
 def integers(like: Any, dtype: str, most: int, seed: int) -> Any:
-    """Random ones of a dtype in the shape of floats, as large as they may be; what holds no floats stays."""
+    """Random integers of a dtype in the shape of floats, at most ``most``; inputs that are not floats are unchanged."""
     if np.asarray(like).dtype.kind != "f":
         return like
     limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -36,10 +36,10 @@ def integers(like: Any, dtype: str, most: int, seed: int) -> Any:
 
 @pytest.mark.parametrize("dtype", WHOLE)
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # logarithms of 0 and the like are infinite in both
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # logarithms of 0, for example, are infinite in both
 def test_an_op_of_integers_gives_what_it_gives_of_floats(name: str, example: OpExample, dtype: str) -> None:
     signed = dtype.startswith("int")
-    most = 11 if "i" in plugins.get("op", name).exact and signed else 255  # signed ones wrap around, as NumPy's do
+    most = 11 if "i" in plugins.get("op", name).exact and signed else 255  # signed integers wrap around, as in NumPy
     given = [integers(x, dtype, most, seed) for seed, x in enumerate(example.inputs)]
     if name == "binary_cross_entropy_with_logits":
         given[1:] = [x % 2 for x in given[1:]]
@@ -83,7 +83,7 @@ def test_a_python_integer_beside_integers_takes_their_dtype(dtype: str, backend:
     x = md.tensor(np.array([1, 5], dtype), backend=backend)
     results = [F.maximum(x, 3), F.minimum(3, x), F.where([True, False], x, 3), F.stack([x[0], 3]), x & 3, 3 | x, x ^ 1]
     values = [[3, 5], [1, 3], [1, 3], [1, 3], [1, 1], [3, 7], [0, 4]]
-    if dtype.startswith("int"):  # arithmetic is exact for signed ones
+    if dtype.startswith("int"):  # arithmetic is exact for signed integers
         results += [x + 1, 1 - x, x * 3, x + True]
         values += [[2, 6], [0, -4], [3, 15], [2, 6]]
     assert [(y.dtype, y.numpy().tolist()) for y in results] == [(dtype, numbers) for numbers in values]
@@ -220,7 +220,7 @@ def test_an_optimizer_of_float16_does_what_it_does_in_float32(name: str) -> None
     for w in weights:
         optimizer = plugins.build("optimizer", name, [w], lr=0.01)
         for _ in range(3):
-            w.grad = np.array([1e-4, 300.0, 0.0], w.dtype)  # their squares are 0 and infinite in float16
+            w.grad = np.array([1e-4, 300.0, 0.0], w.dtype)  # their squares are 0 and inf in float16
             optimizer.step()
     half, single = weights
     assert half.dtype == np.float16
@@ -239,7 +239,7 @@ def test_integers_are_clipped_exactly_also_by_limits_beyond_their_dtype(dtype: A
 
 @pytest.mark.parametrize(("low", "high"), [(300, 400), (-9, -1), (300, None), (None, -1)])
 def test_limits_between_which_a_dtype_has_no_number_are_refused(low: Any, high: Any) -> None:
-    with pytest.raises(DtypeError, match=f"uint8 holds no number from {low} to {high}: convert x"):
+    with pytest.raises(DtypeError, match=f"uint8 has no values from {low} to {high}: convert x"):
         md.tensor(np.array([1], np.uint8)).clip(low, high)
 
 
@@ -345,13 +345,13 @@ def test_the_ends_of_a_named_dtype_are_its_numbers(dtype: str) -> None:
     for beyond in (ends[0] - 1, ends[1] + 1):
         with pytest.raises(DtypeError):
             md.tensor([beyond], dtype=dtype)
-    if np.iinfo(dtype).bits < 53:  # beyond, floats have no fractions
+    if np.iinfo(dtype).bits < 53:  # larger floats have no fractions
         assert [
             md.tensor([end + part], dtype=dtype).item() for end, part in zip(ends, (-0.5, 0.5), strict=True)
         ] == ends
     assert md.tensor([], dtype=dtype).shape == (0,)
     assert md.tensor([True, 1.75], dtype=dtype).numpy().tolist() == [1, 1]
-    assert md.tensor([0.0, ends[1] // 2 + 1]).astype(dtype).dtype == dtype  # a conversion is NumPy's
+    assert md.tensor([0.0, ends[1] // 2 + 1]).astype(dtype).dtype == dtype  # conversion follows NumPy
 
 
 def test_a_range_of_a_named_dtype_does_not_wrap_around() -> None:

@@ -1,4 +1,4 @@
-"""Where there is no derivative, no element or no label that counts: what PyTorch gives, or a named error."""
+"""Inputs without a derivative, elements or valid labels: PyTorch's result, or a named error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ def empty(*shape: int) -> md.Tensor:
     return md.tensor(np.zeros(shape, np.float32), requires_grad=True)
 
 
-# Gradients that are made up or lost
+# Gradients that are invented or lost
 
 
 def test_a_conversion_to_integers_has_no_gradient() -> None:
@@ -38,7 +38,7 @@ SLOPES = {
     F.mse_loss: [-3.0, 2.5],
     F.huber_loss: [-1.0, 1.0],
 }
-"""Of n times the loss by the targets 0.5 and 0.25, for the predictions 2 and -1."""
+"""n times the derivative of the loss by the targets 0.5 and 0.25, for the predictions 2 and -1."""
 
 
 @pytest.mark.parametrize("loss", SLOPES)
@@ -62,7 +62,7 @@ def test_max_pooling_of_minus_infinity_goes_to_the_first_pixel_as_in_pytorch() -
     np.testing.assert_array_equal(x.grad.reshape(3, 3), [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
 
 
-# No elements
+# Empty arrays
 
 FUSED = nn.Conv2D(1, 2, 3), nn.ReLU(), nn.MaxPooling2D(2)
 
@@ -125,7 +125,7 @@ def test_what_is_undefined_without_elements_is_a_named_error(name: str) -> None:
         call()
 
 
-# Labels that do not count
+# Ignored labels
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
@@ -154,7 +154,7 @@ def test_what_an_ignored_row_says_does_not_matter() -> None:
 
 def test_labels_that_are_no_classes_are_refused_unless_they_are_ignored() -> None:
     x = md.tensor(LOGITS)
-    with pytest.raises(ShapeError, match=r"got -100 \.\.\. 1: name the label of what should not count"):
+    with pytest.raises(ShapeError, match=r"got -100 \.\.\. 1: pass ignore_index=-100"):
         F.softmax_cross_entropy(x, [0, -100, 1])
     with pytest.raises(ShapeError, match=r"labels must lie in 0 \.\.\. 2 for 3 classes, got 0 \.\.\. 7"):
         F.softmax_cross_entropy(x, [0, -100, 7], ignore_index=-100)
@@ -166,7 +166,7 @@ def test_labels_that_are_no_classes_are_refused_unless_they_are_ignored() -> Non
 
 @pytest.mark.parametrize("axes", [(1, 2), (2, 3), (0, 2), (-3, 0)])
 def test_an_axis_that_does_not_exist_is_no_other_one(axes: tuple[int, int]) -> None:
-    with pytest.raises(ShapeError, match="are not an order of the 2 axes"):
+    with pytest.raises(ShapeError, match="are not a permutation of the 2 axes"):
         md.tensor(np.zeros((2, 3))).transpose(*axes)
 
 

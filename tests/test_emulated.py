@@ -1,4 +1,4 @@
-"""The emulated GPU: kernels do on it what CUDA promises, and what CUDA leaves undefined is an error."""
+"""The emulated GPU: kernels behave as in CUDA, and what CUDA leaves undefined is an error."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -136,7 +136,7 @@ def test_a_struct_leads_to_arrays(device: Any) -> None:
 
 
 def raw(x: Any) -> Any:
-    """Addresses without the arrays that are there."""
+    """Addresses, without the existing arrays."""
     return np.array(pair(x, x))
 
 

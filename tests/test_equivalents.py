@@ -1,4 +1,4 @@
-"""What a row of the table of equivalents claims to be equal is equal; and attributes that do nothing are refused."""
+"""The two sides of each row of the table of equivalents are equal, and attributes without effect are rejected."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ ROWS = {code: row for rows in equivalents.sections().values() for row in rows fo
 
 
 def moved(make: Any, gradients: Any) -> Any:
-    """Where a parameter that begins at 0 is after these gradients."""
+    """The value of a parameter that starts at 0, after these gradients."""
     p = md.tensor(np.zeros(3), requires_grad=True)
     optimizer = make([p])
     for gradient in gradients:
@@ -60,7 +60,7 @@ def test_one_cycle_begins_and_ends_at_the_rates_of_pytorch() -> None:
         return end + (begin - end) / 2 * (1 + math.cos(math.pi * share))
 
     assert (schedule(0), schedule(98)) == pytest.approx((theirs(0), theirs(98)))
-    assert max(abs(schedule(step) - theirs(step)) for step in range(99)) < 0.002  # its peak lies between two steps
+    assert max(abs(schedule(step) - theirs(step)) for step in range(99)) < 0.002  # its peak is between two steps
 
 
 def test_schedules_of_keras_are_their_rows() -> None:
@@ -214,7 +214,7 @@ def test_the_state_of_an_optimizer_with_a_schedule_is_loaded() -> None:
     assert (again.steps, again.lr) == (2, pytest.approx(0.05))
 
 
-# What is a list, a function or a class, and answers all the same
+# Lists, functions and classes, which must give an answer, too
 
 
 def test_a_history_is_a_list_that_is_saved_as_one() -> None:

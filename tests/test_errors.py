@@ -1,4 +1,4 @@
-"""docs/errors says what is so: every mistake in it gets the whole message that is shown, and every mend works."""
+"""docs/errors is correct: every mistake in it raises the complete message shown, and every fix works."""
 
 import doctest
 import re
@@ -22,14 +22,14 @@ MISTAKES = {
 
 
 class OtherBackend(StrictBackend):
-    """Stands in for CuPy, so that the examples run, and say the same, on every machine."""
+    """A stand-in for CuPy, so that the examples run, with the same messages, on every machine."""
 
     name = "cupy"
 
 
 @pytest.fixture(autouse=True)
 def somewhere_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """An empty folder to write to, and no plugins but minidl's own and those of one example."""
+    """An empty folder to write to, and no plugins except minidl's own and those of one example."""
     monkeypatch.chdir(tmp_path)
     for kind, known in plugins._registered.items():
         own = {name: plugin for name, plugin in known.items() if plugin.__module__.startswith("minidl.")}
@@ -45,7 +45,7 @@ def run(title: str, examples: list[doctest.Example]) -> None:
     start = PARSER.get_examples(START)
     test = doctest.DocTest([*start, *examples], {}, title, title, 0, None)
     report: list[str] = []
-    doctest.DocTestRunner(verbose=False).run(test, out=report.append)  # without ELLIPSIS: the whole message counts
+    doctest.DocTestRunner(verbose=False).run(test, out=report.append)  # without ELLIPSIS: compares the complete message
     assert not report, "".join(report)
 
 

@@ -1,4 +1,4 @@
-"""The checkers of the exercises: they take what is right, recognise the usual mistakes, and never raise."""
+"""The checkers of the exercises accept correct answers, recognise the usual mistakes, and never raise."""
 
 import copy
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MISTAKES = [(name, hint) for name, exercise in EXERCISES.items() for hint in exe
 
 
 def said(name: str, attempt: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> str:
-    """What the checker says; it goes on with the attempt if that is right, with the solution if not."""
+    """The output of the checker, which continues with the attempt if that is correct, else with the solution."""
     taken = EXERCISES[name](attempt)
     text = capsys.readouterr().out
     assert taken is (attempt if text == f"{name}: right.\n" else EXERCISES[name].solution)
@@ -49,7 +49,7 @@ def test_five_mistakes_are_known(name: str) -> None:
     assert len(EXERCISES[name].mistakes) >= 5
 
 
-# Answers as readers write them, not as the table of mistakes makes them
+# Answers as students write them, not derived from the table of mistakes
 
 
 def convolution(
@@ -72,7 +72,7 @@ def convolution(
 
 
 def order_of(last: Any, *, post: bool, reverse: bool, remember: bool = True) -> list[Any]:
-    """A search in depth, with a mistake."""
+    """A depth-first search, with a mistake."""
     found: list[Any] = []
 
     def visit(node: Any) -> None:
@@ -115,7 +115,7 @@ def pooled(x: Any, size: int, stride: int, *, start: float = -np.inf, move: int 
 
 
 def unpooled(dy: Any, x: Any, size: int, stride: int, *, first: bool = True, add: bool = True) -> Any:
-    """Gradients carried to the maxima, with a mistake."""
+    """Gradients routed to the maxima, with a mistake."""
     dx = np.zeros_like(x)
     for i, j in np.ndindex(dy.shape):
         places = [(i * stride + a, j * stride + b) for a, b in np.ndindex(size, size)]
@@ -142,7 +142,7 @@ def moved_for_good(f: Any, x: Any, h: float) -> Any:
 
 
 def stopped(losses: Any, patience: int, *, equal: bool = False) -> Any:
-    """Counts bad epochs, as many programs do."""
+    """Counts bad epochs, like many programs."""
     best, bad = 0, 0
     for epoch, loss in enumerate(losses[1:], 1):
         better = loss <= losses[best] if equal else loss < losses[best]
@@ -153,7 +153,7 @@ def stopped(losses: Any, patience: int, *, equal: bool = False) -> Any:
 
 
 def adam_of_keras(w: Any, dw: Any, m: Any, v: Any, t: int, lr: float, beta1: float, beta2: float, eps: float) -> Any:
-    """The bias goes into the learning rate, and eps has another meaning then."""
+    """The learning rate includes the bias correction, so eps has another meaning."""
     m, v = beta1 * m + (1 - beta1) * dw, beta2 * v + (1 - beta2) * dw**2
     return w - lr * np.sqrt(1 - beta2**t) / (1 - beta1**t) * m / (np.sqrt(v) + eps), m, v
 
@@ -166,7 +166,7 @@ def forgetful_step(model: Any, loss: Any, optimizer: Any, images: Any, targets: 
 
 
 def all_bins(probabilities: Any, labels: Any, bins: int) -> float:
-    """Takes the mean of bins without faces as well."""
+    """Takes the mean over empty bins, too."""
     inside = [(probabilities >= b / bins) & (probabilities < (b + 1) / bins) for b in range(bins)]
     return sum(np.abs(np.divide((probabilities - labels)[i].sum(), i.sum())) * i.mean() for i in inside)
 
@@ -282,7 +282,7 @@ def test_what_readers_write(
 
 
 def wrapped(name: str, wrap: Callable[[Any], Any]) -> Callable[..., Any]:
-    """The solution with its result in something else."""
+    """The solution, with its result in another type."""
     return lambda *given: wrap(EXERCISES[name].solution(*given))
 
 
@@ -317,7 +317,7 @@ def test_a_number_in_a_list_or_an_array_of_one(name: str, capsys: pytest.Capture
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("wrap", [float, np.float64, np.float32, np.asarray, lambda y: md.tensor(y).numpy()])
 def test_a_plain_number_is_right(name: str, wrap: Callable[[Any], Any], capsys: pytest.CaptureFixture[str]) -> None:
-    """Of Python or of NumPy, and an array without axes."""
+    """A Python or NumPy scalar, and a 0-d array."""
     assert said(name, wrapped(name, wrap), capsys) == f"{name}: right.\n"
 
 
@@ -327,7 +327,7 @@ def test_a_truth_value_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_parts_of_an_answer_are_what_follows_needs(capsys: pytest.CaptureFixture[str]) -> None:
-    """A tuple with text for one of numbers, a list for an array; one long array; what can be read only once."""
+    """A tuple with a string in place of a number, a list in place of an array, one long array, an iterator."""
     for name, wrap, hint in (
         ("product_slopes", lambda y: tuple(map(md.tensor, y)), "it returns tuple, which cannot be read"),
         ("product_slopes", lambda y: (y[0], str(y[1])), "element 1 is a str: the notebook needs a plain number"),
@@ -342,6 +342,6 @@ def test_the_parts_of_an_answer_are_what_follows_needs(capsys: pytest.CaptureFix
 
 
 def test_an_exercise_may_change_what_it_gets(capsys: pytest.CaptureFixture[str]) -> None:
-    """A training step does: every answer starts from the same weights, and so does the next reader."""
+    """A training step changes the model: every answer starts from the same weights, and so does the next student."""
     for _ in range(2):
         assert said("training_step", EXERCISES["training_step"].solution, capsys) == "training_step: right.\n"

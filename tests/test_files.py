@@ -1,4 +1,4 @@
-"""Files that are written as a whole, whoever else writes or reads them meanwhile."""
+"""Files are written atomically, whoever else writes or reads them at the same time."""
 
 import threading
 from pathlib import Path
@@ -10,7 +10,7 @@ from minidl.files import atomic_write, remove_leftovers
 
 
 def test_several_threads_may_write_one_file_while_others_read_it(tmp_path: Path) -> None:
-    """The two are inside of their writes at the same time."""
+    """Both are inside their writes at the same time."""
     path = tmp_path / "a"
     together = threading.Barrier(2, timeout=10)
     failed: list[Exception] = []

@@ -1,4 +1,4 @@
-"""Arrays of other libraries count as the NumPy arrays that they give, are checked like them, or are a named error."""
+"""Arrays of other libraries are converted to NumPy arrays and checked like them, or raise a named error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ LOGITS = np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0]], np.float32)
 
 
 class Column:
-    """An array with what numbers of pandas and PyTorch have: ``__array__``, a shape and a dtype that is not NumPy's."""
+    """An array like those of pandas and PyTorch: ``__array__``, a shape and a dtype that is not NumPy's."""
 
     class Type:
         pass
@@ -38,7 +38,7 @@ class Column:
 
 
 class Bare:
-    """One that has nothing but ``__array__``."""
+    """An array with only ``__array__``."""
 
     def __init__(self, *values: Any, dtype: Any = None) -> None:
         self.values = np.array(values, dtype)
@@ -48,7 +48,7 @@ class Bare:
 
 
 class Elsewhere(Column):
-    """One on a device, or one that wants a gradient."""
+    """An array on a device, or one that requires a gradient."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise RuntimeError("first bring it to the host")
@@ -130,7 +130,7 @@ def test_what_goes_to_a_device_is_checked_on_the_host(kind: Any) -> None:
 
 @each_kind
 def test_its_memory_is_its_own(kind: Any) -> None:
-    """What is changed before the backward pass counts as it was; a tensor is a copy."""
+    """A change before the backward pass has no effect, because a tensor is a copy."""
     factor, condition, x = kind(3.0, 4.0, dtype=np.float32), kind(True, False), leaf(1, 2)
     y = F.where(condition, x * factor, x)
     copied = md.tensor(factor)

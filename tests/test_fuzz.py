@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz`` in short: no difference from PyTorch, none from the plain loop, planted faults are found."""
+"""``python -m tests.fuzz`` in short: no differences from PyTorch or the plain loop, and planted faults are found."""
 
 import re
 from collections.abc import Iterator

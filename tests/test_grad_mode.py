@@ -1,4 +1,4 @@
-"""``no_grad``: as a context and a decorator, of generators, in threads, in any order."""
+"""``no_grad`` as a context and a decorator, of generators, in threads, in any order."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The gradient check itself: what it compares, what it catches, and what it says. The ops: test_conformance.py."""
+"""The gradient check: what it compares, detects and reports. The checks of the ops are in test_conformance.py."""
 
 import re
 from typing import Any
@@ -51,7 +51,7 @@ class Transposed(Op):
 
 
 class Forgets(Op):
-    """Overlapping windows: the gradients must add up."""
+    """Overlapping windows: their gradients must add up."""
 
     def forward(self, x: Any) -> Any:
         return x[:, :-1] + x[:, 1:]
@@ -64,7 +64,7 @@ class Forgets(Op):
 
 
 class SumsToZero(Op):
-    """A softmax whose gradient is 123 times too large: a cotangent of ones would not see it."""
+    """A softmax whose gradient is 123 times too large, which a cotangent of ones cannot detect."""
 
     def forward(self, x: Any) -> Any:
         y = np.exp(x) / np.exp(x).sum(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Whoever types what they know of PyTorch or Keras gets what they want, or is told what to write instead."""
+"""Habits of PyTorch and Keras work, or raise an error with the code to write instead."""
 
 import copy
 import doctest
@@ -48,7 +48,7 @@ md.save(path, model.state_dict())
 weights, history = model.state_dict(), [{"loss": 1.0}]
 f, hook, accuracy = lambda step: 0.1, lambda *call: None, lambda outputs, targets: 1.0
 """
-"""What the code of habits and of the table speaks of."""
+"""The names that the code of habits and of the table uses."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def answer(habit: str, world: dict[str, Any]) -> str:
-    """The message that it gets, or nothing where it works."""
+    """The error message, or an empty string if the code works."""
     try:
         exec(habit, world)
     except Exception as error:
@@ -95,7 +95,7 @@ OWNERS: dict[str, Any] = {
 OWNERS |= {"initializers": nn.init, "optim": optim, "optimizers": optim, "lr_scheduler": optim, "schedules": optim}
 OWNERS |= {"callbacks": md.callbacks, "x": md.tensor([1.0]), "model": nn.ReLU(), "self": nn.ReLU()}
 OWNERS |= {"optimizer": optim.SGD(nn.Dense(1, 1).parameters()), "dataset": md.data.ArrayDataset([1])}
-"""Whose names the names of the table are taken for."""
+"""The classes for which names of the table are mistaken."""
 
 
 @pytest.mark.parametrize("title", list(equivalents.sections())[:-1])
@@ -129,7 +129,7 @@ TAKERS += [md.Tensor.backward, nn.Module.zero_grad, nn.Module.load_state_dict, m
 TAKERS += [optim.Adam, optim.RMSprop, optim.Optimizer.step, optim.cosine, optim.step, optim.clip_grad_norm]
 TAKERS += [md.summary, F.linear, F.mse_loss, F.softmax_cross_entropy, F.binary_cross_entropy_with_logits]
 TAKERS += [nn.MSELoss().forward, nn.HuberLoss().forward, nn.HuberLoss]
-"""What answers for its arguments, and lacks one or another of the table."""
+"""Callables whose errors explain their arguments, each of which lacks some arguments of the table."""
 
 
 @pytest.mark.parametrize("row", equivalents.sections()["Arguments"], ids=lambda row: row.pytorch or row.keras)
@@ -206,7 +206,7 @@ def test_a_module_that_passes_names_on_is_copied_and_pickled() -> None:
 
 
 class Passing(nn.Module):
-    """The usual wrapper around a module, as PyTorch's users write it."""
+    """The usual wrapper around a module in PyTorch code."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

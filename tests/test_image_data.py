@@ -1,4 +1,4 @@
-"""Pictures as bytes, mirrored ones, and data sets on a device: the same bits wherever a batch is made."""
+"""Images as bytes, mirrored images, and data sets on a device: the same bits wherever a batch is made."""
 
 import threading
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ DEVICES = ["strict", EMULATED, GPU]
 
 
 def loaders(dataset: Dataset, device: str, **options: Any) -> list[DataLoader]:
-    """Of data that are on a device, of data that go there batch by batch, and of data on the host."""
+    """From data on a device, from data copied batch by batch, and from data on the host."""
     there = DataLoader(dataset.to(device), **options)
     return [there, DataLoader(dataset, backend=device, **options), DataLoader(dataset, **options)]
 
@@ -61,7 +61,7 @@ def test_a_mirrored_picture_is_the_same_from_right_to_left() -> None:
 
 
 def mirrored(loader: DataLoader) -> list[int]:
-    """The numbers of the pictures that an epoch has mirrored."""
+    """The indices of the images that were mirrored in an epoch."""
     plain, _ = pictures(40).batch(np.arange(40))
     return [
         number
@@ -100,11 +100,11 @@ def test_a_saved_state_goes_on_with_the_same_mirrored_pictures(device: str) -> N
 
 
 class SizesArray(StrictArray):
-    """Its type says of which backend it is."""
+    """An array whose type determines its backend."""
 
 
 class Sizes(StrictBackend):
-    """Knows how many bytes went across."""
+    """Counts the bytes copied to the device."""
 
     name = "sizes"
     xp = StrictModule(SizesArray)
@@ -138,7 +138,7 @@ def test_pictures_on_the_host_go_to_the_device_as_bytes(sizes: Sizes) -> None:
     for images, _ in DataLoader(pictures(), 3, backend="sizes"):
         threads |= {thread.name for thread in threading.enumerate()}
         assert images.nbytes == 4 * images.size
-    assert sizes.bytes - before == 11 * (5 * 8 + 4 + 8)  # a byte for each pixel, and the targets
+    assert sizes.bytes - before == 11 * (5 * 8 + 4 + 8)  # a byte per pixel, and the targets
     assert "minidl-loader" in threads
 
 
@@ -169,7 +169,7 @@ def test_a_training_on_the_device_copies_nothing_in_its_steps(sizes: Sizes) -> N
 @pytest.mark.parametrize("outside", [11, -12])
 def test_numbers_outside_are_errors_on_a_device_too(outside: int, device: str) -> None:
     there = pictures().to(device)
-    alone = ImageDataset(pictures().arrays[0], {}).to(device)  # without targets that would notice
+    alone = ImageDataset(pictures().arrays[0], {}).to(device)  # without targets that would reveal it
     for use in (there.batch, there.take, alone.batch, Subset(alone, np.arange(11)).batch):
         with pytest.raises(IndexError):
             use(np.array([0, outside]))
@@ -190,7 +190,7 @@ def test_pictures_are_bytes_with_channels() -> None:
 
 
 def test_only_pictures_can_be_mirrored() -> None:
-    """The error names the class that somebody wrote, wherever its samples are."""
+    """The error names the user's class, wherever its samples are."""
     for data, name in ((ArrayDataset(np.zeros(5)), "ArrayDataset"), (Computed(5, float), "Computed")):
         there = data.to("strict")
         for dataset in (data, Subset(data, [1]), data.take(np.arange(3)), there, there.take(np.arange(3))):
@@ -199,14 +199,14 @@ def test_only_pictures_can_be_mirrored() -> None:
 
 
 class OnePicture(ImageDataset):
-    """Asks for one picture after the other."""
+    """Reads one image after another."""
 
     def __getitem__(self, index: int) -> Any:
         return super().__getitem__(index)
 
 
 class Drawn(Dataset):
-    """Pictures that are made when they are asked for."""
+    """Images that are made on access."""
 
     mirrors = True
 

@@ -1,4 +1,4 @@
-"""Which room of the packages may import from which: docs/architecture.md says it, here it is compared."""
+"""The imports allowed between the parts of the packages, as docs/architecture.md lists them."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ MODULES = {name_of(path): path for package in ("minidl", "agegender") for path i
 
 
 def rooms() -> dict[str, tuple[list[str], set[str]]]:
-    """For each room its modules, and the rooms that it may import from: itself and what its row names."""
+    """For each part its modules, and the parts that it may import from: itself and those in its row."""
     table: dict[str, tuple[list[str], set[str]]] = {}
     for line in PAGE.read_text().partition("| --- | --- | --- |\n")[2].splitlines():
         if not line.startswith("| "):
@@ -40,7 +40,7 @@ def room_of(module: str) -> str:
 
 
 def imports(module: str) -> Iterator[str]:
-    """The modules of ours that one imports when it is loaded, and for types: not inside of its functions."""
+    """Our modules that a module imports when loaded, and for types, but not inside its functions."""
     path = MODULES[module]
     tree = ast.parse(path.read_text())
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -76,14 +76,14 @@ def test_a_room_imports_from_those_that_the_page_names(room: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room != "tools"])  # whose row names them all
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "tools"])  # its row names them all
 def test_the_page_names_no_room_that_is_not_needed(room: str) -> None:
     needed = {room_of(other) for module, others in GRAPH.items() if room_of(module) == room for other in others}
     assert ROOMS[room][1] - needed <= {room}
 
 
 def circles() -> list[set[str]]:
-    """Modules that lead back to themselves, together with all on the way."""
+    """Modules in an import cycle, with all modules on the way."""
     reached: dict[str, set[str]] = {}
     for module in GRAPH:
         found, waiting = set(), [module]
@@ -107,14 +107,14 @@ def test_no_circle_but_that_of_tensors_and_ops() -> None:
 
 
 def test_the_checks_are_made_without_their_examples() -> None:
-    """What is imported inside a function can be a circle, too: the kit of checks must not need its own examples."""
+    """An import inside a function can close a cycle, too: the conformance kit must not need its own examples."""
     for path in (ROOT / "minidl" / "testing").glob("check_*.py"):
-        if path.name != "check_backends.py":  # which computes all examples of ops
+        if path.name != "check_backends.py":  # computes all examples of ops
             assert "examples import" not in path.read_text(), path.name
 
 
 def test_what_the_page_names_of_a_class_is_there() -> None:
-    """``Class.method`` on the page; a test of words cannot know that one was renamed."""
+    """``Class.method`` on the page exists; a test of words cannot detect that it was renamed."""
     classes = {
         node.name: {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
         for path in MODULES.values()

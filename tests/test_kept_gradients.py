@@ -1,4 +1,4 @@
-"""Gradients and views of them that somebody keeps stay as they were, whatever is replayed."""
+"""Gradients that a user keeps, and views of them, stay unchanged when a CUDA graph is replayed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -69,7 +69,7 @@ def test_views_that_are_gone_cost_nothing(device: Any, replays: list[int]) -> No
 
 
 def test_the_memory_of_a_view_is_that_of_its_base(device: Any) -> None:
-    """As changes of tensors and kept gradients are known by it."""
+    """This is how changed tensors and kept gradients are recognised."""
     x = device.xp.zeros((2, 3))
     for view in (x[0], x.reshape(-1), x.T, x[1:][0], x.ravel()[1:]):
         assert view.base is x

@@ -1,4 +1,4 @@
-"""Fast kernels against their readable twins, and the sizes of windows."""
+"""Fast kernels against their readable twins, and window sizes."""
 
 from typing import Any
 
@@ -106,7 +106,7 @@ CONVOLUTIONS = [
     (17, 6, 7, 3, 5, 3, 1, 0),
     (3, 12, 13, 8, 16, (2, 5), 1, "same"),
     (2, 11, 9, 4, 3, 3, (2, 3), ((0, 2), (1, 0))),
-    (2, 70, 66, 40, 8, 3, 1, 0),  # the columns of one image are made in several strips
+    (2, 70, 66, 40, 8, 3, 1, 0),  # makes the columns of one image in several strips
     (2, 130, 128, 1, 32, 3, 1, 0),
     (1, 5, 5, 2, 2, 5, 1, 2),
 ]
@@ -223,7 +223,7 @@ def test_an_algorithm_that_is_registered_again_takes_the_place_of_the_first(monk
 
 
 OUTSIDE = [("direct", 1e-5), ("im2col", 1e-5), ("shifted", 1e-5), ("winograd", 0.5), ("winograd2d", 1e-5), ("fft", 0.5)]
-"""Errors where a window does not see a pixel of 1e6 among others of about 1: see docs/convolution/accuracy.md."""
+"""Errors of windows that exclude a pixel of 1e6 among others of about 1: see docs/convolution/accuracy.md."""
 
 
 @pytest.mark.parametrize(("name", "most"), OUTSIDE)
@@ -251,7 +251,7 @@ def test_a_nan_stays_in_its_windows_whatever_auto_takes() -> None:
 
 
 class Keeps(Direct):
-    """Its gradients are made of what its forward pass saved, and of nothing else."""
+    """Its gradients depend only on what its forward pass saved."""
 
     def forward(self, x: Any, w: Any, b: Any, spec: ConvSpec) -> Any:
         return super().forward(x, w, b, spec)[0], (x, w)

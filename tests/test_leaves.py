@@ -1,4 +1,4 @@
-"""A leaf owns its gradient and its array, and an instance of an op is one node of a graph."""
+"""A leaf owns its gradient and its array, and an op instance is one node of a graph."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_gradients_of_single_numbers_that_add_up_or_are_retained_are_arrays() ->
 
 
 class Twice(Op):
-    """y = a + b, whose gradients are one array."""
+    """y = a + b with one array as both gradients."""
 
     def forward(self, a: Any, b: Any) -> Any:
         return a + b
@@ -46,7 +46,7 @@ class Twice(Op):
 
 
 class HalfSquare(Op):
-    """y = x^2 / 2, where dy is 1: the gradient is what was saved, the data of x themselves."""
+    """y = x^2 / 2; where dy is 1 the gradient is the saved array, the data of x itself."""
 
     def forward(self, x: Any) -> Any:
         self.save(x)
@@ -134,7 +134,7 @@ def test_a_module_that_holds_an_op_is_told() -> None:
 
 
 class Reusing(Op):
-    """x^2, whose backward returns one array again and again."""
+    """x^2, whose backward always returns the same array."""
 
     buffer = np.empty(2, np.float32)
 
@@ -154,7 +154,7 @@ def test_leaves_do_not_share_an_array_that_an_op_returns_again() -> None:
 
 
 class Keeping(Op):
-    """a b, which keeps its inputs where nobody looks for them, and returns them where dy is 1."""
+    """a b, which hides its inputs in an attribute, and returns them where dy is 1."""
 
     def forward(self, a: Any, b: Any) -> Any:
         self.kept = {"inputs": [a, b]}

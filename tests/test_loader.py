@@ -1,4 +1,4 @@
-"""The loader: every sample once an epoch, an order that repeats, states that can be saved, and errors on the way."""
+"""The loader: every sample once per epoch, a reproducible order, states that can be saved, and errors on the way."""
 
 import threading
 from itertools import chain
@@ -96,7 +96,7 @@ def test_batches_are_made_ahead_but_no_further_than_asked() -> None:
 
     def sample(index: int) -> int:
         made.append(index)
-        if len(made) == 4:  # the one in use, two that wait, and one at the door
+        if len(made) == 4:  # one in use, two in the queue, and one waiting to enter it
             enough.set()
         return index
 
@@ -212,7 +212,7 @@ def test_a_state_saved_without_the_options_of_the_loader_still_goes_on() -> None
 
 
 class BrokenAt(Computed):
-    """Some of eight samples cannot be read."""
+    """Eight samples, some of which cannot be read."""
 
     def __init__(self, *broken: int, error: type[BaseException] = OSError) -> None:
         super().__init__(8, self.read)
@@ -225,7 +225,7 @@ class BrokenAt(Computed):
 
 
 def with_errors(batches: DataLoader) -> list[Any]:
-    """The batches of an epoch, and where the loader says it is after each error."""
+    """The batches of an epoch, and the position of the loader after each error."""
     loop, made = iter(batches), []
     while True:
         try:
@@ -253,7 +253,7 @@ def test_after_an_error_a_loop_keeps_its_order_and_its_batches(prefetch: int) ->
     orders = [[batch.tolist() for (batch,) in whole] for _ in range(2)]
     batches = DataLoader(BrokenAt(5), batch_size=2, shuffle=True, seed=3, prefetch=prefetch)
     loop = iter(batches)
-    batches.load_state_dict(batches.state_dict() | {"epoch": 1})  # another loop may be elsewhere
+    batches.load_state_dict(batches.state_dict() | {"epoch": 1})  # another loop may be at another position
     made = []
     for _ in range(4):
         try:

@@ -1,4 +1,4 @@
-"""``python -m minidl``: the doctor, and what it says to bad input."""
+"""``python -m minidl``: the doctor, and errors for bad input."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize("words", ["minidl", "minidl plugins --json", "agegender", "agegender.train --list --json"])
 def test_output_that_cannot_be_written_is_told_as_that(tmp_path: Path, words: str, buffered: str) -> None:
-    """Also where each line is written at once."""
+    """Also with line buffering."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", *words.split()],
@@ -75,7 +75,7 @@ def test_the_doctor_is_content_where_only_optional_parts_are_missing(
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "missing CuPy          no card\n                      -> put one in" in said
-    assert "several machines" not in said  # there is no code for them
+    assert "several machines" not in said  # no code is compiled for them
 
 
 def test_the_doctor_fails_where_something_needed_is_broken(

@@ -1,4 +1,4 @@
-"""The store of memory for large results: what anybody can still read is never used again, what nobody can is."""
+"""Memory for large results: a buffer is reused if and only if nothing refers to it."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from .elsewhere import side_by_side
 
 F = nn.functional
 SHAPE = (2, 48, 48, 16)
-"""Of images that are just large enough for the store, as is what the ops below make of them."""
+"""The shape of images whose results of the ops below are just large enough to be kept."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +52,11 @@ HOLDERS: dict[str, Callable[[Any], Any]] = {
     "tensor": md.Tensor,
     "detached": lambda y: md.Tensor(y).detach(),
 }
-"""What somebody may keep of a result in place of itself."""
+"""References that a user may keep in place of a result."""
 
 
 def run_more(op: Callable[[Any], Any]) -> None:
-    """Other results of the same size, forward and backward."""
+    """More results of the same size, forward and backward."""
     for seed in range(5, 8):
         x = md.tensor(images(seed), requires_grad=True)
         op(x).sum().backward()
@@ -110,7 +110,7 @@ def test_a_buffer_is_used_again_when_the_last_view_is_gone() -> None:
     del y
     assert memory.empty(SHAPE, np.float32).ctypes.data != address
     view.release()
-    again = [memory.empty(SHAPE, np.float32) for _ in range(2)]  # the other one is free as well by now
+    again = [memory.empty(SHAPE, np.float32) for _ in range(2)]  # the other one is free now, too
     assert address in [y.ctypes.data for y in again]
 
 
@@ -139,7 +139,7 @@ def test_what_is_kept_for_nobody_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def _one_thread() -> Iterator[None]:
-    """Several have scratch memory of their own, each from when it first gets some of the work."""
+    """Several threads have scratch memory of their own, each from its first task on."""
     before = md.get_num_threads()
     md.set_num_threads(1)
     yield
@@ -184,7 +184,7 @@ def test_threads_never_get_the_same_buffer(monkeypatch: pytest.MonkeyPatch) -> N
             wrong.append("two look for a free buffer at once")
             return original(buffers, position)
         free = original(buffers, position)
-        time.sleep(1e-4)  # the others get a chance to find the same buffer free
+        time.sleep(1e-4)  # the others could now find the same buffer free
         looking.release()
         return free
 
@@ -199,4 +199,4 @@ def test_threads_never_get_the_same_buffer(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(memory, "is_the_only_one", hesitating)
     side_by_side(4, work)
     assert not wrong
-    assert len(memory._buffers) <= 2 * 4  # each holds one while it asks for the next
+    assert len(memory._buffers) <= 2 * 4  # each holds one buffer while it requests the next

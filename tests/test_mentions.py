@@ -1,4 +1,4 @@
-"""What a page or a message names exists: commands, options, functions, files, packages, environment variables."""
+"""Names in pages and messages exist: commands, options, functions, files, packages, environment variables."""
 
 import contextlib
 import importlib
@@ -30,9 +30,9 @@ MESSAGES = [
     for path in sorted(Path(package.__path__[0]).rglob("*.py"))
     for line, text in strings(path)
 ]
-"""Every string of the packages, and where it stands: docstrings too, but for their examples, which are run."""
+"""Every string of the packages, and its place: with docstrings, but without their examples, which run elsewhere."""
 SAID = [*((name, span) for name, page in PAGES.items() for span in spans(page)), *MESSAGES]
-"""These, and what the pages have in backticks."""
+"""These, and the text in backticks on the pages."""
 
 WRITTEN = {
     "docs/_build/html": "the site",
@@ -40,17 +40,17 @@ WRITTEN = {
     "runs/": "the folder for what is trained",
     "plots/": "a part of a run",
 }
-"""Files that the checkout does not have, as a command writes them."""
+"""Files that the checkout lacks, as a command writes them."""
 PLACEHOLDER = re.compile(r"/(?:NAME|FILE|TOPIC)\b")
-"""Of a file that somebody is to write."""
+"""A part of a path that the reader replaces."""
 OF_OTHERS = {"--minidl-checks": "pytest has it from minidl.testing.pytest_plugin", "--param": "g++", "--zstd": "tar"}
 """Options of programs that are not ours."""
 NO_NAMES = {"minidl.sha256": "an entry in the metadata of a safetensors file", "optim.py": "a file"}
-"""What looks like a name in a module, and is none."""
+"""Texts that look like a name in a module, but are not."""
 
 
 def said(pattern: str, where: list[tuple[str, str]] = SAID) -> Iterator[tuple[str, str]]:
-    """Every place where something of this pattern is said, and what is said there."""
+    """Every occurrence of this pattern, and its text."""
     return ((place, found) for place, text in where for found in re.findall(pattern, text))
 
 
@@ -62,7 +62,7 @@ def test_options_exist() -> None:
 
 
 def options() -> set[str]:
-    """The options of all programs, as their --help shows them."""
+    """The options of all programs, from their --help."""
     calls = [("minidl.__main__", *words) for words in [*zip(TOOLS), *(("bench", what) for what in BENCHES)]]
     calls += [("tests.benchmarks.gpu.__main__",), ("tests.benchmarks.peers.__main__",)]
     calls += [(name,) for _, name, _ in pkgutil.walk_packages(agegender.__path__, "agegender.") if "__" not in name]
@@ -100,7 +100,7 @@ def exists(name: str) -> bool:
 
 
 def known(look: Callable[[], object]) -> bool:
-    """Whether a name is there, or belongs to another framework and is answered with what to write instead."""
+    """Whether a name exists, or belongs to another framework and has an equivalent."""
     try:
         look()
     except (AttributeError, ImportError) as error:
@@ -141,16 +141,16 @@ EVERYTHING = [
         for line, text in strings(path)
     ),
 ]
-"""All that anybody reads, and where it stands."""
+"""All texts for readers, and their places."""
 
 
 def test_nobody_is_told_to_install_minidl_by_its_name_alone() -> None:
-    """No index has it: who took the name there could be anybody. A clone or a wheel is what one has."""
+    """The package is on no index, where the name may belong to anyone; it is installed from a clone or a wheel."""
     assert list(said(r"pip install [^\n`&;#,]*?(?<![\w./-])(?:minidl|agegender)(?![\w-])", EVERYTHING)) == []
 
 
 def test_messages_name_the_package_that_is_missing() -> None:
-    """Which helps in a clone and with a wheel, where ``pip install '.[extra]'`` finds nothing to install."""
+    """It works in a clone and with a wheel, where ``pip install '.[extra]'`` finds nothing to install."""
     named = list(said(r"pip install (?:--[\w-]+ )*'?([\w.\[\]-]*)", MESSAGES))
     assert named
     assert [(place, name) for place, name in named if name.replace("NAME", "") and name not in PACKAGES] == []
@@ -174,13 +174,13 @@ SOURCES = {
 
 
 def words_that_are_out() -> list[str]:
-    """What the glossary has in backticks in its last column, "not called"."""
+    """The words in backticks in the last column of the glossary, "not called"."""
     rows = re.findall(r"^\|.*\| ([^|]*) \|$", PAGES[GLOSSARY].read_text(), re.MULTILINE)
     return [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
 
 
 def uses(word: str, text: str) -> list[str]:
-    """Where a word stands in a text, on its own or as a part of a name."""
+    """The occurrences of a word in a text, on its own or as part of a name."""
     apart = " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).split())
     return re.findall(rf"(?<![a-z]){word}s?(?![a-z])", apart, re.IGNORECASE)
 

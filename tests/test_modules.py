@@ -1,4 +1,4 @@
-"""Modules: the names of their parameters, states, copies, modes and hooks, and models that share parts."""
+"""Modules: parameter names, states, copies, modes and hooks, and models that share parts."""
 
 import copy
 from dataclasses import dataclass, field
@@ -47,14 +47,14 @@ def test_only_a_parameter_takes_the_place_of_a_parameter_and_a_buffer_that_of_a_
     layer, norm = nn.Dense(2, 2), nn.BatchNorm(2)
     weights, mean, names = layer.w, norm.mean, [list(layer.state_dict()), list(norm.state_dict())]
     given = type(value).__name__
-    message = f"'w' of Dense is a Parameter, .* got {given}: write .w.data.* nn.Parameter.* make the optimizer anew"
+    message = f"'w' of Dense is a Parameter .* got {given}: write .w.data.* nn.Parameter.* create the optimizer again"
     with pytest.raises(MinidlError, match=message):
         layer.w = value
-    with pytest.raises(MinidlError, match=f"'mean' of BatchNorm is a Buffer, .* got {given}: .*nn.Buffer"):
+    with pytest.raises(MinidlError, match=f"'mean' of BatchNorm is a Buffer .* got {given}: .*nn.Buffer"):
         norm.mean = value
-    with pytest.raises(MinidlError, match=r"is a Parameter, .* got Buffer"):
+    with pytest.raises(MinidlError, match=r"is a Parameter .* got Buffer"):
         layer.w = nn.Buffer(weights.data)  # type: ignore[assignment]
-    with pytest.raises(MinidlError, match=r"is a Buffer, .* got Parameter"):
+    with pytest.raises(MinidlError, match=r"is a Buffer .* got Parameter"):
         norm.mean = nn.Parameter(mean.data)  # type: ignore[assignment]
     assert layer.w is weights
     assert norm.mean is mean
@@ -93,7 +93,7 @@ def test_what_is_put_into_a_list_later_is_found() -> None:
 def test_what_is_no_state_of_a_model_is_told_from_one(given: Any) -> None:
     model = nn.Dense(1, 1)
     with pytest.raises(
-        MinidlError, match=r"expected arrays by name, .*: use model\.state_dict\(\), or of a file md\.load"
+        MinidlError, match=r"expected a dictionary of arrays, .*: use model\.state_dict\(\), or md\.load"
     ):
         model.load_state_dict(given(model.parameters()))
 
@@ -101,7 +101,7 @@ def test_what_is_no_state_of_a_model_is_told_from_one(given: Any) -> None:
 @pytest.mark.parametrize("index", [0, -1, slice(1)])
 def test_layers_are_not_taken_out_of_a_model_that_is_there(index: Any) -> None:
     model = nn.Sequential(nn.Dense(1, 1), nn.ReLU())
-    with pytest.raises(MinidlError, match=r"^Sequential: layers are not taken out: write nn\.Sequential\("):
+    with pytest.raises(MinidlError, match=r"^Sequential: layers cannot be deleted: write nn\.Sequential\("):
         del model[index]
     assert len(model) == 2
 
@@ -133,7 +133,7 @@ def test_the_parts_of_a_dataclass_are_learned_and_saved() -> None:
     assert not model.parts.first.training
     model.parts.noise = md.Generator(0)
     assert dict(model.named_generators()) == {"parts.noise": model.parts.noise}
-    with pytest.raises(MinidlError, match=r"'parts.rest.0' of Net wants a gradient"):
+    with pytest.raises(MinidlError, match=r"'parts.rest.0' of Net requires a gradient"):
         model.parts = Parts(nn.Dense(1, 1), [md.ones(1, requires_grad=True)])
 
 
@@ -169,7 +169,7 @@ def test_a_plain_tensor_that_wants_a_gradient_is_no_parameter() -> None:
             super().__init__()
             self.factor = md.tensor([1.0], requires_grad=True)
 
-    with pytest.raises(MinidlError, match=r"'factor' of Scale wants a gradient.*use nn.Parameter"):
+    with pytest.raises(MinidlError, match=r"'factor' of Scale requires a gradient.*use nn.Parameter"):
         Scale()
     layer = nn.ReLU()
     layer.seen = layer(md.tensor([1.0], requires_grad=True))
@@ -290,7 +290,7 @@ def test_a_layer_that_two_models_share_has_a_name_in_each() -> None:
 def test_two_parts_that_were_named_alike_by_other_models_have_names_of_their_own() -> None:
     shared = nn.Dense(2, 2)
     model = nn.Sequential(shared, nn.Sequential(nn.Dense(2, 2)))
-    nn.Sequential(nn.ReLU(), nn.Sequential(shared))  # where it is 1.0, as the other one is here
+    nn.Sequential(nn.ReLU(), nn.Sequential(shared))  # there it is 1.0, as in the other one here
     assert list(optim.SGD(model.parameters()).state) == ["0.w", "0.b", "1.0.w", "1.0.b"]
 
 
@@ -310,7 +310,7 @@ def test_parameters_of_a_part_keep_their_names_in_the_whole() -> None:
 )
 def test_two_parts_of_one_name_are_an_error(parts: dict[Any, Any]) -> None:
     model = nn.Module()
-    with pytest.raises(MinidlError, match=r"two parts of Module are called 'heads\.(1|a\.b)': use other keys"):
+    with pytest.raises(MinidlError, match=r"two parts of Module have the name 'heads\.(1|a\.b)': use other keys"):
         model.heads = parts  # type: ignore[attr-defined]
 
 
@@ -319,7 +319,7 @@ def test_a_key_that_is_added_later_is_noticed_when_names_are_asked_for() -> None
     model.heads = {1: nn.Dense(1, 1)}  # type: ignore[attr-defined]
     model.heads["1"] = nn.Dense(1, 1)  # type: ignore[attr-defined, index]
     for use in (model.state_dict, model.parameters, lambda: model.load_state_dict({})):
-        with pytest.raises(MinidlError, match=r"are called 'heads\.1'"):
+        with pytest.raises(MinidlError, match=r"have the name 'heads\.1'"):
             use()
 
 

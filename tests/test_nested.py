@@ -1,4 +1,4 @@
-"""Nested values: every kind of structure goes through everything that takes batches and outputs."""
+"""Every kind of nested structure works wherever batches and outputs are accepted."""
 
 import functools
 from collections import Counter, OrderedDict, UserDict, defaultdict
@@ -41,7 +41,7 @@ def test_every_structure_is_mapped_to_one_of_its_kind(nested: Any) -> None:
 
 @dataclass
 class Sample:
-    """Its area is computed when somebody asks, its mask where it is declared to be a part."""
+    """Its area is computed on access, its mask if it is declared as a part."""
 
     x: Any
     mask: Any = field(init=False)
@@ -61,7 +61,7 @@ def test_what_is_derived_from_a_sample_is_of_all_samples_in_a_batch() -> None:
     assert batch.mask.tolist() == [[True, False], [False, True]]
     assert batch.double.tolist() == [[2, -2], [-2, 2]]
     moved = map_leaves(lambda leaf: -leaf if leaf.dtype == np.float32 else leaf, batch)
-    assert moved.mask.tolist() == batch.mask.tolist()  # as it was, whatever __post_init__ does
+    assert moved.mask.tolist() == batch.mask.tolist()  # unchanged, whatever __post_init__ does
     assert moved.double.tolist() == [[-2, 2], [2, -2]]
 
 
@@ -110,7 +110,7 @@ def test_what_is_kept_beside_the_parts_of_a_structure_is_an_error(make: Any, fir
 
 
 class Two(tuple[Any, ...]):
-    """Takes its parts one by one, as torch.Size does its own way."""
+    """Takes its parts one by one, as torch.Size does."""
 
     def __new__(cls, a: Any, b: Any) -> "Two":
         return tuple.__new__(cls, (a, b))

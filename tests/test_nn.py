@@ -1,4 +1,4 @@
-"""Layers, initial values and the summary of a model."""
+"""Layers, initializers and the summary of a model."""
 
 import re
 from collections import UserDict, UserList, deque
@@ -52,7 +52,7 @@ def test_errors_name_the_layer() -> None:
     [
         (
             (2, 3, 4),
-            r"Dense: expected input \(N, 5\), got \(2, 3, 4\). Put Flatten\(\) before it and use Dense\(12, 7\)",
+            r"Dense: expected input \(N, 5\), got \(2, 3, 4\). Put Flatten\(\) before this layer and use Dense\(12, ",
         ),
         ((2, 4), r"The previous layer gives 4 features: use Dense\(4, 7\)"),
         ((5,), "batch axis"),
@@ -138,12 +138,20 @@ def test_initializers_have_their_variance(name: str, variance: float) -> None:
 @pytest.mark.parametrize(
     ("initializer", "error", "message"),
     [
-        (lambda shape, rng: np.ones((4, 1), np.float32), ShapeError, r"gave shape \(4, 1\) where \(4, 3\) was asked"),
-        (lambda shape, rng: np.ones(shape[::-1], np.float32), ShapeError, r"gave shape \(3, 4\) where \(4, 3\)"),
-        (lambda shape, rng: 0.1, ShapeError, r"gave 0\.1 where \(4, 3\)"),
-        (lambda shape, rng: None, ShapeError, r"gave None where \(4, 3\) .*: return an array of the shape"),
-        (lambda shape, rng: rng.normal(size=shape), DtypeError, "gave float64, expected float32: add .astype"),
-        (lambda shape, rng: np.ones(shape, int), DtypeError, "gave int64, expected float32"),
+        (
+            lambda shape, rng: np.ones((4, 1), np.float32),
+            ShapeError,
+            r"returned shape \(4, 1\), expected \(4, 3\)",
+        ),
+        (
+            lambda shape, rng: np.ones(shape[::-1], np.float32),
+            ShapeError,
+            r"returned shape \(3, 4\), expected \(",
+        ),
+        (lambda shape, rng: 0.1, ShapeError, r"returned 0\.1, expected \(4, 3\)"),
+        (lambda shape, rng: None, ShapeError, r"returned None, expected \(4, 3\): return an array of the shape"),
+        (lambda shape, rng: rng.normal(size=shape), DtypeError, "returned float64, expected float32: add .astype"),
+        (lambda shape, rng: np.ones(shape, int), DtypeError, "returned int64, expected float32"),
     ],
 )
 def test_an_initializer_gives_float32_numbers_of_the_shape_that_it_is_asked_for(
@@ -202,7 +210,7 @@ def test_summary_agrees_with_the_real_arrays() -> None:
 
 
 class Halves(nn.Module):
-    """A layer without layers below it, with noise, that gives several tensors."""
+    """A layer without sublayers, with noise, that returns several tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,7 +249,7 @@ def test_summary_passes_errors_on_and_cleans_up() -> None:
 
 
 class Picked(nn.Module):
-    """Columns that a buffer of integers picks, where a buffer of booleans does not hide them, weighted."""
+    """A weighted sum of columns, selected by a buffer of integers unless a buffer of booleans masks them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -310,7 +318,7 @@ def test_a_layer_of_a_sequential_can_be_replaced() -> None:
     with pytest.raises(MinidlError, match="expected modules, got ufunc at position 1"):
         model[1] = odd
     every: Any = slice(None)
-    with pytest.raises(MinidlError, match="set one layer after another"):
+    with pytest.raises(MinidlError, match="replace one layer at a time"):
         model[every] = nn.ReLU()
     with pytest.raises(IndexError):
         model[3] = nn.ReLU()
@@ -360,10 +368,10 @@ NAMELESS = {
 )
 def test_what_a_module_would_lose_is_an_error(make: Any, later: bool, held: Any) -> None:
     model, holding = nn.Dense(1, 1), make(held())
-    if later:  # as where a deque is assigned first and filled then
+    if later:  # as when a deque is assigned first and filled later
         vars(model)["held"] = holding
     with pytest.raises(
-        MinidlError, match=r"'held.*' of Dense is a .*, where nobody would find .*: use a list, a tuple"
+        MinidlError, match=r"'held.*' of Dense is a .*, so the .* in it would not be found: use a list, a tuple"
     ):
         model.parameters() if later else setattr(model, "held", holding)
 
@@ -416,11 +424,11 @@ def test_a_module_that_cannot_be_evaluated_leaves_all_others_in_their_mode() -> 
 @pytest.mark.parametrize(
     ("index", "error", "message"),
     [
-        (5, BoundsError, r"there is no layer 5: its layers have the numbers 0 \.\.\. 1"),
+        (5, BoundsError, r"there is no layer 5: its indices are 0 \.\.\. 1"),
         (-3, BoundsError, "there is no layer -3"),
-        ("a", MinidlError, r"layers have numbers, got 'a': write model\[0\]"),
-        (1.0, MinidlError, "layers have numbers, got 1.0"),
-        (None, MinidlError, "layers have numbers, got None"),
+        ("a", MinidlError, r"expected an index, got 'a': write model\[0\]"),
+        (1.0, MinidlError, "expected an index, got 1.0"),
+        (None, MinidlError, "expected an index, got None"),
     ],
 )
 def test_a_layer_that_is_not_there_is_named(index: Any, error: Any, message: str) -> None:
@@ -430,7 +438,7 @@ def test_a_layer_that_is_not_there_is_named(index: Any, error: Any, message: str
     with pytest.raises(error, match=f"Sequential: {message}"):
         model[index] = nn.ReLU()
     assert (model[np.int64(1)], model[-2]) == (model[1], model[0])
-    with pytest.raises(BoundsError, match="none, as it is empty"):
+    with pytest.raises(BoundsError, match="there is no layer 0: it is empty"):
         nn.Sequential()[0]
-    with pytest.raises(MinidlError, match="layers have numbers"):
+    with pytest.raises(MinidlError, match="expected an index"):
         model["a":]  # type: ignore[misc]

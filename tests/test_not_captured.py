@@ -1,4 +1,4 @@
-"""What cannot be captured is computed, and said; nothing is left behind."""
+"""Steps that cannot be captured are computed and reported; nothing is left behind."""
 
 import itertools
 import re
@@ -18,7 +18,7 @@ from .elsewhere import in_a_thread
 
 
 class Watched(Network):
-    """A model that is not what it says."""
+    """A model that is not what it declares."""
 
     def __init__(self, watch: Callable[[md.Tensor], md.Tensor]) -> None:
         super().__init__(*network())
@@ -74,15 +74,15 @@ def test_cublas_cannot_be_captured(device: Any) -> None:
 
 @pytest.mark.parametrize("use", [lambda y, n: y + n, lambda y, n: y + n * (y - y.detach())], ids=["value", "slope"])
 def test_a_replay_must_give_the_loss_and_the_gradients(use: Any, device: Any) -> None:
-    """A loss that changes from step to step and its gradients do not, and the other way round."""
-    numbers = itertools.count(1)  # which cannot be seen to change
+    """A loss that changes between steps while its gradients do not, and the other way round."""
+    numbers = itertools.count(1)  # its changes cannot be detected
     one = trainer(device, loss=lambda outputs, targets: use(outputs.sum(), next(numbers)))
     steps(one, 3)
     assert one.captured.reason == "a replay of the captured step does not reproduce its results"
 
 
 class Remembers(Network):
-    """A model with a buffer that it replaces."""
+    """A model that replaces one of its buffers."""
 
     def __init__(self) -> None:
         super().__init__(*network())
@@ -113,7 +113,7 @@ def test_what_other_threads_copy_is_no_obstacle(device: Any) -> None:
 
 
 def test_memory_of_a_graph_keeps_its_pool_alive() -> None:
-    """Of CuPy's own, an array does not: its memory goes with the pool."""
+    """An array of CuPy itself does not: its memory is freed with the pool."""
     pool = SimpleNamespace(malloc=lambda size: SimpleNamespace(ptr=512, size=size))
     cuda = SimpleNamespace(
         Stream=lambda non_blocking: None,

@@ -1,4 +1,4 @@
-"""A run of the tests leaves out what wants a GPU or is slow, unless it is asked for, and says so in a line each."""
+"""A test run deselects tests that need a GPU or are slow, unless selected, with one line for each reason."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ ALL = ["fast", "gpu", "slow"]
 
 
 def kept(arguments: list[str], markers: str = "") -> tuple[list[str], list[str]]:
-    """Which of three tests are run, and the lines about those that are not."""
+    """Which of three tests run, and the lines about the others."""
     config: Any = SimpleNamespace(args=arguments, option=SimpleNamespace(markexpr=markers), stash=pytest.Stash())
     config.hook = SimpleNamespace(pytest_deselected=lambda items: None)
     names = {

@@ -1,4 +1,4 @@
-"""The notebooks: each pair agrees, each student's version is its solution with blanks, and nothing strange is in them.
+"""The notebooks: each pair agrees, each student's version is its solution with blanks, and nothing unknown is in them.
 
 That they run is tried by ``python -m notebooks.build --check``, which takes minutes.
 """
@@ -66,7 +66,7 @@ def test_script_and_notebook_have_the_same_cells(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_blank_has_a_checker(name: str) -> None:
-    """Each function with a blank is handed to a checker that calls it by the name that the notebook uses, or nearly."""
+    """Each function with a blank is passed to a checker with the same, or nearly the same, name."""
     solved = solution(name)
     with_blanks = re.findall(r"^def (\w+)\((?:.(?!^def ))*?# <blank>", solved, re.MULTILINE | re.DOTALL)
     checked = re.findall(r"^(\w+) = course\.check_(\w+)\((\w+)\)", solved, re.MULTILINE)
@@ -130,14 +130,14 @@ def test_pictures_can_be_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_real_face_is_in_the_outputs(name: str) -> None:
-    """A notebook that takes whatever data set it finds says which, and it was the drawn one."""
+    """A notebook that uses whichever data set it finds prints which one, and it used the drawn faces."""
     if "data.open(" in script(name):
         said = "".join("".join(output.get("text", [])) for output in outputs(name))
         assert re.findall(r"faces from ([^\s,]+)", said) == ["drawn"]
 
 
 def test_the_builder_gives_the_notebooks_drawn_faces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Also where real ones lie about: in ./data, or named by the user."""
+    """Even if real faces exist in ./data, or where the user's variable points."""
     (tmp_path / "data" / "UTKFace").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path))
@@ -169,7 +169,7 @@ def test_a_smaller_picture_is_the_same_picture() -> None:
 
 
 def executed(name: str, faces: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables at the end of a solved notebook with a folder of the reader's own pictures."""
+    """The variables at the end of a solved notebook that used a folder of the reader's own pictures."""
     monkeypatch.setenv("UTKFACE", str(faces))
     monkeypatch.setenv("MINIDL_CACHE", str(faces / "cache"))
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
@@ -192,7 +192,7 @@ def save_noise(folder: Path, number: int, label: str, seed: int) -> None:
 def test_what_looks_at_faces_takes_a_few_of_the_reader_s_own(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Thirty noisy pictures, of nobody who is very young or old, and of one gender hardly any."""
+    """Thirty noisy images without very young or old people, and with hardly any of one gender."""
     for number in range(30):
         save_noise(tmp_path, number, f"{20 + number}_{number % 8 == 0:d}", seed=number)
     assert len(executed(name, tmp_path, monkeypatch)["faces"]) == 30
@@ -204,7 +204,7 @@ NO_DIFFERENCE = "copies make hardly a difference"
 def test_faces_of_which_copies_make_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Six hundred pictures of one age are no error, but are spoken of; with the drawn faces copies do look better."""
+    """Six hundred images of one age are not an error, but are reported; with the drawn faces copies do look better."""
     for number in range(600):
         save_noise(tmp_path, number, "30_0", seed=number)
     executed("07_utkface", tmp_path, monkeypatch)
@@ -221,7 +221,7 @@ def test_copies_are_not_counted_as_faces(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_thirty_pictures_are_enough_however_often_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one of them in the validation part, its error would be the mean of nothing."""
+    """Without one of them in the validation part, its error would be the mean of an empty set."""
     for number in range(90):
         save_noise(tmp_path, number, f"{20 + number % 30}_{number % 2}", seed=number % 30)
     assert np.isfinite(executed("07_utkface", tmp_path, monkeypatch)["errors"]).all()

@@ -1,4 +1,4 @@
-"""minidl gives what the ONNX standard expects, for every operator that both have."""
+"""minidl agrees with the ONNX standard on every operator that both have."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the ops compute, keep and refuse."""
+"""Results, saved arrays and errors of the ops."""
 
 import warnings
 from typing import Any
@@ -48,7 +48,7 @@ def test_of_equal_values_the_first_gets_the_gradient() -> None:
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_the_position_of_the_extremum_is_numpys(axis: Any, keepdims: bool, backend: str) -> None:
     array = numbers(2, 3, 4)
-    array[0, 1] = array[1, 1] = array[:, :, 2] = 9.0  # ties: the first counts
+    array[0, 1] = array[1, 1] = array[:, :, 2] = 9.0  # ties: the first one wins
     for x in (array, -array, array.round(), array > 0, array.transpose(2, 0, 1)):
         for name in ("argmax", "argmin"):
             y = getattr(md.tensor(x, backend=backend), name)(axis, keepdims)
@@ -61,7 +61,7 @@ def test_a_position_has_no_gradient() -> None:
     x = md.tensor(numbers(2, 3), requires_grad=True)
     y = x.argmax(axis=1)
     assert (y.requires_grad, y.op) == (False, None)
-    x[[0, 1], y].sum().backward()  # but what it finds has one
+    x[[0, 1], y].sum().backward()  # but its result has one
     np.testing.assert_array_equal(x.grad, x.data == x.data.max(axis=1, keepdims=True))
     assert (x.argmax(1) == x.data.argmax(1)).mean().item() == 1
 
@@ -148,17 +148,17 @@ def test_dropout_keeps_the_mean_and_repeats_from_its_seed() -> None:
         (lambda x: x[:0].argmax(), "ArgMax: there is nothing to reduce"),
         (lambda x: x.argmin(axis=4), "ArgMin: axis 4 does not exist"),
         (lambda x: x.argmax(axis=(0, 1)), r"ArgMax: expected one axis, or None .*, got axis \(0, 1\)"),
-        (lambda x: x.transpose(0, 1, 1, 2), "not an order"),
-        (lambda x: x.sum().mean(axis=0), "in a single number: leave axis out"),
+        (lambda x: x.transpose(0, 1, 1, 2), "not a permutation"),
+        (lambda x: x.sum().mean(axis=0), "for a scalar: omit axis"),
         (lambda x: F.conv2d(x[0, 0, 0], np.ones((3, 3, 3, 8))), "four axes: put this before any Flatten"),
         (lambda x: F.max_pool2d(x[0], 2), r"batch axis.*reshape\(1, 5, 6, 3\)"),
         (lambda x: F.batch_norm(x.transpose(0, 3, 1, 2), np.ones(3), np.ones(3)), r"NHWC.*transpose\(0, 2, 3, 1\)"),
-        (lambda x: F.batch_norm(x[0, 0, 0], np.ones(3), np.ones(3)), "first axis is that of the samples"),
+        (lambda x: F.batch_norm(x[0, 0, 0], np.ones(3), np.ones(3)), "first axis is the batch axis"),
         (lambda x: F.batch_norm(x, np.ones(4), np.ones(4)), r"C=4\) .* got \(2, 5, 6, 3\).*BatchNorm\(3\)"),
-        (lambda x: F.softmax_cross_entropy(x[0, 0, 0], [1]), "the model wants a batch"),
+        (lambda x: F.softmax_cross_entropy(x[0, 0, 0], [1]), "pass a batch"),
         (lambda x: F.softmax_cross_entropy(x[:, 0, 0], [-1, 0]), "got -1 ... 0: correct them"),
         (lambda x: F.binary_cross_entropy_with_logits(x[:, 0, 0], np.full((2, 3), np.nan)), "0 ... 1, got nan ... nan"),
-        (lambda x: F.concatenate([x, x[:, :2]]), "must agree in all axes but axis 0"),
+        (lambda x: F.concatenate([x, x[:, :2]]), "must agree in all axes except axis 0"),
         (lambda x: F.stack([x, x[:, :2]]), "only equal shapes"),
         (
             lambda x: F.l1_loss(x[:, 0, 0, :1], np.ones(2)),

@@ -1,4 +1,4 @@
-"""Optimizers against the formulas of their papers, updates of one's own, schedules and clipping."""
+"""Optimizers against the formulas of their papers, custom updates, schedules and clipping."""
 
 import copy
 import math
@@ -128,7 +128,7 @@ def test_a_large_parameter_is_updated_like_a_small_one() -> None:
 
 
 def adam_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many parameters each call of the backend's kernel is for, from now on."""
+    """The number of parameters in each later call of the backend's kernel."""
     backend, calls = md.backends.default, list[int]()
     kernel = type(backend).adam
 
@@ -153,7 +153,7 @@ def test_adam_hands_all_parameters_of_one_age_to_the_backend_together(monkeypatc
 
 
 class AdamThatCounts(optim.Adam):
-    """Adam with an update of its own, which goes on to Adam's."""
+    """Adam with its own update, which calls Adam's."""
 
     def update(self, param: Any, grad: Any, state: Any) -> None:
         state["updates"] = state.get("updates", 0) + 1

@@ -1,4 +1,4 @@
-"""What an optimizer remembers: loaded bit for bit, refused where it does not fit, moved with the parameters."""
+"""Optimizer states: restored bit for bit, rejected if they do not match, moved with the parameters."""
 
 import math
 from typing import Any
@@ -73,7 +73,7 @@ def test_state_is_kept_by_parameter_name() -> None:
 
 
 def trained(make: Any, shape: tuple[int, ...] = (3, 2)) -> Any:
-    """An optimizer after a step, for a parameter of some shape and a number."""
+    """An optimizer after one step, for a parameter of some shape and a scalar."""
     model = nn.Module()
     model.w, model.b = nn.Parameter(np.ones(shape, np.float32)), nn.Parameter(2.0)  # type: ignore[attr-defined]
     optimizer = make(model.parameters())
@@ -144,7 +144,7 @@ def test_an_optimizer_that_remembers_other_shapes_says_so() -> None:
 
 
 WITHOUT = {("SGD", "velocity"), ("RMSprop", "mean"), ("RMSprop", "velocity")}
-"""What may be missing, as an option may have been turned on since: it begins with zeros."""
+"""State that may be missing, because its option may have been enabled since; it starts with zeros."""
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -226,7 +226,7 @@ MOVES = {
 
 
 class Noting(optim.Optimizer):
-    """Remembers what its parameters are not: sums in float64, and integers."""
+    """Keeps state of other dtypes than its parameters: sums in float64, and integers."""
 
     def update(self, param: Any, grad: Any, state: Any) -> None:
         xp = md.backends.of(param).xp
@@ -302,7 +302,7 @@ def test_a_state_that_is_loaded_lives_where_the_parameters_are() -> None:
 
 
 def test_what_is_remembered_stays_with_its_parameter() -> None:
-    """Other parameters, or another order, would get the momentum of others."""
+    """Other parameters, or another order, would get the wrong momentum."""
     model = small_model()
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for change in (

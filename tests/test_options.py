@@ -1,4 +1,4 @@
-"""Options are numbers of any kind, and wrong ones are refused where they are given."""
+"""Options accept scalars of any type, and wrong values raise an error where they are set."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Packages of plugins as strangers make and install them: built as wheels, put into a clean environment, found by name.
+"""Third-party plugin packages: built as wheels, installed into a clean environment, found by name.
 
 ``plugins/minidl-example`` is the template to copy; ``minidl-raises`` and ``minidl-redefines`` are what can go wrong.
 """
@@ -38,7 +38,7 @@ class Done(NamedTuple):
 
 
 class Environment:
-    """A virtual environment that holds some wheels and what they need, and nothing else."""
+    """A virtual environment that contains only some wheels and their requirements."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "work"
@@ -48,18 +48,18 @@ class Environment:
         self.packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder / "venv")}))
 
     def install(self, *wheels: Path) -> None:
-        """Install wheels by the same pip as ours, without what they need."""
+        """Install wheels with the same pip as ours, without their requirements."""
         pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet", "--no-deps"]
         subprocess.run([*pip, "--no-index", *map(str, wheels)], check=True)
 
     def borrow(self, requirements: Iterable[str]) -> None:
-        """Link what is installed here and required there: as good as new, and without a network."""
+        """Link the requirements that are installed here: equivalent to new ones, and without a network."""
         for distribution in required(requirements):
             for name in {path.parts[0] for path in distribution.files or ()} - {"..", "__pycache__"}:
                 (self.packages / name).symlink_to(str(distribution.locate_file(name)))
 
     def run(self, *arguments: object) -> Done:
-        """Run Python there."""
+        """Run Python in it."""
         command = [str(self.python), *map(str, arguments)]
         ours = ("PYTHON", "PYTEST", "UTKFACE")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -69,7 +69,7 @@ class Environment:
 
 
 def required(requirements: Iterable[str]) -> Iterator[metadata.Distribution]:
-    """The distributions that are required, and those that they require, each once."""
+    """The required distributions and those that they require, each once."""
     waiting, seen = [*map(Requirement, requirements)], set()
     while waiting:
         requirement = waiting.pop()
@@ -104,13 +104,13 @@ def rows(environment: Environment) -> list[dict[str, str]]:
 
 
 def failed(rows: list[dict[str, str]], distribution: str) -> dict[str, str]:
-    """The reasons of a distribution's plugins that failed, by name."""
+    """The failures of the plugins of a distribution, by name."""
     of_it = [row for row in rows if row["distribution"] == distribution]
     return {row["name"]: row["reason"] for row in of_it if row["status"] == "failed"}
 
 
 def trained(environment: Environment, *arguments: object) -> dict[str, Any]:
-    """The summary of a training."""
+    """The report of a training run."""
     done = environment.run("-m", "agegender.train", *arguments, "--quiet", "--json")
     assert done.code == 0, done.err
     summary: dict[str, Any] = json.loads(done.out.splitlines()[-1])

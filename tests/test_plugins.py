@@ -1,4 +1,4 @@
-"""The registry: names, errors, and packages of strangers found through their entry points."""
+"""The registry: names, errors, and third-party packages found through entry points."""
 
 import re
 import sys
@@ -90,7 +90,7 @@ def test_two_things_of_one_name_clash() -> None:
     class Mine:
         pass
 
-    plugins.register("model", "mine")(Mine)  # the same thing again is no clash
+    plugins.register("model", "mine")(Mine)  # registering the same object again is not a conflict
     with pytest.raises(PluginError, match=r"the model 'mine' already exists .*Mine.*register yours under another name"):
         plugins.register("model", "mine")(type("Other", (), {}))
     assert plugins.get("model", "mine") is Mine
@@ -188,7 +188,7 @@ def test_minidl_s_own_announcements_come_before_others(tmp_path: Path, monkeypat
     _install(
         tmp_path, monkeypatch, "a_minidl", "Documented = dict", "[minidl.models]\ndocumented = a_minidl:Documented\n"
     )
-    monkeypatch.delitem(plugins._registered["model"], "documented", raising=False)  # as before agegender is imported
+    monkeypatch.delitem(plugins._registered["model"], "documented", raising=False)  # before agegender is imported
     assert plugins.get("model", "documented").__module__ == "agegender.models"
 
 
@@ -256,7 +256,7 @@ print(*{file.split("site-packages")[1].split("/")[1] for file in files if "site-
 def test_an_editable_install_of_which_only_the_name_is_known_has_its_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its files are elsewhere, so it does not say which packages are its own."""
+    """Its files are elsewhere, so its metadata does not list its packages."""
     _install(tmp_path, monkeypatch, "minidl_lion", "def halving(lr): return lambda step: lr / 2**step", "")
     import minidl_lion  # type: ignore[import-not-found]
 
@@ -274,7 +274,7 @@ class Host(backends.Backend):
 
 
 class Array(np.ndarray):
-    """Arrays of a backend of one's own."""
+    """Arrays of a custom backend."""
 
 
 @pytest.mark.parametrize(

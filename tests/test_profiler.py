@@ -1,4 +1,4 @@
-"""The cost table: everything is counted once, and what was profiled is left as it was."""
+"""The cost table: everything is counted once, and the profiled object is unchanged."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_rows_name_layer_op_and_algorithm() -> None:
     assert conv.calls == 1
     assert min(conv.forward, conv.backward) > 0
     dense = rows["6", "Linear"]
-    # forward, and as much again for the gradients of both factors
+    # forward, and as much again for the gradient of each factor
     assert dense.flops == pytest.approx(3 * (2 * 8 * (9 * 9 * 16) * 3 + 8 * 3))
     assert dense.nbytes == pytest.approx(2 * 4 * (8 * 1296 + 1296 * 3 + 3 + 8 * 3))
 
@@ -66,7 +66,7 @@ def test_the_input_is_left_as_it_was() -> None:
     assert np.array_equal(x.grad, np.full(IMAGES.shape, 3, np.float32))
     (y := x * 2).retain_grad()
     md.profile(network(), y)
-    y.sum().backward()  # the graph of y is still there
+    y.sum().backward()  # the graph of y still exists
     assert np.array_equal(x.grad, np.full(IMAGES.shape, 5, np.float32))
 
 
@@ -139,7 +139,7 @@ def test_an_own_loop_with_data_and_updates() -> None:
     rows = {row.op: row for row in profiler.rows("op")}
     assert rows["Adam"].calls == 1
     assert rows["Adam"].other > 0
-    assert rows["waiting for data"].calls == 1.5  # the end of the data is waited for as well
+    assert rows["waiting for data"].calls == 1.5  # waiting for the end of the data counts as well
     assert rows["Linear"].calls == 1
 
 
@@ -153,7 +153,7 @@ def test_the_files_of_a_training(tmp_path: Path) -> None:
     lines = (tmp_path / "profile.txt").read_text().splitlines()
     assert lines[0].split()[:3] == ["layer", "op", "algorithm"]
     assert any(line.split()[:3] == ["0", "Conv2DReLUMaxPool2D", "winograd"] for line in lines)
-    assert lines[-1].startswith("one step of 7:")  # ten steps in the epoch, the first three are for warming up
+    assert lines[-1].startswith("one step of 7:")  # ten steps per epoch, the first three are warm-up
     events: list[dict[str, Any]] = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert {event["cat"] for event in events} == {"forward", "backward", "update", "data"}
     assert all(event["ph"] == "X" and event["ts"] >= 0 and event["dur"] >= 0 for event in events)
@@ -170,7 +170,7 @@ def test_a_short_epoch_is_profiled_without_its_validation(tmp_path: Path, batche
     lines = (tmp_path / "profile.txt").read_text().splitlines()
     assert lines[-1].startswith(f"one step of {steps}:")
     (update,) = (line for line in lines if "SGD" in line)
-    assert update.split()[1] == "1"  # calls in a step
+    assert update.split()[1] == "1"  # calls per step
 
 
 def test_a_profile_leaves_the_generators_of_layers_where_they_were() -> None:

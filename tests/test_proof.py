@@ -1,4 +1,4 @@
-"""The summary of the proof fails where a part of it does; ``python -m tests.proof`` runs the parts in full."""
+"""The summary of the proof fails if a part fails; ``python -m tests.proof`` runs the parts in full."""
 
 import json
 

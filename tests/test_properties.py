@@ -1,4 +1,4 @@
-"""What must hold for all shapes, strides, paddings, dtypes and broadcasting: Hypothesis looks for an exception."""
+"""Properties for all shapes, strides, paddings, dtypes and broadcasting; Hypothesis searches for a counterexample."""
 
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ PADDINGS = st.one_of(
 
 
 def check_linear(function: Any, *shapes: tuple[int, ...]) -> None:
-    """For a linear function <c, f(x)> = <gradient, x>, whatever c is."""
+    """For a linear function, <c, f(x)> = <gradient, x> for every c."""
     leaves = [md.tensor(numbers(*shape, seed=i), requires_grad=True) for i, shape in enumerate(shapes)]
     y = function(*leaves)
     c = numbers(*y.shape, seed=7)
@@ -153,7 +153,7 @@ def test_convolutions(x: Any, kernel: Any, filters: int, stride: Any, padding: A
 def test_all_algorithms_in_one_pass_or_three(
     x: Any, kernel: Any, filters: int, stride: Any, padding: Any, size: Any, step: Any, piece: int
 ) -> None:
-    """Convolution, ReLU and max pooling give what the direct convolution and the reference kernels give.
+    """Fused convolution, ReLU and max pooling agree with the direct convolution and the reference kernels.
 
     Pooling windows overlap or leave pixels out as they come; ``piece`` cuts the work into small pieces and large ones.
     """
@@ -163,7 +163,7 @@ def test_all_algorithms_in_one_pass_or_three(
     except ShapeError:
         assume(False)
     spec = ConvSpec(x[0], x[3], filters, window, np.dtype(np.float64))
-    rng = np.random.default_rng(0)  # no simple numbers: sums that are 0 but for rounding would be kinks
+    rng = np.random.default_rng(0)  # no integers: sums that are 0 except for rounding would be kinks
     arrays = [rng.normal(size=shape) for shape in (x, (*kernel, x[3], filters), filters)]
     dy = rng.normal(size=(spec.N, pool.OH, pool.OW, filters))
 
@@ -221,7 +221,7 @@ def test_softmax_does_not_depend_on_a_constant(shape: tuple[int, ...], shift: fl
 
 
 def test_the_search_can_fail() -> None:
-    """A convolution algorithm that is wrong for strides alone is found."""
+    """A convolution algorithm that is wrong only for strides is detected."""
     direct = md.plugins.get("conv_algorithm", "direct")
 
     class WrongForStrides(direct):  # type: ignore[misc, valid-type]

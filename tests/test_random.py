@@ -1,4 +1,4 @@
-"""The generator that everything draws from, and copies and children of it."""
+"""The generator behind all random numbers, its copies and its children."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Data sets that draw: what they give follows from the seed of the loader, in any loop, and after a stop."""
+"""Data sets with random samples are reproducible from the seed of the loader, in any loop, and after a stop."""
 
 from itertools import chain
 from typing import Any
@@ -16,7 +16,7 @@ from .training import assert_same, final, make, two_classes
 
 
 class Drawn(Dataset):
-    """Samples that are random numbers; as a whole batch if asked for one."""
+    """Samples of random numbers; as a complete batch on request."""
 
     mirrors = True
 
@@ -96,7 +96,7 @@ DRAWS = {
 
 
 def noisy(kind: str, prefetch: int) -> tuple[Trainer, DataLoader, DataLoader]:
-    """A trainer and two classes whose samples are never twice the same."""
+    """A trainer and two classes whose samples are never the same again."""
     trainer, _, _ = make()
     data, draw = two_classes(), DRAWS[kind]
 
@@ -124,7 +124,7 @@ def test_a_data_set_that_draws_repeats_beside_a_model_that_draws_whatever_is_mad
 @pytest.mark.parametrize("prefetch", [0, 2])
 @pytest.mark.parametrize("steps", [1, 3, 4, 5, 8])
 def test_a_data_set_that_draws_resumes_bit_for_bit(steps: int, prefetch: int) -> None:
-    """The validation, too, whose loader has no place in the state."""
+    """The validation, too, whose loader position is not in the state."""
     whole, train, validation = noisy("default_rng", prefetch)
     whole.fit(train, validation, epochs=3)
     first, train, validation = noisy("default_rng", prefetch)

@@ -1,4 +1,4 @@
-"""Parameters that are replaced after the optimizer was made: the trainer notices, and lets everything else be."""
+"""Parameters that are replaced after the optimizer was created: the trainer notices them, and only them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is done at once ends where somebody replaced the method that defines it: each test fails without the look."""
+"""A fast path is skipped where a subclass overrides a method it stands for: each test fails without that check."""
 
 from typing import Any
 
@@ -116,14 +116,14 @@ class Halves:
 
 
 class Again(ArrayDataset):
-    """Has the batches of its base, and says so itself."""
+    """Inherits the batches of its base, explicitly."""
 
     def batch(self, indices: Any) -> Any:
         return super().batch(indices)
 
 
 def test_samples_of_a_mixin_are_those_of_its_batches() -> None:
-    """Also of one behind a class that has batches, but no samples, of its own: it does not know of the mixin."""
+    """Also behind a class that overrides only ``batch`` and does not know the mixin."""
 
     class Before(Halves, ArrayDataset): ...
 
@@ -209,7 +209,7 @@ def test_faces_on_a_device_are_those_of_a_batch_of_ones_own() -> None:
 
 
 def replaced(base: Any, method: str) -> Any:
-    """One pass of an algorithm, giving twice as much."""
+    """An algorithm pass that returns twice the result."""
     original = getattr(base, method)
 
     def twice(self: Any, *arguments: Any) -> Any:
@@ -220,7 +220,7 @@ def replaced(base: Any, method: str) -> Any:
 
 
 def both_ways(algorithm: Any, backend: Any) -> tuple[list[Any], list[Any]]:
-    """y, dx, dw and db as the algorithm pools, and as the composition does."""
+    """y, dx, dw and db from the fused pooling of the algorithm, and from the composition."""
     rng = np.random.default_rng(0)
     sizes = ((2, 6, 6, 4), (3, 3, 4, 4), 4, (2, 2, 2, 4))
     x, w, b, dy = (backend.asarray(rng.normal(size=size).astype(np.float32)) for size in sizes)

@@ -1,4 +1,4 @@
-"""Ctrl-C and other signals in a training: it stops after the step, and the handlers are what they were."""
+"""Ctrl-C and other signals during training: it stops after the step and restores the handlers."""
 
 import os
 import signal
@@ -81,13 +81,13 @@ def test_a_handler_that_others_installed_in_a_training_stays() -> None:
 
     listens = Listens()
     trainer, loader = regression(callbacks=[StopOnSignal(), listens])
-    found = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have its jobs ignore it
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it for its jobs
     before = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(loader)
         signal.raise_signal(signal.SIGINT)
         assert heard == [signal.SIGINT]
-        chained = listens.ours  # that of a training that has ended
+        chained = listens.ours  # the one of a training that has ended
         for handler in (chained, lambda number, frame: chained(number, frame)):
             signal.signal(signal.SIGINT, handler)
             with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Every block of code of the documentation does what it says: Python is run, page by page, and commands are read."""
+"""Every code block of the documentation works: Python runs page by page, and commands are parsed."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.command_lines import PROJECT, complaint
 from tests.pages import PAGES, ROOT, Block, blocks, commands, run, spans
 
 ELSEWHERE = {name for name in PAGES if name.startswith("docs/errors/")}
-"""Pages whose Python another test runs: tests/test_errors.py, mistake by mistake."""
+"""Pages whose Python runs in another test: tests/test_errors.py, mistake by mistake."""
 TEMPLATE = ROOT / "tests" / "plugins" / "minidl-example" / "pyproject.toml"
 
 
@@ -24,20 +24,20 @@ def of(language: str, page: Path) -> list[Block]:
 
 
 def start(name: str) -> list[Path]:
-    """The page whose Python the pages of a folder start with: docs/convolution.md for those of docs/convolution/."""
+    """The page whose Python runs before the pages of a folder: docs/convolution.md for docs/convolution/."""
     return [page for page in PAGES.values() if page.with_suffix("") == PAGES[name].parent]
 
 
 @pytest.fixture
 def like_a_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A folder and a cache of one's own; what a page registers is forgotten at its end."""
+    """A new folder and a new cache; plugins that a page registers are removed at its end."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(plugins, "_registered", {kind: dict(known) for kind, known in plugins._registered.items()})
 
 
 def leave_a_run(folder: Path) -> None:
-    """What ``python -m agegender.train --name NAME`` leaves, as far as a page needs it."""
+    """The part of the output of ``python -m agegender.train --name NAME`` that a page needs."""
     folder.mkdir(parents=True)
     md.save(folder / "best.safetensors", models.build("documented").state_dict())
 
@@ -65,7 +65,7 @@ COMMANDS = {
     ]
     for command in commands(line)
 }
-"""The words of every command, once, and a page that has it."""
+"""The words of every command, once, and a page that contains it."""
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -108,7 +108,7 @@ def test_what_a_page_shows_of_a_pyproject_stands_in_the_template() -> None:
 
 
 def test_every_block_says_what_it_is() -> None:
-    """Sphinx makes something of a language in braces; text is for formulas and drawings."""
+    """Sphinx interprets a language in braces; text is for formulas and drawings."""
     languages = {block.language for page in PAGES.values() for block in blocks(page)}
     assert {language for language in languages if not re.fullmatch(r"\{[\w-]+\}", language)} <= {
         "python",

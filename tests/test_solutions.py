@@ -1,4 +1,4 @@
-"""The solutions of the exercises are what minidl and agegender do."""
+"""The solutions of the exercises agree with minidl and agegender."""
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def test_a_product_costs_what_the_profiler_counts() -> None:
     for M, K, N in course.check_matmul_cost.examples:
         rows = md.profile(md.nn.Dense(K, N, bias=False), np.ones((M, K), np.float32), steps=1).rows()
         product = next(row for row in rows if row.op == "Linear")
-        # Forward, and once more for the gradient of the weights; bytes forward and backward.
+        # FLOPs: forward, and once more for the gradient of the weights; bytes: forward and backward.
         assert (product.flops / 2, product.nbytes / 2) == course.check_matmul_cost.solution(M, K, N)
 
 

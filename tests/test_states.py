@@ -1,4 +1,4 @@
-"""States that are loaded are taken over as a whole or not at all."""
+"""States are loaded completely or not at all."""
 
 import pytest
 

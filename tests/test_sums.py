@@ -1,4 +1,4 @@
-"""Long sums: their rounding errors hardly grow with the length, along whatever axes, on any number of threads."""
+"""Long sums: rounding errors hardly grow with the length, along any axes, on any number of threads."""
 
 from itertools import chain, combinations
 from typing import Any
@@ -29,7 +29,7 @@ def zeros(*shape: int) -> md.Tensor:
 
 
 def reduced(function: Any) -> Any:
-    """What a sum or mean along leading axes gives, and what it should."""
+    """A sum or mean along leading axes, and the expected result."""
     x = np.full((24, 150, 160, 3), 200, np.float32)
     return function(md.tensor(x)).numpy(), function(x.astype(np.float64))
 
@@ -52,7 +52,7 @@ def batch_norm_beta(N: int, size: int, C: int) -> Any:
 
 def conv_bias(N: int, size: int, C: int, pooled: bool) -> Any:
     layer = nn.Conv2D(1, C, 1, initializer="zeros")
-    layer.b.data[...] = 1  # so that ReLU passes it on
+    layer.b.data[...] = 1  # so that ReLU passes it
     x = md.tensor(np.zeros((N, size, size, 1), np.float32))
     model = nn.Sequential(layer, nn.ReLU(), nn.MaxPooling2D(1)) if pooled else layer
     return gradient_of(layer.b, model(x))

@@ -210,7 +210,7 @@ IN_PLACE = {
 
 @pytest.mark.parametrize("sign", IN_PLACE)
 def test_no_operator_in_place_leaves_a_leaf_behind(sign: str) -> None:
-    """Every such operator that Tensor has is refused for a leaf with a gradient, and makes a new tensor of others."""
+    """Every in-place operator of Tensor raises for a leaf with a gradient, and makes a new tensor for others."""
     w, x = leaf(1.0, 2.0), md.tensor([1.0, 2.0])
     with pytest.raises(GraphError, match=f"^{re.escape(sign)}= would make a new tensor"):
         IN_PLACE[sign](w, x)
@@ -233,7 +233,7 @@ def test_what_was_changed_in_place_has_no_backward_pass() -> None:
     after = x * x + b
     with pytest.raises(GraphError, match=r"^Mul: an input of shape \(1,\) was changed"):
         before.backward()
-    assert x.grad is b.grad is None  # nothing was added before the error
+    assert x.grad is b.grad is None  # nothing was accumulated before the error
     after.backward()
     np.testing.assert_array_equal(x.grad, [4.0])
 

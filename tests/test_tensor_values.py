@@ -1,4 +1,4 @@
-"""What a tensor holds, and what happens where it meets numbers, arrays and functions of NumPy."""
+"""The data of a tensor, and tensors combined with scalars, arrays and NumPy functions."""
 
 import operator
 import re

@@ -1,4 +1,4 @@
-"""Threads: the same results for any number of them, errors that surface, BLAS limited only when minidl computes."""
+"""Threads: the same results for any number of them, errors that propagate, BLAS limited only when minidl computes."""
 
 import os
 import threading
@@ -64,7 +64,7 @@ def test_a_little_work_stays_on_the_calling_thread() -> None:
 
 def test_every_item_is_done_once_and_by_several_threads() -> None:
     md.set_num_threads(3)
-    both_there = threading.Barrier(3, timeout=10)  # nobody passes unless three threads really run at once
+    both_there = threading.Barrier(3, timeout=10)  # no thread passes unless three run at the same time
     done: list[int] = []
 
     def work(item: int) -> None:
@@ -206,7 +206,7 @@ def test_the_threads_of_earlier_numbers_end() -> None:
 
 
 def history_of(number: int, device: str) -> list[dict[str, float]]:
-    """A training of its own, whose numbers follow from ``number``; on a device its steps are captured."""
+    """A separate training, with results that depend on ``number``; on a device its steps are captured."""
     rng = np.random.default_rng(number)
     data = ArrayDataset(rng.random((24, 10, 10, 1), np.float32), rng.integers(0, 2, 24))
     draw = md.Generator(number)

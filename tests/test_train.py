@@ -1,4 +1,4 @@
-"""The training loop: it learns, stops and resumes anywhere bit for bit, and its callbacks see what happens."""
+"""The training loop learns, stops and resumes anywhere bit for bit, and calls its callbacks."""
 
 import copy
 import pickle
@@ -127,7 +127,7 @@ class Scaled(nn.Module):
 
 
 class WithScale(ArrayDataset):
-    """Its batches have a number for all samples, besides those for each of them."""
+    """Its batches have one value for all samples in addition to those for each sample."""
 
     def batch(self, indices: Any) -> Any:
         x, y = super().batch(indices)
@@ -145,7 +145,7 @@ def test_a_batch_may_have_numbers_without_axes_beside_its_samples() -> None:
 
 
 def test_training_runs_on_the_strict_stand_in() -> None:
-    """No array of the host slips into the step: the stand-in for a GPU would refuse it."""
+    """No host array enters the step: the stand-in for a GPU would raise."""
     trainer, train, validation = make()
     trainer.model.to("strict")
     trainer.fit(train, validation, epochs=2)

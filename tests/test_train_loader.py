@@ -1,4 +1,4 @@
-"""The place of a training in the batches of its loader, whose options may be changed meanwhile."""
+"""The position of a training in its loader, whose options may change during it."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .training import make, two_classes
 
 
 class Indices(ArrayDataset):
-    """Two classes; remembers which samples were asked for."""
+    """Two classes; records which samples were requested."""
 
     def __init__(self) -> None:
         super().__init__(*two_classes().arrays)
@@ -27,7 +27,7 @@ class Indices(ArrayDataset):
     ("option", "value"), [("seed", 5), ("shuffle", False), ("batch_size", 20), ("drop_last", True)]
 )
 def test_an_option_of_the_loader_that_was_changed_between_two_fits_counts(option: str, value: Any, steps: int) -> None:
-    """An epoch has four steps; after two of them it begins anew, as its batches are others now."""
+    """An epoch has four steps; after two of them it restarts, because its batches have changed."""
     trainer, _, validation = make()
     train = DataLoader(Indices(), 16, shuffle=True, seed=2, prefetch=0)
     trainer.fit(train, validation, steps=steps)

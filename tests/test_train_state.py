@@ -1,4 +1,4 @@
-"""A training that was stopped goes on bit for bit, from its state or from that of a version before."""
+"""A stopped training continues bit for bit, from its state or from the state of an earlier version."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +67,7 @@ def with_generators_of_its_own(seed: int) -> tuple[Trainer, DataLoader]:
 
 
 def in_one_go_and_resumed(make: Callable[[int], Any], steps: int, folder: Path) -> tuple[Trainer, Trainer]:
-    """A trainer after 8 steps, and another one, of other seeds, that went on after so many of a third."""
+    """A trainer after 8 steps, and one that stopped after ``steps`` and was resumed in a trainer with another seed."""
     whole, train = make(1)
     whole.fit(train, steps=8)
     first, train = make(1)
@@ -97,7 +97,7 @@ def test_a_state_saved_before_generators_were_part_of_it_still_goes_on() -> None
 
 
 class Weighted(nn.Module):
-    """A loss with everything that has a state: learned weights, running statistics, dropout of its own."""
+    """A loss with every kind of state: learned weights, running statistics, its own dropout."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Weighted(nn.Module):
 
 
 class Noisy(optim.SGD):
-    """Steps with noise from generators of its own."""
+    """Steps with noise from their own generators."""
 
     def __init__(self, parameters: Any, seed: int) -> None:
         super().__init__(parameters, lr=0.1)

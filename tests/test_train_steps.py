@@ -1,4 +1,4 @@
-"""Training for a number of steps: where it ends, what it leaves, and that it goes on as if it had not ended."""
+"""Training for a number of steps: where it ends, what it leaves, and that it continues as if it had not ended."""
 
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,9 @@ def test_training_for_some_steps_is_the_first_part_of_training_for_some_epochs(s
     assert list(map(list, history)) == list(map(list, whole.history[: steps // 4]))  # an epoch has 4 steps
     assert_same(dict(md.load(tmp_path / "last.safetensors")), first.model.state_dict())
     saved = saved_in(tmp_path)
-    next(iter(train))  # who looks at the data
+    next(iter(train))  # loops over the data
     first.evaluate(train)
-    first.fit(train, validation, steps=steps)  # which are trained already
+    first.fit(train, validation, steps=steps)  # already trained
     first.fit(train, validation, epochs=3)
     assert_same(final(first), final(whole))
     resumed, train, validation = make()
@@ -48,7 +48,7 @@ def test_training_for_some_steps_is_the_first_part_of_training_for_some_epochs(s
 
 
 def test_a_stop_inside_of_an_epoch_leaves_the_weights_of_the_last_one(tmp_path: Path) -> None:
-    """The steps that follow are in the state, with which training goes on."""
+    """The later steps are in the state that training continues from."""
     trainer, train, validation = make([Checkpoint(tmp_path), StopAfter(6)])
     trainer.fit(train, validation, steps=4)
     weights = trainer.model.state_dict()
@@ -80,7 +80,7 @@ def test_steps_and_epochs_count_what_was_trained_before_and_the_first_to_be_reac
         ends.append((trainer.epoch, trainer.optimizer.steps))
     assert ends == [(1, 6), (1, 6), (1, 7), (2, 8), (2, 10), (2, 10)]
     trainer.fit(train, validation, epochs=3, steps=99)
-    trainer.fit(train, validation)  # one epoch: there are three
+    trainer.fit(train, validation)  # one epoch of three
     assert (trainer.epoch, trainer.optimizer.steps) == (3, 12)
 
 
@@ -104,7 +104,7 @@ def test_an_epoch_that_was_stopped_goes_on_in_the_same_trainer() -> None:
 
 
 class SeenOfAnEpoch(Callback):
-    """How many samples went into each row."""
+    """The number of samples in each row."""
 
     def __init__(self) -> None:
         self.counts: list[int] = []
@@ -145,7 +145,7 @@ def test_an_epoch_that_was_stopped_in_its_validation_begins_anew_with_another_lo
 
 
 class Interrupt(Callback):
-    """Ctrl-C inside of a step, which is not stepped to its end."""
+    """Ctrl-C inside a step, which is not completed."""
 
     def __init__(self, trainer: Trainer, at: int) -> None:
         self.loss, self.left = trainer.loss, at
@@ -257,11 +257,11 @@ def test_epochs_and_steps_are_integers_of_any_kind(count: Any) -> None:
 def test_a_profile_of_few_steps_waits_for_no_more_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(md.Profiler, "plot", lambda self, path: None)
     trained([ProfileSteps(tmp_path)], steps=2)
-    assert "one step of 1:" in (tmp_path / "profile.txt").read_text()  # the first warms up
+    assert "one step of 1:" in (tmp_path / "profile.txt").read_text()  # the first is warm-up
 
 
 class Look(Callback):
-    """Loops over the training data, in the middle of training on them."""
+    """Loops over the training data in the middle of training."""
 
     def on_step_end(self, trainer: Trainer) -> None:
         assert trainer.train_loader is not None
@@ -314,7 +314,7 @@ def test_a_loss_that_is_no_number_is_no_error_any_more_once_the_weights_are_mend
     trainer.metrics = {"accuracy": Raises(trainer)}
     weights = trainer.model.state_dict()
     trainer.model[0].b.data[...] = np.nan
-    with pytest.raises(TrainingError):  # before the validation, whose own error would keep the loss
+    with pytest.raises(TrainingError):  # before the validation, whose error would keep the loss
         trainer.fit(train, validation, epochs=1)
     trainer.model.load_state_dict(weights)
     trainer.optimizer, trainer.metrics = optim.SGD(trainer.model.parameters()), {}
@@ -323,7 +323,7 @@ def test_a_loss_that_is_no_number_is_no_error_any_more_once_the_weights_are_mend
 
 
 class Doubled(DataLoader):
-    """A loader of one's own, whose loops are generators."""
+    """A custom loader, whose loops are generators."""
 
     def __iter__(self) -> Any:
         for inputs, targets in super().__iter__():
@@ -346,7 +346,7 @@ def test_a_loader_may_change_its_batches(steps: int) -> None:
 
 @pytest.mark.parametrize("steps", [2, 3, 4, 6, 8])
 def test_after_a_resume_the_training_data_are_evaluated_as_a_whole(steps: int) -> None:
-    """Whoever loops over them before fit goes on sees whole epochs, as without the resume."""
+    """A loop over the loader before fit continues gets whole epochs, as without the resume."""
     whole = trained(epochs=3)
     first = trained(steps=steps)
     expected, state = first.evaluate(DataLoader(two_classes(), 16)), first.state_dict()

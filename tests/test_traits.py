@@ -1,4 +1,4 @@
-"""Traits, all that a step is made of: no change of it escapes, and what is no change is none."""
+"""Traits, the parts that determine a step: every change is detected, and only changes are."""
 
 import array
 import functools
@@ -45,7 +45,7 @@ def test_traits_are_all_that_a_model_is_made_of() -> None:
     assert (len(traits.modules), len(traits.tensors)) == (5, 7)
     assert traits == Traits(model)
     assert traits != model
-    model.seen = tuple(map(int, ["1024", "1024"]))  # other numbers of the same value are no change
+    model.seen = tuple(map(int, ["1024", "1024"]))  # other objects with the same value are not a change
     before = Traits(model)
     model.seen = tuple(map(int, ["1024", "1024"]))
     assert before == Traits(model)
@@ -74,7 +74,7 @@ def test_traits_are_all_that_a_model_is_made_of() -> None:
     ],
 )
 def test_no_change_of_a_model_escapes(change: Any) -> None:
-    """Neither who looks again at what was found nor who finds everything anew."""
+    """Neither the recorded traits nor new ones miss it."""
     Layer.__bases__ = (nn.Dense,)
     model: Any = nn.Sequential(Layer(2, 2))
     model.more = {"list": [nn.ReLU()], "number": 1, "set": {1}}
@@ -87,7 +87,7 @@ def test_no_change_of_a_model_escapes(change: Any) -> None:
 
 
 def test_looking_again_is_enough() -> None:
-    """While nothing changed, there is no new walk, whatever it is made of."""
+    """Without a change there is no new walk, whatever the model consists of."""
     model = nn.Sequential(nn.Dense(2, 2), *(Scale(read, start()) for read, start, _ in ATTRIBUTES.values()))
     traits = Traits(model, by_helper, by_module, functools.partial(weighted, table={}))
     assert traits.hold()

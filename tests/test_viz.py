@@ -1,4 +1,4 @@
-"""Pictures: the graph shows the values and gradients that there are, and nothing lies on top of anything else."""
+"""Figures: the graph shows the existing values and gradients, and nothing overlaps."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_arrays_are_shown_by_their_shapes_and_a_product_with_itself_has_two_arro
     x = md.tensor(np.ones((2, 3)), requires_grad=True)
     y = (x * x).sum()
     graph = viz.Graph(y, {"x": x})
-    y.backward()  # frees the graph, but not what is to be drawn
+    y.backward()  # frees the graph, but not what is drawn
     assert {"x", "(2, 3)", "*", "Sum", "6", "grad (2, 3)"} <= set(texts(graph))
     assert len(graph.draw().axes[0].patches) == 3 + 3
 

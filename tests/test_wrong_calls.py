@@ -1,4 +1,4 @@
-"""A wrong call says what was expected and what came, in one line; errors inside of what is called are left alone."""
+"""A wrong call raises one line with the expected and the actual arguments; errors inside the callee are unchanged."""
 
 import functools
 import inspect

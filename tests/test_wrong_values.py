@@ -1,4 +1,4 @@
-"""Whatever is given for an argument of a public function: an answer, or an error of minidl's own that says why not."""
+"""Any argument of a public function gives a result, or an error of minidl that explains why not."""
 
 import contextlib
 import warnings

@@ -1,4 +1,4 @@
-"""Small trainings that several tests share, and how two of them are compared."""
+"""Small trainings for several test files, and their comparison."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def two_classes(count: int = 50) -> ArrayDataset:
 
 
 def make(callbacks: Any = ()) -> tuple[Trainer, DataLoader, DataLoader]:
-    """A trainer with everything that has a state: dropout, batch norm, shuffling, Adam and a schedule."""
+    """A trainer with every kind of state: dropout, batch norm, shuffling, Adam and a schedule."""
     md.seed(5)
     rng = md.Generator(1)
     model = nn.Sequential(nn.Dense(4, 8, rng=rng), nn.BatchNorm(8), nn.ReLU(), nn.Dropout(0.3), nn.Dense(8, 2, rng=rng))
@@ -35,14 +35,14 @@ def make(callbacks: Any = ()) -> tuple[Trainer, DataLoader, DataLoader]:
 
 
 def trained(callbacks: Any = (), **until: int) -> Trainer:
-    """Such a trainer after some ``epochs`` or ``steps``; an epoch has four steps."""
+    """This trainer after some ``epochs`` or ``steps``; an epoch has four steps."""
     trainer, train, validation = make(callbacks)
     trainer.fit(train, validation, **until)
     return trainer
 
 
 def continued_from(state: Any, **until: int) -> Trainer:
-    """Another one, of other weights and another seed, that went on from a state."""
+    """A trainer with other weights and another seed that continued from a state."""
     trainer, train, validation = make()
     trainer.model[0].w.data[...] = 99  # type: ignore[index]
     md.seed(99)
@@ -52,12 +52,12 @@ def continued_from(state: Any, **until: int) -> Trainer:
 
 
 def saved_in(folder: Path) -> Any:
-    """The state that ``Checkpoint`` has saved."""
+    """The state saved by ``Checkpoint``."""
     return checkpoint.load_state(folder / "last.state.safetensors")
 
 
 def regression(loss: Any = F.mse_loss, metrics: Any = None, callbacks: Any = ()) -> tuple[Trainer, DataLoader]:
-    """A trainer of a line, and its data in one batch."""
+    """A trainer that fits a line, and its data in one batch."""
     x = np.linspace(-1, 1, 16, dtype=np.float32).reshape(-1, 1)
     model = nn.Dense(1, 1, rng=md.Generator(0))
     trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1), metrics, callbacks)
@@ -65,12 +65,12 @@ def regression(loss: Any = F.mse_loss, metrics: Any = None, callbacks: Any = ())
 
 
 def small_model() -> nn.Sequential:
-    """The same weights every time, without a state of its own."""
+    """The same weights every time, without state."""
     return nn.Sequential(nn.Dense(3, 4, rng=md.Generator(0)), nn.Tanh(), nn.Dense(4, 1, rng=md.Generator(1)))
 
 
 def regress(model: nn.Module, optimizer: optim.Optimizer, steps: range) -> None:
-    """Steps, each of which has its own batch."""
+    """Steps with a different batch each."""
     for step in steps:
         x = md.tensor(numbers(5, 3, seed=step), dtype=np.float32)
         optimizer.zero_grad()
@@ -79,7 +79,7 @@ def regress(model: nn.Module, optimizer: optim.Optimizer, steps: range) -> None:
 
 
 class StopAfter(Callback):
-    """Asks to stop after some steps, as Ctrl-C would."""
+    """Requests a stop after some steps, like Ctrl-C."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -89,7 +89,7 @@ class StopAfter(Callback):
 
 
 class StopInValidation(ArrayDataset):
-    """Two classes; who reads a batch of them stops the trainer."""
+    """Two classes; reading a batch stops the trainer."""
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__(*two_classes().arrays)
@@ -101,12 +101,12 @@ class StopInValidation(ArrayDataset):
 
 
 def final(trainer: Trainer) -> dict[str, Any]:
-    """All that a training leaves, without the clock."""
+    """All results of a training except the clock."""
     return {**trainer.model.state_dict(), **{f"row{i}": list(row.items()) for i, row in enumerate(trainer.history)}}
 
 
 def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Weights, or all that a training leaves, are equal bit for bit."""
+    """Assert that weights, or all results of a training, are equal bit for bit."""
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert np.array_equal(value, other[name]), name

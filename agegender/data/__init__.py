@@ -1,4 +1,4 @@
-"""The data of the system: UTKFace from wherever it lies, or faces drawn from a seed."""
+"""Data sets of faces: UTKFace from a folder or an archive, and faces drawn from a seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from minidl import plugins
 
 from ..errors import DataError, TooManySkipped
-from . import drawn as _artist  # before the function of the same name, which is the public one
+from . import drawn as _artist  # before the public function of the same name
 from .cache import ImageFile, cached, write_records
 from .decode import digest
 from .faces import Faces, Record, write_skipped
@@ -29,17 +29,17 @@ def open(
     max_skipped: float = MAX_SKIPPED,
 ) -> Faces:
     """Open a data set: UTKFace as a folder or an archive (``.tar``, ``.tar.gz``, ``.tar.bz2``, ``.tar.xz``, ``.zip``),
-    ``"drawn"``, or one that an installed package brings, by its name (unless a file or folder bears it).
+    ``"drawn"``, or the name of a data set of an installed package (unless a file or folder has this name).
 
-    Without a source, UTKFace is looked for (see ``found``), and the drawn faces take its place if it isn't there.
-    Pictures become grey, 128 x 128, and are kept in the cache: ``$MINIDL_CACHE``, the user's cache folder, or
-    ``cache``. While they are decoded, ``progress(done, total)`` is called. Raises ``DataError``; the subclass
-    ``TooManySkipped`` if more than the share ``max_skipped`` of the pictures cannot be used.
+    Without a source, this searches for UTKFace (see ``found``) and falls back to the drawn faces. Pictures are decoded
+    to grey, 128 x 128, and kept in the cache: ``cache``, or else ``$MINIDL_CACHE``, or else the user's cache folder.
+    ``progress(done, total)`` is called during decoding. Raises ``DataError``; its subclass ``TooManySkipped`` if the
+    fraction of unusable pictures exceeds ``max_skipped``.
     """
     if not 0 <= max_skipped <= 1:
-        raise DataError(f"max_skipped is a share of the pictures, from 0 to 1, got {max_skipped}")
+        raise DataError(f"max_skipped must be a fraction of the pictures, from 0 to 1, got {max_skipped}")
     if source is not None and not str(source).strip():
-        raise DataError("the name of the data set is empty: name a folder, an archive, or 'drawn'")
+        raise DataError("the name of the data set is empty: expected a folder, an archive, or 'drawn'")
     path = find() if source is None else place(source)
     if path is None or str(path) == "drawn":
         return drawn(cache=cache)
@@ -52,14 +52,14 @@ def open(
 def _build(name: str) -> Faces:
     faces = plugins.build("dataset", name)
     if not isinstance(faces, Faces):
-        raise DataError(f"the data set '{name}' gives {type(faces).__name__}, expected agegender.data.Faces")
-    return replace(faces, source=name)  # which opens it again
+        raise DataError(f"the data set '{name}' returns {type(faces).__name__}, expected agegender.data.Faces")
+    return replace(faces, source=name)  # this name opens it again
 
 
 def drawn(count: int = 2000, seed: int = 0, *, cache: Path | None = None) -> Faces:
-    """``count`` faces drawn from a seed: the data set that needs no download. Raises ``DataError`` if count < 2."""
+    """``count`` faces drawn from a seed; nothing is downloaded. Raises ``DataError`` if count < 2."""
     if count < 2:
-        raise DataError(f"at least 2 faces must be drawn, got {count}")
+        raise DataError(f"count must be at least 2 faces, got {count}")
 
     def build(folder: Path) -> None:
         with ImageFile(folder, count) as file:

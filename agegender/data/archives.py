@@ -1,6 +1,6 @@
-"""Tar and zip archives, read as a stream, member by member, and never extracted: a member's path is only a name here.
+"""Tar and zip archives, read member by member without extraction: the path of a member is only a name.
 
-Links in them lead nowhere, and nothing but regular members is read.
+Links are not followed; only regular members are read.
 """
 
 import errno
@@ -35,7 +35,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     ArithmeticError,
     LookupError,
     RuntimeError,
-    MemoryError,  # a header of .xz may ask for any amount
+    MemoryError,  # a header of .xz may request any amount
     zlib.error,
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -44,7 +44,7 @@ with suppress(ImportError):  # some Pythons are built without it
     from lzma import LZMAError
 
     DAMAGE += (LZMAError,)
-ENCRYPTED = "encrypted in the archive: unpack that with its password and name the folder"
+ENCRYPTED = "encrypted in the archive: unpack it with its password and pass the folder"
 MORE = "data after the end of the archive: if archives were joined, unpack it with 'tar -xi'"
 _PEEKED_BYTES = 20_000_000
 _TAR_KINDS = {
@@ -61,7 +61,7 @@ _COMPRESSIONS = (
     (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bz2", "bzip2"),
     (re.compile(rb"\xfd7zXZ\0"), "lzma", "xz"),
 )
-"""What a file begins with, the module that decompresses it, and the command that does."""
+"""Magic bytes, the module that decompresses such a file, and the equivalent command."""
 _PIECE = re.compile(r"(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z))\.(?:[0-9]{2,3}|a[a-z])", re.IGNORECASE)
 _VOLUME = re.compile(r".+\.([zr])[0-9]{2}", re.IGNORECASE)
 
@@ -70,13 +70,13 @@ _hash = partial(hashlib.blake2b, digest_size=16)
 
 
 class Archive(Source):
-    """A file that holds files; see :func:`agegender.data.kinds.open_source`."""
+    """An archive file; see :func:`agegender.data.kinds.open_source`."""
 
     checker: str
-    """The command that reads all of it."""
+    """The command that reads the whole archive."""
 
     def identity(self) -> str:
-        """Its name and the hash of its content: times can be set, and a move or a copy changes nothing of it."""
+        """The name and the hash of the content, because times can be set and may differ for a copy."""
         with self._reported(), self.path.open("rb") as file:
             return f"{self.path.name}|{hashlib.file_digest(file, _hash).hexdigest()}"
 
@@ -84,7 +84,7 @@ class Archive(Source):
         return entry.parts
 
     def peek(self, count: int) -> list[Entry]:
-        """Its first entries, found without reading all of it; fewer than there are if it is damaged."""
+        """The first ``count`` entries, without reading the rest; fewer if the archive is damaged."""
         found: list[Entry] = []
         with suppress(DataError):
             found.extend(islice(self.entries(), count))
@@ -92,11 +92,11 @@ class Archive(Source):
 
     @abstractmethod
     def unpack(self, member: str) -> str:
-        """What to do to get a member as a file of its own."""
+        """How to extract a member, for a message."""
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Say of which file a failure is, and tell one of reading, which may pass, from damage, which stays."""
+        """Turn errors into ``DataError``; damage and read errors, which may be temporary, get different messages."""
         try:
             yield
         except DataError:
@@ -107,20 +107,20 @@ class Archive(Source):
             if part := as_part(self.path):
                 raise DataError(part) from None
             raise DataError(
-                f"{shown(self.path)} is cut short or damaged ({cause(error)}), so nothing of it is used: "
-                f"'{self.checker} {quoted(self.path)}' checks the whole of it; if that fails too, download it again"
+                f"{shown(self.path)} is truncated or damaged ({cause(error)}), so it is not used: "
+                f"'{self.checker} {quoted(self.path)}' checks the whole file; if that fails too, download it again"
             ) from None
 
 
 class Tar(Archive):
-    """A tar archive, plain or compressed with gzip, bzip2 or xz, also twice; see :class:`Archive`."""
+    """A tar archive, plain or compressed with gzip, bzip2 or xz, once or twice; see :class:`Archive`."""
 
     checker = "tar -tf"
 
     def entries(self) -> Iterator[Entry]:
         with self._stream(sources.MAX_TOTAL_BYTES) as stream, tarfile.TarFile(fileobj=stream) as archive:
             yield from _members(archive)
-            # The module takes a broken header for the end; the true end is a block of zeros, then gzip's checksum.
+            # tarfile takes a broken header for the end; the true end is a block of zeros, then gzip's checksum.
             stream.seek(archive.offset)
             if stream.read(512) != bytes(512):
                 raise EOFError("the end of the archive is missing")
@@ -145,7 +145,7 @@ class Tar(Archive):
     def unpack(self, member: str) -> str:
         dashes = "-- " if member.startswith("-") else ""
         command = f"tar -xf {quoted(self.path)} {dashes}{shlex.quote(member)}"
-        return f"unpack it with '{command}' and name {shown(member)}"
+        return f"unpack it with '{command}' and pass {shown(member)}"
 
     @contextmanager
     def _stream(self, limit: int) -> Iterator["_Capped"]:
@@ -187,16 +187,16 @@ class Zip(Archive):
                 except DAMAGE as error:  # a wrong checksum, an unknown compression
                     if is_passing(error):
                         raise
-                    content = Unusable("damaged in the archive, or compressed in a way that is not read")
+                    content = Unusable("damaged in the archive, or compressed with an unsupported method")
                 yield entry, content
 
     def unpack(self, member: str) -> str:
         command = f"python -m zipfile -e {quoted(self.path)} unpacked"
-        return f"unpack all with '{command}' and name unpacked/{member}"
+        return f"unpack all with '{command}' and pass unpacked/{member}"
 
 
 def is_archive(name: str) -> bool:
-    """Whether the name ends as that of an archive does which can be read.
+    """Whether the name ends like that of a supported archive.
 
     >>> is_archive("UTKFace.tar.GZ"), is_archive("UTKFace.7z")
     (True, False)
@@ -205,24 +205,24 @@ def is_archive(name: str) -> bool:
 
 
 def as_part(path: Path) -> str:
-    """What to say of a file that is named as a part of a split archive, or that ends one; "" for any other.
+    """The message for a file that is a part of a split archive by its name; "" for any other file.
 
     >>> as_part(Path("UTKFace.zip.001")).partition(": ")[2]
-    "join the parts with 'cat UTKFace.zip.* > UTKFace.zip' and name UTKFace.zip"
+    "join the parts with 'cat UTKFace.zip.* > UTKFace.zip' and pass UTKFace.zip"
     >>> as_part(Path("UTKFace.z01")).partition(": ")[2]
-    "unpack all of them with '7z x UTKFace.zip' and name the folder"
+    "unpack all of them with '7z x UTKFace.zip' and pass the folder"
     """
     advice = ""
     if match := _PIECE.fullmatch(path.name):
         whole = path.with_name(match[1])
-        advice = f"join the parts with 'cat {quoted(whole)}.* > {quoted(whole)}' and name {shown(whole)}"
+        advice = f"join the parts with 'cat {quoted(whole)}.* > {quoted(whole)}' and pass {shown(whole)}"
     elif first := _first_volume(path):
-        advice = f"unpack all of them with '7z x {quoted(first)}' and name the folder"
+        advice = f"unpack all of them with '7z x {quoted(first)}' and pass the folder"
     return f"{shown(path)} is a part of a split archive: {advice}" if advice else ""
 
 
 def _first_volume(path: Path) -> Path | None:
-    """The file that is named to unpack the volumes of which ``path`` is one: of a zip archive that is the last one."""
+    """The volume to pass to a program that unpacks them all (of a zip archive, the last); None for other files."""
     if _ends_volumes(path):
         return path
     if match := _VOLUME.fullmatch(path.name):
@@ -236,7 +236,7 @@ def _ends_volumes(path: Path) -> bool:
 
 
 def decompressed(file: IO[bytes]) -> tuple[IO[bytes], list[str]]:
-    """The content of a file that was compressed, once or twice, and the commands that decompress it, in their order.
+    """The content of a file that was compressed up to twice, and the commands that decompress it, in order.
 
     >>> import gzip
     >>> content, commands = decompressed(io.BytesIO(gzip.compress(b"names")))
@@ -260,14 +260,14 @@ def _opener(module: str) -> Any:
         return importlib.import_module(module).open
     except ImportError:
         raise DataError(
-            f"this Python was built without '{module}', which reads such an archive: unpack it and name the folder"
+            f"this Python was built without '{module}', which reads such an archive: unpack it and pass the folder"
         ) from None
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether a failure says nothing of what was read: no memory, or an error of the operating system's with a number.
+    """Whether an error is unrelated to the data: out of memory, or an OSError with a number.
 
-    "Invalid argument" is what a wrong position in a damaged archive leads to.
+    EINVAL ("Invalid argument") is excluded: a wrong position in a damaged archive causes it.
 
     >>> is_passing(OSError(5, "Input/output error")), is_passing(EOFError("the end is missing"))
     (True, False)
@@ -277,14 +277,14 @@ def is_passing(error: BaseException) -> bool:
 
 
 class _Capped(io.BufferedIOBase):
-    """A stream that refuses what only a hostile archive asks for: huge headers, or endless data from a few bytes."""
+    """A stream that raises errors for hostile archives: for huge headers, and for endless data from a few bytes."""
 
     def __init__(self, stream: IO[bytes], limit: int, path: Path) -> None:
         self._stream, self._limit, self._path = stream, limit, path
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= 2 * sources.MAX_FILE_BYTES:
-            raise ValueError("a header of absurd size")
+            raise ValueError("a header is implausibly large")
         self._check(self.tell())
         return self._stream.read(size)
 
@@ -298,5 +298,5 @@ class _Capped(io.BufferedIOBase):
     def _check(self, position: int) -> None:
         if position > self._limit:
             raise DataError(
-                f"{shown(self._path)} holds more than {self._limit // 10**9} GB of data: that is not UTKFace"
+                f"{shown(self._path)} contains more than {self._limit // 10**9} GB of data: it is not UTKFace"
             )

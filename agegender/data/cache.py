@@ -1,8 +1,8 @@
-"""Decoded data sets on disk: decode once, then open as a memory map.
+"""Cache of decoded data sets: decoded once, then opened as a memory map.
 
-Every data set has a folder of its own, ``<cache>/faces/<key>/``, with the pixels in ``images.npy`` and everything else
-in ``faces.json``. It may be deleted at any time. ``<cache>`` is ``$MINIDL_CACHE``, or ``minidl`` in the user's cache
-folder. A data set is built under another name and then renamed, so a folder that bears its key is whole.
+Each data set has a folder, ``<cache>/faces/<key>/``, with the pixels in ``images.npy`` and everything else in
+``faces.json``. It may be deleted at any time. ``<cache>`` is ``$MINIDL_CACHE``, or ``minidl`` in the user's cache
+folder. A data set is built under a temporary name and then renamed, so a folder named by a key is complete.
 """
 
 import atexit
@@ -37,11 +37,11 @@ _BUILDING = ".building-"
 def cached(
     identity: str, build: Callable[[Path], bool | None], *, source: str, kind: Kind, cache: Path | None = None
 ) -> Faces:
-    """The data set with this identity, built only if no earlier call has left it in the cache.
+    """The data set with this identity, built only if it is not in the cache.
 
     ``build(folder)`` writes ``images.npy`` and ``faces.json``, with ``ImageFile`` and ``write_records``. If it returns
-    True, what it has made is of use now, but is not kept: the next call tries again. Two processes may build at once:
-    the first one's result counts for both. Raises ``DataError`` if there is no room.
+    True, the result is used but not kept: the next call builds it again. Two processes may build at the same time; both
+    use the result of the first to finish. Raises ``DataError`` if there is no room.
 
     >>> import tempfile
     >>> def build(folder):
@@ -67,17 +67,17 @@ def cached(
 
 
 class ImageFile:
-    """``images.npy`` while it is written, row by row in any order; no more than a row is held in memory.
+    """Writes ``images.npy`` row by row, in any order, with at most one row in memory.
 
-    It is written to rather than mapped, because a full disk is an error to the one and kills the other. Raises
-    ``DataError`` at once if there is no room for so many images. Its use: :func:`cached`.
+    It does not use a memory map, because a full disk then kills the process instead of raising an error. The
+    constructor raises ``DataError`` if there is no room for ``count`` images. Example: :func:`cached`.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
         needed, free = count * (_ROW_BYTES + _RECORD_BYTES), shutil.disk_usage(folder).free
         if free < needed:
             raise DataError(
-                f"{count:,} decoded pictures take {size(needed)}, and only {size(free)} are free in {folder.parent}: "
+                f"{count:,} decoded pictures need {size(needed)}, but only {size(free)} are free in {folder.parent}: "
                 f"{_WAYS}"
             )
         self._file = (folder / "images.npy").open("w+b")
@@ -92,12 +92,12 @@ class ImageFile:
         self._file.close()
 
     def write(self, row: int, pixels: Images) -> None:
-        """Write the image uint8 ``(128, 128)`` number ``row``."""
+        """Write an image, uint8 ``(128, 128)``, as row ``row``."""
         self._file.seek(self._start + row * _ROW_BYTES)
         self._file.write(pixels.tobytes())
 
     def finish(self, kept: Sequence[int]) -> None:
-        """Close the gaps: keep the rows ``kept``, in ascending order, and no others."""
+        """Keep only the rows ``kept``, in ascending order, and close the gaps."""
         for new, old in enumerate(kept):
             if new != old:
                 self._file.seek(self._start + old * _ROW_BYTES)
@@ -106,7 +106,7 @@ class ImageFile:
                 self._file.write(pixels)
         self._file.truncate(self._start + len(kept) * _ROW_BYTES)
         self._file.seek(0)
-        self._write_header(len(kept))  # as long as the first one: NumPy leaves room for the count to grow
+        self._write_header(len(kept))  # of the same length: NumPy pads the header so that the count can grow
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -116,7 +116,7 @@ class ImageFile:
 
 
 def write_records(folder: Path, records: Iterable[Record], skipped: Iterable[tuple[str, str]]) -> None:
-    """Write ``faces.json``, see :func:`cached`: a row for each image, in their order, and what was left out."""
+    """Write ``faces.json``, see :func:`cached`: a record for each image, in order, and the skipped files."""
     content = {"columns": Record._fields, "records": list(records), "skipped": list(skipped)}
     with (folder / "faces.json").open("w", encoding="ascii") as file:
         file.write(json.dumps(content))
@@ -125,7 +125,7 @@ def write_records(folder: Path, records: Iterable[Record], skipped: Iterable[tup
 
 
 def _load(folder: Path, source: str, kind: Kind) -> Faces | None:
-    """The data set in ``folder``; None if there is none, or a damaged one."""
+    """The data set in ``folder``; None if it is missing or damaged."""
     try:
         content: dict[str, Any] = json.loads((folder / "faces.json").read_text(encoding="ascii"))
         return Faces.from_records(
@@ -144,11 +144,11 @@ def _build(target: Path, build: Callable[[Path], bool | None], source: str, kind
     try:
         folder.mkdir()
         if build(folder):
-            return _load(folder, source, kind)  # a memory map outlives the name of its file
+            return _load(folder, source, kind)  # the memory map stays valid when the file is deleted
         try:
             folder.rename(target)
         except OSError:
-            if _load(target, source, kind) is None:  # not another process's, but a damaged one
+            if _load(target, source, kind) is None:  # damaged, rather than built by another process
                 _remove(target)
                 folder.rename(target)
     except OSError as error:
@@ -162,36 +162,36 @@ def _build(target: Path, build: Callable[[Path], bool | None], source: str, kind
 
 
 def _remove(folder: Path) -> None:
-    """Move the folder out of the way, which takes no time, and then delete it."""
+    """Rename the folder, which is atomic, and then delete it."""
     away = folder.with_name(f"{_BUILDING}{uuid.uuid4().hex}")
     folder.rename(away)
     shutil.rmtree(away, ignore_errors=True)
 
 
 def _writable_root(cache: Path | None, key: str) -> Path:
-    """The folder of all data sets; a temporary one if it can neither be written nor holds ``key`` already."""
+    """The folder of all data sets; a temporary one if it is not writable and does not contain ``key``."""
     try:
         root = (expanded(cache) if cache else _user_cache()) / "faces"
     except RuntimeError:
-        return _temporary_root("there is no home folder to keep a cache in")
+        return _temporary_root("there is no home folder for the cache")
     try:
         if not (root / key).is_dir():
             root.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=root).close()
     except OSError as error:
-        return _temporary_root(f"{root} cannot be written ({cause(error)})")
+        return _temporary_root(f"{root} is not writable ({cause(error)})")
     return root
 
 
 def _temporary_root(why: str) -> Path:
-    way = "Set MINIDL_CACHE to a folder that can be written"
+    way = "Set MINIDL_CACHE to a writable folder"
     try:
         folder = Path(tempfile.mkdtemp(prefix="minidl-faces-"))
     except OSError as error:
         raise DataError(f"{why}, and there is no temporary folder ({cause(error)}). {way}") from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     warnings.warn(
-        f"{why}: the decoded pictures, {_SIZE}, go to {folder}, for this time only. {way}, and they will be kept.",
+        f"{why}: the decoded pictures, {_SIZE}, are stored in {folder} until this process ends. {way} to keep them.",
         stacklevel=6,  # the line that calls open()
     )
     return folder

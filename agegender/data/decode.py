@@ -1,4 +1,4 @@
-"""From encoded pictures to grey pixels: one at a time, and a whole stream on all cores."""
+"""Decode pictures to grey pixels: one, or a stream on all cores."""
 
 import hashlib
 import io
@@ -22,36 +22,37 @@ from .faces import IMAGE_SIZE, Images
 
 MAX_PIXELS = 25_000_000
 MIN_SIDE = 16
-"""In pixels: a smaller face has no features left, and would be enlarged more than eight times."""
+"""In pixels: smaller pictures show no features of a face and would be enlarged more than eight times."""
 MIN_CONTRAST = 16
-"""Grey levels between the darkest pixel and the brightest one; the poorest face of UTKFace has 90."""
+"""Difference in grey levels between the darkest and the brightest pixel; the lowest in UTKFace is 90."""
 CHUNK_PICTURES = 32
 CHUNK_BYTES = 4_000_000
 
-# The formats whose header gives the size before anything is decoded. Pillow's others stay out, above all those that
-# start a program (EPS). AVIF is missing in some of Pillow's builds.
+# Formats whose header gives the size before anything is decoded. Pillow's other formats are excluded, above all EPS,
+# which starts a program. Some builds of Pillow lack AVIF.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "AVIF")
 _UNREAD_MODES = {"F": "pixels are floating-point numbers", "LAB": "colours are in CIELAB"}
-_UNREAD_TIFF = "a damaged TIFF, or a kind of it that is not read: save it with 8 bits"
+_UNREAD_TIFF = "damaged or unsupported TIFF: save it with 8 bits"
 _NEGATIVE = "pixels may be negative: save it with 8 bits, unsigned"
-_UNREAD_FORMATS = (  # where a file has which bytes, and what it is then
-    (4, b"ftypavif", "AVIF that is damaged, or that this Pillow cannot read"),
-    (8, b"WEBP", "WebP that is damaged, or that this Pillow cannot read"),
-    (4, b"ftypheic", "HEIC, which is not read: save it as JPEG"),
-    (4, b"ftypmif1", "HEIC, which is not read: save it as JPEG"),
-    *((0, bytes([0, 0, kind, 0]), "TGA, which is not read: save it as JPEG") for kind in (2, 3, 10, 11)),
+_UNREAD_FORMATS = (  # offset, magic bytes, and the reason
+    (4, b"ftypavif", "AVIF that is damaged or not supported by this Pillow"),
+    (8, b"WEBP", "WebP that is damaged or not supported by this Pillow"),
+    (4, b"ftypheic", "HEIC, which is not supported: save it as JPEG"),
+    (4, b"ftypmif1", "HEIC, which is not supported: save it as JPEG"),
+    *((0, bytes([0, 0, kind, 0]), "TGA, which is not supported: save it as JPEG") for kind in (2, 3, 10, 11)),
     (0, b"II*\0", _UNREAD_TIFF),
     (0, b"MM\0*", _UNREAD_TIFF),
-    (0, b"version https://git-lfs", "a pointer of Git LFS instead of a picture: git lfs pull"),
+    (0, b"version https://git-lfs", "a Git LFS pointer instead of a picture: git lfs pull"),
 )
-_TIFF_BITS, _TIFF_PHOTOMETRY, _TIFF_SAMPLES = 258, 262, 339  # tags; in the second 0 is white, in the third 2 signed
+# Tags: photometry 0 means that 0 is white, sample format 2 means signed.
+_TIFF_BITS, _TIFF_PHOTOMETRY, _TIFF_SAMPLES = 258, 262, 339
 _BRIGHT = 99
-"""The percentile that tells whether pixels fill their range. It is below half of it in 1 of 100 faces of UTKFace, and a
-few hot pixels do not reach it."""
+"""The percentile that must be in the upper half of the range. It is lower in 1 of 100 faces of UTKFace, and a few hot
+pixels do not affect it."""
 
 
 class Decoded(NamedTuple):
-    """The hash of a file, and the grey pixels uint8 ``(128, 128)`` or the reason why there are none.
+    """The hash of a file, and its grey pixels, uint8 ``(128, 128)``, or the reason to skip it.
 
     >>> Decoded("a5", Unusable("empty file")).pixels
     Unusable('empty file')
@@ -65,7 +66,7 @@ _Encoded: TypeAlias = tuple[int, bytes | Unusable]
 
 
 def digest(content: bytes) -> str:
-    """The hash by which equal files are known: 32 hex digits.
+    """The hash that identifies equal files: 32 hex digits.
 
     >>> digest(b"a picture") == digest(b"another one"), len(digest(b""))
     (False, 32)
@@ -74,18 +75,18 @@ def digest(content: bytes) -> str:
 
 
 def grey(encoded: bytes) -> Images:
-    """Decode a picture to grey uint8 ``(128, 128)``; raises ``Unusable`` where that cannot be done.
+    """Decode a picture to grey uint8 ``(128, 128)``; raises ``Unusable`` if this is impossible.
 
-    Reads JPEG, PNG, BMP, TIFF, WebP, GIF and, where Pillow does, AVIF; the first frame of several. Rotates as EXIF
-    says. What is transparent becomes white. Grey is the luma of ITU-R BT.601. A picture that isn't square is squeezed
-    into a square.
+    Reads JPEG, PNG, BMP, TIFF, WebP, GIF, and AVIF if Pillow supports it; of several frames, the first. Applies the
+    EXIF rotation. Transparent pixels become white. Grey is the luma of ITU-R BT.601. A picture that is not square is
+    distorted to a square.
 
-    Pixels of more than 8 bits are scaled to 8 only where their brightness is plain, and refused elsewhere, as 12 bits
-    of a camera in a file of 16 look like a dark picture. It is plain if no level is above 255, which many programs
-    write into 16 or 32 bits of grey, or if one pixel of a hundred lies in the upper half of the 16 bits (of the 32, if
-    16 do not hold the brightest; of 15 or 31, if they are signed). No level may be negative. Of 16 bits a colour,
-    Pillow reads the upper 8, which must be filled in the same way. An alpha channel of zeros is ignored in BMP, where
-    programs leave it empty.
+    Pixels of more than 8 bits are scaled to 8 only if their brightness is unambiguous; otherwise ``Unusable`` is
+    raised, because a camera's 12 bits in a 16-bit file look like a dark picture. It is unambiguous if no level is above
+    255, which many programs write into 16 or 32 bits of grey, or if at least one pixel in a hundred is in the upper
+    half of 16 bits (of 32, if the brightest pixel exceeds 16; of 15 or 31, if they are signed). No level may be
+    negative. Of 16 bits per colour, Pillow reads the upper 8, which must be filled in the same way. An alpha channel of
+    zeros is ignored in BMP, because programs leave it empty.
 
     >>> file = io.BytesIO()
     >>> Image.radial_gradient("L").resize((200, 300)).save(file, "PNG")
@@ -99,7 +100,7 @@ def grey(encoded: bytes) -> Images:
         with Image.open(io.BytesIO(encoded), formats=formats()) as picture:
             _check(picture)
             pixels = _shrink(picture)
-    except (Unusable, MemoryError):  # the latter says nothing of the picture
+    except (Unusable, MemoryError):  # the latter is unrelated to the picture
         raise
     except UnidentifiedImageError:
         raise Unusable(_unidentified(encoded)) from None
@@ -108,13 +109,13 @@ def grey(encoded: bytes) -> Images:
     except Exception:  # Pillow's decoders raise errors of all kinds when a file is damaged
         raise Unusable("truncated or damaged picture") from None
     if int(pixels.max()) - int(pixels.min()) < MIN_CONTRAST:
-        raise Unusable("one flat value instead of a picture")
+        raise Unusable("all pixels are nearly equal")
     return pixels
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """The formats that are read, by Pillow's names; some depend on how it was built.
+    """The supported formats by Pillow's names; some depend on its build.
 
     >>> "JPEG" in formats()
     True
@@ -132,7 +133,7 @@ def _check(picture: Image.Image) -> None:
     if picture.mode == "L" and tags.get(_TIFF_SAMPLES, (1,))[0] == 2:
         raise Unusable(_NEGATIVE)
     if tags.get(_TIFF_BITS, (1,))[0] > 8 and picture.mode[0] != "I" and not _has_sixteen_bits(picture):
-        raise Unusable(_UNREAD_TIFF)  # planes of 16 bits, which Pillow takes for 8
+        raise Unusable(_UNREAD_TIFF)  # planes of 16 bits, which Pillow reads as 8
     if min(picture.size) < MIN_SIDE:
         raise Unusable(f"smaller than {MIN_SIDE} x {MIN_SIDE} pixels")
 
@@ -148,11 +149,11 @@ def _too_large() -> Unusable:
 def _unidentified(encoded: bytes) -> str:
     name = _unread_format(encoded)
     found = (reason for start, magic, reason in _UNREAD_FORMATS if encoded.startswith(magic, start))
-    return next(found, None) or (f"{name}, which is not read: save it as JPEG" if name else "not a picture")
+    return next(found, None) or (f"{name}, which is not supported: save it as JPEG" if name else "not a picture")
 
 
 def _unread_format(encoded: bytes) -> str:
-    """The name of one of Pillow's other formats, told by a few bytes; it opens nothing of the file."""
+    """The name of a format that Pillow supports and this module does not, from the first bytes; "" if unknown."""
     for name, (_, accepts) in Image.OPEN.items():
         with suppress(IndexError, struct.error):  # for a file of a few bytes
             if name not in _FORMATS and accepts is not None and accepts(encoded[:16]):
@@ -161,9 +162,9 @@ def _unread_format(encoded: bytes) -> str:
 
 
 def _shrink(picture: Image.Image) -> Images:
-    # A JPEG need not be decoded to colours, nor to its full size where at least twice ours remains.
+    # A JPEG can be decoded directly to grey, at a reduced size of at least twice the output's.
     picture.draft("L", (2 * IMAGE_SIZE, 2 * IMAGE_SIZE))
-    sixteen = _has_sixteen_bits(picture)  # which is forgotten in loading
+    sixteen = _has_sixteen_bits(picture)  # before load() discards this information
     picture.load()
     _turn(picture)
     if picture.mode[0] == "I":
@@ -175,12 +176,12 @@ def _shrink(picture: Image.Image) -> Images:
 
 
 def _turn(picture: Image.Image) -> None:
-    """Rotate as EXIF says, if that can be read."""
+    """Apply the EXIF rotation, if readable."""
     try:
         ImageOps.exif_transpose(picture, in_place=True)
     except MemoryError:
         raise
-    except Exception:  # of many kinds, as Pillow's decoders raise them
+    except Exception:  # of any type, as in grey()
         return
 
 
@@ -189,7 +190,7 @@ def _has_sixteen_bits(picture: Image.Image) -> bool:
 
 
 def _on_white(picture: Image.Image, sixteen: bool) -> Image.Image:
-    """Colours, with or without transparency, on white; of 16 bits only the upper 8 are left."""
+    """Blend colours with white by their transparency; of 16 bits, only the upper 8 are kept."""
     colours = picture.convert("RGBA")
     visible = np.asarray(colours.getchannel("A")) > 0
     if not visible.any():
@@ -203,13 +204,13 @@ def _on_white(picture: Image.Image, sixteen: bool) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey levels of up to 32 bits, which convert() would clip, as 8 bits."""
+    """Convert grey levels of up to 32 bits to 8; convert() would clip them."""
     levels = np.asarray(picture)
     tags = _tags(picture)
     signed = tags.get(_TIFF_SAMPLES, (1,))[0] == 2
     if signed and levels.min() < 0:
         raise Unusable(_NEGATIVE)
-    if levels.dtype == np.int32:  # as which Pillow gives unsigned ones, too
+    if levels.dtype == np.int32:  # Pillow returns unsigned levels as int32, too
         levels = levels.view(np.uint32)
     full = tags.get(_TIFF_BITS, (16,))[0] - signed
     hidden = levels == picture.info.get("transparency", -1)
@@ -228,27 +229,25 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 def _require_filled(levels: NDArray[Any], depth: int, stored: int) -> None:
     if np.percentile(levels, _BRIGHT) < 1 << (depth - 1):
-        raise Unusable(
-            f"the upper of its {stored} bits are hardly used, so its brightness is unclear: save it with 8 bits"
-        )
+        raise Unusable(f"unclear brightness (upper half of the {stored}-bit range hardly used): save it with 8 bits")
 
 
 def _transparent() -> Unusable:
-    return Unusable("transparent everywhere: save it without an alpha channel")
+    return Unusable("fully transparent: save it without an alpha channel")
 
 
 def decode_all(stream: Iterable[_Encoded]) -> Iterator[tuple[int, Decoded]]:
-    """Decode numbered files on all cores, in their order, holding only a few chunks of them in memory at a time.
+    """Decode numbered files on all cores, in order, with only a few chunks in memory at a time.
 
-    A file may come as the reason why it could not be read.
+    The content of a file may be the reason why it could not be read.
 
     >>> [(number, str(decoded.pixels)) for number, decoded in decode_all([(7, b"no picture")])]
     [(7, 'not a picture')]
     """
-    formats()  # loads them now, rather than while reading a stranger's file
+    formats()  # loads Pillow's plugins before any untrusted file is read
     workers = min(get_num_threads(), 8)
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        warnings.simplefilter("ignore")  # Pillow's remarks about odd pictures; those that fail have their reason
+        warnings.simplefilter("ignore")  # of Pillow, about irregular pictures; failures have a reason
         pending: deque[Future[list[tuple[int, Decoded]]]] = deque()
         for chunk in _chunks(stream):
             pending.append(pool.submit(_decode_chunk, chunk))

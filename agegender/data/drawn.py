@@ -1,8 +1,7 @@
 """The built-in data set: drawings of invented people, made from a seed.
 
-It lets the whole system run, with nothing to download, on a task that looks like the real one. A face is
-described in coordinates of its own (see `Person`) and these are complex numbers, x + iy: then one product
-turns and scales a whole feature, and one sum moves it.
+It needs no download and resembles the real task. A face has its own coordinates (see `Person`), given as complex
+numbers x + iy: one product rotates and scales a whole feature, and one sum moves it.
 """
 
 import numpy as np
@@ -12,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFilter
 from .faces import IMAGE_SIZE
 from .person import Person, sample_age, sample_person
 
-VERSION: int = 1  # to be raised whenever the same seed would give other pictures
+VERSION: int = 1  # raised whenever the same seed gives other images
 
-ZOOM = 3  # faces are drawn this much larger and scaled down, which smooths the edges
+ZOOM = 3  # faces are drawn this much larger, then scaled down to smooth the edges
 
 Points = NDArray[np.complex128]
 
@@ -23,7 +22,7 @@ _UNIT = np.linspace(0, 1, 12)
 
 
 def draw(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.uint8]]:
-    """Draw `count` faces. Face i depends on `seed` and i alone.
+    """Draw `count` faces. Face i depends only on `seed` and i.
 
     Returns:
         Grey images, uint8 of shape (count, 128, 128); ages in years, int16 of shape (count,), from 1 to 90;
@@ -51,7 +50,7 @@ def draw(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int16], N
 
 
 def draw_person(person: Person, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw one picture, uint8 of shape (128, 128); pose, light, background and noise come from `rng`.
+    """Draw one image, uint8 of shape (128, 128); pose, light, background and noise come from `rng`.
 
     >>> rng = np.random.default_rng(0)
     >>> draw_person(sample_person(30, 0, rng), rng).shape
@@ -77,7 +76,7 @@ def draw_person(person: Person, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 class Pen:
-    """Draws shapes, given in the coordinates of a face, on a canvas where the face has a random pose.
+    """Draws shapes in the coordinates of a face on a canvas; the pose of the face is random.
 
     >>> pen = Pen(np.random.default_rng(0))
     >>> pen.oval(0, 0.5, 0.5, tone=255)
@@ -97,7 +96,7 @@ class Pen:
         self._draw.polygon(self._pixels(points), fill=_grey(tone))
 
     def shape(self, points: Points, tone: float) -> None:
-        """Fill the polygon and draw its contour a little darker, as cartoons do."""
+        """Fill the polygon and draw its contour a little darker, as in cartoons."""
         self.fill(points, tone)
         self.line(np.append(points, points[:1]), 0.62 * tone, 0.025)
 
@@ -106,7 +105,7 @@ class Pen:
         self._draw.line(self._pixels(points), fill=_grey(tone), width=max(1, round(width * self._scale)))
 
     def stroke(self, points: Points, tone: float, width: float) -> None:
-        """Draw a line that is widest in the middle and ends in points, as a brush does."""
+        """Draw a line that is widest in the middle and pointed at both ends, like a brush stroke."""
         along = np.empty_like(points)
         along[:-1] = points[1:] - points[:-1]
         along[-1] = along[-2]
@@ -171,7 +170,7 @@ def _ears(pen: Pen, person: Person) -> None:
 
 
 def _head(pen: Pen, person: Person, rng: np.random.Generator) -> None:
-    """Draw the head as shells that grow lighter towards the light, with a little colour in the cheeks."""
+    """Draw the head as shells that get lighter towards the light, and the cheeks a little darker."""
     edge = _outline(person, np.linspace(0, 2 * np.pi, 72))
     light = rng.uniform(-0.10, 0.10) - 0.06j
     pen.shape(edge, person.skin)
@@ -238,7 +237,7 @@ def _mouth(pen: Pen, person: Person) -> None:
 
 
 def _wrinkles(pen: Pen, person: Person) -> None:
-    """Draw lines that are deeper, and more of them, the stronger the trait is."""
+    """Draw lines; the stronger the trait, the more and the deeper they are."""
 
     def crease(points: Points, strength: float) -> None:
         pen.stroke(points, person.skin * (0.86 - 0.36 * strength), 0.03 + 0.025 * strength)
@@ -288,7 +287,7 @@ def _beard(pen: Pen, person: Person) -> None:
 
 
 def _hair_behind(pen: Pen, person: Person) -> None:
-    """Draw what the head hides in part: long hair, curls, a bun, pigtails, the ring around a bald head."""
+    """Draw what is partly behind the head: long hair, a bun, pigtails, the ring of hair around a bald head."""
     tone, width = person.hair * 0.85, person.width * (1 + person.volume)
     crown = _outline(person, np.linspace(np.pi, 2 * np.pi, 24)) * (1 + person.volume)
     if person.style in ("long", "bob"):
@@ -320,7 +319,7 @@ def _hair_in_front(pen: Pen, person: Person, rng: np.random.Generator) -> None:
     pen.shape(np.concatenate([outer, inner]), person.hair)
     if person.style == "curly":
         sizes = rng.uniform(0.13, 0.20, 12)
-        for wider, tone in ((0.025, 0.62), (0.0, 1.0)):  # first all contours: curls hide those between them
+        for wider, tone in ((0.025, 0.62), (0.0, 1.0)):  # all contours first: curls cover those between them
             for curl, size in zip(outer[::2], sizes + wider, strict=True):
                 pen.oval(curl, size, size, tone * person.hair)
     for k in range(1, len(inner) - 1, 2):

@@ -1,4 +1,4 @@
-"""Faces: pictures with their labels, in memory or in a memory map."""
+"""Faces: images with labels, in memory or in a memory map."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ IMAGE_SIZE = 128
 Images: TypeAlias = NDArray[np.uint8]
 Batch: TypeAlias = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]
 Kind: TypeAlias = str
-"""What sort of faces these are: "utkface", "drawn", or whatever a plugin calls its own."""
+"""The kind of faces: "utkface", "drawn", or the name that a plugin uses."""
 
 
 class Record(NamedTuple):
-    """One face but for its pixels. ``digest`` is the hash of its encoded file.
+    """A face without its pixels. ``digest`` is the hash of its encoded file.
 
     >>> Record("26_1_3.jpg", age=26, gender=1, ethnicity=3, digest="a5").age
     26
@@ -44,7 +44,7 @@ class Faces(Dataset):
 
     ``images`` is uint8 ``(N, 128, 128)``, grey, possibly a read-only memory map; ``ages`` int16 in years; ``genders``
     uint8 (0 male, 1 female); ``ethnicities`` int8 (-1: unknown); ``digests`` the hash of each encoded file;
-    ``skipped`` the name and the reason of every file left out.
+    ``skipped`` the name and the reason of every skipped file.
 
     An item is ``(image, {"gender": ..., "age": ...})`` as the models expect them, a batch the same with a leading
     axis:
@@ -82,7 +82,7 @@ class Faces(Dataset):
         kind: Kind = "utkface",
         skipped: Sequence[tuple[str, str]] = (),
     ) -> "Faces":
-        """The faces whose labels stand in ``records``, one for each image; raises ``ValueError`` if they don't fit."""
+        """Faces from images and one record for each; raises ``ValueError`` if their shapes do not match."""
         if images.dtype != np.uint8 or images.shape != (len(records), IMAGE_SIZE, IMAGE_SIZE):
             raise ValueError(
                 f"expected uint8 images ({len(records)}, {IMAGE_SIZE}, {IMAGE_SIZE}), one for each record, "
@@ -111,28 +111,28 @@ class Faces(Dataset):
         return self._pictures[index]
 
     def batch(self, indices: NDArray[np.integer[Any]], mirror: NDArray[np.bool_] | None = None) -> Batch:
-        """Images float32 ``(B, 128, 128, 1)`` in [0, 1], from right to left where ``mirror`` holds; targets ``gender``
-        and ``age`` float32 ``(B, 1)``."""
+        """Images float32 ``(B, 128, 128, 1)`` in [0, 1], mirrored horizontally where ``mirror`` is true; targets
+        ``gender`` and ``age`` float32 ``(B, 1)``."""
         if not _OF_FACES.belong_to(self):
             return mirrored(self.backend, super().batch(indices), mirror)  # type: ignore[no-any-return]
         batch: Batch = self._pictures.batch(indices, mirror)
         return batch
 
     def to(self, backend: str) -> Dataset:
-        """The faces in the memory of a backend, where they stay bytes until they are part of a batch."""
+        """The faces in the memory of a backend, as uint8; batches are converted to float32 there."""
         if _MOVED.belong_to(self) or backend == self.backend.name:
             return self._pictures.to(backend)
         return super().take(np.arange(len(self))).to(backend)
 
     @cached_property
     def _pictures(self) -> ImageDataset:
-        """Views of the images, and the targets as the models expect them."""
+        """A view of the images with the targets that the models expect."""
         columns = [values.astype(np.float32)[:, np.newaxis] for values in (self.genders, self.ages)]
         return ImageDataset(self.images[..., np.newaxis], dict(zip(("gender", "age"), columns, strict=True)))
 
     @cached_property
     def fingerprint(self) -> str:
-        """32 hex digits that identify the content (names, labels, encoded files), wherever it was read from."""
+        """32 hex digits that identify the content (names, labels, encoded files), independent of its location."""
         content = hashlib.blake2b(digest_size=16)
         rows = zip(self.names, self.ages.tolist(), self.genders.tolist(), self.digests, strict=True)
         for row in rows:
@@ -141,7 +141,7 @@ class Faces(Dataset):
 
     @cached_property
     def pixel_digests(self) -> list[bytes]:
-        """The hash of each image: equal for copies of a picture that were saved in other formats without loss."""
+        """The hash of each image; equal for copies of a picture in other lossless formats."""
         return [hashlib.sha256(image.tobytes()).digest() for image in self.images]
 
     def subset(self, indices: NDArray[np.integer[Any]]) -> Subset:
@@ -149,7 +149,7 @@ class Faces(Dataset):
         return Subset(self, indices)
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "Faces":
-        """The faces at ``indices`` as a data set of its own; copies their pixels into memory."""
+        """The faces at ``indices`` as a new data set; copies their pixels into memory."""
         indices = self._there(indices)
         return replace(
             self,
@@ -167,7 +167,7 @@ _MOVED = Methods(Faces, "__getitem__", "batch", shortcut="to")
 
 
 def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:
-    """Write a CSV file of every file left out of some faces, with the columns ``name`` and ``reason``.
+    """Write the skipped files to a CSV file with the columns ``name`` and ``reason``.
 
     >>> import tempfile
     >>> faces = Faces.from_records(np.zeros((0, 128, 128), np.uint8), [], source="", skipped=[("a.jpg", "empty")])

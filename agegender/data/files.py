@@ -1,4 +1,4 @@
-"""Paths as users write them, what folders they lead to, and small text files, there as a whole or not at all."""
+"""Paths as users write them, identities of folders, and text files written in one step."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ ABANDONED_SECONDS = 3600.0
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with the user's home for a ``~`` at its beginning, which a shell leaves alone where it is quoted.
+    """The path with a leading ``~`` replaced by the home folder, for a ``~`` that the shell did not expand.
 
     >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
     True
@@ -27,7 +27,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def shown(path: str | Path) -> str:
-    """The path as a message names it: in quotes if it begins or ends with white space, which nobody sees otherwise.
+    """The path for a message: in quotes if it begins or ends with white space.
 
     >>> print(shown("UTKFace"), shown("UTKFace "))
     UTKFace 'UTKFace '
@@ -46,9 +46,9 @@ def quoted(path: str | Path) -> str:
 
 
 def operand(path: str | Path) -> str:
-    """The path as every program takes it for a path.
+    """The path in a form that every program reads as a path.
 
-    A dash begins an option, ``@`` a list of files for 7z; for tar, a colon before any slash ends the name of a host.
+    A leading dash marks an option, ``@`` a list of files for 7z, and a colon before any slash a host name for tar.
 
     >>> operand("-x.zip")
     './-x.zip'
@@ -59,7 +59,7 @@ def operand(path: str | Path) -> str:
 
 
 def located(source: str) -> str:
-    """A data set's name, or its path as it holds in any folder: a run may be resumed from another one.
+    """The name of a data set, or its absolute path: a run may be resumed from another folder.
 
     >>> located("drawn")
     'drawn'
@@ -68,7 +68,7 @@ def located(source: str) -> str:
 
 
 def identity(folder: Path) -> object:
-    """What a folder stays, whatever it is called and whatever the way to it; its path where that cannot be told.
+    """An identity that does not depend on the folder's name or path; its path if there is none.
 
     >>> identity(Path(".")) == identity(Path.cwd())
     True
@@ -81,7 +81,7 @@ def identity(folder: Path) -> object:
 
 
 def dangling(path: Path) -> Path | None:
-    """The link to nowhere that the path is, or that is on its way; None if there is none.
+    """The first broken link among the path and its parents; None if there is none.
 
     >>> dangling(Path("/"))
     """
@@ -89,12 +89,12 @@ def dangling(path: Path) -> Path | None:
 
 
 def remove_abandoned(parent: Path, prefix: str) -> None:
-    """Remove the folders, called so and more, that killed processes have left: a living one writes all the time.
+    """Remove folders with this prefix that killed processes left: a live process would have written to them recently.
 
     >>> remove_abandoned(Path("nowhere"), ".building-")
     """
     for folder in parent.glob(f"{prefix}*"):
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # already removed
             latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
             if time.time() - latest > ABANDONED_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -123,7 +123,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def written(text: str) -> str:
-    """The text as it stands in a file that :func:`write_text` made.
+    """The text as :func:`write_text` stores it.
 
     >>> print(written("ü \\udcff.jpg"))
     ü \\udcff.jpg

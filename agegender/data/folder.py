@@ -1,4 +1,4 @@
-"""A folder of pictures, or of links to them."""
+"""A folder of pictures or links to pictures."""
 
 import errno
 import hashlib
@@ -21,16 +21,16 @@ _FOLDER = problem("folder", 0)
 
 
 class Folder(Source):
-    """A folder and all below it, links followed; see :func:`agegender.data.kinds.open_source`.
+    """A folder and everything below it; links are followed. See :func:`agegender.data.kinds.open_source`.
 
-    A folder to which several ways lead is read once, by a way without links if there is one.
+    A folder with several paths is read once, by a path without links if there is one.
     """
 
     def identity(self) -> str:
-        """The hash of all names, sizes, times of change and places on the disk, those of what links lead to.
+        """The hash of all names, sizes, times and inodes; for links, those of their targets.
 
-        The folder may be renamed. A copy of it is another one: equal sizes and times of change say little of files
-        without compression, and where the times were set on purpose.
+        It stays the same if the folder is renamed, but differs for a copy: equal sizes and times do not prove equal
+        content, because uncompressed files have equal sizes and times can be set.
         """
         return hashlib.blake2b(repr(self._scan).encode(), digest_size=16).hexdigest()
 
@@ -48,13 +48,13 @@ class Folder(Source):
     def _scan(self) -> list[tuple[Entry, _State]]:
         found: list[tuple[Entry, _State]] = []
         folders = deque([""])
-        seen = set(map(identity, self.path.resolve().parents))  # a link to one of these would come back to this folder
+        seen = set(map(identity, self.path.resolve().parents))  # a link to one of these leads back to this folder
         while folders and len(found) <= sources.MAX_FILES:
             folder = folders.popleft()
             try:
                 place = identity(self.path / folder)
                 if place in seen:
-                    found.append((Entry(folder, 0, "link to a folder above it, or to one that is read elsewhere"), ()))
+                    found.append((Entry(folder, 0, "link to a parent folder, or to one that is read elsewhere"), ()))
                     continue
                 seen.add(place)
                 with os.scandir(self.path / folder) as items:
@@ -64,7 +64,7 @@ class Folder(Source):
                         if entry.problem != _FOLDER or is_picture(path):
                             found.append((entry, state))
                         elif item.is_symlink():
-                            folders.append(path)  # after all that is reached without links
+                            folders.append(path)  # after everything that is reached without links
                         else:
                             folders.appendleft(path)
             except OSError as error:
@@ -73,13 +73,13 @@ class Folder(Source):
 
 
 def _entry(path: str, item: os.DirEntry[str]) -> tuple[Entry, _State]:
-    """What a file or a link leads to, and its state; a failure is a part of it, and so of the identity."""
+    """The entry and the state of a file or a link target; an error is part of the entry, and so of the identity."""
     try:
         status = item.stat()
     except OSError as error:
         broken = item.is_symlink() and error.errno in _NOWHERE
         return Entry(path, 0, "broken link" if broken else f"unreadable: {cause(error)}"), ()
     kind = UNIX_KINDS.get(stat.S_IFMT(status.st_mode), "")
-    # Anyone can set the time of change of the content; that of the inode tells when this or a name was changed.
+    # The modification time can be set by anyone; the inode's change time reveals this.
     state = status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
     return Entry(path, status.st_size, problem(kind, status.st_size)), state

@@ -1,4 +1,4 @@
-"""``python -m agegender.data.inspect``: what is in a data set."""
+"""``python -m agegender.data.inspect``: print statistics of a data set."""
 
 import json
 from collections import Counter, defaultdict
@@ -18,9 +18,9 @@ from .utkface import MAX_SKIPPED
 
 PROGRAM = "python -m agegender.data.inspect"
 EXAMPLES = (
-    ("python -m agegender.data.inspect UTKFace.tar.gz", "an archive, or a folder"),
-    ("python -m agegender.data.inspect drawn", "the faces that need no download"),
-    ("python -m agegender.data.inspect photos --max-skipped 0.5 --json", "half of them may be unusable"),
+    ("python -m agegender.data.inspect UTKFace.tar.gz", "an archive or a folder"),
+    ("python -m agegender.data.inspect drawn", "the built-in faces"),
+    ("python -m agegender.data.inspect photos --max-skipped 0.5 --json", "allow half of the pictures to be unusable"),
 )
 _QUANTILES = {"minimum": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "maximum": 1.0}
 
@@ -29,18 +29,16 @@ _QUANTILES = {"minimum": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 
 class Options:
     """The command line."""
 
-    data: str = option(MISSING, "folder or archive of UTKFace, 'drawn', or an installed data set", metavar="data")
-    max_skipped: float = option(
-        MAX_SKIPPED, "the largest share of the pictures, from 0 to 1, that may be unusable", metavar="SHARE"
-    )
+    data: str = option(MISSING, "a folder or an archive of UTKFace, 'drawn', or an installed data set", metavar="data")
+    max_skipped: float = option(MAX_SKIPPED, "the largest allowed fraction of unusable pictures", metavar="FRACTION")
     json: bool = option(False, "print JSON instead of a table")
 
 
 def inspect(faces: Faces) -> dict[str, Any]:
-    """The numbers of a data set, as plain values: counts, quantiles of age in years, duplicates, what was skipped.
+    """Statistics of a data set: counts, quantiles of age in years, duplicates, skipped files.
 
-    ``duplicates`` counts the groups of byte-identical files, the files in them, and the groups whose files disagree
-    in age or gender.
+    ``duplicates`` counts the groups of byte-identical files, the files in them, and the groups whose files differ in
+    age or gender.
     """
     groups: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for digest, age, gender in zip(faces.digests, faces.ages.tolist(), faces.genders.tolist(), strict=True):
@@ -65,7 +63,7 @@ def inspect(faces: Faces) -> dict[str, Any]:
 
 
 def first_skipped(faces: Faces, count: int = 3) -> dict[str, list[str]]:
-    """The first files that were left out for each reason."""
+    """The first skipped files for each reason."""
     names: dict[str, list[str]] = defaultdict(list)
     for name, reason in faces.skipped:
         names[reason].append(name)
@@ -73,7 +71,7 @@ def first_skipped(faces: Faces, count: int = 3) -> dict[str, list[str]]:
 
 
 def table(numbers: dict[str, Any]) -> str:
-    """The numbers as lines of text, groups indented.
+    """The statistics as lines of text, with groups indented.
 
     >>> print(table({"faces": 2, "age": {"median": 31.0}, "first skipped": {"empty file": ["a.jpg", "b.jpg"]}}))
     faces   2
@@ -96,11 +94,11 @@ def _shown(entry: float | list[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the numbers of the data set named on the command line; returns the exit code."""
-    options = Options(**parse_given(PROGRAM, "Numbers of a data set.", Options, arguments, examples=EXAMPLES))
+    """Print statistics of a data set; return the exit status."""
+    options = Options(**parse_given(PROGRAM, "Print statistics of a data set.", Options, arguments, examples=EXAMPLES))
     with skipped_written_to(Path("skipped.csv")):
         faces = open(options.data, max_skipped=options.max_skipped)
-    numbers = inspect(faces) | {"names taken twice": sum("/" in name for name in faces.names)}
+    numbers = inspect(faces) | {"duplicate names": sum("/" in name for name in faces.names)}
     if faces.skipped:
         numbers["first skipped"] = first_skipped(faces)
     print(json.dumps(numbers) if options.json else table(numbers))

@@ -1,4 +1,4 @@
-"""What a path is, told by its content: a folder, an archive, or something else, and what is to be done with that."""
+"""Detect from its content whether a path is a folder, an archive, or an unsupported file."""
 
 import difflib
 import os
@@ -16,22 +16,22 @@ from .files import dangling, expanded, quoted, shown
 from .folder import Folder
 from .sources import Source
 
-EXPECTED = "a folder, or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz or .zip), of UTKFace"
+EXPECTED = "a folder or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz or .zip) of UTKFace"
 _PAGE = "It is a web page: the download needed a login or a confirmation, so open the link in a browser and download it"
 _FOREIGN = (
-    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with '7z x {}' and name the folder"),
-    (b"Rar!\x1a\x07", "It is a rar archive: unpack it with 'unrar x {}' and name the folder"),
-    (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with 'tar --zstd -xf {}' and name the folder"),
-    (b"version https://git-lfs", "It is a pointer of Git LFS instead of the file: get that with 'git lfs pull'"),
-    (b"\xff\xd8\xff", "It is a picture: name the folder that it is in"),
-    (b"\x89PNG", "It is a picture: name the folder that it is in"),
+    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with '7z x {}' and pass the folder"),
+    (b"Rar!\x1a\x07", "It is a rar archive: unpack it with 'unrar x {}' and pass the folder"),
+    (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with 'tar --zstd -xf {}' and pass the folder"),
+    (b"version https://git-lfs", "It is a Git LFS pointer instead of the file: run 'git lfs pull'"),
+    (b"\xff\xd8\xff", "It is a picture: pass its folder"),
+    (b"\x89PNG", "It is a picture: pass its folder"),
 )
 _INNER = ((b"PK", "zip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b"\x28\xb5\x2f\xfd", "tar.zst"))
-"""Archives that may have been compressed once more."""
+"""Archives that may be inside a compressed file."""
 
 
 def open_source(path: Path) -> Source:
-    """The source at ``path``, told by its content rather than its name; raises ``DataError`` for any other kind.
+    """Open the source at ``path``, detected by its content rather than its name; raises ``DataError`` for other kinds.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def open_source(path: Path) -> Source:
         return _archive(path)
     except DataError:
         raise
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a path with a NUL
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a path with a NUL
         raise DataError(_missing(path)) from None
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read: {cause(error)}") from None
@@ -61,7 +61,7 @@ def _archive(path: Path) -> Source:
             content, commands = decompressed(file)
             head = content.read(512)
         except DAMAGE:
-            return Tar(path)  # which says what is wrong
+            return Tar(path)  # reading it raises the error
     if _begins_tar(head):
         return Tar(path)
     if head.startswith(b"PK") and not commands:
@@ -73,7 +73,7 @@ def _archive(path: Path) -> Source:
         raise DataError(f"{shown(path)} is compressed, but not a tar archive: expected {EXPECTED}{hint}")
     if not head:
         raise DataError(f"{shown(path)} is an empty file: download it again")
-    raise DataError(f"{shown(path)} is no data set: expected {EXPECTED}{_hint(head, path)}")
+    raise DataError(f"{shown(path)} is not a data set: expected {EXPECTED}{_hint(head, path)}")
 
 
 def _begins_tar(head: bytes) -> bool:
@@ -87,14 +87,14 @@ def _begins_tar(head: bytes) -> bool:
 
 
 def _hint(head: bytes, path: Path, commands: Sequence[str] = ()) -> str:
-    """What to do with a file that begins so, or its content after the commands that decompress it; "" if unknown."""
+    """Advice for a file whose content, decompressed by ``commands``, begins with ``head``; "" if unknown."""
     if b"<html" in head.lower() or b"<!doctype html" in head.lower():
         return f". {_PAGE}"
     if not commands:
         return next((". " + hint.format(quoted(path)) for magic, hint in _FOREIGN if head.startswith(magic)), "")
     pipeline = " | ".join([f"{commands[0]} -dc {quoted(path)}", *(f"{command} -dc" for command in commands[1:])])
     inner = next((suffix for magic, suffix in _INNER if head.startswith(magic)), "")
-    return f". It holds a {inner} archive: make a file of that with '{pipeline} > faces.{inner}'" if inner else ""
+    return f". It contains a {inner} archive: extract it with '{pipeline} > faces.{inner}'" if inner else ""
 
 
 def _missing(path: Path) -> str:
@@ -105,7 +105,7 @@ def _missing(path: Path) -> str:
 
 def _similar(path: Path) -> str:
     if str(path).startswith(("http:", "https:")):
-        return "It is a web address: download the file and name that."
+        return "It is a web address: download the file and pass its path."
     try:
         names = {child.name.lower(): child.name for child in path.parent.iterdir()}
     except OSError:
@@ -115,11 +115,11 @@ def _similar(path: Path) -> str:
         return f"In {path.parent} there is " + " and ".join(repr(names[name]) for name in close) + "."
     known = data_sets()
     close_name = suggestion(path.name, known)
-    return f"Name the folder or the archive of UTKFace, or a data set: {', '.join(known)}.{close_name}"
+    return f"Expected a folder or an archive of UTKFace, or a data set: {', '.join(known)}.{close_name}"
 
 
 def place(source: str | Path) -> Path:
-    """The path that ``source`` names. It never looks like the name of a data set unless ``source`` is that name.
+    """The path of ``source``; made absolute if its expansion would look like the name of a data set.
 
     >>> str(place("drawn")), place("./drawn").is_absolute()
     ('drawn', True)
@@ -129,7 +129,7 @@ def place(source: str | Path) -> Path:
 
 
 def data_sets() -> list[str]:
-    """The names of the data sets that need no path: the drawings, and what other packages bring.
+    """The names of the data sets that need no path: "drawn" and those of other packages.
 
     >>> "drawn" in data_sets()
     True

@@ -1,4 +1,4 @@
-"""Labels from the names of files: UTKFace's ``age_gender_ethnicity_date.jpg.chip.jpg``, and one's own like them."""
+"""Labels from file names: UTKFace's ``age_gender_ethnicity_date.jpg.chip.jpg`` and similar ones."""
 
 import re
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..errors import Unusable
 
 MAX_AGE = 130
-UNKNOWN = -1  # the ethnicity of a face whose name does not tell
+UNKNOWN = -1  # the ethnicity of a face whose name lacks it
 ETHNICITIES = ("0", "1", "2", "3", "4")
 PICTURE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif",
@@ -16,13 +16,13 @@ _UNREAD_SUFFIXES = (
     ".svg", ".eps", ".pcx", ".exr", ".dng", ".cr2", ".nef", ".arw",
 )  # fmt: skip
 
-# Three names of the published set have the date, of 17 digits, where the ethnicity should be. Two numbers alone are no
-# label: too many files that show nobody are called 12_1.jpg.
+# Three names of the published set have a date of 17 digits instead of the ethnicity. Two numbers alone are not a label:
+# too many other files have names like 12_1.jpg.
 _NAME = re.compile(r"([0-9]{1,3})_([0-9]{1,3})_(?:([0-9]{1,3})(?![^\W_])|[0-9]{8,})")
 
 
 class Label(NamedTuple):
-    """What a name says: years; 0 for male, 1 for female; 0 to 4, or -1 for an unknown ethnicity.
+    """The label in a name: age in years; gender 0 (male) or 1 (female); ethnicity 0 to 4, or -1 if unknown.
 
     >>> Label(age=26, gender=1, ethnicity=UNKNOWN)
     Label(age=26, gender=1, ethnicity=-1)
@@ -34,10 +34,10 @@ class Label(NamedTuple):
 
 
 def parse_name(name: str) -> Label:
-    """Read the label from a file's name; raises ``Unusable`` where there is none.
+    """Read the label from a file name; raises ``Unusable`` if there is none.
 
-    Anything may follow the three numbers, or nothing. A date of at least 8 digits in the place of the third one means
-    that the ethnicity is unknown, and so does every number but 0 to 4.
+    Anything may follow the three numbers. The ethnicity is unknown if the third number is not 0 to 4, or if a date of
+    at least 8 digits replaces it.
 
     >>> parse_name("26_1_3_20170117195547823.jpg.chip.jpg")
     Label(age=26, gender=1, ethnicity=3)
@@ -71,23 +71,21 @@ def has_label(name: str) -> bool:
 
 
 def why_unread(name: str) -> str:
-    """Why a file whose name bears a label is not read, if the suffix shows that it is meant as a picture; else "".
+    """Why a file with a label in its name is not read: its suffix is missing or unsupported; "" for other files.
 
-    Other files may well lie beside the pictures and bear their labels, such as landmarks in ``26_1_3_20170117.txt``.
+    Other files next to the pictures may have the same labels, such as landmarks in ``26_1_3_20170117.txt``.
 
     >>> why_unread("26_1_3_anna.heic"), why_unread("26_1_3_anna.txt"), why_unread("26_1_3_anna.jpg")
-    ('HEIC is not read: save it as JPEG', '', '')
+    ('HEIC is not supported: save it as JPEG', '', '')
     """
     _, dot, suffix = name.rpartition(".")
     if not has_label(name) or (dot and f".{suffix}".lower() not in _UNREAD_SUFFIXES):
         return ""
-    return (
-        f"{suffix.upper()} is not read: save it as JPEG" if dot else "no suffix: add that of its format, such as .jpg"
-    )
+    return f"{suffix.upper()} is not supported: save it as JPEG" if dot else "no suffix: add one, such as .jpg"
 
 
 def is_picture(name: str) -> bool:
-    """Whether the name ends as a picture's does.
+    """Whether the name ends like that of a supported picture.
 
     >>> is_picture("1_0_0_20170101.JPG"), is_picture("README.txt")
     (True, False)

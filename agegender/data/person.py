@@ -1,7 +1,7 @@
-"""Who is drawn: the traits of an invented person, sampled from an age and a gender.
+"""The traits of an invented person, sampled for an age and a gender.
 
-The traits are those of a cartoon, not a statement about people. Each one leans with age or gender and then
-varies a good deal on its own, so that no trait decides alone and every group overlaps with its neighbours.
+The traits are those of a cartoon, not a statement about people. Each one depends on age or gender but varies enough
+that no single trait decides and every group overlaps with its neighbours.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 HairStyle = Literal["tuft", "short", "curly", "bald", "bob", "long", "bun", "pigtails"]
 Beard = Literal["none", "stubble", "moustache", "goatee", "full"]
 
-# How likely each hair style is, in the order of HairStyle, by (gender, stage of life).
+# Probabilities of the hair styles, in the order of HairStyle, by (gender, stage of life).
 _STYLES = {
     (0, "toddler"): (0.44, 0.50, 0.05, 0.00, 0.01, 0.00, 0.00, 0.00),
     (0, "child"): (0.00, 0.89, 0.08, 0.00, 0.02, 0.01, 0.00, 0.00),
@@ -55,7 +55,7 @@ class Person:
     lid: float  # how far the upper lid droops, strength
     brow: float  # thickness
     brow_lift: float  # distance above the eye
-    arch: float  # how much the brow is bent
+    arch: float  # curvature of the brow
 
     nose: float  # half its width
     nose_y: float  # height of its tip
@@ -63,7 +63,7 @@ class Person:
     mouth_y: float  # height of the mouth
     lips: float  # fullness: height of one lip
     lip_tone: float  # tone relative to the skin
-    smile: float  # how much the mouth is bent
+    smile: float  # curvature of the mouth
 
     forehead: float  # strength of the forehead lines
     crow_feet: float  # strength of the lines beside the eyes
@@ -76,7 +76,7 @@ class Person:
     volume: float  # thickness of the hair on the skull
     hairline: float  # height of the hairline in the middle
     recession: float  # how far the hairline has gone back at the temples
-    parting: float  # slope of the hairline: which way the hair is combed
+    parting: float  # slope of the hairline: the direction of combing
     length: float  # height at which long hair ends
     wave: float  # waviness of long hair
     beard: Beard
@@ -96,7 +96,7 @@ def sample_age(rng: np.random.Generator) -> int:
     """
     group = rng.choice(4, p=[0.12, 0.12, 0.44, 0.32])
     low, high = ((1, 5), (6, 19), (20, 39), (40, 90))[group]
-    if group == 3:  # fewer and fewer the older they are
+    if group == 3:  # the older, the fewer
         return int(rng.triangular(low, low, high + 1))
     return int(rng.integers(low, high + 1))
 
@@ -119,7 +119,7 @@ def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
         return vary(mean + effect * sex, sd, low)
 
     def worn(onset: float, span: float) -> float:
-        """Return a sign of ageing that goes from 0 at the age of `onset` to 1 after `span` more years."""
+        """Return a sign of ageing that grows from 0 at the age of `onset` to 1 after `span` more years."""
         return float(np.clip((age * rng.lognormal(0, 0.10) - onset) / span, 0, 1))
 
     style = _sample_style(age, gender, rng)

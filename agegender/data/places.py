@@ -1,4 +1,4 @@
-"""Where UTKFace is looked for, when nobody says where it lies."""
+"""Search for UTKFace when no path is given."""
 
 import os
 from collections import deque
@@ -18,26 +18,26 @@ from .utkface import choose, no_face
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _LOOKED_AT = 1000
-"""Names of a folder or an archive that are looked at."""
+"""The number of names to check in a folder or an archive."""
 _FOREIGN = (".7z", ".rar", ".zst")
-"""Suffixes of archives that are not read."""
+"""Suffixes of unsupported archives."""
 _FOLDERS = 300
-"""How many folders are looked into for one data set, level by level."""
+"""The number of folders to search for a data set, level by level."""
 
 
 def find() -> Path | None:
-    """UTKFace's place, or None: the first one that :func:`found` finds."""
+    """The first path that :func:`found` returns, or None."""
     return next(iter(found()), None)
 
 
 def found() -> list[Path]:
-    """All places where UTKFace is, the one to take first.
+    """All paths with UTKFace, the preferred one first.
 
-    That is ``$UTKFACE`` alone, if it is set. Otherwise ``./data`` comes first, then Kaggle's input folder. In each, a
-    folder or archive whose name begins with "utkface" comes before the faces that lie there openly, and these before
-    other folders and archives, in the order of their names. What holds faces is told by the names in it, however
-    deep, in the first :data:`_FOLDERS` folders. What is called UTKFace but shows no face comes last, for the error that
-    says why.
+    If ``$UTKFACE`` is set, only its path is returned. Otherwise ``./data`` comes first, then Kaggle's input folder. In
+    each, a folder or archive whose name begins with "utkface" comes first, then faces directly in it, then other
+    folders and archives, in alphabetical order. Faces are detected by file names, at any depth, in the first
+    :data:`_FOLDERS` folders. A path called UTKFace without faces comes last, so that opening it raises an error that
+    gives the reason.
     """
     if named := os.environ.get("UTKFACE"):
         return [place(named)]
@@ -52,39 +52,39 @@ def found() -> list[Path]:
         others = [path for path in candidates if path not in called]
         if _are_faces(path.name for path in candidates):
             holding.append(parent)
-            others = [path for path in others if not path.is_dir()]  # the folders are a part of it
+            others = [path for path in others if not path.is_dir()]  # they are included in the parent
         for path in others:
             holding += _data_sets(path)
     return holding + empty
 
 
 def not_taken(others: Sequence[Path]) -> str:
-    """What to say of the places that :func:`found` gives behind the one that was taken; "" if there are none.
+    """The remark on the paths that :func:`found` returns after the first; "" if there are none.
 
     >>> not_taken([])
     ''
     """
     broken = [path for path in others if path.exists() and not any(_data_sets(path))]
     holding = [path for path in others if path not in broken]
-    told = f"; passed over: {_reason(broken[0])}" if broken else ""
+    told = f"; not used: {_reason(broken[0])}" if broken else ""
     return _found_too(holding) + told if holding else told
 
 
 def _found_too(others: Sequence[Path]) -> str:
     """
     >>> _found_too([Path("data/archive.zip"), Path("data/crop_part1")])
-    '; not from data/archive.zip or data/crop_part1, which were found too: --data names another one'
+    '; also found: data/archive.zip and data/crop_part1 (select one with --data)'
     """
     names = [str(path) for path in others[:3]] + ([f"{len(others) - 3} others"] if len(others) > 3 else [])
-    listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    return f"; not from {listed}, which {'were' if len(others) > 1 else 'was'} found too: --data names another one"
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"; also found: {listed} (select {'one' if len(others) > 1 else 'it'} with --data)"
 
 
 def passed_over() -> str:
-    """What to say where :func:`found` finds nothing, of what might be meant as a data set; "" if there is nothing.
+    """The remark on possible data sets that :func:`found` does not return; "" if there are none.
 
-    That is the error which the first one would raise if it were named; the others are counted. Archives are looked at
-    in part, as :func:`found` does.
+    It contains the error that opening the first one would raise, and the number of the others. Like :func:`found`, it
+    reads only the first names of an archive.
 
     >>> passed_over()
     ''
@@ -92,16 +92,16 @@ def passed_over() -> str:
     reasons = [reason for parent, candidates in _places() for reason in _reasons(parent, candidates)]
     data = Path("data")
     if link := dangling(data):
-        reasons.insert(0, f"{link} is a link to {link.readlink()}, which is not there")
+        reasons.insert(0, f"{link} is a link to {link.readlink()}, which does not exist")
     elif data.is_file():
-        reasons.insert(0, "data is a file, and no folder to look into: --data data reads it")
+        reasons.insert(0, "data is a file, not a folder: read it with --data data")
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-    return f"; passed over: {reasons[0]}{more}" if reasons else ""
+    return f"; not used: {reasons[0]}{more}" if reasons else ""
 
 
 @contextmanager
 def blaming_environment(source: object) -> Iterator[None]:
-    """Let a ``DataError`` begin with ``$UTKFACE`` if that named the data set, as ``source`` is None.
+    """Prefix a ``DataError`` with ``$UTKFACE`` if that variable set the path, because ``source`` is None.
 
     >>> with blaming_environment("nowhere"):
     ...     raise DataError("nowhere does not exist")
@@ -117,12 +117,12 @@ def blaming_environment(source: object) -> Iterator[None]:
 
 
 def _reasons(parent: Path, candidates: Sequence[Path]) -> Iterator[str]:
-    """Why nothing is taken from a folder, where something in it might be meant as a data set."""
+    """The reasons why possible data sets in a folder are not used."""
     for path in candidates:
         if path.is_dir():
             if next(islice(_walk(path), _FOLDERS, None), None):
-                many = f"{shown(path)} has over {_FOLDERS} folders, too many to look into"
-                yield f"{many}: --data names the one with faces"
+                many = f"{shown(path)} has over {_FOLDERS} folders, too many to search"
+                yield f"{many}: pass the one with faces to --data"
             inside = [file for _, files in islice(_walk(path), _FOLDERS) for file in files]
             yield from _reasons(path, inside)
         elif is_archive(path.name) or path.suffix.lower() in _FOREIGN or as_part(path) or not path.exists():
@@ -144,15 +144,15 @@ def _reason(path: Path) -> str:
 def _without_face(source: Source, entries: list[Entry]) -> str:
     pictures, skipped = choose([entry for entry in entries if not any(map(is_hidden, entry.parts))])
     if pictures:
-        return f"{len(pictures):,} of the {len(entries):,} files looked at in {shown(source.path)} are named as faces"
+        return f"{len(pictures):,} of the {len(entries):,} files checked in {shown(source.path)} are named like faces"
     return no_face(source, entries if skipped else [], skipped)
 
 
 def _places() -> Iterator[tuple[Path, list[Path]]]:
-    """Folders to look into, and what is in them."""
+    """The folders to search, with their content."""
     data = Path("data")
     yield data, [path for part in _listing(data) for path in part]
-    datasets = KAGGLE_INPUT / "datasets"  # where they are by their owners; in older notebooks they lie beside it
+    datasets = KAGGLE_INPUT / "datasets"  # grouped by owner; in older notebooks, directly in the input folder
     folders, files = _listing(KAGGLE_INPUT)
     for owner in _listing(datasets)[0]:
         folders += _listing(owner)[0]
@@ -160,7 +160,7 @@ def _places() -> Iterator[tuple[Path, list[Path]]]:
 
 
 def _data_sets(path: Path) -> Iterator[Path]:
-    """The data sets in a folder: all of it, unless one folder or archive in it has the faces; or that archive."""
+    """The data sets at a path: the path itself, or a folder or archives in it that contain the faces."""
     if not path.is_dir():
         if is_archive(path.name) and _shows_faces(path):
             yield path
@@ -180,7 +180,7 @@ def _data_sets(path: Path) -> Iterator[Path]:
 
 
 def _walk(top: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder and those below it, level by level, each with its files; none twice, as links may lead in circles."""
+    """A folder and its subfolders, level by level, with their files; each once, because links may form cycles."""
     waiting, seen = deque([top]), {identity(top)}
     while waiting:
         folder = waiting.popleft()
@@ -192,20 +192,20 @@ def _walk(top: Path) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the files in a folder by name, without hidden ones; not all of them where there are very many."""
+    """The subfolders and the files of a folder, sorted, without hidden ones; at most :data:`_LOOKED_AT` in total."""
     found: tuple[list[Path], list[Path]] = [], []
     try:
         with os.scandir(folder) as items:
             for item in islice(items, _LOOKED_AT):
                 if not is_hidden(item.name):
                     found[not item.is_dir()].append(folder / item.name)
-    except OSError:  # what cannot be read holds nothing that can be taken
+    except OSError:  # an unreadable folder counts as empty
         pass
     return sorted(found[0]), sorted(found[1])
 
 
 def _shows_faces(archive: Path) -> bool:
-    """Whether an archive begins with faces, or holds the archive of UTKFace, whose error says how to get at it."""
+    """Whether an archive begins with faces, or contains UTKFace's archive: opening it raises an error with advice."""
     try:
         source = open_source(archive)
     except DataError:
@@ -220,6 +220,6 @@ def _is_called_utkface(path: Path) -> bool:
 
 
 def _are_faces(names: Iterable[str]) -> bool:
-    """Whether at least half of the pictures among these names bear labels."""
+    """Whether at least half of the pictures among these names have labels."""
     pictures = [name for name in names if is_picture(name)]
     return 0 < len(pictures) <= 2 * sum(map(has_label, pictures))

@@ -1,4 +1,4 @@
-"""What the places that pictures come from have in common: they list their files, and read them one after the other."""
+"""The interface of folders and archives: list files and read them one after another."""
 
 import stat
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ UNIX_KINDS = {
 
 
 class Entry(NamedTuple):
-    """A file in a source. ``problem`` says what forbids to read it; ``position`` finds it again in an archive.
+    """A file in a source. ``problem`` is the reason not to read it, or ""; ``position`` is its position in an archive.
 
     >>> Entry("./UTKFace/1_0_0_20170101.jpg", 2048).parts
     ('UTKFace', '1_0_0_20170101.jpg')
@@ -38,51 +38,51 @@ class Entry(NamedTuple):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The folders and the name. Backslashes separate them too: archives made on Windows may have them."""
+        """The folders and the name. Backslashes also separate them, as in archives made on Windows."""
         return tuple(part for part in self.path.replace("\\", "/").split("/") if part not in ("", "."))
 
 
 class Source(ABC):
-    """A place that can list its files and read them; :func:`agegender.data.kinds.open_source` finds the right one."""
+    """A folder or an archive, opened by :func:`agegender.data.kinds.open_source`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @abstractmethod
     def identity(self) -> str:
-        """A string that changes when the content does, found without decoding anything."""
+        """A string that changes with the content, computed without decoding pictures."""
 
     def visible(self) -> list[Entry]:
-        """All files but hidden ones and those that macOS adds; raises ``DataError`` if the source is damaged."""
+        """All files except hidden ones and those that macOS adds; raises ``DataError`` if the source is damaged."""
         found: list[Entry] = []
         last: dict[object, int] = {}
         for entry in self.entries():
             if any(is_hidden(part) for part in entry.parts):
                 continue
             place = self.place(entry)
-            if (earlier := last.get(place)) is not None:  # of one path, unpacking leaves the last one
+            if (earlier := last.get(place)) is not None:  # unpacking would keep only the last one
                 found[earlier] = found[earlier]._replace(problem=REPLACED)
             last[place] = len(found)
             found.append(entry)
             if len(found) > MAX_FILES:
-                raise DataError(f"{shown(self.path)} holds more than {MAX_FILES:,} files: name UTKFace's own place")
+                raise DataError(f"{shown(self.path)} contains more than {MAX_FILES:,} files: pass UTKFace's folder")
         return found
 
     def place(self, entry: Entry) -> object:
-        """What two entries have in common of which only the later one would be there, were all of them files."""
+        """A key that two entries share if unpacking would keep only the later one."""
         return entry.path
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
-        """Every file, links and other oddities included."""
+        """All files, including links and special files."""
 
     @abstractmethod
     def read(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | Unusable]]:
-        """The wanted files, in an order that suits the source: the content, or the reason why it is unreadable."""
+        """Read the wanted files in any order: each with its content, or the reason why it is unreadable."""
 
 
 def problem(kind: str, size: int) -> str:
-    """What forbids to read a file of this kind ("": a regular one) and size in bytes; "" if nothing does.
+    """The reason not to read a file of this kind ("": a regular file) and size in bytes; "" if there is none.
 
     >>> problem("FIFO", 0)
     'not a regular file (FIFO)'
@@ -93,7 +93,7 @@ def problem(kind: str, size: int) -> str:
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a folder or a file is hidden, or one of those that macOS adds to archives.
+    """Whether a folder or a file is hidden, or added to an archive by macOS.
 
     >>> [is_hidden(part) for part in (".git", "__MACOSX", "..", "UTKFace")]
     [True, True, False, False]

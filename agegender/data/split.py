@@ -43,7 +43,7 @@ class Split:
 
     @classmethod
     def load(cls, path: str | Path, faces: Faces) -> "Split":
-        """The saved split of these faces; raises ``DataError`` if the file is damaged or is one of other faces."""
+        """Load the split of these faces; raises ``DataError`` if the file is damaged or belongs to other faces."""
         try:
             with Path(path).open(encoding="utf-8", newline="") as file:
                 header, *rows = csv.reader(file)
@@ -51,7 +51,7 @@ class Split:
         except (OSError, ValueError, csv.Error) as error:
             raise DataError(f"{path} cannot be read as a split: {error}") from None
         if header != _COLUMNS or not set(parts.values()) <= {"train", "validation"}:
-            raise DataError(f"{path} is no split: expected the columns name and part (train or validation)")
+            raise DataError(f"{path} is not a split: expected the columns name and part (train or validation)")
         names = list(map(written, faces.names))
         if sorted(parts) != sorted(names):
             raise DataError(
@@ -63,10 +63,10 @@ class Split:
 
 
 def split(faces: Faces, fraction: float = 0.2, seed: int = 0) -> Split:
-    """Draw a validation part of ``round(fraction * N)`` faces; pictures of equal bytes or pixels stay on one side.
+    """Draw a validation part of ``round(fraction * N)`` faces; pictures with equal bytes or pixels stay in one part.
 
-    Groups of identical pictures are shuffled and taken while they fit, so the size is exact unless groups of many
-    are all that is left. Of UTKFace's 23,708 faces 4,742 are for validation and 18,966 for training.
+    Groups of identical pictures are drawn in random order while they fit, so the size is exact unless only larger
+    groups remain. UTKFace's 23,708 faces give 4,742 for validation and 18,966 for training.
 
     >>> from agegender.data.faces import Record
     >>> records = [Record(f"{age}.jpg", age, 0, -1, digest=str(age // 2)) for age in range(10)]   # five pairs
@@ -76,7 +76,7 @@ def split(faces: Faces, fraction: float = 0.2, seed: int = 0) -> Split:
     (8, 2, 1)
     """
     if not 0 < fraction < 1:
-        raise DataError(f"the fraction for validation must lie between 0 and 1, got {fraction}")
+        raise DataError(f"the validation fraction must be between 0 and 1 (exclusive), got {fraction}")
     wanted = max(1, round(fraction * len(faces)))
     is_validation = np.zeros(len(faces), np.bool_)
     for group in _shuffled(_groups(_contents(faces)), seed):
@@ -85,14 +85,14 @@ def split(faces: Faces, fraction: float = 0.2, seed: int = 0) -> Split:
             wanted -= len(group)
     if is_validation.all() or not is_validation.any():
         raise DataError(
-            f"{faces.source}: {len(faces)} faces cannot be split into two parts that share no picture, with a share of "
-            f"{fraction:g} for validation: take another share, or more pictures that differ"
+            f"{faces.source}: {len(faces)} faces cannot be split into two parts that share no picture, with a fraction "
+            f"of {fraction:g} for validation: use another fraction, or more distinct pictures"
         )
     return Split(np.flatnonzero(~is_validation), np.flatnonzero(is_validation), faces.names)
 
 
 def sample(faces: Faces, limit: int, seed: int = 0) -> Faces:
-    """``limit`` faces drawn at random, in their order; all of them if there are no more.
+    """``limit`` faces drawn at random, in their original order; all of them if there are no more.
 
     Raises ``DataError`` for a limit below 2.
 
@@ -111,7 +111,7 @@ def sample(faces: Faces, limit: int, seed: int = 0) -> Faces:
 
 
 def _contents(faces: Faces) -> list[str]:
-    """Of each face the digest of its file, or of that file with equal pixels whose digest comes first."""
+    """For each face, the smallest digest among the files with the same pixels."""
     first: dict[bytes, str] = {}
     for pixels, digest in zip(faces.pixel_digests, faces.digests, strict=True):
         first[pixels] = min(digest, first.get(pixels, digest))

@@ -1,8 +1,8 @@
-"""UTKFace: choose its pictures among all files of a source, and decode them.
+"""UTKFace: select the pictures among the files of a source, and decode them.
 
-Copies of pictures in other folders (as in Kaggle's ``utkface-new``) are not read twice. A copy has the same name and
-the same bytes. Of pictures with one name, one in a folder called ``UTKFace`` comes before others, and the one with the
-shortest way to it before the rest; it keeps the name, and others that are no copies of it bear their paths.
+Copies in other folders (as in Kaggle's ``utkface-new``) are read once. A copy has the same name and the same bytes. Of
+several pictures with the same name, those in a folder called ``UTKFace`` come first, then those with the fewest parent
+folders. The first one keeps its name; others that are not copies are named by their paths.
 """
 
 import math
@@ -34,7 +34,7 @@ Skipped: TypeAlias = list[tuple[str, str]]
 
 
 class Picture(NamedTuple):
-    """A file that is worth decoding, as :func:`choose` finds it."""
+    """A file to decode, as selected by :func:`choose`."""
 
     name: str
     label: Label
@@ -44,11 +44,11 @@ class Picture(NamedTuple):
 def read(
     path: Path, *, cache: Path | None = None, progress: Progress | None = None, max_skipped: float = MAX_SKIPPED
 ) -> Faces:
-    """The faces of a folder or an archive, decoded at the first call and opened from the cache at the next ones.
+    """The faces of a folder or an archive, decoded in the first call and then read from the cache.
 
-    ``progress(done, total)`` is called now and then while pictures are decoded. Raises ``DataError`` if the source is
-    missing, damaged or holds no face, and ``TooManySkipped`` if more than the share ``max_skipped`` of its pictures
-    cannot be used.
+    ``progress(done, total)`` is called after every 100 pictures and at the end. Raises ``DataError`` if the source is
+    missing, damaged or contains no face, and ``TooManySkipped`` if the fraction of unusable pictures exceeds
+    ``max_skipped``.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -63,7 +63,7 @@ def read(
     def build(folder: Path) -> bool:
         return _build(source, folder, progress)
 
-    identity = f"{source.identity()}|{','.join(formats())}"  # another Pillow may read what this one leaves out
+    identity = f"{source.identity()}|{','.join(formats())}"  # another Pillow may read files that this one skips
     faces = cached(identity, build, source=str(path), kind="utkface", cache=cache)
     _check_share(faces, max_skipped)
     return faces
@@ -71,16 +71,16 @@ def read(
 
 @contextmanager
 def skipped_written_to(path: Path) -> Iterator[None]:
-    """Let a ``TooManySkipped`` leave its list in a CSV file, with the columns ``name`` and ``reason``, and say where.
+    """Write the list of a ``TooManySkipped`` to a CSV file (``name``, ``reason``), and add its path to the error.
 
-    A file at ``path`` that is no such list stays, and the list gets another name.
+    If another file exists at ``path``, the list gets a new name.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with skipped_written_to(Path(folder) / "skipped.csv"):
     ...         raise TooManySkipped("2 of the 2 pictures cannot be used", [("a.jpg", "empty file")])
     Traceback (most recent call last):
-    agegender.errors.TooManySkipped: 2 of the 2 pictures cannot be used. All of them are in ...skipped.csv
+    agegender.errors.TooManySkipped: 2 of the 2 pictures cannot be used. The full list is in ...skipped.csv
     """
     try:
         yield
@@ -89,14 +89,14 @@ def skipped_written_to(path: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             free = _free(path)
             write_skipped(error, free)
-            where = f"All of them are in {free}"
+            where = f"The full list is in {free}"
         except OSError as failure:
-            where = f"The list of them cannot be written to {path} ({cause(failure)})"
+            where = f"The full list cannot be written to {path} ({cause(failure)})"
         raise TooManySkipped(f"{error}. {where}", error.skipped) from None
 
 
 def _free(path: Path) -> Path:
-    """``path``, or with the next number behind its name where another file has that: skipped-2.csv."""
+    """``path``, or a numbered name such as skipped-2.csv if another file has this name."""
     found, number = path, 1
     while found.exists() and not _is_list(found):
         number += 1
@@ -112,7 +112,7 @@ def _is_list(path: Path) -> bool:
 
 
 def choose(entries: Sequence[Entry]) -> tuple[list[Picture], Skipped]:
-    """The pictures to read, copies and all, in the order of preference; and the files left out with the reasons.
+    """The pictures to read, including copies, in order of preference; and the skipped files with reasons.
 
     >>> pictures, skipped = choose([Entry("b/1_0_0.jpg", 9), Entry("a/UTKFace/1_0_0.jpg", 9), Entry("b/anna.jpg", 9)])
     >>> [picture.entry.path for picture in pictures], skipped
@@ -130,9 +130,9 @@ def choose(entries: Sequence[Entry]) -> tuple[list[Picture], Skipped]:
 
 
 def without_copies(pictures: Sequence[Picture], digests: Mapping[Entry, str]) -> tuple[list[Picture], Skipped]:
-    """The pictures but for copies of those before them, sorted by names that no two of them share; and the copies.
+    """The pictures without copies of earlier ones, sorted by their unique names; and the copies.
 
-    ``digests`` are those of the pictures that share name and size with another one.
+    ``digests`` has those of the pictures that share name and size with another one.
 
     >>> pictures, _ = choose([Entry(f"{folder}/1_0_0.jpg", 9) for folder in "abc"])
     >>> faces, copies = without_copies(pictures, dict(zip((p.entry for p in pictures), ["5e", "5e", "77"])))
@@ -168,19 +168,19 @@ def _label(entry: Entry, name: str) -> Label:
     if entry.problem:
         raise Unusable(entry.problem)
     if not is_picture(name):
-        raise Unusable(why_unread(name) or "not a picture's name")
+        raise Unusable(why_unread(name) or "name is not that of a picture")
     return parse_name(name)
 
 
 def _build(source: Source, folder: Path, progress: Progress | None) -> bool:
-    """Decode a source into ``folder``; whether a file could not be read, and should be tried again the next time."""
+    """Decode a source into ``folder``. Return whether a file was unreadable, so that the next call tries again."""
     entries = source.visible()
     pictures, skipped = choose(entries)
     if not pictures:
         raise DataError(no_face(source, entries, skipped))
     if sum(picture.entry.size for picture in pictures) > sources.MAX_TOTAL_BYTES:
         size = sources.MAX_TOTAL_BYTES // 10**9
-        raise DataError(f"{shown(source.path)} holds more than {size} GB of pictures: that is not UTKFace")
+        raise DataError(f"{shown(source.path)} contains more than {size} GB of pictures: it is not UTKFace")
     digests, unread = _digests(source, pictures)
     pictures, copies = without_copies(pictures, digests)
     skipped += copies
@@ -205,7 +205,7 @@ def _build(source: Source, folder: Path, progress: Progress | None) -> bool:
 
 
 def _digests(source: Source, pictures: Sequence[Picture]) -> tuple[dict[Entry, str], bool]:
-    """The hashes of the pictures that may be copies, as they share name and size; whether one could not be read."""
+    """The hashes of the pictures that share name and size with another one; and whether one was unreadable."""
     alike = Counter((picture.name, picture.entry.size) for picture in pictures)
     wanted = [picture.entry for picture in pictures if alike[picture.name, picture.entry.size] > 1]
     digests: dict[Entry, str] = {}
@@ -226,35 +226,35 @@ def _check_share(faces: Faces, most: float) -> None:
     first = ", ".join(f"{name!r} ({reason})" for name, reason in skipped[:_FIRST])
     more = f" and {len(skipped) - _FIRST:,} more" if len(skipped) > _FIRST else ""
     share = math.ceil(100 * len(skipped) / total) / 100
-    option = f", or leave them out with --max-skipped {share} (in Python max_skipped={share})" if len(faces) else ""
-    advice = "Do so" if _OWN_ADVICE.search(reason) else "Get UTKFace again"
+    advice = "Fix them as advised" if _OWN_ADVICE.search(reason) else "Download UTKFace again"
+    option = f"remove other files, or set --max-skipped {share} (max_skipped={share} in Python)"
+    ways = f"{advice}, {option}" if len(faces) else f"{advice}, or remove other files"
     limit = f", more than {most:.0%}" if len(faces) else ""
     raise TooManySkipped(
         f"{len(skipped):,} of the {total:,} pictures in {shown(faces.source)} cannot be used{limit} "
-        f"({count:,} of them: {reason}). The first: {first}{more}. "
-        f"{advice}, remove what is not part of it{option}",
+        f"({count:,} of them: {reason}). The first: {first}{more}. {ways}",
         faces.skipped,
     )
 
 
 def _is_meant(path: str) -> bool:
-    """Whether a file is meant as a picture of the set."""
+    """Whether a file counts as a picture of the data set."""
     return is_picture(path) or bool(why_unread(path.rpartition("/")[2]))
 
 
 def no_face(source: Source, entries: Sequence[Entry], skipped: Skipped) -> str:
-    """What to say of a source of which no file is a face; ``skipped`` are the files with the reasons.
+    """The message for a source without faces; ``skipped`` are its files with reasons.
 
     >>> no_face(open_source(Path(".")), entries := [Entry("anna.jpg", 9)], choose(entries)[1])
-    ". holds no face: expected pictures named ..., found 1 file, 'anna.jpg' (name is not age_gender_ethnicity_anything)"
+    ". contains no face: expected pictures named ..., found 1 file, 'anna.jpg' (name is not age_gender_...)"
     """
     expected = "expected pictures named age_gender_ethnicity_anything.jpg"
     if not entries:
         return f"{shown(source.path)} is empty: {expected}"
     hint = ""
     if inner := next((entry.path for entry in entries if is_archive(entry.path)), None):
-        way = source.unpack(inner) if isinstance(source, Archive) else f"name {shown(source.path / inner)}"
-        hint = f". It holds the archive {inner!r}: {way}"
+        way = source.unpack(inner) if isinstance(source, Archive) else f"pass {shown(source.path / inner)}"
+        hint = f". It contains the archive {inner!r}: {way}"
     (name, reason), *_ = skipped
     count = "1 file," if len(entries) == 1 else f"{len(entries):,} files such as"
-    return f"{shown(source.path)} holds no face: {expected}, found {count} {name!r} ({reason}){hint}"
+    return f"{shown(source.path)} contains no face: {expected}, found {count} {name!r} ({reason}){hint}"

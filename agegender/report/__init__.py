@@ -1,1 +1,1 @@
-"""What a training says and draws, and what is told of runs."""
+"""What a run prints and plots, and the list of runs."""

@@ -1,4 +1,4 @@
-"""Pictures of a run: its learning curves, and faces with what the model says of them."""
+"""Plots of a run: learning curves, and faces with predictions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ CURVES = (("loss", "loss"), ("gender_accuracy", "gender accuracy"), ("age_mae", 
 
 
 def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, float]) -> "Picture":
-    """Loss, gender accuracy and age error by epoch, for both parts, with the trivial baselines.
+    """Loss, gender accuracy and age error per epoch for both parts, with the metrics of a constant prediction.
 
     >>> row = {name: 1.0 for key, _ in CURVES for name in (key, f"val_{key}")}
     >>> len(learning_curves([{"epoch": 1, **row}], {"age_mae": 14.8}).axes)
@@ -26,20 +26,21 @@ def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, fl
         for part, prefix in (("training", ""), ("validation", "val_")):
             axes.plot(epochs, [row[prefix + name] for row in history], marker="o", markersize=3, label=part)
         if name in baselines:
-            axes.axhline(baselines[name], color="grey", linestyle=":", label="always guessing the same")
+            axes.axhline(baselines[name], color="grey", linestyle=":", label="constant prediction")
         axes.set_xlabel("epoch")
         axes.set_title(label)
         axes.locator_params(axis="x", integer=True, min_n_ticks=1)
-        axes.set_xlim(0.5, max(epochs) + 0.5)  # whole epochs, also where there is one alone
+        axes.set_xlim(0.5, max(epochs) + 0.5)  # integer ticks, even for a single epoch
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return figure
 
 
 def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str, Any]) -> "Picture":
-    """Faces (N, 128, 128, 1) with label and prediction below each; wrong genders in red.
+    """Faces (N, 128, 128, 1), each with its label and prediction; wrong genders in red.
 
-    ``truth`` and ``predicted`` hold "gender" (0 or 1; predicted: a probability of 1) and "age" in years, (N, 1) each.
+    ``truth`` and ``predicted`` hold "gender" (the label, 0 or 1; the predicted probability of 1) and "age" in years,
+    each of shape (N, 1).
 
     >>> said = {"gender": np.ones((2, 1)), "age": np.full((2, 1), 30.0)}
     >>> len(predictions(np.zeros((2, 128, 128, 1)), said, said).axes)
@@ -67,7 +68,7 @@ def _sex(value: float) -> str:
 
 
 def _figure(width: float, height: float) -> "Picture":
-    from minidl.viz import Picture  # here, as matplotlib takes a while
+    from minidl.viz import Picture  # matplotlib is slow to import
 
     return Picture(width, height)
 

@@ -1,4 +1,4 @@
-"""``python -m agegender.train --list``: the runs in a folder, with what became of them."""
+"""``python -m agegender.train --list``: the runs in a folder and their results."""
 
 import csv
 import math
@@ -25,21 +25,22 @@ from .results import LABELS
 RESULTS = (*LABELS, "no_better_than_guessing")
 HEAD = ("run", "last written", "data", "state", "epochs", *(label for label, _ in LABELS.values()))
 LEAST = ("data", "last written", "epochs")
-"""Columns that are left out first where a terminal is narrow."""
+"""The columns to drop in a narrow terminal, in this order."""
 
 
 def overview(parent: Path, width: int | None = None) -> str:
-    """A table of all runs in a folder, the latest last, for a terminal of ``width``; OSError if it can't be read.
+    """A table of all runs in a folder, the latest last, for a terminal of ``width`` columns.
 
-    Columns are left out until it fits; the names of runs are whole. What is to be said of a run in a sentence follows.
+    Columns are dropped until it fits; names of runs are never shortened. Remarks on runs follow. Raises OSError if the
+    folder can't be read.
 
     >>> print(overview(Path("nowhere")))
-    There are no runs in nowhere/. One is made by: python -m agegender.train --out nowhere
+    There are no runs in nowhere/. To start one: python -m agegender.train --out nowhere
     """
     facts = listed(parent)
     if not facts:
         how = PROGRAM if parent == Path(RUNS) else command_line(PROGRAM, "--out", operand(parent))
-        return f"There are no runs in {parent}/. One is made by: {how}"
+        return f"There are no runs in {parent}/. To start one: {how}"
     columns = {name: [name, *cells] for name, *cells in zip(HEAD, *map(_row, facts), strict=True)}
     shown = _table(columns)
     for name in LEAST:
@@ -55,7 +56,7 @@ def _table(columns: Mapping[str, Sequence[str]]) -> str:
 
 
 def listed(parent: Path) -> list[dict[str, Any]]:
-    """What is known of each run in a folder, the latest last: JSON's values, null where there is none.
+    """The facts about each run in a folder as JSON values, null if unknown; the latest run last.
 
     Raises OSError if the folder can't be read.
 
@@ -80,7 +81,7 @@ def _facts(run: Run) -> dict[str, Any]:
     except OSError as error:
         damage = f"damaged: {error.filename or run.folder} cannot be read: {cause(error)}"
     except (LookupError, TypeError, ValueError, ArithmeticError):
-        damage = f"damaged: {run.folder / CONFIG} does not say what is trained: put the earlier file back"
+        damage = f"damaged: {run.folder / CONFIG} lacks options: restore an earlier version of the file"
     return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
 
 
@@ -91,7 +92,7 @@ def _state(run: Run) -> str:
         return "finished"
     if run.epochs < int(run.config["epochs"]):
         return "can be resumed"
-    return f"can be resumed: its {run.lacking} is made once it goes on, {run.resume_command()}"
+    return f"can be resumed: its {run.lacking} is missing; this writes it: {run.resume_command()}"
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -102,11 +103,14 @@ def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _remarks(facts: Mapping[str, Any]) -> list[str]:
-    """What there is to say of a run beside the table."""
+    """The remarks on a run, below the table."""
     name, (state, _, reason) = _printable(Path(facts["run"]).name), facts["state"].partition(": ")
     remarks = [f"{name} {'is damaged' if state == 'damaged' else state}: {reason}"] if reason else []
     guessed = [LABELS[name][0] if name in LABELS else name for name in facts["no_better_than_guessing"] or []]
-    return [*remarks, *([f"{name}: no better than guessing in {' and '.join(guessed)}"] if guessed else [])]
+    return [
+        *remarks,
+        *([f"{name}: no better than a constant prediction in {' and '.join(guessed)}"] if guessed else []),
+    ]
 
 
 def _printable(name: str) -> str:
@@ -114,7 +118,7 @@ def _printable(name: str) -> str:
 
 
 def _results(run: Run) -> dict[str, Any]:
-    """Gender accuracy and age error at the best epoch, and which of them guessing does as well."""
+    """The metrics at the best epoch, and which of them are no better than those of a constant prediction."""
     if run.summary is not None:
         return _of_epoch(run.summary, "")
     try:
@@ -124,13 +128,13 @@ def _results(run: Run) -> dict[str, Any]:
     except FileNotFoundError:
         problem = f"{run.folder / METRICS} is missing"
     except (MinidlError, ValueError, TypeError, LookupError, csv.Error):
-        problem = f"{run.folder / METRICS} is no table of epochs"
-    raise UsageError(f"{problem}: it is written anew once the run goes on, {run.resume_command()}")
+        problem = f"{run.folder / METRICS} is not a table of epochs"
+    raise UsageError(f"{problem}: this writes it again: {run.resume_command()}")
 
 
 def _of_epoch(best: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     values = (float(best[f"{prefix}gender_accuracy"]), float(best[f"{prefix}age_mae"]))
     if not all(map(math.isfinite, values)):
-        raise ValueError("a result is no number")
+        raise ValueError("a result is not finite")
     guessed = best.get("no_better_than_guessing") or []
     return dict(zip(RESULTS, (*values, guessed.split() if isinstance(guessed, str) else guessed), strict=True))

@@ -1,4 +1,4 @@
-"""The pictures of a run, in its folder."""
+"""The plots of a run, saved in its folder."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,19 +17,19 @@ from .speaker import Speaker
 
 
 class Pictures:
-    """Those of a run. Whatever forbids one, such as a setting of matplotlib, is a warning: training is worth more."""
+    """The plots of a run. Errors, such as those of a bad matplotlib setting, become warnings: training continues."""
 
     def __init__(self, say: Speaker, folder: Path) -> None:
         self.say, self.folder = say, folder
         self.drawn: list[Path] = []
 
     def curves(self, history: Sequence[dict[str, float]], baselines: dict[str, float]) -> None:
-        """Draw the learning curves."""
+        """Plot the learning curves."""
         with self.drawing("curves.png") as path:
             figures.learning_curves(history, baselines).savefig(path, dpi=110)
 
     def examples(self, model: md.nn.Module, faces: Dataset, count: int = 18) -> None:
-        """Draw some of the faces, evenly spaced, with what a model says of them."""
+        """Draw ``count`` faces, evenly spaced, with their predictions."""
         chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(np.intp)
         images, truth = faces.batch(chosen)
         model.eval()
@@ -43,7 +43,7 @@ class Pictures:
 
     @contextmanager
     def drawing(self, name: str) -> Iterator[Path]:
-        """Draw a picture, in the place of an earlier one of that name."""
+        """Record a plot as drawn, or turn an error into a warning."""
         path = self.folder / PLOTS / name
         self.drawn = [other for other in self.drawn if other != path]
         try:

@@ -1,4 +1,4 @@
-"""The results of a run, as numbers and in words."""
+"""The results of a run, as a summary and as printed lines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..runs.folder import Run
 
 
 def validated(row: dict[str, float]) -> dict[str, float]:
-    """The metrics of the validation part in a row of the history, under their own names.
+    """The validation metrics in a row of the history, without their prefix.
 
     >>> validated({"epoch": 1, "age_mae": 3.0, "val_age_mae": 6.5})
     {'age_mae': 6.5}
@@ -27,7 +27,7 @@ def summarize(
 ) -> dict[str, Any]:
     """The results of a run: at the epoch with the lowest validation loss, and at the last one.
 
-    ``faces`` are the sizes of the two parts; ``seconds`` is how long the run took in all its calls.
+    ``faces`` are the sizes of the two parts; ``seconds`` is the duration of the run over all its calls.
     """
     best, last = best_row(trainer.history), trainer.history[-1]
     return {
@@ -51,9 +51,9 @@ def summarize(
 
 
 def still_learning(history: Sequence[dict[str, float]]) -> bool:
-    """Whether nothing speaks against more epochs: the losses of both parts were falling in the end.
+    """Whether more epochs may help: the losses of both parts were decreasing in the last epoch.
 
-    An age error above any age is that of a run that has diverged: its loss may fall for long and lead nowhere.
+    A run with an age error above any age has diverged: its loss may decrease for long without reaching a useful value.
 
     >>> still_learning([{"loss": 9.0, "val_loss": 9.5, "val_age_mae": 9.0}])
     True
@@ -67,18 +67,18 @@ def still_learning(history: Sequence[dict[str, float]]) -> bool:
 
 USUAL_LR = 1e-3
 LABELS = {"gender_accuracy": ("gender accuracy", "{:.3f}"), "age_mae": ("age error", "{:.2f} years")}
-"""What the results are called, and how they are written."""
+"""The label and the format of each result."""
 
 
 def result(summary: dict[str, Any]) -> str:
-    """What came out, in a line.
+    """The results in a line.
 
     >>> summary = {"gender_accuracy": 0.9, "baseline_gender_accuracy": 0.5, "age_mae": 99.5, "baseline_age_mae": 14.8}
     >>> line = result({**summary, "no_better_than_guessing": ["age_mae"], "best_epoch": 2, "epochs": 3})
     >>> print(line.replace(", ", "\\n"))
-    gender accuracy 0.900 (guessing: 0.500)
+    gender accuracy 0.900 (constant prediction: 0.500)
     age error 99.50 years
-    no better than always guessing the median age (14.80 years); at epoch 2 of 3
+    no better than always predicting the median age (14.80 years); at epoch 2 of 3
     """
     told = []
     for name, (label, form) in LABELS.items():
@@ -86,12 +86,12 @@ def result(summary: dict[str, Any]) -> str:
         if name in summary["no_better_than_guessing"]:
             told.append(f"{label} {value}, no better than {tasks.GUESSES[name]} ({guessing})")
         else:
-            told.append(f"{label} {value} (guessing: {guessing})")
+            told.append(f"{label} {value} (constant prediction: {guessing})")
     return f"{', '.join(told)}; at epoch {summary['best_epoch']} of {summary['epochs']}"
 
 
 def effort(summary: dict[str, Any]) -> str:
-    """How fast it was, and how long it took.
+    """The speed and the duration of a run.
 
     >>> effort({"images_per_second": 300.2, "precision": "float32", "seconds": 75})
     '300 images/s in float32, 1:15 in all'
@@ -101,23 +101,23 @@ def effort(summary: dict[str, Any]) -> str:
 
 
 def next_steps(summary: dict[str, Any], run: Run, lr: float) -> list[str]:
-    """The command that most likely comes next, and the one after it."""
+    """The commands to run next, the most useful first."""
     run = run.after_this_call()
-    more = f"train on, with ten epochs more: {run.resume_command(epochs=summary['epochs'] + 10)}"
+    more = f"train for ten more epochs: {run.resume_command(epochs=summary['epochs'] + 10)}"
     if not summary["no_better_than_guessing"]:
         return [more]
     if lr < USUAL_LR / 1000:
         again = run.again_command(lr=f"{USUAL_LR:g}")
-        return [f"at a learning rate of {lr:g} nothing is learned; {USUAL_LR:g} is usual: {again}"]
-    learning = summary.get("still_learning", False)  # which runs of before did not say
+        return [f"a learning rate of {lr:g} is too low to learn; {USUAL_LR:g} is usual: {again}"]
+    learning = summary.get("still_learning", False)  # missing in summaries of older versions
     if lr < USUAL_LR or (lr == USUAL_LR and learning):
-        return [f"at a learning rate of {lr:g} it takes longer: {more}"]
-    first = f"the learning rate is the first thing to lower: {run.again_command(lr=lower(lr))}"
-    return [first, f"or, as the loss was still falling, {more}"] if learning and summary["epochs"] > 1 else [first]
+        return [f"a learning rate of {lr:g} takes longer; {more}"]
+    first = f"try a lower learning rate first: {run.again_command(lr=lower(lr))}"
+    return [first, f"or, since the loss was decreasing, {more}"] if learning and summary["epochs"] > 1 else [first]
 
 
 def lower(lr: float) -> str:
-    """The learning rate to try after this one: the usual one after one that is far above it, else a tenth.
+    """The learning rate to try after ``lr``: a tenth of it, but at most the usual one.
 
     >>> lower(1e30), lower(0.001)
     ('0.001', '0.0001')

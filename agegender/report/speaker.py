@@ -1,4 +1,4 @@
-"""What a training says, to its user and in its log."""
+"""Output for the user and the log of a run."""
 
 from pathlib import Path
 from typing import TextIO
@@ -7,7 +7,7 @@ from ..errors import cause
 
 
 class Speaker:
-    """Says things to the user, and to log.txt; what was said before there is a run folder is written there later."""
+    """Prints lines and appends them to log.txt; lines before the run folder exists are written there later."""
 
     def __init__(self, stream: TextIO, quiet: bool) -> None:
         self.stream, self.quiet = stream, quiet
@@ -21,7 +21,7 @@ class Speaker:
         self.note(text)
 
     def note(self, text: str) -> None:
-        """A line for the log alone."""
+        """Append a line to the log without printing it."""
         self._waiting.append(text)
         if self._log is None:
             return
@@ -29,10 +29,10 @@ class Speaker:
             with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(line + "\n" for line in self._waiting)
             self._waiting.clear()
-        except OSError as error:  # a log is not worth the training that it tells of
+        except OSError as error:  # a failing log must not end training
             log, self._log = self._log, None
-            self(f"warning: no more is written to {log}: {cause(error)}", always=True)
+            self(f"warning: {log} cannot be written, logging ends: {cause(error)}", always=True)
 
     def log_to(self, path: Path | None) -> None:
-        """Where the log is from now on, or that there is none."""
+        """Set the path of the log; None ends logging."""
         self._log = path

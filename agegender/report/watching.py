@@ -1,4 +1,4 @@
-"""What looks on while a model is trained: it notes and draws what it sees, and tells what ends it early."""
+"""Callbacks that log and plot training and check its folder; and errors with a command that continues."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from .speaker import Speaker
 
 
 class Metrics(CSVLog):
-    """``metrics.csv``: the history, and in each epoch which metrics are no better than those of guessing."""
+    """``metrics.csv``: the history, and per epoch the metrics no better than those of a constant prediction."""
 
     def __init__(self, path: Path, baselines: dict[str, float]) -> None:
         super().__init__(path)
@@ -36,14 +36,14 @@ class Metrics(CSVLog):
 
 
 class Report(md.Callback):
-    """Logs every epoch, and the error that ends training; draws the curves anew."""
+    """Logs every epoch and the error that ends training; updates the learning curves."""
 
     def __init__(self, say: Speaker, pictures: Pictures, baselines: dict[str, float]) -> None:
         self.say, self.pictures, self.baselines = say, pictures, baselines
         self.told = False
 
     def on_train_begin(self, trainer: md.Trainer) -> None:
-        if trainer.history:  # the process may have been killed before it drew the last epoch
+        if trainer.history:  # an earlier process may have ended before it plotted its last epoch
             self.pictures.curves(trainer.history, self.baselines)
 
     def on_epoch_end(self, trainer: md.Trainer) -> None:
@@ -53,51 +53,51 @@ class Report(md.Callback):
         self.say.note("  ".join(epoch_facts(trainer)))
         self.pictures.curves(trainer.history, self.baselines)
 
-    def on_train_error(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - as of every callback
+    def on_train_error(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - the signature of a callback
         error = sys.exception()
         self.say.note(f"ended by {type(error).__name__}: {error}")
 
 
 def how_steps_are_launched(trainer: md.Trainer) -> str:
-    """Whether a GPU is asked once for a step, or for every kernel of it, and why."""
+    """Whether steps run as one CUDA graph or kernel by kernel, and why."""
     if trainer.captured.replays:
-        return "the forward and the backward pass of a step are launched as one CUDA graph"
-    return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two in a row were alike'}"
+        return "forward and backward passes are launched as one CUDA graph"
+    return f"steps are launched kernel by kernel: {trainer.captured.reason or 'no two consecutive steps were alike'}"
 
 
 class InPlace(md.Callback):
-    """Ends the training of a run whose folder is not there any more: another run may have its name."""
+    """Ends training when the run folder was moved or removed: another run may have its name."""
 
     def __init__(self, run: Run, say: Speaker) -> None:
         self.run, self.say, self.identity = run, say, identity(run.folder)
 
-    def on_epoch_end(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - as every callback
+    def on_epoch_end(self, trainer: md.Trainer) -> None:  # noqa: ARG002 - the signature of a callback
         self.look()
 
     on_train_end = on_epoch_end
 
     def look(self) -> None:
-        """Raise :class:`UsageError` if the folder is another one than at first, or gone."""
+        """Raise :class:`UsageError` if the folder is missing or is no longer the original one."""
         folder = self.run.folder
         if identity(folder) != self.identity:
             self.say.log_to(None)
             raise UsageError(
-                f"{folder} was removed or renamed while it was trained, so nothing more is saved: bring it back, or "
-                f"go on with it under its new name: {Run(folder.with_name('NEW_NAME')).resume_command()}"
+                f"{folder} was removed or renamed during training, so nothing more is saved: restore it, or resume the "
+                f"run under its new name: {Run(folder.with_name('NEW_NAME')).resume_command()}"
             )
 
 
 @contextmanager
 def explained(in_place: InPlace, options: Options) -> Iterator[None]:
-    """Tell what ends a training early with a way out, as a :class:`UsageError`, or said if it is an interrupt."""
+    """Turn errors that end training into :class:`UsageError` with a command to run next; print it after Ctrl-C."""
     run = in_place.run
     try:
         yield
     except (KeyboardInterrupt, TrainingError, MemoryError, OSError) as error:
-        in_place.look()  # a folder that is gone may be why, as for a file that cannot be written
+        in_place.look()  # a missing folder may be the cause
         if not isinstance(error, KeyboardInterrupt):
             raise UsageError(_way_out(error, run, options)) from None
-        in_place.say(f"interrupted. What was saved goes on with: {run.resume_command()}", always=True)
+        in_place.say(f"interrupted. Resume from the last save with: {run.resume_command()}", always=True)
 
 
 def _way_out(error: Exception, run: Run, options: Options) -> str:
@@ -105,7 +105,7 @@ def _way_out(error: Exception, run: Run, options: Options) -> str:
         return f"{reason(error)}. For example: {run.again_command(lr=lower(options.lr))}"
     if isinstance(error, MemoryError):
         again = run.again_command(batch_size=max(1, options.batch_size // 2))
-        saved = f". What was saved goes on with: {run.resume_command()}" if run.is_saved else ""
-        what = reason(error) or "of no known size"
+        saved = f". Resume from the last save with: {run.resume_command()}" if run.is_saved else ""
+        what = reason(error) or "unknown size"
         return f"not enough memory ({what}). Smaller batches need less: {again}{saved}"
-    return f"{reason(error)}. Once that is mended, go on with: {run.resume_command()}"
+    return f"{reason(error)}. After fixing this, resume with: {run.resume_command()}"

@@ -1,1 +1,1 @@
-"""The folders that training runs leave: made, known again, and gone on with."""
+"""Run folders: created, listed and resumed."""

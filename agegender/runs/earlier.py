@@ -1,4 +1,4 @@
-"""Earlier runs: found by their names, and gone on with from where they stopped."""
+"""Find and resume earlier runs."""
 
 import os
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from .folder import BEGUN, BEST, CONFIG, ENVIRONMENT, PLOTS, STATE, SUMMARY, Run
 
 
 def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
-    """An earlier run: by path, by name, or the latest one (None); ``asked`` are the options of this call.
+    """Find a run by path or name, or the latest one (None); ``asked`` are the options of this call.
 
-    Raises :class:`UsageError` where there is none.
+    Raises :class:`UsageError` if there is none.
     """
     if run is None:
         known = found(parent)
@@ -31,10 +31,10 @@ def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
             return Run(folder, asked)
         if folder.is_file() and is_run(folder.parent):
             whole = Run(folder.parent, asked).resume_command()
-            raise UsageError(f"{folder} is a file of a run: name its folder, {whole}")
+            raise UsageError(f"{folder} is a file of a run: resume its folder, {whole}")
     there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
     place = Path(run) if Path(run).is_dir() else parent / run
-    raise UsageError(f"{place} is no run: it has no {CONFIG}. Runs in {parent}/: {there}.")
+    raise UsageError(f"{place} is not a run: it has no {CONFIG}. Runs in {parent}/: {there}.")
 
 
 def found(parent: Path) -> list[Run]:
@@ -44,33 +44,33 @@ def found(parent: Path) -> list[Run]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, and not one that is still being made."""
-    has_file = any(os.path.isfile(folder / name) for name in (CONFIG, STATE))  # noqa: PTH113 - no error without rights
+    """Whether a folder is a complete run folder, rather than one that is being created."""
+    has_file = any(os.path.isfile(folder / name) for name in (CONFIG, STATE))  # noqa: PTH113 - False without permission
     return has_file and not folder.name.startswith(BEGUN)
 
 
 def last_written(folder: Path) -> float:
-    """When a run was last written to, as the time of a file."""
+    """When a run was last written, as a file time."""
     return max(path.stat().st_mtime for name in (CONFIG, STATE, SUMMARY) if (path := folder / name).is_file())
 
 
 def tidy(run: Run) -> None:
-    """Remove what a killed process has left in the folder of a run, and make what it has not come to."""
+    """Remove leftovers of a killed process from a run folder, and create the folder for plots."""
     remove_leftovers(run.folder)
     (run.folder / PLOTS).mkdir(exist_ok=True)
 
 
 def resume(run: Run, trainer: md.Trainer, train: DataLoader, data: Mapping[str, Any]) -> None:
-    """Bring a training to where a run was last saved; nothing is written.
+    """Restore the last saved state of a run into a trainer and a loader; nothing is written.
 
-    Raises :class:`UsageError` if ``data`` are not those of its start.
+    Raises :class:`UsageError` if ``data`` differs from the data that the run was started with.
     """
     if not run.is_saved:
         return
     _require_same(run, data)
-    if run.epochs:  # before the first one is complete there are no best weights
+    if run.epochs:  # during the first epoch there are no best weights
         try:
-            md.load(run.folder / BEST)  # damaged, it would cost the result at the very end
+            md.load(run.folder / BEST)  # if damaged, fail now rather than after training
         except CheckpointError as error:
             raise UsageError(f"{error} Or start a new run: {run.again_command()}") from None
     trainer.load_state_dict(checkpoint.load_state(run.folder / STATE), train)
@@ -80,12 +80,12 @@ def _require_same(run: Run, now: Mapping[str, Any]) -> None:
     path = run.folder / ENVIRONMENT
     try:
         before = read_json(path).get("data")
-    except UsageError:  # there is none, or it is damaged
+    except UsageError:  # missing or damaged
         before = None
     if not isinstance(before, dict) or "fingerprint" not in before:
         raise UsageError(
-            f"{path} does not tell any more which data the run was started with. Bring the "
-            f"file back, or start a new run: {run.again_command()}"
+            f"{path} no longer describes the data that the run was started with. Restore "
+            f"the file, or start a new run: {run.again_command()}"
         )
     for option, old, new in (("data", before, now), ("val", before.get("validation"), now.get("validation"))):
         if old is not None and new is not None and old["fingerprint"] != new["fingerprint"]:
@@ -93,15 +93,15 @@ def _require_same(run: Run, now: Mapping[str, Any]) -> None:
 
 
 def _changed(run: Run, option: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What to do where data are not those that a run was started with."""
+    """The message for data that differ from those that a run was started with."""
     if old.get("source") != new["source"]:
         return (
-            f"{new['source']} does not hold the faces of {run.folder}, which were last read from {old.get('source')}. "
-            f"Name their place with {flag(option)}, or start a new run with these: "
+            f"{new['source']} does not contain the faces of {run.folder}, last read from {old.get('source')}. "
+            f"Pass their location to {flag(option)}, or start a new run with these: "
             f"{run.again_command(**{option: new['source']})}"
         )
     counts = f" ({old.get('faces')} faces then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
     return (
-        f"{new['source']} has changed since {run.folder} was started{counts}. Bring the earlier files back, or "
+        f"{new['source']} has changed since {run.folder} was started{counts}. Restore the earlier files, or "
         f"start a new run: {run.again_command()}"
     )

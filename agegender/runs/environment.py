@@ -1,4 +1,4 @@
-"""What a run is computed with: what one must know to repeat it."""
+"""The environment of a run: what is needed to repeat it."""
 
 import platform
 from importlib import metadata
@@ -9,7 +9,7 @@ from minidl import backends
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions, BLAS, device and precision; JSON's values.
+    """Versions, BLAS, device and precision, as JSON values.
 
     >>> known = environment("numpy")
     >>> known["device"], known["precision"]
@@ -43,7 +43,7 @@ def _blas() -> list[dict[str, Any]]:
 
 
 def _device_name(device: str) -> str:
-    if device != "cupy":  # a backend of one's own may have no cards
+    if device != "cupy":  # a plugin backend may have no GPU
         return platform.processor() or platform.machine()
     cuda = backends.get(device).xp.cuda
     name: bytes = cuda.runtime.getDeviceProperties(cuda.Device().id)["name"]

@@ -1,4 +1,4 @@
-"""A run folder: its files, and what can be known of a run without loading its weights."""
+"""A run folder: its files, and what they tell about the run without loading its weights."""
 
 import json
 import os
@@ -21,7 +21,7 @@ CONFIG, ENVIRONMENT, METRICS, SUMMARY = "config.json", "env.json", "metrics.csv"
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "last.state.safetensors"
 PLOTS, EXAMPLES = "plots", "examples.png"
 BEGUN = ".new-run-"
-"""What the name of a run folder begins with that is still being made."""
+"""The prefix of a run folder that is being created."""
 SUMMARIZED = {
     "epochs": int,
     "best_epoch": int,
@@ -31,14 +31,14 @@ SUMMARIZED = {
     "baseline_age_mae": float,
     "no_better_than_guessing": list,
 }
-"""What a summary must hold to count."""
+"""The entries and types that a valid summary must have."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder with what can be known of it without loading its weights.
+    """A run folder; nothing here loads its weights, except ``epochs`` for a state without notes.
 
-    ``asked`` are the options that this call was given: the commands that it prints repeat them.
+    ``asked`` are the options of this call, which the printed commands repeat.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The options of the last start, or without the file those of the state. :class:`UsageError` if damaged."""
+        """The options of the last start; without the file, those in the state. :class:`UsageError` if damaged."""
         path = self.folder / CONFIG
         if not path.exists():
             return self.trained_with
@@ -54,12 +54,12 @@ class Run:
             return read_json(path)
         except UsageError as error:
             known = self.trained_with and os.access(path, os.R_OK)
-            remedy = "Delete it, and the run goes on with the options that were saved" if known else ""
-            raise UsageError(f"{error}. {remedy or 'Write it anew, or start another run'}") from None
+            remedy = "Delete it to resume with the saved options" if known else ""
+            raise UsageError(f"{error}. {remedy or 'Restore it, or start a new run'}") from None
 
     @cached_property
     def notes(self) -> dict[str, str]:
-        """What was stored with the last saved state; empty before the first one. :class:`UsageError` if damaged."""
+        """The metadata of the last saved state; empty before the first save. :class:`UsageError` if damaged."""
         try:
             return checkpoint.read_metadata(self.folder / STATE) if self.is_saved else {}
         except CheckpointError as error:
@@ -67,38 +67,38 @@ class Run:
 
     @property
     def is_saved(self) -> bool:
-        """Whether there is a state to go on from; false for what ended before the first one was written."""
+        """Whether there is a saved state to resume from."""
         return (self.folder / STATE).is_file()
 
     @cached_property
     def epochs(self) -> int:
-        """The epochs that are complete."""
+        """The number of complete epochs."""
         if not self.is_saved or "epoch" in self.notes:
             return int(self._note("epoch", 0))
-        return int(checkpoint.load_state(self.folder / STATE)["epoch"])  # of a state that was saved without notes
+        return int(checkpoint.load_state(self.folder / STATE)["epoch"])  # a state saved without notes
 
     @property
     def seconds(self) -> float:
-        """How long the run had taken when its state was saved, in all its calls."""
+        """The duration of the run until its last save, over all its calls."""
         return float(self._note("seconds", 0.0))
 
     @property
     def trained_with(self) -> dict[str, Any]:
-        """The options of the training that led to the saved state; empty before the first one."""
+        """The options that led to the saved state; empty before the first save."""
         return dict(self._note("config", {}))
 
     def require_whole(self) -> None:
-        """Raise :class:`UsageError` if a file is missing that the run needs to go on, and had, or cannot be written."""
+        """Raise :class:`UsageError` if a file that the run needs was lost or cannot be written."""
         for name in (METRICS, SUMMARY, LAST):
             if (self.folder / name).is_dir():
-                raise UsageError(f"{self.folder / name} is a folder, where a file is to be written: move it elsewhere")
+                raise UsageError(f"{self.folder / name} is a folder, but must be a file: move it elsewhere")
         if (self.folder / PLOTS).is_file():
-            raise UsageError(f"{self.folder / PLOTS} is a file, where a folder is to be: move it elsewhere")
+            raise UsageError(f"{self.folder / PLOTS} is a file, but must be a folder: move it elsewhere")
         lost = STATE if (self.folder / METRICS).exists() and not self.is_saved else ""
         lost = BEST if self.epochs and not (self.folder / BEST).is_file() else lost
         if lost:
             raise UsageError(
-                f"{self.folder} has lost its {lost}, and cannot go on without. Bring the file back, or start a new "
+                f"{self.folder} has lost its {lost} and cannot be resumed without it. Restore the file, or start a new "
                 f"run: {self.again_command()}"
             )
 
@@ -111,40 +111,40 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any] | None:
-        """The results, if the run has come to its end with all epochs that it has."""
+        """The results, or None if they are missing, damaged or of an earlier epoch."""
         try:
             summary = read_json(self.folder / SUMMARY)
             whole = all(type(summary[name]) is kind for name, kind in SUMMARIZED.items())
-        except (UsageError, LookupError):  # there is none, or it can be made anew
+        except (UsageError, LookupError):  # missing, or damaged: it is written again at the end of training
             return None
         return summary if whole and summary["epochs"] == self.epochs else None
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do but further epochs: results and pictures are there."""
+        """Whether all epochs are complete and the results and plots exist."""
         return self.epochs >= (self.config.get("epochs") or 0) and not self.lacking
 
     @property
     def lacking(self) -> str:
-        """The file that is made after the last epoch and is not there, or is of an earlier one; "" if none is."""
+        """The file that should exist after the last epoch and is missing or outdated; "" if there is none."""
         if self.summary is None:
             return SUMMARY
         return "" if (self.folder / PLOTS / EXAMPLES).is_file() else f"{PLOTS}/{EXAMPLES}"
 
     def after_this_call(self) -> "Run":
-        """The run without what says something about this call alone, for the commands that come next."""
+        """The run without the options that affect only this call, for printing the next commands."""
         return Run(self.folder, {name: value for name, value in self.asked.items() if name not in OF_THIS_CALL})
 
     def resume_command(self, **changes: Any) -> str:
-        """The command that goes on with the run as this call was asked to, but for changes."""
+        """The command that resumes the run with the options of this call and ``changes``."""
         may_change = FREE | {"val"} if self.is_saved else CONFIGURED
         flags = words(self._asked_beyond(may_change | OF_THIS_CALL) | changes)
         return command_line(PROGRAM, "--resume", operand(self.folder), *flags)
 
     def again_command(self, **changes: Any) -> str:
-        """The command that starts a new run with the options of this one, what this call was asked for, and changes.
+        """The command that starts a new run with the options of this one, those of this call, and ``changes``.
 
-        Options that only the saved state still knows are spelled out.
+        If ``config.json`` is unreadable, the saved options are spelled out.
         """
         flags = words(self._asked_beyond(CONFIGURED | OF_THIS_CALL) | changes)
         where = [] if self.folder.parent == Path(RUNS) else ["--out", operand(self.folder.parent)]
@@ -154,9 +154,9 @@ class Run:
         return command_line(PROGRAM, *options, *where, *flags)
 
     def _asked_beyond(self, names: Collection[str]) -> dict[str, Any]:
-        """What this call was asked for of these options, and the run folder does not hold."""
+        """The options of this call among ``names`` that differ from those in the run folder."""
         held = self._held()
-        if held.get("val") is not None:  # beside which a share says nothing
+        if held.get("val") is not None:  # then the fraction has no effect
             held.pop("val_fraction", None)
         return {
             name: value
@@ -166,7 +166,7 @@ class Run:
         }
 
     def _held(self) -> dict[str, Any]:
-        """The options in the folder: those of its file, else those that were saved; empty where none can be read."""
+        """The options in ``config.json``, otherwise those in the saved state, otherwise an empty dict."""
         if (written := self._written()) is not None:
             return written
         try:
@@ -176,7 +176,7 @@ class Run:
         return saved if isinstance(saved, dict) else {}
 
     def _written(self) -> dict[str, Any] | None:
-        """The options of the file, if it still tells them."""
+        """The options in ``config.json``, or None if it is missing or damaged."""
         with suppress(UsageError):
             return read_json(self.folder / CONFIG)
         return None
@@ -188,15 +188,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object; anything else ends in :class:`UsageError`."""
+    """Read a JSON file that holds an object; raises :class:`UsageError` for anything else."""
     if (path / CONFIG).is_file():
-        raise UsageError(f"{path} is a folder: name the file in it, {path / CONFIG}")
+        raise UsageError(f"{path} is a folder: pass the file in it, {path / CONFIG}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # as editors on Windows write it
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows may add a byte order mark
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} cannot be read: it is no text") from None
+        raise UsageError(f"{path} cannot be read: it is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock of the operating system, which ends with the process that holds it."""
+"""A lock of the operating system that allows one process at a time in a folder; it ends with the process."""
 
 import os
 import sys
@@ -12,14 +12,15 @@ from minidl.command import UsageError
 from ..errors import cause
 
 _TRIES = 5
-"""Somebody may only look, see :func:`is_held`."""
+"""Attempts to lock: :func:`is_held` in another process holds the lock for a moment."""
 
 
 @contextmanager
 def holding(folder: Path, warn: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Be the one process that trains the run in a folder; raises :class:`UsageError` if another one does.
+    """Lock a run folder for this process; raises :class:`UsageError` if another process holds the lock.
 
-    Where the system or the file system has no locks, nobody is kept out, and ``warn`` is told so.
+    If the system or the file system has no locks, ``warn`` is called with a message and other processes are not
+    excluded.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, holding(Path(folder)):
@@ -28,11 +29,9 @@ def holding(folder: Path, warn: Callable[[str], object] | None = None) -> Iterat
     """
     descriptor, problem = _locked(folder, _TRIES)
     if descriptor is None and not problem:
-        raise UsageError(
-            f"{folder} is trained by another process, which is going on: wait for its end, or stop it with Ctrl-C there"
-        )
+        raise UsageError(f"another process is training {folder}: wait until it ends, or stop it with Ctrl-C there")
     if problem and warn is not None:
-        warn(f"{folder} cannot be locked here ({problem}), so see to it that no other process trains it meanwhile")
+        warn(f"{folder} cannot be locked ({problem}): make sure that no other process trains it")
     try:
         yield
     finally:
@@ -41,7 +40,7 @@ def holding(folder: Path, warn: Callable[[str], object] | None = None) -> Iterat
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process is in a folder with :func:`holding`.
+    """Whether a process holds the lock of a folder, see :func:`holding`.
 
     >>> is_held(Path("nowhere"))
     False
@@ -53,9 +52,9 @@ def is_held(folder: Path) -> bool:
 
 
 def _locked(folder: Path, tries: int) -> tuple[int | None, str]:
-    """A descriptor that holds the lock until it is closed, or None: another process holds it, or why it cannot be."""
+    """A descriptor that holds the lock until closed, or None; and why locking is impossible, "" if it is possible."""
     if sys.platform == "win32":
-        return None, "Windows has no locks of folders"
+        return None, "Windows cannot lock folders"
     import fcntl
 
     try:
@@ -70,7 +69,7 @@ def _locked(folder: Path, tries: int) -> tuple[int | None, str]:
         except BlockingIOError:
             if attempt < tries - 1:
                 time.sleep(0.02)
-        except OSError as error:  # of a network, mostly
+        except OSError as error:  # mostly on network file systems
             problem = cause(error)
             break
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A new run: its place is free and has room, and its folder is there as a whole or not at all."""
+"""Create a run folder in one step, after checking that its name is free and that the disk has room."""
 
 import errno
 import itertools
@@ -20,19 +20,19 @@ from .earlier import is_run
 from .folder import BEGUN, CONFIG, PLOTS, Run, write_json
 
 COPIES = 8
-"""Of the parameters in a run folder: the best, the last, three in the state with Adam's, and these again as a new state
-is written before the old one is removed."""
+"""Copies of the parameters in a run folder: best, last, three in the state (with Adam's moments), and three more while
+a new state replaces the old one."""
 
 
 def create(options: Options, asked: Mapping[str, Any]) -> Run:
-    """A new run in the folder of the runs; without a name of its own it is called by the time and the model.
+    """Create a run in ``options.out``; without ``options.name`` it is named after the time and the model.
 
-    ``asked`` are the options that this call was given. Raises :class:`UsageError` if there is something of that name.
+    ``asked`` are the options of this call. Raises :class:`UsageError` if the name is taken.
     """
     parent = Path(options.out)
     parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(parent, BEGUN)
-    # It is renamed, so that a killed process leaves no part of a run.
+    # The folder is renamed when complete, so a killed process leaves no partial run.
     whole = parent / f"{BEGUN}{secrets.token_hex(8)}"
     try:
         (whole / PLOTS).mkdir(parents=True)
@@ -48,14 +48,14 @@ def create(options: Options, asked: Mapping[str, Any]) -> Run:
 
 
 def _numbered(model: str) -> Iterator[str]:
-    """Names of time and model, numbered where several runs start in the same second."""
+    """Names from time and model, numbered if several runs start in the same second."""
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{model}"
     yield name
     yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def _renamed(whole: Path, folder: Path) -> bool:
-    """Rename, unless there is something: then an empty folder gives way, and nothing else does."""
+    """Rename a folder unless the name is taken; an empty folder is replaced."""
     if _is_taken(folder):
         return False
     if folder.exists():
@@ -70,56 +70,56 @@ def _renamed(whole: Path, folder: Path) -> bool:
 
 
 def _is_taken(folder: Path) -> bool:
-    """Whether something is there that does not give way."""
+    """Whether a path exists and is not an empty folder."""
     is_empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
     return (folder.exists() or folder.is_symlink()) and not is_empty
 
 
 def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
-    """What to do where the place of a new run is taken."""
+    """The message for a new run whose name is taken."""
     if is_run(folder):
         run = Run(folder, asked)
         try:
             run.require_whole()
-            if run.is_saved:  # with its own data, whatever those are that a new run was to have
+            if run.is_saved:  # it keeps its own data
                 run = Run(folder, {name: value for name, value in asked.items() if name not in PLACES})
             go_on = _going_on(run)
         except UsageError as error:
-            return f"the run {folder} exists already, so take another --name. {error}"
+            return f"the run {folder} already exists: choose another --name. {error}"
         if lock.is_held(folder):
-            return f"the run {folder} is trained by another process, which is going on: take another --name"
-        remark = "" if run.is_saved else " (nothing was saved of it, so its options may still change)"
-        return f"the run {folder} exists already: take another --name, or go on with it{remark}{go_on}"
-    return f"{folder} exists already, and is no run: take another --name"
+            return f"another process is training the run {folder}: choose another --name"
+        remark = "" if run.is_saved else " (nothing was saved yet, so its options may change)"
+        return f"the run {folder} already exists: choose another --name, or resume it{remark}{go_on}"
+    return f"{folder} already exists and is not a run: choose another --name"
 
 
 def _going_on(run: Run) -> str:
-    """How to go on with a run, for as many epochs as were asked for unless it has so many: never for none."""
+    """How to resume a run: for the requested epochs, else for the rest of its own, else for ten more."""
     asked = run.asked.get("epochs") or 0
     if not run.is_saved or asked > run.epochs:
         return f": {run.resume_command()}"
     if not run.is_finished:
         return f": {run.resume_command(epochs=None)}"
-    return f", with ten epochs more: {run.resume_command(epochs=run.epochs + 10)}"
+    return f" for ten more epochs: {run.resume_command(epochs=run.epochs + 10)}"
 
 
 def require_place(options: Options, earlier: Run | None, weights: int, asked: Mapping[str, Any]) -> None:
-    """Raise :class:`UsageError` if a run with weights of so many bytes cannot be written where it is to be."""
+    """Raise :class:`UsageError` if a run with weights of ``weights`` bytes cannot be written to its folder."""
     if earlier is not None:
-        _require_room(earlier.folder, COPIES * weights, "copy the run to a place with room, and resume it there")
+        _require_room(earlier.folder, COPIES * weights, "copy the run to a disk with room, and resume it there")
         return
     if options.name is not None and _is_taken(folder := Path(options.out, options.name)):
         raise UsageError(_taken(folder, asked))
-    _require_room(Path(options.out), COPIES * weights, "name a folder of yours for the runs with --out")
+    _require_room(Path(options.out), COPIES * weights, "choose another folder for the runs with --out")
 
 
 def _require_room(folder: Path, nbytes: int, remedy: str) -> None:
-    """Raise :class:`UsageError` if a run of so many bytes can't be written to a folder, which need not exist yet.
+    """Raise :class:`UsageError` if a run of ``nbytes`` can't be written to a folder, which need not exist yet.
 
-    What the run has written already is there to be replaced, file by file. ``remedy`` is what else can be done.
+    Files that the run has already written count as free: they are replaced one by one. ``remedy`` ends the message.
     """
     if link := dangling(folder):
-        raise UsageError(f"{link} is a link to {link.readlink()}, which is not there: {remedy}")
+        raise UsageError(f"{link} is a link to {link.readlink()}, which does not exist: {remedy}")
     place = folder
     nbytes -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     while not place.exists() and place != place.parent:
@@ -133,5 +133,5 @@ def _require_room(folder: Path, nbytes: int, remedy: str) -> None:
         raise UsageError(f"{place} cannot be written to ({error.strerror}): {remedy}") from None
     if free < nbytes:
         raise UsageError(
-            f"a run needs {size(nbytes)}, and {size(free)} are free in {place.resolve()}: make room, or {remedy}"
+            f"a run needs {size(nbytes)}, but only {size(free)} are free in {place.resolve()}: make room, or {remedy}"
         )

@@ -1,6 +1,6 @@
-"""The ops as functions of tensors: what a ``forward`` is written with, as in ``F.relu(F.conv2d(x, w, b))``.
+"""Ops as functions of tensors, for use in ``forward``: ``F.relu(F.conv2d(x, w, b))``.
 
-Images are (N, H, W, C). Arrays and numbers count as constants wherever a tensor is expected.
+Images are (N, H, W, C). Arrays and Python scalars are accepted as constants wherever a tensor is expected.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -96,7 +96,7 @@ def abs(x: Tensor) -> Tensor:
 
 
 def maximum(a: Any, b: Any) -> Tensor:
-    """The larger of two, elementwise; of equal values the first gets the gradient.
+    """Elementwise maximum; where a and b are equal, a gets the gradient.
 
     >>> maximum(tensor([1.0, 5.0]), 3)
     tensor([3., 5.])
@@ -105,7 +105,7 @@ def maximum(a: Any, b: Any) -> Tensor:
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of two, elementwise; of equal values the first gets the gradient.
+    """Elementwise minimum; where a and b are equal, a gets the gradient.
 
     >>> minimum(tensor([1.0, 5.0]), 3)
     tensor([1., 3.])
@@ -114,7 +114,7 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 
 def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
-    """x limited to low ... high.
+    """Limit x to the interval [low, high].
 
     >>> clip(tensor([-1.0, 0.5, 9.0]), 0, 1)
     tensor([0. , 0.5, 1. ])
@@ -123,7 +123,7 @@ def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tens
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """a where the condition holds, else b.
+    """a where the condition is true, else b.
 
     >>> x = tensor([-1.0, 2.0])
     >>> where(x > 0, x, 10 * x)
@@ -136,9 +136,9 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
-    """Tensors one after another along an axis.
+    """Join tensors along an existing axis.
 
-    Raises :class:`minidl.errors.ShapeError` unless all other axes agree.
+    Raises :class:`minidl.errors.ShapeError` if the sizes of the other axes differ.
 
     >>> concatenate([tensor([1.0]), tensor([2.0, 3.0])])
     tensor([1., 2., 3.])
@@ -147,9 +147,9 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
-    """Tensors of one shape side by side along a new axis.
+    """Join tensors of equal shape along a new axis.
 
-    Raises :class:`minidl.errors.ShapeError` for different shapes.
+    Raises :class:`minidl.errors.ShapeError` if the shapes differ.
 
     >>> stack([tensor([1.0, 2.0]), tensor([3.0, 4.0])]).shape
     (2, 2)
@@ -158,9 +158,9 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """x with ``value`` around it; ``widths`` are (before, after) for each axis.
+    """Pad x with ``value``; ``widths`` has one pair (before, after) per axis.
 
-    Raises :class:`minidl.errors.ShapeError` for negative widths and another number of axes.
+    Raises :class:`minidl.errors.ShapeError` if a width is negative or the number of pairs is not ``x.ndim``.
 
     >>> pad(tensor([1.0, 2.0]), [(1, 2)])
     tensor([0., 1., 2., 0., 0.])
@@ -169,9 +169,9 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Ten
 
 
 def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """x repeated to a shape by NumPy's rules.
+    """Broadcast x to a shape by NumPy's rules.
 
-    Raises :class:`minidl.errors.ShapeError` where these forbid it.
+    Raises :class:`minidl.errors.ShapeError` if the shapes are incompatible.
 
     >>> broadcast_to(tensor([1.0, 2.0]), (3, 2)).shape
     (3, 2)
@@ -180,14 +180,14 @@ def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def flatten(x: Tensor) -> Tensor:
-    """All axes but the first as one: (N, ...) becomes (N, features).
+    """Merge all axes except the first: (N, ...) becomes (N, features).
 
     >>> flatten(tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
     (1, 4)
     """
     require_tensor(x)
     if not x.shape:
-        raise ShapeError("expected samples along the first axis, got a single number: use x.reshape(1, 1)")
+        raise ShapeError("expected samples along the first axis, got a scalar: use x.reshape(1, 1)")
     return ops.Reshape.apply(x, shape=(x.shape[0], prod(x.shape[1:])))
 
 
@@ -197,7 +197,7 @@ def flatten(x: Tensor) -> Tensor:
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """x w + b for x (..., in), w (in, out), b (out,).
 
-    Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
+    Raises :class:`minidl.errors.ShapeError` for incompatible shapes.
 
     >>> linear(tensor([[1.0, 2.0]]), tensor([[10.0], [1.0]]), tensor([0.5]))
     tensor([[12.5]])
@@ -206,10 +206,10 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 
 
 def conv2d(x: Tensor, w: Any, b: Any = None, stride: Pair = 1, padding: Padding = 0, algorithm: str = "auto") -> Tensor:
-    """The convolution of images (N, H, W, C) with weights (KH, KW, C, K) and a bias (K,), giving (N, OH, OW, K).
+    """Convolve images (N, H, W, C) with weights (KH, KW, C, K) and add a bias (K,), giving (N, OH, OW, K).
 
-    ``padding``: "valid", "same", a number, (vertical, horizontal) or ((top, bottom), (left, right)). ``algorithm``
-    names a plugin of the kind ``conv_algorithm``. Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
+    ``padding``: "valid", "same", an integer, (vertical, horizontal) or ((top, bottom), (left, right)). ``algorithm``:
+    the name of a ``conv_algorithm`` plugin. Raises :class:`minidl.errors.ShapeError` for incompatible shapes.
 
     >>> import numpy as np, minidl as md
     >>> x, w = md.tensor(np.ones((1, 4, 4, 1), np.float32)), md.tensor(np.ones((3, 3, 1, 1), np.float32))
@@ -222,9 +222,9 @@ def conv2d(x: Tensor, w: Any, b: Any = None, stride: Pair = 1, padding: Padding 
 
 
 def max_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The maximum under each window of images (N, H, W, C); the stride is the window's size unless given.
+    """The maximum of each window of images (N, H, W, C); the stride defaults to the window's size.
 
-    Gives (N, OH, OW, C). Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
+    Returns (N, OH, OW, C). Raises :class:`minidl.errors.ShapeError` if the window does not fit.
 
     >>> x = tensor([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
     >>> max_pool2d(x, 2).item()
@@ -234,9 +234,9 @@ def max_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Paddi
 
 
 def avg_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The mean under each window of images (N, H, W, C), of the pixels that are not padding.
+    """The mean of each window of images (N, H, W, C), padding excluded.
 
-    Gives (N, OH, OW, C). Raises :class:`minidl.errors.ShapeError` for sizes that do not fit.
+    Returns (N, OH, OW, C). Raises :class:`minidl.errors.ShapeError` if the window does not fit.
 
     >>> x = tensor([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
     >>> avg_pool2d(x, 2).item()
@@ -246,9 +246,9 @@ def avg_pool2d(x: Tensor, size: Pair, stride: Pair | None = None, padding: Paddi
 
 
 def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator | None = None) -> Tensor:
-    """x with each element set to 0 with probability ``rate``, the others scaled up; x itself when not training.
+    """Set each element to 0 with probability ``rate``, scale the others by 1 / (1 - rate); x itself if not training.
 
-    Srivastava et al., "Dropout" (2014), scaled in training. Raises :class:`MinidlError` unless 0 <= rate < 1.
+    Srivastava et al., "Dropout" (2014), inverted. Raises :class:`MinidlError` unless 0 <= rate < 1.
 
     >>> x = dropout(tensor([1.0, 1.0, 1.0, 1.0]), rate=0.5, rng=Generator(0))
     >>> sorted(set(x.numpy().tolist()))
@@ -261,7 +261,7 @@ def dropout(x: Tensor, rate: float = 0.5, training: bool = True, rng: Generator 
 
 
 def batch_norm(x: Tensor, gamma: Any, beta: Any, eps: float = 1e-3) -> Tensor:
-    """x normalised over all axes but the last with this batch's mean and variance, then scaled and shifted.
+    """Normalise x over all axes except the last with the mean and variance of the batch, then scale and shift.
 
     x is (N, ..., C), gamma and beta (C,). Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. Raises
     :class:`minidl.errors.ShapeError` for other shapes.
@@ -287,7 +287,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """The logarithm of the softmax, exact where the softmax would be 0.
+    """The logarithm of the softmax, accurate also where the softmax underflows to 0.
 
     >>> log_softmax(tensor([0.0, -1e4]))
     tensor([     0., -10000.])
@@ -298,9 +298,9 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 def softmax_cross_entropy(logits: Tensor, labels: Any, ignore_index: int | None = None) -> Tensor:
     """The mean over the batch of -log softmax(logits)[label], for logits (N, classes) and integers (N,).
 
-    Rows with the label ``ignore_index``, which may be any number, count for nothing. Raises
-    :class:`minidl.errors.ShapeError` for other shapes, other labels, and no row that counts (on a GPU, where labels are
-    not read, the loss is NaN then).
+    Rows with the label ``ignore_index`` (any integer) are ignored. Raises :class:`minidl.errors.ShapeError` for other
+    shapes, labels out of range, and batches in which all rows are ignored. On a GPU labels are not read: there the loss
+    of such a batch is NaN.
 
     >>> import minidl as md
     >>> round(softmax_cross_entropy(md.tensor([[0.0, 0.0]]), [1]).item(), 4)
@@ -310,9 +310,9 @@ def softmax_cross_entropy(logits: Tensor, labels: Any, ignore_index: int | None 
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
-    """The mean of -t log s(x) - (1 - t) log(1 - s(x)) for logits x and targets t of one shape, 0 <= t <= 1.
+    """The mean of -t log s(x) - (1 - t) log(1 - s(x)) for logits x and targets t of equal shape, 0 <= t <= 1.
 
-    Raises :class:`minidl.errors.ShapeError` for other shapes and other targets.
+    Raises :class:`minidl.errors.ShapeError` if the shapes differ or a target is out of range.
 
     >>> binary_cross_entropy_with_logits(tensor([1e4, -1e4]), [1, 1]).item()
     5000.0
@@ -321,9 +321,9 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Any) -> Tensor:
 
 
 def l1_loss(a: Any, b: Any) -> Tensor:
-    """The mean of ``|a - b|``, for two of one shape.
+    """The mean of ``|a - b|``, for a and b of equal shape.
 
-    Raises :class:`minidl.errors.ShapeError` for different shapes.
+    Raises :class:`minidl.errors.ShapeError` if the shapes differ.
 
     >>> l1_loss(tensor([1.0, 2.0]), [0.0, 5.0]).item()
     2.0
@@ -332,9 +332,9 @@ def l1_loss(a: Any, b: Any) -> Tensor:
 
 
 def mse_loss(a: Any, b: Any) -> Tensor:
-    """The mean of (a - b)^2, for two of one shape.
+    """The mean of (a - b)^2, for a and b of equal shape.
 
-    Raises :class:`minidl.errors.ShapeError` for different shapes.
+    Raises :class:`minidl.errors.ShapeError` if the shapes differ.
 
     >>> mse_loss(tensor([1.0, 2.0]), [0.0, 5.0]).item()
     5.0
@@ -343,10 +343,10 @@ def mse_loss(a: Any, b: Any) -> Tensor:
 
 
 def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Tensor:
-    """The mean of d^2 / 2 for ``|d|`` <= delta and of delta (``|d|`` - delta / 2) beyond, d = a - b of one shape.
+    """The mean of d^2 / 2 where ``|d|`` <= delta, else of delta (``|d|`` - delta / 2), for d = a - b.
 
-    Huber, "Robust Estimation of a Location Parameter" (1964). Raises :class:`minidl.errors.ShapeError` for different
-    shapes.
+    Huber, "Robust Estimation of a Location Parameter" (1964). Raises :class:`minidl.errors.ShapeError` if the shapes
+    differ.
 
     >>> huber_loss(tensor([1.0, 2.0]), [0.0, 5.0]).item()
     1.5
@@ -355,12 +355,12 @@ def huber_loss(a: Any, b: Any, delta: float = 1.0) -> Tensor:
 
 
 def _data(x: Any) -> Any:
-    """The array of a tensor, a foreign array as one of NumPy's; anything else as it is."""
+    """The array of a tensor; a foreign array as a NumPy array; anything else unchanged."""
     return x.data if isinstance(x, Tensor) else backends.native(x)
 
 
 def _several(xs: Any) -> Sequence[Any]:
-    """The tensors of a list, or the rows of one tensor."""
+    """The tensors in a list, or the rows of a tensor."""
     if type(xs) in (list, tuple):
         return xs  # type: ignore[no-any-return]
     if not isinstance(xs, Iterable) or getattr(xs, "ndim", 1) == 0:
@@ -369,8 +369,9 @@ def _several(xs: Any) -> Sequence[Any]:
 
 
 def _target(b: Any, a: Any, check: Callable[[Any], None] | None = None) -> Any:
-    """Targets that want no gradient, in the dtype of the predictions: float32 if these are integers. What goes to
-    a device is checked before, as nobody reads it there."""
+    """Targets without a gradient, in the dtype of the predictions (float32 if these are integers).
+
+    Values are checked before they move to a device, because they are not read there."""
     if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad):
         return b
     array, dtype = _data(b), a.dtype if a.dtype.kind == "f" else np.dtype(np.float32)

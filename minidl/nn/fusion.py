@@ -1,9 +1,12 @@
-"""Which layers of a Sequential are computed in one pass.
+"""Fusion of the layers of a Sequential.
 
-Convolution, ReLU and max pooling in a row become one op, which the convolution's algorithm computes. The result is that
-of the three layers. Anything unusual is left alone: subclasses and layers with another ``forward`` (they may do
-something else), ops with another ``backward`` (as guided backpropagation gives ReLU), layers with hooks (their outputs
-would never exist), and sizes, dtypes or backends that do not fit (the layer itself says so best).
+Convolution, ReLU and max pooling in a row become one op, which the convolution algorithm computes. The result equals
+that of the three layers. They are not fused if
+
+- a layer is of a subclass or has a replaced ``forward``, which may compute something else;
+- an op has a replaced ``backward`` (guided backpropagation replaces that of ReLU);
+- a layer has hooks: its output would never exist;
+- sizes, dtypes or backends do not match: the layer itself raises the best error.
 """
 
 from collections.abc import Sequence
@@ -27,11 +30,11 @@ _BELOW = (
     Methods(ops, "Conv2D", "ReLU", "MaxPool2D"),
     *(Methods(op, "forward", "backward") for op in (ops.Conv2D, ops.ReLU, ops.MaxPool2D)),
 )
-"""What the layers ask for, one after the other, if they are not fused."""
+"""What the layers call when they are not fused."""
 
 
 def run(modules: Sequence[Module], x: Any) -> Any:
-    """The modules one after another, fused where possible.
+    """Apply the modules in order, fused where possible.
 
     >>> import numpy as np
     >>> layers = [Conv2D(1, 2, 3), ReLU(), MaxPooling2D(2)]
@@ -48,9 +51,9 @@ def run(modules: Sequence[Module], x: Any) -> Any:
 
 
 def _may_fuse(group: Sequence[Module]) -> bool:
-    """Whether these are the three layers, and nobody asks for what is between them."""
+    """Whether these are the three layers, and nothing needs the values between them."""
     return (
-        type(group[0]) is PATTERN[0]  # most are not, and go on at once
+        type(group[0]) is PATTERN[0]  # first, because it rejects most groups
         and tuple(map(type, group)) == PATTERN
         and choice.current().fusion
         and not any(module.has_hooks for module in group)

@@ -1,7 +1,7 @@
-"""Initial values of parameters. Each is a function ``(shape, rng) -> float32 array`` on the host.
+"""Initializers of parameters: functions ``(shape, rng) -> float32 array``, on the host.
 
-The fan of a weight is the number of inputs or outputs that one unit is connected to: for dense weights (in, out) these
-two, for convolution weights (KH, KW, C_in, C_out) KH KW C_in and KH KW C_out.
+``fan_in`` and ``fan_out`` are the numbers of inputs and outputs that one unit is connected to: in and out for dense
+weights (in, out), KH KW C_in and KH KW C_out for convolution weights (KH, KW, C_in, C_out).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Initializer = Callable[[tuple[int, ...], Generator], NDArray[np.float32]]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(fan_in, fan_out) of weights of a shape.
+    """(fan_in, fan_out) of weights with this shape.
 
     >>> fans((3, 3, 16, 32))
     (144, 288)
@@ -36,7 +36,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 @plugins.register("initializer", "he_normal")
 @explained
 def he_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
-    """Normal with variance 2 / fan_in: keeps the size of signals through ReLU layers.
+    """Normal with variance 2 / fan_in: preserves the scale of activations through ReLU layers.
 
     He et al., "Delving Deep into Rectifiers" (2015), equation 10.
 
@@ -73,7 +73,7 @@ def glorot_normal(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]
 @plugins.register("initializer", "glorot_uniform")
 @explained
 def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:
-    """Uniform in +-sqrt(6 / (fan_in + fan_out)), as Keras does by default (same paper, equation 16).
+    """Uniform in +-sqrt(6 / (fan_in + fan_out)), Keras's default (same paper, equation 16).
 
     >>> abs(glorot_uniform((500, 100), Generator(0))).max().round(2)
     np.float32(0.1)
@@ -83,8 +83,8 @@ def glorot_uniform(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32
 
 @plugins.register("initializer", "zeros")
 @explained
-def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - as every initializer
-    """All 0, as biases start.
+def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - required by the interface
+    """All 0, the initial value of biases.
 
     >>> zeros((2,), Generator(0))
     array([0., 0.], dtype=float32)
@@ -94,7 +94,7 @@ def zeros(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noq
 
 @plugins.register("initializer", "ones")
 @explained
-def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - as every initializer
+def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa: ARG001 - required by the interface
     """All 1.
 
     >>> ones((2,), Generator(0))
@@ -104,7 +104,10 @@ def ones(shape: tuple[int, ...], rng: Generator) -> NDArray[np.float32]:  # noqa
 
 
 def get(initializer: str | Initializer) -> Initializer:
-    """The initializer of that name, or the function itself. Raises :class:`minidl.errors.PluginError`.
+    """The initializer with this name, or the function itself.
+
+    Raises :class:`minidl.errors.PluginError` for an unknown name, and :class:`minidl.errors.MinidlError` for anything
+    that is neither a name nor a function.
 
     >>> get("he_normal") is he_normal
     True
@@ -117,13 +120,13 @@ def get(initializer: str | Initializer) -> Initializer:
 
 
 def drawn(initializer: str | Initializer, shape: tuple[int, ...], rng: Generator) -> Any:
-    """What an initializer gives for parameters of a shape.
+    """The values that an initializer returns for a shape.
 
-    Raises :class:`ShapeError` or :class:`DtypeError` where that is no float32 array of this shape.
+    Raises :class:`ShapeError` or :class:`DtypeError` if they are not a float32 array of this shape.
 
     >>> drawn(lambda shape, rng: np.zeros((4, 1), np.float32), (4, 3), Generator(0))
     Traceback (most recent call last):
-    minidl.errors.ShapeError: the initializer '<lambda>' gave shape (4, 1) where (4, 3) was asked for: return ...
+    minidl.errors.ShapeError: the initializer '<lambda>' returned shape (4, 1), expected (4, 3): return an array ...
     """
     function = get(initializer)
     values = function(shape, rng)
@@ -132,11 +135,11 @@ def drawn(initializer: str | Initializer, shape: tuple[int, ...], rng: Generator
     if (values.shape if is_array else np.shape(values)) != shape:
         given = f"shape {values.shape}" if is_array else repr(values)
         raise ShapeError(
-            f"the initializer '{name}' gave {given} where {shape} was asked for: return an array of the shape that it "
-            "is called with"
+            f"the initializer '{name}' returned {given}, expected {shape}: return an array of the shape that it is "
+            "called with"
         )
     if getattr(values, "dtype", np.float32) != np.float32:
-        raise DtypeError(f"the initializer '{name}' gave {values.dtype}, expected float32: add .astype(np.float32)")
+        raise DtypeError(f"the initializer '{name}' returned {values.dtype}, expected float32: add .astype(np.float32)")
     return values
 
 

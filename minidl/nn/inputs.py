@@ -1,4 +1,4 @@
-"""What layers take: a tensor, and one of floats where they have weights."""
+"""Checks of the input of a layer: a tensor, and of floats if the layer has weights."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ..tensor import Tensor
 
 
 def require_tensor(x: Any) -> None:
-    """Raise :class:`MinidlError` for what is neither a tensor nor an array, such as a whole batch.
+    """Raise :class:`MinidlError` unless x is a tensor or an array; a batch of inputs and targets is neither.
 
     >>> require_tensor([1.0])
     Traceback (most recent call last):
@@ -21,15 +21,15 @@ def require_tensor(x: Any) -> None:
 
 
 def _kind(x: Any) -> str:
-    """The name of a class, with its package where it is none of Python's."""
+    """The name of the class of x, with its package unless it is a built-in."""
     package = type(x).__module__.partition(".")[0]
     return type(x).__name__ if package == "builtins" else f"{package}.{type(x).__name__}"
 
 
 def require_floats(x: Any) -> None:
-    """Like :func:`require_tensor`, and :class:`DtypeError` for raw pixels, which no layer with weights takes."""
+    """Like :func:`require_tensor`; also raises :class:`DtypeError` for raw pixels, which need scaling first."""
     require_tensor(x)
     if x.dtype.kind == "u":
         raise DtypeError(
-            f"expected floats of about 1, got {x.dtype}: bring pixels to 0 ... 1 with x.astype(np.float32) / 255"
+            f"expected floats of order 1, got {x.dtype}: scale pixels to 0 ... 1 with x.astype(np.float32) / 255"
         )

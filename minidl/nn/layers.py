@@ -1,4 +1,4 @@
-"""The layers. Images are (N, H, W, C); parameters are called w and b, as in the ops."""
+"""The layers. Images are (N, H, W, C); parameters are named w and b, as in the ops."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ class _Weighted(Module):
         require_memory(shape)
         if not isinstance(bias, bool | np.bool_):
             raise MinidlError(
-                f"expected bias=True or bias=False, got {bias!r}: an activation is a layer of its own, as nn.ReLU()",
+                f"expected bias=True or bias=False, got {bias!r}: an activation is a separate layer, such as nn.ReLU()",
                 type(self).__name__,
             )
         self.w = Parameter(init.drawn(initializer, shape, random.chosen(rng)))
@@ -45,7 +45,7 @@ class _Weighted(Module):
 
 @plugins.register("layer", "dense")
 class Dense(_Weighted):
-    """y = x w + b for x (N, inputs): every output sees every input. w is (inputs, outputs), b is (outputs,).
+    """y = x w + b for x (N, inputs): every output depends on every input. w is (inputs, outputs), b is (outputs,).
 
     >>> import minidl as md
     >>> Dense(3, 2)(md.tensor([[1.0, 2.0, 3.0]])).shape
@@ -74,9 +74,9 @@ class Dense(_Weighted):
         if x.ndim < 2:
             return "One sample needs a batch axis of size 1: x.reshape(1, -1)."
         if x.size == inputs:
-            return f"One sample needs a batch axis, before any Flatten() too: x[None], or x.reshape(1, {inputs}) here."
+            return f"One sample needs a batch axis: x[None] before any Flatten(), or x.reshape(1, {inputs}) here."
         if x.ndim > 2 and len(x):
-            return f"Put Flatten() before it and use Dense({x.size // len(x)}, {outputs})."
+            return f"Put Flatten() before this layer and use Dense({x.size // len(x)}, {outputs})."
         return f"The previous layer gives {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
 
     def describe(self) -> str:
@@ -109,7 +109,7 @@ class Conv2D(_Weighted):
             plugins.get("conv_algorithm", algorithm)
         self.stride, self.padding, self.algorithm = frozen(stride), frozen(padding), algorithm
         KH, KW = pair(frozen(kernel_size), "the size of the kernel", least=1)
-        # An image of the kernel's own size always fits: this refuses wrong strides and paddings, at once.
+        # Raises now for a wrong stride or padding: an image of the kernel's size always fits.
         sliding_window(KH, KW, (KH, KW), self.stride, self.padding)
         self.make((KH, KW, channels, filters), bias, initializer, rng)
 
@@ -128,7 +128,7 @@ class _Pooling2D(Module):
         self.size, self.padding = frozen(size), frozen(padding)
         self.stride = self.size if stride is None else frozen(stride)
         KH, KW = pair(self.size, "the size of the window", least=1)
-        # An image of the window's own size always fits: this refuses wrong strides and paddings, at once.
+        # Raises now for a wrong stride or padding: an image of the window's size always fits.
         pooling_window(KH, KW, (KH, KW), self.stride, self.padding)
 
     def describe(self) -> str:
@@ -137,7 +137,7 @@ class _Pooling2D(Module):
 
 @plugins.register("layer", "max_pooling2d")
 class MaxPooling2D(_Pooling2D):
-    """The maximum under each window; see :func:`minidl.nn.functional.max_pool2d`.
+    """The maximum of each window; see :func:`minidl.nn.functional.max_pool2d`.
 
     >>> import numpy as np, minidl as md
     >>> MaxPooling2D(2)(md.tensor(np.ones((1, 5, 6, 3), np.float32))).shape
@@ -150,7 +150,7 @@ class MaxPooling2D(_Pooling2D):
 
 @plugins.register("layer", "average_pooling2d")
 class AveragePooling2D(_Pooling2D):
-    """The mean under each window; see :func:`minidl.nn.functional.avg_pool2d`.
+    """The mean of each window; see :func:`minidl.nn.functional.avg_pool2d`.
 
     >>> import numpy as np, minidl as md
     >>> AveragePooling2D(2)(md.tensor(np.ones((1, 5, 6, 3), np.float32))).shape
@@ -251,9 +251,9 @@ class LeakyReLU(Module):
 
 @plugins.register("layer", "softmax")
 class Softmax(Module):
-    """e^x / sum of e^x along an axis: probabilities to show. The loss of classes wants the logits instead.
+    """e^x / sum of e^x along an axis: probabilities for display.
 
-    See :class:`minidl.nn.SoftmaxCrossEntropy`.
+    The loss :class:`minidl.nn.SoftmaxCrossEntropy` takes logits instead.
 
     >>> Softmax()(Tensor(np.array([[0.0, 0.0], [0.0, 1e4]]))).numpy()
     array([[0.5, 0.5],
@@ -275,7 +275,7 @@ class Softmax(Module):
 
 @plugins.register("layer", "dropout")
 class Dropout(Module):
-    """In training, each element is 0 with probability ``rate`` and the others are scaled up; else nothing happens.
+    """In training, sets each element to 0 with probability ``rate`` and scales up the others; else the identity.
 
     Srivastava et al., "Dropout" (2014). Raises :class:`minidl.errors.MinidlError` unless 0 <= rate < 1.
 
@@ -300,12 +300,12 @@ class Dropout(Module):
 
 @plugins.register("layer", "batch_norm")
 class BatchNorm(Module):
-    """Normalises each channel (the last axis) to mean ``beta`` and deviation ``gamma``, which are learned.
+    """Normalises each channel (the last axis) to mean ``beta`` and standard deviation ``gamma``, which are learned.
 
-    In training with the statistics of the batch, else with running averages of them, of which each step keeps the
-    share ``momentum`` (Keras's meaning of the word; PyTorch's momentum=0.1 is momentum=0.9 here).
+    Training uses the statistics of the batch, evaluation their running averages. Each training step updates these to
+    momentum * average + (1 - momentum) * batch statistic, like Keras; PyTorch's momentum=0.1 is momentum=0.9 here.
 
-    The averages of a model of float16 are float32. Inputs are of the dtype of ``gamma``, or integers, in both.
+    In a float16 model the averages are float32. In both modes inputs have the dtype of ``gamma``, or are integers.
 
     Ioffe and Szegedy, "Batch Normalization" (2015). For x (N, ..., C); raises :class:`ShapeError` for other shapes.
 
@@ -335,22 +335,21 @@ class BatchNorm(Module):
         if self.training:
             if x.size == x.shape[-1]:
                 raise ShapeError(
-                    f"expected more than one value per channel in training, got {x.shape}: a single one has no "
-                    "variance. Use model.eval() to predict, DataLoader(..., drop_last=True) to train."
+                    f"expected more than one value per channel in training, got {x.shape}: a single value has "
+                    "no variance. Use model.eval() to predict, DataLoader(..., drop_last=True) to train."
                 )
             op = ops.BatchNorm(self.eps)
             y = op(x, self.gamma, self.beta)
             self._average(self.mean, op.mean)
             self._average(self.var, op.var)
             return y
-        if self.gamma.dtype == HALF:  # the statistics are not, and may be larger than it holds
+        if self.gamma.dtype == HALF:  # the statistics are float32, and may exceed its range
             wide, gamma, beta = (part.astype(SINGLE) for part in (x, self.gamma, self.beta))
             return self._normalized(wide, gamma, beta).astype(HALF)
         return self._normalized(x, self.gamma, self.beta)
 
     def _in_own_dtype(self, x: Tensor) -> Tensor:
-        """The input in the dtype of ``gamma``, in training and in evaluation: integers become it, other floats
-        are an error, as anywhere."""
+        """The input in the dtype of ``gamma``: integers are converted, other float dtypes raise an error."""
         dtype = self.gamma.dtype
         if x.dtype.kind != "f":
             return x.astype(dtype)

@@ -30,7 +30,7 @@ class SoftmaxCrossEntropy(Module):
 
 @plugins.register("loss", "binary_cross_entropy_with_logits")
 class BinaryCrossEntropyWithLogits(Module):
-    """For logits and targets between 0 and 1, of one shape: the mean of log(1 + e^x) - t x.
+    """The mean of log(1 + e^x) - t x, for logits x and targets t of equal shape, 0 <= t <= 1.
 
     >>> from minidl import tensor
     >>> BinaryCrossEntropyWithLogits()(tensor([0.0, 1e4]), [1.0, 1.0]).item()   # log 2 / 2
@@ -69,7 +69,7 @@ class MSELoss(Module):
 
 @plugins.register("loss", "huber")
 class HuberLoss(Module):
-    """Half the square of errors up to ``delta``, linear beyond (Huber, "Robust Estimation of a Location Parameter",
+    """Half the squared error up to ``delta``, linear beyond (Huber, "Robust Estimation of a Location Parameter",
     1964).
 
     >>> from minidl import tensor

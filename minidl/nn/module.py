@@ -1,4 +1,4 @@
-"""Module: a part of a model with parameters, and possibly made of other modules."""
+"""Module: the base class of layers and models."""
 
 import contextlib
 import functools
@@ -21,10 +21,10 @@ Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Module(Strict):
-    """Base of layers and models: define ``forward``, call the module itself.
+    """Base class of layers and models: define ``forward``, call the module itself.
 
-    Parameters, buffers and modules that are assigned to attributes (alone, or in lists, tuples, dictionaries and
-    dataclasses) are found and named after them, in the order of assignment.
+    Parameters, buffers and modules that are assigned to attributes (directly, or in lists, tuples, dictionaries and
+    dataclasses) are registered under the attribute's name, in the order of assignment.
 
     >>> import numpy as np
     >>> class Scale(Module):
@@ -38,8 +38,9 @@ class Module(Strict):
     """
 
     static = False
-    """Whether a forward pass does the same for every batch of a shape: no ``if`` that looks at numbers, no constant
-    that changes from step to step. A GPU may then capture a training step, and replay it (:mod:`minidl.capture`)."""
+    """Whether a forward pass runs the same ops for every batch of a shape: no ``if`` that depends on values, no
+    constant that changes between steps. A training step can then be captured and replayed on a GPU
+    (:mod:`minidl.capture`)."""
 
     in_vain = frozenset(["trainable", "requires_grad", "weight", "bias", "kernel", "stop_training"])
 
@@ -56,7 +57,7 @@ class Module(Strict):
         try:
             outputs = self.forward(*inputs, **options)
             if outputs is None:
-                raise MinidlError("forward gave nothing: end it with `return y`")
+                raise MinidlError("forward returned None: end it with `return y`")
         except MinidlError as error:
             error.locate(self._where())
             raise
@@ -65,7 +66,7 @@ class Module(Strict):
                 raise
             wrong.locate(self._where())
             raise wrong from None
-        for hook in tuple(self._hooks):  # one may take itself away
+        for hook in tuple(self._hooks):  # a hook may remove itself
             hook(self, inputs, outputs)
         return outputs
 
@@ -74,12 +75,12 @@ class Module(Strict):
         return f"{self.path} ({type(self).__name__})" if self.path else type(self).__name__
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it, once.
+        """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it.
 
-        Raises :class:`MinidlError` for what cannot be called."""
+        Raises :class:`MinidlError` if ``hook`` is not callable."""
         if not callable(hook):
             raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {hook!r}", self._where())
-        added = functools.partial(hook)  # one of its own, however often the same function is added
+        added = functools.partial(hook)  # distinct even if the same function is added twice
 
         self._hooks.append(added)
 
@@ -91,11 +92,11 @@ class Module(Strict):
 
     @property
     def has_hooks(self) -> bool:
-        """Whether somebody looks at the outputs."""
+        """Whether any hook is registered."""
         return bool(self._hooks)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # object has none, so copy and pickle would ask a __getattr__ of a subclass's own before there is any attribute
+        # Without it, copy and pickle would call a subclass's __getattr__ before any attribute exists.
         vars(self).update(state)
 
     # The tree of modules
@@ -119,44 +120,47 @@ class Module(Strict):
         super().__delattr__(name)
 
     def _require_kind(self, name: str, known: Parameter | Buffer, value: Any) -> None:
-        """Anything else in the place of a parameter would not be learned or saved, and nobody would notice."""
+        """Raise if a parameter or buffer is replaced by another kind of value: it would silently not be trained or
+        saved."""
         kind = Parameter if isinstance(known, Parameter) else Buffer
         if isinstance(value, kind):
             return
-        anew = " and make the optimizer anew" if kind is Parameter else ""
+        anew = " and create the optimizer again" if kind is Parameter else ""
         raise MinidlError(
-            f"'{name}' of {type(self).__name__} is a {kind.__name__}, and only another one takes its place, got "
+            f"'{name}' of {type(self).__name__} is a {kind.__name__} and can only be replaced by another one, got "
             f"{type(value).__name__}: write .{name}.data[...] = ... to change it, or set a new "
-            f"nn.{kind.__name__}(...){anew}; `del` takes it away"
+            f"nn.{kind.__name__}(...){anew}; `del` removes it"
         )
 
     def _require_nothing_lost(self, name: str, value: Any) -> None:
-        """A plain tensor in the place of a parameter would not be learned, nor would what only lies in a set, say, and
-        nobody would notice."""
+        """Raise for what would silently not be trained: a plain tensor that requires a gradient, or parameters in a
+        set, say."""
         if not isinstance(value, Tensor):
             for _, part in _flat("", hidden_in(value)):
                 if isinstance(part, _NAMED) or (isinstance(part, Tensor) and part.requires_grad and part.op is None):
                     raise MinidlError(
-                        f"'{name}' of {type(self).__name__} is a {type(value).__name__}, where nobody would find the "
-                        f"{type(part).__name__} in it: use a list, a tuple or a dictionary"
+                        f"'{name}' of {type(self).__name__} is a {type(value).__name__}, so the {type(part).__name__} "
+                        "in it would not be found: use a list, a tuple or a dictionary"
                     )
             return
         if value.requires_grad and value.op is None:
             raise MinidlError(
-                f"'{name}' of {type(self).__name__} wants a gradient, but a plain tensor is no parameter, and no "
-                "optimizer would hear of it: use nn.Parameter(...), or x.detach() to keep the numbers alone"
+                f"'{name}' of {type(self).__name__} requires a gradient, but a plain tensor is not a parameter, and no "
+                "optimizer would update it: use nn.Parameter(...), or x.detach() to keep only its values"
             )
 
     def _name_descendants(self) -> None:
-        """Tell everything below this module its dotted path from here; the outermost module does so last."""
+        """Set the dotted path of everything below this module; the outermost module does so last."""
         for path, module in self.named_modules():
             module.path = path
         for path, tensor in self._named_tensors():
             tensor.name = path
 
     def _require_names(self) -> None:
-        """Tell the paths again where names are not those from here, or from further out: of what was put into a list
-        after the list was assigned, and of what another model, which shares it, has named since."""
+        """Set the names again unless they are paths from this module or from one that contains it.
+
+        They are not if a part was appended to a list after its assignment, or is shared with another model that has
+        renamed it."""
         named = list(self._named_tensors())
         are_ours = all(f".{tensor.name}".endswith(f".{path}") for path, tensor in named)
         if not are_ours or len({tensor.name for _, tensor in named}) < len(named):
@@ -165,13 +169,13 @@ class Module(Strict):
     def _named_children(self) -> Iterator[tuple[str, Any]]:
         """Modules, parameters, buffers and generators directly below, with their names."""
         for name, value in vars(self).items():
-            if isinstance(value, _NAMED):  # most are, or are no container, and models are asked at each step
+            if isinstance(value, _NAMED):  # the usual cases first: this runs at every step
                 yield name, value
             elif type(value) not in _PLAIN:
                 for path, child in _flat(name, value):
                     if isinstance(child, _NAMED):
                         yield path, child
-                    else:  # put into a list after that was assigned
+                    else:  # appended to a list after its assignment
                         self._require_nothing_lost(path, child)
 
     def children(self) -> "list[Module]":
@@ -179,13 +183,13 @@ class Module(Strict):
         return [child for _, child in self._named_children() if isinstance(child, Module)]
 
     def named_modules(self, path: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module (with the path ``""``) and all below it with their dotted paths, each once."""
+        """This module (with the path ``""``) and all modules below it with their dotted paths, each once."""
         return ((name, child) for name, child in self._walk(path, set()) if isinstance(child, Module))
 
     def _walk(self, path: str, seen: set[Any]) -> Iterator[tuple[str, Any]]:
-        """This module and all that has a name below it, in the order of assignment, each once.
+        """This module and every named part below it, in the order of assignment, each once.
 
-        Raises :class:`MinidlError` where two have one name, as a state would keep only one of them."""
+        Raises :class:`MinidlError` if two parts have the same name: a state would hold only one of them."""
         seen.add(id(self))
         yield path, self
         for name, child in self._named_children():
@@ -193,7 +197,7 @@ class Module(Strict):
                 below = f"{path}.{name}" if path else name
                 if below in seen:
                     raise MinidlError(
-                        f"two parts of {type(self).__name__} are called '{below}': use other keys, such as texts "
+                        f"two parts of {type(self).__name__} have the name '{below}': use other keys, such as strings "
                         "without dots"
                     )
                 seen |= {id(child), below}
@@ -203,7 +207,7 @@ class Module(Strict):
         return ((path, child) for path, child in self._walk("", set()) if isinstance(child, Tensor))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted names, each once, in the order in which they were made."""
+        """All parameters with their dotted names, each once, in the order of assignment."""
         return ((name, tensor) for name, tensor in self._named_tensors() if isinstance(tensor, Parameter))
 
     def named_generators(self) -> Iterator[tuple[str, np.random.Generator]]:
@@ -211,22 +215,23 @@ class Module(Strict):
         return ((name, held) for name, held in self._walk("", set()) if isinstance(held, np.random.Generator))
 
     def parameters(self) -> list[Parameter]:
-        """All parameters, each with its dotted name: from here, or from further out where all have one."""
+        """All parameters. The ``name`` of each is its dotted path from this module, or from one that contains it."""
         self._require_names()
         return [parameter for _, parameter in self.named_parameters()]
 
-    # What concerns all of them
+    # Operations on all parameters and buffers
 
     @explained
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Clear the gradients of all parameters."""
         for parameter in self.parameters():
             parameter.zero_grad()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch layers that behave differently in training (dropout, batch normalisation) to it.
+        """Set training mode (or evaluation mode), which changes dropout and batch normalisation.
 
-        Each layer is asked by its own ``train``: one that shall stay as it is returns ``super().train(False)``.
+        Calls ``train`` of each child. A layer that must stay in evaluation mode overrides ``train`` to return
+        ``super().train(False)``.
         """
         self.training = flag("mode", mode)
         for child in self.children():
@@ -234,12 +239,12 @@ class Module(Strict):
         return self
 
     def eval(self) -> Self:
-        """Switch to evaluation."""
+        """Set evaluation mode, as ``train(False)``."""
         return self.train(False)
 
     @explained
     def to(self, backend: str) -> Self:
-        """Move all parameters and buffers to a backend; they stay the same objects. Gradients are forgotten."""
+        """Move all parameters and buffers to a backend, in place. Gradients of moved tensors are cleared."""
         place = backends.get(backend)
         for _, tensor in self._named_tensors():
             if tensor.backend is not place:
@@ -247,11 +252,10 @@ class Module(Strict):
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert all parameters and buffers of floats to another float dtype; they stay the same objects.
+        """Convert all parameters and floating-point buffers to another float dtype, in place. Clears gradients.
 
-        Running statistics stay in float32 where the model becomes float16, buffers of integers or booleans as they
-        are. Raises :class:`DtypeError`, changing
-        nothing, for any other dtype, which would cut the weights off.
+        Running statistics stay float32 in a float16 model; integer and boolean buffers keep their dtype. Raises
+        :class:`DtypeError` for any other dtype, before anything changes.
         """
         wanted = dtype_of(dtype)
         if wanted.kind != "f":
@@ -268,16 +272,16 @@ class Module(Strict):
 
     @explained
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the values of a :meth:`state_dict`, all or nothing.
+        """Load the values of a :meth:`state_dict`, all or nothing.
 
-        Raises :class:`ShapeError`, changing nothing, if names are missing or unknown or shapes differ, and
-        :class:`DtypeError` for values that are no numbers for it: complex ones, fractions for a buffer of integers, or
-        numbers beyond those of the dtype.
+        Raises :class:`ShapeError` if names are missing or unknown or shapes differ, and :class:`DtypeError` for values
+        that the dtype cannot hold: complex values, floats for a buffer of integers, or values out of range. Nothing
+        changes then.
         """
         if not isinstance(state, Mapping):
             raise MinidlError(
-                f"expected arrays by name, got {type(state).__name__}: use model.state_dict(), or of a file "
-                "md.load('...')"
+                f"expected a dictionary of arrays, got {type(state).__name__}: use model.state_dict(), or "
+                "md.load('...') for a file"
             )
         own = dict(self._named_tensors())
         given = {name: _on_host(name, state[name]) for name in own if name in state}
@@ -320,7 +324,7 @@ _PLAIN = frozenset([type(None), bool, int, float, str])
 
 @contextlib.contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """In here a model is in evaluation mode; afterwards each of its modules is in its own mode of before.
+    """Context manager that sets evaluation mode, and restores the mode of each module on exit.
 
     >>> class Identity(Module):
     ...     def forward(self, x):
@@ -334,7 +338,7 @@ def evaluating(model: Module) -> Iterator[None]:
     """
     before = [(module, module.training) for _, module in model.named_modules()]
     try:
-        model.eval()  # may raise where a module has a train of its own, when others have changed already
+        model.eval()  # an overridden train may raise after other modules have changed
         yield
     finally:
         for module, mode in before:
@@ -353,10 +357,10 @@ def held_in(thing: Any) -> Iterator[tuple[str, np.random.Generator]]:
 
 
 def _unname(held: Any) -> None:
-    """Take the names from the tensors of an attribute that is replaced: an optimizer knows them by that, and whatever
-    module still has them names them again."""
+    """Clear the names of the tensors in a replaced attribute: an optimizer identifies parameters by name. A module that
+    still holds the tensors names them again."""
     for _, part in _flat("", held):
-        with contextlib.suppress(MinidlError):  # of one whose parts cannot be named, which is why it is replaced
+        with contextlib.suppress(MinidlError):  # its parts have clashing names, perhaps why it is replaced
             for _, tensor in part._named_tensors() if isinstance(part, Module) else [("", part)]:
                 if isinstance(tensor, _LEARNED):
                     tensor.name = None
@@ -375,8 +379,10 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
 
 
 def _flat(name: str, value: Any, outer: frozenset[int] = frozenset()) -> Iterator[tuple[str, Any]]:
-    """What has a name in an attribute, plain tensors, and what gives no names: itself, or what is in a structure, but
-    for a way back."""
+    """The parts of an attribute with their dotted names: the value itself, or the elements of nested containers.
+
+    Parts are modules, parameters, buffers, generators, plain tensors and ``NAMELESS`` containers. A container inside
+    itself is skipped."""
     if isinstance(value, (*_NAMED, Tensor, *NAMELESS)):
         yield name, value
     elif (inside := parts(value)) and id(value) not in outer:

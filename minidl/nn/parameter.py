@@ -1,4 +1,4 @@
-"""The tensors of a module: parameters, which are learned, and buffers, which are not but belong to its state."""
+"""The tensors of a module: parameters, which are trained, and buffers, which are part of its state but not trained."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..tensor import tensor as as_tensor
 
 
 class Parameter(Tensor):
-    """A tensor that a module learns. Its ``name`` is its dotted path, such as ``features.2.w``.
+    """A trainable tensor of a module. Its ``name`` is its dotted path, such as ``features.2.w``.
 
     >>> Parameter([1.0, 2.0]).requires_grad
     True
@@ -20,12 +20,12 @@ class Parameter(Tensor):
 
     @explained
     def __init__(self, data: Any) -> None:
-        """A copy of the data, as floats, as :func:`minidl.tensor` makes it: training changes no array of others."""
+        """Copy the data as floats, like :func:`minidl.tensor`: training never changes the array that was passed."""
         super().__init__(as_tensor(data, requires_grad=True).data, requires_grad=True)
 
 
 class Buffer(Tensor):
-    """A tensor that belongs to the state of a module but is not learned, such as a running mean.
+    """A tensor that is part of the state of a module but not trained, such as a running mean.
 
     >>> import numpy as np
     >>> Buffer(np.zeros(2)).requires_grad
@@ -34,17 +34,17 @@ class Buffer(Tensor):
 
     @explained
     def __init__(self, data: Any) -> None:
-        """A copy of an array, as :func:`minidl.tensor` makes it: a module that changes it leaves that one alone."""
+        """Copy an array, like :func:`minidl.tensor`: updates of the buffer never change the array that was passed."""
         require_array(data)
         super().__init__(as_tensor(data).data)
 
     def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """The dtype in which it is kept in a model of this dtype: indices, counts and masks stay what they are."""
+        """The dtype of this buffer in a model of the given dtype: integers and booleans keep their own."""
         return dtype if self.dtype.kind == "f" else self.dtype
 
 
 class Statistic(Buffer):
-    """A buffer that sums up over many steps: float32 also in a model of float16, which would round each step away.
+    """A buffer that accumulates over many steps: float32 even in a float16 model, where rounding would lose each step.
 
     >>> import numpy as np
     >>> Statistic(np.zeros(2, np.float16)).dtype

@@ -1,4 +1,4 @@
-"""Sequential: layers one after another."""
+"""Sequential: layers applied in order."""
 
 from collections.abc import Iterator
 from typing import Any, NoReturn, overload
@@ -11,8 +11,10 @@ from .module import Module
 
 @plugins.register("layer", "sequential")
 class Sequential(Module):
-    """Modules one after another, by number: ``model[0]``, ``model[:3]``, which is a model of the same layers, in which
-    they keep their names. ``model[0] = layer`` puts another one there.
+    """Modules applied in order.
+
+    ``model[0]`` is the first layer, ``model[0] = layer`` replaces it, and ``model[:3]`` is a Sequential of the same
+    first three layers, which keep their names.
 
     Convolution, ReLU and max pooling in a row are computed in one pass (see :mod:`minidl.nn.fusion`).
 
@@ -40,18 +42,17 @@ class Sequential(Module):
             return child
         part = Sequential()
         part.training, part.path = self.training, self.path
-        vars(part).update(_at(self._parts(), index))  # under their names: setattr would give them others
+        vars(part).update(_at(self._parts(), index))  # keeps their names: setattr would rename them
         return part
 
     def __setitem__(self, index: int, module: Module) -> None:
         if isinstance(index, slice):
-            raise MinidlError("expected a number, got a slice: set one layer after another", "Sequential")
+            raise MinidlError("expected an index, got a slice: replace one layer at a time", "Sequential")
         setattr(self, _at(self._parts(), index)[0], _checked(module, index))
 
     def __delitem__(self, index: int | slice) -> NoReturn:
         raise MinidlError(
-            "layers are not taken out: write nn.Sequential(*model[:1], *model[2:]), or model[1:] where they shall keep "
-            "their names",
+            "layers cannot be deleted: write nn.Sequential(*model[:1], *model[2:]), or model[1:] to keep their names",
             "Sequential",
         )
 
@@ -66,15 +67,15 @@ class Sequential(Module):
 
 
 def _at(layers: list[Any], index: Any) -> Any:
-    """The layer of a number, or those of a slice."""
+    """The layer at an index, or the layers of a slice."""
     try:
         return layers[index]
     except IndexError as error:
-        numbers = f"0 ... {len(layers) - 1}" if layers else "none, as it is empty"
-        raise BoundsError(f"there is no layer {index}: its layers have the numbers {numbers}", "Sequential") from error
+        numbers = f"its indices are 0 ... {len(layers) - 1}" if layers else "it is empty"
+        raise BoundsError(f"there is no layer {index}: {numbers}", "Sequential") from error
     except TypeError as error:
         raise MinidlError(
-            f"layers have numbers, got {index!r}: write model[0], or model[:3] for the first three", "Sequential"
+            f"expected an index, got {index!r}: write model[0], or model[:3] for the first three layers", "Sequential"
         ) from error
 
 
@@ -86,11 +87,11 @@ def _checked(module: Any, number: int) -> Module:
 
 
 def _hint(given: Any) -> str:
-    """What to write instead of something that is no module."""
+    """What to write instead of something that is not a module."""
     if isinstance(given, type):
-        return f"write {given.__name__}(...), with brackets"
+        return f"write {given.__name__}(...), with parentheses"
     if isinstance(given, list | tuple):
         return "write Sequential(*layers), with a star"
     if isinstance(given, dict):
         return "write Sequential(*layers.values()), with a star"
-    return "use the layer for it, such as nn.ReLU() for F.relu, or a Module of your own"
+    return "use the corresponding layer, such as nn.ReLU() for F.relu, or write a Module"

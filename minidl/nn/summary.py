@@ -20,7 +20,7 @@ from .module import Module, evaluating
 
 @dataclass(frozen=True)
 class Row:
-    """A layer: its path and class, the shape of its output for a batch (N, ...), and what it costs for one sample.
+    """A layer: its path and class, the shape of its output for a batch (N, ...), and its cost for one sample.
 
     >>> from minidl import nn
     >>> summary(nn.Dense(8, 4), (8,)).rows[0]
@@ -39,9 +39,9 @@ class Row:
 class Summary:
     """The rows, with totals; ``str()`` and ``repr()`` are the table.
 
-    ``parameter_bytes`` is the memory of all parameters and buffers, ``activation_bytes`` that of the layers' outputs
-    for one sample, ``flops`` the floating-point operations of one sample's forward pass, a multiplication and an
-    addition counting as two.
+    ``parameter_bytes`` is the memory of all parameters and buffers, ``activation_bytes`` the memory of the layers'
+    outputs for one sample, and ``flops`` the number of floating-point operations in the forward pass of one sample. A
+    multiplication and an addition count as two.
 
     >>> from minidl import nn
     >>> table = summary(nn.Dense(8, 4), (8,))
@@ -72,8 +72,8 @@ class Summary:
 def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     """Run one sample of ``input_shape`` (without the batch axis) through a model and report its layers.
 
-    The model is left as it was, and so are the random numbers. An output of several tensors has a row for each, whose
-    first counts the parameters and the operations. Raises what the model raises for an input of the wrong shape.
+    The model and the random generators are unchanged. A layer with several outputs has a row for each; the first row
+    has its parameters and operations. An input of the wrong shape raises the error of the model.
 
     >>> from minidl import nn
     >>> print(summary(nn.Sequential(nn.Dense(8, 4), nn.ReLU()), (8,)))
@@ -96,7 +96,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     tensors = [tensor for _, tensor in model._named_tensors()]
     place = tensors[0].backend if tensors else backends.default
     dtype = next((tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"), np.dtype(np.float32))
-    # With requires_grad every op is recorded, and the graph tells what each layer computes.
+    # With requires_grad every op is recorded, so the graph has the ops of each layer.
     with random.rewound(dict(model.named_generators())), recording():
         try:
             with contextlib.ExitStack() as observing, evaluating(model):
@@ -106,7 +106,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
         except ShapeError as error:
             if len(sample) > 1 and _takes(model, sample[1:], place, dtype):
                 raise ShapeError(
-                    f"input_shape is that of one sample, without the batch axis: use {sample[1:]}"
+                    f"input_shape is the shape of one sample, without the batch axis: use {sample[1:]}"
                 ) from error
             raise
     return Summary(
@@ -119,19 +119,21 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
 
 
 def _sample(input_shape: Any) -> tuple[int, ...]:
-    """The shape of a sample, as integers; an error that says what to write for a batch, or for its shape."""
+    """The shape of a sample as integers; raises :class:`ShapeError` for a batch or the shape of one."""
     if hasattr(input_shape, "shape"):
         raise ShapeError(f"expected the shape of one sample, got a batch: use {tuple(input_shape.shape[1:])}")
     if not isinstance(input_shape, tuple | list):
         raise ShapeError(f"expected the shape of one sample, such as (28, 28, 1), got {input_shape!r}")
     if None in input_shape:
         rest = tuple(size for size in input_shape if size is not None)
-        raise ShapeError(f"input_shape is that of one sample, without the batch axis: use {rest}, got {input_shape}")
+        raise ShapeError(
+            f"input_shape is the shape of one sample, without the batch axis: use {rest}, got {input_shape}"
+        )
     return tuple(whole("a size of input_shape", size, least=1) for size in input_shape)
 
 
 def _takes(model: Module, sample: tuple[int, ...], place: Any, dtype: Any) -> bool:
-    """Whether the model takes a sample of this shape."""
+    """Whether the model accepts a sample of this shape."""
     try:
         with evaluating(model):
             model(Tensor(place.xp.zeros((1, *sample), dtype)))
@@ -141,14 +143,14 @@ def _takes(model: Module, sample: tuple[int, ...], place: Any, dtype: Any) -> bo
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    """A row as it is printed."""
+    """The cells of a row, as strings."""
     shape = ", ".join(["N", *map(str, row.output[1:])])
     memory = f"{row.activation_bytes / 1024:,.1f} KiB"
     return row.path, row.kind, f"({shape})", f"{row.parameters:,}", memory, f"{row.flops / 1e6:,.2f}"
 
 
 def _rows(path: str, module: Module, inputs: Any, outputs: Any) -> list[Row]:
-    """A row for each tensor that a layer gives."""
+    """A row for each tensor that a layer returns."""
     tensors = [y for y in leaves(outputs) if isinstance(y, Tensor)]
     parameters, flops = sum(parameter.size for parameter in module.parameters()), _flops(tensors, inputs)
     kind = type(module).__name__
@@ -159,7 +161,7 @@ def _rows(path: str, module: Module, inputs: Any, outputs: Any) -> list[Row]:
 
 
 def _flops(outputs: list[Tensor], inputs: Any) -> int:
-    """The operations of all ops between a layer's inputs and its outputs."""
+    """The FLOPs of all ops between the inputs and the outputs of a layer."""
     total, seen = 0, {id(x) for x in leaves(inputs)}
     unexplored = list(outputs)
     while unexplored:

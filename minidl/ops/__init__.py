@@ -1,6 +1,6 @@
-"""The ops: each a short class whose ``forward`` and ``backward`` are the mathematics, next to each other.
+"""The ops: short classes that state the mathematics, ``forward`` next to ``backward``.
 
-The names of this package are those that its modules announce.
+The package exports the names in ``__all__`` of its modules.
 """
 
 from . import choice, compare, conv, dropout, elementwise, fused, linear, loss, matmul, norm, pool, reduce, shape

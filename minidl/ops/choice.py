@@ -1,7 +1,6 @@
-"""Ops that choose each element from one of several: the larger, the smaller, the one that a condition names.
+"""Ops that select each element from several inputs or limits: maximum, minimum, where and clip.
 
-Shapes and dtypes are those of :mod:`minidl.ops.elementwise`. The element that was chosen gets the gradient, the others
-get 0.
+Shapes and dtypes are as in :mod:`minidl.ops.elementwise`. The selected element gets the gradient, the others get 0.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ Array = Any
 
 
 class _Choice(Op):
-    """An op that takes every element from a where a condition holds, else from b."""
+    """An op that takes each element from a where a condition is true, else from b."""
 
     exact = "iub"
 
@@ -36,7 +35,7 @@ class _Choice(Op):
 
 @register("op", "maximum")
 class Maximum(_Choice):
-    """y = max(a, b); of equal values a counts, and NaN wins
+    """y = max(a, b); where they are equal, a gets the gradient; NaN propagates
 
     >>> Maximum.apply([1.0, 5.0], 3.0)
     tensor([3., 5.])
@@ -48,7 +47,7 @@ class Maximum(_Choice):
 
 @register("op", "minimum")
 class Minimum(_Choice):
-    """y = min(a, b); of equal values a counts, and NaN wins
+    """y = min(a, b); where they are equal, a gets the gradient; NaN propagates
 
     >>> Minimum.apply([1.0, 5.0], 3.0)
     tensor([1., 3.])
@@ -60,7 +59,7 @@ class Minimum(_Choice):
 
 @register("op", "where")
 class Where(_Choice):
-    """y = a where the condition (an array of booleans, or of numbers, where 0 is false) holds, else b
+    """y = a where the condition (booleans, or numbers with 0 as false) is true, else b
 
     >>> Where.apply([1.0, 2.0], 0.0, condition=[True, False])
     tensor([1., 0.])
@@ -76,7 +75,7 @@ class Where(_Choice):
 
 @register("op", "clip")
 class Clip(Op):
-    """y = min(max(x, low), high), with derivative 1 at both ends; integers keep their dtype beside whole limits
+    """y = min(max(x, low), high), with derivative 1 at both ends; integers keep their dtype if the limits are integers
 
     >>> Clip.apply([-1.0, 0.5, 9.0], low=0.0, high=1.0)
     tensor([0. , 0.5, 1. ])
@@ -98,13 +97,13 @@ class Clip(Op):
         return y
 
     def _binding(self, x: Array) -> tuple[float | None, float | None]:
-        """The limits that integers of this dtype can reach; beyond, they say nothing, as in NumPy."""
+        """The limits within the range of this integer dtype; limits outside it have no effect, as in NumPy."""
         held = np.iinfo(x.dtype)
         low = None if self.low is None or self.low < held.min else self.low
         high = None if self.high is None or self.high > held.max else self.high
         if (low is not None and low > held.max) or (high is not None and high < held.min):
             raise DtypeError(
-                f"{x.dtype} holds no number from {self.low} to {self.high}: convert x with .astype(...) first"
+                f"{x.dtype} has no values from {self.low} to {self.high}: convert x with .astype(...) first"
             )
         return low, high
 

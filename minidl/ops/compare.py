@@ -1,8 +1,10 @@
-"""Comparisons and logic: tensors of booleans, which have no gradient, so no check of the kind ``op`` would fit.
+"""Comparisons and logic.
 
-A number or an array takes the dtype of the floats beside it, as in arithmetic: ``x == 0.1`` holds where x is the
-float32 nearest to 0.1. Beside integers it is compared as what it is: ``x < 300`` holds for all of uint8. So is a
-number beyond all floats of the dtype: ``x == 1e300`` holds for no float32, infinity included.
+They have no gradient, so they are not registered as plugins of the kind ``op``, whose checks compare gradients.
+
+A scalar or an array is converted to the dtype of a float operand, as in arithmetic: ``x == 0.1`` is true where x is the
+float32 nearest to 0.1. It keeps its value if the other operand is an integer: ``x < 300`` is true for all of uint8. So
+does a scalar beyond the range of the float dtype: ``x == 1e300`` is false for every float32, including infinity.
 """
 
 import operator
@@ -24,22 +26,23 @@ Array = Any
 
 
 class _Relation(Op):
-    """An op of two inputs that broadcast, without a gradient."""
+    """An op without a gradient, on inputs that broadcast."""
 
     exact = "fiub"
 
     relation: ClassVar[Callable[..., Array]]
 
     def forward(self, a: Array, b: Array) -> Array:
-        self.needs_grad = ()  # whatever the inputs want: nothing is recorded
+        self.needs_grad = ()  # records nothing, even if an input requires a gradient
         return type(self).relation(a, b)
 
 
 class _Comparison(_Relation):
-    """A relation that takes numbers of any size: one beyond those of the dtype is none of them, and not infinite."""
+    """A relation that accepts scalars of any size: one beyond the range of the dtype equals no value, not even inf."""
 
     up: ClassVar[bool | None]
-    """Whether the relation to a number at the right is that to the next one above it, or below it; None: to neither."""
+    """Which value of the dtype may replace a right operand between two of them, as the result is the same: the one
+    above (True), the one below (False), or neither (None)."""
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> "Tensor":
@@ -50,11 +53,11 @@ class _Comparison(_Relation):
 
 
 def _within(value: Any, beside: Any, up: bool | None) -> Any:
-    """A number that the dtype beside it can hold, in its place if that is too far from 0."""
+    """A scalar that overflows the dtype of the other operand, replaced by one that gives the same result."""
     dtype = getattr(beside, "dtype", None)
     number = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
     if not isinstance(number, int | float) or not isinstance(dtype, np.dtype) or -65504 <= number <= 65504:
-        return value  # as float16, the narrowest, holds it
+        return value  # within the range of float16, the narrowest
     sign = 1 if number > 0 else -1
     if dtype.kind != "f":
         return value if isinstance(number, float) or -(2**63) <= number < 2**64 else sign * inf
@@ -67,7 +70,7 @@ def _overflows(number: float, dtype: np.dtype[Any]) -> bool:
     try:
         with np.errstate(over="ignore"):
             return bool(np.isinf(dtype.type(number)))
-    except OverflowError:  # Python's own, for an integer that no float holds
+    except OverflowError:  # from Python, for an integer beyond float64
         return True
 
 
@@ -116,7 +119,7 @@ class GreaterEqual(_Comparison):
 
 
 class Equal(_Comparison):
-    """y = whether a and b are equal, elementwise
+    """y = (a == b)
 
     >>> Equal.apply([1.0, 2.0], [2.0, 2.0])
     tensor([False,  True], dtype=bool)
@@ -127,7 +130,7 @@ class Equal(_Comparison):
 
 
 class NotEqual(_Comparison):
-    """y = whether a and b differ, elementwise
+    """y = (a != b)
 
     >>> NotEqual.apply([1.0, 2.0], [2.0, 2.0])
     tensor([ True, False], dtype=bool)
@@ -138,7 +141,7 @@ class NotEqual(_Comparison):
 
 
 class _Logic(_Relation):
-    """A relation of booleans, or of integers bit by bit; floats are a :class:`DtypeError`."""
+    """A logical op on booleans, bitwise on integers; floats raise :class:`DtypeError`."""
 
     exact = "iub"
 
@@ -146,7 +149,7 @@ class _Logic(_Relation):
         for array in arrays:
             if array.dtype.kind not in "iub":
                 raise DtypeError(
-                    f"expected booleans or integers, got {array.dtype}: compare first, with brackets as in "
+                    f"expected booleans or integers, got {array.dtype}: compare first, with parentheses as in "
                     "(x > 0) & (x < 1)"
                 )
         self.needs_grad = ()
@@ -154,7 +157,7 @@ class _Logic(_Relation):
 
 
 class And(_Logic):
-    """y = a and b, elementwise
+    """y = a and b; bitwise on integers
 
     >>> And.apply([True, True], [True, False])
     tensor([ True, False], dtype=bool)
@@ -164,7 +167,7 @@ class And(_Logic):
 
 
 class Or(_Logic):
-    """y = a or b, elementwise
+    """y = a or b; bitwise on integers
 
     >>> Or.apply([True, False], [False, False])
     tensor([ True, False], dtype=bool)
@@ -174,7 +177,7 @@ class Or(_Logic):
 
 
 class Xor(_Logic):
-    """y = either a or b, elementwise
+    """y = a xor b; bitwise on integers
 
     >>> Xor.apply([True, True], [False, True])
     tensor([ True, False], dtype=bool)
@@ -184,7 +187,7 @@ class Xor(_Logic):
 
 
 class Not(_Logic):
-    """y = not x, elementwise; of integers all bits
+    """y = not x; bitwise on integers
 
     >>> Not.apply([True, False])
     tensor([False,  True], dtype=bool)

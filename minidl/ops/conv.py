@@ -1,4 +1,4 @@
-"""The convolution of images (N, H, W, C) with weights (KH, KW, C, K). How it is computed: minidl/kernels/conv."""
+"""The convolution of images (N, H, W, C) with weights (KH, KW, C, K). The algorithms are in minidl/kernels."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ Array = Any
 class Conv2D(Op):
     """y[n, i, j, k] = b[k] + sum over kh, kw, c of x[n, i SH + kh, j SW + kw, c] w[kh, kw, c, k]
 
-    dw correlates x with dy, dx spreads dy over the windows again, and db is the sum of dy.
+    dw correlates x with dy, dx scatters dy back over the windows, and db is the sum of dy.
 
-    Raises :class:`ShapeError` for sizes that do not fit each other.
+    Raises :class:`ShapeError` for incompatible shapes.
 
     >>> import numpy as np
     >>> x, w = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2))
@@ -51,7 +51,7 @@ class Conv2D(Op):
 
 
 def conv_spec(x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding) -> ConvSpec:
-    """The sizes of a convolution; raises :class:`ShapeError` if the arrays do not fit each other.
+    """The sizes of a convolution; raises :class:`ShapeError` for incompatible shapes.
 
     >>> import numpy as np
     >>> spec = conv_spec(np.ones((1, 4, 5, 1)), np.ones((3, 3, 1, 2)), None, stride=1, padding=0)
@@ -59,16 +59,16 @@ def conv_spec(x: Array, w: Array, b: Array | None, stride: Pair, padding: Paddin
     ((1, 2, 3, 2), 228)
     """
     if w.ndim != 4 or w.size == 0:
-        flat = f". Kernels of one channel, or one filter, need its axis: w.reshape({', '.join(map(str, w.shape))}, 1)"
+        flat = f". A single channel or filter needs its own axis: w.reshape({', '.join(map(str, w.shape))}, 1)"
         hint = flat if w.ndim == 3 and w.size else ""
         raise ShapeError(f"expected weights (KH, KW, C_in, C_out) without empty axes, got {w.shape}{hint}")
     KH, KW, C, K = w.shape
     if x.ndim != 4 or x.shape[3] != C:
         raise ShapeError(f"expected input (N, H, W, C={C}), got {x.shape}. {_hint(x.shape, w.shape)}")
     if b is not None and b.shape != (K,):
-        raise ShapeError(f"expected a bias of shape ({K},), one number for each filter, got {b.shape}")
+        raise ShapeError(f"expected a bias of shape ({K},), one value per filter, got {b.shape}")
     window = sliding_window(x.shape[1], x.shape[2], (KH, KW), frozen(stride), frozen(padding))
-    return ConvSpec(x.shape[0], C, K, window, SINGLE if x.dtype == HALF else x.dtype)  # what ops compute in
+    return ConvSpec(x.shape[0], C, K, window, SINGLE if x.dtype == HALF else x.dtype)  # float16 computes in float32
 
 
 def _hint(shape: tuple[int, ...], weights: tuple[int, ...]) -> str:
@@ -76,8 +76,8 @@ def _hint(shape: tuple[int, ...], weights: tuple[int, ...]) -> str:
     if len(shape) != 4:
         return missing_axes(shape, C)
     first = shape[1] == KW != shape[3]
-    if (first or shape[3] == KW) and C == K and KH != KW:  # not square, and it would be as PyTorch's
-        channels_first = "the images are, too: x.transpose(0, 2, 3, 1)"
+    if (first or shape[3] == KW) and C == K and KH != KW:  # not square, and valid in PyTorch's layout
+        channels_first = "the images are PyTorch's, too: x.transpose(0, 2, 3, 1)"
         swap = "If the weights are PyTorch's, (C_out, C_in, KH, KW), use w.transpose(2, 3, 1, 0)"
         return f"{swap}; {channels_first}." if first else f"{swap}."
     if shape[1] == C:

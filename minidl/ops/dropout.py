@@ -17,8 +17,8 @@ Array = Any
 class Dropout(Op):
     """y = x m / (1 - rate), where m is 0 with probability ``rate``, else 1
 
-    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014), in the "inverted"
-    form that needs no change at test time. The mask is drawn on the host, so it is the same on every backend.
+    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014), in the
+    "inverted" form that needs no scaling in evaluation. The mask is drawn on the host: it is the same on every backend.
 
     >>> sorted(set(Dropout.apply([1.0] * 9, rate=0.5, rng=Generator(0)).numpy().tolist()))
     [0.0, 2.0]
@@ -39,13 +39,13 @@ class Dropout(Op):
 
 
 def check_rate(rate: float) -> float:
-    """The rate of a dropout as a Python number; :class:`MinidlError` unless it is one.
+    """The dropout rate as a Python number; raises :class:`MinidlError` unless 0 <= rate < 1.
 
     >>> check_rate(50)
     Traceback (most recent call last):
-    minidl.errors.MinidlError: Dropout: the dropout rate must be in 0 <= rate < 1, got 50: 0.5 drops one half
+    minidl.errors.MinidlError: Dropout: the dropout rate must be in 0 <= rate < 1, got 50: 0.5 drops half
     """
     share: float = plain(rate)
     if not isinstance(share, int | float) or not 0 <= share < 1:
-        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate!r}: 0.5 drops one half", "Dropout")
+        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate!r}: 0.5 drops half", "Dropout")
     return share

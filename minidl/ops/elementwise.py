@@ -1,9 +1,9 @@
-"""Ops that treat every element on its own, after NumPy's broadcasting.
+"""Elementwise ops, with NumPy's broadcasting.
 
-Inputs have any shapes that broadcast, others are a :class:`minidl.errors.ShapeError`, and one float dtype; y has the
-broadcast shape and that dtype. In each class ``dy`` is the cotangent, the gradient of the loss with respect to y;
-``backward`` returns the gradients with respect to the inputs, by the chain rule. They may have the broadcast shape:
-:meth:`minidl.op.Op.gradients` sums it away.
+Inputs have shapes that broadcast (others raise :class:`minidl.errors.ShapeError`) and one float dtype; y has the
+broadcast shape and that dtype. ``dy`` is the cotangent, the gradient of the loss with respect to y; ``backward``
+returns the gradients with respect to the inputs. These may have the broadcast shape: :meth:`minidl.op.Op.gradients`
+sums them over the broadcast axes.
 """
 
 from typing import Any
@@ -125,7 +125,8 @@ class Neg(Op):
 class Pow(Op):
     """y = x ** p
 
-    The derivative by p is NaN where x < 0, and 0 where x is 0 and p >= 0; that by x is 0 where p is 0.
+    The derivative with respect to p is NaN where x < 0, and 0 where x = 0 and p >= 0. The derivative with respect to x
+    is 0 where p = 0.
 
     >>> Pow.apply([2.0, 3.0], 2.0)
     tensor([4., 9.])
@@ -141,7 +142,7 @@ class Pow(Op):
         xp, zero = self.xp, self.xp.zeros((), dy.dtype)
         dx = dp = None
         if self.needs_grad[0]:
-            # x ** -1 is infinite at 0, also where p is 0 and the derivative is 0.
+            # Where p = 0 the derivative is 0, but x ** (p - 1) is infinite at x = 0.
             exponent = xp.where(p == 0, xp.ones_like(p), p - 1)
             dx = xp.where(p == 0, zero, dy * p * x**exponent)
         if self.needs_grad[1]:
@@ -281,7 +282,7 @@ class Sigmoid(Op):
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
-    """The logistic function of an array, without overflow: e^-|x| is never above 1.
+    """The logistic function of an array, without overflow: e^-|x| is at most 1.
 
     >>> import numpy as np
     >>> sigmoid(np, np.array([0.0, -1e4]))

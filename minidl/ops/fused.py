@@ -1,4 +1,4 @@
-"""Convolution, ReLU and max pooling as one op, which leaves it to the algorithm how much of it is one pass."""
+"""Convolution, ReLU and max pooling as one op; the convolution algorithm decides how much is a single pass."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ Array = Any
 class Conv2DReLUMaxPool2D(Op):
     """y = max_pool2d(relu(conv2d(x, w, b)))
 
-    The algorithm, the sizes and the window of the pooling are worked out by :mod:`minidl.nn.fusion`.
+    :mod:`minidl.nn.fusion` chooses the algorithm and computes ``spec`` and ``pool``.
 
     >>> import numpy as np
     >>> from minidl import nn, tensor
@@ -38,7 +38,7 @@ class Conv2DReLUMaxPool2D(Op):
         return self.algorithm.backward_pooled(self.xp.ascontiguousarray(dy), pooled, self.needs_grad)
 
     def flops(self, output: tuple[int, ...]) -> int:
-        # ReLU and every comparison of the pooling count as one
+        # ReLU and each comparison in the pooling count as one operation
         return (
             self.spec.flops
             + super().flops(self.spec.output_shape)

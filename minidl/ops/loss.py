@@ -1,7 +1,7 @@
-"""Softmax and the loss functions. Each loss is a mean over all its elements (over the batch, for classes): a 0-d array.
+"""Softmax and the loss functions. Each loss is the mean over all elements (over the batch for labels), a 0-d array.
 
-Predictions and targets have one shape, classes are logits (N, classes) with integer labels (N,). All losses raise
-:class:`minidl.errors.ShapeError` for other shapes and for no elements at all.
+Predictions and targets have equal shapes; labels are integers (N,) for logits (N, classes). All losses raise
+:class:`minidl.errors.ShapeError` for other shapes and for empty inputs.
 """
 
 from typing import Any
@@ -78,7 +78,7 @@ class SoftmaxCrossEntropy(Op):
 
     Bishop, "Pattern Recognition and Machine Learning" (2006), equations 4.108 and 4.109.
 
-    Rows whose label is ``ignore_index`` do not count: the mean is over the others.
+    The mean excludes rows whose label is ``ignore_index``.
 
     >>> round(SoftmaxCrossEntropy.apply([[0.0, 0.0]], labels=[1]).item(), 4)  # two classes, equally likely: ln 2
     0.6931
@@ -92,7 +92,7 @@ class SoftmaxCrossEntropy(Op):
         labels = self._checked(logits)
         if self.ignore_index is not None:
             self.counts = labels != self.ignore_index
-            labels = self.xp.where(self.counts, labels, self.xp.full((), -1, np.int64))  # no class: such a row loses 0
+            labels = self.xp.where(self.counts, labels, self.xp.full((), -1, np.int64))  # not a class: a loss of 0
             self.scale = (len(labels) / self.counts.sum()).astype(logits.dtype)
         loss, saved = self.backend.softmax_cross_entropy(logits, labels)
         self.save(*saved)
@@ -122,25 +122,25 @@ class SoftmaxCrossEntropy(Op):
                 "labels.astype(np.int64)" if labels.dtype.kind in "fb" else "np.unique(labels, return_inverse=True)[1]"
             )
             raise DtypeError(f"expected integer class labels, got {labels.dtype}: use {hint}")
-        # On a GPU, reading the labels would make every step wait: there they are trusted.
+        # Not checked on a GPU, where reading the labels would make every step wait.
         if isinstance(labels, np.ndarray):
             _require_classes(labels if self.ignore_index is None else labels[labels != self.ignore_index], logits)
         return self.own(labels)
 
 
 def _require_classes(labels: Array, logits: Array) -> None:
-    """Raise unless there are labels, and all of them are numbers of classes."""
+    """Raise unless there is at least one label and all labels are valid classes."""
     classes = logits.shape[1]
     if labels.size == 0:
-        raise ShapeError("expected at least one label that is not ignored: leave such a batch out, it has no mean")
+        raise ShapeError("expected at least one label that is not ignored: skip this batch, it has no mean")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         hint = (
-            "count them from 0, labels - 1"
+            "count classes from 0, with labels - 1"
             if (low, high) == (1, classes)
-            else "name the label of what should not count, ignore_index=-100"
+            else "pass ignore_index=-100 to ignore this label"
             if low == -100
-            else "correct them, or let the last layer give more logits"
+            else "correct them, or add outputs to the last layer"
         )
         raise ShapeError(f"labels must lie in 0 ... {classes - 1} for {classes} classes, got {low} ... {high}: {hint}")
 
@@ -149,29 +149,29 @@ def _logits_hint(logits: tuple[int, ...], labels: tuple[int, ...]) -> str:
     if len(logits) > 2:
         return "Put Flatten() before the last Dense."
     if len(logits) == 2 and logits[1] == 1:
-        return "For one logit a sample use binary_cross_entropy_with_logits."
+        return "For one logit per sample use binary_cross_entropy_with_logits."
     if len(labels) == 2:
         return "The logits come first, then the labels."
-    return "Each row is one sample: the model wants a batch."
+    return "Each row is one sample: pass a batch."
 
 
 def _labels_hint(labels: tuple[int, ...], logits: tuple[int, ...]) -> str:
     if labels == logits:
-        return "turn one-hot labels into numbers with labels.argmax(axis=1)"
+        return "convert one-hot labels with labels.argmax(axis=1)"
     if labels == (logits[0], 1):
         return "use labels.reshape(-1)"
-    return "one label for each row of the logits"
+    return "pass one label per row of the logits"
 
 
 class ElementwiseLoss(Op):
-    """The mean of a loss of every element of predictions a, given that of targets b: two arrays of one shape.
+    """The mean of an elementwise loss between predictions a and targets b of equal shape.
 
-    A subclass says what is lost for an element, :meth:`value`, and how fast this changes, :meth:`slope`. The backend
-    computes their means, in one pass where it has a kernel for the formula. See :class:`Distance`.
+    A subclass defines the loss of each element, :meth:`value`, and its derivative, :meth:`slope`. The backend computes
+    the mean, in one pass if it has a kernel for the formula. See :class:`Distance`.
     """
 
     cuda_name = ""
-    """What the formula is called in minidl/kernels/cupy/loss.cu. No subclass inherits it: its formula may differ."""
+    """The formula's name in minidl/kernels/cupy/loss.cu. Subclasses do not inherit it: their formula may differ."""
     delta = 0.0
 
     def __init_subclass__(cls) -> None:
@@ -183,12 +183,12 @@ class ElementwiseLoss(Op):
         raise NotImplementedError
 
     def slope(self, a: Array, b: Array) -> Array:
-        """Its derivative by a."""
+        """The derivative of :meth:`value` with respect to a."""
         raise NotImplementedError
 
     @property
     def formula(self) -> LossFormula:
-        """What the kernels of the backends take."""
+        """The formula, as the backends' kernels take it."""
         return LossFormula(self.value, self.slope, self.cuda_name, self.delta)
 
 
@@ -196,9 +196,10 @@ class ElementwiseLoss(Op):
 class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     """y = mean of -t log s(x) - (1 - t) log(1 - s(x)), s the sigmoid, for logits x and targets t in 0 ... 1
 
-    Written as max(x, 0) - x t + log(1 + e^-|x|), it is exact for logits of any size. Its gradient is (s(x) - t) / n.
+    Written as max(x, 0) - x t + log(1 + e^-|x|), it is accurate for logits of any magnitude. The gradients are
+    (s(x) - t) / n for x and -x / n for t.
 
-    That for t is -x / n; of a subclass with another :meth:`value` or :meth:`slope`, its own ``backward`` must give it.
+    A subclass with another :meth:`value` or :meth:`slope` must define ``backward`` to have a gradient for t.
 
     >>> BinaryCrossEntropyWithLogits.apply([1e4, -1e4], [1, 1])
     tensor(5000.)
@@ -224,8 +225,8 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         needs_x, needs_t = self.needs_grad
         if needs_t and not _CROSS_ENTROPY.belong_to(self):
             raise GraphError(
-                "its value or slope is not that of binary cross-entropy, so the gradient for the targets is unknown: "
-                "give them as targets.detach(), or give the op a backward of its own",
+                "value or slope is not that of binary cross-entropy, so the gradient for the targets is unknown: "
+                "pass targets.detach(), or define backward in the subclass",
                 self.name,
             )
         dx = self.backend.mean_loss_backward(self.formula, x, t, dy) if needs_x else None
@@ -236,7 +237,7 @@ _CROSS_ENTROPY = Methods(BinaryCrossEntropyWithLogits, "value", "slope")
 
 
 class Distance(ElementwiseLoss):
-    """A loss of the differences a - b, of which both may be predictions.
+    """A loss of the differences a - b; both may require a gradient.
 
     >>> class Quartic(Distance):
     ...     def value(self, a, b):
@@ -318,7 +319,7 @@ class HuberLoss(Distance):
 
 
 def check_probabilities(targets: Array) -> None:
-    """Raise unless all targets lie in 0 ... 1. On a GPU, reading them would make every step wait: they are trusted.
+    """Raise unless all targets are in 0 ... 1. Not checked on a GPU, where reading them would make every step wait.
 
     >>> check_probabilities(np.array([1.0, 2.0]))
     Traceback (most recent call last):
@@ -332,7 +333,7 @@ def check_probabilities(targets: Array) -> None:
 
 
 def check_same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:
-    """Raise if two arrays differ in shape (broadcasting would quietly compare all with all) or are empty.
+    """Raise if two arrays differ in shape (broadcasting would silently compare all pairs) or are empty.
 
     >>> check_same_shape(np.ones((2, 1)), np.ones(2), "predictions", "targets")
     Traceback (most recent call last):

@@ -14,11 +14,11 @@ Array = Any
 
 @register("op", "matmul")
 class MatMul(Op):
-    """y = a b, with NumPy's rules: 1-D operands are vectors, leading axes are stacks of matrices
+    """y = a b, by NumPy's rules: 1-D operands are vectors, leading axes are batch axes
 
-    For matrices da = dy b^T and db = a^T dy.
+    For matrices, da = dy b^T and db = a^T dy.
 
-    Raises :class:`ShapeError` where the last axis of a does not match the rows of b.
+    Raises :class:`ShapeError` if the last axis of a does not match the rows of b.
 
     >>> MatMul.apply([[1.0, 2.0]], [[3.0], [4.0]])
     tensor([[11.]])

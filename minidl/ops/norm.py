@@ -14,10 +14,10 @@ Array = Any
 
 @register("op", "batch_norm")
 class BatchNorm(Op):
-    """y = gamma (x - mean) / sqrt(var + eps) + beta, with mean and var over all axes but the last
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, with mean and var over all axes except the last
 
-    Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. After the forward pass ``mean`` and ``var`` (C,) are
-    those of this batch, for the layer's running averages.
+    Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. After the forward pass ``mean`` and ``var`` (C,) hold
+    the statistics of the batch, for the layer's running averages.
 
     >>> BatchNorm.apply([[1.0], [3.0]], [1.0], [0.0], eps=0.0)
     tensor([[-1.],
@@ -46,7 +46,7 @@ class BatchNorm(Op):
         axes = tuple(range(dy.ndim - 1))
         dgamma, dbeta = self.backend.sum(dy * normal, axes), self.backend.sum(dy, axes)
         n = dy.size // dy.shape[-1]
-        # mean and var depend on x too: their share is what the two means below take away.
+        # mean and var depend on x, too: the two means subtract their contributions.
         dx = (gamma * scale) * (dy - dbeta / n - normal * (dgamma / n))
         return dx, dgamma, dbeta
 
@@ -55,8 +55,7 @@ class BatchNorm(Op):
 
 
 def check_channels(x: Array, gamma: Array, beta: Array, least: int = 1) -> None:
-    """Raise :class:`ShapeError` unless the last axis of ``x`` has as many channels as there are parameters, and it
-    has so many elements at ``least``.
+    """Raise :class:`ShapeError` unless x has one channel per parameter (last axis) and at least ``least`` elements.
 
     >>> import numpy as np
     >>> check_channels(np.ones((2, 3)), np.ones(4), np.ones(4))
@@ -64,14 +63,14 @@ def check_channels(x: Array, gamma: Array, beta: Array, least: int = 1) -> None:
     minidl.errors.ShapeError: expected input (N, ..., C=4) with N >= 1, got (2, 3)...
     """
     if gamma.ndim != 1 or beta.ndim != 1:
-        raise ShapeError(f"expected gamma and beta (C,), one number for each channel, got {gamma.shape}, {beta.shape}")
+        raise ShapeError(f"expected gamma and beta (C,), one value per channel, got {gamma.shape}, {beta.shape}")
     if x.ndim < 2 or x.size < least or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         C = gamma.shape[0]
         hint = (
             "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
             if x.ndim == 4 and x.shape[1] == C
-            else f"Use as many channels as the previous layer gives: BatchNorm({x.shape[-1]})."
+            else f"The previous layer gives {x.shape[-1]} channels: use BatchNorm({x.shape[-1]})."
             if x.ndim >= 2 and x.size
-            else "The first axis is that of the samples."
+            else "The first axis is the batch axis."
         )
         raise ShapeError(f"expected input (N, ..., C={C}) with N >= {least}, got {x.shape}. {hint}")

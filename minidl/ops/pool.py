@@ -1,6 +1,6 @@
-"""Pooling over the windows of an image (N, H, W, C), giving (N, OH, OW, C).
+"""Pooling over windows of images (N, H, W, C), giving (N, OH, OW, C).
 
-Both raise :class:`minidl.errors.ShapeError` for other shapes, and where the window does not fit.
+Both ops raise :class:`minidl.errors.ShapeError` for other shapes and for windows that do not fit.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ Array = Any
 
 
 class _Pool2D(Op):
-    """An op with one result for each window; ``stride`` is by default the window's size."""
+    """An op with one output per window; ``stride`` defaults to the window's size."""
 
     window: Window
 
@@ -34,7 +34,7 @@ class _Pool2D(Op):
 
 @register("op", "max_pool2d")
 class MaxPool2D(_Pool2D):
-    """y = maximum under each window; its gradient goes to that element, of equal ones to the first
+    """y = maximum of each window; the gradient goes to that element, the first of equal ones
 
     >>> import numpy as np
     >>> x = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
@@ -54,7 +54,7 @@ class MaxPool2D(_Pool2D):
 
 @register("op", "avg_pool2d")
 class AvgPool2D(_Pool2D):
-    """y = mean under each window, of the pixels that are not padding
+    """y = mean of each window, padding excluded
 
     >>> import numpy as np
     >>> x = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)

@@ -1,7 +1,8 @@
-"""Ops that reduce axes: sum, mean, max, min, var, and the positions of maximum and minimum.
+"""Reductions: sum, mean, max, min, var, argmax and argmin.
 
-``axis`` is one axis, several, or None for all; with ``keepdims`` they stay, of size 1. All raise
-:class:`minidl.errors.ShapeError` for an axis that does not exist and, but for sum, where there is nothing to reduce.
+``axis`` is one axis, several, or None for all; ``keepdims`` keeps the reduced axes with size 1. All raise
+:class:`minidl.errors.ShapeError` for an axis that does not exist, and all except sum if there are no elements to
+reduce.
 """
 
 from math import prod
@@ -19,12 +20,12 @@ Axis = int | tuple[int, ...] | None
 
 
 def _whole(axis: Any) -> Any:
-    """One axis or several as Python's integers."""
+    """One or several axes as Python integers."""
     return tuple(whole("axis", one) for one in axis) if isinstance(axis, tuple | list | range) else whole("axis", axis)
 
 
 class _Reduction(Op):
-    """An op over one axis, several, or all (None), with NumPy's ``axis`` and ``keepdims``."""
+    """An op that reduces one axis, several, or all (None), with NumPy's ``axis`` and ``keepdims``."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
         self.axis = axis if axis is None or type(axis) is int else _whole(axis)
@@ -39,7 +40,7 @@ class _Reduction(Op):
             raise ShapeError(
                 f"axis {self.axis} does not exist in an array of shape {x.shape}: its axes are 0 ... {x.ndim - 1}"
                 if x.ndim
-                else f"axis {self.axis} does not exist in a single number: leave axis out"
+                else f"axis {self.axis} does not exist for a scalar: omit axis"
             )
         axes = tuple(axis % x.ndim for axis in given)
         if len(set(axes)) < len(axes):
@@ -47,7 +48,7 @@ class _Reduction(Op):
         return axes
 
     def count(self, x: Array) -> int:
-        """How many elements go into one result; none is an error, as their mean or maximum would be undefined."""
+        """The number of elements in one reduction; 0 is an error, because their mean or maximum is undefined."""
         count: int = prod(x.shape[axis] for axis in self.axes(x))
         if count == 0:
             raise ShapeError(f"there is nothing to reduce along axis {self.axis} of an array of shape {x.shape}")
@@ -117,12 +118,12 @@ class Var(_Reduction):
 
 
 class _Extremum(_Reduction):
-    """Max and min: the gradient goes to one element alone, of equal ones to the first."""
+    """Max and min: the gradient goes to one element only, the first of equal ones."""
 
     exact = "iub"
 
     def find(self, lines: Array) -> Array:
-        """The position of the extremum along the last axis."""
+        """The index of the extremum along the last axis."""
         raise NotImplementedError
 
     def forward(self, x: Array) -> Array:
@@ -172,28 +173,28 @@ class Min(_Extremum):
 
 
 class _Position(_Reduction):
-    """Where an extremum is: integers, which have no derivative, so no check of the kind ``op`` would fit."""
+    """The index of an extremum. It has no gradient, so it is not an ``op`` plugin, whose checks compare gradients."""
 
     exact = "iub"
 
     def find(self, x: Array) -> Array:
-        """The position of the extremum along the one axis, or in the flattened array."""
+        """The index of the extremum along the axis, or in the flattened array."""
         raise NotImplementedError
 
     def forward(self, x: Array) -> Array:
         if isinstance(self.axis, tuple):
             raise ShapeError(
-                f"expected one axis, or None for the position in the flattened array, got axis {self.axis}: reshape "
+                f"expected one axis, or None for the index in the flattened array, got axis {self.axis}: reshape "
                 "these axes into one first"
             )
         self.count(x)
-        self.needs_grad = ()  # whatever the input wants: nothing is recorded
+        self.needs_grad = ()  # records nothing, even if the input requires a gradient
         position = self.find(x)
         return position.reshape(self.kept(x)) if self.keepdims else position
 
 
 class ArgMax(_Position):
-    """y = where the maximum of x is along an axis, or in x flattened (None); the first of equal ones
+    """y = index of the maximum of x along an axis, or in flattened x (None); the first of equal ones
 
     >>> ArgMax.apply([[1.0, 2.0], [5.0, 5.0]], axis=1)
     tensor([1, 0], dtype=int64)
@@ -204,7 +205,7 @@ class ArgMax(_Position):
 
 
 class ArgMin(_Position):
-    """y = where the minimum of x is along an axis, or in x flattened (None); the first of equal ones
+    """y = index of the minimum of x along an axis, or in flattened x (None); the first of equal ones
 
     >>> ArgMin.apply([[1.0, 2.0], [5.0, 5.0]], axis=1)
     tensor([0, 0], dtype=int64)

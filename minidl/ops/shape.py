@@ -1,6 +1,6 @@
 """Ops that move elements without changing their values: shape, selection, joining, padding, copies, dtype and backend.
 
-Their gradients move the elements back. All raise :class:`minidl.errors.ShapeError` for shapes that do not allow it.
+Their gradients move the elements back. All raise :class:`minidl.errors.ShapeError` for incompatible shapes.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ Array = Any
 
 
 class _Move(Op):
-    """An op that computes nothing."""
+    """An op without arithmetic."""
 
     exact = "iub"
 
@@ -31,7 +31,7 @@ class _Move(Op):
 
 @register("op", "reshape")
 class Reshape(_Move):
-    """y = the elements of x, in order, in another shape; one size may be -1
+    """y = the elements of x, in order, in another shape; one size may be -1, to be inferred
 
     >>> Reshape.apply([1.0, 2.0, 3.0, 4.0], shape=(2, -1)).shape
     (2, 2)
@@ -48,7 +48,7 @@ class Reshape(_Move):
             raise ShapeError(f"the sizes of a shape are integers, got {self.shape}: divide with //") from error
         except ValueError as error:
             raise ShapeError(
-                f"cannot reshape {x.shape} to {self.shape}: {x.size} elements must stay (one size may be -1: the rest)"
+                f"cannot reshape {x.shape} to {self.shape}: the product of the sizes must be {x.size} (-1 is inferred)"
             ) from error
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
@@ -70,7 +70,7 @@ class Transpose(_Move):
         axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(_from_0(axis, x.ndim) for axis in self.axes)
         if sorted(axes) != list(range(x.ndim)):
             raise ShapeError(
-                f"axes {self.axes} are not an order of the {x.ndim} axes of shape {x.shape}: name each of them once"
+                f"axes {self.axes} are not a permutation of the {x.ndim} axes of shape {x.shape}: name each axis once"
             )
         self.back = [axes.index(axis) for axis in range(x.ndim)]
         return x.transpose(axes)
@@ -80,13 +80,13 @@ class Transpose(_Move):
 
 
 def _from_0(axis: int, ndim: int) -> int:
-    """An axis that may be counted from the end; one that does not exist stays as it is."""
+    """The axis counted from 0; one that does not exist is returned unchanged."""
     return axis + ndim if -ndim <= axis < 0 else axis
 
 
 @register("op", "getitem")
 class GetItem(_Move):
-    """y = x[index], with NumPy's indices: numbers, slices, lists, arrays, boolean masks, None and ...
+    """y = x[index], with NumPy's indices: integers, slices, lists, arrays, boolean masks, None and ...
 
     >>> GetItem.apply([1.0, 2.0, 3.0], index=[2, 0, 0])
     tensor([3., 1., 1.])
@@ -110,14 +110,14 @@ class GetItem(_Move):
         if not any(hasattr(part, "dtype") for part in self.parts):
             dx[self.parts] = dy
         else:
-            self.xp.add.at(dx, self.parts, dy)  # an element that was picked twice gets both gradients
+            self.xp.add.at(dx, self.parts, dy)  # accumulates where an element is selected twice
         return (dx,)
 
     def _on_backend(self, part: Any) -> Any:
         """A part of the index; arrays, tensors and lists become arrays of the backend."""
         if part is None or part is Ellipsis or isinstance(part, int | slice):
             return part
-        nothing = isinstance(part, list) and not part  # which NumPy takes for floats
+        nothing = isinstance(part, list) and not part  # which NumPy would make float64
         array = self.own(part.data if hasattr(part, "requires_grad") else part, np.int64 if nothing else None)
         if array.dtype.kind not in "iub":
             raise DtypeError(
@@ -129,7 +129,7 @@ class GetItem(_Move):
 
 @register("op", "concatenate")
 class Concatenate(_Move):
-    """y = the inputs one after another along an axis
+    """y = the inputs joined along an existing axis
 
     >>> Concatenate.apply([1.0], [2.0, 3.0])
     tensor([1., 2., 3.])
@@ -144,7 +144,7 @@ class Concatenate(_Move):
         rests = {(*x.shape[:axis], *x.shape[axis:][1:]) for x in xs}
         if -1 in self.sizes or len(rests) > 1:
             shapes = ", ".join(str(x.shape) for x in xs)
-            raise ShapeError(f"shapes {shapes} must agree in all axes but axis {axis}")
+            raise ShapeError(f"shapes {shapes} must agree in all axes except axis {axis}")
         return self.xp.concatenate(xs, axis=axis)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
@@ -155,7 +155,7 @@ class Concatenate(_Move):
 
 @register("op", "stack")
 class Stack(_Move):
-    """y = the inputs, all of one shape, side by side along a new axis
+    """y = inputs of equal shape joined along a new axis
 
     >>> Stack.apply([1.0, 2.0], [3.0, 4.0], axis=1).shape
     (2, 2)
@@ -176,7 +176,7 @@ class Stack(_Move):
 
 @register("op", "pad")
 class Pad(_Move):
-    """y = x with ``value`` around it; widths are ((before, after), ...) for each axis
+    """y = x padded with ``value``; ``widths`` has one pair (before, after) per axis
 
     >>> Pad.apply([1.0, 2.0], widths=((1, 2),))
     tensor([0., 1., 2., 0., 0.])
@@ -185,16 +185,16 @@ class Pad(_Move):
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
         try:
             self.widths = tuple((whole("a width", before), whole("a width", after)) for before, after in widths)
-        except (TypeError, ValueError) as error:  # what cannot be taken apart
+        except (TypeError, ValueError) as error:  # not pairs
             raise ShapeError(
-                f"padding is (before, after) for each axis, got {widths}: from the first axis on, as [(0, 0), (1, 1)]"
+                f"expected one pair (before, after) per axis, got {widths}: write widths=[(0, 0), (1, 1)] for two axes"
             ) from error
         self.value = number("value", value)
         self.exact = "iub" if self.value == 0 else exact_beside(self.value)
 
     def forward(self, x: Array) -> Array:
         if len(self.widths) != x.ndim or any(width < 0 for pair in self.widths for width in pair):
-            raise ShapeError(f"padding {self.widths} must name (before, after) >= 0 for each axis of shape {x.shape}")
+            raise ShapeError(f"expected one pair (before, after) >= 0 per axis of {x.shape}, got widths {self.widths}")
         if x.dtype.kind in "iu" and not np.iinfo(x.dtype).min <= self.value <= np.iinfo(x.dtype).max:
             raise DtypeError(f"{x.dtype} cannot hold the padding of {self.value}: convert x with .astype(...) first")
         self.inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))
@@ -206,7 +206,7 @@ class Pad(_Move):
 
 @register("op", "broadcast_to")
 class BroadcastTo(_Move):
-    """y = x repeated to a shape, by NumPy's rules of broadcasting
+    """y = x broadcast to a shape, by NumPy's rules
 
     >>> BroadcastTo.apply([1.0, 2.0], shape=(3, 2)).shape
     (3, 2)
@@ -229,7 +229,7 @@ class BroadcastTo(_Move):
 
 @register("op", "clone")
 class Clone(_Move):
-    """y = x in memory of its own
+    """y = a copy of x
 
     >>> Clone.apply([1.0, 2.0])
     tensor([1., 2.])
@@ -244,7 +244,7 @@ class Clone(_Move):
 
 @register("op", "cast")
 class Cast(_Move):
-    """y = x in another dtype; of integers and booleans there is no gradient
+    """y = x in another dtype; integers and booleans have no gradient
 
     >>> Cast.apply([1.0, 2.0], dtype="float64").dtype
     dtype('float64')

@@ -1,4 +1,4 @@
-"""Runs of the training command in this process, and a model that trains in no time."""
+"""Run the training command in this process, and a model that trains quickly."""
 
 import json
 import shlex
@@ -27,14 +27,14 @@ Command = Callable[..., Done]
 
 
 def printed(done: Done) -> list[str]:
-    """The words of the last command that was printed, without the program."""
+    """The words of the last printed command, without the program."""
     program = "python -m agegender.train "
     (line,) = [line for line in (done.out + done.err).splitlines() if program in line][-1:]
     return shlex.split(line.partition(program)[2])
 
 
 def finish(work: Callable[[], int]) -> int:
-    """The exit status of a command that is run as ``__main__`` does."""
+    """The exit status of a command run like ``__main__``."""
     with pytest.raises(SystemExit) as ended:
         command.run(work)
     assert isinstance(ended.value.code, int)
@@ -46,7 +46,7 @@ def weights(run: object) -> bytes:
 
 
 class Small(nn.Module):
-    """A model that a backend without fast kernels trains in no time."""
+    """A model that trains quickly, even on a backend without fast kernels."""
 
     def __init__(self, rng: md.Generator | None = None) -> None:
         super().__init__()

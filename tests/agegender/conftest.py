@@ -1,4 +1,4 @@
-"""What the tests of the training command share."""
+"""Fixtures for the tests of the training command."""
 
 import os
 import signal
@@ -29,13 +29,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("UTKFACE", raising=False)
     monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "no-kaggle")
-    monkeypatch.setattr(data, "drawn", partial(data.drawn, 40))  # 2000 faces take seconds to draw
+    monkeypatch.setattr(data, "drawn", partial(data.drawn, 40))  # drawing 2000 faces takes seconds
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command here, as ``__main__`` does."""
+    """Run the command in this process, like ``__main__``."""
 
     def run(*arguments: object) -> Done:
         with pytest.raises(SystemExit) as ended:
@@ -48,14 +48,14 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def small(utkface: Path) -> tuple[object, ...]:
-    """Options of a training that takes a second, four steps an epoch."""
+    """Options of a run that takes a second, with four steps per epoch."""
     md.plugins.register("model", "small")(Small)
     return ("--data", utkface, "--model", "small", "--batch-size", 7, "--epochs", 2)
 
 
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that draw nothing, and take a tenth of the time."""
+    """Disable plots: runs take a tenth of the time."""
     monkeypatch.setattr(Picture, "savefig", lambda self, path, **options: Path(path).touch())
 
     def examples(pictures: Pictures, *_: object) -> None:
@@ -67,7 +67,7 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Send this process a signal, or raise an error, in a call of the loss; the calls are counted from 1."""
+    """Send this process a signal, or raise an error, in the n-th call of the loss, counted from 1."""
 
     def stop(call: int, how: signal.Signals | BaseException = signal.SIGINT, original: Any = tasks.loss) -> None:
         calls = []

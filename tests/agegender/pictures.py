@@ -1,4 +1,4 @@
-"""Little pictures, archives and data sets for the tests."""
+"""Small pictures, archives and data sets for the tests."""
 
 import io
 import tarfile
@@ -44,7 +44,7 @@ def write_folder(path: Path, content: dict[str, bytes]) -> Path:
 
 
 def write_links(path: Path, content: dict[str, bytes]) -> Path:
-    """A folder of links to files whose names say nothing, as model hubs lay them out."""
+    """A folder of links to files without meaningful names, like the caches of model hubs."""
     blobs = path.with_name(f"{path.name}-blobs")
     blobs.mkdir(parents=True, exist_ok=True)
     for number, (relative, data) in enumerate(content.items()):
@@ -74,7 +74,7 @@ def write_zip(path: Path, content: dict[str, bytes]) -> Path:
 
 
 def write_zip_of_windows(path: Path, content: dict[str, bytes]) -> Path:
-    """With backslashes in the names, and with entries for folders."""
+    """Write a zip archive with backslashes in the names and with entries for folders."""
     folders = {f"{relative.rpartition('/')[0]}/" for relative in content if "/" in relative}
     entries = dict.fromkeys(folders, b"") | content
     return write_zip(path, {relative.replace("/", "\\"): data for relative, data in entries.items()})
@@ -91,11 +91,11 @@ WRITERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
     "faces.zip": write_zip,
     "windows.zip": write_zip_of_windows,
 }
-"""Every way to lay out the files of a data set, by the name of the place."""
+"""Functions that write a data set in each layout, by the name of the file or folder."""
 
 
 def isolate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test in an empty folder, with a cache of its own and no data set anywhere else."""
+    """Run a test in an empty folder, with its own cache and no other data sets."""
     monkeypatch.setenv("MINIDL_CACHE", str(folder / "cache"))
     monkeypatch.delenv("UTKFACE", raising=False)
     monkeypatch.setattr(places, "KAGGLE_INPUT", folder / "no-kaggle")
@@ -103,7 +103,7 @@ def isolate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def faces(digests: Sequence[str], ages: Sequence[int] | None = None) -> Faces:
-    """Faces in memory with these digests; the pixels are equal where these are."""
+    """Faces in memory with these digests; equal digests have equal pixels."""
     ages = ages or [30] * len(digests)
     records = [
         Record(name(i, age), age, i % 2, i % 3 - 1, digest)

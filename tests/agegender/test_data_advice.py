@@ -1,4 +1,4 @@
-"""What a message advises to do with an archive does what it says."""
+"""Commands in messages about archives work."""
 
 import bz2
 import gzip
@@ -32,49 +32,49 @@ def test_a_zip_that_was_compressed_once_more_is_got_at_by_the_command_that_is_ad
     for compress in compressors:
         content = compress(content)
     Path("-my:faces.zip.x").write_bytes(content)
-    with pytest.raises(DataError, match=r"not a tar archive: .* It holds a zip archive: make a file") as error:
+    with pytest.raises(DataError, match=r"not a tar archive: .* It contains a zip archive: extract it") as error:
         data.open("-my:faces.zip.x")
     command = str(error.value).partition("with '")[2].removesuffix("'")
     assert [part.split()[0] for part in command.split(" | ")] == list(commands)
     if not all(map(shutil.which, commands)):
-        pytest.skip(f"{commands} are not here")
+        pytest.skip(f"{commands} are not installed")
     subprocess.run(command, shell=True, check=True)
     assert len(data.open("faces.zip")) == 3
 
 
-@pytest.mark.skipif(not shutil.which("tar"), reason="no tar here")
+@pytest.mark.skipif(not shutil.which("tar"), reason="tar is not installed")
 @pytest.mark.parametrize("filename", ["a:b.tar", "-b.tar", "my faces.tar"])
 def test_an_advised_command_takes_any_name_for_a_path(tmp_path: Path, filename: str) -> None:
     inner = write_zip(tmp_path / "inner.zip", files(3)).read_bytes()
     write_tar(tmp_path / filename, {"-inner.zip": inner})
-    with pytest.raises(DataError, match=r"It holds the archive '-inner\.zip': unpack it with 'tar") as error:
+    with pytest.raises(DataError, match=r"It contains the archive '-inner\.zip': unpack it with 'tar") as error:
         data.open(filename)
-    command = str(error.value).partition("with '")[2].rpartition("' and name")[0]
+    command = str(error.value).partition("with '")[2].rpartition("' and pass")[0]
     subprocess.run(command, shell=True, check=True)
     assert Path("-inner.zip").read_bytes() == inner
     Path(filename).write_bytes(Path(filename).read_bytes()[:700])
-    with pytest.raises(DataError, match=r"cut short or damaged .* checks the whole") as error:
+    with pytest.raises(DataError, match=r"truncated or damaged .* checks the whole") as error:
         data.open(filename)
     command = str(error.value).partition(": '")[2].partition("' checks")[0]
     checked = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    assert "-inner.zip" in checked.stdout, "it was read up to where it ends"
+    assert "-inner.zip" in checked.stdout, "it was read to its end"
 
 
 def test_an_encrypted_zip_is_to_be_unpacked_and_not_to_be_got_again(tmp_path: Path) -> None:
     raw = write_zip(tmp_path / "all.zip", files(3)).read_bytes()
     (tmp_path / "all.zip").write_bytes(encrypted(raw, 3))
     with pytest.raises(
-        DataError, match=r"holds no face: .* \(encrypted in the archive: unpack .* its password and name"
+        DataError, match=r"contains no face: .* \(encrypted in the archive: unpack .* its password and pass"
     ):
         data.open("all.zip")
     (tmp_path / "one.zip").write_bytes(encrypted(raw, 1))
-    with pytest.raises(DataError, match=r"1 of the 3 pictures .* Do so, remove .*--max-skipped") as error:
+    with pytest.raises(DataError, match=r"1 of the 3 pictures .* Fix them as advised, remove .*--max-skipped") as error:
         data.open("one.zip")
     assert "again" not in str(error.value)
 
 
 def encrypted(raw: bytes, count: int) -> bytes:
-    """A zip archive of which the first members say that they are encrypted."""
+    """A zip archive whose first ``count`` members are marked as encrypted."""
     first, *headers = raw.split(b"PK\x01\x02")
     headers = [h[:4] + bytes([h[4] | (number < count)]) + h[5:] for number, h in enumerate(headers)]
     return b"PK\x01\x02".join([first, *headers])

@@ -68,13 +68,13 @@ def test_links_and_encrypted_members_of_a_zip_are_not_read(tmp_path: Path) -> No
         archive.writestr(name(401), encode(picture(9)))
     raw = bytearray(path.read_bytes())
     directory = raw.rfind(b"PK\x01\x02")
-    raw[directory + 8] |= 1  # the last member claims to be encrypted
+    raw[directory + 8] |= 1  # mark the last member as encrypted
     path.write_bytes(raw)
     opened = data.open(path)
     assert len(opened) == 30
     assert opened.skipped == [
         (name(400), "not a regular file (symbolic link)"),
-        (name(401), "encrypted in the archive: unpack that with its password and name the folder"),
+        (name(401), "encrypted in the archive: unpack it with its password and pass the folder"),
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_member_with_a_wrong_checksum_is_skipped(tmp_path: Path) -> None:
     content = list(files(30).values())[4]
     path.write_bytes(path.read_bytes().replace(content, content[:-1] + b"\0"))
     assert [reason for _, reason in data.open(path).skipped] == [
-        "damaged in the archive, or compressed in a way that is not read"
+        "damaged in the archive, or compressed with an unsupported method"
     ]
 
 
@@ -92,7 +92,7 @@ def test_a_member_with_a_wrong_checksum_is_skipped(tmp_path: Path) -> None:
 def test_a_tar_that_never_ends_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, inside: bool
 ) -> None:
-    """Be its zeros a member of it, or behind its end."""
+    """The zeros are a member of the archive, or follow its end."""
     monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", 2_000_000)
     zeros = bytes(5_000_000)
     path = write_tar(tmp_path / f"bomb.tar.{suffix}", files(2) | ({"zeros": zeros} if inside else {}))
@@ -100,7 +100,7 @@ def test_a_tar_that_never_ends_is_refused(
         compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
         with path.open("ab") as file:
             file.write(compress(zeros))
-    with pytest.raises(DataError, match="holds more than 0 GB of data: that is not UTKFace"):
+    with pytest.raises(DataError, match="contains more than 0 GB of data: it is not UTKFace"):
         data.open(path)
 
 
@@ -111,7 +111,7 @@ def test_a_tar_header_of_absurd_size_is_refused(tmp_path: Path, compress: Callab
     header.size = 4_000_000_000
     path = tmp_path / "bomb.tar.gz"
     path.write_bytes(compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(10_000)))
-    with pytest.raises(DataError, match="a header of absurd size"):
+    with pytest.raises(DataError, match="a header is implausibly large"):
         data.open(path)
 
 
@@ -137,7 +137,7 @@ def test_a_truncated_archive_is_an_error_wherever_it_ends(tmp_path: Path, kind: 
     whole = write(tmp_path / kind, files(5)).read_bytes()
     size = len(whole)
     if kind.endswith(".tar"):
-        size = len(whole.rstrip(b"\0")) // 512 * 512 + 1024  # padding follows the block of zeros that ends a tar
+        size = len(whole.rstrip(b"\0")) // 512 * 512 + 1024  # the block of zeros that ends a tar is followed by padding
     path = tmp_path / ("cut-" + kind)
     for cut in cuts(size, 211):
         path.write_bytes(whole[:cut])
@@ -147,7 +147,7 @@ def test_a_truncated_archive_is_an_error_wherever_it_ends(tmp_path: Path, kind: 
         assert str(path) in message
         assert "\n" not in message
         if cut > 600:
-            assert "cut short or damaged" in message
+            assert "truncated or damaged" in message
             assert "download it again" in message
     assert not list((tmp_path / "cache").rglob("*.npy"))
     assert not list((tmp_path / "cache").rglob("*building*"))
@@ -183,23 +183,23 @@ def test_an_archive_that_cannot_be_read_now_is_not_called_damaged(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (encode(picture()), "no data set: expected a folder, or .* It is a picture: name the folder that it is in"),
+        (encode(picture()), "not a data set: expected a folder or .* It is a picture: pass its folder"),
         (encode(picture(), "PNG"), "It is a picture"),
-        (b"<html>404</html>", r"no data set: expected a folder.* It is a web page: .* open the link in a browser"),
+        (b"<html>404</html>", r"not a data set: expected a folder.* It is a web page: .* open the link in a browser"),
         (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<head><title>Sign in", "It is a web page"),
         (gzip.compress(b"<!doctype HTML>"), "is compressed, but not a tar archive: .* It is a web page"),
-        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "It is a 7z archive: unpack it with '7z x .*' and name the folder"),
-        (b"Rar!\x1a\x07\x01\0" + bytes(50), "It is a rar archive: unpack it with 'unrar x .*' and name the folder"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "It is a 7z archive: unpack it with '7z x .*' and pass the folder"),
+        (b"Rar!\x1a\x07\x01\0" + bytes(50), "It is a rar archive: unpack it with 'unrar x .*' and pass the folder"),
         (b"\x28\xb5\x2f\xfd" + bytes(50), "It is compressed with zstd: unpack it with 'tar --zstd -xf .*'"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "It is a pointer of Git LFS .* 'git lfs pull'"),
-        (b"age,gender,pixels\n", r"no data set: expected a folder, or an archive \(\.tar.*\), of UTKFace$"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "It is a Git LFS pointer .* 'git lfs pull'"),
+        (b"age,gender,pixels\n", r"not a data set: expected a folder or an archive \(\.tar.*\), of UTKFace$"),
         (b"", "an empty file: download it again"),
         (gzip.compress(b"hello" * 500), r"compressed, but not a tar archive: expected a folder.* of UTKFace$"),
         (bz2.compress(b"age,gender"), "compressed, but not a tar archive"),
         (lzma.compress(b""), "compressed, but not a tar archive"),
-        (gzip.compress(b"PK\3\4"), "not a tar archive: .* It holds a zip archive: .* 'gzip -dc .* > faces.zip'"),
-        (b"PK not a zip", "cut short or damaged"),
-        (lzma.compress(random.Random(0).randbytes(500))[:90], "cut short or damaged"),
+        (gzip.compress(b"PK\3\4"), "not a tar archive: .* It contains a zip archive: .* 'gzip -dc .* > faces.zip'"),
+        (b"PK not a zip", "truncated or damaged"),
+        (lzma.compress(random.Random(0).randbytes(500))[:90], "truncated or damaged"),
     ],
 )
 @pytest.mark.parametrize("filename", ["faces.tar.gz", "faces.zip"])
@@ -262,7 +262,7 @@ def test_of_two_members_with_one_path_the_last_counts_as_it_does_when_unpacked(t
     assert len(opened) == 3
     assert np.array_equal(opened.images[0], decode.grey(new))
     assert opened.skipped == [(first, "replaced by a later file of the same path in the archive")]
-    assert len(data.open(path, max_skipped=0)) == 3, "nothing of it is missing"
+    assert len(data.open(path, max_skipped=0)) == 3, "nothing is missing"
 
 
 @pytest.mark.parametrize("other", ["./{}", "{}"])
@@ -295,7 +295,7 @@ def halves(count: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
-    """In the middle of an archive, with the time of change put back, as some tools do for archives that repeat."""
+    """The change is in the middle, and the modification time is restored, as by tools for reproducible archives."""
     content = files(3) | {"padding.bin": bytes(4_000_000)}
     names = list(content)
     start = {"start.bin": bytes(2_000_000)}
@@ -314,9 +314,9 @@ def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
 def test_an_archive_in_an_archive_gets_a_command_that_works(tmp_path: Path, outer: str, inner: str) -> None:
     content = write(tmp_path / inner, files(3)).read_bytes()
     write(tmp_path / outer, {f"folder/{inner}": content, "README.md": b"read me"})
-    with pytest.raises(DataError, match=r"holds no face: .* It holds the archive 'folder/") as error:
+    with pytest.raises(DataError, match=r"contains no face: .* It contains the archive 'folder/") as error:
         data.open(outer)
-    ((command, place),) = re.findall(r"with '(.*)' and name (\S+)$", str(error.value))
+    ((command, place),) = re.findall(r"with '(.*)' and pass (\S+)$", str(error.value))
     program, *arguments = shlex.split(command)
     subprocess.run([sys.executable if program == "python" else program, *arguments], check=True)
     assert len(data.open(place)) == 3
@@ -334,7 +334,7 @@ def test_reading_an_archive_writes_nothing_but_the_cache(tmp_path: Path) -> None
             if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and not isinstance(path, int):
                 written.append(str(path))
 
-    sys.addaudithook(hook)  # hooks cannot be removed: this one sleeps for the rest of the run
+    sys.addaudithook(hook)  # hooks cannot be removed: this one stays inactive for the rest of the run
     watching.set()
     opened = data.open(path)
     watching.clear()

@@ -21,14 +21,14 @@ from agegender.data.faces import Faces, Record
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache of the test."""
+    """The cache folder of the test."""
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "faces"
 
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one element with each decoded picture."""
+    """A list that grows by one element per decoded picture."""
     calls: list[int] = []
 
     def counting(stream: utkface.Iterator) -> utkface.Iterator:
@@ -41,7 +41,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def builder(value: int, count: int = 2) -> Callable[[Path], None]:
-    """Builds ``count`` images whose pixels are all ``value``."""
+    """A function that builds ``count`` images whose pixels are all ``value``."""
 
     def build(folder: Path) -> None:
         with ImageFile(folder, count) as images:
@@ -87,7 +87,7 @@ def test_an_archive_may_move_but_not_change(tmp_path: Path, decoded: list[int]) 
     assert data.open(moved).source == str(moved)
     assert len(decoded) == 12
     when = moved.stat().st_mtime_ns
-    write_tar(moved, files(12, "UTKFacE/"))  # as long as before
+    write_tar(moved, files(12, "UTKFacE/"))  # of the same length
     os.utime(moved, ns=(when, when))
     data.open(moved)
     assert len(decoded) == 24
@@ -126,7 +126,7 @@ def test_what_this_pillow_cannot_read_another_one_may(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         for module in (decode, utkface):
             patch.setattr(module, "formats", lambda: tuple(format for format in able if format != "WEBP"))
-        assert data.open(path).skipped == [("1_0_0.webp", "WebP that is damaged, or that this Pillow cannot read")]
+        assert data.open(path).skipped == [("1_0_0.webp", "WebP that is damaged or not supported by this Pillow")]
     assert len(data.open(path)) == 13
 
 
@@ -186,7 +186,7 @@ def test_a_damaged_cache_is_built_again(root: Path, damage: Callable[[Path], Non
 def test_the_slower_of_two_builders_uses_the_result_of_the_faster(root: Path) -> None:
     def slow(folder: Path) -> None:
         builder(1)(folder)
-        assert open_value(2).digests == ["2", "2"]  # another process is done meanwhile
+        assert open_value(2).digests == ["2", "2"]  # another process finishes first
 
     faces = cached("same", slow, source="test", kind="utkface")
     assert faces.digests == ["2", "2"]
@@ -220,7 +220,7 @@ def test_two_processes_may_start_at_once(tmp_path: Path, root: Path) -> None:
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    for process in processes:  # both are loaded: let them go
+    for process in processes:  # both have imported everything: start them
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
@@ -262,7 +262,7 @@ def test_without_a_writable_cache_a_temporary_one_serves(tmp_path: Path, monkeyp
     monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
     message = (
-        r"file.faces cannot be written \(Not a directory\): .* go to .*minidl-faces-.* Set MINIDL_CACHE to a folder"
+        r"file.faces is not writable \(Not a directory\): .* stored in .*minidl-faces-.* Set MINIDL_CACHE to a writable"
     )
     with pytest.warns(UserWarning, match=message):
         faces = open_value(3)
@@ -281,7 +281,7 @@ def test_without_a_home_a_temporary_cache_serves(monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(cache.Path, "home", home)
     monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
-    with pytest.warns(UserWarning, match="there is no home folder to keep a cache in: .* Set MINIDL_CACHE"):
+    with pytest.warns(UserWarning, match="there is no home folder for the cache: .* Set MINIDL_CACHE"):
         assert len(open_value(3)) == 2
 
 
@@ -300,11 +300,11 @@ def test_a_full_disk_is_noticed_before_anything_is_decoded_or_drawn(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage._replace(free=190_000))
     for open_it, needed in (
-        (lambda: data.open(path), "12 decoded pictures take 199 kB"),
+        (lambda: data.open(path), "12 decoded pictures need 199 kB"),
         (data.drawn, "2,000 .* 33.2"),
     ):
         with pytest.raises(
-            DataError, match=rf"{needed}.*, and only 190 kB are free in {root}: make room .* MINIDL_CACHE"
+            DataError, match=rf"{needed}.*, but only 190 kB are free in {root}: make room .* MINIDL_CACHE"
         ):
             open_it()
     assert decoded == []
@@ -344,7 +344,7 @@ def test_an_archive_whose_name_is_not_utf8_is_read(tmp_path: Path) -> None:
     try:
         path.touch()
     except OSError:
-        pytest.skip("this file system has no such names")
+        pytest.skip("this file system does not support such names")
     assert len(data.open(write_tar(path, files(3)))) == 3
 
 
@@ -356,7 +356,7 @@ def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert place(open_value(1)) == tmp_path / "cache" / "faces"
     assert place(open_value(1, cache=tmp_path / "own")) == tmp_path / "own" / "faces"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MINIDL_CACHE", "~/mine")  # which a shell does not expand where it is quoted
+    monkeypatch.setenv("MINIDL_CACHE", "~/mine")  # a shell does not expand it in quotes
     assert place(open_value(1)) == tmp_path / "home" / "mine" / "faces"
     monkeypatch.delenv("MINIDL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

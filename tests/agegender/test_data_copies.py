@@ -18,7 +18,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", list(WRITERS))
 def test_copies_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """As in Kaggle's utkface-new, which has the set twice, and a part of it twice more."""
+    """As in Kaggle's utkface-new, which contains the set twice and a part of it four times."""
     faces = files(6)
     part = {path.replace("UTKFace", "crop_part1"): content for path, content in list(faces.items())[:4]}
     nested = {f"utkface_aligned_cropped/{path}": content for path, content in (faces | part).items()}
@@ -47,7 +47,7 @@ def test_copies_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_different_pictures_with_one_name_are_all_read(tmp_path: Path, kind: str) -> None:
     contents = [encode(picture(seed), "PNG") for seed in (1, 2)]
     size = max(map(len, contents))
-    contents = [content + bytes(size - len(content)) for content in contents]  # equal sizes: only the bytes tell
+    contents = [content + bytes(size - len(content)) for content in contents]  # equal sizes: only the bytes differ
     contents.append(encode(picture(3), "PNG"))
     folders = ["anna", "ben", "carla", "anna/again"]
     layout = {f"{where}/30_0_0.png": content for where, content in zip(folders, [*contents, contents[0]], strict=True)}
@@ -59,7 +59,7 @@ def test_different_pictures_with_one_name_are_all_read(tmp_path: Path, kind: str
 
 
 def test_equal_pictures_with_different_names_are_all_read(tmp_path: Path) -> None:
-    """As 375 groups of UTKFace's are; a split keeps them on one side."""
+    """UTKFace has 375 such groups; a split keeps each in one part."""
     content = {f"{folder}{name(number)}": encode(picture(1)) for number, folder in enumerate(("", "", "other/"))}
     opened = data.open(write_folder(tmp_path / "faces", content))
     assert (len(opened), len(set(opened.digests)), opened.skipped) == (3, 1, [])

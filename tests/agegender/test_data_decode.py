@@ -18,7 +18,7 @@ from agegender.errors import Unusable
 
 
 def plain(image: Image.Image) -> np.ndarray:
-    """The definition: to RGB, to grey, to 128 x 128."""
+    """The definition: convert to RGB, to grey, to 128 x 128."""
     return np.asarray(image.convert("RGB").convert("L").resize((128, 128), Image.Resampling.LANCZOS), np.int16)
 
 
@@ -43,21 +43,21 @@ def test_png_modes(mode: str) -> None:
 @pytest.mark.parametrize("format", ["WEBP", "GIF", "AVIF", "TIFF", "PNG"])
 def test_the_first_frame_of_other_formats(format: str) -> None:
     if format not in decode.formats():
-        pytest.skip(f"this Pillow reads no {format}")
+        pytest.skip(f"this Pillow does not support {format}")
     first, *others = (picture(seed, (150, 130)).convert("L") for seed in range(3))
     assert difference(encode(first, format, quality=95), first) <= 5
     assert difference(encode(first, format, quality=95, save_all=True, append_images=others), first) <= 5
 
 
 def half_transparent(hidden: str) -> Image.Image:
-    """With a colour hidden in the upper half, under full transparency."""
+    """A picture whose upper half is fully transparent, with a hidden colour."""
     image = picture(8, (128, 128)).point(lambda level: max(level, 8)).convert("RGBA")
     image.paste((*ImageColor.getrgb(hidden), 0), (0, 0, 128, 64))
     return image
 
 
 def of_one_colour(mode: str) -> Image.Image:
-    """Where the transparent part is told by its colour, which the other part lacks."""
+    """A picture whose transparent part is defined by a colour that the rest does not contain."""
     return half_transparent("black").convert("RGB").convert(mode)
 
 
@@ -121,27 +121,30 @@ def bmp_header(width: int, height: int) -> bytes:
     [
         (b"", "empty file"),
         (b"this is no picture", "not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "EPS, which is not read: save it as JPEG"),
-        *((encode(picture(6), name), f"^{name}, which is not read: save it") for name in ("TGA", "JPEG2000", "PPM")),
-        (encode(picture(6), "JPEG2000", no_jp2=True), "JPEG2000, which is not read: save it as JPEG"),
-        (encode(picture(6).convert("L"), "TGA", compression="tga_rle"), "TGA, which is not read: save it as JPEG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "EPS, which is not supported: save it as JPEG"),
+        *(
+            (encode(picture(6), name), f"^{name}, which is not supported: save it")
+            for name in ("TGA", "JPEG2000", "PPM")
+        ),
+        (encode(picture(6), "JPEG2000", no_jp2=True), "JPEG2000, which is not supported: save it as JPEG"),
+        (encode(picture(6).convert("L"), "TGA", compression="tga_rle"), "TGA, which is not supported: save it as JPEG"),
         (b"\n", "^not a picture$"),
         (encode(picture(6))[:-2], "truncated or damaged"),
         (encode(picture(6))[:300], "truncated or damaged"),
         (encode(picture(6), "PNG")[:200], "truncated or damaged"),
         (bmp_header(5001, 5000), "25 million pixels: save it smaller"),
-        (bmp_header(12_000, 12_000), "25 million pixels"),  # Pillow warns of these
-        (bmp_header(60_000, 60_000), "25 million pixels"),  # and raises an error for these
+        (bmp_header(12_000, 12_000), "25 million pixels"),  # Pillow warns
+        (bmp_header(60_000, 60_000), "25 million pixels"),  # Pillow raises an error
         (bmp_header(5000, 5000), "truncated or damaged"),
         (encode(picture(6, (1, 1)), "PNG"), "smaller than 16 x 16 pixels"),
         (encode(picture(6, (300, 15)), "PNG"), "smaller than 16 x 16 pixels"),
-        (encode(Image.new("RGB", (200, 200), "red")), "one flat value"),
-        (encode(Image.new("RGBA", (200, 200), (9, 9, 9, 0)), "PNG"), "transparent everywhere: save it"),
-        (encode(picture(6).point(lambda level: 100 + level // 16), "PNG"), "one flat value"),
-        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not read: save it as JPEG"),
-        (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF that is damaged, or that this Pillow cannot read"),
-        (b"RIFF\x30\0\0\0WEBP" + bytes(40), "WebP that is damaged, or that this Pillow cannot read"),
-        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS .* git lfs pull"),
+        (encode(Image.new("RGB", (200, 200), "red")), "all pixels are nearly equal"),
+        (encode(Image.new("RGBA", (200, 200), (9, 9, 9, 0)), "PNG"), "fully transparent: save it"),
+        (encode(picture(6).point(lambda level: 100 + level // 16), "PNG"), "all pixels are nearly equal"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not supported: save it as JPEG"),
+        (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF that is damaged or not supported by this Pillow"),
+        (b"RIFF\x30\0\0\0WEBP" + bytes(40), "WebP that is damaged or not supported by this Pillow"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer .* git lfs pull"),
     ],
 )
 def test_bad_pictures_have_a_reason(encoded: bytes, reason: str) -> None:
@@ -204,7 +207,7 @@ def test_large_files_make_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_odd_metadata_is_no_reason_to_lose_a_picture() -> None:
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # Pillow warns of it, and warnings are errors here
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # Pillow warns, and warnings are errors here
     ((_, result),) = decode_all([(0, encode(picture(), exif=exif))])
     assert np.array_equal(result.pixels, grey(encode(picture())))
 
@@ -216,7 +219,7 @@ def test_a_picture_with_broken_exif_is_read_as_it_is_stored(format: str) -> None
 
 
 def test_an_empty_alpha_channel_of_a_bmp_is_ignored() -> None:
-    """Programs of Windows leave it at zero, and viewers show the picture."""
+    """Windows programs leave it at zero, and viewers ignore it."""
     image = picture(4, (32, 32))
     pixels = np.dstack([np.asarray(image)[::-1, :, ::-1], np.zeros((32, 32), np.uint8)]).tobytes()
     masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"sRGB"[::-1] + bytes(48)
@@ -233,7 +236,7 @@ from agegender.errors import Unusable
 hostile = [bytes.fromhex(each) for each in sys.argv[1:]]
 forbidden = {"exec", "import", "compile", "subprocess.Popen", "os.system", "os.posix_spawn", "socket.connect"}
 started = []
-list(decode_all([(0, b"")]))  # loads Pillow and starts threads
+list(decode_all([(0, b"")]))  # load Pillow and start threads
 sys.addaudithook(lambda event, arguments: started.append(event) if event in forbidden else None)
 results = list(decode_all(enumerate(hostile)))
 assert len(results) == 4 and all(isinstance(result.pixels, Unusable) for _, result in results)

@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits: the right brightness, or a reason, and never another brightness."""
+"""Pixels of more than 8 bits give the correct brightness or a reason, never a wrong brightness."""
 
 import struct
 import zlib
@@ -14,7 +14,7 @@ from agegender.errors import Unusable
 
 
 def tiff(levels: np.ndarray, photometry: int = 1) -> bytes:
-    """A grey TIFF of any depth, of which Pillow writes some only. Photometry 0 has white as zero."""
+    """A grey TIFF of any depth; Pillow writes only some. Photometry 0 means that 0 is white."""
     (height, width), data = levels.shape, levels.tobytes()
     kind = {"u": 1, "i": 2, "f": 3}[levels.dtype.kind]
     tags = {
@@ -46,12 +46,12 @@ def levels_of(dtype: type, bits: int) -> np.ndarray:
     ],
 )  # fmt: skip
 def test_pixels_that_fill_8_16_or_all_bits_are_read(dtype: type, bits: int) -> None:
-    """Programs write 0 to 255 into 16 or 32 bits."""
+    """Some programs write 0 to 255 into 16 or 32 bits."""
     pixels = grey(tiff(levels_of(dtype, bits)))
     assert np.abs(pixels.astype(int) - levels_of(np.uint8, 8).astype(int)).max() <= 1
 
 
-UNCLEAR = "the upper of its (15|16|31|32) bits are hardly used, so its brightness is unclear: save it with 8 bits"
+UNCLEAR = r"unclear brightness \(upper half of the (15|16|31|32)-bit range hardly used\): save it with 8 bits"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_negative_pixels_are_refused(dtype: type) -> None:
 
 
 def wide_png(levels: np.ndarray) -> bytes:
-    """A PNG of 16 bits a colour, which Pillow does not write, of uint16 ``(height, width, colours)``."""
+    """A PNG of 16 bits per colour from uint16 ``(height, width, colours)``; Pillow cannot write it."""
     height, width, colours = levels.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
     header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[colours], 0, 0, 0)
@@ -112,7 +112,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def wide_tiff(levels: np.ndarray, photometry: int = 2, planes: bool = False) -> bytes:
-    """A TIFF of 16 bits a colour, in one strip or in one plane for each colour."""
+    """A TIFF of 16 bits per colour, in one strip or in one plane per colour."""
     height, width, colours = levels.shape
     data = (levels.transpose(2, 0, 1) if planes else levels).astype("<u2").tobytes()
     strips = colours if planes else 1
@@ -154,8 +154,8 @@ def test_ink_of_sixteen_bits_must_fill_them_too() -> None:
 
 
 def test_planes_of_sixteen_bits_are_refused() -> None:
-    """Pillow reads them as if they had 8."""
-    with pytest.raises(Unusable, match="a kind of it that is not read: save it with 8 bits"):
+    """Pillow reads them as 8 bits."""
+    with pytest.raises(Unusable, match="damaged or unsupported TIFF: save it with 8 bits"):
         grey(wide_tiff(np.dstack([levels_of(np.uint16, 16)] * 3), planes=True))
 
 
@@ -177,7 +177,7 @@ def test_sixteen_bits_may_have_a_transparent_level() -> None:
     ("encoded", "reason"),
     [
         (tiff(np.zeros((32, 32), np.float32)), "floating-point numbers: save it with 8 bits, in RGB or grey"),
-        (tiff(np.zeros((32, 32), np.float64)), "a damaged TIFF, or a kind of it that is not read"),
+        (tiff(np.zeros((32, 32), np.float64)), "damaged or unsupported TIFF"),
         (encode(Image.new("LAB", (32, 32)), "TIFF"), "colours are in CIELAB: save it"),
     ],
 )

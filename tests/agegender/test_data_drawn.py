@@ -1,4 +1,4 @@
-"""Drawn faces as data: kept in the cache, and what there is where nothing else is named."""
+"""Drawn faces as a data set: cached, and the fallback if no data set is found."""
 
 from pathlib import Path
 

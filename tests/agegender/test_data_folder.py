@@ -17,7 +17,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     isolate(tmp_path, monkeypatch)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this platform")
 def test_only_regular_files_are_read_also_behind_links(tmp_path: Path) -> None:
     faces = write_folder(tmp_path / "folder", files(40, ""))
     (tmp_path / "elsewhere.jpg").write_bytes(encode(picture(7)))
@@ -61,7 +61,7 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     opened = data.open(faces)
     assert opened.names == sorted(path.rpartition("/")[2] for path in files(3))
     assert opened.skipped == [
-        (link, "link to a folder above it, or to one that is read elsewhere")
+        (link, "link to a parent folder, or to one that is read elsewhere")
         for link in ("0", "a/b/up", "a/top", "above", "root", "z")
     ]
 
@@ -80,12 +80,12 @@ def test_what_a_link_leads_to_may_not_change_unnoticed(tmp_path: Path) -> None:
 
 
 def uncompressed(count: int, seed: int = 0) -> dict[str, bytes]:
-    """Pictures that all have the same size in bytes."""
+    """Pictures of the same size in bytes."""
     return {name(i): encode(picture(seed + i), "BMP") for i in range(count)}
 
 
 def date_back(folder: Path) -> Path:
-    """As some archives do to the files that come from them."""
+    """Some archives set such times when they are unpacked."""
     for path in folder.iterdir():
         os.utime(path, (0, 0))
     return folder
@@ -140,14 +140,14 @@ def test_a_picture_that_could_not_be_read_is_tried_again(tmp_path: Path, monkeyp
             opened = data.open(faces)
             assert len(opened) == 19
             assert opened.skipped == [(locked.name, "unreadable: Permission denied")]
-            assert int(np.asarray(opened.images[18]).max()) > 0, "its pixels can be used, though they are not kept"
+            assert int(np.asarray(opened.images[18]).max()) > 0, "its pixels are used, but not kept"
     assert not list((tmp_path / "cache" / "faces").iterdir())
     assert len(data.open(faces)) == 20
     assert len(list((tmp_path / "cache" / "faces").iterdir())) == 1
 
 
 def test_what_could_not_be_looked_at_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that may not be searched, and a link into one."""
+    """A folder without permission to read it, and a link into one."""
     faces = write_folder(tmp_path / "faces", files(20, "") | {f"part2/{name(99)}": encode(picture(99))})
     locked, link = faces / "part2", sorted(files(20, ""))[3]
     scandir, entry = os.scandir, folder._entry
@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytes
 
 
 def test_files_that_were_unpacked_with_backslashes_in_their_names_are_read(tmp_path: Path) -> None:
-    """As Python and old programs do with a zip archive that was made on Windows."""
+    """Python and old programs create such names from zip archives made on Windows."""
     content = {path.replace("/", "\\"): picture for path, picture in files(3).items()}
     opened = data.open(write_folder(tmp_path / "faces", content))
     assert opened.names == sorted(path.removeprefix("UTKFace/") for path in files(3))
@@ -194,5 +194,5 @@ def test_files_that_were_unpacked_with_backslashes_in_their_names_are_read(tmp_p
 def test_a_folder_that_only_holds_the_archive_says_so(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     path = write_tar(tmp_path / "folder" / "UTKFace.tar.gz", files(2))
-    with pytest.raises(DataError, match=rf"It holds the archive 'UTKFace\.tar\.gz': name {path}$"):
+    with pytest.raises(DataError, match=rf"It contains the archive 'UTKFace\.tar\.gz': pass {path}$"):
         data.open(tmp_path / "folder")

@@ -9,7 +9,7 @@ from agegender.errors import Unusable
     [
         ("100_0_0_20170112213500903.jpg.chip.jpg", Label(100, 0, 0)),
         ("1_1_4_20161219140623097.jpg.chip.jpg", Label(1, 1, 4)),
-        # the five odd names of the published set
+        # the five irregular names of the published set
         ("39_1_20170116174525125.jpg.chip.jpg", Label(39, 1, -1)),
         ("61_1_20170109142408075.jpg.chip.jpg", Label(61, 1, -1)),
         ("61_1_20170109150557335.jpg.chip.jpg", Label(61, 1, -1)),
@@ -19,15 +19,15 @@ from agegender.errors import Unusable
         ("0_0_0_20170101.jpg", Label(0, 0, 0)),
         ("130_1_0_20170101.png", Label(130, 1, 0)),
         ("30_1_7_20170101.jpg", Label(30, 1, -1)),
-        # one's own: anything, or nothing, after the third number
+        # your own pictures: any text after the third number, or none
         ("30_0_0_anna.jpg", Label(30, 0, 0)),
         ("30_0_0.jpg", Label(30, 0, 0)),
         ("30_1_0_.png", Label(30, 1, 0)),
         ("30_0_2_copy (1).jpg", Label(30, 0, 2)),
         ("30_0_2 (1).jpg", Label(30, 0, 2)),
         ("30_0_4-anna.jpg", Label(30, 0, 4)),
-        ("30_0_001.jpg", Label(30, 0, -1)),  # a number of the picture, not an ethnicity
-        # a date of 8 digits or more is none either
+        ("30_0_001.jpg", Label(30, 0, -1)),  # an index, not an ethnicity
+        # nor is a date of 8 digits or more
         ("30_0_20170101.jpg", Label(30, 0, -1)),
         ("30_0_20170101_anna.jpg", Label(30, 0, -1)),
     ],

@@ -1,4 +1,4 @@
-"""UTKFace is found wherever people have it, and what is not taken is known."""
+"""The search finds UTKFace in common places, and reports data sets that it does not use."""
 
 import io
 import re
@@ -86,7 +86,7 @@ def test_an_archive_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_other_pictures_are_not_taken_for_faces(tmp_path: Path, kaggle: Path) -> None:
-    names = ["12_1.jpg", "beach.jpg", "0_5_3.png", "2019_01_02.jpg", "30_1_1.jpg"]  # of the last, one in five
+    names = ["12_1.jpg", "beach.jpg", "0_5_3.png", "2019_01_02.jpg", "30_1_1.jpg"]  # one in five is a face: the last
     write_folder(tmp_path / "data" / "tiles", dict.fromkeys(names, b""))
     write_folder(kaggle / "cats", {f"cat.{number}.jpg": b"" for number in range(5)})
     assert data.find() is None
@@ -119,9 +119,9 @@ def test_where_several_are_there_the_order_is_fixed(
     write_tar(tmp_path / "data" / "UTKFace.tar.gz", files(3))
     check(Path("data/UTKFace.tar.gz"), 0)
     write_folder(tmp_path / "data", files(1, ""))
-    expected.remove(Path("data/crop_part1"))  # which is a part of ./data now
+    expected.remove(Path("data/crop_part1"))  # it is now a part of ./data
     check(Path("data"), 1)
-    (tmp_path / "data" / "UTKFace").mkdir()  # where nothing was unpacked yet
+    (tmp_path / "data" / "UTKFace").mkdir()  # still empty
     check(Path("data/UTKFace"), 5)
     assert data.open().source == "data/UTKFace.tar.gz"
     monkeypatch.setenv("UTKFACE", "elsewhere")
@@ -133,7 +133,7 @@ def test_where_several_are_there_the_order_is_fixed(
 
 
 def test_what_is_called_utkface_but_shows_no_face_is_heard_of(tmp_path: Path) -> None:
-    """Rather than that drawn faces take its place."""
+    """Otherwise drawn faces would replace it silently."""
     (tmp_path / "data" / "UTKFace").mkdir(parents=True)
     with pytest.raises(DataError, match="UTKFace is empty"):
         data.open()
@@ -144,14 +144,14 @@ def test_what_is_called_utkface_but_shows_no_face_is_heard_of(tmp_path: Path) ->
     (tmp_path / "data" / "UTKFace.tar.gz").unlink()
     inner = write_tar(tmp_path / "UTKFace.tar.gz", files(2)).read_bytes()
     write_zip(tmp_path / "data" / "archive.zip", {"UTKFace.tar.gz": inner})
-    with pytest.raises(DataError, match=r"archive\.zip holds no face: .* holds the archive 'UTKFace\.tar\.gz'"):
+    with pytest.raises(DataError, match=r"archive\.zip contains no face: .* contains the archive 'UTKFace\.tar\.gz'"):
         data.open()
 
 
 def test_what_was_found_but_not_taken_is_said_in_one_line() -> None:
     assert data.not_taken([]) == ""
-    assert data.not_taken([Path("a")]) == "; not from a, which was found too: --data names another one"
-    assert "not from a, b, c or 2 others, which were" in data.not_taken([Path(letter) for letter in "abcde"])
+    assert data.not_taken([Path("a")]) == "; also found: a (select it with --data)"
+    assert "also found: a, b, c and 2 others (select one" in data.not_taken([Path(letter) for letter in "abcde"])
 
 
 def cut_short() -> bytes:
@@ -161,15 +161,15 @@ def cut_short() -> bytes:
 @pytest.mark.parametrize(
     ("filename", "content", "reason"),
     [
-        ("archive.zip", cut_short, r"data/archive\.zip is cut short or damaged .* download it again$"),
-        ("archive.zip", lambda: b"<html>sign in", r"data/archive\.zip is no data set: .* It is a web page"),
-        ("archive.tar.gz", lambda: b"\x1f\x8b", r"data/archive\.tar\.gz is cut short or damaged"),
-        ("UTKFace.7z", lambda: b"7z\xbc\xaf\x27\x1c", "data/UTKFace.7z is no data set: .* It is a 7z archive"),
+        ("archive.zip", cut_short, r"data/archive\.zip is truncated or damaged .* download it again$"),
+        ("archive.zip", lambda: b"<html>sign in", r"data/archive\.zip is not a data set: .* It is a web page"),
+        ("archive.tar.gz", lambda: b"\x1f\x8b", r"data/archive\.tar\.gz is truncated or damaged"),
+        ("UTKFace.7z", lambda: b"7z\xbc\xaf\x27\x1c", "data/UTKFace.7z is not a data set: .* It is a 7z archive"),
         ("UTKFace.tar.gz.002", lambda: b"x", r"data/UTKFace\.tar\.gz\.002 is a part of a split archive"),
-        ("photos/anna.jpg", lambda: b"x", r"data/photos holds no face: .* found 1 file, 'anna\.jpg' \(name is not"),
-        ("anna.jpg", lambda: b"x", r"data holds no face: .* found 1 file, 'anna\.jpg'"),
-        ("photos/30_0_0.heic", lambda: b"x", "data/photos holds no face: .*HEIC is not read"),
-        ("raw/archive.zip", cut_short, r"data/raw/archive\.zip is cut short"),
+        ("photos/anna.jpg", lambda: b"x", r"data/photos contains no face: .* found 1 file, 'anna\.jpg' \(name is not"),
+        ("anna.jpg", lambda: b"x", r"data contains no face: .* found 1 file, 'anna\.jpg'"),
+        ("photos/30_0_0.heic", lambda: b"x", "data/photos contains no face: .*HEIC is not supported"),
+        ("raw/archive.zip", cut_short, r"data/raw/archive\.zip is truncated"),
     ],
 )
 def test_what_lies_there_and_cannot_be_used_is_told(
@@ -177,7 +177,7 @@ def test_what_lies_there_and_cannot_be_used_is_told(
 ) -> None:
     write_folder(tmp_path / "data", {filename: content(), "notes.txt": b"", "numbers/a.csv": b""})
     assert data.found() == []
-    assert re.match(f"; passed over: {reason}", data.passed_over())
+    assert re.match(f"; not used: {reason}", data.passed_over())
     assert "more)" not in data.passed_over()
     (tmp_path / "data" / "z.7z").write_bytes(b"x")
     assert data.passed_over().endswith(" (and 1 more)")
@@ -188,11 +188,11 @@ def test_training_on_drawn_faces_tells_what_was_passed_over(tmp_path: Path, monk
     monkeypatch.setattr(data, "drawn", lambda cache=None: few)
     (tmp_path / "data").mkdir()
     Path("data/UTKFace").symlink_to("../nofaces")
-    assert data.passed_over() == "; passed over: data/UTKFace is a link to ../nofaces, which does not exist"
+    assert data.passed_over() == "; not used: data/UTKFace is a link to ../nofaces, which does not exist"
     said = io.StringIO()
     for given in (None, "drawn"):
         open_data(Options(data=given), backends.default, Speaker(said, quiet=False))
-    assert "4 faces from drawn; passed over: data/UTKFace is a link" in said.getvalue()
+    assert "4 faces from drawn; not used: data/UTKFace is a link" in said.getvalue()
     assert "4 faces from drawn\n" in said.getvalue()
 
 
@@ -234,6 +234,6 @@ def test_more_folders_than_are_looked_into_are_told(tmp_path: Path, monkeypatch:
     write_folder(tmp_path / "data" / "many" / "z" / "faces", files(2, ""))
     assert data.found() == []
     assert data.passed_over() == (
-        "; passed over: data/many has over 5 folders, too many to look into: --data names the one with faces"
+        "; not used: data/many has over 5 folders, too many to search: pass the one with faces to --data"
     )
     assert len(data.open("data/many/z/faces")) == 2

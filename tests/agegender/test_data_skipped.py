@@ -1,4 +1,4 @@
-"""Pictures that cannot be used: how many there may be, and what is said where there are more."""
+"""Unusable pictures: how many are allowed, and the error if there are more."""
 
 import csv
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Eight of its 20 pictures cannot be used."""
+    """A folder with 20 pictures, eight of them unusable."""
     return write_folder(tmp_path / "faces", files(12, "") | BAD | {"README.md": b""})
 
 
@@ -32,18 +32,22 @@ def test_too_many_bad_pictures(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1 of the 9 pictures .* more than 10% \(1 of them: not a picture\)"):
         data.open(write_folder(tmp_path / "eight", files(8) | bad))
     for most in (0.1, 1.0):
-        with pytest.raises(TooManySkipped, match=r"1 of the 1 pictures .* used \(1 of them.* not part of it$"):
+        with pytest.raises(TooManySkipped, match=r"1 of the 1 pictures .* used \(1 of them.* or remove other files$"):
             data.open(write_folder(tmp_path / "none", bad), max_skipped=most)
 
 
-@pytest.mark.parametrize(("suffix", "reason"), [(".heic", "HEIC is not read: save it as JPEG"), ("", "no suffix: add")])
+@pytest.mark.parametrize(
+    ("suffix", "reason"), [(".heic", "HEIC is not supported: save it as JPEG"), ("", "no suffix: add")]
+)
 def test_labelled_pictures_in_a_format_that_is_not_read_count(tmp_path: Path, suffix: str, reason: str) -> None:
     photos = {f"sub/{number}_0_0_a{suffix}": b"..." for number in range(20, 24)}
     landmarks = {f"{path}.txt": b"" for path in files(12)}
     write_folder(tmp_path / "mixed", files(12) | photos | landmarks)
-    with pytest.raises(TooManySkipped, match=rf"4 of the 16 .*{reason}.* Do so, remove .* --max-skipped 0\.25"):
+    with pytest.raises(
+        TooManySkipped, match=rf"4 of the 16 .*{reason}.* Fix them as advised, remove .* --max-skipped 0\.25"
+    ):
         data.open("mixed")
-    with pytest.raises(DataError, match=rf"photos holds no face: .*4 files such as .*{reason}"):
+    with pytest.raises(DataError, match=rf"photos contains no face: .*4 files such as .*{reason}"):
         data.open(write_folder(tmp_path / "photos", photos))
 
 
@@ -52,7 +56,7 @@ def test_a_list_is_not_written_over_another_file(faces: Path, tmp_path: Path) ->
         if len(names) == 2:
             Path("skipped.csv").write_text("date,hours\n")
         with (
-            pytest.raises(TooManySkipped, match=rf"All of them are in {names[-1]}$"),
+            pytest.raises(TooManySkipped, match=rf"The full list is in {names[-1]}$"),
             data.skipped_written_to(Path("skipped.csv")),
         ):
             data.open(faces)
@@ -69,8 +73,8 @@ def test_the_error_names_the_first_five_and_has_all(faces: Path) -> None:
     assert [each in message for each in sorted(BAD)] == 5 * [True] + 3 * [False]
     assert f"{name(600)!r} (not a picture), " in message
     assert "and 3 more." in message
-    assert "--max-skipped 0.4 (in Python max_skipped=0.4)" in message
-    assert "README.md" not in message, "that is no picture"
+    assert "--max-skipped 0.4 (max_skipped=0.4 in Python)" in message
+    assert "README.md" not in message, "not a picture"
     assert sorted(each for each, _ in error.value.skipped) == sorted([*BAD, "README.md"])
 
 
@@ -80,7 +84,7 @@ def test_the_share_can_be_set_and_counts_also_from_the_cache(faces: Path) -> Non
         data.open(faces, max_skipped=0.39)
     assert len(data.open(faces, max_skipped=1)) == 12
     for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(DataError, match="a share of the pictures, from 0 to 1"):
+        with pytest.raises(DataError, match="a fraction of the pictures, from 0 to 1"):
             data.open(faces, max_skipped=share)
 
 
@@ -120,7 +124,7 @@ def test_a_command_leaves_the_whole_list_and_takes_the_share(
     monkeypatch.setattr(data, "drawn", lambda cache: data.open(faces, max_skipped=1))
     assert ended(command, [*arguments, str(faces)]) == 2
     path = Path(place, "skipped.csv")
-    assert capsys.readouterr().err.endswith(f"All of them are in {path}\n")
+    assert capsys.readouterr().err.endswith(f"The full list is in {path}\n")
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["name", "reason"]
@@ -148,7 +152,7 @@ def test_training_says_what_it_took_and_what_not(
     write_folder(tmp_path / "data" / "UTKFace", files(6, ""))
     write_folder(tmp_path / "data" / "mine", files(7, ""))
     assert train.main(["--dry-run"]) == 0
-    assert "6 faces from data/UTKFace; not from data/mine, which was found too: --data" in capsys.readouterr().out
+    assert "6 faces from data/UTKFace; also found: data/mine (select it with --data" in capsys.readouterr().out
     assert train.main(["--dry-run", "--data", "data/mine"]) == 0
     assert "7 faces from data/mine\n" in capsys.readouterr().out
     for number, left_out in ((1, "1 file skipped"), (2, "2 files skipped")):

@@ -70,19 +70,19 @@ def test_unusable_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
         "__MACOSX/._" + name(1): b"",
     }
     reasons = {
-        "README.txt": "not a picture's name",
-        "labels/ages.csv": "not a picture's name",
+        "README.txt": "name is not that of a picture",
+        "labels/ages.csv": "name is not that of a picture",
         "holiday.jpg": "name is not age_gender_ethnicity_anything",
         name(100): "empty file",
         name(101): "not a picture",
         name(102): "truncated or damaged picture",
         name(103, age=131): "age in the name is above 130",
         name(104, gender=2): "gender in the name is neither 0 nor 1",
-        "30_0_0_a.txt": "not a picture's name",
-        "30_0_0_a.heic": "HEIC is not read: save it as JPEG",
-        "30_0_0_a.PPM": "PPM is not read: save it as JPEG",
-        "30_0_0_a": "no suffix: add that of its format, such as .jpg",
-        "beach.heic": "not a picture's name",
+        "30_0_0_a.txt": "name is not that of a picture",
+        "30_0_0_a.heic": "HEIC is not supported: save it as JPEG",
+        "30_0_0_a.PPM": "PPM is not supported: save it as JPEG",
+        "30_0_0_a": "no suffix: add one, such as .jpg",
+        "beach.heic": "name is not that of a picture",
     }
     for kind, write in WRITERS.items():
         opened = data.open(write(tmp_path / kind, content | odd))
@@ -113,7 +113,7 @@ def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: s
 @pytest.mark.parametrize("kind", list(WRITERS))
 def test_too_much_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", 5000)
-    with pytest.raises(DataError, match=r"holds more than 0 GB of (pictures|data): that is not UTKFace"):
+    with pytest.raises(DataError, match=r"contains more than 0 GB of (pictures|data): it is not UTKFace"):
         data.open(WRITERS[kind](tmp_path / kind, files(20)))
 
 
@@ -121,7 +121,7 @@ def test_a_missing_path_names_what_is_similar(tmp_path: Path) -> None:
     write_tar(tmp_path / "UTKFace.tar.gz", files(2))
     with pytest.raises(DataError, match=r"utkface\.tgz does not exist\. .*'UTKFace\.tar\.gz'"):
         data.open(tmp_path / "utkface.tgz")
-    with pytest.raises(DataError, match=r"does not exist\. Name the folder"):
+    with pytest.raises(DataError, match=r"does not exist\. Expected a folder"):
         data.open(tmp_path / "nowhere" / "at" / "all")
     with pytest.raises(DataError, match="does not exist"):
         data.open(tmp_path / "UTKFace.tar.gz" / "UTKFace")
@@ -149,7 +149,7 @@ def test_white_space_around_a_path_is_seen(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["./drawn", "drawn/", "$UTKFACE"])
 def test_a_name_with_a_slash_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Also where its folder is called as the drawn faces are."""
+    """Even if its folder has the name of the drawn faces."""
     write_folder(tmp_path / "drawn", files(3, ""))
     monkeypatch.setitem(plugins._registered["dataset"], "mine", lambda: data.drawn(4))
     if path == "$UTKFACE":
@@ -210,11 +210,11 @@ def test_a_data_set_of_another_package_is_opened_by_its_name(tmp_path: Path, mon
 
 def test_a_data_set_of_anything_but_faces_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plugins._registered["dataset"], "digits", lambda: ArrayDataset(np.ones(3)))
-    with pytest.raises(DataError, match=r"'digits' gives ArrayDataset, expected agegender\.data\.Faces"):
+    with pytest.raises(DataError, match=r"'digits' returns ArrayDataset, expected agegender\.data\.Faces"):
         data.open("digits")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this platform")
 def test_a_fifo_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "faces.tar.gz")
     with pytest.raises(DataError, match="neither a file nor a folder"):
@@ -227,7 +227,9 @@ def test_no_face_at_all(tmp_path: Path, kind: str) -> None:
     (tmp_path / "links").mkdir()
     with pytest.raises(DataError, match="is empty"):
         data.open(WRITERS[kind](tmp_path / kind, {}))
-    with pytest.raises(DataError, match=r"holds no face: .* 2 files such as 'a\.txt' \(not a picture's name\)"):
+    with pytest.raises(
+        DataError, match=r"contains no face: .* 2 files such as 'a\.txt' \(name is not that of a picture\)"
+    ):
         data.open(WRITERS[kind](tmp_path / kind, {"a.txt": b"1", "b.jpg": b"2"}))
     assert not list((tmp_path / "cache").rglob("*.npy"))
 

@@ -15,7 +15,7 @@ from agegender.data.utkface import read
 
 
 def utkface_sized() -> Faces:
-    """As many faces as UTKFace has, and as many groups of identical ones; without pixels."""
+    """Faces without pixels: as many as in UTKFace, with as many groups of identical ones."""
     pairs = [f"pair{i // 2}" for i in range(2 * 360)] + [f"triple{i // 3}" for i in range(3 * 15)]
     digests = pairs + [str(i) for i in range(23_708 - len(pairs))]
     _, content = np.unique(digests, return_inverse=True)
@@ -34,7 +34,7 @@ def test_sizes_on_the_full_set() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_picture_saved_in_two_formats_stays_on_one_side(tmp_path: Path, seed: int) -> None:
-    """Without loss, so that the pixels are equal and the bytes are not."""
+    """Lossless formats: equal pixels, different bytes."""
     content = {
         f"30_0_0_{i:02d}.{format}": encode(picture(i), format) for i in range(6) for format in ("png", "bmp", "tiff")
     }
@@ -62,7 +62,7 @@ def test_parts_are_complete_and_share_no_picture(contents: list[int], seed: int,
     assert not {contents[i] for i in parts.train} & {contents[i] for i in parts.validation}
     assert 1 <= len(parts.validation) <= wanted
     left = [contents.count(contents[i]) for i in parts.train]
-    assert len(parts.validation) == wanted or min(left) > wanted - len(parts.validation)  # nothing more would fit
+    assert len(parts.validation) == wanted or min(left) > wanted - len(parts.validation)  # no other group would fit
     assert np.all(np.diff(parts.train) > 0)
     assert np.all(np.diff(parts.validation) > 0)
 

@@ -1,4 +1,4 @@
-"""The drawn faces: the same from the same seed, and a task that no single pixel solves."""
+"""Drawn faces depend only on the seed, and no single pixel solves the task."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_the_data_set_is_drawn_once_and_says_what_it_is(tmp_path) -> None:
 
 
 def test_too_few_faces_are_an_error(tmp_path) -> None:
-    with pytest.raises(DataError, match="at least 2 faces must be drawn, got 1"):
+    with pytest.raises(DataError, match="count must be at least 2 faces, got 1"):
         drawn_faces(1, cache=tmp_path)
     with pytest.raises(ValueError, match="at least 0, got count=-1"):
         draw(-1, seed=0)

@@ -1,4 +1,4 @@
-"""``python -m agegender.train --dry-run``: it refuses what a run would, and leaves nothing."""
+"""``python -m agegender.train --dry-run``: it raises the errors of a real run, and leaves nothing."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``env.json``: what a run is computed with."""
+"""``env.json``: the environment of a run."""
 
 import pytest
 import threadpoolctl

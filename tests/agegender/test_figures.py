@@ -1,4 +1,4 @@
-"""The pictures of a run show what they claim to."""
+"""The plots of a run show the correct values."""
 
 import io
 
@@ -16,7 +16,7 @@ HISTORY = [
 
 
 def size(picture: Picture) -> tuple[int, int]:
-    """Width and height as a notebook shows it."""
+    """Width and height as shown in a notebook."""
     return Image.open(io.BytesIO(picture._repr_png_())).size
 
 
@@ -25,7 +25,7 @@ def test_curves_show_both_parts_and_the_baselines() -> None:
     assert size(picture) == (1080, 324)
     lines = [{line.get_label(): list(line.get_ydata()) for line in axes.lines} for axes in picture.axes]
     assert lines[0] == {"training": [1, 1 / 2, 1 / 3], "validation": [1, 1 / 2, 1 / 3]}
-    assert [panel.get("always guessing the same") for panel in lines] == [None, [0.5, 0.5], [15.0, 15.0]]
+    assert [panel.get("constant prediction") for panel in lines] == [None, [0.5, 0.5], [15.0, 15.0]]
 
 
 def test_a_single_epoch_can_be_drawn_and_is_epoch_1() -> None:

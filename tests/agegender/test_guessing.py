@@ -1,4 +1,4 @@
-"""A run that is no better than guessing says so, and what to try next."""
+"""A run that is no better than a constant prediction reports this, and what to try next."""
 
 import math
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 
 @pytest.fixture
 def guessing(command: Command, small: tuple[object, ...]) -> Any:
-    """A run with a learning rate at which nothing is learned."""
+    """A run with a learning rate too low to learn."""
     return command(*small, "--lr", 100, "--name", "a", "--json")
 
 
@@ -29,11 +29,11 @@ def test_a_run_no_better_than_guessing_is_told_and_marked(command: Command, gues
     assert last[0].endswith(",no_better_than_guessing")
     assert all("age_mae" in line for line in last[1:])
     *_, result, look, advice = guessing.err.splitlines()
-    assert re.search(r"age error \S+ years, no better than always guessing the median age \(\S+ years\)", result)
-    assert look == "look at runs/a/plots/curves.png and runs/a/plots/examples.png"
+    assert re.search(r"age error \S+ years, no better than always predicting the median age \(\S+ years\)", result)
+    assert look == "see runs/a/plots/curves.png and runs/a/plots/examples.png"
     command_line = "python -m agegender.train --config runs/a/config.json --lr 0.001"
-    assert advice == f"the learning rate is the first thing to lower: {command_line}"
-    assert "no better than guessing" in command("--list").out
+    assert advice == f"try a lower learning rate first: {command_line}"
+    assert "no better than a constant prediction" in command("--list").out
 
 
 def test_a_run_that_guesses_gets_its_advice_quietly_and_once_it_is_finished_too(
@@ -41,18 +41,16 @@ def test_a_run_that_guesses_gets_its_advice_quietly_and_once_it_is_finished_too(
 ) -> None:
     result, advice = command(*small, "--lr", 100, "--name", "a", "--quiet").out.splitlines()
     assert "no better than" in result
-    assert advice.startswith(
-        "the learning rate is the first thing to lower: python -m agegender.train --config runs/a/"
-    )
+    assert advice.startswith("try a lower learning rate first: python -m agegender.train --config runs/a/")
     Path("runs/a").rename("runs/b")
     for options in ([], ["--quiet"]):
         finished = command("--resume", "b", *options).out.splitlines()
-        assert finished == ["nothing left to do: runs/b has 2 epochs", result, advice.replace("runs/a", "runs/b")]
+        assert finished == ["nothing to do: runs/b already has 2 epochs", result, advice.replace("runs/a", "runs/b")]
 
 
 def test_a_run_that_learned_says_how_to_go_on() -> None:
     (following,) = results.next_steps({"epochs": 4, "no_better_than_guessing": []}, Run(Path("runs/a")), lr=1e-3)
-    assert following == "train on, with ten epochs more: python -m agegender.train --resume runs/a --epochs 14"
+    assert following == "train for ten more epochs: python -m agegender.train --resume runs/a --epochs 14"
 
 
 def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try() -> None:
@@ -60,11 +58,11 @@ def test_where_the_loss_was_still_falling_more_epochs_are_the_other_thing_to_try
     advice = partial(results.next_steps, run=Run(Path("elsewhere/a")))
     lower, more = advice(summary, lr=2e-3)
     assert lower.endswith("python -m agegender.train --config elsewhere/a/config.json --out elsewhere --lr 0.0002")
-    assert more.startswith("or, as the loss was still falling, train on, with ten epochs more: python")
+    assert more.startswith("or, since the loss was decreasing, train for ten more epochs: python")
     assert len(advice({**summary, "still_learning": False}, lr=1e-3)) == 1
     assert len(advice({**summary, "epochs": 1}, lr=2e-3)) == 1
     (longer,) = advice(summary, lr=1e-3)
-    assert longer.startswith("at a learning rate of 0.001 it takes longer: train on, with ten epochs more: python")
+    assert longer.startswith("a learning rate of 0.001 takes longer; train for ten more epochs: python")
     assert "first thing to lower" not in "".join(advice(summary, lr=0.0))
 
 
@@ -97,7 +95,7 @@ def test_a_run_that_diverged_is_not_told_to_train_on(command: Command, small: tu
     assert not done.summary["still_learning"]
     assert "train on" not in done.err
     *_, advice = done.err.splitlines()
-    assert advice.startswith("the learning rate is the first thing to lower: ")
+    assert advice.startswith("try a lower learning rate first: ")
 
 
 def test_nothing_is_better_than_guessing_where_guessing_is_always_right() -> None:
@@ -114,12 +112,12 @@ def test_equal_to_guessing_is_no_better_and_so_is_no_number() -> None:
 @pytest.mark.parametrize(
     ("lr", "epochs", "best", "advice"),
     [
-        (0.0, 7, 7, "at a learning rate of 0 nothing is learned; 0.001 is usual: python"),
-        (1e-20, 7, 3, "at a learning rate of 1e-20 nothing is learned; 0.001 is usual: python"),
-        (1e-4, 7, 3, "at a learning rate of 0.0001 it takes longer: train on"),
-        (1e-3, 1, 1, "at a learning rate of 0.001 it takes longer: train on"),
-        (1e-3, 4, 1, "the learning rate is the first thing to lower: python"),
-        (1e30, 4, 1, "the learning rate is the first thing to lower: python"),
+        (0.0, 7, 7, "a learning rate of 0 is too low to learn; 0.001 is usual: python"),
+        (1e-20, 7, 3, "a learning rate of 1e-20 is too low to learn; 0.001 is usual: python"),
+        (1e-4, 7, 3, "a learning rate of 0.0001 takes longer; train for"),
+        (1e-3, 1, 1, "a learning rate of 0.001 takes longer; train for"),
+        (1e-3, 4, 1, "try a lower learning rate first: python"),
+        (1e30, 4, 1, "try a lower learning rate first: python"),
     ],
 )
 def test_the_advice_about_the_learning_rate_fits_it(lr: float, epochs: int, best: int, advice: str) -> None:

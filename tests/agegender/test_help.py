@@ -1,4 +1,4 @@
-"""The help of the commands, and what is typed in a wrong way."""
+"""The help of the commands, and mistyped commands."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def test_the_commands_are_listed_with_a_sentence_each(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "--epochs", "3"], "the command is written with a dot: python -m agegender.train --epochs 3"),
+        (["train", "--epochs", "3"], "write the command with a dot: python -m agegender.train --epochs 3"),
         (["trian"], "there is no command 'trian'. Did you mean 'train'? See python -m agegender."),
     ],
 )
@@ -57,11 +57,11 @@ THERE = "as --data was already given: leave it out, or put a name with spaces in
         (["--frob"], "unknown option --frob. See --help."),
         (["--gpu"], "unknown option --gpu: it is --device cupy here. See --help."),
         (["--batch_size", "8"], "unknown option --batch_size. Did you mean '--batch-size'? See --help."),
-        (["--resume", ""], "--resume is empty: name something, or leave it out"),
+        (["--resume", ""], "--resume is empty: give a value, or leave it out"),
         (["--name", "a/b"], "--name is the name of a folder in --out, without '/', got a/b"),
         (
             ["--val", "x", "--val-fraction", "0.5"],
-            "--val is the whole validation part: leave out --val-fraction, or --val",
+            "--val replaces the split: leave out --val-fraction, or --val",
         ),
     ],
 )

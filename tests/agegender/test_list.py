@@ -1,4 +1,4 @@
-"""``python -m agegender.train --list``: the runs, with what became of them."""
+"""``python -m agegender.train --list``: the runs and their results."""
 
 import json
 import re
@@ -18,7 +18,7 @@ Stop = Callable[..., None]
 def test_the_runs_are_listed_with_what_became_of_them(
     command: Command, small: tuple[object, ...], stop_at: Stop
 ) -> None:
-    assert command("--list").out == "There are no runs in runs/. One is made by: python -m agegender.train\n"
+    assert command("--list").out == "There are no runs in runs/. To start one: python -m agegender.train\n"
     Path("file").touch()
     assert command("--list", "--out", "file").err == "error: file: Not a directory\n"
     command(*small, "--lr", 0.1, "--name", "whole")
@@ -67,7 +67,7 @@ def test_the_runs_are_listed_with_what_became_of_them(
 )
 def test_a_list_of_runs_ignores_no_option(command: Command, options: list[object], named: str) -> None:
     done = command("--list", *options)
-    message = f"error: --list shows the runs in --out and starts none: leave out {named}, or --list\n"
+    message = f"error: --list only lists the runs in --out: leave out {named}, or --list\n"
     assert (done.code, done.out, done.err) == (2, "", message)
 
 
@@ -85,14 +85,12 @@ def test_a_run_that_lost_its_state_is_neither_gone_on_with_nor_replaced(
     Path("runs/a/last.state.safetensors").unlink()
     done = command(*small, "--name", "a")
     assert done.code == 2
-    assert done.err.startswith(
-        "error: the run runs/a exists already, so take another --name. runs/a has lost its last."
-    )
+    assert done.err.startswith("error: the run runs/a already exists: choose another --name. runs/a has lost its last.")
     assert "--resume" not in done.err
 
 
 def test_the_command_of_an_empty_list_can_be_pasted(command: Command) -> None:
-    assert "One is made by: python -m agegender.train --out 'no runs'\n" in command("--list", "--out", "no runs").out
+    assert "To start one: python -m agegender.train --out 'no runs'\n" in command("--list", "--out", "no runs").out
 
 
 def test_without_runs_the_list_is_empty(command: Command) -> None:
@@ -107,25 +105,25 @@ def as_folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "damage", "listed", "resumed"),
     [
-        ("metrics.csv", as_folder, "metrics.csv is a folder, where a file is to be written: move it elsewhere", 2),
-        ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is no table of epochs: it is", 0),
+        ("metrics.csv", as_folder, "metrics.csv is a folder, but must be a file: move it elsewhere", 2),
+        ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is not a table of epochs: this", 0),
         (
             "metrics.csv",
             lambda path: path.write_text("epoch,val_loss\n"),
-            "metrics.csv is no table of epochs: it is",
+            "metrics.csv is not a table of epochs: this",
             0,
         ),
-        ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is no table of epochs: it is written", 0),
-        ("metrics.csv", Path.unlink, "metrics.csv is missing: it is written anew once the run goes on, python -m", 0),
-        ("config.json", as_folder, "config.json cannot be read: Is a directory. Delete it, and the run goes on", 2),
+        ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is not a table of epochs: this writes", 0),
+        ("metrics.csv", Path.unlink, "metrics.csv is missing: this writes it again: python -m", 0),
+        ("config.json", as_folder, "config.json cannot be read: Is a directory. Delete it to resume", 2),
         (
             "config.json",
             lambda path: path.write_bytes(b"\xff\0"),
-            "config.json cannot be read: it is no text. Delete",
+            "config.json cannot be read: it is not UTF-8 text. Delete",
             2,
         ),
-        ("config.json", lambda path: path.write_text("{}"), "config.json does not say what is trained: put the", 2),
-        ("last.safetensors", as_folder, "last.safetensors is a folder, where a file is to be written: move it", 2),
+        ("config.json", lambda path: path.write_text("{}"), "config.json lacks options: restore", 2),
+        ("last.safetensors", as_folder, "last.safetensors is a folder, but must be a file: move it", 2),
     ],
 )
 def test_a_damaged_run_is_told_in_a_sentence_and_the_others_are_listed(
@@ -155,7 +153,7 @@ def test_the_table_fits_the_terminal_and_keeps_the_names(
     assert max(map(len, shown.splitlines())) <= width
     assert "a-name-of-25-characters-1  " in shown
     assert ("last written" in shown) == (width >= 100)
-    assert remarks.startswith("a-name-of-25-characters-1: no better than guessing in ")
+    assert remarks.startswith("a-name-of-25-characters-1: no better than a constant prediction in ")
 
 
 def test_a_table_as_wide_as_the_terminal_keeps_its_columns(command: Command, small: tuple[object, ...]) -> None:
@@ -179,7 +177,7 @@ def test_a_result_that_is_no_number_is_a_damaged_table(
     cells = dict(zip(head.split(","), row.split(","), strict=True)) | {name: value}
     table.write_text(f"{head}\n{','.join(cells.values())}\n")
     shown = json.loads(command("--list", "--json").out)[0]
-    assert shown["state"].startswith("damaged: runs/a/metrics.csv is no table of epochs: it is written anew")
+    assert shown["state"].startswith("damaged: runs/a/metrics.csv is not a table of epochs: this writes it again")
     assert (shown["gender_accuracy"], shown["age_mae"]) == (None, None)
 
 

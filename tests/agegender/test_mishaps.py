@@ -1,4 +1,4 @@
-"""Runs that meet each other, damaged files and failing disks: nothing is lost, and what is said can be done."""
+"""Concurrent runs, damaged files and failing disks: nothing is lost, and the advice in messages works."""
 
 import errno
 import json
@@ -40,7 +40,7 @@ def test_a_run_is_trained_by_one_process_and_the_list_says_so(
     with lock.holding(Path("runs/a")):
         done = command("--resume", "a")
         assert done.code == 2
-        assert "runs/a is trained by another process, which is going on: wait for its end, or stop it" in done.err
+        assert "another process is training runs/a: wait until it ends, or stop it" in done.err
         assert json.loads(command("--list", "--json").out)[0]["state"] == "running"
     assert weights("runs/a") == before
     assert command("--resume", "a").code == 0
@@ -65,7 +65,7 @@ def test_a_run_whose_folder_is_taken_away_writes_nothing_more(
     monkeypatch.setattr(tasks, "loss", moved)
     done = command(*small, "--name", "a")
     assert done.code == 2
-    assert "runs/a was removed or renamed while it was trained, so nothing more is saved: bring it back" in done.err
+    assert "runs/a was removed or renamed during training, so nothing more is saved: restore it" in done.err
     assert not any(Path("runs").glob("a/*"))
     assert command("--resume", "b").code == 0
 
@@ -79,7 +79,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         assert lock.is_held(tmp_path)
-        with pytest.raises(UsageError, match=r" is trained by another process"), lock.holding(tmp_path):
+        with pytest.raises(UsageError, match="another process is training"), lock.holding(tmp_path):
             pass
         process.kill()
         process.wait()
@@ -155,12 +155,12 @@ def test_where_there_are_no_locks_a_line_says_so_and_training_goes_on(
 
     monkeypatch.setattr("fcntl.flock", flock)
     done = command(*small, "--name", "a")
-    warning = "warning: runs/a cannot be locked here ({}), so see to it that no other process trains it meanwhile"
+    warning = "warning: runs/a cannot be locked ({}): make sure that no other process trains it"
     assert (done.code, done.out.count(warning.format("No locks available"))) == (0, 1)
     assert json.loads(command("--list", "--json").out)[0]["state"] == "finished"
     with monkeypatch.context() as windows:
         windows.setattr(lock.sys, "platform", "win32")
-        assert lock._locked(Path("runs/a"), 1) == (None, "Windows has no locks of folders")
+        assert lock._locked(Path("runs/a"), 1) == (None, "Windows cannot lock folders")
         assert not lock.is_held(Path("runs/a"))
 
 
@@ -171,7 +171,7 @@ def test_the_name_of_a_run_that_is_going_on_is_not_offered_to_go_on_with(
     command(*small, "--name", "a")
     with lock.holding(Path("runs/a")):
         done = command(*small, "--name", "a")
-    assert done.err == "error: the run runs/a is trained by another process, which is going on: take another --name\n"
+    assert done.err == "error: another process is training the run runs/a: choose another --name\n"
 
 
 @pytest.mark.parametrize("interrupted", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
@@ -189,7 +189,7 @@ def test_a_picture_is_whole_or_it_is_drawn_when_the_run_goes_on(
     done = command(*small, "--name", "a")
     examples = Path("runs/a/plots/examples.png")
     assert not examples.exists()
-    assert "gender accuracy" in done.out, "the result is said before the pictures are drawn"
+    assert "gender accuracy" in done.out, "the result is printed before the plots are drawn"
     monkeypatch.setattr(viz.Figure, "savefig", savefig)
     assert command("--resume", "a").code == 0
     assert examples.read_bytes()[:4] == b"\x89PNG"
@@ -200,7 +200,7 @@ def test_an_earlier_picture_stays_where_a_new_one_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viz.Picture(1, 1).savefig(tmp_path / "a")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"], "as matplotlib names what has no suffix"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"], "matplotlib adds the suffix"
     before = (tmp_path / "a.png").read_bytes()
 
     def full(figure: Any, file: Any, **options: Any) -> None:
@@ -228,7 +228,7 @@ def test_the_result_is_said_where_the_summary_cannot_be_written(
     done = command(*small, "--name", "a")
     assert done.code == 2
     assert "gender accuracy" in done.out
-    assert "runs/a/summary.json: Permission denied. Once that is mended, go on with: python" in done.err
+    assert "runs/a/summary.json: Permission denied. After fixing this, resume with: python" in done.err
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
@@ -269,7 +269,7 @@ def test_what_a_killed_start_has_left_is_cleared_after_an_hour(command: Command,
 def test_a_signal_in_a_write_that_does_not_return_stops_in_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The message of the handler would write to the stream in whose write the signal came."""
+    """The handler's message would be written to the stream whose write was interrupted by the signal."""
 
     class Busy:
         def write(self, text: str) -> int:

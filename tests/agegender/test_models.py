@@ -1,4 +1,4 @@
-"""The documented model is the documented one."""
+"""The documented model has the documented layers."""
 
 import itertools
 import re
@@ -80,7 +80,7 @@ def test_the_loss_is_cross_entropy_plus_years() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (lambda y: y, r"got Tensor: return that in its forward"),
+        (lambda y: y, r"got Tensor: return this from its forward()"),
         (lambda y: None, r"got NoneType: "),
         (lambda y: {"gender": y}, r"got \{'gender': \(2, 1\)\}: "),
         (lambda y: {"gender": y, "age": y.reshape(2)}, r"got \{'gender': \(2, 1\), 'age': \(2,\)\}: "),
@@ -89,7 +89,7 @@ def test_the_loss_is_cross_entropy_plus_years() -> None:
 )
 def test_a_model_that_does_not_answer_both_questions_is_told_what_is_expected(given: Any, told: str) -> None:
     targets = dict.fromkeys(("gender", "age"), np.ones((2, 1), np.float32))
-    with pytest.raises(MinidlError, match=r"expected a model that gives .* tensors of shape \(2, 1\), " + told):
+    with pytest.raises(MinidlError, match=r"expected a model that returns .* tensors of shape \(2, 1\), " + told):
         tasks.loss(given(md.tensor([[0.0], [1.0]])), targets)
 
 
@@ -97,7 +97,7 @@ EMULATED = pytest.param(
     "emulated",
     marks=[
         pytest.mark.slow,
-        pytest.mark.skipif(shutil.which("g++") is None, reason="g++, which compiles the kernels, is missing"),
+        pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing: it compiles the kernels"),
     ],
 )
 

@@ -1,4 +1,4 @@
-"""Commands that messages print: each can be pasted as it is, and does what this call was asked for."""
+"""Commands in messages can be pasted as they are, and keep the options of this call."""
 
 import errno
 import json
@@ -70,7 +70,7 @@ def test_a_validation_set_takes_the_place_of_a_share_that_only_the_state_knows(
     ("options", "told"),
     [
         (["--lr", "-1"], "--lr must be at least 0, got -1.0"),
-        (["--val", "x", "--val-fraction", "0.5"], "--val is the whole validation part: leave out --val-fraction"),
+        (["--val", "x", "--val-fraction", "0.5"], "--val replaces the split: leave out --val-fraction"),
         (["--model", "nosuch"], "there is no model 'nosuch'"),
     ],
 )
@@ -83,7 +83,7 @@ def test_what_no_run_can_be_given_is_in_no_printed_command(
     assert "python -m" not in done.err
 
 
-# Files that are gone
+# Missing files
 
 
 @pytest.mark.parametrize("gone", [["config.json"], ["config.json", "env.json"]])
@@ -112,7 +112,7 @@ def test_a_run_that_tells_nothing_any_more_is_not_copied(command: Command, small
     assert printed(done) == ["--data", str(small[1]), "--epochs", "3"]
 
 
-# What was asked for
+# Options of this call
 
 
 def test_a_new_run_with_other_faces_takes_as_many_damaged_files_and_epochs_as_were_asked_for(
@@ -121,7 +121,7 @@ def test_a_new_run_with_other_faces_takes_as_many_damaged_files_and_epochs_as_we
     command(*small, "--out", "o", "--name", "a")
     half = write_folder(tmp_path / "half", {**files(10), **{f"UTKFace/30_0_0_{i}.jpg": b"damaged" for i in range(8)}})
     done = command("--resume", "o/a", "--data", half, "--max-skipped", 0.6, "--epochs", 3, "--json", "--quiet")
-    assert f"{half} does not hold the faces of o/a" in done.err
+    assert f"{half} does not contain the faces of o/a" in done.err
     assert printed(done) == [
         *("--config", "o/a/config.json", "--out", "o", "--data", str(half), "--epochs", "3", "--max-skipped", "0.6"),
         *("--json", "--quiet"),
@@ -168,11 +168,11 @@ def test_a_taken_name_of_a_finished_run_is_gone_on_with_beyond_what_it_has(
 ) -> None:
     command(*small, "--name", "a")
     done = command(*small, "--name", "a", "--epochs", epochs)
-    assert "take another --name, or go on with it, with ten epochs more: python" in done.err
+    assert "choose another --name, or resume it for ten more epochs: python" in done.err
     assert printed(done) == ["--resume", "runs/a", "--epochs", "12"]
     going_on = command(*printed(done), "--dry-run")
     assert going_on.code == 0
-    assert "nothing left to do" not in going_on.out
+    assert "nothing to do" not in going_on.out
 
 
 def test_a_taken_name_of_a_run_that_was_stopped_is_gone_on_with_to_its_end(
@@ -187,7 +187,7 @@ def test_a_taken_name_of_a_run_that_was_stopped_is_gone_on_with_to_its_end(
     assert config("a")["epochs"] == json.loads(Path("runs/a/summary.json").read_text())["epochs"] == 2
 
 
-# Folders and pictures that are not there
+# Missing folders and plots
 
 
 @pytest.mark.parametrize("how", ["moved", "replaced"])
@@ -206,7 +206,7 @@ def test_a_folder_that_is_renamed_while_it_is_written_to_is_told_as_such(
     monkeypatch.setattr(train, "write_json", renamed)
     done = command(*small, "--name", "a")
     assert done.code == 2
-    assert done.err.startswith("error: runs/a was removed or renamed while it was trained, so nothing more is saved")
+    assert done.err.startswith("error: runs/a was removed or renamed during training, so nothing more is saved")
     assert printed(done) == ["--resume", "runs/NEW_NAME"]
 
 
@@ -218,7 +218,7 @@ def test_an_interrupted_run_whose_folder_is_gone_is_told_as_such(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tasks, "loss", gone)
-    assert "runs/a was removed or renamed while it was trained" in command(*small, "--name", "a").err
+    assert "runs/a was removed or renamed during training" in command(*small, "--name", "a").err
 
 
 def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
@@ -229,13 +229,15 @@ def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
 
     monkeypatch.setattr(figures, "learning_curves", fail)
     done = command(*small, "--name", "a")
-    assert "look at runs/a/plots/examples.png\n" in done.out
+    assert "see runs/a/plots/examples.png\n" in done.out
     Path("runs/a/plots/curves.png").touch()
     monkeypatch.setattr(Pictures, "examples", lambda *given: None)
     done = command("--resume", "a", "--epochs", 3)
-    assert "look at" not in done.out
+    assert "see " not in done.out
     Path("runs/a/plots/examples.png").unlink()
-    told = "a can be resumed: its plots/examples.png is made once it goes on, python -m agegender.train --resume runs/a"
+    told = (
+        "a can be resumed: its plots/examples.png is missing; this writes it: python -m agegender.train --resume runs/a"
+    )
     listed = command("--list")
     assert told in listed.out.splitlines()
 
@@ -247,6 +249,6 @@ def test_the_advice_of_a_finished_run_says_where_its_data_lie_now(
     command(*small, "--data", own, "--epochs", 1, "--name", "a")
     moved = own.rename(tmp_path / "moved")
     done = command("--resume", "a", "--data", moved, "--quiet")
-    assert "nothing left to do" in done.out
+    assert "nothing to do" in done.out
     advice = done.out.splitlines()[-1].partition("python -m agegender.train ")[2].split()
     assert advice == ["--resume", "runs/a", "--data", str(moved), "--epochs", "11"]

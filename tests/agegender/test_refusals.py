@@ -1,4 +1,4 @@
-"""What cannot be trained with or gone on with is told, and what is said can be done."""
+"""Data that cannot be used and runs that cannot be resumed raise errors whose advice works."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ def test_a_damaged_environment_says_how_to_go_on(command: Command, small: tuple[
         Path("runs/a/env.json").write_text(content)
         done = command("--resume", "a", "--epochs", 3)
         assert done.code == 2
-        assert "Bring the file back, or start a new run: python" in done.err
+        assert "Restore the file, or start a new run: python" in done.err
 
 
 @pytest.mark.parametrize("given", ["runs/a/config.json", "runs/a/last.safetensors", "a/best.safetensors"])
@@ -38,8 +38,8 @@ def test_a_file_of_a_run_names_the_run(command: Command, small: tuple[object, ..
     command(*small, "--name", "a")
     done = command("--resume", given)
     assert done.code == 2
-    assert done.err.endswith("is a file of a run: name its folder, python -m agegender.train --resume runs/a\n")
-    assert "name the file in it, runs/a/config.json" in command("--config", "runs/a").err
+    assert done.err.endswith("is a file of a run: resume its folder, python -m agegender.train --resume runs/a\n")
+    assert "pass the file in it, runs/a/config.json" in command("--config", "runs/a").err
 
 
 def test_a_name_that_no_file_system_takes_is_told(command: Command) -> None:
@@ -48,7 +48,7 @@ def test_a_name_that_no_file_system_takes_is_told(command: Command) -> None:
 
 def test_a_share_that_leaves_nothing_to_train_with_is_named(command: Command, utkface: Path) -> None:
     done = command("--data", utkface, "--val-fraction", 0.99)
-    assert "30 faces cannot be split into two parts that share no picture, with a share of 0.99" in done.err
+    assert "30 faces cannot be split into two parts that share no picture, with a fraction of 0.99" in done.err
 
 
 def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,18 +61,18 @@ def test_a_command_is_shown_in_the_characters_that_the_terminal_has(monkeypatch:
 
 def test_data_that_is_no_folder_is_told(command: Command) -> None:
     Path("data").symlink_to("nowhere")
-    assert "data is a link to nowhere, which is not there" in command("--dry-run", "--limit", 20).out
+    assert "data is a link to nowhere, which does not exist" in command("--dry-run", "--limit", 20).out
     Path("data").unlink()
     Path("data").touch()
-    assert "data is a file, and no folder to look into" in command("--dry-run", "--limit", 20).out
+    assert "data is a file, not a folder" in command("--dry-run", "--limit", 20).out
 
 
 def test_what_is_called_utkface_and_holds_no_face_is_not_offered(command: Command) -> None:
     write_folder(Path("data/UTKFace"), files(12))
     Path("data/UTKFace.zip").write_text("<!DOCTYPE html><html>log in</html>")
     out = command("--dry-run").out
-    assert "12 faces from data/UTKFace; passed over: data/UTKFace.zip is " in out
-    assert "--data names another one" not in out
+    assert "12 faces from data/UTKFace; not used: data/UTKFace.zip is " in out
+    assert "with --data)" not in out
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -1,4 +1,4 @@
-"""``python -m agegender.train --resume``: whatever was going on goes on, by the command that is printed."""
+"""``python -m agegender.train --resume``: the printed command resumes any run exactly."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ def config(run: str) -> dict[str, Any]:
     return read
 
 
-# What the command says it would do is what it does
+# The printed command does what it says
 
 
 def test_the_printed_command_goes_on_with_what_the_last_resume_asked_for(
@@ -81,7 +81,7 @@ def test_a_resumed_run_says_only_what_was_to_be_said(
     assert printed(stopped) == ["--resume", "runs/a", "--quiet"]
 
 
-# A run that ended before anything was saved
+# Runs that ended before the first save
 
 
 @pytest.mark.parametrize("how", [RuntimeError("a bug"), KeyboardInterrupt(), MemoryError(), OSError(5, "I/O error")])
@@ -101,7 +101,7 @@ def test_a_run_that_ended_in_its_first_epoch_starts_again(
     assert printed(again) == ["--resume", "runs/a"]
     done = command("--resume", "a")
     assert done.code == 0
-    assert "runs/a was not saved before it ended: it starts from the beginning" in done.out
+    assert "runs/a ended before its first save: it starts from the beginning" in done.out
     command(*small, "--name", "b")
     assert weights("runs/a") == weights("runs/b")
 
@@ -112,7 +112,7 @@ def test_the_latest_run_is_resumed_also_if_it_ended_in_its_first_epoch(
     command(*small, "--name", "earlier")
     stop_at(2, KeyboardInterrupt())
     command(*small, "--name", "latest")
-    assert "runs/latest was not saved" in command("--resume").out
+    assert "runs/latest ended before its first save" in command("--resume").out
 
 
 def test_before_anything_is_saved_any_option_may_change(
@@ -129,9 +129,9 @@ def test_before_anything_is_saved_any_option_may_change(
 def test_a_folder_that_is_no_run_is_named_as_such(command: Command, small: tuple[object, ...]) -> None:
     write_folder(Path("runs/photos"), files(1))
     done = command(*small, "--name", "photos")
-    assert (done.code, done.err) == (2, "error: runs/photos exists already, and is no run: take another --name\n")
+    assert (done.code, done.err) == (2, "error: runs/photos already exists and is not a run: choose another --name\n")
     done = command("--resume", "photos")
-    assert (done.code, "runs/photos is no run" in done.err) == (2, True)
+    assert (done.code, "runs/photos is not a run" in done.err) == (2, True)
 
 
 def test_a_run_is_found_by_name_beside_a_folder_of_that_name(command: Command, small: tuple[object, ...]) -> None:
@@ -140,7 +140,7 @@ def test_a_run_is_found_by_name_beside_a_folder_of_that_name(command: Command, s
     assert command("--resume", "tests", "--epochs", 2).code == 0
 
 
-# What a resumed run takes, and what it refuses
+# Options that a resumed run accepts and rejects
 
 
 @pytest.mark.parametrize(("options", "named"), [(["--name", "b"], "--name"), (["--config", "c.json"], "--config")])
@@ -150,7 +150,7 @@ def test_resuming_refuses_what_it_would_ignore(
     command(*small, "--name", "a")
     done = command("--resume", "a", *options)
     assert done.code == 2
-    assert f"leave out {named}, or --resume itself" in done.err
+    assert f"leave out {named}, or --resume to start" in done.err
     assert not Path("runs/b").exists()
 
 
@@ -211,7 +211,7 @@ def test_a_finished_run_has_nothing_left_to_do_and_stays_as_it_is(command: Comma
     for options in ([], ["--epochs", "1"]):
         done = command("--resume", "a", *options)
         assert done.code == 0
-        assert "nothing left to do: runs/a has 2 epochs" in done.out
+        assert "nothing to do: runs/a already has 2 epochs" in done.out
         assert printed(done) == ["--resume", "runs/a", "--epochs", "12"]
     assert command("--resume", "a", "--json").summary == json.loads(Path("runs/a/summary.json").read_text())
     assert snapshot("a") == before
@@ -229,12 +229,12 @@ def test_a_run_that_got_more_epochs_and_was_stopped_is_not_finished(
     command: Command, small: tuple[object, ...], stop_at: Stop
 ) -> None:
     command(*small, "--name", "a")
-    stop_at(11)  # four steps and a batch of validation are an epoch
+    stop_at(11)  # an epoch has four steps and a validation batch
     assert command("--resume", "a", "--epochs", 5).code == 130
     assert command("--resume", "a", "--json").summary["epochs"] == 5
 
 
-# What is counted, and what is kept
+# Counters and saved values
 
 
 def test_the_time_of_a_run_is_that_of_all_its_calls(
@@ -251,7 +251,7 @@ def test_the_time_of_a_run_is_that_of_all_its_calls(
 
     monkeypatch.setattr(tasks, "loss", slow)
     first = command(*small, "--epochs", 1, "--name", "a", "--json").summary["seconds"]
-    assert first == 500.0, "four steps and a batch of validation"
+    assert first == 500.0, "four steps and a validation batch"
     clock["now"] = next(hours)
     both = command("--resume", "a", "--epochs", 2, "--json").summary
     assert both["seconds"] == 1000.0
@@ -370,7 +370,7 @@ def test_an_empty_folder_may_become_a_run_and_a_begun_one_is_none(command: Comma
     (begun / "config.json").write_text("{}")
     assert command(*small, "--name", "a").code == 0
     assert sorted(path.name for path in Path("runs").iterdir()) == [".new-run-4711", "a"]
-    assert command("--resume").out.startswith("nothing left to do: runs/a ")
+    assert command("--resume").out.startswith("nothing to do: runs/a ")
 
 
 def test_a_state_of_a_version_with_other_options_goes_on(command: Command, small: tuple[object, ...]) -> None:
@@ -385,7 +385,7 @@ def test_a_state_of_a_version_with_other_options_goes_on(command: Command, small
 def test_a_damaged_configuration_may_be_deleted(command: Command, small: tuple[object, ...]) -> None:
     command(*small, "--name", "a")
     Path("runs/a/config.json").write_text("{")
-    assert "Delete it, and the run goes on with the options that were saved" in command("--resume", "a").err
+    assert "Delete it to resume with the saved options" in command("--resume", "a").err
     Path("runs/a/config.json").unlink()
     assert command("--resume", "a", "--epochs", 3).code == 0
     assert config("a")["model"] == "small"
@@ -395,7 +395,7 @@ def test_a_run_interrupted_while_its_pictures_are_drawn_gets_them(command: Comma
     command(*small, "--name", "a")
     Path("runs/a/plots/examples.png").unlink()
     done = command("--resume", "a")
-    assert (done.code, "look at runs/a/plots/curves.png" in done.out) == (0, True)
+    assert (done.code, "see runs/a/plots/curves.png" in done.out) == (0, True)
     assert Path("runs/a/plots/examples.png").is_file()
 
 

@@ -1,4 +1,4 @@
-"""``python -m agegender.train``: what it leaves, how it resumes, and what it says to bad input."""
+"""``python -m agegender.train``: its output, resuming, and errors for invalid input."""
 
 import csv
 import json
@@ -107,7 +107,7 @@ def test_a_stopped_run_resumes_as_if_nothing_had_been(
 ) -> None:
     options = (*small, "--model", model, "--epochs", 3, "--batch-size", 8)
     command(*options, "--name", "whole")
-    stop_at(6, number)  # in the second epoch: one has three steps and one batch of validation
+    stop_at(6, number)  # in the second epoch: each has three steps and one validation batch
     done = command(*options, "--name", "stopped")
     assert done.code == 130
     assert f"python -m agegender.train --resume {Path('runs/stopped')}" in done.out
@@ -141,7 +141,7 @@ def test_resuming_refuses_other_options_and_other_data(
     Path("runs/a/config.json").write_text(json.dumps(config | {"data": str(other)}))
     done = command("--resume", "a", "--epochs", 2)
     assert done.code == 2
-    assert f"other does not hold the faces of runs/a, which were last read from {utkface}. Name their" in done.err
+    assert f"other does not contain the faces of runs/a, last read from {utkface}. Pass their" in done.err
     assert printed(done) == ["--config", "runs/a/config.json", "--data", str(other), "--epochs", "2"]
 
 
@@ -157,7 +157,7 @@ def test_a_validation_set_of_its_own(command: Command, small: tuple[object, ...]
     assert (known["faces"], known["validation"]["faces"]) == (30, 11)
     assert "notes.txt" in (run / "skipped_validation.csv").read_text()
     assert "warning: 11 pictures of" in done.err
-    assert "are among those to train with" in (run / "log.txt").read_text()
+    assert "are also in the training data" in (run / "log.txt").read_text()
     write_tar(other, files(12))
     resumed = command("--resume", run, "--epochs", 2)
     assert resumed.code == 2
@@ -201,7 +201,7 @@ def test_quiet_prints_the_result_alone_where_there_is_nothing_to_mend(
 
 def test_without_utkface_faces_are_drawn_and_it_says_so(command: Command) -> None:
     done = command("--dry-run")
-    assert "These faces are drawings" in done.out
+    assert "These faces are drawn" in done.out
     assert "--data UTKFace.tar.gz" in done.out
 
 
@@ -214,7 +214,7 @@ def test_utkface_is_searched_for_once(command: Command, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(data, "found", search)
     monkeypatch.setattr(places, "found", search)
-    assert "These faces are drawings" in command("--dry-run").out
+    assert "These faces are drawn" in command("--dry-run").out
     assert len(searched) == 1
     write_folder(Path("data/UTKFace"), files(12))
     assert "12 faces from data/UTKFace\n" in command("--dry-run").out
@@ -245,16 +245,16 @@ def test_utkface_is_found_where_the_environment_says(
         (["--lr", "nan"], "--lr must be"),
         (["--lr", "-1"], "--lr must be"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
-        (["--val-fraction", "1.5"], "must lie between 0 and 1, got 1.5"),
+        (["--val-fraction", "1.5"], "must be between 0 and 1 (exclusive), got 1.5"),
         (["--limit", "1"], "at least 2"),
         (["--device", "cuppy"], "there is no backend 'cuppy'. Did you mean 'cupy'?"),
         (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
-        (["--out", "text.tar.gz"], "text.tar.gz is a file: name a folder of yours for the runs with --out"),
+        (["--out", "text.tar.gz"], "text.tar.gz is a file: choose another folder for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
-        (["--resume", "nothing"], "runs/nothing is no run: it has no config.json. Runs in runs/: none."),
+        (["--resume", "nothing"], "runs/nothing is not a run: it has no config.json. Runs in runs/: none."),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
         (["--config", "list.json"], "must hold a JSON object"),
-        (["--config", "odd.json"], "has an option that does not exist, 'epoch'. Did you mean 'epochs'?"),
+        (["--config", "odd.json"], "has an unknown option 'epoch'. Did you mean 'epochs'?"),
         (["--config", "text.json"], "text.json: 'epochs' must be int or null, got 'many'"),
         (["--config", "number.json"], "number.json: 'model' must be str, got 5"),
         (["--config", "fraction.json"], "fraction.json: 'batch_size' must be int, got 8.5"),
@@ -296,10 +296,10 @@ def test_the_name_of_an_earlier_run_is_not_taken_twice(command: Command, small: 
     before = weights("runs/a")
     done = command(*small, "--epochs", 1, "--seed", 1, "--name", "a")
     assert done.code == 2
-    assert "the run runs/a exists already" in done.err
+    assert "the run runs/a already exists" in done.err
     assert weights("runs/a") == before
     done = command("--data", "nowhere", "--name", "a")
-    assert "the run runs/a exists already" in done.err, "before the data are looked for"
+    assert "the run runs/a already exists" in done.err, "before the data are opened"
 
 
 def test_a_loss_that_explodes_ends_with_one_line(command: Command, utkface: Path) -> None:
@@ -315,13 +315,13 @@ def test_help_shows_defaults() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "agegender.train", "--help"], capture_output=True, text=True, check=True
     )
-    for text in ("--epochs", "30, but 7 for drawn faces", "(default: 32)", "(default: 0.001)", "--resume [RUN]"):
+    for text in ("--epochs", "30, or 7 for drawn faces", "(default: 32)", "(default: 0.001)", "--resume [RUN]"):
         assert text in " ".join(done.stdout.split())
 
 
 @pytest.mark.usefixtures("without_pictures")
 def test_a_run_in_tf32_says_so(utkface: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a backend that claims to be able to."""
+    """On a backend that claims to support it."""
     monkeypatch.setattr(type(md.backends.default), "precisions", ("float32", "tf32"))
     monkeypatch.setattr(md.backends.default, "precision", "float32")
     options = ["--data", str(utkface), "--epochs", "1", "--device", "numpy", "--precision", "tf32", "--name", "mine"]
@@ -357,7 +357,7 @@ def test_faces_are_kept_on_a_device_where_they_fit(
     assert "the faces" not in said["here"]
     assert "the faces are on strict: 492 kB\n" in said["there"]
     assert said["enough"].count("the faces are on strict") == 1
-    assert "the faces go to strict batch by batch: 492 kB, of 1.97 MB free\n" in said["short"]
+    assert "the faces are copied to strict batch by batch: 492 kB, with 1.97 MB free\n" in said["short"]
     assert weights("runs/there") == weights("runs/enough") == weights("runs/short")
     here, there = (md.load(f"runs/{name}/last.safetensors") for name in ("here", "there"))
     for name, values in here.items():
@@ -372,7 +372,7 @@ def test_mirroring_is_an_option_that_a_resumed_run_keeps(
     order = DataLoader.mirrored
     monkeypatch.setattr(DataLoader, "mirrored", lambda self: made.append((self, self.epoch)) or order(self))
     command(*small, "--mirror", "--name", "whole")
-    assert [epoch for _, epoch in made] == [0, 1], "training alone is mirrored"
+    assert [epoch for _, epoch in made] == [0, 1], "only training images are mirrored"
     assert all(loader.batch_size == 7 for loader, _ in made)
     command(*small, "--mirror", "--epochs", 1, "--name", "parts")
     assert command("--resume", "parts", "--epochs", 2).code == 0
@@ -395,4 +395,4 @@ def test_no_age_below_0_is_reported(
     assert set(shown[0]["age"].ravel().tolist()) == {0.0}
     with Path("runs/a/split.csv").open() as file:
         ages = [int(row["name"].split("_")[0]) for row in csv.DictReader(file) if row["part"] == "validation"]
-    assert done.summary["age_mae"] == pytest.approx(np.mean(ages)), "the error of guessing 0"
+    assert done.summary["age_mae"] == pytest.approx(np.mean(ages)), "the error of predicting 0"

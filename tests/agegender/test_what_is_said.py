@@ -1,4 +1,4 @@
-"""What the commands say, and what they outlive: full disks, closed terminals, names that can't be encoded."""
+"""Output of the commands with full disks, closed terminals and names that can't be encoded."""
 
 import errno
 import io
@@ -48,7 +48,7 @@ def test_a_disk_without_room_is_told_before_data_are_read(
         done = command("--data", utkface)
         assert done.code == 2
         assert re.fullmatch(
-            rf"error: a run needs 163 MB, and {told} are free in \S+: make room, or name .* --out\n", done.err
+            rf"error: a run needs 163 MB, but only {told} are free in \S+: make room, or choose .* --out\n", done.err
         )
 
 
@@ -62,17 +62,17 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_data_are_read(
     monkeypatch.setattr("agegender.runs.new.tempfile.TemporaryFile", refuse)
     done = command("--data", utkface, "--out", "there")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert done.err.startswith("error: . cannot be written to (Permission denied): name a folder")
+    assert done.err.startswith("error: . cannot be written to (Permission denied): choose another folder")
 
 
 def test_a_file_in_the_way_of_the_runs_is_told(command: Command, utkface: Path) -> None:
     Path("taken").write_text("")
     done = command("--data", utkface, "--out", "taken/below/here")
-    assert (done.code, done.err) == (2, "error: taken is a file: name a folder of yours for the runs with --out\n")
+    assert (done.code, done.err) == (2, "error: taken is a file: choose another folder for the runs with --out\n")
 
 
 def full(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Let every write of the file end as on a full disk."""
+    """Make every write to the file fail as on a full disk."""
     original = os.fsync
 
     def fsync(descriptor: int) -> None:
@@ -83,7 +83,7 @@ def full(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(os, "fsync", fsync)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which file is written")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize("name", ["last.state.safetensors", "metrics.csv", "summary.json", "config.json"])
 def test_a_disk_that_becomes_full_is_told_with_the_way_to_go_on(
     command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, name: str
@@ -97,7 +97,7 @@ def test_a_disk_that_becomes_full_is_told_with_the_way_to_go_on(
     if name == "config.json":
         assert list(Path("runs").iterdir()) == []
         return
-    assert "go on with: python -m agegender.train --resume runs/a" in done.err
+    assert "resume with: python -m agegender.train --resume runs/a" in done.err
     assert list(Path("runs/a").glob(".*")) == []
     assert command("--resume", "a").code == 0
     command(*small, "--name", "b")
@@ -114,7 +114,7 @@ def test_room_for_a_run_that_goes_on_is_what_is_written_anew(
         monkeypatch.setattr(shutil, "disk_usage", lambda place, free=needed - held - lacking: Usage(10**9, 0, free))
         done = command("--resume", "a", "--epochs", 3 + lacking)
         assert done.code == code
-    assert "make room, or copy the run to a place with room" in done.err
+    assert "make room, or copy the run to a disk with room" in done.err
 
 
 def test_an_error_in_writing_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,14 +135,14 @@ def test_a_log_that_cannot_be_written_is_told_once_and_does_not_end_training(
     say.log_to(Path("log.txt"))
     say.note("first")
     say.note("second")
-    assert capsys.readouterr().out == "warning: no more is written to log.txt: Is a directory\n"
+    assert capsys.readouterr().out == "warning: log.txt cannot be written, logging ends: Is a directory\n"
 
 
 # Streams and terminals
 
 
 class Gone(io.StringIO):
-    """The write end of a pipe that nobody reads any more, or a terminal that was closed."""
+    """The write end of a pipe without a reader, or a closed terminal."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ def test_training_goes_on_when_its_terminal_is_closed(
     assert signal.getsignal(signal.SIGHUP) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not have this signal")
 @pytest.mark.parametrize("imported", ["numpy", "PIL"])
 @pytest.mark.parametrize("module", ["agegender.train", "agegender.data.inspect"])
 def test_training_alone_goes_on_when_its_terminal_is_closed_while_it_starts(
@@ -185,7 +185,7 @@ def test_training_alone_goes_on_when_its_terminal_is_closed_while_it_starts(
         [sys.executable, "-u", "-m", module, "--data", "drawn"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which it is not under nohup
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # unlike under nohup
     )
     assert done.returncode == (3 if module == "agegender.train" else -signal.SIGHUP)
 
@@ -239,7 +239,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_lowers_it(
     done = command(*small, "--batch-size", 8, "--name", "a")
     assert done.code == 2
     again = "python -m agegender.train --config runs/a/config.json --batch-size 4"
-    go_on = "What was saved goes on with: python -m agegender.train --resume runs/a"
+    go_on = "Resume from the last save with: python -m agegender.train --resume runs/a"
     told = "error: not enough memory (Unable to allocate 12.0 GiB). Smaller batches need less"
     assert done.err == f"{told}: {again}. {go_on}\n"
     assert command(*again.split()[3:]).code == 0
@@ -248,7 +248,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_lowers_it(
         raise MemoryError
 
     assert finish(lambda: shared.status(fail, train.SPARE_MEMORY)) == 2
-    assert capsys.readouterr().err.startswith("error: not enough memory. A smaller --batch-size takes less memory")
+    assert capsys.readouterr().err.startswith("error: not enough memory. Reduce --batch-size")
 
 
 def test_a_loss_that_is_no_number_is_told_with_what_to_try(command: Command, small: tuple[object, ...]) -> None:
@@ -256,7 +256,7 @@ def test_a_loss_that_is_no_number_is_told_with_what_to_try(command: Command, sma
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert done.err.endswith("For example: python -m agegender.train --config runs/a/config.json --lr 0.001\n")
     again = command(*small, "--name", "a")
-    assert "go on with it (nothing was saved of it, so its options may still change): python" in again.err
+    assert "resume it (nothing was saved yet, so its options may change): python" in again.err
 
 
 @pytest.mark.parametrize("module", ["agegender", "agegender.train", "agegender.data.inspect", "minidl"])
@@ -274,7 +274,7 @@ def test_an_interrupt_while_modules_are_imported_is_one_word(tmp_path: Path, mod
 
 
 def test_an_interrupt_that_a_module_in_c_would_change_is_one_word(tmp_path: Path) -> None:
-    def hearing() -> None:  # which a job in the background of a shell is not
+    def hearing() -> None:  # unlike a background job of a shell
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     interrupt = "import signal\ntry:\n signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt as error:\n"
@@ -306,7 +306,7 @@ def test_a_folder_of_runs_that_is_a_link_to_nowhere_is_told(command: Command, ut
     Path("runs").symlink_to("scratch")
     done = command("--data", utkface)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert done.err.startswith("error: runs is a link to scratch, which is not there: name a folder of yours")
+    assert done.err.startswith("error: runs is a link to scratch, which does not exist: choose another folder")
 
 
 def test_a_command_to_copy_names_bytes_that_are_no_text() -> None:

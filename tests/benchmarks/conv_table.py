@@ -1,6 +1,6 @@
 """``python -m tests.benchmarks.conv_table``: measure the table from which "auto" chooses convolution algorithms.
 
-Ten minutes on a quiet machine. Convolutions of all usual kinds are measured, forward and backward together.
+Takes ten minutes on an idle machine. Measures all usual convolutions, forward and backward together.
 """
 
 import csv
@@ -15,7 +15,7 @@ from minidl.kernels.numpy.conv.measured import SIZES, TABLE
 from minidl.kernels.window import sliding_window
 
 CANDIDATES = ("im2col", "shifted", "winograd", "fft", "direct")
-"""Not the two-dimensional Winograd: in NumPy it is never the fastest."""
+"""Without the two-dimensional Winograd, which is never the fastest in NumPy."""
 KERNELS = ((1, 1), (3, 3), (5, 5), (7, 7), (11, 11), (1, 3), (3, 1))
 LAYERS = (
     (126, 1, 32),
@@ -31,7 +31,7 @@ LAYERS = (
 
 
 def convolutions() -> Iterator[ConvSpec]:
-    """The layers of the table."""
+    """The layers in the table."""
     for (KH, KW), stride, (size, C, K) in itertools.product(KERNELS, (1, 2), LAYERS):
         if stride == 1 or KH == KW:
             height, width = stride * (size - 1) + KH, stride * (size - 1) + KW

@@ -16,14 +16,14 @@ COMMANDS = {"train": "python -m agegender.train", "test": "python -m pytest"}
 
 
 def command(part: str) -> str:
-    """The code block of README.md that holds a text."""
+    """The code block of README.md that contains a text."""
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     (found,) = [block for block in blocks if part in block and "pip install" in block]
     return found
 
 
 def run(block: str) -> float:
-    """Clone, make an environment, and run a block in it; seconds without the cloning."""
+    """Clone, create an environment, and run a block in it; returns the seconds without the cloning."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "clone", "--quiet", ROOT, f"{folder}/clone"], check=True)
         subprocess.run([sys.executable, "-m", "venv", f"{folder}/environment"], check=True)

@@ -1,8 +1,8 @@
 """``python -m tests.benchmarks.startup --data UTKFace.tar.gz``: seconds from nothing to the first training step.
 
 The first start decodes and caches all pictures, the second opens the cache. Both run in fresh processes on an empty
-cache folder; the time is the process's own, from its first line to the end of the first step. The time of decoding
-is the time that ``agegender.data.open`` takes.
+cache folder and measure the time from their first line to the end of the first step. The decoding time is the time of
+``agegender.data.open``.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The way of the data: decoding pictures into the cache, making batches, and how long training waits for them."""
+"""The data pipeline: decoding pictures into the cache, making batches, and how long training waits for them."""
 
 from itertools import count
 from pathlib import Path
@@ -23,7 +23,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> data.Faces:
 
 @pytest.fixture(scope="module")
 def folder(faces: data.Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The faces as JPEG files of UTKFace's size and names."""
+    """The faces as JPEG files with UTKFace's size and names."""
     path = tmp_path_factory.mktemp("UTKFace")
     for number, pixels in enumerate(faces.images):
         name = f"{20 + number % 60}_{number % 2}_0_{20170110000000000 + number}.jpg.chip.jpg"
@@ -54,7 +54,7 @@ def test_an_epoch_of_batches(benchmark: Any, faces: data.Faces) -> None:
 
 @pytest.mark.benchmark(group="data")
 def test_an_epoch_of_training(benchmark: Any, faces: data.Faces) -> None:
-    """With the share of its time in which it waits for data."""
+    """With the fraction of the time spent waiting for data."""
     benchmark.extra_info["images"] = COUNT
     model, loader = models.build("documented"), md.data.DataLoader(faces, BATCH, shuffle=True)
     optimizer = optim.Adam(model.parameters())

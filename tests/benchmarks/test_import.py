@@ -1,4 +1,4 @@
-"""How long a new Python process takes to import minidl, beside NumPy alone."""
+"""The time of importing minidl in a new Python process, against NumPy alone."""
 
 import subprocess
 import sys

@@ -11,7 +11,7 @@ from minidl import nn
 
 F = nn.functional
 MAP, ROWS = (32, 61, 61, 64), (32, 9216)
-"""A batch of feature maps, and one of rows."""
+"""A batch of feature maps, and a batch of rows."""
 
 OPS: dict[str, tuple[Callable[..., md.Tensor], tuple[tuple[int, ...], ...]]] = {
     "add": (lambda a, b: a + b, (MAP, MAP)),
@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 def leaf(shape: tuple[int, ...]) -> md.Tensor:
-    """Random numbers that want a gradient."""
+    """Random arrays that require a gradient."""
     return md.tensor(np.random.default_rng(0).standard_normal(shape, np.float32), requires_grad=True)
 
 

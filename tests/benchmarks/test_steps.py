@@ -19,7 +19,7 @@ BATCHES = (1, 8, 32, 128)
 
 
 def train_step(model: nn.Module, loss: Callable[[Any], md.Tensor], images: Any) -> Callable[[], None]:
-    """A step of Adam on these images."""
+    """An Adam step on these images."""
     optimizer = optim.Adam(model.parameters())
 
     def step() -> None:
@@ -31,7 +31,7 @@ def train_step(model: nn.Module, loss: Callable[[Any], md.Tensor], images: Any) 
 
 
 def network(size: int, width: float = 1.0) -> nn.Sequential:
-    """Three of the documented blocks (four leave nothing of 32 x 32 pixels) with more or fewer filters, and a head."""
+    """Three of the documented blocks (four leave nothing of 32 x 32 pixels) of relative ``width``, and a head."""
     channels = [1, *(int(width * filters) for filters in (32, 64, 128))]
     blocks: list[nn.Module] = []
     for c_in, c_out in pairwise(channels):
@@ -89,7 +89,7 @@ class OpByOp(nn.Module):
 
 @pytest.mark.benchmark(group="op by op")
 def test_op_by_op_stays_near_the_fused_path(benchmark: Any) -> None:
-    """In turn, as a ratio wants it: one round is a step of each."""
+    """Run alternately, for a ratio: one round is a step of each."""
 
     def loss(outputs: Any) -> md.Tensor:
         return outputs["gender"].mean() + outputs["age"].mean()
@@ -104,7 +104,7 @@ def test_op_by_op_stays_near_the_fused_path(benchmark: Any) -> None:
             step()
             seconds.append(time.perf_counter() - started)
 
-    both()  # a first step is no measure: it finds no memory to use again
+    both()  # a first step is not representative: it has no memory to reuse
     for seconds in taken.values():
         seconds.clear()
     benchmark.pedantic(both, rounds=9)

@@ -11,9 +11,9 @@ RIGHT: list[Subject] = [*ops.RIGHT, *layers.RIGHT, *others.RIGHT]
 
 
 def caught(subject: Subject, check: str) -> str:
-    """What the check says against the plugin; nothing if it finds nothing."""
+    """The error of the check for the plugin; empty if there is none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # overflow is what one of them is about
+        warnings.simplefilter("ignore", RuntimeWarning)  # overflow is the subject of one of them
         try:
             subject.run_check(check)
         except CheckError as error:

@@ -48,7 +48,7 @@ class DrawsFromNumPy(Scale):
 
 
 class SharesParameters(Scale):
-    """All layers of this class use one parameter."""
+    """All layers of this class share one parameter."""
 
     common = nn.Parameter(np.ones(3, np.float32))
 
@@ -69,7 +69,7 @@ class ChangesParameter(Scale):
 
 
 class CountsInEvaluation(Scale):
-    """Its running mean moves in evaluation too."""
+    """Updates its running mean in evaluation, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class CountsInEvaluation(Scale):
 
 
 class ForgetsState(CountsInEvaluation):
-    """Its running mean is no Buffer, so it is not saved."""
+    """Its running mean is not a Buffer, so it is not saved."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,14 +96,14 @@ class ForgetsState(CountsInEvaluation):
 
 
 class AlwaysDrops(nn.Dropout):
-    """Dropout that does not look at self.training."""
+    """Dropout that ignores self.training."""
 
     def forward(self, x: md.Tensor) -> md.Tensor:
         return F.dropout(x, self.rate, True, self.rng)
 
 
 class CentresTheBatch(nn.Module):
-    """Takes the mean of the batch away in evaluation, where a sample should stand alone."""
+    """Subtracts the batch mean in evaluation, where samples should be independent."""
 
     def forward(self, x: md.Tensor) -> md.Tensor:
         return x - x.mean(axis=0, keepdims=True)
@@ -116,7 +116,7 @@ class WritesToInput(nn.Module):
 
 
 class FlattensByMemory(nn.Module):
-    """Flattens in the order of the memory."""
+    """Flattens in memory order."""
 
     def forward(self, x: md.Tensor) -> md.Tensor:
         rows = x.data.shape[0]

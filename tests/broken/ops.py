@@ -55,7 +55,7 @@ class Float64Leak(Square):
         return (x * self.xp.asarray(1.0, self.xp.float64) * self.xp.ones(x.shape) * x) if x.ndim else x * x
 
     def check_dtype(self, array: Array, expected: Any) -> None:
-        """The engine would notice by itself."""
+        """The engine detects this itself."""
 
 
 class Float64Gradient(Square):
@@ -97,7 +97,7 @@ class MutatesOutput(Op):
 
 
 class ReadsRawMemory(Square):
-    """Takes it that arrays are stored row by row."""
+    """Assumes that arrays are row-major."""
 
     def forward(self, x: Array) -> Array:
         self.save(x)
@@ -114,7 +114,7 @@ class Nondeterministic(Square):
 
 
 class StaleCache(Square):
-    """Keeps what it saved in the class: the next call overwrites it."""
+    """Saves arrays in the class: the next call overwrites them."""
 
     cache: Array
 
@@ -127,7 +127,7 @@ class StaleCache(Square):
 
 
 class SharedBuffer(Square):
-    """Returns scratch memory that the next call uses again."""
+    """Returns scratch memory that the next call reuses."""
 
     buffers: ClassVar[dict[Any, Array]] = {}
 
@@ -138,7 +138,7 @@ class SharedBuffer(Square):
 
 
 class ReusesGradients(Square):
-    """Returns the memory of the gradient that it gave before."""
+    """Returns the memory of the previous gradient."""
 
     buffers: ClassVar[dict[Any, Array]] = {}
 
@@ -183,7 +183,7 @@ class SwapsGradients(Op):
 
 
 class MissingUnbroadcast(SwapsGradients):
-    """Undoes the broadcasting of a row by itself, and takes one row instead of the sum."""
+    """Undoes the broadcasting of a row itself, but returns one row instead of the sum."""
 
     def backward(self, dy: Array) -> Any:
         a, b = self.saved
@@ -197,7 +197,7 @@ class ForgetsOneInput(SwapsGradients):
 
 
 class NeedsBoth(SwapsGradients):
-    """Gives no gradient at all unless every input wants one."""
+    """Returns no gradient unless every input requires one."""
 
     def backward(self, dy: Array) -> Any:
         a, b = self.saved
@@ -218,7 +218,7 @@ class Neighbours(Op):
 
 
 class SoftmaxTimes123(Op):
-    """Seeded with ones the error cancels."""
+    """With a seed of ones the errors cancel."""
 
     def forward(self, x: Array) -> Array:
         e = self.xp.exp(x - x.max(axis=-1, keepdims=True))
@@ -254,7 +254,7 @@ class WrongAxis(Op):
 
 
 class PoolWithoutBorder(Op):
-    """y = max over windows of 2 with a left-over column, whose last window is forgotten on the way back."""
+    """y = max over windows of 2 with a left-over column, whose window is missing in the backward pass."""
 
     def forward(self, x: Array) -> Array:
         y, argmax = self.backend.max_pool(x, sliding_window(x.shape[1], x.shape[2], 2, 2, 0))
@@ -269,7 +269,7 @@ class PoolWithoutBorder(Op):
 
 
 class HostOnly(Square):
-    """Calls NumPy where it should call self.xp."""
+    """Calls NumPy instead of self.xp."""
 
     def forward(self, x: Array) -> Array:
         self.save(x)
@@ -285,7 +285,7 @@ class NoEmptyBatch(Square):
 
 
 class NoGradChanges(Square):
-    """Is another function while nothing is recorded."""
+    """Computes another function while nothing is recorded."""
 
     def forward(self, x: Array) -> Array:
         self.save(x)

@@ -37,14 +37,14 @@ class WritesToGradient(Momentum):
 
 
 class TrustsMemory(Momentum):
-    """Takes the numbers of the gradient in the order in which they lie in memory."""
+    """Reads the gradient in memory order."""
 
     def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
         super().update(param, grad.ravel(order="K").reshape(param.shape), state)
 
 
 class OneStateForAll(Momentum):
-    """Remembers one velocity, of whatever parameter came last."""
+    """Keeps one velocity for all parameters."""
 
     norm = 0.0
 
@@ -54,7 +54,7 @@ class OneStateForAll(Momentum):
 
 
 class ForgetsStateOutside(Momentum):
-    """Keeps what it remembers where it is not saved."""
+    """Keeps state where it is not saved."""
 
     def __init__(self, parameters: Any, lr: Any) -> None:
         super().__init__(parameters, lr)
@@ -82,7 +82,7 @@ class StandsStill(Momentum):
 
 
 class OneStep(Momentum):
-    """Moves once: with a learning rate of 1 this is all the way."""
+    """Updates only once: with a learning rate of 1 it has converged then."""
 
     def update(self, param: Array, grad: Array, state: dict[str, Any]) -> None:
         param -= self.lr * grad * (state.setdefault("steps", 0) == 0)
@@ -95,7 +95,7 @@ class OwnLearningRate(Momentum):
 
 
 class MovesEverything(Momentum):
-    """Decays parameters that have no gradient too."""
+    """Decays parameters without a gradient, too."""
 
     def step(self) -> None:
         for parameter in self.parameters:
@@ -104,7 +104,7 @@ class MovesEverything(Momentum):
 
 
 class Overwrites(Im2col):
-    """`=` for `+=` where windows share pixels."""
+    """`=` instead of `+=` where windows share pixels."""
 
     def input_gradient_chunk(
         self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
@@ -123,7 +123,7 @@ class NoBias(Direct):
 
 
 class Flipped(Direct):
-    """A true convolution, with the kernel turned round, in the forward pass alone."""
+    """A true convolution, with the kernel flipped, in the forward pass only."""
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         return super().forward(x, w[::-1, ::-1], b, spec)
@@ -147,7 +147,7 @@ class LastImageLost(Im2col):
 
 
 class KeepsTheLastInput(Direct):
-    """Saves its input in itself: the next call overwrites it."""
+    """Saves its input in self: the next call overwrites it."""
 
     def forward(self, x: Array, w: Array, b: Array | None, spec: ConvSpec) -> tuple[Array, None]:
         self.x = x
@@ -158,7 +158,7 @@ class KeepsTheLastInput(Direct):
 
 
 class StaleBuffer(Direct):
-    """Uses memory that an earlier call has left."""
+    """Reuses memory from an earlier call."""
 
     left: Array = np.zeros(())
 
@@ -206,7 +206,7 @@ class SeveralShapes(Samples):
 
 
 class SharedArray(Samples):
-    """Fills one array again and again."""
+    """Fills the same array again and again."""
 
     array = np.zeros((2, 3), np.float32)
 
@@ -228,14 +228,14 @@ class GivesItself(ArrayDataset):
 
 
 class TakesTheFirst(ArrayDataset):
-    """Takes as many samples as are asked for, but always the first ones."""
+    """Returns the requested number of samples, but always the first ones."""
 
     def take(self, indices: Any) -> Dataset:
         return super().take(np.arange(len(indices)))
 
 
 class Augments(Samples):
-    """Draws from a generator that goes on: a sample is another one each time."""
+    """Draws from a generator that advances: a sample differs at each access."""
 
     rng = np.random.default_rng(0)
 

@@ -1,1 +1,1 @@
-"""Random programs beside PyTorch, random histories of training beside a plain loop: see ``python -m tests.fuzz -h``."""
+"""Random programs against PyTorch, random training histories against a plain loop: see ``python -m tests.fuzz -h``."""

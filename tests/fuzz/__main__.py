@@ -1,6 +1,6 @@
-"""``python -m tests.fuzz``: programs beside PyTorch; ``machine``: histories of training; ``faults``: both find faults.
+"""``python -m tests.fuzz``: programs against PyTorch; ``machine``: training histories; ``faults``: detection of faults.
 
-Every failing case is printed with its seed, shrunk to a few lines that run.
+Each failing case is printed with its seed, shrunk to a few lines that run.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main() -> int:
-    """The exit status says whether a difference was found."""
+    """The exit status: 1 if a difference was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("programs", "machine", "faults"), default="programs")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long (default 1)")
@@ -39,7 +39,7 @@ def _until(end: float, seed: int) -> Iterator[int]:
 
 
 def fuzz(seeds: Iterator[int], threads: int) -> int:
-    """Programs of these seeds beside PyTorch."""
+    """Compare the programs of these seeds with PyTorch."""
     import torch
 
     from tests.fuzz import against_torch as fuzzer
@@ -67,7 +67,7 @@ def fuzz(seeds: Iterator[int], threads: int) -> int:
 
 
 def machine(seeds: Iterator[int]) -> int:
-    """Histories of these seeds beside the plain loop."""
+    """Compare the histories of these seeds with the plain loop."""
     from tests.fuzz import machine as machines
 
     seen: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""One program in minidl and in PyTorch: values, dtypes, gradients and errors, line by line."""
+"""Compare one program in minidl and in PyTorch: values, dtypes, gradients and errors, line by line."""
 
 import random
 import re
@@ -16,14 +16,14 @@ from tests.fuzz.shrinking import Lines, shrunk
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "float16": 3e-2}
 LENGTH = 14
 SHAKES = 4
-SHARE = 4  # of the worst that rounding does, which so few shakes do not meet
+SHARE = 4  # of the largest rounding error, which so few perturbations do not reach
 SIMPLE = ("1", "2")
 HEADER = "from tests.fuzz.ours import *  # or from tests.fuzz.theirs import *, for PyTorch"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What minidl does otherwise in a line of a program."""
+    """A difference between minidl and PyTorch in a line of a program."""
 
     kind: str
     line: str
@@ -33,7 +33,7 @@ class Difference:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """The same for two programs that show the same difference: kind, operation and what an error says."""
+        """Equal for two programs with the same difference: kind, operation and message."""
         error = next((x for x in (self.ours, self.theirs) if isinstance(x, Exception)), "")
         said = re.sub(r"[\d().,\[\]x\s-]+", " ", str(error))[:60]
         operation = re.sub(r"[mx]\d+(\.0)?|[\d.]+|\[.*?\]|\s|-|None", "", self.line.split(" = ", 1)[-1])
@@ -42,17 +42,17 @@ class Difference:
 
 @dataclass
 class Runner:
-    """A program on its way: what its lines gave on both sides."""
+    """A running program: the results of its lines on both sides."""
 
     done: Lines = field(default_factory=list)
     here: dict[str, Any] = field(default_factory=lambda: {**vars(ours)})
     there: dict[str, Any] = field(default_factory=lambda: {**vars(theirs)})
     finite: bool = True
-    """Whether all numbers and the sums of their squares were, so far."""
+    """Whether all values and the sums of their squares are finite so far."""
     over: bool = False
-    """Whether a backward pass failed: what it left behind is no promise."""
+    """Whether a backward pass failed: its partial gradients are unspecified."""
     coarsest: str = "float64"
-    """The float dtype with the largest rounding so far, which conversions carry on."""
+    """The float dtype with the largest rounding so far, which conversions preserve."""
 
     def step(self, line: str) -> Difference | None:
         """Run one more line on both sides."""
@@ -85,7 +85,7 @@ class Runner:
         self.coarsest = max(self.coarsest, str(a.dtype), key=lambda dtype: TOLERANCES.get(dtype, 0.0))
         found = self._unequal(a.numpy(), b.detach().numpy())
         if found == "values" and a.dtype.kind != "f" and not self._same_inputs(line):
-            del self.here[name], self.there[name]  # rounding makes it another number
+            del self.here[name], self.there[name]  # rounding changes its value
             return None
         if found is not None:
             return Difference(f"{found} of a result", line, a.numpy(), b.detach().numpy(), TOLERANCES[self.coarsest])
@@ -94,7 +94,7 @@ class Runner:
         return None
 
     def _same_inputs(self, line: str) -> bool:
-        """Whether what a line was made of is the same on both sides, to the last bit."""
+        """Whether the inputs of a line are the same on both sides, bit for bit."""
         names = re.findall(r"x\d+", line.split(" = ", 1)[-1])
         return all(np.array_equal(self.here[x].numpy(), _numpy(self.there[x]), equal_nan=True) for x in names)
 
@@ -131,7 +131,7 @@ class Runner:
 
 
 def _squares_are_finite(x: Any) -> bool:
-    """Whether a variance of these does not overflow."""
+    """Whether the variance of these values does not overflow."""
     with np.errstate(over="ignore"):
         return bool(np.isfinite(np.square(np.asarray(x, _computed_in(x))).sum()))
 
@@ -162,7 +162,7 @@ def _numpy(x: Any) -> Any:
 
 
 def unequal(a: Any, b: Any, tolerance: float) -> str | None:
-    """In what two arrays differ: shape, dtype, or values beyond a share of the largest."""
+    """The difference of two arrays: shape, dtype, or values beyond a fraction of the largest."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return "shape"
@@ -179,7 +179,7 @@ def unequal(a: Any, b: Any, tolerance: float) -> str | None:
 
 
 def run(program: Lines) -> Difference | None:
-    """The first difference that a program shows."""
+    """The first difference in a program."""
     runner = Runner()
     for line in program:
         if (found := runner.step(line)) is not None:
@@ -188,14 +188,14 @@ def run(program: Lines) -> Difference | None:
 
 
 def _is_real(found: Difference, program: Lines) -> bool:
-    """Whether a difference of values is more than rounding: than what moving all numbers a little does to PyTorch's."""
+    """Whether a difference exceeds rounding: the change of PyTorch's result when all values are perturbed."""
     if not found.kind.startswith("values"):
         return True
     return not any(_shaken(seed, found, program) for seed in range(SHAKES))
 
 
 def _shaken(seed: int, found: Difference, program: Lines) -> bool:
-    """Whether PyTorch is as far from itself."""
+    """Whether PyTorch's result changes as much when all values are perturbed."""
     theirs.noise.source = np.random.default_rng(seed)
     try:
         names = {**vars(theirs)}
@@ -211,7 +211,7 @@ def _shaken(seed: int, found: Difference, program: Lines) -> bool:
 
 
 def _named(found: Difference, names: dict[str, Any]) -> Any:
-    """What a difference is about, among PyTorch's values."""
+    """The PyTorch values that a difference is about."""
     name, _, path = found.line.partition("# ")[2].partition(": ")
     if path:
         module = names.get(name)
@@ -223,7 +223,7 @@ def _named(found: Difference, names: dict[str, Any]) -> Any:
 
 
 def write(seed: int, length: int = LENGTH) -> tuple[Lines, Difference | None]:
-    """The random program of a seed, up to the first difference."""
+    """Run the random program of a seed up to the first difference."""
     rng = random.Random(seed)
     scene, runner = programs.scene(rng), Runner()
     while len(runner.done) < length and not runner.over:
@@ -239,8 +239,8 @@ def write(seed: int, length: int = LENGTH) -> tuple[Lines, Difference | None]:
 
 
 def _look(scene: Scene, runner: Runner, line: str) -> None:
-    """Tell the scene what a line gave."""
-    if re.match(r"change|sgd_step", line):  # whether a result shows the change, by sharing memory, is no promise
+    """Add the result of a line to the scene."""
+    if re.match(r"change|sgd_step", line):  # it is not specified whether a result shares memory and shows the change
         scene.tensors = {name: known for name, known in scene.tensors.items() if name in scene.leaves}
     name = _assigned(line)
     if name not in runner.here:
@@ -271,7 +271,7 @@ def simpler(line: str) -> list[str]:
 
 
 def as_leaf(line: str, program: Lines) -> list[str]:
-    """A leaf in the place of what a line of a program computes."""
+    """A leaf in place of the result of a line."""
     names = {**vars(ours)}
     for before in program:
         _outcome(before, names)
@@ -295,7 +295,7 @@ def shortest(program: Lines, found: Difference) -> Lines:
 
 
 def report(program: Lines, found: Difference, seed: int | None = None) -> str:
-    """A program that a person can run, and what it gives."""
+    """A program that can be run by hand, with its output."""
     where = f"# seed {seed}\n" if seed is not None else ""
     both = [f"# {side}: {_short(x)}" for side, x in (("ours", found.ours), ("theirs", found.theirs))]
     return "\n".join([f"{where}# {found.kind}: {found.line}", HEADER, *program, *both])

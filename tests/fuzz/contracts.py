@@ -1,8 +1,7 @@
-"""What minidl promises to do otherwise than PyTorch: the one table of what the fuzzer does not call a difference.
+"""Documented differences between minidl and PyTorch, in one table: the fuzzer does not report them.
 
-A contract is excluded by its name, never by a looser tolerance. Some are translated where PyTorch's side of a program
-is computed (theirs.py), so that everything beside them is still compared; the others excuse an error, or a gradient at
-a place where there is none.
+A contract is excluded by name, never by a looser tolerance. Some are translated on PyTorch's side of a program
+(theirs.py), so everything else is still compared; the others excuse an error, or a gradient at a point that has none.
 """
 
 import re
@@ -12,15 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Contract:
-    """A promise, and the differences that it explains."""
+    """A contract, and the differences that it explains."""
 
     sentence: str
     ours: str = ""
-    """What minidl's error says, as a regular expression, where PyTorch has none."""
+    """A regular expression for minidl's error where PyTorch raises none."""
     theirs: str = ""
-    """What PyTorch's error says, where minidl has none."""
+    """A regular expression for PyTorch's error where minidl raises none."""
     infinite: str = ""
-    """Programs in which infinite or missing numbers do not count once there are some, as a regular expression."""
+    """A regular expression for programs in which infinities and NaN are not compared once there are some."""
 
 
 CONTRACTS: dict[str, Contract] = {
@@ -97,9 +96,9 @@ CONTRACTS: dict[str, Contract] = {
     "losses": Contract("Predictions and targets have one shape; PyTorch broadcasts.", ours="of the shape of"),
     "targets": Contract("Targets of binary cross-entropy lie in 0 ... 1.", ours="targets must lie in"),
     "classes": Contract("A cross-entropy of classes has two of them or more.", ours="classes >= 2"),
-    "pixels in": Contract("Layers with weights take no bytes: pixels are scaled first.", ours="bring pixels to"),
+    "pixels in": Contract("Layers with weights take no bytes: pixels are scaled first.", ours="scale pixels to"),
     "scalars": Contract(
-        "A single number has no axis; PyTorch's has axis 0 and -1.", ours="does not exist in a single number"
+        "A single number has no axis; PyTorch's has axis 0 and -1.", ours="does not exist for a scalar"
     ),
     "retained": Contract("retain_grad() of what has no graph does nothing.", theirs="can't retain_grad"),
     "single": Contract(
@@ -118,12 +117,12 @@ CONTRACTS: dict[str, Contract] = {
 
 
 def spreads(program: str) -> bool:
-    """Whether infinite and missing numbers may come out otherwise in a program."""
+    """Whether infinities and NaN may differ in a program."""
     return any(contract.infinite and re.search(contract.infinite, program) for contract in CONTRACTS.values())
 
 
 def excuse(ours: Any, theirs: Any) -> str:
-    """The name of the contract that explains a difference between two outcomes of a line; "" if there is none."""
+    """The name of the contract that explains a difference between two results of a line; "" if there is none."""
     for name, contract in CONTRACTS.items():
         for pattern, here, there in ((contract.ours, ours, theirs), (contract.theirs, theirs, ours)):
             if (

@@ -1,4 +1,4 @@
-"""Faults planted by hand: ``python -m tests.fuzz faults`` shows that the fuzzer, or the machine, finds each of them."""
+"""Planted faults: ``python -m tests.fuzz faults`` shows that the fuzzer, or the machine, finds each of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ TENSOR: Any = import_module("minidl.tensor")  # minidl.tensor is a function
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake, as a patch, and what finds it."""
+    """A fault, as a patch, and what finds it."""
 
     finder: str
     plant: Callable[[Patch], None]
 
 
 def sums_the_wrong_axes(patch: Patch) -> None:
-    """The gradient of what was broadcast is the mean over the copies, not the sum."""
+    """The gradient of a broadcast input is the mean over the copies, not the sum."""
     right = op.unbroadcast
 
     def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
@@ -36,17 +36,17 @@ def sums_the_wrong_axes(patch: Patch) -> None:
 
 
 def loses_what_came_before(patch: Patch) -> None:
-    """The gradient of a second backward pass replaces that of the first."""
+    """The gradient of a second backward pass replaces the first one."""
     patch.setattr(TENSOR, "_total", lambda x, dx: dx)
 
 
 def shares_gradients(patch: Patch) -> None:
-    """Two leaves have one array as their gradient."""
+    """Two leaves share one array as their gradient."""
     patch.setattr(TENSOR, "_owned", lambda dx, *rest: dx)
 
 
 def leaks_below_zero(patch: Patch) -> None:
-    """ReLU lets a hundredth of the gradient through at negative inputs."""
+    """ReLU passes a hundredth of the gradient at negative inputs."""
     patch.setattr(ops.ReLU, "backward", lambda self, dy: (np.where(self.saved[0] > 0, dy, dy * dy.dtype.type(0.01)),))
 
 
@@ -63,7 +63,7 @@ def becomes_float64(patch: Patch) -> None:
 
 
 def normalises_by_the_batch(patch: Patch) -> None:
-    """BatchNorm uses the statistics of the batch in evaluation too."""
+    """BatchNorm uses the batch statistics in evaluation, too."""
     right = nn.BatchNorm.forward
 
     def forward(self: Any, x: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def normalises_by_the_batch(patch: Patch) -> None:
 
 
 def keeps_the_momentum(patch: Patch) -> None:
-    """What an optimizer remembers stays as it was when a state is loaded."""
+    """Loading a state does not change the optimizer's state."""
     right = optim.Optimizer.load_state_dict
 
     def load(self: Any, saved: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ def keeps_the_momentum(patch: Patch) -> None:
 
 
 def forgets_the_step(patch: Patch) -> None:
-    """Adam's number of steps is not saved."""
+    """The step count of Adam is not saved."""
     right = optim.Optimizer.state_dict
 
     def state_dict(self: Any) -> Any:
@@ -99,7 +99,7 @@ def forgets_the_step(patch: Patch) -> None:
 
 
 def skips_a_batch(patch: Patch) -> None:
-    """A loader goes on one batch too late."""
+    """A resumed loader starts one batch too late."""
     right = DataLoader.load_state_dict
 
     def load(self: Any, state: Mapping[str, Any]) -> None:
@@ -110,7 +110,7 @@ def skips_a_batch(patch: Patch) -> None:
 
 
 def drops_the_last_batch(patch: Patch) -> None:
-    """The samples that fill no batch are left out."""
+    """The samples of an incomplete batch are missing."""
     patch.setattr(DataLoader, "__len__", lambda self: len(self.dataset) // self.batch_size)
 
 
@@ -121,7 +121,7 @@ def shares_the_history(patch: Patch) -> None:
 
 
 def stays_in_evaluation(patch: Patch) -> None:
-    """A look at the validation data leaves the model in evaluation mode."""
+    """Evaluation leaves the model in evaluation mode."""
     right = train.Trainer.evaluate
 
     def evaluate(self: Any, loader: Any) -> Any:
@@ -160,7 +160,7 @@ FINDERS = {"programs": "against_torch", "machine": "machine"}
 
 
 def found(name: str) -> tuple[int, list[str], Any]:
-    """The first seed that shows a fault, the case and what differs; what differs without the fault does not count."""
+    """The first seed that shows a fault, the case and the difference; differences without the fault do not count."""
     fault = FAULTS[name]
     finder: Any = import_module(f"tests.fuzz.{FINDERS[fault.finder]}")
     for seed in range(ENOUGH):
@@ -175,7 +175,7 @@ def found(name: str) -> tuple[int, list[str], Any]:
 
 
 def main() -> int:
-    """Find all of them."""
+    """Find all faults."""
     for name, fault in FAULTS.items():
         seed, case, difference = found(name)
         finder: Any = import_module(f"tests.fuzz.{FINDERS[fault.finder]}")

@@ -1,4 +1,4 @@
-"""Histories of training: fit, stop, fail, save, load, change and look, in any order, beside the plain loop."""
+"""Training histories: fit, stop, fail, save, load, change and inspect, in any order, against the plain loop."""
 
 import copy
 import random
@@ -25,12 +25,12 @@ OPTIONS = {"a": (None, 0), "b": (2, 9)}
 
 
 class PlannedError(Exception):
-    """Raised where a history says so."""
+    """Raised where a history requests it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The arguments of a call of fit, and what comes in between."""
+    """The arguments of a call of fit, and the planned interruptions."""
 
     epochs: int | None = None
     steps: int | None = None
@@ -46,14 +46,14 @@ class Plan:
 
 @dataclass
 class Place:
-    """What the plain loop knows of a loader."""
+    """The seed and the position of a loader, as the plain loop tracks them."""
 
     name: str
     batch: int
     seed: int
     epoch: int = 0
     resume: int = 0
-    """Where the next loop begins, after a state was loaded."""
+    """The position at which the next loop begins after a state was loaded."""
 
 
 class Planned(md.Callback):
@@ -76,7 +76,7 @@ class Planned(md.Callback):
 
 
 class Machine:
-    """A trainer with all that belongs to it, and the plain loop that it must follow."""
+    """A trainer with its model, optimizer and loaders, and the plain loop that it must match."""
 
     def __init__(self, **setting: Any) -> None:
         self.setting = Setting(**setting)
@@ -130,10 +130,10 @@ class Machine:
             self.seen.append([self.numbers[value] for value in t[:, 0].tolist()])
         return nn.functional.mse_loss(y, t)
 
-    # What a history is made of
+    # The actions of a history
 
     def fit(self, **plan: Any) -> None:
-        """Train, with a plan of what comes in between."""
+        """Train, with planned interruptions."""
         self.callback.plan = planned = Plan(**plan)
         loader, place = self.loaders[planned.loader], self.places[planned.loader]
         before = len(self.seen)
@@ -155,7 +155,7 @@ class Machine:
         self.check()
 
     def save(self, name: str, file: bool = False) -> None:
-        """Keep the state, in a file or as it is."""
+        """Save the state, in a file or in memory."""
         state = self.trainer.state_dict()
         if file:
             with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +166,7 @@ class Machine:
         self.saved[name] = state, kept
 
     def load(self, name: str, fresh: bool = True) -> None:
-        """Go on from a state, in new objects or in these."""
+        """Continue from a state, in new objects or in these."""
         if name not in self.saved:
             return
         state, kept = self.saved[name]
@@ -185,7 +185,7 @@ class Machine:
         self.check()
 
     def load_weights(self, name: str) -> None:
-        """Take the weights of a state alone."""
+        """Load only the weights of a state."""
         if name in self.saved:
             state, kept = self.saved[name]
             self.model.load_state_dict(state["model"])
@@ -193,7 +193,7 @@ class Machine:
             self.check()
 
     def lr(self, value: float) -> None:
-        """Change the learning rate by hand, which a schedule forbids."""
+        """Set the learning rate, which a schedule forbids."""
         try:
             self.trainer.optimizer.lr = value
         except MinidlError:
@@ -204,7 +204,7 @@ class Machine:
         self.check()
 
     def evaluate(self, frozen: bool = False) -> None:
-        """Look at the validation data; each layer is then in the mode in which it was."""
+        """Evaluate on the validation data, and check that each layer keeps its mode."""
         if frozen:
             list(self.model.named_modules())[-1][1].eval()
         modes = [module.training for _, module in self.model.named_modules()]
@@ -214,7 +214,7 @@ class Machine:
         self.check()
 
     def look(self, batches: int | None = None, twice: bool = False, loader: str = "a") -> None:
-        """Loop over a loader, to the end or not; or two loops side by side."""
+        """Loop over a loader, completely or not, or with two loops side by side."""
         place = self.places[loader]
         wanted = self.setting.batches(place.batch, place.seed, place.epoch)
         first, place.resume = wanted[place.resume :], 0
@@ -229,11 +229,11 @@ class Machine:
                         seen[number].append([self.numbers[value] for value in t[:, 0].tolist()])
         for found, (_, expected) in zip(seen, loops, strict=True):
             same("the samples of a loop", found, expected[:count])
-        place.epoch += count > len(loops[-1][1])  # the loop that moved last
+        place.epoch += count > len(loops[-1][1])  # the loop that advanced last
         self.check()
 
     def check(self) -> None:
-        """All that can be seen of the trainer is as in the plain loop."""
+        """Assert that the visible state of the trainer equals that of the plain loop."""
         now, trainer = replay(self.setting, self.plain.tape), self.trainer
         w, b = (parameter.numpy() for parameter in self.model.parameters())
         near("w", w, now.w), near("b", b, now.b)
@@ -262,19 +262,19 @@ def near(what: str, found: Any, expected: Any) -> None:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a line of a history did otherwise."""
+    """A difference in a line of a history."""
 
     line: str
     said: str
 
     @property
     def key(self) -> str:
-        """What it is about: the same for two histories with the same difference."""
+        """Equal for two histories with the same difference."""
         return re.sub(r"[\[{\d(].*", "", self.said.split(", expected")[0])[:60].strip()
 
 
 def run(history: Lines) -> Difference | None:
-    """The first difference that a history shows."""
+    """The first difference in a history."""
     names: dict[str, Any] = {"Machine": Machine}
     for line in history:
         if "m" not in names and not line.startswith("m = "):
@@ -364,7 +364,7 @@ def shortest(history: Lines, found: Difference) -> Lines:
 
 
 def report(history: Lines, seed: int | None = None) -> str:
-    """A history that a person can run, and what it gives."""
+    """A history that can be run by hand, with its output."""
     found = run(history)
     where = f"# seed {seed}\n" if seed is not None else ""
     return "\n".join([f"{where}{HEADER}", *history, f"# {found.line}: {found.said}" if found else "# no difference"])

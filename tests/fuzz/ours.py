@@ -15,7 +15,7 @@ nan, inf = np.nan, np.inf
 
 
 def values(given: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    """The numbers of a leaf: a list of them, or a number that says which part of a wave they are."""
+    """The values of a leaf: a list, or a seed for part of a wave."""
     numbers = np.sin(1.7 * np.arange(prod(shape)) + given) if isinstance(given, int) else np.array(given, np.float64)
     with np.errstate(all="ignore"):
         return np.asarray(numbers, np.float64).reshape(shape).astype(dtype)
@@ -38,19 +38,19 @@ def change(x: Any) -> None:
 
 
 def sgd_step(*leaves: Any) -> None:
-    """Change leaves by their gradients."""
+    """Update leaves by their gradients."""
     optim.SGD(leaves, lr=0.1).step()
 
 
 def scale_gradients(*leaves: Any) -> None:
-    """Change gradients in place, as clipping does."""
+    """Change gradients in place, like clipping."""
     for x in leaves:
         if x.grad is not None:
             x.grad *= 0.5
 
 
 def filled(module: Any, dtype: str) -> Any:
-    """A module with weights that both sides know."""
+    """A module with the same weights on both sides."""
     module.astype(dtype)
     for number, (_, parameter) in enumerate(module.named_parameters()):
         parameter.data[...] = values(number, parameter.shape, dtype)

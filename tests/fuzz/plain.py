@@ -1,7 +1,7 @@
-"""Training without checkpoints: a loop in NumPy over a tape of all that happened, from the first step.
+"""Training without checkpoints: a NumPy loop over a tape of all events since the first step.
 
-What there is after any history (weights, rows, counts) is computed from the tape again, so nothing can be forgotten,
-shared or counted twice: to save is to copy the tape.
+The result of a history (weights, rows, counts) is always recomputed from the tape, so nothing can be forgotten, shared
+or counted twice: saving copies the tape.
 """
 
 import math
@@ -16,7 +16,7 @@ DECAY, MOMENTUM, BETAS, EPS = 0.01, 0.9, (0.9, 0.999), 1e-8
 
 @dataclass(frozen=True)
 class Setting:
-    """What stays the same in a history."""
+    """The constants of a history."""
 
     samples: int = 7
     batch: int = 3
@@ -25,7 +25,7 @@ class Setting:
     optimizer: str = "SGD"
     schedule: bool = False
     dropout: str = ""
-    """Where its random numbers come from: "default", the generator of all, or "own"; none without dropout."""
+    """The source of the dropout masks: "default", the global generator, or "own"; none without dropout."""
     prefetch: int = 0
 
     def data(self, seed: int = 0) -> tuple[Array, Array]:
@@ -34,15 +34,15 @@ class Setting:
         return np.sin(numbers).reshape(-1, 2), (np.cos(numbers[::2]) + numbers[::2] / 50).reshape(-1, 1)
 
     def weights(self) -> tuple[Array, Array]:
-        """w (2, 1) and b (1,) at the beginning."""
+        """The initial w (2, 1) and b (1,)."""
         return np.array([[0.5], [-0.25]]), np.array([0.125])
 
     def lr(self, step: int) -> float:
-        """The learning rate unless it is changed."""
+        """The learning rate of a step, unless it was set."""
         return 0.1 * 0.5 ** (step // 3) if self.schedule else 0.05
 
     def batches(self, size: int, loader_seed: int, epoch: int) -> list[list[int]]:
-        """The sample numbers of all batches of an epoch."""
+        """The sample indices of all batches of an epoch."""
         source = np.random.Generator(np.random.PCG64(np.random.SeedSequence([loader_seed, epoch])))
         order = source.permutation(self.samples) if self.shuffle else np.arange(self.samples)
         parts = [order[start : start + size].tolist() for start in range(0, self.samples, size)]
@@ -50,7 +50,7 @@ class Setting:
 
 
 class Result(NamedTuple):
-    """What a tape leads to."""
+    """The result of a tape."""
 
     w: Array
     b: Array
@@ -59,12 +59,12 @@ class Result(NamedTuple):
     lr: float
     images: int
     count: int
-    """Samples of the epoch at hand."""
+    """Samples of the current epoch."""
 
 
 def replay(setting: Setting, tape: list[Any]) -> Result:
-    """All from the beginning. Events: ("step", samples), ("draw", n), ("row", validated), ("anew",), ("lr", value),
-    ("weights", tape of which)."""
+    """Run all events from the start: ("step", samples), ("draw", n), ("row", validated), ("anew",), ("lr", value),
+    ("weights", the tape that they are loaded from)."""
     w, b = setting.weights()
     x, t = setting.data()
     state: dict[str, Array] = {}
@@ -108,7 +108,7 @@ def validation(setting: Setting, w: Array, b: Array) -> float:
 
 
 def _change(kind: str, lr: float, t: int, value: Array, g: Array, state: dict[str, Array], name: str) -> Array:
-    """What a step takes away from a parameter."""
+    """The update that a step subtracts from a parameter."""
     if kind == "SGD":
         g = g + DECAY * value
         state[name] = MOMENTUM * state.get(name, 0) + g
@@ -122,12 +122,12 @@ def _change(kind: str, lr: float, t: int, value: Array, g: Array, state: dict[st
 
 @dataclass
 class Plain:
-    """Where training is: the tape, and the place in the data."""
+    """The position of a training: the tape, and the place in the data."""
 
     setting: Setting
     tape: list[Any] = field(default_factory=list)
     loader: str = ""
-    """The name of the loader that training was with."""
+    """The name of the training loader."""
     epoch: int = 0
     position: int = 0
     """The next batch of this epoch of the loader."""
@@ -141,12 +141,12 @@ class Plain:
         return sum(event[0] == "step" for event in self.tape)
 
     def anew(self) -> None:
-        """The epoch at hand is lost: its first batch comes next."""
+        """Discard the current epoch: its first batch comes next."""
         self.tape.append(("anew",))
         self.position = 0
 
     def fit(self, loader: Any, plan: Any) -> str:
-        """Train as Trainer.fit; what ended it: "", or the place of the planned failure."""
+        """Train like Trainer.fit; returns what ended it: "", or the place of the planned failure."""
         if loader.name != self.loader:
             self.anew()
             self.loader, self.epoch, self.position = loader.name, loader.epoch, loader.resume

@@ -1,7 +1,7 @@
 """Random programs: lines of Python that mean the same in minidl and in PyTorch (ours.py and theirs.py).
 
-Every line of a program is made from what the lines before it gave: most fit, and some do not, as errors are compared
-as well.
+Each line of a program uses the results of earlier lines. Most lines are valid; some are not, because errors are
+compared, too.
 """
 
 import random
@@ -14,7 +14,7 @@ Writer = Callable[[Scene], list[str]]
 
 
 def _new(expression: str) -> Writer:
-    """A line that applies something to one tensor, ``{x}``; ``{n}`` is a number."""
+    """A line that applies an operation to one tensor, ``{x}``; ``{n}`` is a number."""
 
     def write(s: Scene) -> list[str]:
         x, keep = s.tensor(), s.rng.random() < 0.4
@@ -25,7 +25,7 @@ def _new(expression: str) -> Writer:
 
 
 def _two(expression: str) -> Writer:
-    """A line that applies something to two tensors that mostly broadcast, ``{a}`` and ``{b}``."""
+    """A line that applies an operation to two tensors that usually broadcast, ``{a}`` and ``{b}``."""
 
     def write(s: Scene) -> list[str]:
         a = s.tensor()
@@ -131,7 +131,7 @@ def where(s: Scene) -> list[str]:
 
 
 def _names(line: str) -> list[str]:
-    """The tensors in the last two places of a call."""
+    """The tensors in the last two arguments of a call."""
     return line.removesuffix(")").split(", ")[-2:]
 
 
@@ -198,7 +198,7 @@ ACTIVATIONS = ("nn.ReLU()", "nn.Tanh()", "nn.Sigmoid()", "nn.LeakyReLU(0.1)", "n
 
 
 def module(s: Scene) -> list[str]:
-    """A small network for one of the tensors, which is then applied to it."""
+    """A small network for one of the tensors, and its application."""
     x = s.tensor(ndim=s.rng.choice((2, 4)))
     shape = s.shape_of(x)
     C = (shape[-1:] or (1,))[0] or 1
@@ -219,13 +219,13 @@ def module(s: Scene) -> list[str]:
 
 
 def applied(s: Scene, m: str) -> list[str]:
-    """A network is used, mostly for what it was made for."""
+    """Apply a network, usually to the input that it was made for."""
     x = s.modules[m] if s.modules[m] in s.tensors and s.rng.random() < 0.9 else s.tensor(floats=True)
     return [f"{s.name()} = {m}({x})"]
 
 
 def again(s: Scene) -> list[str]:
-    """A network is used once more, perhaps in the other mode."""
+    """Apply a network again, possibly in the other mode."""
     if not s.modules:
         return leaf(s)
     m = s.rng.choice([*s.modules])
@@ -307,12 +307,12 @@ WRITERS: list[tuple[float, list[Writer]]] = [
 
 
 def scene(rng: random.Random) -> Scene:
-    """The start of a program."""
+    """The first lines of a program."""
     return Scene(rng, rng.choices(FLOATS, (6, 4, 2))[0], rng.choice(SHAPES))
 
 
 def lines(s: Scene) -> list[str]:
-    """What comes next in a program: one statement, and the leaves that it needs."""
+    """The next lines of a program: one statement, and the leaves that it needs."""
     if not s.tensors:
         return [s.leaf(s.shape, grad=True)[1]]
     weights, groups = zip(*WRITERS, strict=True)

@@ -1,4 +1,4 @@
-"""What the next line of a random program may use, and how its parts are drawn."""
+"""The names and shapes that the next line of a random program may use, and random choices among them."""
 
 import random
 from dataclasses import dataclass, field
@@ -24,19 +24,19 @@ SHAPES: tuple[Shape, ...] = (
 
 @dataclass
 class Scene:
-    """What the next line may use."""
+    """The names that the next line may use."""
 
     rng: random.Random
     dtype: str
     shape: Shape
     tensors: dict[str, tuple[Shape, str]] = field(default_factory=dict)
-    """Shape and dtype of every tensor that may go into further ones."""
+    """Shape and dtype of every tensor that can be used."""
     wanting: list[str] = field(default_factory=list)
-    """Tensors that can be differentiated, those of before an in-place change included."""
+    """Differentiable tensors, including those from before an in-place change."""
     modules: dict[str, str] = field(default_factory=dict)
-    """Networks, and what they were last applied to."""
+    """Networks, and their last inputs."""
     leaves: list[str] = field(default_factory=list)
-    """Leaves that want a gradient."""
+    """Leaves that require a gradient."""
     made: int = 0
 
     def name(self, letter: str = "x") -> str:
@@ -45,11 +45,11 @@ class Scene:
         return f"{letter}{self.made}"
 
     def one_of(self, things: list[str]) -> str:
-        """One of them, a late one more likely."""
+        """One of them, preferably a recent one."""
         return things[-1 - min(int(self.rng.expovariate(0.5)), len(things) - 1)]
 
     def tensor(self, *, ndim: int | None = None, floats: bool = False) -> str:
-        """A tensor; mostly one with this number of axes, where there is one."""
+        """A tensor, usually one with this number of axes, if there is one."""
         names = list(self.tensors)
         fit = [
             name
@@ -62,7 +62,7 @@ class Scene:
         return self.tensors[name][0]
 
     def axis(self, name: str) -> int:
-        """An axis, rarely one that does not exist."""
+        """An axis, rarely an invalid one."""
         ndim = len(self.shape_of(name))
         return self.rng.randrange(-ndim, ndim) if ndim and self.rng.random() < 0.95 else self.rng.randrange(-3, 4)
 
@@ -102,7 +102,7 @@ class Scene:
         return "[" + ", ".join(self.rng.choice(special) for _ in range(size)) + "]"
 
     def kin(self, shape: Shape) -> Shape:
-        """A shape that broadcasts with this one, rarely one that does not."""
+        """A shape that broadcasts with this one, rarely an incompatible one."""
         if self.rng.random() < 0.04:
             return self.rng.choice(SHAPES)
         kept = shape[self.rng.randrange(len(shape) + 1) :] if self.rng.random() < 0.4 else shape

@@ -1,4 +1,4 @@
-"""Making a failing list of lines short: a few lines that a person can read and run."""
+"""Shrink a failing list of lines to a few lines that can be read and run."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,7 +6,7 @@ Lines = list[str]
 
 
 def shrunk(lines: Lines, fails: Callable[[Lines], bool], simpler: Callable[[str], Iterable[str]]) -> Lines:
-    """The shortest list found that still fails, its lines replaced by simpler ones where that keeps it failing.
+    """The shortest failing list found, with its lines replaced by simpler ones where it still fails.
 
     >>> shrunk(["a", "bb", "c", "dd"], lambda lines: "".join(lines).count("d") > 0, lambda line: {line[:1]} - {line})
     ['d']
@@ -20,7 +20,7 @@ def shrunk(lines: Lines, fails: Callable[[Lines], bool], simpler: Callable[[str]
 
 
 def _without(lines: Lines, fails: Callable[[Lines], bool]) -> Lines:
-    """Leave out halves, quarters, ..., single lines."""
+    """Remove halves, quarters, ..., single lines, as long as the rest still fails."""
     size = max(1, len(lines) // 2)
     while True:
         start = 0

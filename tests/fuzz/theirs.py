@@ -1,6 +1,6 @@
 """The names that the programs of the fuzzer use, in PyTorch; ours.py has the same names in minidl.
 
-What minidl does otherwise by convention is translated here, each with the name of its contract (see contracts.py).
+Intended differences of minidl are translated here, each with the name of its contract (see contracts.py).
 """
 
 import threading
@@ -23,7 +23,7 @@ nan, inf = ours.nan, ours.inf
 
 
 class _Noise(threading.local):
-    """The source that moves all numbers a little, in this thread, which shows what rounding can do to a result."""
+    """A random source that perturbs all values in this thread, to measure the effect of rounding on a result."""
 
     source: np.random.Generator | None = None
 
@@ -41,14 +41,14 @@ def leaf(given: Any, shape: tuple[int, ...], dtype: str, grad: bool = False) -> 
 
 
 def little(shape: tuple[int, ...], dtype: Any) -> Any:
-    """Factors that are nearly 1."""
+    """Factors close to 1."""
     assert noise.source is not None
     eps = 4 * float(np.finfo(dtype).eps)
     return (1 + eps * noise.source.uniform(-1, 1, shape)).astype(dtype) if shape else dtype.type(1 + eps)
 
 
 def moved(x: Any) -> Any:
-    """A result with each element moved a little."""
+    """A result with each element perturbed."""
     return x * torch.tensor(little(tuple(x.shape), np.dtype(str(x.dtype)[6:]))) if x.is_floating_point() else x
 
 
@@ -64,19 +64,19 @@ def change(x: Any) -> None:
 
 
 def sgd_step(*leaves: Any) -> None:
-    """Change leaves by their gradients."""
+    """Update leaves by their gradients."""
     if all(x.grad is None for x in leaves):
         raise RuntimeError("no gradient")
     torch.optim.SGD(leaves, lr=0.1).step()
 
 
 def scale_gradients(*leaves: Any) -> None:
-    """Change gradients in place, as clipping does."""
+    """Change gradients in place, like clipping."""
     ours.scale_gradients(*leaves)
 
 
 def filled(module: Any, dtype: str) -> Any:
-    """A module with weights that both sides know."""
+    """A module with the same weights on both sides."""
     module.to(getattr(torch, dtype))
     for one in module.modules():
         if isinstance(one, _BatchNorm):
@@ -88,7 +88,7 @@ def filled(module: Any, dtype: str) -> Any:
 
 
 def single(x: Any) -> Any:
-    """A tensor of float16 in float32."""
+    """A float16 tensor as float32."""
     return x.float() if x.dtype == torch.half else x
 
 
@@ -127,7 +127,7 @@ class F:
     @staticmethod
     def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
         if len({x.ndim for x in xs}) > 1:
-            raise IndexError("axes")  # PyTorch lets empty tensors of one axis pass, for its own past
+            raise IndexError("axes")  # PyTorch accepts empty 1-D tensors for backward compatibility
         if not all(-x.ndim <= axis < x.ndim for x in xs):
             raise IndexError("axes")
         return torch.cat(list(xs), axis)
@@ -207,7 +207,7 @@ class F:
         (x,) = floats(x)
         window = _pooling(x, size, stride, padding)
         y, inside = _windows(x, window, -inf), _windows(torch.ones_like(x), window, 0.0) == 1
-        order = y.masked_fill(inside & (y == -inf), torch.finfo(y.dtype).min)  # a pixel comes before the padding
+        order = y.masked_fill(inside & (y == -inf), torch.finfo(y.dtype).min)  # a pixel counts before the padding
         return y.gather(-1, order.argmax(-1, True))[..., 0].permute(0, 2, 3, 1)  # ties
 
     @staticmethod
@@ -249,7 +249,7 @@ def _pooling(x: Any, size: int, stride: int | None, padding: Any) -> Window:
 
 
 def _windows(x: Any, window: Window, value: float) -> Any:
-    """All pixels under each window: (N, C, OH, OW, pixels)."""
+    """All pixels of each window: (N, C, OH, OW, pixels)."""
     images = _padded(x, window, value)
     return images.unfold(2, window.KH, window.SH).unfold(3, window.KW, window.SW).flatten(4)
 

@@ -1,6 +1,6 @@
-"""PyTorch's tensor as the programs of the fuzzer use it: with NumPy's methods and minidl's rule for integers.
+"""A PyTorch tensor with the methods that programs of the fuzzer use: NumPy's, and minidl's rule for integers.
 
-What minidl does otherwise by convention is translated here, each with the name of its contract (see contracts.py).
+Intended differences of minidl are translated here, each with the name of its contract (see contracts.py).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ nan = float("nan")
 
 
 class Tensor(torch.Tensor):
-    """PyTorch's tensor with the methods that minidl names, or means, as NumPy does."""
+    """A PyTorch tensor with the methods of minidl, which behave as in NumPy."""
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Any:
         return _first(self, axis, keepdims, largest=True)
@@ -59,11 +59,11 @@ class Tensor(torch.Tensor):
         return self.to(getattr(torch, dtype), copy=True)
 
     def clip(self, low: Any, high: Any) -> Any:
-        return floats(self)[0].clamp(low, high)  # the bounds have fractions
+        return floats(self)[0].clamp(low, high)  # the bounds are not integers
 
 
 def _operator(name: str, exact: str = "") -> Any:
-    """An operator that computes with integers where minidl's op is exact for them."""
+    """An operator that keeps integers where minidl's op is exact for them."""
 
     def method(self: Any, *others: Any) -> Any:
         return getattr(torch.Tensor, name)(*promoted(exact, self, *others))
@@ -89,12 +89,12 @@ for _name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):
 
 
 def promoted(exact: str, *xs: Any) -> Sequence[Any]:
-    """Integers as float32, unless they are of the kinds that an op is exact for, or as the floats beside them."""
+    """Integers in the dtype of a float operand; without one, as float32 unless an op is exact for their kind."""
     tensors = [x for x in xs if isinstance(x, torch.Tensor)]
     if any(x.is_floating_point() for x in tensors):
         return [*_alike(*xs)]
-    dtypes = [np.dtype(str(x.dtype)[6:]) if isinstance(x, torch.Tensor) else np.asarray(x).dtype for x in xs]
-    common = np.result_type(np.bool_, *dtypes)
+    kinds = [np.dtype(str(x.dtype)[6:]) if isinstance(x, torch.Tensor) else x for x in xs]
+    common = np.result_type(np.bool_, *kinds)  # a Python integer takes the dtype of the integers beside it
     dtype = getattr(torch, str(common)) if common.kind in exact else torch.float32  # whole
     return [x.to(dtype) if isinstance(x, torch.Tensor) else x for x in xs]
 
@@ -114,7 +114,7 @@ def _first(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
 
 
 def _alike(*xs: Any) -> Sequence[Any]:
-    """Integers in the dtype of the floats beside them."""
+    """Integers in the dtype of the other float operand."""
     dtypes = [x.dtype for x in xs if isinstance(x, torch.Tensor) and x.is_floating_point()]
     return [
         x if not isinstance(x, torch.Tensor) or x.is_floating_point() or not dtypes else x.to(dtypes[0]) for x in xs

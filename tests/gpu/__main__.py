@@ -1,11 +1,11 @@
-"""``python -m tests.gpu``: everything that wants a real GPU, in one call; what each part prints goes to a file, too.
+"""``python -m tests.gpu``: all checks that need a real GPU, in one call; the output of each part is also saved.
 
-- tests: all tests marked ``gpu``, where the other ones run elsewhere;
+- tests: all tests marked ``gpu`` (the others need no GPU);
 - bench: ``tests.benchmarks.gpu --write``, against PyTorch, into ``docs``;
-- train: the documented network on UTKFace for 30 epochs, in TF32 where the card has it;
-- sanitizer: the tests of the kernels under ``compute-sanitizer``, which finds reads and writes beyond arrays.
+- train: the documented network on UTKFace for 30 epochs, in TF32 if the card supports it;
+- sanitizer: the tests of the kernels under ``compute-sanitizer``, which detects out-of-bounds reads and writes.
 
-Parts that cannot be run here are said to be missing, not passed over: the exit code is then 1.
+A part that cannot run here is reported as missing, and the exit status is 1.
 """
 
 import argparse
@@ -22,11 +22,11 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", 
 
 
 def main() -> int:
-    """Run the parts that were asked for, all of them by default; 1 if one failed or is missing."""
+    """Run the selected parts, all by default; 1 if one failed or is missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all, in this order)")
     parser.add_argument("--data", metavar="PATH", help="UTKFace, for epochs in 'bench' and for 'train'")
-    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="the folder for what is printed and trained")
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="the folder for output and trained models")
     given = parser.parse_args()
     unknown = set(given.parts) - {*PARTS}
     if unknown:
@@ -39,10 +39,10 @@ def main() -> int:
 
 
 def run(part: str, out: Path, data: str | None) -> tuple[str, float]:
-    """What went wrong in a part, "" if nothing did, and the seconds that it took."""
+    """What went wrong in a part ("" if nothing did), and its seconds."""
     started, problems = time.monotonic(), []
     try:
-        precisions()  # without a card, everything would be skipped
+        precisions()  # without a card, all tests would be skipped
         for command in commands(part, out, data):
             problems += tried(command, out / f"{part}.log")
     except LookupError as missing:
@@ -51,7 +51,7 @@ def run(part: str, out: Path, data: str | None) -> tuple[str, float]:
 
 
 def commands(part: str, out: Path, data: str | None) -> Iterator[list[str]]:
-    """The commands of a part; LookupError says what is not there."""
+    """The commands of a part; raises LookupError with what is missing."""
     if part == "tests":
         yield [*PYTEST, "tests"]
     elif part == "bench":
@@ -70,7 +70,7 @@ def commands(part: str, out: Path, data: str | None) -> Iterator[list[str]]:
 
 
 def precisions() -> tuple[str, ...]:
-    """What the card computes in."""
+    """The compute precision of the card."""
     from minidl import backends
     from minidl.errors import BackendError
 
@@ -81,7 +81,7 @@ def precisions() -> tuple[str, ...]:
 
 
 def tried(command: list[str], log: Path) -> list[str]:
-    """Run a command, whose output is shown and kept; what went wrong, if anything did."""
+    """Run a command, show and keep its output; returns what went wrong."""
     print("$", *command, flush=True)
     with log.open("ab") as file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout or ():

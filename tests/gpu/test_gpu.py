@@ -1,4 +1,4 @@
-"""On a real GPU alone: every kernel at full size, and training steps. ``python -m tests.gpu`` runs these and more."""
+"""Tests that need a real GPU: every kernel at full size, and training steps. ``python -m tests.gpu`` runs them, too."""
 
 import secrets
 from typing import Any

@@ -1,1 +1,1 @@
-"""Proof that the gradient checks can fail: every small change of the backward code must be caught by one of them."""
+"""Proof that the gradient checks can fail: they must detect every small change of the backward code."""

@@ -1,7 +1,7 @@
-"""``python -m tests.mutation [FUNCTION...]``: change the backward code in every small way; the checks must notice.
+"""``python -m tests.mutation [FUNCTION...]``: make every small change of the backward code; the checks must detect it.
 
-Prints the score and every survivor. A survivor is right only if it is shown to be equivalent in docs/gradients.md,
-whose table is read for that. Exit status 1 if another one survives, or if the table names one that does not.
+Prints the score and every survivor. A mutant may survive only if the table in docs/gradients.md proves it equivalent.
+Exit status 1 if another one survives, or if one in the table does not.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from .scores import run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what becomes of the mutants."""
+    """Print the results of the mutants."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="FUNCTION", help="a part of its name, such as Softmax or ops.reduce (default: all)"

@@ -34,14 +34,14 @@ OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
-"""What an operator becomes."""
+"""The replacement of each operator."""
 
 Change = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A function with one change: the line as it was and as it became, and the code to run instead."""
+    """A function with one change: the line before and after, and the code to run instead."""
 
     function: str
     before: str
@@ -50,7 +50,7 @@ class Mutant:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What names the mutant as long as its line is not rewritten."""
+        """The key of the mutant, valid until its line is rewritten."""
         return self.function, self.before, self.after
 
 
@@ -68,7 +68,7 @@ def mutants(function: FunctionType) -> Iterator[Mutant]:
         before = ast.unparse(definition)
         change(target)
         after = ast.unparse(definition)
-        if after == before:  # two equal values that change places
+        if after == before:  # equal values, swapped
             continue
         compiled = compile(ast.fix_missing_locations(mutated), module.__file__, "exec")
         name = f"{module.__name__}.{function.__qualname__}"
@@ -76,7 +76,7 @@ def mutants(function: FunctionType) -> Iterator[Mutant]:
 
 
 def _changes(function: ast.AST) -> Iterator[tuple[int, Change]]:
-    """Which nodes of a function can be changed (their number in the order of ``ast.walk``), and how."""
+    """The nodes of a function that can be changed (by their index in ``ast.walk``), and how."""
     ignored = _ignored(function)
     for place, node in enumerate(ast.walk(function)):
         if node not in ignored:
@@ -85,7 +85,7 @@ def _changes(function: ast.AST) -> Iterator[tuple[int, Change]]:
 
 
 def _ignored(function: Any) -> set[ast.AST]:
-    """What is no computation: the docstring, signatures, annotations, decorators, and how an error is worded."""
+    """Nodes without computation: docstring, signatures, annotations, decorators, and the text of errors."""
     parts = [*function.decorator_list]
     if ast.get_docstring(function) is not None:
         parts.append(function.body[0])
@@ -127,7 +127,7 @@ def _changes_of(node: ast.AST) -> Iterator[Change]:
                 if getattr(node, part) is not None:
                     yield lambda node, part=part: setattr(node, part, None)
         case ast.Attribute(attr="T"):
-            yield lambda node: setattr(node, "attr", "real")  # the same numbers, not transposed
+            yield lambda node: setattr(node, "attr", "real")  # the same values, not transposed
         case ast.IfExp() | ast.If():
             yield lambda node: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
         case ast.Call(func=ast.Attribute(attr="where"), args=[_, _, _]):

@@ -1,4 +1,4 @@
-"""Judging the mutants: which ones a check notices, and whether those that none notices are equivalent."""
+"""Scores of mutants: which ones a check detects, and whether the undetected ones are equivalent."""
 
 import multiprocessing
 import os
@@ -20,14 +20,14 @@ from .targets import UnitTest, Use, forget_caches, make_pieces_small, targets, t
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "gradients.md"
 SECONDS = 20
-"""A check of one example that takes longer has noticed: the mutant does not come to an end."""
+"""A slower check of one example has detected the mutant: it does not terminate."""
 
 Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Score:
-    """The mutants of a function: how many, and the keys of those that no check noticed."""
+    """The mutants of a function: their number, and the keys of those that no check detected."""
 
     total: int
     survivors: tuple[Key, ...]
@@ -35,7 +35,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of all mutants.
+    """The results of all mutants.
 
     ``missed`` survive without being equivalent; ``wrong`` are listed as equivalent, but a check catches them.
     """
@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def figures(self) -> dict[str, int]:
-        """How many of each."""
+        """The counts."""
         return {
             "functions": self.functions,
             "total": self.total,
@@ -59,7 +59,7 @@ class Outcome:
 
     @property
     def problems(self) -> list[str]:
-        """One paragraph for each mutant that is not as it should be."""
+        """One paragraph for each unexpected result."""
         found = {"MISSED": self.missed, "CAUGHT, though listed as equivalent:": self.wrong}
         return [
             f"{what} {function}\n    {before}\n    {after}"
@@ -69,7 +69,7 @@ class Outcome:
 
 
 _work: list[tuple[FunctionType, list[Use | UnitTest]]] = []
-"""All functions with their uses, put here before the processes are forked: functions cannot be sent to them."""
+"""All functions with their uses, global so that forked processes inherit them: functions cannot be pickled."""
 
 
 def judge(number: int) -> Score:
@@ -80,9 +80,9 @@ def judge(number: int) -> Score:
 
 
 def caught(mutant: Mutant, function: FunctionType, uses: list[Use | UnitTest]) -> bool:
-    """Whether any check of the examples that use the function fails with the mutant in its place.
+    """Whether a check of an example that uses the function fails with the mutant in its place.
 
-    A process of its own makes the checks: a wrong stride may well write where it must not.
+    The checks run in their own process, because a wrong stride may write out of bounds.
     """
     child = os.fork()
     if child == 0:
@@ -92,7 +92,7 @@ def caught(mutant: Mutant, function: FunctionType, uses: list[Use | UnitTest]) -
 
 
 def _try(mutant: Mutant, function: FunctionType, uses: list[Use | UnitTest]) -> int:
-    """The exit status for a mutant: 0 if nobody noticed. A check that takes too long ends the process."""
+    """The exit status for a mutant: 0 if it was not detected. A check that takes too long ends the process."""
     checks = sorted({name for use in uses for name in use.checks()}, key=lambda name: (turn(name), name))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     function.__code__ = mutant.code
@@ -103,19 +103,19 @@ def _try(mutant: Mutant, function: FunctionType, uses: list[Use | UnitTest]) -> 
                 if check in use.checks():
                     signal.setitimer(signal.ITIMER_REAL, SECONDS)
                     use.run(check)
-    except BaseException:  # whatever it is, somebody would notice; pytest's failures are no Exceptions
+    except BaseException:  # any error detects it; pytest's failures are not Exceptions
         return 1
     return 0
 
 
 def equivalents() -> set[Key]:
-    """The mutants that docs/gradients.md shows to be equivalent: the rows of its table."""
+    """The mutants that docs/gradients.md proves equivalent: the rows of its table."""
     rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \| `(.+?)` \| .+ \|$", DOCUMENT.read_text(), re.MULTILINE)
     return {_plain((f"minidl.{function}", before, after)) for function, before, after in rows}
 
 
 def _plain(key: Key) -> Key:
-    """A key without what Python's versions write differently, and without what Markdown needs."""
+    """A key without differences between Python versions, and without Markdown escapes."""
     function, before, after = (re.sub(r"[\s()\\]", "", part) for part in key)
     return function, before, after
 
@@ -128,7 +128,7 @@ def _require_every_op() -> None:
 
 
 def run(names: Sequence[str] = ()) -> Outcome:
-    """Judge all functions, or those whose names contain one of ``names``. Leaves the process with small pieces."""
+    """Score all functions, or those whose names contain one of ``names``. Leaves the process with small chunks."""
     make_pieces_small()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

@@ -1,1 +1,1 @@
-"""The test vectors of the ONNX standard, for every operator that minidl has too: an oracle that nobody here wrote."""
+"""The test vectors of the ONNX standard, for every operator that minidl has, too: an independent reference."""

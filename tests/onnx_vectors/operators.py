@@ -1,7 +1,7 @@
 """ONNX's operators in terms of minidl. Images are (N, C, H, W) there and (N, H, W, C) here.
 
-Each function takes the attributes of a node and its inputs, arrays or None, and gives the outputs. It raises
-:class:`Excluded` for what minidl does not have, with the reason.
+Each function takes the attributes of a node and its inputs, arrays or None, and returns the outputs. It raises
+:class:`Excluded`, with the reason, for what minidl lacks.
 """
 
 import functools
@@ -22,7 +22,7 @@ OPERATORS: dict[str, Operator] = {}
 
 
 class Excluded(Exception):  # noqa: N818 - a reason, no error
-    """A vector for something that minidl does not have."""
+    """Raised for a vector that needs something that minidl lacks."""
 
 
 def onnx(name: str) -> Callable[[Operator], Operator]:
@@ -43,12 +43,12 @@ def tensor(array: Any) -> md.Tensor:
 
 
 def kept(y: md.Tensor, x: Any) -> md.Tensor:
-    """The output in the dtype of an input, where ONNX has integers stay whole and minidl makes floats of them."""
+    """The output in the dtype of an input, where ONNX keeps integers and minidl converts to float."""
     return y.astype(x.dtype) if x.dtype.kind in "iu" and y.dtype.kind == "f" else y
 
 
 def require(condition: bool, reason: str) -> None:
-    """Exclude a vector unless a condition holds."""
+    """Exclude a vector unless a condition is true."""
     if not condition:
         raise Excluded(reason)
 
@@ -64,7 +64,7 @@ def channels_first(y: md.Tensor) -> Any:
     return np.moveaxis(y.numpy(), -1, 1)
 
 
-# Element by element, reductions
+# Elementwise ops, reductions
 
 UNARY: dict[str, Operator] = {
     "Abs": F.abs,
@@ -371,7 +371,7 @@ def adam(attributes: Attributes, lr: Any, step: Any, *arrays: Any) -> list[Any]:
     xs, gradients = arrays[:count], arrays[count : 2 * count]
     gradients = tuple(g + decay * x for g, x in zip(gradients, xs, strict=True))
     betas = attributes.get("alpha", 0.9), attributes.get("beta", 0.999)
-    # ONNX leaves the bias as it is at its step 0, which is what the correction comes to after many steps.
+    # ONNX leaves the bias uncorrected at its step 0; the correction is 1 after many steps.
     before = int(step) - 1 if step > 0 else 10**9
     return _train(
         lambda parameters: optim.Adam(parameters, lr.item(), betas, attributes.get("epsilon", 0.0)),
@@ -384,7 +384,7 @@ def adam(attributes: Attributes, lr: Any, step: Any, *arrays: Any) -> list[Any]:
 def _train(
     make: Callable[[list[nn.Parameter]], optim.Optimizer], arrays: tuple[Any, ...], remembered: list[str], **state: Any
 ) -> list[Any]:
-    """One step from arrays that stand in groups: parameters, gradients, and what the optimizer remembers of each."""
+    """One step with grouped arrays: parameters, gradients, and optimizer state."""
     count = len(arrays) // (2 + len(remembered))
     groups = [arrays[start : start + count] for start in range(0, len(arrays), count)]
     parameters = [nn.Parameter(x.copy()) for x in groups[0]]

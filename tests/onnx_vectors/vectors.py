@@ -1,4 +1,4 @@
-"""Running the vectors."""
+"""Run the vectors."""
 
 import warnings
 from collections import Counter
@@ -16,7 +16,7 @@ from .operators import OPERATORS, Excluded
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a vector: ``status`` is "passed", "failed" or "excluded"; ``reason`` says why not passed."""
+    """The result of a vector: ``status`` is "passed", "failed" or "excluded"; ``reason`` explains the latter two."""
 
     name: str
     operator: str
@@ -25,19 +25,19 @@ class Result:
 
 
 def vectors() -> Iterator[tuple[str, Any, Any]]:
-    """The name, the node and the test case of every vector that is one operator of ONNX."""
+    """The name, the node and the test case of every vector with a single ONNX operator."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from onnx.backend.test.case.node import collect_testcases
 
         cases = collect_testcases(None)
     for case in cases:
-        if len(case.model.graph.node) == 1:  # the others are the same operators again, spelt out in simpler ones
+        if len(case.model.graph.node) == 1:  # the others expand the same operators into simpler ones
             yield case.name, case.model.graph.node[0], case
 
 
 def run(name: str, node: Any, case: Any) -> Result:
-    """Compute a vector and compare it with what the standard expects, to the precision that it names."""
+    """Compute a vector and compare it with the expected output, within the tolerance of the standard."""
     function = OPERATORS.get(node.op_type)
     if function is None:
         return Result(name, node.op_type, "excluded", "minidl has no such operator")
@@ -68,7 +68,7 @@ def run(name: str, node: Any, case: Any) -> Result:
 
 
 def _array(value: Any) -> Any:
-    """An input or output as an array, if it is one: some come as messages of the file format."""
+    """An input or output as an array; some are messages of the file format."""
     from onnx import TensorProto, numpy_helper
 
     return numpy_helper.to_array(value) if isinstance(value, TensorProto) else value

@@ -1,7 +1,7 @@
-"""``python -m tests.parity.ops``: every op, optimizer and schedule beside PyTorch's; writes docs/parity.md.
+"""``python -m tests.parity.ops``: every op, optimizer and schedule against PyTorch; writes docs/parity.md.
 
-The cases are the examples of the conformance kit, each with its own inputs and with random ones of the same shapes and
-ranges, and some larger ones, so that sums are long and kernels work in pieces.
+The cases are the examples of the conformance kit, with their own inputs and with random ones of the same shapes and
+ranges, and some larger ones with long sums, for which kernels split the work.
 """
 
 import argparse
@@ -72,11 +72,11 @@ KINKS: dict[str, OpExample] = {
     "max_pool2d": OpExample(lambda x: F.max_pool2d(x.reshape(1, 1, 2, 1), (1, 2)), ([1.0, 1.0],)),
     "pow": OpExample(lambda x, p: x**p, ([-2.0, 0.0, 0.0, INF, 0.0], [2.0, 2.0, 0.0, 0.0, 0.5])),
 }
-"""Where there is no derivative, and frameworks choose one."""
+"""Points without a derivative, where frameworks choose one."""
 
 
 class Errors(NamedTuple):
-    """The largest distances: of minidl's results from PyTorch's in both precisions, of each in float32 from float64."""
+    """The largest errors: minidl against PyTorch in both precisions, and each in float32 against float64."""
 
     double: float
     single: float
@@ -85,13 +85,13 @@ class Errors(NamedTuple):
 
     @classmethod
     def of(cls, double: Both, single: Both) -> "Errors":
-        """From the results in float64, PyTorch's of which count as exact, and in float32."""
+        """From the results in float64, with PyTorch's as the reference, and in float32."""
         exact = double[1]
         return cls(furthest(*double), furthest(*single), furthest(single[0], exact), furthest(single[1], exact))
 
     @classmethod
     def worst(cls, errors: Iterable["Errors"]) -> "Errors":
-        """The largest of each."""
+        """The elementwise maximum."""
         return cls(*map(max, zip(*errors, strict=True)))
 
 
@@ -106,7 +106,7 @@ class Row:
 
 
 def run(example: OpExample, inputs: Iterable[Any], dtype: Any, seed: float | None = None) -> Both:
-    """The output and the gradients of all inputs; from the cotangent ``seed``, or a random one."""
+    """The output and the gradients of all inputs, for the cotangent ``seed`` or a random one."""
     given = leaves(inputs, dtype)
     y = example.call(*given)
     twins = [torch.tensor(x.numpy(), requires_grad=True) for x in given]
@@ -119,7 +119,7 @@ def run(example: OpExample, inputs: Iterable[Any], dtype: Any, seed: float | Non
 
 
 def draws(example: OpExample) -> Iterator[Arrays]:
-    """An example's own inputs, and random ones of the same shapes between the same limits; exact in float32."""
+    """The inputs of an example, and random ones with the same shapes and limits; exact in float32."""
     yield [x.astype(np.float32) for x in example.inputs]
     for seed in range(DRAWS):
         rng = np.random.default_rng(seed)
@@ -157,7 +157,7 @@ def _steps(name: str, options: dict[str, Any], dtype: Any) -> Both:
 
 
 def compare_schedule(name: str) -> float:
-    """The learning rates of the first 20 steps: the largest difference, relative to the largest."""
+    """The learning rates of the first 20 steps: the largest difference, relative to the largest rate."""
     options, make = SCHEDULES[name]
     schedule = plugins.build("schedule", name, LR, **options)
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=LR)
@@ -171,7 +171,7 @@ def compare_schedule(name: str) -> float:
 
 
 def conventions() -> str:
-    """The table of derivatives where there is none."""
+    """The table of derivatives at points where there is none."""
     rows = []
     for name, example in KINKS.items():
         with np.errstate(all="ignore"):

@@ -1,9 +1,9 @@
-"""``python -m tests.parity.steps``: 100 Adam steps of the documented network, beside PyTorch's.
+"""``python -m tests.parity.steps``: 100 Adam steps of the documented network against PyTorch.
 
-Both start from the same weights and see the same batches of drawn faces. In float64 the two trajectories must agree to
-1e-8. In float32 rounding sets any two implementations apart, so the measure is PyTorch itself: its two memory layouts
-compute the same mathematics in different orders, and minidl may be at most three times as far from PyTorch as they are
-from each other. One seed says little of such a ratio; the deviations are averaged over several.
+Both start from the same weights and use the same batches of drawn faces. In float64 the two trajectories must agree to
+1e-8. In float32 any two implementations differ by rounding, so PyTorch itself is the yardstick: its two memory layouts
+compute the same mathematics in different orders, and minidl may differ from PyTorch by at most three times as much as
+they differ from each other. The ratio varies between seeds, so the differences are averaged over several.
 """
 
 import argparse
@@ -45,12 +45,12 @@ def trajectory(training: Any, steps: Iterator[ours.Batch]) -> Trajectory:
 
 
 def distance(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """The difference relative to the other, in the Euclidean norm."""
+    """The relative difference in the Euclidean norm."""
     return float(np.linalg.norm(one - other) / np.linalg.norm(other))
 
 
 def double(faces: data.Faces, steps: int, size: int, seed: int) -> dict[str, float]:
-    """How far minidl is from PyTorch in float64: the largest relative difference of a loss, and that of the weights."""
+    """minidl against PyTorch in float64: the largest relative difference of a loss, and that of the weights."""
     start = ours.weights(seed, np.float64)
     both = [
         trajectory(training, batches(faces, steps, size, seed, np.float64))
@@ -61,7 +61,7 @@ def double(faces: data.Faces, steps: int, size: int, seed: int) -> dict[str, flo
 
 
 def single(faces: data.Faces, steps: int, size: int, seed: int) -> dict[str, float]:
-    """How far the losses are apart in float32: minidl's from PyTorch's, and PyTorch's two layouts from each other."""
+    """The differences of the losses in float32: minidl against PyTorch, and PyTorch's layouts against each other."""
     start = ours.weights(seed)
     trainings = (
         ours.Training(start),
@@ -75,7 +75,7 @@ def single(faces: data.Faces, steps: int, size: int, seed: int) -> dict[str, flo
 
 
 def ratio(rows: list[dict[str, float]]) -> float:
-    """How many times as far minidl is from PyTorch as PyTorch's layouts are from each other, averaged over seeds."""
+    """The ratio of minidl's difference from PyTorch to that between PyTorch's layouts, averaged over seeds."""
     return float(np.mean([row["minidl"] for row in rows]) / np.mean([row["channels_last"] for row in rows]))
 
 

@@ -1,4 +1,4 @@
-"""Every op, optimizer and schedule beside PyTorch's; ``python -m tests.parity.ops`` writes the figures down."""
+"""Every op, optimizer and schedule against PyTorch; ``python -m tests.parity.ops`` writes the figures."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""100 Adam steps beside PyTorch's, in small batches; ``python -m tests.parity.steps`` does it in full."""
+"""100 Adam steps against PyTorch, with small batches; ``python -m tests.parity.steps`` runs the full version."""
 
 from pathlib import Path
 

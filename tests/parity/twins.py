@@ -1,6 +1,6 @@
-"""minidl's ops in PyTorch: for every op its twin, and a graph of minidl's computed again, twin by twin.
+"""minidl's ops in PyTorch: a twin for every op, and the recomputation of a minidl graph with the twins.
 
-A twin gets the op that was recorded, which knows its settings, and PyTorch's tensors for the inputs. Images are
+A twin takes the recorded op, which holds its settings, and PyTorch tensors for the inputs. Images are
 (N, H, W, C) in minidl and (N, C, H, W) in PyTorch.
 """
 
@@ -29,7 +29,7 @@ def channels_last(y: T) -> T:
 
 
 def padded(x: T, window: Window, value: float = 0.0) -> T:
-    """Images with the padding of a window, which PyTorch's own layers know on equal sides alone; channels first."""
+    """Images with the padding of a window, which PyTorch's layers support only on equal sides; channels first."""
     return F.pad(channels_first(x), (window.left, window.right, window.top, window.bottom), value=value)
 
 
@@ -44,7 +44,7 @@ def max_pool2d(window: Window, x: T) -> T:
 
 
 def avg_pool2d(window: Window, x: T) -> T:
-    """The sum under each window by the number of pixels in it: PyTorch's mean may count the padding."""
+    """The sum of each window divided by its number of pixels: PyTorch's mean may count the padding."""
     images, ones = padded(x, window), padded(torch.ones_like(x), window)
     size, stride = (window.KH, window.KW), (window.SH, window.SW)
     total, count = (F.avg_pool2d(part, size, stride, divisor_override=1) for part in (images, ones))
@@ -115,12 +115,12 @@ TWINS: dict[str, Twin] = {
     "batch_norm": batch_norm,
 }
 WITHOUT = {"transfer": "moves an array between minidl's backends and computes nothing"}
-"""The ops that PyTorch has not, and why."""
+"""The ops that PyTorch lacks, and why."""
 _NAMES = {plugins.get("op", name): name for name in TWINS}
 
 
 def replay(y: md.Tensor, made: dict[int, T]) -> T:
-    """Compute the graph that led to ``y`` in PyTorch; ``made`` holds the leaves' twins by id, and takes the others."""
+    """Recompute the graph of ``y`` in PyTorch; ``made`` has the twins of the leaves by id, and collects the others."""
     if id(y) not in made:
         if y.op is None:
             made[id(y)] = torch.tensor(y.numpy())
@@ -142,17 +142,17 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], list[dict[str, Any]]]] 
         [{}, {"lr_decay": 0.1, "eps": 1e-3}, {"initial_accumulator_value": 0.1, "weight_decay": 0.1}],
     ),
 }
-"""PyTorch's class for every optimizer, and settings, which have the same names in both."""
+"""PyTorch's class for every optimizer, and settings, with the same names in both."""
 
 LR = 0.3
 SCHEDULES: dict[str, tuple[dict[str, Any], Callable[[torch.optim.Optimizer], Any]]] = {
     "constant": ({}, lambda o: schedules.ConstantLR(o, factor=1.0)),
     "step": ({"every": 4, "factor": 0.5}, lambda o: schedules.StepLR(o, 4, 0.5)),
     "cosine": ({"steps": 20, "final": 0.01}, lambda o: schedules.CosineAnnealingLR(o, 20, 0.01)),
-    # PyTorch counts the steps of the last learning rate too, and the final one from the first, not from the highest
+    # PyTorch also counts the step at the final rate, and sets that relative to the first rate, not the highest
     "one_cycle": (
         {"steps": 20},
         lambda o: schedules.OneCycleLR(o, LR, total_steps=21, pct_start=7 / 21, div_factor=25, final_div_factor=400),
     ),
 }
-"""Settings for every schedule, and PyTorch's twin with the same."""
+"""Settings for every schedule, and PyTorch's twin with the same settings."""

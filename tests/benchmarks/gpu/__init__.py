@@ -1,6 +1,6 @@
-"""The GPU: all kernels against float64, the card's ceilings, and the training step beside PyTorch's.
+"""GPU benchmarks: all kernels against float64, the limits of the card, and the training step against PyTorch's.
 
-Everything in one command and under eight minutes; what PyTorch would have to compile is left out when the time is up.
+All in one command, in less than eight minutes; when the time is up, variants that PyTorch must compile are skipped.
 """
 
 import time
@@ -18,12 +18,12 @@ from . import kernels, speed
 
 MINUTES = 7.5
 SIZES = (128, 512, 32)
-"""Batches, in the order in which they are measured."""
+"""Batch sizes, in the order of measurement."""
 LAYER_BATCH = 512
 
 
 def measure(backend: Backend, seed: int, data: str | None) -> dict[str, Any]:
-    """All that the page shows."""
+    """All results on the page."""
     end = time.monotonic() + 60 * MINUTES
     wait = backend.xp.cuda.Device().synchronize
     checks = [asdict(check) | {"passed": check.passed} for check in kernels.check(backend, seed)]
@@ -48,7 +48,7 @@ def _left(end: float) -> float:
 
 
 def card(backend: Backend) -> dict[str, Any]:
-    """What the card is called, its memory and compute capability, driver and CUDA."""
+    """The name of the card, its memory and compute capability, the driver and CUDA."""
     cuda = backend.xp.cuda
     properties = cuda.runtime.getDeviceProperties(cuda.Device().id)
     return {
@@ -61,7 +61,7 @@ def card(backend: Backend) -> dict[str, Any]:
 
 
 def epoch(backend: Backend, data: str, precision: str, size: int = 128) -> dict[str, Any]:
-    """Seconds of an epoch of training on pictures that lie on the card: the second, as the first compiles kernels."""
+    """Seconds of a training epoch on images in GPU memory: the second epoch, because the first compiles kernels."""
     backend.set_precision(precision)
     images = plugins.build("dataset", "utkface", data).to(backend.name)
     loader = DataLoader(images, size, shuffle=True, drop_last=True)

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.gpu``: all kernels against float64, the card's ceilings, and steps beside PyTorch's."""
+"""``python -m tests.benchmarks.gpu``: all kernels against float64, the limits of the card, steps against PyTorch's."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from . import measure, page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, measure, print, and write if asked to; 1 if a kernel is wrong."""
+    """Check, measure, print, and optionally write; exit status 1 if a kernel is wrong."""
     return run(argparse.Namespace(**parser().given(arguments)))
 
 
@@ -22,7 +22,7 @@ def parser() -> command.Parser:
     parser = command.Parser(prog="python -m tests.benchmarks.gpu", description=__doc__.partition(": ")[2])
     parser.add_argument("--data", metavar="PATH", help="UTKFace: time epochs of the documented network on it, too")
     parser.add_argument(
-        "--seed", type=int, help="of the numbers that kernels are checked on (default: another each time)"
+        "--seed", type=int, help="seed of the arrays that kernels are checked on (default: a new one each time)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with every round")
     parser.add_argument(
@@ -33,7 +33,7 @@ def parser() -> command.Parser:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Check, measure, print, and write if asked to; 1 if a kernel is wrong."""
+    """Check, measure, print, and optionally write; exit status 1 if a kernel is wrong."""
     if given.write and not (given.write / "measured").is_dir():
         raise MinidlError(f"{given.write} is not the docs folder of a checkout: it has no folder 'measured'")
     backend = backends.get("cupy")

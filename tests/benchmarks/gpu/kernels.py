@@ -1,4 +1,4 @@
-"""Every kernel of a backend on fresh random numbers, against NumPy in float64; new memory is poisoned."""
+"""Every kernel of a backend on new random arrays, against NumPy in float64; new memory is poisoned with NaN."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -21,16 +21,16 @@ from minidl.testing.arrays import distance
 
 Array = Any
 POISON = 0xFF
-"""Floating-point numbers of such bytes are NaN."""
+"""Floats with these bytes are NaN."""
 LAYERS = ((128, 1, 32), (63, 32, 64), (30, 64, 128), (14, 128, 256))
-"""Pixels, channels and filters of the documented network's convolutions of 3x3, each with ReLU and 2x2 pooling."""
+"""Pixels, channels and filters of the 3x3 convolutions of the documented network, each with ReLU and 2x2 pooling."""
 LIMITS = {"float32": 2e-5, "tf32": 3e-3}
-"""How large a difference may be, relative to the largest number: sums have up to some thousand terms."""
+"""The tolerance, relative to the largest value: sums have up to some thousand terms."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The worst difference of a kernel's results from what they should be, and whether it is small enough."""
+    """The largest error of a kernel, and whether it is small enough."""
 
     kernel: str
     precision: str
@@ -38,12 +38,12 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """NaN, which poison becomes, does not pass."""
+        """NaN, the value of poisoned memory, does not pass."""
         return self.error <= LIMITS[self.precision]
 
 
 def check(backend: Backend, seed: int, batch: int = 4, layers: Any = LAYERS) -> list[Check]:
-    """All kernels at every precision that the backend has; its precision is afterwards what it was before."""
+    """Check all kernels at every precision of the backend, and restore its precision."""
     before, checks = backend.precision, []
     try:
         for precision in backend.precisions:
@@ -57,7 +57,7 @@ def check(backend: Backend, seed: int, batch: int = 4, layers: Any = LAYERS) -> 
 
 @contextlib.contextmanager
 def poisoned(xp: Any) -> Iterator[None]:
-    """CuPy's new memory is full of NaN in here: what a kernel forgets to write shows."""
+    """Fills new CuPy memory with NaN, so that elements that a kernel does not write are detected."""
     if not hasattr(xp, "get_default_memory_pool"):
         yield
         return
@@ -85,7 +85,7 @@ def _errors(backend: Backend, seed: int, batch: int, layers: Any) -> Iterator[tu
 
 
 def _fused(backend: Backend, rng: Any, images: Any, weights: Any) -> tuple[str, float]:
-    """Convolution, ReLU and pooling in one pass, and the way back."""
+    """Fused convolution, ReLU and pooling, and the backward pass."""
     x, w, b = _layer(rng, images, weights)
     spec = conv_spec(x, w, b, 1, 0)
     pool = sliding_window(spec.window.OH, spec.window.OW, 2, 2, 0)
@@ -101,7 +101,7 @@ def _fused(backend: Backend, rng: Any, images: Any, weights: Any) -> tuple[str, 
     x, w, b, dy = (array.astype(np.float64) for array in (x, w, b, dy))
     convolved, _ = direct.forward(x, w, b, spec)
     maxima, _ = numpy.max_pool(convolved, pool)
-    # Rounding may decide between two pixels: the one that was taken must be as large, and gets the gradient.
+    # Rounding may decide between two pixels: the selected one must be as large, and gets the gradient.
     taken = numpy.max_pool_backward(np.ones_like(dy), argmax, pool) * convolved
     through = numpy.max_pool_backward(np.where(y > 0, dy, 0), argmax, pool)
     dx, dw = direct.input_gradient(through, w, spec, None), direct.weight_gradient(x, through, spec, None)
@@ -166,7 +166,7 @@ def _adam(backend: Backend, rng: Any) -> float:
 
 
 def _loss(call: Callable[[Tensor, Array], Tensor], targets: Callable[[Array], Array]) -> "Kernel":
-    """The check of a loss and of its gradient, for targets that are made from random numbers."""
+    """The check of a loss and its gradient, for targets that are made from random values."""
 
     def one(backend: Backend, rng: Any) -> float:
         x, t = _normal(rng, (701, 33)), targets(_normal(rng, (701, 33)))
@@ -184,7 +184,7 @@ def _loss(call: Callable[[Tensor, Array], Tensor], targets: Callable[[Array], Ar
 
 def _gather_images(backend: Backend, rng: Any) -> float:
     pairs = []
-    for shape in ((9, 32, 64, 1), (9, 31, 33, 1), (9, 31, 33, 3)):  # several bytes at once, and one by one
+    for shape in ((9, 32, 64, 1), (9, 31, 33, 1), (9, 31, 33, 3)):  # several bytes at once, and byte by byte
         pixels = rng.integers(0, 256, shape, np.uint8)
         indices, mirror = rng.integers(0, len(pixels), 12), rng.random(12) < 0.5
         there = map(backend.asarray, (pixels, indices, mirror))
@@ -200,7 +200,7 @@ def _matmul(backend: Backend, rng: Any) -> float:
 
 
 def _matmul_in_a_graph(backend: Any, rng: Any) -> float:
-    """The products of a dense layer and its gradients."""
+    """The matrix products of a dense layer and its gradients."""
     x, w, dy = _normal(rng, (100, 600)), _normal(rng, (600, 40)), _normal(rng, (100, 40))
     with backend.only_capturable():
         x_there, w_there, dy_there = [backend.asarray(array) for array in (x, w, dy)]
@@ -237,7 +237,7 @@ def _normal(rng: Any, shape: Any) -> Array:
 
 
 def _sums_of_windows(x: Array) -> Array:
-    """Of 2x2 pixels."""
+    """A pooling window of 2x2 pixels."""
     N, H, W, C = x.shape
     return x[:, : H // 2 * 2, : W // 2 * 2].reshape(N, H // 2, 2, W // 2, 2, C).sum((2, 4))
 

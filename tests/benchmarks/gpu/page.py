@@ -1,4 +1,4 @@
-"""docs/benchmarks-gpu.md, from what was measured."""
+"""docs/benchmarks-gpu.md, from the measurements."""
 
 from collections.abc import Sequence
 from statistics import median

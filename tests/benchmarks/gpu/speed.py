@@ -1,4 +1,4 @@
-"""How fast a card is, how fast the kernels are on it, and how fast a training step is beside PyTorch's."""
+"""The speed of a card, of the kernels on it, and of a training step against PyTorch's."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,21 +20,21 @@ from ..peers import ours
 Work = Callable[[], object]
 Measured = dict[str, Any]
 ROUND = 0.25
-"""Seconds that a round takes, about: long beside what it takes to wait for the device."""
+"""The approximate seconds of a round: long compared with a synchronization of the device."""
 WARM_UP = 3
 TOLERANCES = {"float32": 1e-3, "tf32": 2e-2}
-"""How far the losses of the first two steps of two frameworks may be apart, relatively."""
+"""The relative tolerance of the losses of the first two steps between frameworks."""
 COMPILING = 75.0
-"""Seconds that must be left to begin with something that compiles a model."""
+"""The minimum of seconds left for starting a compilation of a model."""
 
 
 def seconds(work: Work, wait: Work, rounds: int = 5) -> list[float]:
-    """The time of one call, in every round: calls follow each other, and the device is waited for at the end."""
+    """The time of one call, for every round: calls are queued, and the device is synchronized at the end."""
     return next(iter(race({"": work}, wait, rounds).values()))
 
 
 def race(works: dict[str, Work], wait: Work, rounds: int = 5) -> dict[str, list[float]]:
-    """The times of several, which take turns."""
+    """The times of several functions, run alternately."""
     calls = {name: _calls(work, wait) for name, work in works.items()}
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
@@ -44,7 +44,7 @@ def race(works: dict[str, Work], wait: Work, rounds: int = 5) -> dict[str, list[
 
 
 def _calls(work: Work, wait: Work) -> int:
-    """How many calls fill a round, after the first ones, in which much is compiled."""
+    """The number of calls in a round, after the first calls, in which much is compiled."""
     _timed(work, wait, WARM_UP)
     return min(1000, max(1, int(ROUND / max(_timed(work, wait, 1), 1e-6))))
 
@@ -59,7 +59,7 @@ def _timed(work: Work, wait: Work, calls: int) -> float:
 
 
 def ceilings(backend: Backend, size: int = 8192, length: int = 1 << 28) -> Measured:
-    """Bytes/s of copying an array, and FLOP/s of a matrix product at every precision: what kernels are held against."""
+    """Bytes/s of copying an array, and FLOP/s of a matrix product at every precision: the limits for kernels."""
     xp, found = backend.xp, {}
     x = xp.ones(length, np.float32)
     found["bytes"] = 2 * x.nbytes / median(seconds(lambda: x + 1, backend.synchronize))
@@ -72,7 +72,7 @@ def ceilings(backend: Backend, size: int = 8192, length: int = 1 << 28) -> Measu
 
 
 def layers(backend: Backend, shapes: Any, batch: int) -> list[Measured]:
-    """Times of the fused convolutions forward and backward, with the operations and bytes that they take at least."""
+    """Times of the fused convolutions, forward and backward, with the minimum of their operations and bytes."""
     rows = []
     for precision in backend.precisions:
         backend.set_precision(precision)
@@ -118,7 +118,7 @@ def _layer(backend: Backend, size: int, C: int, K: int, batch: int) -> Measured:
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to train the documented network: ``make(weights, precision)`` gives it, with the interface of the peers."""
+    """A training of the documented network: ``make(weights, precision)`` creates it with the interface of the peers."""
 
     name: str
     make: Callable[[Any, str], Any]
@@ -126,7 +126,7 @@ class Variant:
 
 
 def minidl_on(backend: Backend, graph: bool = True) -> Variant:
-    """minidl's own training, with or without a CUDA graph."""
+    """minidl's training, with or without a CUDA graph."""
 
     def make(weights: Any, precision: str) -> Any:
         backend.set_precision(precision)
@@ -144,7 +144,7 @@ def _pytorch(name: str, **options: Any) -> Variant:
         if not torch.cuda.is_available():
             raise MinidlError("PyTorch finds no GPU")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        # Counts in the first steps: cuDNN keeps what it found for a shape, and layouts are different shapes to it.
+        # Matters in the first steps: cuDNN caches its choice per shape, and layouts are different shapes to it.
         torch.backends.cudnn.benchmark = "layout" in options
         from ..peers.pytorch import Training
 
@@ -165,8 +165,8 @@ def steps(
 ) -> Measured:
     """Seconds of training steps and of inference: by precision, batch size, task and variant, every round.
 
-    A variant that fails, does not compute what the first one does, or would compile with less than ``COMPILING`` of
-    the ``left()`` seconds, gets a reason instead; minidl gets one, too, where it has to do without a CUDA graph.
+    A variant that fails, differs from the first one, or would compile with less than ``COMPILING`` seconds ``left()``,
+    gets a reason instead; so does minidl without a CUDA graph.
     """
     weights, found = ours.weights(seed=0), []
     for precision in precisions:
@@ -183,7 +183,7 @@ def steps(
 def _ready(
     variants: Sequence[Variant], weights: Any, precision: str, size: int, reasons: dict[str, str], left: Any
 ) -> Iterator[tuple[str, Any]]:
-    """Trainings with a batch each, after their first two steps."""
+    """Trainings with a batch each, after two warm-up steps."""
     expected = None
     for variant in variants:
         if variant.compiles and left() < COMPILING:

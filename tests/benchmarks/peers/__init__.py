@@ -1,8 +1,8 @@
-"""The documented network in minidl and in every other framework that is installed, asked in turn.
+"""The documented network in minidl and in every other installed framework, run alternately.
 
-Each framework has a process of its own, pinned to the same cores with the same number of threads; one works while the
-others wait. All start from the same weights, see the same batch, and use Adam with the same settings; the losses of
-the first two steps must be equal. Machines are noisy: what counts is the ratio of the medians.
+Each framework has its own process, pinned to the same cores with the same number of threads; one works while the
+others wait. All start from the same weights, get the same batch, and use Adam with the same settings; the losses of
+the first two steps must be equal. Because machines are noisy, the result is the ratio of the medians.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ MEMORY = ("peak memory, MiB", "of which before the first step")
 
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each framework, with the columns of ``HEADER`` and ``MEMORY``."""
+    """One row per framework, with the columns of ``HEADER`` and ``MEMORY``."""
     table = []
     for name, peer in result["peers"].items():
         smaller = f" (batches of {peer['batch_size']})" if peer["batch_size"] != result["batch_size"] else ""

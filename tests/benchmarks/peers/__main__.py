@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.peers``: the documented network in minidl and beside every other framework."""
+"""``python -m tests.benchmarks.peers``: the documented network in minidl and every other installed framework."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from .frameworks import FRAMEWORKS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, and write the documents if asked to."""
+    """Measure, print the table, and optionally write the documents."""
     return run(argparse.Namespace(**parser().given(arguments)))
 
 
@@ -26,12 +26,12 @@ def parser() -> command.Parser:
     """The options of the command."""
     parser = command.Parser(prog="python -m tests.benchmarks.peers", description=__doc__.partition(": ")[2])
     parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: 32)")
-    parser.add_argument("--rounds", type=int, default=9, help="medians count (default: 9)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds, for the medians (default: 9)")
     parser.add_argument("--steps", type=int, default=8, help="steps in a round (default: 8)")
-    parser.add_argument("--threads", type=int, help="and cores (default: all)")
+    parser.add_argument("--threads", type=int, help="threads and cores (default: all)")
     parser.add_argument(
         "--peers", nargs="+", default=list(FRAMEWORKS), choices=FRAMEWORKS, metavar="NAME",
-        help=f"compare minidl with these alone, of {', '.join(FRAMEWORKS)}",
+        help=f"compare minidl only with these, of {', '.join(FRAMEWORKS)}",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, with every round")
     parser.add_argument(
@@ -42,7 +42,7 @@ def parser() -> command.Parser:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Measure, print the table, and write the documents if asked to."""
+    """Measure, print the table, and optionally write the documents."""
     threads = get_num_threads() if given.threads is None else given.threads
     for option in ("batch_size", "rounds", "steps", "threads"):
         value = getattr(given, option)

@@ -1,4 +1,4 @@
-"""The frameworks that are compared, by the names that ``--peers`` takes."""
+"""The frameworks in the comparison, by the names that ``--peers`` takes."""
 
 import importlib
 import importlib.util
@@ -9,19 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Framework:
-    """What it is called, the module here that trains with it, and what it needs to be installed."""
+    """A framework: its name, the module here that trains with it, and its requirements."""
 
     label: str
     module: str
     packages: tuple[str, ...] = ()
-    """What is imported; installed by the same names."""
+    """The modules that it imports; the packages have the same names."""
     options: Mapping[str, Any] = field(default_factory=dict)
     largest_batch: int | None = None
     """For frameworks so slow that a round would take minutes."""
 
     @property
     def installed(self) -> bool:
-        """Whether everything is there that it needs."""
+        """Whether its requirements are installed."""
         return all(importlib.util.find_spec(name) for name in self.packages)
 
     @property

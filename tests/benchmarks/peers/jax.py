@@ -1,4 +1,4 @@
-"""The documented network in JAX, compiled as one step; parameters are minidl's, by the same names."""
+"""The documented network in JAX, compiled as one step; parameters have minidl's names and layouts."""
 
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ def forward(w: Arrays, x: jax.Array) -> Arrays:
 
 
 def loss(w: Arrays, x: jax.Array, targets: Arrays) -> jax.Array:
-    """Binary cross-entropy of the gender's logit plus mean absolute error of the age."""
+    """Binary cross-entropy of the gender logit plus mean absolute error of the age."""
     outputs = forward(w, x)
     logits = outputs["gender"]
     gender = jnp.mean(jnp.maximum(logits, 0) - logits * targets["gender"] + jnp.log1p(jnp.exp(-jnp.abs(logits))))
@@ -34,7 +34,7 @@ def loss(w: Arrays, x: jax.Array, targets: Arrays) -> jax.Array:
 
 @partial(jax.jit, donate_argnums=(0, 1, 2, 3))
 def step(w: Arrays, m: Arrays, v: Arrays, t: jax.Array, x: jax.Array, targets: Arrays) -> Any:
-    """Loss, gradients and Adam; gives the new weights, means and number of the step, and the loss."""
+    """Loss, gradients and Adam; returns the new weights, means and step number, and the loss."""
     value, g = jax.value_and_grad(loss)(w, x, targets)
     t = t + 1
     m = {name: BETA1 * m[name] + (1 - BETA1) * g[name] for name in w}
@@ -45,7 +45,7 @@ def step(w: Arrays, m: Arrays, v: Arrays, t: jax.Array, x: jax.Array, targets: A
 
 
 class Training:
-    """One training of the documented network; a call is one step and gives the loss."""
+    """A training of the documented network; a call runs one step and returns the loss."""
 
     def __init__(self, weights: Weights) -> None:
         w = {name: jnp.array(value) for name, value in weights.items()}
@@ -54,7 +54,7 @@ class Training:
         self.infer = jax.jit(forward)
 
     def put(self, batch: Batch) -> Any:
-        """The batch as arrays of JAX."""
+        """The batch as JAX arrays."""
         return jax.tree.map(jnp.asarray, batch)
 
     def __call__(self, x: jax.Array, targets: Arrays) -> float:

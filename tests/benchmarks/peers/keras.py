@@ -1,4 +1,4 @@
-"""The documented network in Keras on TensorFlow, which has minidl's layouts: weights are taken over as they are."""
+"""The documented network in Keras on TensorFlow, which has minidl's layouts: weights are copied unchanged."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def documented() -> Any:
 
 
 class Training:
-    """One training of the documented network; a call is one step and gives the loss."""
+    """A training of the documented network; a call runs one step and returns the loss."""
 
     def __init__(self, weights: Weights) -> None:
         self.model = documented()

@@ -1,4 +1,4 @@
-"""The documented network in MyGrad, another framework in pure NumPy, with weights taken over from minidl's."""
+"""The documented network in MyGrad, another framework in pure NumPy, with weights converted from minidl's."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from mygrad.nnet.layers import conv_nd, max_pool
 
 from .ours import Batch, Weights
 
-mg.turn_memory_guarding_off()  # as its documentation advises where speed matters
+mg.turn_memory_guarding_off()  # as its documentation advises for speed
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 
 
 class Training:
-    """One training of the documented network; a call is one step and gives the loss."""
+    """A training of the documented network; a call runs one step and returns the loss."""
 
     def __init__(self, weights: Weights) -> None:
-        # Images and kernels have their channels before the pixels; a bias is added to an axis, so it has all four.
+        # Images and kernels are channels first; a bias is added with broadcasting, so it has all four axes.
         axes = {4: (3, 2, 0, 1), 2: (0, 1), 1: (0,)}
         arrays = {name: np.ascontiguousarray(value.transpose(axes[value.ndim])) for name, value in weights.items()}
         shaped = {
@@ -38,7 +38,7 @@ class Training:
         w = self.parameters
         for layer in ("features.0", "features.3", "features.6", "features.9"):
             x = relu(conv_nd(x, w[f"{layer}.w"], stride=1) + w[f"{layer}.b"])
-            even = x.shape[2] // 2 * 2  # a window must not hang over
+            even = x.shape[2] // 2 * 2  # a window must not extend beyond the edge
             x = max_pool(x[:, :, :even, :even], (2, 2), 2)
         x = x.transpose(0, 2, 3, 1).reshape(len(x), -1)
         hidden = {name: relu(mg.matmul(x, w[f"{name}.0.w"]) + w[f"{name}.0.b"]) for name in ("gender", "age")}
@@ -54,7 +54,7 @@ class Training:
         return float(loss.item())
 
     def update(self) -> None:
-        """Adam, which MyGrad has not."""
+        """Adam, which MyGrad lacks."""
         self.steps += 1
         size, unbias = LR / (1 - BETA1**self.steps), 1 - BETA2**self.steps
         for name, parameter in self.parameters.items():

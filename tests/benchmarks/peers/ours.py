@@ -1,4 +1,4 @@
-"""The documented network in minidl, with the interface that all frameworks have here; the start and data of all."""
+"""The documented network in minidl, with the common interface; also the weights and data for all frameworks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +17,13 @@ Batch = tuple[NDArray[Any], dict[str, NDArray[Any]]]
 
 
 def weights(seed: int, dtype: Any = np.float32) -> dict[str, NDArray[Any]]:
-    """The initial weights that all frameworks start from."""
+    """The initial weights of all frameworks."""
     state = plugins.build("model", "documented", rng=Generator(seed)).state_dict()
     return {name: value.astype(dtype) for name, value in state.items()}
 
 
 def random_batch(size: int) -> Batch:
-    """Random pictures and labels."""
+    """Random images and labels."""
     rng = np.random.default_rng(0)
     images = rng.random((size, 128, 128, 1), np.float32)
     genders = rng.integers(0, 2, (size, 1)).astype(np.float32)
@@ -31,7 +31,7 @@ def random_batch(size: int) -> Batch:
 
 
 class Training:
-    """One training of the documented network; a call is one step and gives the loss."""
+    """A training of the documented network; a call runs one step and returns the loss."""
 
     def __init__(self, weights: Weights, backend: str = "numpy") -> None:
         self.model = plugins.build("model", "documented")
@@ -51,7 +51,7 @@ class Training:
         return float(self.backend.to_numpy(self.step(images, targets)))
 
     def step(self, images: Any, targets: dict[str, Any]) -> Any:
-        """One step; its loss stays where it was computed."""
+        """One step; the loss stays on its device."""
         self.optimizer.zero_grad()
         loss = self.captured(images, targets)
         self.optimizer.step()

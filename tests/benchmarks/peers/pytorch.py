@@ -1,4 +1,4 @@
-"""The documented network in PyTorch, with weights taken over from minidl's."""
+"""The documented network in PyTorch, with weights converted from minidl's."""
 
 from itertools import pairwise
 from typing import Any
@@ -34,7 +34,7 @@ class Documented(nn.Module):
 
 
 def from_minidl(weights: Weights) -> dict[str, torch.Tensor]:
-    """A state dict of minidl's as one of PyTorch's: other axes, other names."""
+    """A state dict of minidl as a state dict of PyTorch: other axes, other names."""
     state = {}
     for name, value in weights.items():
         layer, _, leaf = name.rpartition(".")
@@ -44,7 +44,7 @@ def from_minidl(weights: Weights) -> dict[str, torch.Tensor]:
 
 
 class Training:
-    """One training of the documented network; a call is one step and gives the loss."""
+    """A training of the documented network; a call runs one step and returns the loss."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class Training:
         self.forward: Any = torch.compile(self.model) if compiled else self.model
 
     def put(self, batch: Batch) -> Any:
-        """A batch of minidl's (NHWC) as tensors in the layout of the training."""
+        """A batch of minidl (NHWC) as tensors in the layout of the training."""
         images, targets = batch
-        # A clone, as with one channel the strides alone tell the layouts apart.
+        # A clone: with one channel, only the strides distinguish the layouts.
         x = torch.from_numpy(images.transpose(0, 3, 1, 2)).clone(memory_format=self.layout)
         return x.to(self.device), {name: torch.from_numpy(values).to(self.device) for name, values in targets.items()}
 
@@ -72,7 +72,7 @@ class Training:
         return float(self.step(x, targets).item())
 
     def step(self, x: torch.Tensor, targets: dict[str, torch.Tensor]) -> Any:
-        """One step; its loss stays where it was computed."""
+        """One step; the loss stays on its device."""
         outputs = self.forward(x)
         loss = nn.functional.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
         loss = loss + nn.functional.l1_loss(outputs["age"], targets["age"])

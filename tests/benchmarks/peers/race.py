@@ -1,4 +1,4 @@
-"""Asks the workers of several frameworks in turn, A B A B ..., and sums up what they say."""
+"""Runs the workers of several frameworks alternately, A B A B ..., and summarises their results."""
 
 import contextlib
 import json
@@ -20,13 +20,13 @@ from .frameworks import FRAMEWORKS
 
 TASKS = ("train", "predict")
 PAUSE = 0.3
-"""Seconds between two frameworks: the threads of the one before may spin a while, waiting for more to do."""
+"""Seconds between two frameworks, because the threads of the previous one may spin for a while."""
 TOLERANCE = 1e-3
-"""How far the losses of the first two steps may be from minidl's, relatively."""
+"""The relative tolerance of the losses of the first two steps against minidl's."""
 
 
 class Worker:
-    """A process that trains with one framework, and what it said so far."""
+    """A process that trains with one framework, and its results so far."""
 
     def __init__(self, name: str, batch_size: int, threads: int) -> None:
         self.name = name
@@ -40,7 +40,7 @@ class Worker:
         self.ready = self._answer()
 
     def ask(self, task: str, steps: int) -> dict[str, Any]:
-        """Let it work and wait for the answer."""
+        """Run it and wait for the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{task} {steps}\n")
         self.process.stdin.flush()
@@ -52,16 +52,16 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             self.stop()
-            raise MinidlError(f"{self.name} stopped with status {self.process.returncode}: its message stands above")
+            raise MinidlError(f"{self.name} stopped with status {self.process.returncode}: see its message above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def warm_up(self, expected: Sequence[float]) -> None:
-        """The first steps, in which much is compiled; raises :class:`MinidlError` unless it trains as minidl does."""
+        """The first steps, in which much is compiled; raises :class:`MinidlError` unless it trains like minidl."""
         losses = self.ask("train", len(expected))["losses"]
         if not np.allclose(losses, expected, rtol=TOLERANCE, atol=0):
             raise MinidlError(
-                f"{self.name} does not compute what minidl does: its first losses are {losses}, expected {expected}"
+                f"{self.name} does not compute the same as minidl: its first losses are {losses}, expected {expected}"
             )
         self.ask("predict", 2)
 
@@ -75,7 +75,7 @@ class Worker:
 
 
 def measure(names: Sequence[str], batch_size: int, rounds: int, steps: int, threads: int) -> dict[str, Any]:
-    """Images/s of minidl and these frameworks in training and inference, their memory, and minidl's ratios to them."""
+    """Images/s of minidl and these frameworks in training and inference, their memory, and the ratios to minidl."""
     with contextlib.ExitStack() as stack:
         workers: list[Worker] = []
         for name in dict.fromkeys(("minidl", *names)):
@@ -120,7 +120,7 @@ def _summary(worker: Worker, mine: Worker) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _pinned(threads: int) -> Iterator[None]:
-    """Processes that are started inside run on the first so many of the cores that this one may use."""
+    """Child processes started inside run on the first ``threads`` of the available cores."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -133,7 +133,7 @@ def _pinned(threads: int) -> Iterator[None]:
 
 
 def _settings(threads: int) -> dict[str, str]:
-    """Environment variables: so many threads in every framework, on the processor alone, and no chatter."""
+    """Environment variables: ``threads`` threads in every framework, CPU only, and no messages."""
     counts = ("MINIDL", "OMP", "OPENBLAS", "MKL")
     return {
         **{f"{name}_NUM_THREADS": str(threads) for name in counts},

@@ -1,7 +1,7 @@
-"""One framework in a process of its own: ``python -m tests.benchmarks.peers.worker NAME BATCH``.
+"""One framework in its own process: ``python -m tests.benchmarks.peers.worker NAME BATCH``.
 
-The first line on stdout says that it is ready. Then every line on stdin, "train STEPS" or "predict STEPS", is answered
-by a line with the seconds that they took, the losses of the steps, and the peak of the memory so far.
+The first line on stdout reports that it is ready. Each line on stdin, "train STEPS" or "predict STEPS", is answered by
+a line with the seconds of the steps, their losses, and the peak memory so far.
 """
 
 import json
@@ -19,7 +19,7 @@ def main() -> None:
     """Answer requests until stdin ends."""
     name, size = sys.argv[1], int(sys.argv[2])
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a framework prints must not get between the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # messages of a framework must not mix with the answers
     work = FRAMEWORKS[name].training(ours.weights(seed=0))
     batch = work.put(ours.random_batch(size))
     _answer(answers)
@@ -36,14 +36,14 @@ def _answer(answers: TextIO, **content: Any) -> None:
 
 
 def _peak() -> float:
-    """The most memory that this process ever had, in MiB."""
+    """The peak memory of this process, in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # not getrusage: on Linux that counts the parent's memory at the fork, too
+    if status.exists():  # not getrusage: on Linux it includes the parent's memory at the fork
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) / 1024
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # in bytes on macOS
 
 
 if __name__ == "__main__":

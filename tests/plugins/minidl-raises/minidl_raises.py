@@ -1,3 +1,3 @@
-"""Cannot be imported, which must be nobody's trouble but its own."""
+"""Raises on import, which must not affect anything else."""
 
 raise RuntimeError("no licence was found")

@@ -1,4 +1,4 @@
-"""A callback: training that ends in time."""
+"""A callback that limits the training time."""
 
 from minidl import Callback, Trainer
 

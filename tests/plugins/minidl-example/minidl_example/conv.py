@@ -9,12 +9,12 @@ Array = Any
 
 
 class Windows(ConvAlgorithm):
-    """Lays every window out as a row of a matrix, so that the kernels are the columns of another.
+    """Copies every window to a row of a matrix, and multiplies it by the matrix whose columns are the kernels.
 
     The rows overlap and take KH KW times the memory of the image: Chellapilla, Puri and Simard, "High Performance
     Convolutional Neural Networks for Document Processing" (2006), section 3. The gradient for x is again a
-    convolution: of dy, spread out by the strides, with the kernels turned round (Dumoulin and Visin, "A guide to
-    convolution arithmetic for deep learning", 2016, chapter 4).
+    convolution: of dy, dilated by the strides, with the flipped kernels (Dumoulin and Visin, "A guide to convolution
+    arithmetic for deep learning", 2016, chapter 4).
 
     >>> import numpy as np, minidl as md
     >>> conv = md.nn.Conv2D(1, 1, 2, algorithm="windows")

@@ -1,4 +1,4 @@
-"""A data set: discs, which take the place of faces."""
+"""A data set of discs in place of faces."""
 
 import hashlib
 

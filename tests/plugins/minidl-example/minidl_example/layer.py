@@ -9,7 +9,7 @@ from minidl.testing import LayerExample
 
 
 class SqueezeExcite(nn.Module):
-    """Lets every image decide how much each channel counts: y = x sigmoid(w2 relu(w1 mean(x))).
+    """Scales each channel of an image by a learned function of the image: y = x sigmoid(w2 relu(w1 mean(x))).
 
     Hu, Shen and Sun, "Squeeze-and-Excitation Networks" (2018), section 3.
 
@@ -21,7 +21,7 @@ class SqueezeExcite(nn.Module):
     examples: ClassVar = [
         LayerExample(lambda: SqueezeExcite(5, reduction=2), np.random.default_rng(0).normal(size=(2, 4, 3, 5)))
     ]
-    """What the checks try it on: they cannot guess how many channels it wants."""
+    """The example for the checks, which cannot guess the number of channels."""
 
     def __init__(self, channels: int, reduction: int = 4, rng: Generator | None = None) -> None:
         super().__init__()

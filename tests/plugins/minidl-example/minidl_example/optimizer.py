@@ -7,7 +7,7 @@ from minidl import Tensor, backends, optim
 
 
 class Lion(optim.Optimizer):
-    """Steps of one size, lr, in the direction of the sign of a running mean: p = p - lr (sign(u) + weight_decay p).
+    """Steps of constant size, lr, along the sign of a running mean: p = p - lr (sign(u) + weight_decay p).
 
     u = beta1 m + (1 - beta1) g, then m = beta2 m + (1 - beta2) g. A learning rate that is three to ten times smaller
     than Adam's does well. Chen et al., "Symbolic Discovery of Optimization Algorithms" (2023), algorithm 2.

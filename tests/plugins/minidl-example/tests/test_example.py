@@ -1,4 +1,4 @@
-"""Every plugin of this package keeps what its kind promises; what has no checks in minidl's kit is tried here."""
+"""Every plugin of this package passes the checks of its kind, or a test here if minidl's kit has none."""
 
 from collections.abc import Callable
 

@@ -1,1 +1,1 @@
-"""Plugins whose names are taken: those that are announced, and those that are registered."""
+"""Plugins with names that are taken: by entry points, and by registration."""

@@ -1,4 +1,4 @@
-"""Announced under a name of its own, but it registers itself under a built-in one."""
+"""The entry point has a new name, but the module registers a built-in one."""
 
 from minidl import nn, plugins
 

@@ -1,4 +1,4 @@
-"""Announced under the name of agegender's model, which is not registered before it is asked for."""
+"""The entry point has the name of agegender's model, which is registered only on access."""
 
 from minidl import nn
 

@@ -1,4 +1,4 @@
-"""Announced under the name of a built-in optimizer, and under one that minidl-example announces too."""
+"""The entry points have the name of a built-in optimizer, and one that minidl-example has, too."""
 
 from minidl import optim
 
