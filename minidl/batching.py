@@ -1,4 +1,4 @@
-"""Samples as a batch. All of them have a say in it, so that it does not depend on which of them comes first."""
+"""Collating samples into a batch. The result does not depend on which sample comes first."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,19 +13,19 @@ from .options import in_host_order, require_room
 
 
 def collate(samples: list[Any]) -> Any:
-    """Samples of one structure as a batch of that structure: arrays and NumPy's numbers are stacked, of one dtype.
+    """Collate samples of one structure into a batch of that structure, stacking arrays and NumPy scalars of one dtype.
 
-    Numbers of Python become float32 if there is a float among them, else int64. Texts become an array of texts.
-    Dictionaries of the same keys are of one structure; the first sample says in which order.
+    Python numbers become float32 if one of them is a float, else int64. Strings become an array of strings.
+    Dictionaries with the same keys have the same structure; the batch has the order of the first sample.
 
-    Raises ShapeError for samples that differ in shape or structure, and DtypeError for those that differ in dtype, for
-    what is neither numbers nor texts, and for numbers of Python that float32, or int64, has not.
+    Raises ShapeError for samples that differ in shape or structure, and DtypeError for samples that differ in dtype,
+    are neither numeric nor strings, or are Python numbers out of the range of float32 or int64.
 
     >>> collate([{"x": 1}, {"x": 2.5}])
     {'x': array([1. , 2.5], dtype=float32)}
     """
     if not isinstance(samples, list | tuple) or not samples:
-        raise MinidlError(f"expected a list of samples, one at least, got {samples!r:.60}")
+        raise MinidlError(f"expected a list of at least one sample, got {samples!r:.60}")
     inside = [parts_alone(sample) for sample in samples]
     _require_one("structures", dict(map(_structure, samples, inside)))
     if inside[0] is None:
@@ -34,7 +34,7 @@ def collate(samples: list[Any]) -> Any:
 
 
 def _structure(sample: Any, inside: dict[Any, Any] | None) -> tuple[Any, str]:
-    """What samples of one structure have in common, and the same as a text."""
+    """A key that is equal for samples of one structure, and its description."""
     if inside is None:
         return None, "no structure"
     names = ", ".join(sorted(map(repr, inside)))
@@ -42,7 +42,7 @@ def _structure(sample: Any, inside: dict[Any, Any] | None) -> tuple[Any, str]:
 
 
 def _stacked(samples: list[Any]) -> NDArray[Any]:
-    """Samples without a structure as one array."""
+    """Samples that are leaves as one array."""
     numbers = [sample for sample in samples if _is_of_python(sample)]
     of_python = _numbers_of_python(numbers)
     if len(numbers) == len(samples):
@@ -58,7 +58,7 @@ def _stacked(samples: list[Any]) -> NDArray[Any]:
 
 
 def _require_one(what: str, found: dict[Any, str]) -> None:
-    """Raise an error that names the kinds of samples, where there are several."""
+    """Raise an error that lists the kinds of samples if there are several."""
     if len(found) > 1:
         kind = DtypeError if what == "dtypes" else ShapeError
         raise kind(
@@ -68,32 +68,32 @@ def _require_one(what: str, found: dict[Any, str]) -> None:
 
 
 def require_values(array: NDArray[Any], source: Any) -> None:
-    """Raise :class:`DtypeError` unless an array, which was made of ``source``, holds what a batch can hold.
+    """Raise :class:`DtypeError` unless an array made from ``source`` has a dtype that a batch can have.
 
     >>> require_values(np.array(None), None)
     Traceback (most recent call last):
-    minidl.errors.DtypeError: expected samples of numbers or texts, got NoneType: a batch holds nothing else, so ...
+    minidl.errors.DtypeError: expected samples of numbers or strings, got NoneType: a batch holds nothing else, so ...
     """
-    if array.dtype.kind not in "fiubUSMm" or isinstance(source, Mapping):  # NumPy takes a UserDict for its keys
+    if array.dtype.kind not in "fiubUSMm" or isinstance(source, Mapping):  # NumPy makes an array of a UserDict's keys
         given = f"an array of {array.dtype}" if hasattr(source, "dtype") else type(source).__name__
         raise DtypeError(
-            f"expected samples of numbers or texts, got {given}: a batch holds nothing else, so leave it out, or make "
-            "a number or a text of it, such as np.nan of None"
+            f"expected samples of numbers or strings, got {given}: a batch holds nothing else, so leave it out, or "
+            "convert it to a number or a string, such as None to np.nan"
         )
 
 
 def _dtype(array: NDArray[Any]) -> tuple[Any, str]:
-    """What arrays of one dtype have in common, as texts of any length have, and the same as a text."""
+    """A key that is equal for arrays of one dtype (strings of any length count as one), and its description."""
     return array.dtype.kind if array.dtype.kind in "US" else array.dtype.newbyteorder("="), str(array.dtype)
 
 
 def _is_of_python(sample: Any) -> bool:
-    """Whether a sample is a number of Python, without a dtype: NumPy's float64 is a Python float, too."""
+    """Whether a sample is a Python number without a dtype: NumPy's float64 is a subclass of float."""
     return isinstance(sample, int | float) and not isinstance(sample, bool | np.generic)
 
 
 def _numbers_of_python(numbers: list[Any]) -> NDArray[Any]:
-    """Numbers of Python as float32 if there is a float among them, else as int64."""
+    """Python numbers as float32 if one of them is a float, else as int64."""
     dtype = np.float64 if any(isinstance(number, float) for number in numbers) else np.int64
     try:
         host = np.array(numbers, dtype)

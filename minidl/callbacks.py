@@ -1,4 +1,4 @@
-"""Callbacks: progress, checkpoints, logs, early stopping and an orderly end on Ctrl-C.
+"""Callbacks: progress, checkpoints, logs, early stopping, profiling and an orderly end on Ctrl-C.
 
 >>> import tempfile, numpy as np, minidl as md
 >>> from minidl.data import ArrayDataset, DataLoader
@@ -42,12 +42,12 @@ __all__ = ["CSVLog", "Checkpoint", "EarlyStopping", "ProfileSteps", "Progress", 
 
 
 def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None = None) -> Row:
-    """The row with the best ``monitor``, the first of equal ones; what is no number (NaN) is worse than any.
+    """The row with the best ``monitor``, the first of equal ones; NaN is worse than any number.
 
-    The lowest is the best of a loss or an error, the highest of an accuracy or another score; of names that do not say
-    what they are, ``mode`` says "min" or "max" (:func:`minidl.directions.direction`). While no row has a validation,
-    ``loss`` counts for ``val_loss``, and so on; once a row has ``monitor``, only those count that have it, as the two
-    cannot be compared. Raises :class:`MinidlError` where no value has that name, and without rows.
+    The lowest value is best for a loss or an error, the highest for an accuracy or another score; for other names,
+    ``mode`` must be "min" or "max" (:func:`minidl.directions.direction`). While no row has a validation, ``loss``
+    replaces ``val_loss``, and so on; once a row has ``monitor``, rows without it are ignored, because the two cannot be
+    compared. Raises :class:`MinidlError` if no value has that name, and if there are no rows.
 
     >>> rows = [{"epoch": 1, "val_loss": 2.0, "val_accuracy": 0.7}, {"epoch": 2, "val_loss": 1.0, "val_accuracy": 0.6}]
     >>> best_row(rows)["epoch"], best_row(rows, "val_accuracy")["epoch"]
@@ -63,7 +63,7 @@ def best_row(history: Sequence[Row], monitor: str = "val_loss", mode: str | None
 
 
 def _monitored(history: Sequence[Row], monitor: str) -> str:
-    """The name under which rows have what is monitored."""
+    """The name of the monitored value in the rows."""
     if not history:
         raise MinidlError("expected the rows of a history, got none: train for an epoch first")
     if any(monitor in row for row in history):
@@ -78,12 +78,12 @@ def _monitored(history: Sequence[Row], monitor: str) -> str:
 
 @plugins.register("callback", "checkpoint")
 class Checkpoint(Callback):
-    """Keeps in a folder, after every epoch and when training ends inside of one:
+    """Saves to a folder, after every epoch and when training ends inside an epoch:
 
     - ``best.safetensors``: the weights of the epoch with the best ``monitor``, see :func:`best_row` for ``mode``;
     - ``last.safetensors``: the weights of the last epoch, or of the last step if ``fit(steps=...)`` ended there;
-    - ``last.state.safetensors``: everything needed to resume, in one file that is replaced in one rename. ``notes()``
-      gives texts by name to store with it, for :func:`minidl.checkpoint.read_metadata`; they are asked for before
+    - ``last.state.safetensors``: everything needed to resume, in one file that is replaced atomically. ``notes()``
+      returns a dictionary of strings to store with it, for :func:`minidl.checkpoint.read_metadata`; it is called before
       anything is written.
     """
 
@@ -98,7 +98,7 @@ class Checkpoint(Callback):
         self.mode = direction(monitor, mode)
         if notes is not None and not callable(notes):
             raise MinidlError(
-                f"notes must be a function that gives texts by name, got {notes!r:.60}: write lambda: ..."
+                f"notes must be a function that returns strings by name, got {notes!r:.60}: write lambda: ..."
             )
         self.notes: Callable[[], dict[str, str]] = dict if notes is None else notes
 
@@ -130,12 +130,12 @@ class Checkpoint(Callback):
 
 @plugins.register("callback", "csv_log")
 class CSVLog(Callback):
-    """Writes the history to a CSV file, a row an epoch; a value that a row has not is empty.
+    """Writes the history to a CSV file, one row per epoch; missing values are empty.
 
-    It is written after every epoch, and before the first step where there is a history: a run that was ended after its
-    state was saved, but not the file, has a whole file again once it is resumed.
+    The file is written after every epoch, and before the first step if there is a history: if a run ended after its
+    state was saved but before the file was written, resuming completes the file.
 
-    A subclass may add columns: ``rows(trainer)`` gives what is written.
+    A subclass may add columns: it overrides ``rows(trainer)``, which returns the rows to write.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -148,7 +148,7 @@ class CSVLog(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         text = io.StringIO()
         rows = self.rows(trainer)
-        names = dict.fromkeys(name for row in rows for name in row)  # in order; validation may have come later
+        names = dict.fromkeys(name for row in rows for name in row)  # in order; the first rows may have no validation
         writer = csv.DictWriter(text, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -156,22 +156,22 @@ class CSVLog(Callback):
             file.write(text.getvalue().encode())
 
     def rows(self, trainer: Trainer) -> Sequence[dict[str, Any]]:
-        """What is written: the values by column, of every epoch."""
+        """The rows to write: the values of every epoch by column."""
         return trainer.history
 
 
 @plugins.register("callback", "early_stopping")
 class EarlyStopping(Callback):
-    """Stops when ``monitor`` was not better than its best for ``patience`` epochs; a NaN is never better.
+    """Stops when ``monitor`` has not improved on its best for ``patience`` epochs; NaN never improves.
 
-    What is better says :func:`best_row`: less of a loss or an error, more of an accuracy, else as ``mode`` says.
+    As in :func:`best_row`, a lower loss or error is better, a higher accuracy, and ``mode`` decides for other names.
 
-    Epochs without a validation, after one that had it, are not better.
+    Epochs without a validation, after one that had it, do not improve.
 
-    With ``patience`` 0 or 1 it stops after the first epoch that is not better, as Keras's does.
+    With ``patience`` 0 or 1 it stops after the first epoch that does not improve, as in Keras.
 
-    Training that was stopped so, here or in the run that is resumed, ends before its first step if ``fit`` is called
-    again: to go on, take the callback away or raise its ``patience``.
+    If training was stopped this way, here or in the run that is resumed, another ``fit`` ends before its first step: to
+    continue, remove the callback or raise its ``patience``.
 
     Prechelt, "Early Stopping - But When?" (1998).
 
@@ -202,10 +202,9 @@ class EarlyStopping(Callback):
 
 @plugins.register("callback", "profile_steps")
 class ProfileSteps(Callback):
-    """Measures ``steps`` training steps after the first few, or as many as there are, and writes to a folder what took
-    how long:
+    """Profiles up to ``steps`` training steps after ``warm_up`` steps, and writes the measured times to a folder.
 
-    ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
+    Writes ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
     """
 
     steps: int = option(whole, 1)
@@ -219,7 +218,7 @@ class ProfileSteps(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         self.profiler, self.done = Profiler(), 0
         self._first, self._end = self.warm_up, self.warm_up + self.steps
-        if trainer.train_loader is not None:  # not beyond the epoch, as validation is no training step
+        if trainer.train_loader is not None:  # not beyond the epoch, because the validation is not a training step
             batches = max(1, int(min(len(trainer.train_loader), trainer.steps_left)))
             self._first, self._end = min(self._first, batches - 1), min(self._end, batches)
         self.profiler.__enter__()
@@ -253,9 +252,10 @@ class ProfileSteps(Callback):
 
 @plugins.register("callback", "stop_on_signal")
 class StopOnSignal(Callback):
-    """The first Ctrl-C (SIGINT) or SIGTERM ends training after the step at hand; the second ends it at once.
+    """The first Ctrl-C (SIGINT) or SIGTERM ends training after the current step; the second ends it at once.
 
-    In the main thread alone, as Python hears of signals there: :class:`MinidlError` before the first step elsewhere.
+    Works only in the main thread, where Python handles signals: raises :class:`MinidlError` before the first step in
+    other threads.
     """
 
     def __init__(self) -> None:
@@ -266,8 +266,8 @@ class StopOnSignal(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         if threading.current_thread() is not threading.main_thread():
             raise MinidlError(
-                "StopOnSignal works in the main thread alone, where signals arrive: leave it out in other threads, and "
-                "set trainer.stopping = True to end training after the step at hand"
+                "StopOnSignal works only in the main thread, which gets the signals: leave it out in other threads, "
+                "and set trainer.stopping = True to end training after the current step"
             )
         if self._trainer is None:
             self.received, self._trainer = None, trainer
@@ -277,11 +277,11 @@ class StopOnSignal(Callback):
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None or self._trainer is None:
             self._restore()
-            signal.signal(number, self._outlasting(number, self._stop))  # also where another's handler has called this
+            signal.signal(number, self._outlasting(number, self._stop))  # another handler may have called this one
             signal.raise_signal(number)
             return
         self.received, self._trainer.stopping = number, True
-        with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that this one interrupted
+        with contextlib.suppress(OSError, RuntimeError):  # a closed terminal; a write that the signal interrupted
             sys.stderr.write("\nstopping after this step; once more to stop at once\n")
 
     def on_train_end(self, trainer: Trainer) -> None:
@@ -291,7 +291,7 @@ class StopOnSignal(Callback):
         self._restore()
 
     def _restore(self) -> None:
-        """Give back what was taken. What others have taken since, they give back themselves, past those that ended."""
+        """Restore the previous handlers, except where another handler was installed since, which restores its own."""
         self._trainer = None
         for number in self._before:
             handler = signal.getsignal(number)
@@ -300,7 +300,7 @@ class StopOnSignal(Callback):
 
     @staticmethod
     def _outlasting(number: int, handler: Any) -> Any:
-        """A handler, or the one before it where it is that of a training that has ended."""
+        """The handler, or the one before it if it belongs to a training that has ended."""
         while isinstance(one := getattr(handler, "__self__", None), StopOnSignal) and one._trainer is None:
             handler = one._before[number]
         return handler

@@ -1,7 +1,7 @@
-"""Training steps as CUDA graphs: the forward and the backward pass of a whole step are launched at once.
+"""Training steps as CUDA graphs: the forward and the backward pass of a step in one launch.
 
-Of a step, everything up to the gradients is captured; the optimizer updates as usual, so that learning rates,
-schedules, clipping and custom optimizers need not know of it. See :mod:`minidl.backends.cuda_graph`.
+Everything up to the gradients is captured; the optimizer updates as usual, so that learning rates, schedules, clipping
+and custom optimizers are not affected. See :mod:`minidl.backends.cuda_graph`.
 """
 
 import operator
@@ -27,24 +27,23 @@ Compute = Callable[[Any, Any], Array]
 
 
 class CapturedStep(Unseen):
-    """``compute(inputs, targets)``, which gives an array and leaves the gradients of a model: the same, but faster.
+    """A faster ``compute(inputs, targets)``, which returns an array and sets the gradients of a model.
 
-    The second of two batches alike is computed and captured; from then on, batches of these shapes are copied to where
-    its arrays lie, and the captured step is replayed. A replay must give the array and the gradients of that batch bit
-    for bit, or nothing is captured. Other shapes, such as the rest of an epoch, are computed as usual, and so are steps
-    whose gradients add to others. Any change of the model, of ``compute``, of plugins, the precision or the algorithms
-    leads to a new capture: :mod:`minidl.traits` says what is noticed, and the little that is not. While there are
-    hooks, or a profiler, every step is computed.
+    The second of two consecutive batches with the same shapes is computed and captured. Later batches of these shapes
+    are copied into the captured arrays, and the step is replayed. The step is captured only if a replay reproduces the
+    array and the gradients of that batch bit for bit. Other shapes, such as the last batch of an epoch, are computed as
+    usual, and so are steps that accumulate gradients. Any change of the model, ``compute``, plugins, the precision or
+    the algorithms leads to a new capture: :mod:`minidl.traits` describes which changes are detected. While there are
+    hooks or a profiler, every step is computed.
 
-    What a bound method ``compute`` is bound to changes from step to step, as a trainer does. Of its attributes, and
-    those of its class, those count whose names are in the code (:func:`minidl.sources.names_read`).
+    If ``compute`` is a bound method, its object may change from step to step, as a trainer does. Only the attributes of
+    the object and its class whose names are in the code are compared (:func:`minidl.sources.names_read`).
 
-    Only for a model that says that it is ``static``, see :class:`minidl.nn.Module`, and on backends with CUDA
-    graphs: ``reason`` says why a step is not captured. ``compute`` may change the model and what it depends on, but no
-    other tensors, and draw numbers from ``minidl.random.default_rng`` and the generators in the model, but from no
-    others.
+    Captures only models with ``static = True``, see :class:`minidl.nn.Module`, and only on backends with CUDA graphs:
+    ``reason`` says why a step is not captured. ``compute`` may change the model and objects that it depends on, but no
+    other tensors, and may draw random numbers only from ``minidl.random.default_rng`` and the generators in the model.
 
-    Gradients that somebody keeps, or a view of them, are his: the next replay writes to other memory.
+    Gradients that the caller keeps, also as a view, are not overwritten: the next replay writes to other memory.
 
     >>> import numpy as np
     >>> from minidl import nn
@@ -62,7 +61,7 @@ class CapturedStep(Unseen):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._start()  # a copy, or one from a pickle, has memory of its own, to which nothing was captured
+        self._start()  # a copied or unpickled object has its own memory, which no captured graph uses
 
     def _start(self) -> None:
         self.reason: str | None = None
@@ -75,7 +74,7 @@ class CapturedStep(Unseen):
 
     @property
     def replays(self) -> bool:
-        """Whether a CUDA graph was captured, which is replayed for steps that are alike."""
+        """Whether a CUDA graph was captured, to be replayed for steps of the same kind."""
         return self._captured is not None
 
     def __call__(self, inputs: Any, targets: Any) -> Array:
@@ -87,11 +86,11 @@ class CapturedStep(Unseen):
         if self._captured is not None and self._captured.circumstances == circumstances:
             if self._gives_copies or not self._captured.is_kept():
                 return self._captured.replay(inputs, targets, copies=self._gives_copies)
-            self._gives_copies, self._captured = True, None  # its memory is somebody's now
+            self._gives_copies, self._captured = True, None  # the caller keeps its memory
         return self._capture(inputs, targets) if alike else self.computed(inputs, targets)
 
     def computed(self, inputs: Any, targets: Any) -> Array:
-        """The step without a CUDA graph; for a static model to the same bits, so that a resumed run repeats."""
+        """The step without a CUDA graph; bit for bit the same for a static model, so that resumed runs reproduce."""
         backend = _backend_of(self.model)
         if not self.model.static or not isinstance(backend, backends.DeviceBackend):
             return self.compute(inputs, targets)
@@ -106,7 +105,7 @@ class CapturedStep(Unseen):
         if not backend.has_cuda_graphs:
             self.reason = f"the backend '{backend.name}' has no CUDA graphs"
         elif not static:
-            self.reason = f"{type(self.model).__name__} does not say that it is static"
+            self.reason = f"{type(self.model).__name__} is not declared static"
 
     def _traits(self) -> Traits:
         if self._noticed is None or not self._noticed.hold(*self._roots()):
@@ -115,14 +114,14 @@ class CapturedStep(Unseen):
         return self._noticed
 
     def _roots(self) -> list[Any]:
-        """What a step depends on, but for the batch."""
+        """The objects that a step depends on, except the batch."""
         roots = [self.model, getattr(self.compute, "__func__", self.compute)]
         for name in self._names:
             roots += [name, *of_name(self.compute.__self__, name)]  # type: ignore[attr-defined]
         return [*roots, *plugins.registered("conv_algorithm").values()]
 
     def _capture(self, inputs: Any, targets: Any) -> Array:
-        """What the step gives; captures it as well, or says in ``reason`` why that is not possible."""
+        """Compute the step and capture it, or set ``reason`` if that is not possible; returns its result."""
         self._captured = None
         graph = CudaGraph(_backend_of(self.model))
         fixed = nested.map_leaves(lambda array: array.copy(), (inputs, targets))
@@ -136,7 +135,7 @@ class CapturedStep(Unseen):
             try:
                 replayed = graph.capture(lambda: self.compute(*fixed))
                 graph.replay()
-            except Exception as error:  # CuPy and CUDA may refuse anything, and the step is computed already
+            except Exception as error:  # CuPy and CUDA may raise anything, and the step is already computed
                 self.reason = f"{type(error).__name__}: {error}"
             else:
                 self._keep(_Captured(graph, fixed, replayed, _State(traits)), values, after)
@@ -147,16 +146,18 @@ class CapturedStep(Unseen):
         return self._captured.result(copies=self._gives_copies)
 
     def _keep(self, captured: "_Captured", values: Array, after: "_State") -> None:
-        """Keep a captured step, if a replay of it gave what the same step gave before."""
+        """Keep a captured step if its replay reproduced the results of the computed step."""
         if _bits(captured.values) == _bits(values) and _bits(captured.state.contents) == _bits(after.contents):
             captured.circumstances = self._all_circumstances(*captured.fixed, self._traits())
             self._captured = captured
         else:
-            self.reason = "a replay of the captured step does not give what the step gives"
+            self.reason = "a replay of the captured step does not reproduce its results"
 
     def _circumstances(self, inputs: Any, targets: Any) -> Any:
-        """All that decides which work a step asks for, but for the numbers; None where hooks want to see every step,
-        and where there are gradients to add to."""
+        """Everything that determines the operations of a step, but not the values of the batch.
+
+        None if the step must be computed, because there are hooks or gradients to accumulate.
+        """
         traits = self._traits()
         self.reason = traits.obstacle
         if self.reason is not None or any(module.has_hooks for module in traits.modules):
@@ -172,7 +173,7 @@ class CapturedStep(Unseen):
 
 
 class _State:
-    """What a step changes: gradients, buffers such as running means, and where random generators are."""
+    """What a step changes: gradients, buffers such as running means, and the states of random generators."""
 
     def __init__(self, traits: Traits) -> None:
         self.gradients = [(tensor, tensor.grad) for tensor in traits.tensors if tensor.requires_grad]
@@ -197,7 +198,7 @@ class _State:
             generator.bit_generator.state = state
 
     def rewind(self) -> None:
-        """The buffers as they were, and no gradients, so that none is captured to which others are added."""
+        """Restore the buffers and clear the gradients, so that the captured step does not accumulate."""
         for tensor, data, copy in self.buffers:
             tensor.data = data
             data[...] = copy
@@ -207,7 +208,7 @@ class _State:
 
 @dataclass
 class _Captured:
-    """A CUDA graph, the memory that it reads and writes, and for which circumstances it is right."""
+    """A CUDA graph, the memory that it reads and writes, and the circumstances for which it is valid."""
 
     graph: CudaGraph
     fixed: tuple[Any, Any]
@@ -220,12 +221,12 @@ class _Captured:
         self.references = [count - 1 for count in arrays], memory  # the tensors refer to them now, but not in is_kept
 
     def _count_references(self) -> tuple[list[int], list[int]]:
-        """How many references there are to each gradient, and to its memory, as every view and other array has one."""
+        """The number of references to each gradient and to its memory, to which every view has one."""
         gradients = [gradient for _, gradient in self.state.gradients if gradient is not None]
         return [sys.getrefcount(one) for one in gradients], [sys.getrefcount(one.data.mem) for one in gradients]
 
     def is_kept(self) -> bool:
-        """Whether somebody has a gradient of the last replay, or a view of one; the tensors have none now."""
+        """Whether the caller keeps a gradient of the last replay, or a view of one; the tensors have none now."""
         arrays, memory = self._count_references()
         return any(map(operator.gt, (*arrays, *memory), chain(*self.references)))
 
@@ -237,7 +238,7 @@ class _Captured:
         return self.result(copies)
 
     def result(self, copies: bool) -> Array:
-        """Hand out what was replayed: the gradients, or copies of them, and the values."""
+        """Set the replayed gradients, or copies of them, and return the values."""
         for tensor, gradient in self.state.gradients:
             tensor.grad = gradient.copy() if copies and gradient is not None else gradient
         return self.values
@@ -248,6 +249,6 @@ def _backend_of(model: Module) -> Any:
 
 
 def _bits(values: Any) -> list[bytes]:
-    """The bytes of all arrays; None counts as no array."""
+    """The bytes of all arrays; ignores None."""
     arrays = (array for array in nested.leaves(values) if array is not None)
     return [backends.to_host(array).tobytes() for array in arrays]

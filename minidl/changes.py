@@ -1,7 +1,7 @@
-"""Which memory was changed in place, and when: a backward pass must not use values that are not those of its forward.
+"""A record of in-place changes: a backward pass must use the values of its forward pass.
 
-An array that shares memory with others (a view, the data of ``x.detach()``) is known by the one that owns the memory,
-so a change through any of them counts for all. Ops and changes are numbered together.
+Arrays that share memory (a view, the data of ``x.detach()``) are identified by the array that owns the memory, so a
+change through one of them counts for all. Ops and changes share one counter.
 
 >>> import numpy as np
 >>> w = np.zeros(4)
@@ -19,16 +19,16 @@ from typing import Any
 Array = Any
 
 numbers = itertools.count(1)
-"""The order of things: ops take the next number in the forward pass, changes when they happen."""
+"""The common counter: an op takes the next number in its forward pass, a change when it happens."""
 latest = 0
-"""The number of the latest change, whatever it was: what is newer than this needs no further look."""
+"""The number of the latest change: an op with a larger number needs no further check."""
 _changed: dict[int, list[Any]] = {}
-"""By the address of the owner of the memory: a reference, as addresses are used again, and the number."""
+"""Maps the id of the owner of the memory to a weak reference, because ids are reused, and the number."""
 _lock = threading.Lock()
 
 
 def mark(*arrays: Array) -> None:
-    """Say that the memory of arrays was changed in place."""
+    """Record that the memory of arrays was changed in place."""
     global latest
     with _lock:
         number = latest = next(numbers)
@@ -49,7 +49,7 @@ def is_newer(array: Array, number: int) -> bool:
 
 
 def _reference(owner: Array) -> weakref.ref[Any]:
-    """A reference to an array that takes what is known of it away with it."""
+    """A weak reference to an array that removes its entry when the array is freed."""
     key = id(owner)
 
     def forget(dead: weakref.ref[Any]) -> None:
@@ -60,7 +60,7 @@ def _reference(owner: Array) -> weakref.ref[Any]:
 
 
 def _owner(array: Array) -> Array:
-    """The array whose memory this one shows: the last in the chain of its bases."""
+    """The array that owns the memory of this one: the last array in the chain of its bases."""
     owner = array
     while array is not None:
         owner = array if hasattr(array, "dtype") else owner  # bytes, or a mapped file, may own the memory of an array

@@ -1,8 +1,8 @@
 """Weights and training states on disk: safetensors files, written and read in plain NumPy.
 
-A file is an 8-byte little-endian number, a JSON header of that length, and the bytes of the arrays
-(https://github.com/huggingface/safetensors describes the format). Reading one never runs or imports anything that the
-file names. Files are replaced as a whole (:mod:`minidl.files`).
+A file is an 8-byte little-endian integer, a JSON header of that length, and the bytes of the arrays
+(https://github.com/huggingface/safetensors describes the format). Reading a file never runs or imports code named in
+it. Files are replaced atomically (:mod:`minidl.files`).
 """
 
 import contextlib
@@ -38,23 +38,23 @@ STATE = "state"
 
 
 class CheckpointError(MinidlError, ValueError):
-    """A file that is no safetensors file, or a damaged one; or metadata that one cannot hold.
+    """Raised for a file that is damaged or not a safetensors file, and for metadata that the format does not support.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(f"{folder}/w.safetensors").write_bytes(b"none")
     ...     load(f"{folder}/w.safetensors")
     Traceback (most recent call last):
-    minidl.checkpoint.CheckpointError: ... cannot be loaded: it has 4 bytes and is no safetensors file...
+    minidl.checkpoint.CheckpointError: ... cannot be loaded: it has 4 bytes and is not a safetensors file...
     """
 
 
 @explained
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays (or tensors, on any backend) by name; ``metadata`` are texts that go along.
+    """Write arrays or tensors, on any backend, by name; ``metadata`` are strings stored with them.
 
-    Raises :class:`DtypeError` for a dtype that the format lacks, :class:`CheckpointError` for metadata that are no
-    texts, and OSError, leaving an earlier file whole.
+    Raises :class:`DtypeError` for a dtype that the format lacks, :class:`CheckpointError` for metadata that are not
+    strings, and OSError, which leaves an existing file unchanged.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
         hint = "the path comes first" if isinstance(path, Mapping) else "save model.state_dict()"
         raise CallError(f"expected arrays by name, got {type(tensors).__name__}: {hint}")
     arrays = {name: _to_array(name, value) for name, value in tensors.items()}
-    # The widest dtypes first, so that every array lies at a multiple of its item size.
+    # The widest dtypes first, so that every array is aligned to its item size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     entries: dict[str, Any] = {}
     end = 0
@@ -86,30 +86,30 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
 
 
 def checked_metadata(metadata: Any) -> Mapping[str, str]:
-    """Metadata as they can be saved, none for None; :class:`CheckpointError` for what is not texts by their names.
+    """Metadata that can be saved, empty for None; :class:`CheckpointError` for anything but strings by name.
 
     >>> checked_metadata({"epoch": 3})
     Traceback (most recent call last):
-    minidl.checkpoint.CheckpointError: metadata are texts by name, got 3 as 'epoch': write str(...), or json.dumps(...)
+    minidl.checkpoint.CheckpointError: metadata are strings by name, got 3 as 'epoch': write str(...), or json.dum...
     """
     if not isinstance(metadata, Mapping | None):
         kind = type(metadata).__name__
-        raise CheckpointError(f"metadata are texts by name, got {kind}: write a dictionary such as {{'epoch': '3'}}")
+        raise CheckpointError(f"metadata are strings by name, got {kind}: write a dictionary such as {{'epoch': '3'}}")
     for name, note in (metadata or {}).items():
         if not isinstance(name, str):
-            raise CheckpointError(f"metadata are texts by name, got the name {name!r:.60}: write str(...)")
+            raise CheckpointError(f"metadata are strings by name, got the name {name!r:.60}: write str(...)")
         if not isinstance(note, str):
             raise CheckpointError(
-                f"metadata are texts by name, got {note!r:.60} as '{name}': write str(...), or json.dumps(...)"
+                f"metadata are strings by name, got {note!r:.60} as '{name}': write str(...), or json.dumps(...)"
             )
     return metadata or {}
 
 
 @explained
 def load(path: str | Path) -> Arrays:
-    """The arrays of a file by name, each writable and with memory of its own.
+    """The arrays of a file by name, each writable and with its own memory.
 
-    Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or of another format.
+    Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or has another format.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def load(path: str | Path) -> Arrays:
 
 
 def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the texts that were saved with them.
+    """The arrays of a file and its metadata.
 
     Raises as :func:`load` does.
 
@@ -137,7 +137,7 @@ def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The texts that were saved with the arrays of a file, which are neither read nor checked.
+    """The metadata of a file; its arrays are neither read nor checked.
 
     Raises as :func:`load` does.
 
@@ -164,7 +164,7 @@ def _damage_reported(path: str | Path) -> Iterator[None]:
         ) from None
 
 
-class _Damaged(ValueError):  # noqa: N818 - a reason, which becomes part of an error
+class _Damaged(ValueError):  # noqa: N818 - a reason that becomes part of an error
     """What is wrong with a file."""
 
 
@@ -180,26 +180,26 @@ def _parse(content: bytes) -> tuple[Arrays, dict[str, str]]:
 
 
 def _header_length(start: bytes, size: int) -> int:
-    """The bytes of the header after the first 8, in a file of ``size`` bytes."""
+    """The length of the header after the first 8 bytes, in a file of ``size`` bytes."""
     if len(start) < 8:
-        raise _Damaged(f"it has {len(start)} bytes and is no safetensors file")
+        raise _Damaged(f"it has {len(start)} bytes and is not a safetensors file")
     length = int.from_bytes(start, "little")
     if length > min(LONGEST_HEADER, size - 8):
-        raise _Damaged("it was cut off, or is no safetensors file")
+        raise _Damaged("it was cut off, or is not a safetensors file")
     return length
 
 
 def _parse_header(content: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """The entries of the arrays and the texts, from all bytes that come before the arrays."""
+    """The entries of the arrays and the metadata, from all bytes before the arrays."""
     try:
         header = json.loads(content[8:].decode(), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise _Damaged(f"its header is no JSON ({error})") from None
+        raise _Damaged(f"its header is not JSON ({error})") from None
     if not isinstance(header, dict):
-        raise _Damaged("its header is no JSON object")
+        raise _Damaged("its header is not a JSON object")
     notes = header.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
-        raise _Damaged("its metadata are not texts")
+        raise _Damaged("its metadata are not strings")
     return header, notes
 
 
@@ -217,16 +217,16 @@ def _read(name: str, entry: Any, data: memoryview) -> NDArray[Any]:
         raise _Damaged(f"'{name}' has {end - begin} bytes, which do not fit {dtype} {shape}")
     try:
         return np.frombuffer(data[begin:end], DTYPES[dtype]).reshape(shape).copy()
-    except ValueError as error:  # too many axes, or with one of length 0 too long ones
+    except ValueError as error:  # too many axes, or axes that are too long beside one of length 0
         raise _Damaged(f"'{name}' has the shape {shape}, which NumPy lacks ({error})") from None
 
 
 def _check_layout(entries: Mapping[str, Any], size: int) -> None:
-    """The arrays must lie end to end: holes and overlaps can hide things."""
+    """Raise an error unless the arrays are end to end: gaps and overlaps can hide data."""
     position = 0
     for begin, end in sorted(entry["data_offsets"] for entry in entries.values()):
         if begin != position:
-            raise _Damaged(f"its arrays overlap or leave a hole at byte {position}")
+            raise _Damaged(f"its arrays overlap or leave a gap at byte {position}")
         position = end
     if position != size:
         raise _Damaged(f"it has {size - position} bytes that belong to no array")
@@ -251,13 +251,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _to_array(name: str, value: Any) -> NDArray[Any]:
     """A contiguous little-endian NumPy array."""
     if not isinstance(name, str) or name == "__metadata__":
-        raise CallError(f"names of arrays are texts other than '__metadata__', got {name!r}")
+        raise CallError(f"names of arrays are strings other than '__metadata__', got {name!r}")
     try:
         given = backends.native(value.data if isinstance(value, Tensor) else value)
         host = backends.of(given).to_numpy(given) if hasattr(given, "dtype") else np.array(given)
     except BackendError as error:
         raise BackendError(f"'{name}' cannot be saved: {error}") from error
-    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+    except ValueError as error:  # raised by NumPy for rows of different lengths
         raise ShapeError(
             f"'{name}' has lists of different lengths: pad the short ones, or save each by itself"
         ) from error
@@ -274,11 +274,11 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a nested structure of dictionaries, lists, arrays, numbers, texts, booleans and None in one file.
+    """Write a nested structure of dictionaries, lists, arrays, numbers, strings, booleans and None to one file.
 
-    Everything comes back from :func:`load_state` as it was, bit for bit, NumPy's numbers with their dtype; tuples
-    become lists, every mapping a dictionary, tensors arrays. ``metadata`` are texts that go along, for
-    :func:`read_metadata`; :class:`CheckpointError` for others.
+    :func:`load_state` restores everything bit for bit, NumPy scalars with their dtype; tuples become lists, mappings
+    dictionaries, and tensors arrays. ``metadata`` are strings stored with it, for :func:`read_metadata`. Raises
+    :class:`CheckpointError` for other metadata.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -289,13 +289,13 @@ def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str
     arrays: dict[str, Any] = {}
     notes = checked_metadata(metadata)
     if STATE in notes:
-        raise CheckpointError(f"the metadata '{STATE}' is what a state itself is kept as: take another name")
+        raise CheckpointError(f"the metadata name '{STATE}' is reserved for the state itself: use another name")
     outline = _outline(state, "", arrays)
     save(path, arrays, {**notes, STATE: json.dumps(outline)})
 
 
 def load_state(path: str | Path) -> Any:
-    """What :func:`save_state` wrote. Raises :class:`CheckpointError` for any other file."""
+    """The state in a file written by :func:`save_state`. Raises :class:`CheckpointError` for any other file."""
     arrays, notes = load_with_metadata(path)
     if STATE not in notes:
         raise CheckpointError(f"{path} holds weights but no training state: resume from a file *.state.safetensors")
@@ -303,20 +303,18 @@ def load_state(path: str | Path) -> Any:
         try:
             return _filled(json.loads(notes[STATE]), arrays)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise _Damaged("it does not say what its arrays are") from None
+            raise _Damaged("its description of the state is invalid") from None
 
 
 def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
-    """``value`` as JSON, with ``{"array": name}`` in place of arrays, ``{"number": name}`` in place of NumPy's numbers,
-    and dictionaries one level deeper.
-
-    The names are JSON pointers (RFC 6901), such as ``/optimizer/state``.
+    """``value`` as JSON; arrays become ``{"array": name}``, NumPy scalars ``{"number": name}``, a dictionary d becomes
+    ``{"dict": d}``. The names are JSON pointers (RFC 6901), such as ``/optimizer/state``.
     """
     if isinstance(value, Mapping):
         return {"dict": {key: _outline(item, f"{path}/{_escaped(key)}", arrays) for key, item in value.items()}}
     if isinstance(value, list | tuple):
         return [_outline(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
-    is_number = isinstance(value, np.generic) and not isinstance(value, str)  # float64 is a Python float, too
+    is_number = isinstance(value, np.generic) and not isinstance(value, str)  # float64 is a subclass of float
     if value is None or (isinstance(value, bool | int | float | str) and not is_number):
         return value
     arrays[path] = value
@@ -325,7 +323,7 @@ def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
 
 def _escaped(key: Any) -> str:
     if not isinstance(key, str):
-        raise CallError(f"the keys of a state are texts, got {key!r}")
+        raise CallError(f"the keys of a state are strings, got {key!r}")
     return key.replace("~", "~0").replace("/", "~1")
 
 

@@ -1,4 +1,4 @@
-"""Gradient clipping. Its names are names of :mod:`minidl.optim` too, where they are used."""
+"""Gradient clipping. Its functions are also in :mod:`minidl.optim`."""
 
 import contextlib
 import math
@@ -19,15 +19,15 @@ Array = Any
 
 @explained
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
-    """Scale all gradients by one factor so that their common Euclidean norm is at most ``max_norm``.
+    """Scale all gradients by one factor so that their total Euclidean norm is at most ``max_norm``.
 
-    It changes them in place, but for those set by hand that are read-only or a view: there ``grad`` is a new array.
+    Changes them in place, except gradients set by hand that are read-only or a view: there ``grad`` is a new array.
 
-    Returns the norm before (a 0-d array, still on the device). A parameter that is there twice counts once. Pascanu et
+    Returns the norm before scaling (a 0-d array on the device). A parameter that appears twice counts once. Pascanu et
     al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1.
 
     Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
-    number >= 0, or infinite. A gradient that was set by hand is looked at first: see :func:`minidl.gradients.checked`.
+    number >= 0, or infinite. Checks gradients first, see :func:`minidl.gradients.checked`.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -36,7 +36,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     (10.0, array([0.6, 0.8], dtype=float32))
     """
     limit = plain(max_norm)
-    if not isinstance(limit, float) or limit != math.inf:  # which clips nothing, and gives the norm
+    if not isinstance(limit, float) or limit != math.inf:  # infinity only computes the norm
         limit = number("max_norm", max_norm, ">= 0")
     given = [] if hasattr(parameters, "dtype") or not isinstance(parameters, Iterable) else list(parameters)
     if not given or not all(isinstance(p, Tensor) for p in given):
@@ -51,28 +51,27 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     xp, norm = backends.of(found[0]).xp, _norm(found)
     info = np.finfo(norm.dtype)
     limit = min(limit, float(info.max))
-    factor = limit / xp.maximum(norm, max(limit, float(info.tiny)))  # gradients of 0 stay 0, also where the limit is 0
+    factor = limit / xp.maximum(norm, max(limit, float(info.tiny)))  # gradients of 0 stay 0, even if the limit is 0
     for x in once:
         if x.grad is not None:
             x.grad = _scaled(x.grad, factor)
-    return backends.of(found[0]).asarray(norm)  # of NumPy's, a scalar
+    return backends.of(found[0]).asarray(norm)  # NumPy's is a scalar
 
 
 def _scaled(gradient: Array, factor: Array) -> Array:
-    """The gradient, changed in place; a new array where it cannot be, or where its memory may be that of others, or
-    show one number in several places, as gradients may that were set by hand."""
+    """The gradient scaled in place; a new array if it is read-only or a view, whose elements may share memory."""
     if gradient.base is None:
-        with contextlib.suppress(ValueError):  # NumPy's, before it has changed any number of what is read-only
+        with contextlib.suppress(ValueError):  # NumPy raises it for a read-only array, before changing any element
             gradient *= factor
             return gradient
     return backends.of(gradient).asarray(gradient * factor, gradient.dtype)
 
 
 def _norm(found: list[Array]) -> Array:
-    """The common norm, 0-d; also of numbers whose squares would be infinite, or lost.
+    """The total norm, 0-d, without overflow or underflow of the squares.
 
-    They are divided by the largest one first, then; on a device always, as a look at the norm would wait for it. Where
-    that is 0, infinite or NaN, the norm is it.
+    If needed, the elements are first divided by the largest absolute value; on a device always, because checking the
+    norm would synchronize. If that value is 0, infinite or NaN, so is the norm.
     """
     backend = backends.of(found[0])
     xp = backend.xp

@@ -1,4 +1,4 @@
-"""What contexts are that decorate functions, too."""
+"""Context managers that are decorators, too."""
 
 import functools
 import inspect
@@ -13,7 +13,7 @@ Function = Callable[..., Any]
 
 
 class Brackets(ABCMeta):
-    """The class of a context manager that says so where the brackets were forgotten.
+    """The metaclass of context managers; ``with`` without the brackets raises an error that says so.
 
     >>> class Loud(metaclass=Brackets): ...
     >>> with Loud:
@@ -29,7 +29,7 @@ class Brackets(ABCMeta):
 
 
 class Decorating(metaclass=Brackets):
-    """A context that decorates functions and generators: each call, or step of a generator, is inside a new one.
+    """A context that decorates functions and generators: each call, and each step of a generator, is inside a new one.
 
     >>> class Loud(Decorating):
     ...     def __enter__(self):
@@ -45,6 +45,8 @@ class Decorating(metaclass=Brackets):
     ...     print(number)
     in
     out
+    in
+    out
     1
     in
     out
@@ -55,8 +57,10 @@ class Decorating(metaclass=Brackets):
         """A new context like this one."""
 
     def __call__(self, function: Function) -> Function:
-        """The function inside the context. Raises :class:`MinidlError` for a coroutine, which other code of the thread
-        runs in between, for a class, whose methods are called outside of it, and for what cannot be called.
+        """The function inside the context.
+
+        Raises :class:`MinidlError` for a coroutine, because other code of the thread can run while it waits; for a
+        class, because its methods are called outside of the context; and for anything that is not callable.
         """
         name = type(self).__name__
         if isinstance(function, type):
@@ -74,7 +78,7 @@ class Decorating(metaclass=Brackets):
         def inside(*inputs: Any, **options: Any) -> Any:
             with self.again():
                 given = function(*inputs, **options)
-            if inspect.iscoroutine(given):  # of a function that another decorator, or a class, does not show
+            if inspect.iscoroutine(given):  # another decorator, or a class, can hide a coroutine function
                 given.close()
             if inspect.iscoroutine(given) or inspect.isasyncgen(given):
                 self._refuse_coroutine(function)
@@ -91,7 +95,7 @@ class Decorating(metaclass=Brackets):
 
 
 def _stepped(generator: Generator[Any, Any, Any], context: Callable[[], AbstractContextManager[Any]]) -> Any:
-    """The generator; what happens between its steps is not concerned."""
+    """The generator with each step inside a context; the code between its steps is outside."""
     step, given = generator.send, None
     while True:
         try:

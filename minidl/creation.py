@@ -1,9 +1,9 @@
-"""Tensors of zeros, ones, random numbers and ranges, and of NumPy arrays, by the names of NumPy and PyTorch.
+"""Creation of tensors: zeros, ones, random numbers, ranges, and from NumPy arrays; names as in NumPy and PyTorch.
 
-``dtype`` is float32 unless it says otherwise, also where it is None, ``backend`` NumPy. Every tensor has memory of its
-own and is a leaf, with a gradient if ``requires_grad``; integers have none (:class:`minidl.errors.DtypeError`). A
-shape is given as sizes, ``zeros(2, 3)``, or as one tuple, ``zeros((2, 3))``; anything else is a
-:class:`minidl.errors.ShapeError`.
+The default ``dtype`` is float32, also for None, unless stated otherwise; the default ``backend`` is NumPy. Every tensor
+has its own memory and is a leaf, with a gradient if ``requires_grad``; integers have none
+(:class:`minidl.errors.DtypeError`). A shape is given as sizes, ``zeros(2, 3)``, or as one tuple, ``zeros((2, 3))``;
+anything else raises :class:`minidl.errors.ShapeError`.
 """
 
 import sys
@@ -24,7 +24,7 @@ from .tensor import Tensor, tensor
 
 @explained
 def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
-    """Zeros in a shape.
+    """A tensor of zeros.
 
     >>> zeros(2, 3)
     tensor([[0., 0., 0.],
@@ -35,7 +35,7 @@ def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, backend: 
 
 @explained
 def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
-    """Ones in a shape.
+    """A tensor of ones.
 
     >>> ones((2,), requires_grad=True)
     tensor([1., 1.], requires_grad=True)
@@ -51,10 +51,10 @@ def randn(
     requires_grad: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """Numbers of the standard normal distribution in a shape, from ``rng`` or the generator of :func:`minidl.seed`.
+    """Samples of the standard normal distribution, from ``rng`` or the generator of :func:`minidl.seed`.
 
-    They are drawn on the host, so all backends get the same. Raises :class:`minidl.errors.DtypeError` for anything but
-    float32 and float64.
+    They are drawn on the host, so they are the same on all backends. Raises :class:`minidl.errors.DtypeError` for
+    anything but float32 and float64.
 
     >>> import minidl as md
     >>> md.seed(0)
@@ -79,10 +79,10 @@ def arange(
     requires_grad: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """The numbers from ``start`` (0 if it is given alone) up to, but without, ``stop``.
+    """Evenly spaced values in the half-open interval [``start``, ``stop``); a single argument is ``stop``.
 
-    Integers give int64, as in NumPy and PyTorch, anything else float32. Raises
-    :class:`minidl.errors.MinidlError` for numbers that make no finite range.
+    Integers give int64, as in NumPy and PyTorch, anything else float32. Raises :class:`minidl.errors.MinidlError` for
+    anything but a finite range.
 
     >>> arange(4), arange(1, 2, 0.25)
     (tensor([0, 1, 2, 3], dtype=int64), tensor([1.  , 1.25, 1.5 , 1.75]))
@@ -91,7 +91,7 @@ def arange(
         numbers: NDArray[Any] = np.arange(*map(plain, (start, stop, step)))
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise MinidlError(
-            f"arange needs finite numbers and a step other than 0, got {start!r}, {stop!r}, {step!r}: as in "
+            f"arange needs finite numbers and a step other than 0, got {start!r}, {stop!r}, {step!r}: write "
             "arange(stop) or arange(start, stop, step)"
         ) from error
     if dtype is None and numbers.dtype.kind == "f":
@@ -101,11 +101,10 @@ def arange(
 
 @explained
 def from_numpy(array: NDArray[Any], *, requires_grad: bool = False, backend: str | None = None) -> Tensor:
-    """A NumPy array as a tensor of its dtype.
+    """A tensor with a copy of a NumPy array, of the same dtype.
 
-    It copies, as :func:`minidl.tensor` does and PyTorch's does not, because nothing would notice a change that is made
-    through the array between the forward and the backward pass. Raises :class:`minidl.errors.MinidlError` for anything
-    but an array.
+    Unlike PyTorch's ``from_numpy``, it copies, because a change of the array between the forward and the backward pass
+    would not be detected. Raises :class:`minidl.errors.MinidlError` for anything but an array.
 
     >>> array = np.array([1.0, 2.0], np.float32)
     >>> x = from_numpy(array)
@@ -119,12 +118,12 @@ def from_numpy(array: NDArray[Any], *, requires_grad: bool = False, backend: str
 
 
 def _float32_or(dtype: Any) -> np.dtype[Any]:
-    """A dtype; None, which is float64 for NumPy, is float32."""
+    """The dtype; float32 for None, which would mean float64 in NumPy."""
     return dtype_of(np.float32 if dtype is None else dtype)
 
 
 def sizes_of(shape: Any) -> tuple[int, ...]:
-    """The sizes of a shape, given one by one, as one tuple or as a single size; :class:`ShapeError` for others.
+    """The sizes of a shape given as several arguments, a sequence or a single size; :class:`ShapeError` otherwise.
 
     >>> sizes_of((2, 3)), sizes_of([2, 3]), sizes_of(((2, 3),)), sizes_of(2)
     ((2, 3), (2, 3), (2, 3), (2,))
@@ -133,7 +132,7 @@ def sizes_of(shape: Any) -> tuple[int, ...]:
     sizes = tuple(map(plain, given))
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
         raise ShapeError(
-            f"a shape is integers >= 0, got {given}: such as (2, 3), and a dtype goes by its name, dtype=np.float64"
+            f"a shape consists of integers >= 0, such as (2, 3), got {given}: a dtype is passed as dtype=np.float64"
         )
     require_memory(sizes)
     return sizes

@@ -1,4 +1,4 @@
-"""Data sets, and a loader that makes batches of them in an order which repeats from its seed."""
+"""Data sets, and a loader that makes batches of them in an order determined by its seed."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ Array = Any
 
 def _batch_size(name: str, value: Any) -> int:
     if getattr(value, "ndim", 0):
-        raise MinidlError("expected a batch_size, got an array: DataLoader(ArrayDataset(x, y)) takes both as one")
+        raise MinidlError("expected a batch_size, got an array: wrap both arrays, DataLoader(ArrayDataset(x, y))")
     return whole(name, value, least=1)
 
 
@@ -36,11 +36,11 @@ def _dataset(_name: str, dataset: Any) -> Dataset:
 
 
 def _giving_batches(name: str) -> Callable[[Any, Any], None]:
-    """What refuses a value of an option that would leave no batch, or nothing to mirror, beside the other options."""
+    """A check that raises an error if an option, with the others, leaves no batch or no images to mirror."""
 
     def require(loader: Any, value: Any) -> None:
         options = {"drop_last": False, "mirror": False} | vars(loader) | {name: value}
-        if "batch_size" in options:  # the data set is there before it
+        if "batch_size" in options:  # the data set is set before it
             _require_a_batch(len(options["dataset"]), options["batch_size"], options["drop_last"])
             _require_pictures(options["dataset"], options["mirror"])
 
@@ -58,31 +58,31 @@ def _require_a_batch(samples: int, batch_size: int, drop_last: bool) -> None:
 def _require_pictures(dataset: Dataset, mirror: bool) -> None:
     if mirror and not dataset.mirrors:
         raise MinidlError(
-            f"mirror=True is for pictures, and {dataset._kind()} does not say that it has some: use "
+            f"mirror=True is for images, and {dataset._kind()} does not declare that it has any: use "
             "ImageDataset(images, targets), or give it mirrors = True and a batch(indices, mirror)"
         )
 
 
 class DataLoader(Answering):
-    """Batches of a data set. Each loop over it is one epoch; when it ends, the next epoch begins.
+    """Batches of a data set. Each loop over the loader is one epoch; the next loop is the next epoch.
 
-    The order of an epoch, and with ``mirror`` which half of its pictures are mirrored, follow from ``seed`` and the
-    number of the epoch alone, so the state of a loader is a few numbers. A loop that is left early starts its epoch
-    again in the next loop; after :meth:`load_state_dict` the next loop goes on where the saved one was.
+    ``seed`` and the index of the epoch determine its order and, with ``mirror``, which half of the images is mirrored,
+    so the state of a loader is a few numbers. After a loop that was left early, the next loop starts the same epoch
+    again; after :meth:`load_state_dict`, it continues where the saved one was.
 
-    Random numbers of a data set do so too: while it makes a batch, ``md.random.default_rng`` stands for a generator of
-    that batch, also where an ``rng`` is left out. Numbers from elsewhere, such as a generator that the data set keeps,
-    are in no state, and drawn ahead.
+    They also determine the random numbers of a data set: while it makes a batch, ``md.random.default_rng`` is a
+    generator for this batch, also where ``rng`` is left out. Other generators, such as one stored in the data set, are
+    not part of the state, and the loader draws from them ahead of time.
 
-    Several loops at a time do not disturb each other: each is a :class:`Batches` with a place of its own, and begins
-    with the epoch at which the loader is. Where the loader is, in its state too, was said by the loop that moved last.
+    Several loops at a time are independent: each is a :class:`Batches` with its own position, and begins at the current
+    epoch of the loader. The position of the loader, also in its state, is the position of the loop that advanced last.
 
-    An error in the data set comes out of the loop where its batch would have. Who catches it there, around ``next``,
-    gets the batch after it next; a state that is saved before that goes on with the batch that failed.
+    An error in the data set is raised when its batch is requested. If it is caught around ``next``, the next batch
+    follows; a state saved before that continues with the batch that failed.
 
-    Batches are on ``backend``, by default where the data set is. While a batch is used, a thread brings the samples of
-    the next ``prefetch`` together; they go to a device as they are stored, pictures as bytes, and become numbers there.
-    Of a data set that is on the device (:meth:`Dataset.to`), the order of an epoch is all that goes there.
+    Batches are on ``backend``, by default that of the data set. While a batch is used, a thread collects the samples of
+    the next ``prefetch`` batches. They are transferred to a device as they are stored, such as images as uint8, and
+    converted there. For a data set on the device (:meth:`Dataset.to`), only the order of an epoch is transferred.
 
     >>> loader = DataLoader(ArrayDataset(np.arange(5)), batch_size=2)
     >>> [batch.tolist() for (batch,) in loader]
@@ -117,9 +117,9 @@ class DataLoader(Answering):
         self.backend = dataset.backend if backend is None else backends.get(backend)
         self.epoch = 0
         self.position = 0
-        """Batches of this epoch that were handed out, by the loop that moved last."""
+        """The number of batches of this epoch returned so far, by the loop that advanced last."""
         self.start = 0
-        """The batch with which the next loop begins: the first, unless :meth:`load_state_dict` said another."""
+        """The first batch of the next loop: 0, unless :meth:`load_state_dict` set another."""
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
@@ -131,14 +131,16 @@ class DataLoader(Answering):
         )
 
     def __next__(self) -> NoReturn:
-        raise CallError("a loader is no iterator: next(iter(loader)) is the first batch, and `for batch in loader` all")
+        raise CallError(
+            "a loader is not an iterator: next(iter(loader)) is the first batch, `for batch in loader` loops over all"
+        )
 
     def __iter__(self) -> "Batches":
         self.position, self.start = self.start, 0
         return Batches(self)
 
     def _maker(self) -> Callable[[int], Iterator[Any]]:
-        """What makes the batches of this epoch from a certain one on; it remains that of this epoch."""
+        """A function that makes the batches of the current epoch from a given one on, even if the loader advances."""
         size = self.batch_size
         whole = [slice(number * size, (number + 1) * size) for number in range(len(self))]
         order = self.dataset.backend.asarray(self.order())
@@ -146,7 +148,7 @@ class DataLoader(Answering):
         place = self.seed, self.epoch
 
         def drawing(part: slice) -> AbstractContextManager[None]:
-            """Where random numbers are those of this batch, of a generator that is made for who asks for some."""
+            """A context in which random numbers are drawn from a generator for this batch, made on first use."""
             return random.instead(functools.cache(lambda: random.of_words(*place, _OF_BATCHES, part.start // size)))
 
         def batch(dataset: Dataset, indices: Array, part: slice) -> Any:
@@ -170,36 +172,41 @@ class DataLoader(Answering):
         return made
 
     def _ahead(self, made: Iterator[Any]) -> Iterator[Any]:
-        """The same by a thread that runs ahead, on the host alone: each thread has a stream of a GPU of its own, and in
-        another stream than that of the steps nothing would wait for anything."""
+        """The same items, made ahead by a thread if the data set is on the host.
+
+        On a GPU each thread has its own stream, which would not be synchronized with the stream of the steps.
+        """
         on_host = self.dataset.backend is backends.default
         return prefetched(made, self.prefetch) if on_host and self.prefetch > 0 and len(self) > 1 else made
 
     def order(self) -> NDArray[np.int64]:
-        """The sample numbers of this epoch in their order."""
+        """The sample indices of this epoch in their order."""
         if not self.shuffle:
             return np.arange(len(self.dataset))
         return self._random().permutation(len(self.dataset))
 
     def mirrored(self) -> NDArray[np.bool_]:
-        """Whether the first, second, ... picture of this epoch is mirrored: half of them are, by chance."""
+        """Whether the first, second, ... image of this epoch is mirrored: each is with probability 1/2."""
         return self._random(_OF_MIRRORS).random(len(self.dataset)) < 0.5
 
     def _random(self, *purpose: int) -> np.random.Generator:
-        """Random numbers for this epoch, others for each purpose."""
+        """A generator for this epoch and purpose."""
         return random.of_words(self.seed, self.epoch, *purpose)
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader is, and what the place means: ``position`` counts the batches of this epoch that were handed
-        out, by the loop that moved last; :meth:`Batches.state_dict` is that of a certain one."""
+        """The position of the loader and the options that it depends on.
+
+        ``position`` is the number of batches of this epoch returned by the loop that advanced last;
+        :meth:`Batches.state_dict` is the state of one loop.
+        """
         place = {"seed": self.seed, "epoch": self.epoch, "position": self.position, "samples": len(self.dataset)}
         return place | {name: getattr(self, name) for name in _MEANING}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on where :meth:`state_dict` was taken, on the same data in the same batches; all or nothing.
+        """Continue where :meth:`state_dict` was taken, with the same data in the same batches.
 
-        Raises :class:`MinidlError` if it is a state for another number of samples, or of a loader with another
-        ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
+        Raises :class:`MinidlError`, changing nothing, if the state is for another number of samples, or for a loader
+        with another ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
         require_entries(state, ("seed", "epoch", "position", "samples"), "a loader")
         seed, epoch, position = (whole(name, state[name], least=0) for name in ("seed", "epoch", "position"))
@@ -208,23 +215,23 @@ class DataLoader(Answering):
                 f"this loader state is for {state['samples']} samples and batch {position}, "
                 f"the data set has {len(self.dataset)} samples in {len(self)} batches"
             )
-        for name in _MEANING:  # those of before had none of these
+        for name in _MEANING:  # states of earlier versions have none of these
             if state.get(name, getattr(self, name)) != getattr(self, name):
                 raise MinidlError(
-                    f"this loader state is of batches with {name}={state[name]}, and the loader has "
+                    f"this loader state is for batches with {name}={state[name]}, and the loader has "
                     f"{name}={getattr(self, name)}: make it with the options of the one that was saved"
                 )
         self.seed, self.epoch, self.position, self.start = seed, epoch, position, position
 
 
 _OF_MIRRORS, _OF_BATCHES = 1, 2
-"""What random numbers of an epoch are for, beside its order."""
+"""The purposes of random numbers in an epoch, other than its order."""
 _MEANING = ("batch_size", "shuffle", "drop_last", "mirror")
-"""The options without which a place in an epoch means nothing."""
+"""The options on which the meaning of a position in an epoch depends."""
 
 
 class Batches(Iterator[Any]):
-    """One loop over a :class:`DataLoader`: the batches from where the loader is to the end of the epoch.
+    """One loop over a :class:`DataLoader`: the batches from its position to the end of the epoch.
 
     >>> loop = iter(DataLoader(ArrayDataset(np.arange(5)), batch_size=2))
     >>> next(loop), loop.position
@@ -241,11 +248,11 @@ class Batches(Iterator[Any]):
         try:
             batch = next(self._batches)
         except StopIteration:
-            if self.position > 0:  # the first time that it is asked for more
+            if self.position > 0:  # only once, even if next() is called again
                 self._move(self.epoch + 1, 0)
             raise
-        except BaseException as error:  # the generators have ended with it
-            self._next += isinstance(error, Exception)  # of an interrupt the batch knows nothing
+        except BaseException as error:  # it has ended the generators
+            self._next += isinstance(error, Exception)  # an interrupt is not an error of the batch
             self._batches = self._from(self._next)
             raise
         self._next += 1
@@ -256,15 +263,15 @@ class Batches(Iterator[Any]):
         self.epoch, self.position = self._loader.epoch, self._loader.position = epoch, position
 
     def state_dict(self) -> dict[str, int]:
-        """As :meth:`DataLoader.state_dict`, of this loop, whatever others do."""
+        """As :meth:`DataLoader.state_dict`, but the position of this loop, independent of others."""
         return {**self._state, "epoch": self.epoch, "position": self.position}
 
 
-# What a training loop does with them
+# Helpers of training loops
 
 
 def require_loader(loader: Any) -> None:
-    """Raise :class:`MinidlError` for what is no :class:`DataLoader`.
+    """Raise :class:`MinidlError` for anything but a :class:`DataLoader`.
 
     >>> require_loader(3)
     Traceback (most recent call last):
@@ -276,7 +283,7 @@ def require_loader(loader: Any) -> None:
 
 
 def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
-    """The two parts of a batch; :class:`MinidlError` if it has not two.
+    """The two parts of a batch. Raises :class:`MinidlError` if it does not have two.
 
     >>> inputs_and_targets([np.zeros(2), np.ones(2)])
     (array([0., 0.]), array([1., 1.]))
@@ -288,7 +295,7 @@ def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
 
 
 def on_backend(backend: backends.Backend, batch: Any) -> Any:
-    """The same structure of arrays of a backend, made of tensors and of arrays of any kind.
+    """A structure of tensors and arrays of any kind, converted to arrays of a backend.
 
     >>> on_backend(backends.default, {"x": np.zeros(2)})
     {'x': array([0., 0.])}
@@ -297,9 +304,9 @@ def on_backend(backend: backends.Backend, batch: Any) -> Any:
 
 
 def size_of(inputs: Any) -> int:
-    """How many samples a batch has: the length of its first array that has axes.
+    """The number of samples in a batch: the length of its first array that is not 0-d.
 
-    Raises :class:`ShapeError` if none has.
+    Raises :class:`ShapeError` if there is none.
 
     >>> size_of({"scale": np.float32(2), "x": np.zeros((3, 5))})
     3

@@ -1,4 +1,4 @@
-"""Data sets: samples by number, which are made into batches."""
+"""Data sets: samples by index, which are collated into batches."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -22,9 +22,9 @@ Indices = NDArray[np.integer[Any]]
 
 
 class Dataset(Answering, ABC):
-    """Samples by number. A sample is an array, a number, or tuples, lists and dictionaries of them.
+    """Samples by index. A sample is an array, a number, or a tuple, list or dictionary of them.
 
-    The data sets of minidl give several as a batch: ``dataset[2:4]``, ``dataset[[0, 7]]``, ``dataset[mask]``.
+    minidl's data sets return several samples as a batch: ``dataset[2:4]``, ``dataset[[0, 7]]``, ``dataset[mask]``.
 
     >>> class Squares(Dataset):
     ...     def __len__(self):
@@ -36,10 +36,10 @@ class Dataset(Answering, ABC):
     """
 
     backend = backends.default
-    """Where batches are: on NumPy, unless :meth:`to` moved the data."""
+    """The backend of batches: NumPy, unless :meth:`to` moved the data."""
     from_tensor_slices, from_generator = Missing(), Missing()
     mirrors = False
-    """Whether ``batch`` takes ``mirror``, as that of :class:`ImageDataset` does."""
+    """Whether ``batch`` has an argument ``mirror``, as in :class:`ImageDataset`."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -48,18 +48,18 @@ class Dataset(Answering, ABC):
     def __getitem__(self, index: int) -> Any: ...
 
     def batch(self, indices: Indices) -> Any:
-        """The samples with these numbers, or where a mask holds, as one batch; override it where one by one is slow."""
+        """The samples with these indices, or selected by a mask, as one batch; override it if one by one is slow."""
         if self.backend is backends.default:
             return collate([self[int(index)] for index in self._there(indices)])
         samples = (self[int(index)] for index in backends.to_host(self._there(indices)))
         return map_leaves(self.backend.asarray, collate([map_leaves(backends.to_host, sample) for sample in samples]))
 
     def take(self, indices: Indices) -> "Dataset":
-        """The samples with these numbers as a data set of its own, made now and kept in memory."""
+        """The samples with these indices as a new data set, which is loaded now and kept in memory."""
         return _Taken(self, indices)
 
     def to(self, backend: str) -> "Dataset":
-        """The samples as a data set in the memory of a backend, where its batches are made: none crosses the bus.
+        """The samples as a data set in the memory of a backend, where batches are made without a transfer.
 
         >>> ArrayDataset(np.arange(3.0)).to("numpy").batch(np.array([2, 0]))
         (array([2., 0.]),)
@@ -67,27 +67,27 @@ class Dataset(Answering, ABC):
         if backends.get(backend) is self.backend:
             return self
         taken = self.take(np.arange(len(self)))
-        if type(taken).to is Dataset.to:  # which would take again, and so on
+        if type(taken).to is Dataset.to:  # which would call take again, endlessly
             taken = Dataset.take(self, np.arange(len(self)))
         return taken.to(backend)
 
     def _kind(self) -> str:
-        """What errors call the data set: the class that its user knows."""
+        """The name of the data set in errors: that of the user's class."""
         return type(self).__name__
 
     def _place(self, index: Any) -> Any:
-        """The number of one sample from 0; of a list, an array, a slice or a mask, all of them as :meth:`_there`."""
+        """The non-negative index of one sample; :meth:`_there` of a list, an array, a slice or a mask."""
         if isinstance(index, list | slice | range) or getattr(index, "ndim", 0) > 0:
             return self._there(index)
-        number, count = whole("the number of a sample", index), len(self)
+        number, count = whole("the index of a sample", index), len(self)
         if not -count <= number < count:
             raise _beyond(number, count)
         return number if number >= 0 else number + count
 
     def _there(self, indices: Any) -> Array:
-        """Indices from 0 for arrays of the backend, of a mask the numbers where it holds.
+        """Non-negative indices as an array of the backend; for a mask the indices where it is True.
 
-        Those of the host are checked; integers on a device must be right, as it would read beyond its arrays.
+        Indices on the host are checked. Integers on a device are not: an index out of bounds reads beyond the arrays.
         """
         if isinstance(indices, slice):
             indices = np.arange(len(self))[indices]
@@ -100,39 +100,37 @@ class Dataset(Answering, ABC):
 
 
 def _numbers(indices: NDArray[Any], count: int) -> Indices:
-    """Sample numbers from 0, of a mask of ``count`` booleans those where it holds."""
+    """Non-negative sample indices; for a mask of ``count`` booleans the indices where it is True."""
     if indices.dtype == np.bool_:
         if indices.shape != (count,):
             raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
         return np.flatnonzero(indices)
     if indices.ndim == 0 and indices.dtype.kind not in "iu":
         raise DtypeError(
-            f"expected the numbers of samples in an order, or a mask of booleans, got {indices.item()!r:.60}: use a "
-            "list, an array or a slice; of a set, sorted(...)"
+            f"expected sample indices in an order, or a mask of booleans, got {indices.item()!r:.60}: use a "
+            "list, an array or a slice; sorted(...) for a set"
         )
     if indices.ndim == 0:
         raise ShapeError(
-            f"expected the numbers of samples, got {indices}: the first ones are np.arange({indices}), and "
+            f"expected sample indices, got {indices}: the first ones are np.arange({indices}), and "
             f"md.data.DataLoader(dataset, batch_size={indices}) makes batches"
         )
     if indices.ndim > 1:
-        raise ShapeError(
-            f"expected the numbers of samples along one axis, got shape {indices.shape}: use np.flatnonzero(mask)"
-        )
+        raise ShapeError(f"expected sample indices along one axis, got shape {indices.shape}: use np.flatnonzero(mask)")
     if indices.dtype.kind not in "iu" and indices.size > 0:
-        raise DtypeError(f"expected the numbers of samples, or a mask of booleans, got {indices.dtype}: use integers")
+        raise DtypeError(f"expected sample indices or a mask of booleans, got {indices.dtype}: use integers")
     if indices.size > 0 and not -count <= indices.min() <= indices.max() < count:
         raise _beyond(indices[(indices < -count) | (indices >= count)][0], count)
-    numbers = indices.astype(np.intp)  # of an empty list, which NumPy takes for fractions, too
+    numbers = indices.astype(np.intp)  # also of an empty list, which NumPy makes float64
     return np.where(numbers < 0, numbers + count, numbers)
 
 
 def _beyond(number: Any, count: int) -> BoundsError:
-    return BoundsError(f"there is no sample {number}: the {count} samples have the numbers 0 ... {count - 1}")
+    return BoundsError(f"there is no sample {number}: the {count} samples have the indices 0 ... {count - 1}")
 
 
 def _rows(array: Array, there: Any) -> Array:
-    """The elements with these numbers; BoundsError for one that is not there."""
+    """The elements with these indices. Raises BoundsError for an index out of bounds."""
     try:
         return in_host_order(array[there])
     except IndexError as error:
@@ -143,10 +141,10 @@ def _array(values: Any) -> NDArray[Any]:
     """Values as an array. Raises ShapeError for nested lists of different lengths."""
     try:
         return np.asarray(backends.native(values))
-    except ValueError as error:  # NumPy's own, for rows that form no rectangle
+    except ValueError as error:  # raised by NumPy for rows of different lengths
         raise ShapeError(
             "expected samples of one shape, got lists or arrays of different lengths: pad the short ones, cut the long "
-            "ones, or derive a class of your own from minidl.data.Dataset"
+            "ones, or derive your own class from minidl.data.Dataset"
         ) from error
 
 
@@ -159,20 +157,20 @@ def require_dataset(dataset: Any) -> None:
     """
     if not isinstance(dataset, Dataset):
         raise MinidlError(
-            f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive a class "
-            "of your own from minidl.data.Dataset"
+            f"expected a data set, got {type(dataset).__name__}: wrap arrays as ArrayDataset(x, y), derive your own "
+            "class from minidl.data.Dataset"
         )
 
 
 class _Stored(Dataset):
-    """Samples that are kept as one batch of all of them. Raises ShapeError if its arrays differ in length."""
+    """Samples that are stored as one batch. Raises ShapeError if its arrays differ in length."""
 
     def __init__(self, arrays: Any) -> None:
         self.arrays = arrays
         shapes = [array.shape for array in leaves(arrays)]
         if len({shape[:1] for shape in shapes} | {()}) != 2:
             given = ", ".join(map(str, shapes)) or "none"
-            raise ShapeError(f"expected arrays of one length, that of their first axis, got shapes {given}")
+            raise ShapeError(f"expected arrays with first axes of the same length, got shapes {given}")
 
     def __len__(self) -> int:
         return len(next(leaves(self.arrays)))
@@ -204,7 +202,7 @@ class _Stored(Dataset):
         return moved
 
     def _each(self, function: Callable[[Array], Array]) -> "_Stored":
-        """The same data set of other arrays."""
+        """A copy of the data set with ``function`` applied to its arrays."""
         other = copy.copy(self)
         other.arrays = map_leaves(function, self.arrays)
         return other
@@ -214,7 +212,7 @@ _OF_STORED = Methods(_Stored, "__getitem__", shortcut="batch")
 
 
 class _Taken(_Stored):
-    """Samples of any data set, also of one with pictures, which shall be mirrored."""
+    """Samples of any data set, also of images to be mirrored."""
 
     def __init__(self, dataset: Dataset, indices: Indices) -> None:
         super().__init__(dataset.batch(indices))
@@ -228,9 +226,9 @@ class _Taken(_Stored):
 
 
 def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None) -> Any:
-    """A batch whose first part are pictures (B, H, W, C), those where ``mirror`` holds from right to left.
+    """A batch whose first part is images (B, H, W, C), with the images where ``mirror`` is True flipped horizontally.
 
-    Raises :class:`ShapeError` for another one, and if ``mirror`` is not a boolean for each of its pictures.
+    Raises :class:`ShapeError` for another batch, and unless ``mirror`` has one boolean for each image.
 
     >>> mirrored(backends.default, (np.arange(4.0).reshape(2, 1, 2, 1), [0, 1]), np.array([False, True]))[0].ravel()
     array([0., 1., 3., 2.])
@@ -238,7 +236,7 @@ def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None)
     if mirror is None:
         return batch
     if not isinstance(batch, tuple) or getattr(batch[0], "ndim", 0) != 4:
-        raise ShapeError("mirror is for samples that are tuples of a picture (H, W, C) and a target: return both")
+        raise ShapeError("mirror is for samples that are tuples of an image (H, W, C) and a target: return both")
     pictures, *others = batch
     turned = _booleans(backend, mirror, len(pictures))[:, None, None, None]
     pictures = backend.xp.where(turned, pictures[:, :, ::-1], pictures)
@@ -246,7 +244,7 @@ def mirrored(backend: backends.Backend, batch: Any, mirror: Array | None = None)
 
 
 def _booleans(backend: backends.Backend, mirror: Any, count: int) -> Array:
-    """Whether each of ``count`` pictures is mirrored. Raises ShapeError for what is no boolean for each of them."""
+    """Whether each of ``count`` images is mirrored. Raises ShapeError unless there is one boolean for each."""
     mirror = backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
     if mirror.shape != (count,) or mirror.dtype.kind != "b":
         raise ShapeError(f"mirror has a boolean for each of {count} images, got {mirror.dtype} of shape {mirror.shape}")
@@ -267,10 +265,10 @@ class ArrayDataset(_Stored):
 
 
 class ImageDataset(_Stored):
-    """Pictures as they are stored, uint8 ``(N, H, W, C)``, and their targets: an array, or a dictionary of arrays.
+    """Images as uint8 ``(N, H, W, C)`` and their targets: an array, or a dictionary of arrays.
 
-    A batch has the pictures as float32 in [0, 1], those where ``mirror`` holds from right to left. On a device they
-    stay bytes until they are part of a batch. Raises ShapeError for other images.
+    A batch has the images as float32 in [0, 1], flipped horizontally where ``mirror`` is True. On a device, too, images
+    are stored as uint8 and converted in the batch. Raises ShapeError for other images.
 
     >>> faces = ImageDataset(np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1), {"age": np.array([20, 30, 40])})
     >>> images, targets = faces.batch(np.array([1, 1]), mirror=np.array([False, True]))
@@ -284,18 +282,18 @@ class ImageDataset(_Stored):
         images = _array(images)
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ShapeError(
-                f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: pictures are kept as bytes; "
+                f"expected uint8 images (N, H, W, C), got {images.dtype} {images.shape}: images are stored as bytes; "
                 "ArrayDataset(images, targets) takes any arrays"
             )
         super().__init__((images, _as_arrays(targets)))
 
     def __getitem__(self, index: int) -> Any:
-        batch = self.batch if _OF_IMAGES.belong_to(self) else self._gathered  # which asks for each by itself
+        batch = self.batch if _OF_IMAGES.belong_to(self) else self._gathered  # an overriding batch may call this
         place = self._place(index)
         return map_leaves(lambda array: array[0], batch(np.array([place]))) if isinstance(place, int) else batch(place)
 
     def batch(self, indices: Indices, mirror: Array | None = None) -> Any:
-        """Images float32 ``(B, H, W, C)`` and their targets; ``mirror`` has a bool for each of them."""
+        """Images as float32 ``(B, H, W, C)`` and their targets; ``mirror`` has one boolean for each image."""
         if not _OF_IMAGES.belong_to(self):
             return mirrored(self.backend, Dataset.batch(self, indices), mirror)
         return self._gathered(indices, mirror)
@@ -313,9 +311,9 @@ _OF_IMAGES = Methods(ImageDataset, "__getitem__", shortcut="batch")
 
 
 def _as_arrays(nested: Any) -> Any:
-    """Arrays of what may be lists of numbers; in structures that say by name what is what, too.
+    """Arrays from arrays or lists of numbers, also from those inside dictionaries, NamedTuples and dataclasses.
 
-    Raises ShapeError for a tuple of arrays, and a list of those of different shapes: each would be one sample.
+    Raises ShapeError for a tuple of arrays, and for a list of arrays of different shapes: each would be one sample.
     """
     inside = None if type(nested) in (list, tuple) else parts_alone(nested)
     if inside is None:
@@ -331,15 +329,15 @@ def _require_no_arrays(given: Any) -> None:
     if shapes and (type(given) is tuple or len(set(shapes)) > 1):
         raise ShapeError(
             f"expected an array, got a {type(given).__name__} of arrays of shape {', '.join(map(str, shapes[:5]))}: "
-            "write ArrayDataset(*arrays) where each is a part of the samples, np.stack(arrays) where each is a sample"
+            "write ArrayDataset(*arrays) if each is a part of the samples, np.stack(arrays) if each is a sample"
         )
 
 
 class Subset(Dataset):
-    """Some samples of a data set, in a given order; nothing is copied but the indices.
+    """Some samples of a data set in a given order; copies only the indices.
 
-    ``indices`` are their numbers, or a mask with a boolean for every sample. Raises ShapeError for a mask of another
-    length, and DtypeError for what is neither.
+    ``indices`` are sample indices, or a mask with a boolean for every sample. Raises ShapeError for a mask of another
+    length, and DtypeError for anything else.
 
     >>> Subset(ArrayDataset([10, 20, 30]), [2, 0])[0]
     (np.int64(30),)
@@ -350,7 +348,7 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, indices: Any) -> None:
         require_dataset(dataset)
         self.dataset, self.backend, self.mirrors = dataset, dataset.backend, dataset.mirrors
-        self.indices = dataset._there(indices).copy()  # which somebody may shuffle, for the next part
+        self.indices = dataset._there(indices).copy()  # the caller may shuffle its array afterwards
 
     def _kind(self) -> str:
         return self.dataset._kind()
@@ -364,7 +362,7 @@ class Subset(Dataset):
         return self.dataset[int(self.backend.to_numpy(self.indices[place]))] if one else self.batch(place)
 
     def batch(self, indices: Indices, **options: Any) -> Any:
-        """The samples with these numbers as one batch; the options are those of the data set's own batch."""
+        """The samples with these indices as one batch; the options are passed to ``dataset.batch``."""
         if not _OF_SUBSET.belong_to(self):
             return mirrored(self.backend, super().batch(indices), **options)
         return self.dataset.batch(_rows(self.indices, self._there(indices)), **options)

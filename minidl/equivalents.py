@@ -1,9 +1,9 @@
-"""What Keras and PyTorch call it, and what minidl does: the table of docs/guide/faq.md, and of the answers to habits.
+"""Equivalents of Keras and PyTorch code in minidl: the table of docs/guide/faq.md and of :mod:`minidl.habits`.
 
-A line of the table is code of Keras, of PyTorch and of minidl, and perhaps a remark. Who types a name of the first two
-columns that minidl lacks is shown the third (:mod:`minidl.habits`). Whose name it is counts: ``x`` is a tensor,
-``images`` an array of pictures, ``model`` a module, so ``x.cuda()`` and ``model.cuda()`` have a line each. Where there
-is nothing to write instead, the remark says why.
+A line of the table is code of Keras, of PyTorch and of minidl, and optionally a remark. The error for a name of the
+first two columns that minidl lacks shows the third. The object of an attribute matters: ``x`` is a tensor, ``images``
+an array of images, ``model`` a module, so ``x.cuda()`` and ``model.cuda()`` have a line each. If there is no
+equivalent, the remark says why.
 """
 
 from typing import NamedTuple
@@ -21,14 +21,14 @@ keras.optimizers.schedules | optim.lr_scheduler | optim.step, optim.cosine, opti
 keras.models | torch.nn | nn.Sequential, nn.Module
 keras.callbacks | | md.callbacks
 keras.utils | torch.utils.data | md.data
-keras.backend | torch.backends | md.backends # `python -m minidl doctor` says what there is
+keras.backend | torch.backends | md.backends # `python -m minidl doctor` lists the available ones
 | nn.modules | md.nn # all layers and losses
 | nn.parameter | md.nn # with nn.Parameter and nn.Buffer
-| nn.utils | optim.clip_grad_norm(model.parameters(), 1.0) # the one function of it that there is
+| nn.utils | optim.clip_grad_norm(model.parameters(), 1.0) # the only function of it in minidl
 | nn.parallel | # left out: a model is on one device
 tf.math | torch.linalg | nn.functional # and methods of tensors, x.log() and x @ w
 tf.keras | | md.nn # and md.optim, md.data, md.Trainer
-tf.config | torch.version | md.backends # `python -m minidl doctor` says what there is
+tf.config | torch.version | md.backends # `python -m minidl doctor` lists the available ones
 keras.datasets | torchvision.datasets | md.data.ArrayDataset(images, labels) # arrays that you have read
 keras.metrics | torchmetrics | md.Trainer(model, F.l1_loss, optimizer, metrics={"accuracy": accuracy})
 
@@ -45,13 +45,13 @@ layers.Reshape((7, 7, 1)) | nn.Unflatten(1, (7, 7, 1)) | images.reshape(-1, 7, 7
 layers.Activation("relu") | nn.ReLU() | nn.ReLU()
 layers.Softmax() | nn.Softmax(dim=-1) | nn.Softmax() # losses take the logits before it
 | nn.LogSoftmax(dim=-1) | F.log_softmax(x) # a function
-layers.Activation("gelu") | nn.GELU() | # left out: write a module of your own
+layers.Activation("gelu") | nn.GELU() | # left out: write your own module
 layers.Dropout(0.5) | nn.Dropout(0.5) | nn.Dropout(0.5)
 layers.SpatialDropout2D(0.5) | nn.Dropout2d(0.5) | nn.Dropout(0.5) # it drops elements, not channels
 layers.BatchNormalization() | | nn.BatchNorm(32)
 | nn.BatchNorm1d(32) | nn.BatchNorm(32, momentum=0.9, eps=1e-5) # its momentum=0.1; the running variance has ddof 0
 | nn.BatchNorm2d(32) | nn.BatchNorm(32, momentum=0.9, eps=1e-5) # its momentum=0.1; the running variance has ddof 0
-layers.LayerNormalization() | nn.LayerNorm(32) | # left out: write a module of your own
+layers.LayerNormalization() | nn.LayerNorm(32) | # left out: write your own module
 layers.Add()([x, y]) | x + y | x + y
 layers.Multiply()([x, y]) | x * y | x * y
 layers.Maximum()([x, y]) | torch.maximum(x, y) | F.maximum(x, y)
@@ -59,19 +59,19 @@ layers.Concatenate()([x, y]) | | F.concatenate([x, y], axis=-1)
 layers.ZeroPadding2D(1) | nn.ZeroPad2d(1) | F.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
 layers.Rescaling(1 / 255) | transforms.ToTensor() | images.astype(np.float32) / 255
 layers.RandomFlip("horizontal") | transforms.RandomHorizontalFlip() | md.data.DataLoader(pictures, mirror=True)
-layers.Lambda(f) | | # left out: write a module of your own
+layers.Lambda(f) | | # left out: write your own module
 layers.Conv1D(32, 3) | nn.Conv1d(1, 32, 3) | nn.Conv2D(1, 32, (1, 3)) # of images of height 1
-layers.Conv2DTranspose(32, 3) | nn.ConvTranspose2d(1, 32, 3) | # left out: write an op of your own
-layers.UpSampling2D(2) | nn.Upsample(2) | # left out: write an op of your own
+layers.Conv2DTranspose(32, 3) | nn.ConvTranspose2d(1, 32, 3) | # left out: write your own op
+layers.UpSampling2D(2) | nn.Upsample(2) | # left out: write your own op
 layers.Embedding(1000, 8) | nn.Embedding(1000, 8) | w[labels] # w is a parameter
 layers.LSTM(16) | nn.LSTM(8, 16) | # left out: minidl is made for images
-keras.Input((28, 28, 1)) | | # not needed: the first layer is told what comes in
+keras.Input((28, 28, 1)) | | # not needed: the first layer has an argument for it
 layers.Identity() | nn.Identity() | nn.Sequential()
 
 ## Models
 class Net(keras.Model): ... | class Net(nn.Module): ... | class Net(nn.Module): ... # with forward, not call
 layers.Layer | | nn.Module # with forward, not call
-keras.Model(inputs, outputs) | | class Net(nn.Module): ... # with a forward of your own
+keras.Model(inputs, outputs) | | class Net(nn.Module): ... # with your own forward
 keras.Sequential([first, second]) | nn.Sequential(first, second) | nn.Sequential(first, second)
 model.add(layer) | model.append(layer) | nn.Sequential(*model, layer)
 | nn.ModuleList([first, second]) | self.layers = [first, second]
@@ -84,7 +84,7 @@ self.add_weight(shape=(3, 2)) | nn.Parameter(torch.zeros(3, 2)) | nn.Parameter(n
 | self.add_module("layer", layer) | self.layer = layer
 model.summary() | print(model) | md.summary(model, (28, 28, 1))
 model.layers | model.children() | model.children()
-model.weights | | model.parameters() # model.state_dict() has the running statistics, too
+model.weights | | model.parameters() # model.state_dict() also has the running statistics
 layer.kernel | layer.weight | layer.w
 layer.bias | layer.bias | layer.b
 | layer.in_features | layer.w.shape[0]
@@ -99,8 +99,8 @@ norm.moving_variance | norm.running_var | norm.var
 | model.named_children() | model.named_modules() # the names of children have no dot
 model.get_layer("0") | model.get_submodule("0") | dict(model.named_modules())["0"]
 | model.apply(f) | [f(module) for _, module in model.named_modules()]
-model.trainable_variables | model.parameters() | model.parameters() # those that are frozen, too
-model.trainable_weights | model.parameters() | model.parameters() # those that are frozen, too
+model.trainable_variables | model.parameters() | model.parameters() # including frozen ones
+model.trainable_weights | model.parameters() | model.parameters() # including frozen ones
 model.optimizer | | trainer.optimizer
 model.loss | | trainer.loss
 model.metrics | | trainer.metrics
@@ -118,15 +118,15 @@ model.trainable = False | model.requires_grad_(False) | for p in model.parameter
 | model.requires_grad = False | for p in model.parameters(): p.requires_grad = False
 model.non_trainable_weights | model.named_buffers() | model.state_dict() # parameters and buffers
 model.call(images) | model.forward(images) | model(images)
-model.build(shape) | | # not needed: the first argument of a layer says what comes in
+model.build(shape) | | # not needed: the first argument of a layer is the input size
 model.pop() | model.pop(-1) | nn.Sequential(*model[:-1])
 | model.insert(0, layer) | nn.Sequential(layer, *model)
 | model.extend([layer]) | nn.Sequential(*model, layer)
-model.input_shape | | images.shape # a layer is told the channels alone
-model.output_shape | | model(images).shape # md.summary(model, (28, 28, 1)) shows that of every layer
+model.input_shape | | images.shape # a layer only has the channels
+model.output_shape | | model(images).shape # md.summary(model, (28, 28, 1)) shows the shapes of all layers
 model.predict_classes(images) | | model.eval()(images).argmax(axis=1)
 model.predict_proba(images) | | F.softmax(model.eval()(images))
-model.to_json() | | repr(model) # to be read: a model is built by code
+model.to_json() | | repr(model) # to read only: a model is built by code
 | model.type(torch.float64) | model.astype(np.float64)
 | model.bfloat16() | # left out: NumPy has no bfloat16
 | model.freeze() | for p in model.parameters(): p.requires_grad = False
@@ -139,7 +139,7 @@ tf.device("GPU") | model.to("cuda") | model.to("cupy")
 tf.device("CPU") | model.to("cpu") | model.to("numpy")
 tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has a name
 | next(model.parameters()).device | model.parameters()[0].backend
-| torch.cuda.is_available() | # not needed: `python -m minidl doctor` says what there is
+| torch.cuda.is_available() | # not needed: `python -m minidl doctor` lists the available backends
 | torch.compile(model) | # not needed: on a GPU the trainer captures its steps
 | nn.DataParallel(model) | # left out: a model is on one device
 tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer captures its steps
@@ -200,7 +200,7 @@ tf.float16 | torch.half | np.float16
 tf.int32 | torch.int | np.int32
 tf.uint8 | torch.uint8 | np.uint8
 tf.bool | torch.bool | bool
-| torch.set_default_dtype(torch.float64) | # left out: everything is float32, unless dtype=np.float64 says otherwise
+| torch.set_default_dtype(torch.float64) | # left out: the default is always float32; pass dtype=np.float64
 tf.cast(x, tf.float32) | x.float() | x.astype(np.float32)
 | x.double() | x.astype(np.float64)
 | x.half() | x.astype(np.float16)
@@ -211,7 +211,7 @@ tf.cast(x, tf.float32) | x.float() | x.astype(np.float32)
 tf.reshape(x, (3, 2)) | x.view(3, 2) | x.reshape(3, 2)
 tf.transpose(x) | x.t() | x.T
 tf.transpose(x, (1, 0)) | x.permute(1, 0) | x.transpose(1, 0)
-| x.transpose(0, 1) | x.transpose(1, 0) # the order of all axes, where PyTorch swaps two
+| x.transpose(0, 1) | x.transpose(1, 0) # the order of all axes; PyTorch swaps two
 | x.swapaxes(0, 1) | x.transpose(1, 0) # the order of all axes, not two to swap
 | x.ravel() | x.reshape(-1)
 | x.flatten() | x.reshape(-1) # F.flatten(x) keeps the first axis
@@ -239,8 +239,8 @@ tf.reduce_sum(x, 1) | x.sum(dim=1) | x.sum(axis=1)
 tf.reduce_mean(x) | x.mean() | x.mean()
 tf.reduce_max(x, 1) | x.max(dim=1).values | x.max(axis=1)
 tf.argmax(x, 1) | x.argmax(dim=1) | x.argmax(axis=1)
-| x.max(1)[1] | x.argmax(axis=1) # x.max(axis=1) is the values alone, so x.max(1)[1] is the second of them
-| torch.max(x, 1) | x.max(axis=1), x.argmax(axis=1) # x.max(axis=1) is the values alone
+| x.max(1)[1] | x.argmax(axis=1) # x.max(axis=1) returns only the values, so x.max(1)[1] is the second of them
+| torch.max(x, 1) | x.max(axis=1), x.argmax(axis=1) # x.max(axis=1) returns only the values
 tf.math.reduce_std(x) | x.std() | x.var().sqrt() # with ddof 0
 tf.norm(x) | x.norm() | (x**2).sum().sqrt()
 tf.matmul(x, w) | torch.matmul(x, w) | x @ w
@@ -287,7 +287,7 @@ tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
 | w.grad.zero_() | w.zero_grad() # w.grad is an array, or None
 | x.is_leaf | x.op is None
 | x.grad_fn | x.op
-| x.register_hook(hook) | x.retain_grad() # then x.grad after backward(), to be looked at
+| x.register_hook(hook) | x.retain_grad() # then inspect x.grad after backward()
 tf.custom_gradient(f) | torch.autograd.Function | md.Op
 | torch.inference_mode() | md.no_grad()
 | torch.set_grad_enabled(False) | with md.no_grad(): ...
@@ -298,9 +298,9 @@ x.numpy() | x.detach().cpu().numpy() | x.numpy()
 | x.cuda() | x.to("cupy")
 | x.device | x.backend
 | x.is_cuda | x.backend.name == "cupy"
-| x.contiguous() | # not needed: kernels take what they need
-| torch.backends.cudnn.benchmark = True | # not needed: which kernel is the fastest was measured beforehand
-| torch.backends.mps.is_available() | # not needed: `python -m minidl doctor` says what there is
+| x.contiguous() | # not needed: kernels handle any memory layout
+| torch.backends.cudnn.benchmark = True | # not needed: the fastest kernel was measured beforehand
+| torch.backends.mps.is_available() | # not needed: `python -m minidl doctor` lists the available backends
 tf.random.set_seed(0) | torch.manual_seed(0) | md.seed(0)
 keras.utils.set_random_seed(0) | torch.cuda.manual_seed_all(0) | md.seed(0)
 initializers.HeNormal() | | init.he_normal
@@ -320,13 +320,13 @@ initializers.Constant(0.1) | init.constant_(w, 0.1) | w.data[...] = 0.1
 ## Training
 optimizers.SGD(0.1) | optim.SGD(model.parameters(), 0.1) | optim.SGD(model.parameters(), 0.1)
 optimizers.Adam(1e-3) | optim.Adam(model.parameters(), 1e-3) | optim.Adam(model.parameters(), 1e-3) # its eps is 1e-8
-optimizers.RMSprop(1e-3) | | optim.RMSprop(model.parameters(), 1e-3, alpha=0.9) # Keras's eps is in the root
+optimizers.RMSprop(1e-3) | | optim.RMSprop(model.parameters(), 1e-3, alpha=0.9) # Keras's eps is inside the root
 | optim.RMSprop(model.parameters(), 1e-3) | optim.RMSprop(model.parameters(), 1e-3)
 optimizers.Adagrad(1e-2) | | optim.Adagrad(model.parameters(), 1e-2, initial_accumulator_value=0.1)
 | optim.Adagrad(model.parameters(), 1e-2) | optim.Adagrad(model.parameters(), 1e-2)
-optimizers.Nadam(1e-3) | optim.NAdam(model.parameters(), 1e-3) | # left out: write an optimizer of your own
+optimizers.Nadam(1e-3) | optim.NAdam(model.parameters(), 1e-3) | # left out: write your own optimizer
 optimizer.learning_rate | optimizer.param_groups[0]["lr"] | optimizer.lr
-| scheduler.step() | optimizer.step() # it asks the schedule that is the lr=... of the optimizer
+| scheduler.step() | optimizer.step() # it calls the schedule passed as lr=... of the optimizer
 optimizer.iterations | | optimizer.steps
 optimizer.variables | optimizer.defaults | optimizer.state_dict()
 | optimizer.add_param_group(group) | # left out: one optimizer for each group, or requires_grad = False
@@ -361,7 +361,7 @@ dataset.batch(32) | | md.data.DataLoader(dataset, batch_size=32)
 dataset.prefetch(2) | | md.data.DataLoader(dataset, prefetch=2)
 dataset.repeat(5) | | trainer.fit(loader, epochs=5)
 | loader.next() | next(iter(loader))
-dataset.map(f) | | # left out: change the arrays, or write a data set of your own
+dataset.map(f) | | # left out: change the arrays, or write your own data set
 dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(dataset, range(80))
 | torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, rng.permutation(100)[:80])
 callbacks.ModelCheckpoint(path) | | md.callbacks.Checkpoint(folder)
@@ -376,7 +376,7 @@ keras.models.load_model(path) | | model.load_state_dict(md.load(path)) # the wei
 
 
 class Row(NamedTuple):
-    """A line of the table: what each calls it, empty where it has nothing, and the remark.
+    """A line of the table: the code of each, empty if there is none, and the remark.
 
     >>> Row("layers.Dense(b)", "nn.Linear(a, b)", "nn.Dense(a, b)").pytorch
     'nn.Linear(a, b)'
@@ -389,7 +389,7 @@ class Row(NamedTuple):
 
 
 def sections() -> dict[str, list[Row]]:
-    """The lines of the table by the titles over them.
+    """The lines of the table by section title.
 
     >>> list(sections())
     ['Modules', 'Layers', 'Models', 'Losses', 'Tensors', 'Training', 'Arguments']

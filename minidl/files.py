@@ -1,4 +1,4 @@
-"""Files that are written as a whole: after a crash the old one is there, or the new one."""
+"""Atomic file writes: after a crash there is the old file or the new one, never a part."""
 
 import contextlib
 import errno
@@ -13,12 +13,11 @@ from .errors import CallError
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears under its name only when it is complete and on the disk.
+    """A binary file that appears under its name only when it is complete and on disk.
 
-    On an error the temporary file is removed, and a file that was there before stays as it was. What fails while it is
-    written is an ``OSError`` that names ``path``. A process that is killed leaves the temporary file, see
-    :func:`remove_leftovers`. Of several writers at once, threads too, the last one to be complete counts. A link stays
-    one: the file to which it leads is written.
+    An error removes the temporary file and leaves an existing file unchanged. A write error is an ``OSError`` with
+    ``path``. A killed process leaves the temporary file, see :func:`remove_leftovers`. If several processes or threads
+    write at once, the last to finish wins. A symbolic link is kept: its target is written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -44,12 +43,12 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     finally:
-        with contextlib.suppress(OSError):  # it stays, then: what failed before is what counts
+        with contextlib.suppress(OSError):  # so that the first error is the one raised
             temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Remove the temporary files that a killed :func:`atomic_write` has left in a folder and below it.
+    """Remove the temporary files that killed processes have left in a folder and below it, see :func:`atomic_write`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +62,7 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def require_folder(path: str | os.PathLike[str]) -> None:
-    """Raise ``FileNotFoundError`` if there is no folder for a file to be written to.
+    """Raise ``FileNotFoundError`` if the folder of a file to be written does not exist.
 
     >>> require_folder("no/such/file")
     Traceback (most recent call last):
@@ -75,7 +74,7 @@ def require_folder(path: str | os.PathLike[str]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
+    if os.name == "posix":  # other systems cannot open a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             _sync(descriptor)
@@ -84,7 +83,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _sync(descriptor: int) -> None:
-    """Wait until what was written is on the disk, where the file system can say so: some network shares cannot."""
+    """Wait until the written data are on disk, if the file system supports it: some network shares do not."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -93,7 +92,7 @@ def _sync(descriptor: int) -> None:
 
 
 def as_path(path: Any) -> Path:
-    """A path, or :class:`CallError` for what is none.
+    """``path`` as a Path. Raises :class:`CallError` for anything but a path.
 
     >>> as_path("w.safetensors").name
     'w.safetensors'

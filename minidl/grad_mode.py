@@ -1,4 +1,4 @@
-"""Whether the running thread records graphs: the context and decorator ``no_grad``."""
+"""The context and decorator ``no_grad``, which sets whether the current thread records graphs."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ from .errors import MinidlError
 
 
 class _Mode(threading.local):
-    """How many ``no_grad`` the running thread is inside of: a count, which may end in any order."""
+    """The number of active ``no_grad`` contexts in the current thread, which may end in any order."""
 
     without_grad = 0
 
@@ -18,11 +18,11 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-class no_grad(Decorating):  # noqa: N801 - named as everybody knows it
-    """Compute without recording a graph, as a context or a decorator, of generators too; may be nested.
+class no_grad(Decorating):  # noqa: N801 - PyTorch's name
+    """A context and decorator, also of generators, that disables the recording of a graph; may be nested.
 
-    Counts for the running thread alone. Raises :class:`MinidlError` without brackets, for classes, and for coroutines,
-    which other code of the thread runs in between.
+    Affects only the current thread. Raises :class:`MinidlError` without brackets, for classes, and for coroutines,
+    because other code of the thread can run while they wait.
 
     >>> from minidl import tensor
     >>> x = tensor(1.0, requires_grad=True)
@@ -47,7 +47,7 @@ class no_grad(Decorating):  # noqa: N801 - named as everybody knows it
         mode.without_grad += 1
 
     def __exit__(self, *error: object) -> None:
-        mode.without_grad = max(0, mode.without_grad - 1)  # never below, where another thread ends a generator
+        mode.without_grad = max(0, mode.without_grad - 1)  # another thread may have ended a generator
 
     def again(self) -> "no_grad":
         return no_grad()
@@ -55,7 +55,7 @@ class no_grad(Decorating):  # noqa: N801 - named as everybody knows it
 
 @contextlib.contextmanager
 def recording() -> Iterator[None]:
-    """In here graphs are recorded, also inside :class:`no_grad`: for what reads the graph and not the gradients.
+    """Record graphs even inside :class:`no_grad`, for code that reads the graph and not the gradients.
 
     >>> from minidl import tensor
     >>> x = tensor(1.0, requires_grad=True)

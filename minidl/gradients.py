@@ -1,4 +1,4 @@
-"""What a gradient, and a tensor that gets one, must be: looked at before it is used, as users may set both by hand.
+"""Checks of data and gradients before they are used, because users may set both by hand.
 
 >>> import minidl as md
 >>> x = md.tensor([1, 2])
@@ -22,7 +22,7 @@ Array = Any
 
 
 def require_array(data: Any) -> None:
-    """Raise for what is no array: the class Tensor takes it as it is, where :func:`minidl.tensor` converts.
+    """Raise unless ``data`` is an array: the class Tensor does not convert its argument, :func:`minidl.tensor` does.
 
     >>> require_array([1.0])
     Traceback (most recent call last):
@@ -33,9 +33,10 @@ def require_array(data: Any) -> None:
 
 
 def require_data(tensors: Iterable[Any]) -> None:
-    """Raise :class:`MinidlError` for a tensor whose data were set to what is no array, as another tensor or a list.
+    """Raise :class:`MinidlError` for a tensor whose data were set to something else than an array, such as a list.
 
-    Setting them is as fast as it can be, so this is asked where they were of no use. What is no tensor is passed over.
+    Setting the data does not check them, for speed; this is called after an operation failed. Ignores other objects
+    than tensors.
 
     >>> import minidl as md
     >>> x = md.tensor([1.0])
@@ -50,17 +51,17 @@ def require_data(tensors: Iterable[Any]) -> None:
 
 
 def require_able(x: "Tensor", wanted: bool) -> None:
-    """Raise unless a tensor may want a gradient, or not: integers have none, and a result follows its inputs.
+    """Raise unless ``requires_grad`` may be set to ``wanted``: integers have no gradient, results follow their inputs.
 
     >>> import minidl as md
     >>> y = md.tensor([1.0], requires_grad=True) * 2
     >>> require_able(y, False)
     Traceback (most recent call last):
-    minidl.errors.GraphError: the result of Mul wants a gradient as its inputs do, and theirs would be lost: use ...
+    minidl.errors.GraphError: the result of Mul must keep requires_grad=True, or its inputs get no gradient: use ...
     """
     if x.op is not None and not wanted:
         raise GraphError(
-            f"the result of {x.op.name} wants a gradient as its inputs do, and theirs would be lost: use y.detach()"
+            f"the result of {x.op.name} must keep requires_grad=True, or its inputs get no gradient: use y.detach()"
         )
     dtype = getattr(x.data, "dtype", None)
     if wanted and getattr(dtype, "kind", None) != "f":
@@ -70,10 +71,10 @@ def require_able(x: "Tensor", wanted: bool) -> None:
 
 
 def checked(tensors: Sequence["Tensor"]) -> None:
-    """Raise unless the data of every tensor that has a gradient is an array of floats, and the gradient another one
-    of its backend, dtype and shape. What NumPy makes of arrays without axes, its scalars, become such arrays again.
+    """Check all tensors with a gradient: the data must be an array of floats, and the gradient an array of the same
+    backend, dtype and shape. Converts NumPy's scalars, the results of operations on 0-d arrays, back to 0-d arrays.
 
-    Raises :class:`MinidlError` for what is no array, :class:`BackendError`, :class:`DtypeError` and
+    Raises :class:`MinidlError` for anything but arrays, :class:`BackendError`, :class:`DtypeError` and
     :class:`ShapeError`, before anything is changed.
 
     >>> import minidl as md
@@ -91,7 +92,7 @@ def checked(tensors: Sequence["Tensor"]) -> None:
             data, grad = x.data, x.grad = _array(x, data, "data"), _array(x, grad, "gradient")
             if backends.of(data) is not backends.of(grad):
                 places = f"{backends.of(grad).name}, the data on {backends.of(data).name}"
-                raise BackendError(f"the gradient of {called(x)} is on {places}: bring them together")
+                raise BackendError(f"the gradient of {called(x)} is on {places}: move both to one backend")
         if grad.dtype != data.dtype or data.dtype.kind != "f":
             raise DtypeError(
                 f"the gradient of {called(x)} is {grad.dtype}, the data are {data.dtype}: both must be the same floats"
@@ -101,7 +102,7 @@ def checked(tensors: Sequence["Tensor"]) -> None:
 
 
 def _array(x: "Tensor", value: Any, what: str) -> Array:
-    """A value that was set as data or gradient, of NumPy's scalars the array."""
+    """A value that was set as data or gradient; a NumPy scalar as a 0-d array."""
     if isinstance(value, np.generic):
         return np.asarray(value)
     if not hasattr(value, "dtype") or hasattr(value, "requires_grad") or backends.native(value) is not value:
@@ -113,7 +114,7 @@ def _array(x: "Tensor", value: Any, what: str) -> Array:
 
 
 def called(x: "Tensor") -> str:
-    """What a tensor is called in errors.
+    """The name of a tensor in errors.
 
     >>> import minidl as md
     >>> called(md.tensor([1.0, 2.0])), called(md.nn.Dense(1, 1).w)

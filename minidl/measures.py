@@ -1,4 +1,4 @@
-"""What a batch is measured by: the loss and the metrics, each one number under a name of its own.
+"""The loss and the metrics of a batch: one number by name each.
 
 >>> import minidl as md
 >>> error = checked_metrics({"worst": lambda outputs, targets: abs(outputs - targets).max()})
@@ -23,11 +23,11 @@ Metric = Callable[[Any, Any], Any]
 
 
 def checked_metrics(metrics: Any) -> dict[str, Metric]:
-    """The metrics of a trainer by name, none for None; :class:`MinidlError` for names that its history has already.
+    """The metrics of a trainer by name, empty for None; :class:`MinidlError` for names reserved in its history.
 
     >>> checked_metrics({"loss": abs})
     Traceback (most recent call last):
-    minidl.errors.MinidlError: a metric cannot be called 'loss', as the history has that name for something else: ...
+    minidl.errors.MinidlError: a metric cannot be named 'loss', which is another column of the history: ...
     """
     if not isinstance(metrics, Mapping | None):
         raise MinidlError(
@@ -42,11 +42,11 @@ def checked_metrics(metrics: Any) -> dict[str, Metric]:
 
 def _require_name(name: Any) -> None:
     if not isinstance(name, str):
-        raise MinidlError(f"the name of a metric is a text, got {name!r:.60}: use {{'accuracy': accuracy}}")
+        raise MinidlError(f"the name of a metric must be a string, got {name!r:.60}: use {{'accuracy': accuracy}}")
     if name in ("epoch", "lr", "loss") or name.startswith("val_"):
         raise MinidlError(
-            f"a metric cannot be called '{name}', as the history has that name for something else: take another one, "
-            "without val_, which the validation puts before each"
+            f"a metric cannot be named '{name}', which is another column of the history: use another name without "
+            "val_, the prefix of values from the validation"
         )
 
 
@@ -63,28 +63,28 @@ def checked_function(loss: Any) -> Loss:
 
 
 def checked_loss(loss: Any) -> Tensor:
-    """What a loss function gave, if it is a tensor with one element; :class:`MinidlError` for anything else.
+    """The result of a loss function, a tensor with one element; :class:`MinidlError` for anything else.
 
     >>> checked_loss(None)
     Traceback (most recent call last):
-    minidl.errors.MinidlError: the loss gave nothing: end its function with `return loss`
+    minidl.errors.MinidlError: the loss returned nothing: end its function with `return loss`
     """
     if loss is None:
-        raise MinidlError("the loss gave nothing: end its function with `return loss`")
+        raise MinidlError("the loss returned nothing: end its function with `return loss`")
     if not isinstance(loss, Tensor):
         raise MinidlError(
-            f"the loss gave {type(loss).__name__}, expected a tensor with one element: return the tensor itself, "
+            f"the loss returned {type(loss).__name__}, expected a tensor with one element: return the tensor itself, "
             "without item() or numpy(), which leave the graph"
         )
     if loss.size != 1:
         raise ShapeError(
-            f"the loss gave a tensor of shape {loss.shape}, expected one element: take the mean() over the batch"
+            f"the loss returned a tensor of shape {loss.shape}, expected one element: take the mean() over the batch"
         )
     return loss
 
 
 def measured(loss: Tensor, metrics: Mapping[str, Metric], outputs: Any, targets: Any) -> Array:
-    """The loss and the metrics of a batch in one array; they stay where they are, as reading them would wait."""
+    """The loss and the metrics of a batch in one array on their device, because reading them would synchronize."""
     outputs = nested.map_leaves(lambda y: y.data, outputs)
     values = loss.backend.xp.empty(1 + len(metrics), np.float64)
     values[0] = loss.data.reshape(())
@@ -94,16 +94,16 @@ def measured(loss: Tensor, metrics: Mapping[str, Metric], outputs: Any, targets:
 
 
 def _number(name: str, value: Any) -> Any:
-    """What a metric gave, without axes."""
+    """The result of a metric as a number or a 0-d array."""
     if isinstance(value, Real):
         return value
     if value is None:
-        raise MinidlError(f"the metric '{name}' gave nothing: end its function with `return ...`")
+        raise MinidlError(f"the metric '{name}' returned nothing: end its function with `return ...`")
     array = value.data if isinstance(value, Tensor) else value
     kind = getattr(getattr(array, "dtype", None), "kind", None)
     if kind is None or kind not in "fiub":
         given = type(value).__name__ if kind is None else f"an array of {array.dtype}"
-        raise MinidlError(f"the metric '{name}' gave {given}, expected a number: the mean over the batch")
+        raise MinidlError(f"the metric '{name}' returned {given}, expected a number: the mean over the batch")
     if array.size != 1:
-        raise ShapeError(f"the metric '{name}' gave shape {array.shape}, expected a number: take the mean() of it")
+        raise ShapeError(f"the metric '{name}' returned shape {array.shape}, expected a number: take its mean()")
     return array.reshape(())

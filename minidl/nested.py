@@ -2,13 +2,13 @@
 
 A structure is a list, a tuple, a NamedTuple, a dictionary or an instance of a dataclass; everything else is a leaf.
 
-Structures are made again of other parts: a batch of samples, tensors of arrays. Then they have their parts alone. An
-attribute beside them, which ``__post_init__`` has set, is an error, as in a batch it would be that of one sample;
-``mask: Any = field(init=False)`` makes it a part, and what a ``cached_property`` keeps is left to be computed again.
-``__post_init__`` is not called, as it may change the fields and has done so already.
+Structures are rebuilt from new parts: a batch from samples, tensors from arrays. Only the parts are carried over. An
+attribute that is not a part, such as one set by ``__post_init__``, raises an error, because a batch would have the
+value of one sample; ``mask: Any = field(init=False)`` makes it a part. The cached value of a ``cached_property`` is
+dropped. ``__post_init__`` is not called, because it may change the fields and has already done so.
 
-A class that is derived from a list, a tuple or a dictionary is kept (OrderedDict and defaultdict, too), unless it has a
-constructor of its own, as torch.Size has: then it becomes the built-in class.
+A subclass of list, tuple or dict is kept (also OrderedDict and defaultdict), unless it has its own constructor, like
+torch.Size: then it becomes the built-in class.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _BUILT_IN = frozenset({tuple, list, dict})
 
 
 def parts(nested: Any) -> dict[Any, Any] | None:
-    """What a structure is made of, by number, key or the name of a field; None for a leaf.
+    """The parts of a structure by index, key or field name; None for a leaf.
 
     >>> parts(("a", "b")), parts({"x": 1}), parts("text")
     ({0: 'a', 1: 'b'}, {'x': 1}, None)
@@ -44,7 +44,7 @@ def parts(nested: Any) -> dict[Any, Any] | None:
 
 
 def parts_alone(nested: Any) -> dict[Any, Any] | None:
-    """The :func:`parts` of a structure that is to be made again. Raises :class:`MinidlError` for attributes beside."""
+    """The :func:`parts` of a structure to be rebuilt. Raises :class:`MinidlError` for attributes that are not parts."""
     inside = parts(nested)
     if inside is not None and type(nested) not in _BUILT_IN:
         _require_nothing_beside(nested, inside)
@@ -61,13 +61,13 @@ def _require_nothing_beside(nested: Any, inside: dict[Any, Any]) -> None:
         derived = inspect.getattr_static(type(nested), name, None)
         if hasattr(nested, name) and not isinstance(derived, functools.cached_property):
             raise MinidlError(
-                f"{type(nested).__name__} has '{name}' beside its parts, and a batch of several would have that of "
-                f"one: make it a field of a dataclass, `{name}: Any = field(init=False)`, or leave it out"
+                f"{type(nested).__name__} has '{name}', which is not a part, and a batch would have the value of one "
+                f"sample: make it a field of a dataclass, `{name}: Any = field(init=False)`, or leave it out"
             )
 
 
 def rebuilt(nested: Any, parts: dict[Any, Any]) -> Any:
-    """A structure of the same kind, of other parts: see above for what becomes of its class.
+    """A structure of the same kind with other parts; the module's docstring describes which class it has.
 
     >>> rebuilt(["a", "b"], {0: 1, 1: 2})
     [1, 2]
@@ -78,16 +78,16 @@ def rebuilt(nested: Any, parts: dict[Any, Any]) -> Any:
         return _maker(nested)(parts.values())
     other = object.__new__(type(nested))
     for name, value in parts.items():
-        object.__setattr__(other, name, value)  # also of a frozen one
+        object.__setattr__(other, name, value)  # works for frozen dataclasses, too
     return other
 
 
 def _maker(nested: Any) -> Callable[[Any], Any]:
-    """What makes a list, a tuple or a dictionary of this kind of all its parts."""
+    """The function that makes a list, tuple or dictionary of this kind from its parts."""
     cls: Any = type(nested)
     if cls in _BUILT_IN:
         return cls  # type: ignore[no-any-return]
-    if hasattr(cls, "_make"):  # a NamedTuple, whose constructor takes its fields one by one
+    if hasattr(cls, "_make"):  # a NamedTuple: its constructor takes the fields as separate arguments
         return cls._make  # type: ignore[no-any-return]
     if cls.__init__ is defaultdict.__init__:
         return functools.partial(cls, nested.default_factory)
@@ -96,8 +96,7 @@ def _maker(nested: Any) -> Callable[[Any], Any]:
 
 
 def outline(nested: Any, of_leaf: Callable[[Any], Any]) -> Any:
-    """All that tells structures from each other, to be compared: their classes, names in their order, and of each leaf
-    what ``of_leaf`` says.
+    """A value that is equal for equal structures: classes, names in order, and ``of_leaf(leaf)`` for each leaf.
 
     >>> outline({"a": 1, "b": 2}, type) == outline({"b": 2, "a": 1}, type)
     False
@@ -109,7 +108,7 @@ def outline(nested: Any, of_leaf: Callable[[Any], Any]) -> Any:
 
 
 def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
-    """The same structure with ``function`` of every leaf.
+    """The same structure with ``function`` applied to every leaf.
 
     >>> map_leaves(len, ("ab", {"c": "d"}))
     (2, {'c': 1})
@@ -121,7 +120,7 @@ def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
 
 
 def leaves(nested: Any) -> Iterator[Any]:
-    """The leaves from left to right, those of dictionaries in the order of their keys.
+    """The leaves from left to right; for dictionaries in the sorted order of their keys.
 
     >>> list(leaves(({"b": 1, "a": 2}, 3)))
     [2, 1, 3]
@@ -135,11 +134,11 @@ def leaves(nested: Any) -> Iterator[Any]:
 
 
 NAMELESS = (set, frozenset, deque, UserList, UserDict, MappingProxyType, np.ndarray)
-"""What may hold anything but is neither structure nor leaf, so that what is in it would not be found."""
+"""Containers that are not structures, so that objects inside them are not found."""
 
 
 def hidden_in(nameless: Any) -> list[Any]:
-    """What is in one of them; nothing in an array of numbers.
+    """The objects in such a container; none for a numeric array.
 
     >>> hidden_in({3}), hidden_in(deque("ab")), hidden_in(np.ones(2)), hidden_in(np.array(["a", None]))
     ([3], ['a', 'b'], [], ['a', None])

@@ -1,7 +1,7 @@
-"""What an op is: a forward and a backward pass over arrays. Everything that is differentiated is made of ops.
+"""The base class of ops, the differentiable building blocks: a forward and a backward pass over arrays.
 
-An op is written for arrays; it never sees a Tensor. Its gradients may have the broadcast shape of the output: what
-broadcasting did is undone here, once for all ops.
+An op computes on arrays, never on tensors. Its gradients may have the broadcast shape of the output: this module sums
+them to the shapes of the inputs, for all ops.
 
 >>> import numpy as np, minidl as md
 >>> class Cube(Op):
@@ -37,11 +37,11 @@ HALF, SINGLE, DOUBLE = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.f
 
 
 class Op:
-    """One step of a computation and a node of the graph: it remembers its inputs and what backward needs.
+    """One step of a computation and a node of the graph: it keeps its inputs and what backward needs.
 
     A subclass defines :meth:`forward` and :meth:`backward`, and ``__init__`` if it takes options. Inside them
-    ``self.xp`` is the array module (NumPy or one like it), ``self.backend`` the kernels, and ``self.needs_grad`` says
-    for each input whether its gradient is wanted.
+    ``self.xp`` is the array module (NumPy or a compatible one), ``self.backend`` has the kernels, and
+    ``self.needs_grad`` holds for each input whether its gradient is needed.
 
     >>> import minidl as md
     >>> class Square(Op):
@@ -58,45 +58,44 @@ class Op:
     """
 
     record: "ClassVar[Callable[[Op, Sequence[Any]], Tensor]]"
-    """Runs an op on tensors. Tensors are made of ops, not ops of tensors: so record.py puts its function here."""
+    """Runs an op on tensors. Set by record.py, because Tensor depends on Op and not the other way round."""
 
     backend: "Backend"
     xp: Any
     inputs: "tuple[Tensor, ...] | None" = None
     seen: Sequence[Array] = ()
-    """The arrays that the inputs had in the forward pass: they may have others since."""
+    """The arrays of the inputs in the forward pass; ``x.data`` may have been replaced since."""
     needs_grad: tuple[bool, ...] = ()
     number: int = 0
     output: "weakref.ref[Tensor] | None" = None
     _saved: tuple[Array, ...] = ()
 
     def forward(self, *arrays: Array) -> Array:
-        """The output array; must not write to its inputs. Calls :meth:`save` for what backward needs."""
+        """Return the output array; must not write to its inputs. Calls :meth:`save` for what backward needs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x) in it")
 
     def backward(self, dy: Array) -> Any:
-        """The gradients of the loss with respect to the inputs, as a tuple.
+        """Return the gradients of the loss with respect to the inputs, as a tuple.
 
-        ``dy`` is the cotangent, the gradient of the loss with respect to the output. It and the saved arrays
-        must not be written to. Each gradient is a new array, ``dy`` itself or a view of it, or None where there is
-        none.
+        ``dy`` is the cotangent, the gradient of the loss with respect to the output. Must not write to it or to the
+        saved arrays. Each gradient is a new array, ``dy`` itself or a view of it, or None if there is none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward: define backward(self, dy) in it")
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> "Tensor":
-        """Run the op on tensors (arrays and numbers count as constants); ``options`` go to ``__init__``."""
+        """Run the op on tensors (arrays and numbers are constants); ``options`` are passed to ``__init__``."""
         return cls.record(cls(**options), inputs)
 
     def __call__(self, *inputs: Any) -> "Tensor":
-        """Run this instance, which is then one node of the graph.
+        """Run this instance, which becomes a node of the graph.
 
-        Raises :class:`GraphError` if it is one already, as it would forget what it saved for that node.
+        Raises :class:`GraphError` if it is a node already, because another run would overwrite what it saved.
         """
         if self.inputs is not None:
             raise GraphError(
-                f"this instance is part of a graph already, of which the backward pass was not done: use "
-                f"{self.name}.apply(...), which makes a new one for each call",
+                f"this instance is already part of a graph whose backward pass has not run: use "
+                f"{self.name}.apply(...), which makes a new instance for each call",
                 self.name,
             )
         self.half = False
@@ -107,54 +106,56 @@ class Op:
         self._saved = arrays
 
     def own(self, values: Any, dtype: Any = None) -> Array:
-        """An option that :meth:`backward` needs, such as labels, as an array that nobody else changes until then."""
+        """An option that :meth:`backward` needs, such as labels, as an array that the caller cannot change."""
         values = backends.native(values)
         array = self.backend.asarray(values, dtype)
         return backends.unshared(array, values) if True in self.needs_grad else array
 
     @property
     def saved(self) -> tuple[Array, ...]:
-        """What forward saved."""
+        """The arrays that forward saved."""
         return self._saved
 
     @property
     def name(self) -> str:
-        """The name in error messages and pictures of the graph."""
+        """The name in error messages and graph plots."""
         return type(self).__name__
 
     exact: str = ""
-    """The kinds of numbers without a fraction that :meth:`forward` computes with exactly: signed integers "i",
-    unsigned ones "u", booleans "b". Others become float32 first, so that nothing wraps around."""
+    """The dtype kinds without a fraction for which :meth:`forward` is exact: "i" (signed integers), "u" (unsigned),
+    "b" (booleans). Inputs of other kinds are converted to float32 first, to avoid overflow."""
     half = False
-    """Whether inputs and output are float16: the arrays inside are float32, so that sums keep what they can."""
+    """Whether inputs and output are float16. The op computes in float32, for precise sums."""
 
     keeps_dtype: ClassVar[bool] = True
-    """Whether float inputs must give an output of the same dtype: only a conversion says no."""
+    """Whether the output must have the dtype of float inputs: False only for conversions."""
 
     def check_dtype(self, array: Array, expected: Any) -> None:
-        """Refuse what is no array of numbers, and one that silently became another float dtype, as NumPy promotes."""
+        """Raise an error for an output that is not numeric, or that NumPy has promoted to another float dtype."""
         if array.dtype.kind == "O":
-            raise DtypeError("forward gave no array: end it with `return y`", self.name)
+            raise DtypeError("forward returned no array: end it with `return y`", self.name)
         if expected is not None and array.dtype != expected and array.dtype.kind == "f" and self.keeps_dtype:
             raise DtypeError(
-                f"forward gave {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name
+                f"forward returned {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name
             )
 
     def flops(self, output: tuple[int, ...]) -> int:
-        """Floating-point operations of the forward pass that made ``output`` (a shape): one for each element."""
+        """Floating-point operations of a forward pass with an output of this shape; by default one per element."""
         count = 1
         for size in output:
             count *= size
         return count
 
     def gradients(self, dy: Array) -> tuple[Array | None, ...]:
-        """What :meth:`backward` returns, each gradient brought to the shape of its input; None for an input that
-        wanted none in the forward pass, for which an op may give anything."""
+        """The gradients from :meth:`backward`, reduced to the shapes of the inputs.
+
+        None for an input that needed none in the forward pass, whatever the op returned for it.
+        """
         inputs = self._require_inputs()
         gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
             given = f"{len(gradients)} gradients" if isinstance(gradients, tuple) else type(gradients).__name__
-            hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None where there is none"
+            hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None if it has none"
             raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
         try:
             each = zip(gradients, self.seen, self.needs_grad, strict=True)
@@ -170,11 +171,11 @@ class Op:
         return tuple([self.narrowed(dx) for dx in gradients]) if self.half else gradients
 
     def narrowed(self, array: Array | None) -> Array | None:
-        """What was computed in float32 for float16, rounded to it."""
+        """A float32 result for float16 inputs, rounded to float16."""
         return array.astype(HALF) if array is not None and array.dtype == SINGLE else array
 
     def release(self) -> None:
-        """Forget inputs and saved arrays: a graph is used once, and memory goes back as early as possible."""
+        """Drop inputs and saved arrays: a graph is used once, and this frees memory as early as possible."""
         self.inputs, self.seen, self._saved = None, (), ()
 
     def _require_inputs(self) -> "tuple[Tensor, ...]":
@@ -200,8 +201,8 @@ class Op:
         for array in nested.leaves(self._saved):
             if backends.is_array(array) and changes.is_newer(array, self.number):
                 raise GraphError(
-                    f"its output of shape {array.shape}, or what else it saved, was changed after this was computed, "
-                    "and backward() needs it as it was: compute from y.clone(), or change that",
+                    f"its output of shape {array.shape}, or another array that it saved, was changed after this was "
+                    "computed, and backward() needs the old values: compute from y.clone(), or change that",
                     self.name,
                 )
 
@@ -220,7 +221,7 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     ]
     if added < 0 or any(size not in (1, gradient.shape[added + axis]) for axis, size in enumerate(shape)):
         raise ShapeError(
-            f"backward gave a gradient of shape {gradient.shape} for an input of shape {shape}: they must be equal, or "
-            "the input's shape broadcast"
+            f"backward returned a gradient of shape {gradient.shape} for an input of shape {shape}: they must be "
+            "equal, or the input's shape must broadcast to it"
         )
     return backends.of(gradient).sum(gradient, (*range(added), *repeated)).reshape(shape)

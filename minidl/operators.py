@@ -1,4 +1,4 @@
-"""What can be written with tensors: NumPy's operators and methods, each the application of an op."""
+"""The operators and methods of tensors, as in NumPy; each applies an op."""
 
 import copy
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Axis = int | tuple[int, ...] | None
 
 
 def _without(sign: str, instead: str) -> Callable[["Operators", Any], NoReturn]:
-    """The method of an operator that tensors do not have."""
+    """The method of an operator that tensors do not support."""
 
     def refuse(_self: "Operators", _other: Any) -> NoReturn:
         raise CallError(f"tensors have no {sign}: write {instead}")
@@ -30,9 +30,9 @@ def _without(sign: str, instead: str) -> Callable[["Operators", Any], NoReturn]:
 
 
 class Operators:
-    """The base of Tensor with its arithmetic; names and meanings are those of NumPy.
+    """The base class of Tensor with its arithmetic; names and semantics follow NumPy.
 
-    All raise :class:`minidl.errors.ShapeError` for shapes that do not fit each other.
+    All raise :class:`minidl.errors.ShapeError` for incompatible shapes.
 
     >>> import minidl as md
     >>> x = md.tensor([[1.0, 2.0], [3.0, 5.0]])
@@ -41,7 +41,7 @@ class Operators:
     """
 
     __slots__ = ()
-    __array_ufunc__ = ArrayUfunc()  # numpy_array * tensor is then ours to compute, not NumPy's
+    __array_ufunc__ = ArrayUfunc()  # so that numpy_array * tensor calls Tensor.__rmul__
 
     # Arithmetic, as in NumPy
 
@@ -106,10 +106,10 @@ class Operators:
         return self._in_place("@", self @ other)
 
     def _in_place(self: Any, sign: str, result: "Tensor") -> "Tensor":
-        """The new tensor that ``x += 1`` names x from now on; not for a leaf, which would never hear of it."""
+        """The new tensor that ``x += 1`` binds to x; an error for a leaf that requires grad, which would not change."""
         if self.requires_grad and self.op is None:
             raise GraphError(
-                f"{sign}= would leave this tensor, which wants a gradient, as it is and make a new one: "
+                f"{sign}= would make a new tensor and leave this one, which has requires_grad=True, unchanged: "
                 f"write x.data {sign}= ... to change it after backward(), or y = x {sign} ... to compute from it"
             )
         return result
@@ -151,7 +151,7 @@ class Operators:
         return ops.Not.apply(self)
 
     def _related(self: Any, relation: type[Op], other: Any) -> "Tensor":
-        """The relation of every element to another one; Python decides about what has no numbers, such as None."""
+        """The comparison of every element; NotImplemented for operands that are not numeric, such as None."""
         has_numbers = hasattr(other, "dtype") or hasattr(other, "__array__")
         if not has_numbers and not isinstance(other, int | float | list | tuple):
             return NotImplemented  # type: ignore[no-any-return]
@@ -186,7 +186,7 @@ class Operators:
 
     @explained
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
-        """The values limited to ``low ... high``."""
+        """The values clipped to the interval ``low ... high``."""
         return ops.Clip.apply(self, low=low, high=high)
 
     @explained
@@ -201,17 +201,17 @@ class Operators:
 
     @explained
     def max(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
-        """The maximum over one axis, several, or all (None); the first of equal ones gets the gradient.
+        """The maximum over one axis, several, or all (None); the first of equal maxima gets the gradient.
 
-        The values alone, as in NumPy: where they are says :meth:`argmax`.
+        Returns only the values, as in NumPy: :meth:`argmax` returns the indices.
         """
         return ops.Max.apply(self, axis=axis, keepdims=keepdims)
 
     @explained
     def min(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
-        """The minimum over one axis, several, or all (None); the first of equal ones gets the gradient.
+        """The minimum over one axis, several, or all (None); the first of equal minima gets the gradient.
 
-        The values alone, as in NumPy: where they are says :meth:`argmin`.
+        Returns only the values, as in NumPy: :meth:`argmin` returns the indices.
         """
         return ops.Min.apply(self, axis=axis, keepdims=keepdims)
 
@@ -222,9 +222,9 @@ class Operators:
 
     @explained
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
-        """Where the maximum is along an axis, or in the flattened tensor (None), as integers without a gradient.
+        """The indices of the maxima along an axis, or in the flattened tensor (None), without a gradient.
 
-        Of equal ones the first counts.
+        Returns the first index if several elements are equal.
 
         >>> import minidl as md
         >>> scores = md.tensor([[0.1, 0.7, 0.2], [0.5, 0.2, 0.5]])
@@ -235,31 +235,31 @@ class Operators:
 
     @explained
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
-        """Where the minimum is, as :meth:`argmax` says of the maximum."""
+        """The indices of the minima; see :meth:`argmax`."""
         return ops.ArgMin.apply(self, axis=axis, keepdims=keepdims)
 
     def reshape(self, *shape: Any, **wrong: Any) -> "Tensor":
-        """The elements, in order, in another shape; one size may be -1."""
+        """The same elements in a new shape; one size may be -1."""
         if wrong:
             raise CallError(f"reshape takes no {', '.join(wrong)}=: write x.reshape(3, 2)")
         return ops.Reshape.apply(self, shape=unpacked(shape))
 
     def transpose(self, *axes: Any, **wrong: Any) -> "Tensor":
-        """The axes in another order, reversed by default."""
+        """The tensor with its axes permuted, by default reversed."""
         if wrong:
             raise CallError(f"transpose takes no {', '.join(wrong)}=: write x.transpose(1, 0), the order of all axes")
         return ops.Transpose.apply(self, axes=unpacked(axes) or None)
 
     @property
     def T(self) -> "Tensor":
-        """The axes reversed: the transpose of a matrix."""
+        """The tensor with its axes reversed, such as the transpose of a matrix."""
         return self.transpose()
 
     def clone(self) -> "Tensor":
-        """The same values in memory of their own; the gradient goes through to this tensor.
+        """A copy of the tensor; the gradient flows back to this tensor.
 
         ``x.copy()`` is the same. For a new leaf, detach first: ``x.detach().clone()``. ``copy.copy(x)`` of a leaf is a
-        leaf of its class: that of a parameter is a parameter.
+        leaf of the same class: a copy of a parameter is a parameter.
 
         >>> import minidl as md
         >>> x = md.tensor([1.0, 2.0], requires_grad=True)
@@ -273,10 +273,10 @@ class Operators:
     copy = clone
 
     def __copy__(self) -> Self:
-        return copy.deepcopy(self)  # as two leaves that share an array would not hear of each other's changes
+        return copy.deepcopy(self)  # two leaves must not share an array: a change of one would change the other
 
     def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:
-        """What the module ``copy`` and pickle see: a leaf with its gradient, but no graph."""
+        """Support for the module ``copy`` and pickle: a leaf with its gradient, but no graph."""
         if self.op is not None:
             raise GraphError(
                 f"only leaves can be pickled, or copied by the module copy, got the result of {self.op.name}: "
@@ -287,10 +287,10 @@ class Operators:
     def __getitem__(self, index: Any) -> "Tensor":
         return ops.GetItem.apply(self, index=index)
 
-    if not TYPE_CHECKING:  # a type checker shall go on finding wrong names
+    if not TYPE_CHECKING:  # so that a type checker still finds wrong names
 
         def __getattr__(self, name: str) -> Any:
-            if name != "data" and hasattr(type(self), name):  # such as the shape of what is no array
+            if name != "data" and hasattr(type(self), name):  # such as shape, if the data are not an array
                 require_data([self])
             return missing_attribute(self, name)
 
@@ -301,26 +301,28 @@ class Operators:
 
     def __array__(self, *options: Any, **more: Any) -> NoReturn:
         raise GraphError(
-            "a tensor does not become a NumPy array unasked, as that would leave the graph: use x.numpy() where no "
-            "gradient is wanted, F.stack to make a tensor of several"
+            "a tensor is not converted to a NumPy array implicitly, because that would leave the graph: use x.numpy() "
+            "if no gradient is needed, F.stack to make a tensor of several"
         )
 
     # Conversions
 
     @explained
     def to(self: Any, backend: str) -> "Tensor":
-        """The tensor on another backend, itself if it is there. Gradients travel back."""
+        """The tensor on another backend; itself if it is already there. Gradients flow back."""
         there = backends.get(backend)
         return self if there is self.backend else ops.Transfer.apply(self, backend=there)
 
     def astype(self, dtype: Any) -> "Tensor":
-        """The tensor in another dtype, as NumPy converts: numbers that it lacks wrap around, or become infinite. The
-        gradient comes back in this one."""
+        """The tensor converted to another dtype, as in NumPy: values out of range wrap around or become infinite.
+
+        The gradient is converted back to the dtype of this tensor.
+        """
         return ops.Cast.apply(self, dtype=dtype_of(dtype))
 
 
 def unpacked(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` mean the same.
+    """The arguments of ``f(2, 3)`` or ``f((2, 3))``, which mean the same.
 
     >>> unpacked((2, 3)) == unpacked(((2, 3),))
     True

@@ -1,6 +1,6 @@
-"""Optimizers: what to do with a gradient.
+"""Optimizers: SGD, Adam, AdamW, RMSprop and Adagrad.
 
-What they have in common is in :mod:`minidl.optimizer`, schedules are in minidl.schedules, clipping in minidl.clipping.
+Their base class is in :mod:`minidl.optimizer`, schedules are in minidl.schedules, clipping in minidl.clipping.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,14 +37,14 @@ __all__ = [
 
 
 def _betas(name: str, betas: Any) -> tuple[float, float]:
-    """The two shares that running means keep, as an option."""
+    """The decay rates of the two running means, as an option."""
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise MinidlError(f"{name} must be a pair of numbers >= 0 and < 1, got {betas!r}: as in (0.9, 0.999)")
+        raise MinidlError(f"{name} must be a pair of numbers >= 0 and < 1, got {betas!r}: such as (0.9, 0.999)")
     return number("beta1", betas[0], ">= 0", "< 1"), number("beta2", betas[1], ">= 0", "< 1")
 
 
 def _require_momentum(optimizer: Any, nesterov: bool) -> None:
-    if nesterov and optimizer.momentum == 0:  # later, momentum may fall to 0: the step is then the gradient
+    if nesterov and optimizer.momentum == 0:  # momentum may be set to 0 later: plain gradient descent
         raise MinidlError("Nesterov's method needs momentum > 0, got 0: use momentum=0.9")
 
 
@@ -92,9 +92,9 @@ class SGD(Optimizer):
 
 @plugins.register("optimizer", "adam")
 class Adam(Optimizer):
-    """Adam: a step lr m / (sqrt(v) + eps), m and v running means of the gradient and its square, without their bias.
+    """Adam: a step lr m / (sqrt(v) + eps), m and v bias-corrected running means of the gradient and its square.
 
-    The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, as a GPU does it in one launch.
+    The arithmetic is in :meth:`minidl.kernels.reference.ReferenceKernels.adam`, because it is one launch on a GPU.
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
 
     >>> from minidl import tensor
@@ -124,7 +124,7 @@ class Adam(Optimizer):
         self._update_together([(param, grad, state)])
 
     def update_all(self, updates: Sequence[Update]) -> None:
-        """One call of the backend for all parameters; but an :meth:`update` of somebody's own is what counts."""
+        """One call of the backend for all parameters, unless a subclass overrides :meth:`update`."""
         if _ADAMS.belong_to(self):
             self._update_together(updates)
         else:
@@ -185,10 +185,10 @@ class AdamW(Adam):
 class RMSprop(Optimizer):
     """RMSprop: p = p - lr g / (sqrt(v) + eps), v = alpha v + (1 - alpha) g^2, g the gradient plus ``weight_decay`` p.
 
-    ``centered`` takes from v the square of a running mean of g, so that it becomes the variance (Graves, "Generating
-    Sequences With Recurrent Neural Networks", 2013); it counts as at least v times the rounding error of the dtype, so
-    that a gradient that stays the same makes steps of at most 3000 lr in float32, where PyTorch's become NaN. With
-    ``momentum`` the step is lr u, u = momentum u + g / (sqrt(v) + eps). Options and defaults are PyTorch's.
+    ``centered`` subtracts the square of a running mean of g from v, which gives the variance (Graves, "Generating
+    Sequences With Recurrent Neural Networks", 2013). The variance is at least v times the rounding error of the dtype:
+    with a constant gradient, steps are at most 3000 lr in float32, where PyTorch's become NaN. With ``momentum`` the
+    step is lr u, u = momentum u + g / (sqrt(v) + eps). Options and defaults are those of PyTorch.
 
     Raises :class:`MinidlError` for an alpha outside 0 <= alpha < 1, and for other options below 0.
 
@@ -232,7 +232,7 @@ class RMSprop(Optimizer):
         if self.centered:
             mean = _remembered(state, "mean", param)
             mean += (1 - self.alpha) * (grad - mean)
-            v = xp.maximum(v - mean * mean, float(np.finfo(v.dtype).eps) * v)  # what is less is rounding
+            v = xp.maximum(v - mean * mean, float(np.finfo(v.dtype).eps) * v)  # smaller values are rounding errors
         root = xp.sqrt(v) + self.eps
         if self.momentum == 0:
             param -= self.lr * grad / root
@@ -247,8 +247,8 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """Adagrad: p = p - lr g / (sqrt(v) + eps), v the sum of all g^2, g the gradient plus ``weight_decay`` p.
 
-    So its steps shrink, by themselves and with ``lr_decay``, which makes lr / (1 + t lr_decay) of lr after t steps;
-    larger learning rates than elsewhere are usual. Options and defaults are PyTorch's.
+    Steps shrink as v grows, and with ``lr_decay``: the learning rate is lr / (1 + t lr_decay) after t steps. Adagrad
+    usually needs larger learning rates than other optimizers. Options and defaults are those of PyTorch.
 
     Raises :class:`MinidlError` for options below 0.
 
@@ -294,12 +294,12 @@ class Adagrad(Optimizer):
 
 
 def _remembered(state: State, name: str, param: Array) -> Array:
-    """An array of a parameter's state; zeros at first, also where the option that needs it was set later."""
+    """An array of a parameter's state; initially zeros, also if the option that needs it was set later."""
     if name not in state:
         state[name] = backends.of(param).xp.zeros_like(param)
     return state[name]
 
 
 def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
-    """The gradient of the loss plus weight_decay / 2 of the squared parameter; a new array if they differ."""
+    """The gradient of the loss plus weight_decay / 2 times the squared norm of the parameter."""
     return grad + weight_decay * param if weight_decay else grad

@@ -1,4 +1,4 @@
-"""What all optimizers have: parameters, a learning rate, what is remembered of each parameter, and how many steps."""
+"""The base class of optimizers: parameters, learning rate, state of each parameter, and step count."""
 
 import math
 from abc import ABC, abstractmethod
@@ -41,22 +41,21 @@ def _schedule(_name: str, schedule: Any) -> Schedule | None:
         raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {schedule!r}")
     if schedule is not None and not takes(schedule, 0):
         raise MinidlError(
-            f"a schedule is called with the number of the step, which {schedule!r} does not take: write "
-            "lr=lambda step: ..."
+            f"a schedule is called with the step number, which {schedule!r} does not accept: write lr=lambda step: ..."
         )
     return schedule
 
 
 def _refuse_others(*_: Any) -> NoReturn:
-    """What changes the parameters of an optimizer, or sets them."""
+    """Raise the error for setting or changing the parameters of an optimizer."""
     raise MinidlError(
-        "an optimizer keeps the parameters that it was made with, as it remembers something of each: build a new one, "
+        "the parameters of an optimizer cannot be changed, because it has a state for each: build a new one, "
         "optim.Adam(model.parameters())"
     )
 
 
 class _Parameters(tuple[Tensor, ...]):
-    """The parameters of an optimizer, which are no list that could be changed."""
+    """The parameters of an optimizer; immutable."""
 
     __slots__ = ()
 
@@ -67,19 +66,20 @@ class _Parameters(tuple[Tensor, ...]):
 def _require_no_schedule(optimizer: Any, lr: float) -> None:
     if vars(optimizer).get("schedule") is not None:
         raise MinidlError(
-            f"lr = {lr!r} would last until the next step, when the schedule says what it is: write "
+            f"lr = {lr!r} would last until the next step, when the schedule sets it again: write "
             "optimizer.schedule = None before, or set optimizer.schedule"
         )
 
 
 class Optimizer(Strict, ABC):
-    """Changes parameters by their gradients. A subclass defines :meth:`update`, for one parameter.
+    """The base class of optimizers. A subclass defines :meth:`update`, which updates one parameter.
 
-    Parameters of float16 are changed, and remembered, in float32: their squared gradients would often be 0 or infinite.
+    Updates and states of float16 parameters are computed in float32: squared gradients often under- or overflow in
+    float16.
 
-    ``lr`` is the learning rate, or a schedule: a function from the number of the step (from 0) to the learning rate.
-    What the optimizer remembers of a parameter is kept under the parameter's dotted name, and follows it to another
-    backend or dtype at the next step.
+    ``lr`` is the learning rate, or a schedule: a function from the step number (from 0) to the learning rate. The state
+    of a parameter is stored under the parameter's dotted name, and is moved to another backend or dtype with the
+    parameter, at the next step.
 
     >>> import numpy as np
     >>> class Sign(Optimizer):
@@ -97,29 +97,29 @@ class Optimizer(Strict, ABC):
         vars(self)["parameters"] = _Parameters(_checked(parameters))
         self.schedule = None
         schedule = _schedule("lr", lr) if callable(lr) else None
-        self.lr = schedule(0) if schedule is not None else lr  # type: ignore[assignment]  # the option looks at it
+        self.lr = schedule(0) if schedule is not None else lr  # type: ignore[assignment]  # the option checks it
         self.schedule = schedule
         self.steps = 0
         names = [p.name if p.name is not None else str(i) for i, p in enumerate(self.parameters)]
         self.state: dict[str, State] = {name: {} for name in names}
         self._homes = [_home(p.data) for p in self.parameters]
         self._known: list[Array] = [None] * len(names)
-        """The data that were looked at, of each parameter: they are fit to be changed in place."""
+        """The data of each parameter that were checked and can be changed in place."""
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
-                f"two parameters are called '{twice}': pass the parameters() of one module that holds both"
+                f"two parameters are named '{twice}': pass the parameters() of one module that holds both"
             )
 
     @abstractmethod
     def update(self, param: Array, grad: Array, state: State) -> None:
-        """Change the array ``param`` in place, given its gradient; ``state`` is this parameter's own dictionary.
+        """Update the array ``param`` in place, given its gradient; ``state`` is the dictionary of this parameter.
 
-        Values put into ``state`` are arrays or numbers, so that they can be saved.
+        Values in ``state`` must be arrays or numbers, so that they can be saved.
         """
 
     def update_all(self, updates: Sequence[Update]) -> None:
-        """Update all parameters that have a gradient: one by one, unless an optimizer can do many at once."""
+        """Update all parameters that have a gradient: one by one, unless a subclass updates several at once."""
         for param, grad, state in updates:
             given: Any = self.update(param, grad, state)
             if given is not None:
@@ -129,14 +129,14 @@ class Optimizer(Strict, ABC):
     def step(self) -> None:
         """Update every parameter that has a gradient.
 
-        Raises :class:`GraphError` if none has, and an error, changing nothing, for a gradient or data, set by hand,
-        that are no arrays of floats of one shape, or data that are read-only: see :func:`minidl.gradients.checked`.
+        Raises :class:`GraphError` if none has. Raises an error, changing nothing, if data and gradient are not float
+        arrays of one shape (:func:`minidl.gradients.checked`), or if data are read-only.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         if len(self.state) != len(self.parameters):
             raise MinidlError(
-                "optimizer.state has a dictionary for each parameter, and some are gone: clear those, `for remembered "
-                "in optimizer.state.values(): remembered.clear()`, or make another optimizer"
+                "optimizer.state must have a dictionary for each parameter, and some are missing: clear them instead, "
+                "`for state in optimizer.state.values(): state.clear()`, or make another optimizer"
             )
         updates, halves, changed = [], [], []
         for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
@@ -153,12 +153,12 @@ class Optimizer(Strict, ABC):
                 data, grad = wide, grad.astype(SINGLE)
             updates.append((data, grad, state))
         if not updates:
-            raise GraphError("step() found no gradient: call backward() first, of a loss made from these parameters")
+            raise GraphError("step() found no gradient: call backward() first, on a loss computed from the parameters")
         vars(self)["lr"] = lr
         changes.mark(*changed)
         try:
             given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
-        except ValueError:  # NumPy's own, where the array that was looked at has become read-only since
+        except ValueError:  # raised by NumPy if an array has become read-only since it was checked
             for param in self.parameters:
                 _require_writable(param)
             raise
@@ -169,7 +169,7 @@ class Optimizer(Strict, ABC):
         self.steps += 1
 
     def _looked_at(self, i: int, state: State) -> tuple[Array, Array]:
-        """Data and gradient of a parameter, once they are checked, and what is remembered of it has followed it."""
+        """The checked data and gradient of a parameter; moves its state if its backend or dtype has changed."""
         param = self.parameters[i]
         gradients.checked([param])
         _require_writable(param)
@@ -179,7 +179,7 @@ class Optimizer(Strict, ABC):
         return param.data, param.grad
 
     def _follow(self, i: int, state: State) -> None:
-        """Bring what is remembered of a parameter to its backend and dtype, which have changed since."""
+        """Move the state of a parameter to its new backend and dtype."""
         param, (_, before) = self.parameters[i], self._homes[i]
         for key, value in state.items():
             if backends.is_array(value):
@@ -190,8 +190,9 @@ class Optimizer(Strict, ABC):
         self._homes[i] = _home(param.data)
 
     def require_current(self, parameters: Sequence[Tensor]) -> None:
-        """Raise :class:`MinidlError` if a model has these parameters now, and the optimizer those whose place they
-        took. What else it has, and what it leaves alone, is its own affair.
+        """Raise :class:`MinidlError` if some of a model's ``parameters`` replaced others that the optimizer still has.
+
+        The optimizer may have other parameters, and need not have all of the model's.
 
         >>> from minidl import nn, optim
         >>> model = nn.Dense(2, 1)
@@ -199,41 +200,41 @@ class Optimizer(Strict, ABC):
         >>> model.w = nn.Parameter(np.ones((2, 1), np.float32))
         >>> optimizer.require_current(model.parameters())
         Traceback (most recent call last):
-        minidl.errors.MinidlError: the optimizer has not the model's w, but what was there before: make it anew, as ...
+        minidl.errors.MinidlError: the optimizer lacks the model's w, it has the replaced one: make a new one, SGD(...
         """
         own, there = set(map(id, self.parameters)), set(map(id, parameters))
         new = {p.name: p for p in parameters if p.requires_grad and id(p) not in own}
         named = [p for i, (name, p) in enumerate(zip(self.state, self.parameters, strict=True)) if name != str(i)]
         if new and any(p.name is None or p.name in new for p in named if id(p) not in there):
             raise MinidlError(
-                f"the optimizer has not the model's {', '.join(map(str, list(new)[:5]))}, but what was there before: "
-                f"make it anew, as {type(self).__name__}(model.parameters(), ...), or set requires_grad = False where "
-                "nothing is to be learned"
+                f"the optimizer lacks the model's {', '.join(map(str, list(new)[:5]))}, it has the replaced one: "
+                f"make a new one, {type(self).__name__}(model.parameters(), ...), or set requires_grad = False on "
+                "parameters that are not trained"
             )
 
     def _require_nothing(self, method: str, given: Any, changed: Any) -> None:
-        """Of a method that should have changed the arrays: what it returns instead would be lost without a word."""
+        """Raise an error if a method that must change arrays in place returns something, which would be ignored."""
         if given is not changed:
             raise MinidlError(
-                f"{method} of {type(self).__name__} returns what nobody reads, {type(given).__name__}: change the "
-                "array itself, as in param -= ... or param[...] = ..., and return nothing"
+                f"{method} of {type(self).__name__} returned {type(given).__name__}, which is ignored: change the "
+                "array in place, as in param -= ... or param[...] = ..., and return nothing"
             )
 
     def _scheduled(self, lr: Any) -> float:
-        """What the schedule gave, unless it is no learning rate."""
+        """The checked result of a schedule."""
         rate: float = plain(lr)
         if not _is_rate(rate):
-            raise MinidlError(f"the schedule gives {lr!r} for step {self.steps}, expected a learning rate >= 0")
+            raise MinidlError(f"the schedule returned {lr!r} for step {self.steps}, expected a learning rate >= 0")
         return rate
 
     @explained
     def zero_grad(self) -> None:
-        """Forget all gradients, as they would add up otherwise."""
+        """Set all gradients to None; otherwise the next backward pass adds to them."""
         for param in self.parameters:
             param.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of everything the optimizer remembers: arrays as NumPy arrays, by parameter name."""
+        """A copy of the optimizer's state, by parameter name, with NumPy arrays."""
         state = {
             name: {key: backends.to_host(value) for key, value in remembered.items()}
             for name, remembered in self.state.items()
@@ -241,13 +242,13 @@ class Optimizer(Strict, ABC):
         return {"class": type(self).__name__, "steps": self.steps, "lr": self.lr, "state": state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of an optimizer of this class for parameters of the same names.
+        """Continue from a :meth:`state_dict` of an optimizer of the same class with the same parameter names.
 
-        Raises :class:`MinidlError`, changing nothing, if the class or the names differ, or :meth:`check_state` does.
+        Raises :class:`MinidlError`, changing nothing, if the class or the names differ, or if :meth:`check_state` does.
         """
         require_entries(saved, ["state"], "an optimizer")
         own = type(self).__name__
-        if (given := saved.get("class", own)) != own:  # those saved before had none
+        if (given := saved.get("class", own)) != own:  # states of earlier versions have none
             raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
         require_entries(saved["state"], [], "the parameters of an optimizer")
         require_names(saved["state"], self.state, "parameters")
@@ -262,15 +263,15 @@ class Optimizer(Strict, ABC):
         vars(self).update(steps=steps, lr=lr, state=state, _homes=[_home(p.data) for p in self.parameters])
 
     remembers: ClassVar[Mapping[str, str]] = {}
-    """What :meth:`update` puts into the state of a parameter: an "array" of floats of its shape or a "count" of steps,
-    by name. With a "?" at the end it may be missing where others are there, as an option says whether it is needed. It
-    counts where the class has the ``update`` in use: that of a subclass's own may remember anything."""
+    """The entries that :meth:`update` puts into the state of a parameter, by name: an "array" of floats of its shape or
+    a "count" of steps. An entry with a "?" at the end depends on an option and may be missing. Used only if ``update``
+    is defined in the same class: an overriding ``update`` may store anything."""
 
     def check_state(self, name: str, param: Tensor, remembered: State) -> None:
-        """Raise unless what was saved for a parameter is what the optimizer :attr:`remembers`, and whatever else there
-        is consists of real numbers, and of arrays of the parameter's shape.
+        """Raise unless the saved state of a parameter has the entries that the optimizer :attr:`remembers`.
 
-        Override it in an optimizer that remembers arrays of other shapes.
+        All other entries must be real numbers, or arrays of them with the parameter's shape. Override it in an
+        optimizer that stores arrays of other shapes.
         """
         for key, value in remembered.items():
             require_real(f"'{key}' of {name}", value, ((), param.shape))
@@ -284,13 +285,13 @@ class Optimizer(Strict, ABC):
                 require_floats(f"'{key}' of {name}", remembered[key], param.shape)
 
     def _kinds(self) -> Mapping[str, str]:
-        """What the ``update`` in use remembers."""
+        """The entries of the state that the ``update`` in use declares."""
         updater = next(cls for cls in type(self).__mro__ if "update" in vars(cls))
         kinds: Mapping[str, str] = vars(updater).get("remembers", {})
         return kinds
 
     def _restored(self, name: str, value: Any, param: Tensor) -> Any:
-        """A value of a state as :meth:`update` wants it: plain numbers, arrays on the device in the right dtype."""
+        """A value of a state as :meth:`update` needs it: a plain number, or an array on the device in its dtype."""
         kind = self._kinds().get(name, "")
         if kind == "count":
             return plain(value)
@@ -310,13 +311,13 @@ def _require_writable(param: Tensor) -> None:
 
 
 def _home(data: Array) -> tuple[Any, Any]:
-    """Where an array lives, and in which dtype of floats."""
+    """The array type, which identifies the backend, and the float dtype of an array."""
     dtype = getattr(data, "dtype", None)
     return type(data), dtype if getattr(dtype, "kind", "") == "f" else None
 
 
 def _remembered_in(dtype: Any) -> Any:
-    """The dtype of what is remembered of a parameter of this dtype."""
+    """The dtype of the state of a parameter of this dtype."""
     return SINGLE if dtype == HALF else dtype
 
 
@@ -333,7 +334,7 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
 
 
 def _checked(parameters: Any) -> list[Tensor]:
-    """The parameters as a list; an error that says what to pass unless they are leaf tensors."""
+    """The parameters as a list; an error with what to pass unless they are leaf tensors."""
     if not isinstance(parameters, Iterable) or hasattr(parameters, "dtype"):
         raise MinidlError(
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
@@ -341,19 +342,19 @@ def _checked(parameters: Any) -> list[Tensor]:
     found = list(parameters)
     for p in found:
         if not isinstance(p, Tensor):
-            raise MinidlError(f"expected tensors to change, got {type(p).__name__}: pass model.parameters()")
+            raise MinidlError(f"expected tensors to update, got {type(p).__name__}: pass model.parameters()")
         if p.op is not None:
             raise GraphError(
-                f"an optimizer changes leaf tensors, got the result of {p.op.name}: pass model.parameters()"
+                f"an optimizer updates leaf tensors, got the result of {p.op.name}: pass model.parameters()"
             )
     if len(set(map(id, found))) < len(found):
         twice = next(p for number, p in enumerate(found) if any(p is one for one in found[:number]))
         raise MinidlError(
-            f"{twice.name or f'a tensor of shape {twice.shape}'} is there twice, and would be changed twice in each "
-            "step: pass the parameters() of one module that holds all, which has each once"
+            f"{twice.name or f'a tensor of shape {twice.shape}'} appears twice, and would be updated twice in each "
+            "step: pass the parameters() of one module that holds all, which returns each once"
         )
     if not found:
         raise MinidlError(
-            "expected parameters, got none: the model has no layer with weights, or an iterator is used up"
+            "expected parameters, got none: the model has no layer with weights, or an iterator is exhausted"
         )
     return found

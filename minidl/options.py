@@ -1,6 +1,6 @@
-"""Options are plain Python numbers, whatever kind of number was given, in the range that they must have.
+"""Options: any kind of number is converted to a plain Python number, and its range is checked.
 
-A scalar of NumPy is no plain number: it is as precise as it says, where a Python number takes the dtype beside it.
+NumPy's scalars are converted because they have a dtype, which takes part in type promotion; Python numbers have none.
 """
 
 import math
@@ -15,7 +15,7 @@ from .errors import DtypeError, MinidlError
 
 
 def plain(value: Any) -> Any:
-    """The Python number of a scalar, an array or a tensor without axes; anything else as it is.
+    """The Python number of a scalar or a 0-d array or tensor; anything else unchanged.
 
     >>> import numpy as np
     >>> plain(np.float64(0.5)), plain(np.array(2)), plain("same")
@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
 
 
 def dtype_of(value: Any) -> np.dtype[Any]:
-    """The dtype that somebody means; :class:`DtypeError` for what names none, or none of numbers or booleans.
+    """The dtype that ``value`` specifies; :class:`DtypeError` if it specifies none, or one that is not numeric.
 
     >>> dtype_of("float33")
     Traceback (most recent call last):
@@ -41,7 +41,7 @@ def dtype_of(value: Any) -> np.dtype[Any]:
 
 
 def host_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The same numbers in the byte order of this machine, the only one that is computed with.
+    """The dtype in native byte order, the only one in which minidl computes.
 
     >>> host_order(np.dtype(">f4")) is np.dtype(np.float32)
     True
@@ -50,7 +50,7 @@ def host_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def in_host_order(array: Any) -> Any:
-    """The array, or a copy of it in the byte order of this machine.
+    """The array, or a copy in native byte order if it has another.
 
     >>> in_host_order(np.ones(2, ">f4")).dtype
     dtype('float32')
@@ -59,12 +59,13 @@ def in_host_order(array: Any) -> Any:
 
 
 def require_room(host: NDArray[Any], dtype: np.dtype[Any], name: str = "") -> None:
-    """Raise :class:`DtypeError` for numbers of which another dtype would make quite different ones: beyond its whole
-    numbers they wrap around, and large floats become infinite. Fractions may be cut off, and floats rounded.
+    """Raise :class:`DtypeError` for values out of the range of a dtype, which would wrap around or become infinite.
+
+    Fractions may be truncated, and floats rounded.
 
     >>> require_room(np.array([1, 300]), np.dtype(np.uint8))
     Traceback (most recent call last):
-    minidl.errors.DtypeError: 300 is none of the numbers of uint8, 0 ... 255: use a wider dtype
+    minidl.errors.DtypeError: 300 is out of range for uint8, 0 ... 255: use a wider dtype
     """
     if host.size == 0 or dtype.kind == "b" or np.can_cast(host.dtype, dtype):
         return
@@ -79,7 +80,7 @@ def require_room(host: NDArray[Any], dtype: np.dtype[Any], name: str = "") -> No
         limits, found = f"{info.min} ... {info.max}", [end for end in ends if not info.min - 1 < end < info.max + 1]
     if found:
         raise DtypeError(
-            f"{found[0]}{f' in {name}' * bool(name)} is none of the numbers of {dtype}, {limits}: use a wider dtype"
+            f"{found[0]}{f' in {name}' * bool(name)} is out of range for {dtype}, {limits}: use a wider dtype"
         )
 
 
@@ -87,9 +88,9 @@ SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.l
 
 
 def number(name: str, value: Any, *limits: str) -> float:
-    """The value of an option as a Python number; :class:`MinidlError` for anything else, and outside of the limits.
+    """The value of an option as a Python number; :class:`MinidlError` for anything else, and outside the limits.
 
-    With limits it must be finite, too.
+    If there are limits, it must also be finite.
 
     >>> number("momentum", 1.5, ">= 0", "< 1")
     Traceback (most recent call last):
@@ -104,7 +105,7 @@ def number(name: str, value: Any, *limits: str) -> float:
 
 
 def finite(name: str, value: Any) -> float:
-    """The value of an option as a Python number; :class:`MinidlError` for anything else, infinite and nan.
+    """The value of an option as a finite Python number; :class:`MinidlError` for anything else.
 
     >>> finite("slope", float("nan"))
     Traceback (most recent call last):
@@ -117,7 +118,7 @@ def finite(name: str, value: Any) -> float:
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
-    """The value of an option as a Python int; :class:`MinidlError` for anything else, and below ``least``.
+    """The value of an option as a Python int; :class:`MinidlError` for anything else, or below ``least``.
 
     >>> whole("axis", 1.0)
     Traceback (most recent call last):
@@ -132,7 +133,7 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """The value of an option that is on or off; :class:`MinidlError` for anything but True and False.
+    """The value of a boolean option; :class:`MinidlError` for anything but True and False.
 
     >>> flag("nesterov", 0.9)
     Traceback (most recent call last):
@@ -158,13 +159,12 @@ def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any],
 
 
 class Option:
-    """What sets an attribute, made by :func:`option`.
+    """The descriptor that :func:`option` makes.
 
-    ``check(name, value, *limits)`` gives the value to keep, or raises.
-    ``beside(object, value)`` may refuse a value because of the others. There is no ``__get__``: Python reads the
-    attribute where it is kept, among the object's own, as fast as any. The price: an option that was not set yet, as
-    one that a subclass reads before ``super().__init__()``, reads as the class has it, as this very object, and is no
-    ``AttributeError``. Its text says so.
+    ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(object, value)`` may raise an error
+    for a value that conflicts with the other options. There is no ``__get__``, so reading is as fast as for any
+    instance attribute. The price: reading an option that is not set yet, such as before ``super().__init__()``, returns
+    this descriptor instead of raising ``AttributeError``. Its repr says so.
 
     >>> class Ball:
     ...     bounce: float = option(number, ">= 0", "<= 1")
@@ -189,7 +189,7 @@ class Option:
 
 
 def optional(check: Callable[..., Any]) -> Callable[..., Any]:
-    """The same check, which None passes.
+    """The same check, but None is allowed.
 
     >>> optional(whole)("ignore_index", None)
     """
@@ -197,7 +197,7 @@ def optional(check: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def exact_beside(*numbers: Any) -> str:
-    """The kinds of integers that numbers beside them leave whole: see :attr:`minidl.op.Op.exact`.
+    """The kinds of integer tensors that stay integers when combined with ``numbers``; see :attr:`minidl.op.Op.exact`.
 
     >>> exact_beside(0, 9), exact_beside(-1), exact_beside(0.5)
     ('iu', 'i', '')

@@ -1,4 +1,4 @@
-"""Batches that are made by a thread while those before them are used."""
+"""Prefetching: a thread makes the next batches while the current one is used."""
 
 import queue
 import threading
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class _Failure:
-    """An exception on its way from the thread to the loop."""
+    """An exception passed from the thread to the loop."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 def prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
-    """The same batches, made by a thread that is up to ``ahead`` of them in front.
+    """The same batches, made by a thread that runs up to ``ahead`` batches ahead.
 
     >>> list(prefetched(range(3), 2))
     [0, 1, 2]
@@ -38,13 +38,13 @@ def prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
                 if stop.is_set():
                     return
             put(end)
-        except BaseException as error:  # raised again in the loop, whatever it is
+        except BaseException as error:  # any exception is raised again in the loop
             put(_Failure(error))
 
     thread = threading.Thread(target=work, name="minidl-loader", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # no threads here, in a browser for example
+    except RuntimeError:  # no threads, in a browser for example
         yield from batches
         return
     try:

@@ -1,4 +1,4 @@
-"""The line that shows how far training has come, as wide as the terminal.
+"""The progress line of training, as wide as the terminal.
 
 >>> import numpy as np, minidl as md
 >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(-1, 1)
@@ -28,10 +28,10 @@ from .train import Callback, Trainer
 
 @plugins.register("callback", "progress")
 class Progress(Callback):
-    """One line that shows how far training is, its speed, the time left and the metrics so far; a line an epoch.
+    """Shows the progress of training, its speed, the time left and the metrics so far; one line per epoch.
 
-    On a terminal the line is rewritten in place, and is as long as fits; elsewhere only the lines of the epochs are
-    written. An epoch inside which ``fit(steps=...)`` ends gets its line then.
+    On a terminal the line is rewritten in place and fits its width; elsewhere only the final line of each epoch is
+    written. If ``fit(steps=...)`` ends inside an epoch, its line is written then.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -42,11 +42,11 @@ class Progress(Callback):
 
     @property
     def stream(self) -> TextIO:
-        """Where it writes: to standard error unless a stream was given."""
+        """The stream to write to: standard error unless one was given."""
         return sys.stderr if self._given is None else self._given
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Progress":
-        return copy.copy(self)  # which writes to the same stream, as there is no copy of one
+        return copy.copy(self)  # it shares the stream, which cannot be copied
 
     def on_step_end(self, trainer: Trainer) -> None:
         now = time.monotonic()
@@ -77,9 +77,9 @@ class Progress(Callback):
 
 
 def progress_facts(trainer: Trainer) -> list[str]:
-    """How far the epoch at hand is, for :class:`Progress`: steps, images/s, the time left for all, metrics so far.
+    """The progress of the current epoch, for :class:`Progress`: steps, images/s, the total time left, metrics so far.
 
-    See :func:`epoch_facts` for the end of one.
+    See :func:`epoch_facts` for the end of an epoch.
     """
     assert trainer.train_loader is not None, "there is progress only inside fit"
     done, steps = trainer.position, len(trainer.train_loader)
@@ -91,7 +91,7 @@ def progress_facts(trainer: Trainer) -> list[str]:
 
 
 def epoch_facts(trainer: Trainer) -> list[str]:
-    """The last epoch, for :class:`Progress`: its metrics, so far if it is not complete, and the speed so far."""
+    """The last epoch, for :class:`Progress`: its metrics, even if it is not complete, and the speed so far."""
     if trainer.inside_epoch:
         epoch, row = f"{trainer.epoch + 1} up to step {trainer.optimizer.steps}", trainer.totals.means()
     else:
@@ -109,7 +109,7 @@ def _speed(trainer: Trainer) -> str:
 
 
 def columns(stream: TextIO) -> int:
-    """The width of the terminal behind a stream; what the environment says, or 80, where there is none.
+    """The width of the terminal of a stream; without a terminal, the environment variable ``COLUMNS``, or 80.
 
     >>> import io
     >>> columns(io.StringIO()) == shutil.get_terminal_size().columns
@@ -123,7 +123,7 @@ def columns(stream: TextIO) -> int:
 
 
 def fitting(facts: Sequence[str], width: int) -> str:
-    """The facts in a line of at most ``width`` characters; the longest are left out first.
+    """The facts in one line of at most ``width`` characters; the longest are left out first.
 
     >>> fitting(["epoch 1/30", "loss 12.5", "gender_accuracy 0.9135"], 40)
     'epoch 1/30  loss 12.5'
@@ -150,7 +150,7 @@ def wrapped(facts: Sequence[str], width: int) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """A time as people write it.
+    """A time in a readable form.
 
     >>> duration(75), duration(7322)
     ('1:15', '2:02:02')
@@ -161,7 +161,7 @@ def duration(seconds: float) -> str:
 
 
 def size(nbytes: float) -> str:
-    """A number of bytes as people write it: three digits that count, so that nothing is 0 MB.
+    """A number of bytes in a readable form with three significant digits.
 
     >>> size(0), size(40_000), size(190_123), size(999_999), size(163_040_000), size(12_345_678_901)
     ('0 bytes', '40 kB', '190 kB', '1 MB', '163 MB', '12.3 GB')

@@ -1,4 +1,4 @@
-"""Random numbers: one generator that everything draws from, so that a run repeats from its seed."""
+"""Random numbers: one default generator for everything, so that a seed makes a run reproducible."""
 
 import contextlib
 import threading
@@ -14,10 +14,10 @@ from .states import require_entries, require_names
 
 
 class Generator(np.random.Generator):
-    """A ``numpy.random.Generator`` (PCG64) whose state can be saved and put back.
+    """A ``numpy.random.Generator`` (PCG64) whose state can be saved and restored.
 
-    Numbers are always drawn on the host and copied to where they are used, so NumPy and CuPy runs start from the
-    same parameters.
+    Numbers are always drawn on the host and copied to the backend, so NumPy and CuPy runs start from the same
+    parameters.
 
     >>> rng = Generator(7)
     >>> state = rng.state
@@ -40,9 +40,9 @@ class Generator(np.random.Generator):
         Generators({"rng": self}).load_state_dict({"rng": state})
 
     def spawn(self, n_children: int) -> list[np.random.Generator]:
-        """Generators of their own, which follow from the state of this one; it moves on.
+        """Independent generators, which depend only on the state of this one; advances this one.
 
-        NumPy's own follow from the seed and a count, which are in no state.
+        NumPy's ``spawn`` depends on the seed and a counter, which are not part of the state.
 
         >>> one, other = Generator(3).spawn(2)
         >>> one.normal() == Generator(3).spawn(1)[0].normal(), one.normal() == other.normal()
@@ -52,7 +52,7 @@ class Generator(np.random.Generator):
         return [of_words(*map(int, self.integers(1 << 32, size=4))) for _ in range(count)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # NumPy's own __reduce__ would give back a plain numpy.random.Generator.
+        # NumPy's __reduce__ would restore a plain numpy.random.Generator.
         return _rebuild, (self.state,)
 
 
@@ -63,7 +63,7 @@ def _rebuild(state: dict[str, Any]) -> Generator:
 
 
 class Generators:
-    """Where several generators are, as a state by their names.
+    """The states of several generators by name.
 
     >>> rng = Generator(7)
     >>> one = Generators({"noise": rng})
@@ -78,14 +78,14 @@ class Generators:
         self.named = dict(named)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of each."""
+        """The state of each generator by name."""
         return {name: generator.bit_generator.state for name, generator in self.named.items()}
 
     def load_state_dict(self, states: Mapping[str, Any]) -> None:
-        """Put all of them back.
+        """Restore all states.
 
-        Raises :class:`MinidlError` for other names, and for what is no state of such a generator, which leaves those
-        before it as they are: :func:`minidl.states.all_or_nothing` undoes that.
+        Raises :class:`MinidlError` for other names, changing nothing, and for an invalid state, after restoring those
+        before it: :func:`minidl.states.all_or_nothing` undoes that.
         """
         require_entries(states, [], "random generators")
         require_names(states, self.named, "random generators")
@@ -94,13 +94,13 @@ class Generators:
                 generator.bit_generator.state = states[name]
             except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
                 kind = type(generator.bit_generator).__name__
-                called = f"'{name}'" if name else "what is there for md.seed"
-                raise MinidlError(f"{called} is no state of a generator of the kind {kind}: {error}") from error
+                called = f"'{name}'" if name else "the entry for md.seed"
+                raise MinidlError(f"{called} is not a state of a {kind} generator: {error}") from error
 
 
 @contextlib.contextmanager
 def rewound(named: Mapping[str, np.random.Generator]) -> Iterator[None]:
-    """Afterwards these generators, and that of :func:`seed`, are where they were before.
+    """Restore the states of these generators, and of the default one, at the end of the context.
 
     >>> with rewound({}):
     ...     drawn = default_rng.normal()
@@ -116,7 +116,7 @@ def rewound(named: Mapping[str, np.random.Generator]) -> Iterator[None]:
 
 
 def of_words(*words: int) -> Generator:
-    """A generator that follows from several numbers, such as a seed and an epoch: each of them gives others.
+    """A generator seeded with several integers, such as a seed and an epoch; each of them changes its stream.
 
     >>> of_words(0, 1).normal() == of_words(0, 2).normal(), of_words(0, 1).normal() == of_words(0, 1).normal()
     (False, True)
@@ -125,7 +125,7 @@ def of_words(*words: int) -> Generator:
 
 
 class _Thread(threading.local):
-    """What gives the generator that the running thread draws from instead of everybody's, inside :func:`instead`."""
+    """A function that returns the generator that replaces the default one in the current thread."""
 
     instead: Callable[[], Generator] | None = None
 
@@ -134,14 +134,14 @@ _thread = _Thread()
 
 
 class _Default(Generator):
-    """Everybody's generator; inside :func:`instead`, that of the running thread, whoever holds this one."""
+    """The default generator; inside :func:`instead`, it forwards to the one of the current thread."""
 
     def __getattribute__(self, name: str) -> Any:
-        made = None if name.startswith("__") else _thread.instead  # what Python asks for is what this one is
+        made = None if name.startswith("__") else _thread.instead  # special methods are not forwarded
         return super().__getattribute__(name) if made is None else getattr(made(), name)
 
     def __reduce__(self) -> str:  # type: ignore[override]
-        return "default_rng"  # there is one: a copy of what holds it, and a pickle, follow md.seed, too
+        return "default_rng"  # a singleton: copies and pickles of its owners follow md.seed, too
 
 
 default_rng: Generator = _Default()
@@ -149,7 +149,7 @@ default_rng: Generator = _Default()
 
 @contextlib.contextmanager
 def instead(made: Callable[[], Generator]) -> Iterator[None]:
-    """Inside, ``default_rng`` is what ``made`` gives, for the running thread: a loader draws so for its data set.
+    """Let ``default_rng`` forward to ``made()`` in the current thread: used by the loader for its data set.
 
     >>> with instead(lambda: Generator(7)):
     ...     drawn = default_rng.normal()
@@ -164,7 +164,7 @@ def instead(made: Callable[[], Generator]) -> Iterator[None]:
 
 
 def chosen(rng: Generator | None) -> Generator:
-    """The generator that was given as ``rng=``, or that of :func:`seed`.
+    """The generator passed as ``rng=``, or the default one.
 
     >>> chosen(0)
     Traceback (most recent call last):
@@ -177,9 +177,9 @@ def chosen(rng: Generator | None) -> Generator:
 
 @explained
 def seed(value: int) -> None:
-    """Start minidl's own generator (parameters, dropout) from ``value``.
+    """Seed minidl's default generator, which is used for parameters and dropout.
 
-    What a data set draws while a loader makes a batch follows from the ``seed`` of the loader.
+    Random numbers that a data set draws while a loader makes a batch depend on the ``seed`` of the loader instead.
 
     >>> seed(0); a = default_rng.normal(); seed(0); a == default_rng.normal()
     True

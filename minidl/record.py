@@ -1,6 +1,6 @@
 """Running an op on tensors: the forward half of autograd. The backward half is in :mod:`minidl.tensor`.
 
-The inputs are brought to one backend and one dtype, and the output tensor remembers the op if a gradient may be needed.
+The inputs are converted to one backend and one dtype. The output tensor keeps the op if a gradient may be needed.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Array = Any
 
 
 def record(op: Op, inputs: Sequence[Any]) -> Tensor:
-    """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; if one wants a gradient, the output remembers the op."""
+    """Run ``op.forward`` on the inputs, see :mod:`minidl.op`; the output keeps the op if an input requires grad."""
     try:
         backend, dtype, weak = _common(op, inputs)
         operands = tuple([_operand(x, backend, dtype, weak) for x in inputs])
@@ -35,12 +35,12 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
             gradients.require_data(inputs)
         error.where = error.where or op.name
         raise
-    except ValueError as error:  # the array module's own, for shapes that it cannot bring together
+    except ValueError as error:  # raised by the array module for shapes that it cannot broadcast
         shapes = " and ".join(str(x.shape) for x in operands)
         rule = "sizes must be equal or 1, counted from the last axis. Reshape or transpose one of them."
         reason = rule if "broadcast" in str(error) else str(error)
         raise ShapeError(f"does not work for inputs of shape {shapes}: {reason}", op.name) from error
-    except OverflowError as error:  # the array module's own, for a Python number
+    except OverflowError as error:  # raised by the array module for a Python number
         raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
     output = Tensor(data if backends.is_array(data) else backend.asarray(data))
     op.check_dtype(output.data, dtype)
@@ -56,13 +56,16 @@ Op.record = staticmethod(record)
 
 
 def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
-    """The one backend of the tensors, or else of the arrays, their float dtype (None: see below), and the dtype of what
-    takes it from them, such as numbers: float32 beside float16, in which no op computes but a comparison."""
+    """The backend of the tensors, or of the arrays if there is no tensor; their float dtype, or None (see below); and
+    the weak dtype of operands without their own, such as Python numbers.
+
+    The weak dtype for float16 is float32, because only comparisons compute in float16.
+    """
     arrays = [x.data for x in inputs if isinstance(x, Tensor)]
     if not arrays:
         arrays = [x for x in map(backends.native, inputs) if hasattr(x, "dtype")]
     kind, dtype = (type(arrays[0]), getattr(arrays[0], "dtype", None)) if arrays else (None, None)
-    if dtype is SINGLE or dtype is DOUBLE:  # all of them, nearly always
+    if dtype is SINGLE or dtype is DOUBLE:  # the fast path: nearly always all have the same
         for array in arrays:
             if type(array) is not kind or array.dtype is not dtype:
                 break
@@ -84,12 +87,15 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
 
 
 def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
-    """The float dtype that tensors without a fraction take: float32, or that of an array beside them; None where all
-    are integers or booleans that the op is exact for. And the dtype of numbers, then: that of the tensors, unless
-    the op is a comparison, which takes them as they are."""
+    """The float dtype to which integer and boolean tensors are converted, and the weak dtype.
+
+    The float dtype is float32, or that of a float array among the inputs; None if all inputs are integers or booleans
+    for which the op is exact. The weak dtype is then that of the tensors, or None for a comparison, which does not
+    convert its operands.
+    """
     inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
     compares = "f" in op.exact
-    # Of a Python number, NumPy only asks whether it is whole.
+    # For type promotion, NumPy only uses whether a Python number is an integer.
     kinds = [
         x.dtype if hasattr(x, "dtype") else x if type(x) is int and not compares else backends.numbers_in(x).dtype
         for x in inputs
@@ -103,8 +109,10 @@ def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:
-    """``x`` as an input of an op beside floats of ``dtype``, or None; numbers become ``weak``, and beside floats whole
-    numbers and booleans do."""
+    """``x`` as an input of an op whose float dtype is ``dtype`` (None: no floats).
+
+    Python numbers are converted to ``weak``; so are integers and booleans if there are floats.
+    """
     if isinstance(x, Tensor):
         if dtype is None or x.data.dtype == dtype:
             return x
@@ -114,7 +122,7 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor
     x = backends.native(x)
     array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
     given = array.dtype if hasattr(x, "dtype") else None
-    if given is None:  # an array that nobody else has
+    if given is None:  # a new array, which nothing else refers to
         return Tensor(backend.asarray(array, weak))
     if given.kind == "f" and x.ndim and dtype is not None and given != dtype:
         raise DtypeError(f"an array of {given} meets tensors of {dtype}: convert it with .astype(np.{dtype})")

@@ -1,7 +1,7 @@
-"""Who else refers to an array: what nobody else has may be written into, or used again.
+"""Reference counts: an array without other references may be overwritten or reused.
 
-Without the global interpreter lock threads count for themselves, and the count does not tell: then everything counts as
-referred to by others.
+Without the global interpreter lock, each thread has its own count, which is not reliable: then every array counts as
+referenced elsewhere.
 """
 
 import sys
@@ -12,7 +12,7 @@ ARE_COUNTED = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def is_the_only_one(holders: Sequence[Any], position: int) -> bool:
-    """Whether a list or tuple is all that refers to its element.
+    """Whether a list or tuple holds the only reference to its element.
 
     >>> alone, other = [object()], object()
     >>> is_the_only_one(alone, 0) or not ARE_COUNTED, is_the_only_one([other], 0)

@@ -1,6 +1,6 @@
-"""Learning-rate schedules: functions from the number of the step to the learning rate, so that nothing has to be saved.
+"""Learning-rate schedules: functions from the step number to the learning rate, without a state to save.
 
-They are names of :mod:`minidl.optim` too, where they are used: ``optim.Adam(parameters, lr=optim.cosine(0.1, 1000))``.
+They are also in :mod:`minidl.optim`: ``optim.Adam(parameters, lr=optim.cosine(0.1, 1000))``.
 """
 
 import functools
@@ -17,7 +17,7 @@ Schedule = Callable[[int], float]
 
 
 class Rates(Answering):
-    """A schedule that answers those who look for the methods of PyTorch's, and can be copied and pickled.
+    """A schedule that can be copied and pickled, and raises helpful errors for the methods of PyTorch's schedulers.
 
     >>> Rates(pow, 0.5)(2)
     0.25
@@ -36,7 +36,7 @@ class Rates(Answering):
 @plugins.register("schedule", "constant")
 @explained
 def constant(lr: float) -> Schedule:
-    """Always ``lr``.
+    """The constant learning rate ``lr``.
 
     >>> constant(0.1)(1000)
     0.1
@@ -51,9 +51,9 @@ def _constant(lr: float, _step: int) -> float:
 @plugins.register("schedule", "step")
 @explained
 def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
-    """``lr``, multiplied by ``factor`` after every ``every`` steps.
+    """``lr`` multiplied by ``factor`` once every ``every`` steps.
 
-    The schedule raises :class:`MinidlError` where this is no float any more, as after many steps of a factor above 1.
+    The schedule raises :class:`MinidlError` on overflow, after many steps with a factor above 1.
 
     >>> schedule = step(1.0, every=10, factor=0.5)
     >>> schedule(9), schedule(10), schedule(20)
@@ -67,7 +67,7 @@ def _stairs(lr: float, every: int, factor: float, step: int) -> float:
         return lr * float(factor) ** (step // every)
     except OverflowError as error:
         raise MinidlError(
-            f"the learning rate of step {step}, {lr} * {factor} ** {step // every}, is beyond all floats: use a "
+            f"the learning rate of step {step}, {lr} * {factor} ** {step // every}, overflows: use a "
             "factor below 1, or a larger `every`"
         ) from error
 
@@ -75,7 +75,7 @@ def _stairs(lr: float, every: int, factor: float, step: int) -> float:
 @plugins.register("schedule", "cosine")
 @explained
 def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
-    """Up to ``lr`` in ``warmup`` steps, then down to ``final`` along half a cosine until step ``steps``.
+    """Linear warm-up to ``lr`` in ``warmup`` steps, then half a cosine down to ``final`` until step ``steps``.
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5.
 
@@ -96,7 +96,7 @@ def _cosine(lr: float, steps: int, warmup: int, final: float, step: int) -> floa
 @plugins.register("schedule", "one_cycle")
 @explained
 def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
-    """From ``start`` x ``lr`` up to ``lr`` in the share ``rise`` of the steps, then down to ``final`` x ``lr``.
+    """From ``start`` x ``lr`` up to ``lr`` in the fraction ``rise`` of the steps, then down to ``final`` x ``lr``.
 
     Smith and Topin, "Super-Convergence" (2018), with half cosines for both parts.
 
@@ -116,7 +116,7 @@ def _one_cycle(lr: float, steps: int, top: int, start: float, final: float, step
 
 
 def _half_cosine(first: float, last: float, progress: float) -> float:
-    """From ``first`` at progress 0 to ``last`` at 1 and beyond."""
+    """Half a cosine from ``first`` at progress 0 to ``last`` at 1 and above."""
     share = (1 - cos(pi * min(progress, 1.0))) / 2
     return first * (1 - share) + last * share
 
@@ -126,7 +126,7 @@ def _rate(lr: float) -> float:
     if not isinstance(rate, int | float):
         kind = type(lr).__name__
         raise MinidlError(
-            f"expected the learning rate, a number, got {kind}: a schedule is what the optimizer takes as its lr=..."
+            f"expected the learning rate, a number, got {kind}: the schedule is passed to the optimizer, as lr=..."
         )
     return number("lr", rate, ">= 0")
 

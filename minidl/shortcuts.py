@@ -1,18 +1,18 @@
-"""Shortcuts: what a class does at once instead of asking those of its methods that define it, one after the other.
+"""Shortcuts: a class computes a result at once instead of calling the methods that define it.
 
-They must end where somebody replaces such a method, who would else never be asked: in a subclass, in an object, or in
-the class itself.
+A shortcut must be skipped where one of these methods is replaced, in a subclass, in an object or in the class itself,
+because the replacement would not be called.
 """
 
 from typing import Any
 
 
 class Methods:
-    """Methods of a class, or functions of a module, as they are now. Objects that have these may take a shortcut.
+    """The current methods of a class, or functions of a module. Objects that still have them may take a shortcut.
 
-    With ``shortcut``, the name of the method that does without them, also by objects of a subclass that replaces both,
-    or that one further below: who did so knows of both, and may ask for the shortcut by ``super()``. What comes of a
-    class that is none of its own bases, it does not know.
+    ``shortcut`` is the name of the method that skips them. If given, objects of a subclass may take the shortcut, too,
+    if the class that overrides ``shortcut`` has all the methods in use, its own or inherited: it may call the shortcut
+    by ``super()``. A method from a mixin that is not one of its bases prevents this.
 
     >>> class Squares:
     ...     def one(self, i):
@@ -47,12 +47,12 @@ class Methods:
         return all(getattr(knowing, name) is getattr(kind, name) for name in self.methods)
 
     def are_unchanged(self) -> bool:
-        """Whether the class, or the module, has them still."""
+        """Whether the class, or the module, still has these methods."""
         return all(getattr(self.cls, name) is method for name, method in self.methods.items())
 
 
 def definer(cls: type, name: str) -> type:
-    """The class of which an attribute of a class comes.
+    """The class that defines an attribute of a class.
 
     >>> definer(bool, "__and__"), definer(bool, "__add__")
     (<class 'bool'>, <class 'int'>)

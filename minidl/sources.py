@@ -1,4 +1,4 @@
-"""Whose code something is, and which names code has."""
+"""The library that code belongs to, and the names in code."""
 
 import dis
 import functools
@@ -15,9 +15,9 @@ _STANDARD = Path(os.__file__).resolve().parent
 
 
 def library_of(namespace: Mapping[str, Any]) -> str:
-    """The library to which a module belongs, given by what it has under its names; "" for one of a user.
+    """The library to which a module belongs, given its namespace; "" for a user's module.
 
-    The standard library is what lies in its folder: a user may call a package ``code`` or ``types``, too.
+    A module is in the standard library only if it is in its folder, because users may also name a package ``code``.
 
     >>> import statistics
     >>> library_of(vars(statistics)), library_of({"__name__": "statistics", "__file__": "/home/ada/statistics.py"})
@@ -29,7 +29,7 @@ def library_of(namespace: Mapping[str, Any]) -> str:
 
 
 def library_of_class(cls: type) -> str:
-    """The library to which a class belongs; "" for one of a user.
+    """The library to which a class belongs; "" for a user's class.
 
     >>> library_of_class(type(os.environ)), library_of_class(int)
     ('os', 'builtins')
@@ -53,7 +53,7 @@ def _lies_in_standard_folder(file: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """The global names that code and the functions inside it use, and all its names, those of attributes too.
+    """The global names that code and the functions inside it use, and all their names, including attributes.
 
     >>> found, names = names_in((lambda text: len(text.strip())).__code__)
     >>> sorted(found), sorted(names)
@@ -72,8 +72,9 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def names_read(method: Any) -> list[str]:
-    """The names in the code of a bound method, of the methods under these names, and of the functions that code of a
-    user calls: what it reads of the object is under these names. None for what is bound to nothing.
+    """The names in the code of a bound method, including every attribute that it reads of its object.
+
+    Also those in the methods with these names, and in the functions that a user's code calls. Empty if not bound.
 
     >>> class Circle:
     ...     def area(self):
@@ -102,7 +103,7 @@ def names_read(method: Any) -> list[str]:
 
 
 def _function_of(part: Any) -> FunctionType | None:
-    """The function of what a class has under a name; None for anything else."""
+    """The function of a method, property or other attribute of a class; None for anything else."""
     if isinstance(part, staticmethod | classmethod):
         part = part.__func__
     elif isinstance(part, property):
@@ -120,7 +121,7 @@ def _content(cell: CellType) -> Any:
 
 
 def of_name(owner: Any, name: str) -> list[Any]:
-    """What an object and all classes that it is of have under a name.
+    """The attributes with a name in an object and in all its classes.
 
     >>> of_name(3, "real") == [int.real]
     True

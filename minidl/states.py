@@ -1,4 +1,4 @@
-"""States that are saved and loaded: what is loaded is looked at first, and is taken over as a whole or not at all.
+"""Checks of states that are loaded: a state is checked first, then loaded completely or not at all.
 
 >>> from minidl import nn, optim
 >>> model = nn.Dense(2, 1)
@@ -18,7 +18,7 @@ from .errors import DtypeError, MinidlError, ShapeError
 
 
 def require_entries(state: Any, names: Iterable[str], of: str) -> None:
-    """Raise :class:`MinidlError` unless a state is a dictionary that has these names; ``of`` says whose it should be.
+    """Raise :class:`MinidlError` unless a state is a dictionary with these names; ``of`` names its owner in errors.
 
     >>> require_entries({"epoch": 1}, ["epoch"], "a loader")
     >>> require_entries(None, ["epoch"], "a loader")
@@ -37,7 +37,7 @@ def require_entries(state: Any, names: Iterable[str], of: str) -> None:
 
 
 def require_names(given: Collection[Any], own: Collection[str], of: str) -> None:
-    """Raise :class:`MinidlError` unless the names in a state are one's own; ``of`` says of what they are.
+    """Raise :class:`MinidlError` unless the names in a state equal ``own``; ``of`` describes them in errors.
 
     >>> require_names(["0.w", "0.b"], ["0.w"], "parameters")
     Traceback (most recent call last):
@@ -52,7 +52,7 @@ def require_names(given: Collection[Any], own: Collection[str], of: str) -> None
 
 
 def require_real(name: str, value: Any, shapes: Collection[tuple[int, ...]]) -> None:
-    """Raise unless a value is a real number or an array of them, of one of these shapes.
+    """Raise unless a value is a real number or an array of real numbers, with one of these shapes.
 
     Raises :class:`DtypeError` and :class:`ShapeError`.
 
@@ -85,7 +85,7 @@ def require_floats(name: str, value: Any, shape: tuple[int, ...]) -> None:
 
 @contextlib.contextmanager
 def all_or_nothing(*parts: Any) -> Iterator[None]:
-    """Load states of several parts in here: on an error those that were loaded already get back what they had.
+    """Load the states of several parts inside this context: an error restores those that were already loaded.
 
     >>> from minidl import nn
     >>> a, b = nn.Dense(1, 1), nn.Dense(2, 1)

@@ -1,9 +1,9 @@
-"""Tensor: an array that knows how it was computed, and the backward pass that uses the knowledge.
+"""Tensor: an array that records how it was computed, and the backward pass over this record.
 
-Every :class:`~minidl.op.Op` that is applied to a tensor with ``requires_grad`` is a node of a graph: the output tensor
-points to the op, the op to its inputs. :meth:`Tensor.backward` walks this graph from the loss back to the leaves, each
-op after all that used its output, and applies the chain rule (reverse-mode differentiation: Griewank and Walther,
-"Evaluating Derivatives", 2nd ed., 2008, chapter 3).
+Every :class:`~minidl.op.Op` applied to a tensor with ``requires_grad`` is a node of a graph: the output tensor points
+to the op, the op to its inputs. :meth:`Tensor.backward` traverses this graph from the loss to the leaves in reverse
+topological order and applies the chain rule (reverse-mode differentiation: Griewank and Walther, "Evaluating
+Derivatives", 2nd ed., 2008, chapter 3).
 """
 
 import operator
@@ -29,7 +29,7 @@ Array = Any
 
 
 class Tensor(Operators):
-    """An array and, once :meth:`backward` was called on something made from it, its gradient.
+    """An array and its gradient, which :meth:`backward` sets when called on a result computed from it.
 
     >>> x = tensor([3.0], requires_grad=True)
     >>> y = x * x + 2 * x
@@ -41,7 +41,7 @@ class Tensor(Operators):
     __slots__ = ("__weakref__", "_wants_grad", "data", "grad", "name", "op")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray:  # nearly always it is one
+        if type(data) is not np.ndarray:  # the fast path: it nearly always is
             gradients.require_array(data)
         self.data = data
         self.grad: Array | None = None
@@ -51,7 +51,7 @@ class Tensor(Operators):
         if requires_grad is not False:
             self.requires_grad = requires_grad
 
-    # What it is
+    # Attributes and conversions
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,13 +71,13 @@ class Tensor(Operators):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The data type, NumPy's on every backend."""
+        """The data type, a NumPy dtype on every backend."""
         dtype: np.dtype[Any] = self.data.dtype
         return dtype
 
     @property
     def backend(self) -> backends.Backend:
-        """Where the data live."""
+        """The backend of the data."""
         try:
             return backends.of(self.data)
         except BackendError:
@@ -85,7 +85,7 @@ class Tensor(Operators):
             raise
 
     def numpy(self) -> NDArray[Any]:
-        """The data as a NumPy array: the same memory on the NumPy backend, a copy from elsewhere."""
+        """The data as a NumPy array: it shares memory on the NumPy backend and is a copy on others."""
         return self.backend.to_numpy(self.data)
 
     def item(self) -> float:
@@ -117,14 +117,14 @@ class Tensor(Operators):
         if self.size != 1:
             raise ShapeError(
                 f"a tensor of shape {self.shape} is neither true nor false: "
-                "ask for x.numpy().all() or x.numpy().any(), of a comparison too; `x in ...` compares, and "
-                "any(x is y for y in ...) looks for the tensor itself"
+                "use x.numpy().all() or x.numpy().any(), also for a comparison; `x in ...` compares values, "
+                "any(x is y for y in ...) finds the tensor itself"
             )
         return bool(self.item())
 
     def __len__(self) -> int:
         if not self.shape:
-            raise CallError("a single number has no length and no rows: it has a value, x.item()")
+            raise CallError("a 0-d tensor has no length and no rows: its value is x.item()")
         return len(self.data)
 
     def __iter__(self) -> Iterator["Tensor"]:
@@ -140,7 +140,7 @@ class Tensor(Operators):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether :meth:`backward` gives it a gradient; set it for a leaf of floats."""
+        """Whether :meth:`backward` computes its gradient; can be set on a leaf of floats."""
         return self._wants_grad
 
     @requires_grad.setter
@@ -151,12 +151,13 @@ class Tensor(Operators):
 
     @explained
     def backward(self, grad: Any = None) -> None:
-        """Add to ``x.grad``, for every leaf x with ``requires_grad``, the gradient of this tensor. A leaf has none if
-        it was frozen when this tensor was computed from it, or is now.
+        """Accumulate the gradient of this tensor into ``x.grad`` of every leaf x with ``requires_grad``.
 
-        ``grad`` is the cotangent of this tensor (the seed, of the same shape); a tensor with one element needs none,
-        it is 1. The graph is freed on the way. Raises :class:`GraphError` if there is nothing to differentiate,
-        if the graph was freed before, or if the seed is missing.
+        A leaf that is frozen now, or was frozen in the forward pass, gets none.
+
+        ``grad`` is the cotangent of this tensor (the seed, of the same shape); it defaults to 1 for a tensor with one
+        element. The graph is freed. Raises :class:`GraphError` if there is nothing to differentiate, if the graph was
+        freed before, or if the seed is missing.
         """
         if not self.requires_grad:
             raise GraphError(
@@ -168,7 +169,7 @@ class Tensor(Operators):
             self.grad = _total(self, seed)
             return
         pending: dict[Op, Array] = {self.op: seed}
-        arrived: dict[int, tuple[Tensor, Array]] = {}  # at leaves, which get theirs at the end, or none after an error
+        arrived: dict[int, tuple[Tensor, Array]] = {}  # for leaves; set at the end, so that an error changes none
         for op in _newest_first(self.op):
             dy = pending.pop(op, None)
             if dy is not None:
@@ -202,28 +203,31 @@ class Tensor(Operators):
         return seed.copy() if self.op is None else seed
 
     def zero_grad(self) -> None:
-        """Forget the gradient. Without this, the next backward pass adds to it."""
+        """Set the gradient to None. Without this, the next backward pass adds to it."""
         self.grad = None
 
     def retain_grad(self) -> None:
-        """Keep the gradient of this intermediate tensor, for looking inside: ``backward()`` will set ``grad``."""
+        """Let ``backward()`` set ``grad`` of this intermediate tensor, to inspect it."""
         if self.op is not None:
             self.op.output = weakref.ref(self)
 
     def detach(self) -> "Tensor":
-        """A tensor with the same data that the graph knows nothing of."""
+        """A tensor with the same data, outside the graph."""
         return Tensor(self.data)
 
     def mark_changed(self) -> None:
-        """Say that the data were changed in place: ``backward()`` then refuses what was computed before from them, or
-        from any array that shares their memory."""
+        """Record that the data were changed in place.
+
+        ``backward()`` then raises an error for results computed before from them, or from an array that shares their
+        memory.
+        """
         gradients.require_data([self])
         if self.data.shape or not isinstance(self.data, np.generic):  # NumPy's scalars cannot be changed
             changes.mark(self.data)
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise GraphError(
-            "a Tensor cannot be changed in place, as the backward pass may still need its values: build a new one "
+            "a Tensor cannot be changed in place, because the backward pass may need its values: build a new one "
             "(F.where, F.concatenate), or change x.data[...] of a leaf before anything is computed from it"
         )
 
@@ -232,8 +236,8 @@ class Tensor(Operators):
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
 
-    Raises :class:`DtypeError` for anything that is not numbers, for a ``dtype`` of integers that has no place for
-    one of them, and for a gradient of integers, and :class:`ShapeError` for nested lists of different lengths.
+    Raises :class:`DtypeError` for non-numeric data, for a value outside the range of an integer ``dtype``, and for
+    integers with ``requires_grad``, and :class:`ShapeError` for nested lists of different lengths.
 
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
@@ -249,13 +253,13 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
 
 
 def _owned(gradients: Sequence[Array], i: int) -> Array:
-    """A gradient of an op for a leaf, in memory that the op has not kept: optimizers and clipping write into it."""
+    """A gradient for a leaf in memory that the op does not share: optimizers and clipping write into it."""
     is_own = gradients[i].base is None and is_the_only_one(gradients, i)
     return gradients[i] if is_own else gradients[i].copy()
 
 
 def _total(x: Tensor, dx: Array) -> Array:
-    """What a leaf has as its gradient once another one is added."""
+    """The gradient of a leaf after ``dx`` is added."""
     if x.grad is not None:
         is_usual = type(x.grad) is type(x.data) is type(dx) and x.grad.dtype is dx.dtype
         if not is_usual or x.grad.shape != x.data.shape:  # it may have been set by hand
@@ -263,11 +267,11 @@ def _total(x: Tensor, dx: Array) -> Array:
         dx = x.grad + dx
     if dx.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
-    return x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # which NumPy makes of 0-d arrays
+    return x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # NumPy turns 0-d arrays into scalars
 
 
 def _newest_first(last: Op) -> list[Op]:
-    """All ops that led to ``last``, newest first: a topological order, as an op is always newer than its inputs'."""
+    """The ops that led to ``last``, newest first: reverse topological order, as an op is newer than its inputs'."""
     seen, unexplored = {last}, [last]
     while unexplored:
         for x in unexplored.pop()._require_inputs():

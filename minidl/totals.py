@@ -1,4 +1,4 @@
-"""What was measured in training: sums of the epoch at hand, and a row of means for each epoch before it.
+"""Losses and metrics of a training: sums over the current epoch, and a row of means for each complete epoch.
 
 >>> totals = Totals()
 >>> for means, size in (([2.0], 3), ([6.0], 1)):
@@ -20,11 +20,11 @@ from .states import require_entries
 
 Array = Any
 Row = dict[str, float]
-"""Values by their names."""
+"""Values by name."""
 
 
 class Totals:
-    """Sums of losses and metrics weighted by batch size; read only when asked, as reading waits for the device."""
+    """Sums of losses and metrics, weighted by batch size; kept on the device, because reading them synchronizes."""
 
     def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
         self.names = tuple(sums or ())
@@ -33,17 +33,17 @@ class Totals:
 
     @classmethod
     def of_state(cls, state: Any) -> "Totals":
-        """Those of a :meth:`state_dict`. Raises :class:`MinidlError` for anything else."""
+        """The totals of a :meth:`state_dict`. Raises :class:`MinidlError` for anything else."""
         require_entries(state, ["sums", "count"], "totals")
         require_entries(state["sums"], [], "sums")
         sums = {name: number(f"the sum of {name}", value) for name, value in state["sums"].items()}
         return cls(sums, whole("count", state["count"], least=0))
 
     def add(self, names: tuple[str, ...], means: Array, size: int) -> None:
-        """Add the float64 means over a batch of ``size`` samples: long sums of float32 lose what the last ones add."""
+        """Add the means over a batch of ``size`` samples; float64, because long float32 sums lose precision."""
         if self.count and names != self.names:
             raise MinidlError(
-                f"the metrics became {', '.join(names)} in the middle of an epoch, which sums up "
+                f"the metrics became {', '.join(names)} in the middle of an epoch, which so far has "
                 f"{', '.join(self.names)}: change them between epochs, in on_epoch_end for example"
             )
         sums = means * size
@@ -68,7 +68,7 @@ class Totals:
 
 
 class History(Answering, list[Row]):
-    """The rows of a training, one for each epoch.
+    """The rows of a training, one per epoch.
 
     >>> History([{"epoch": 1, "loss": 0.5}])[0]["loss"]
     0.5
@@ -81,7 +81,7 @@ class History(Answering, list[Row]):
 
     @classmethod
     def of_state(cls, rows: Any) -> "History":
-        """That of a state. Raises :class:`MinidlError` unless it is a list of rows, each of an epoch."""
+        """The history of a state. Raises :class:`MinidlError` unless it is a list of rows, each of an epoch."""
         if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
             raise MinidlError(f"expected a history, a list of rows, got {rows!r:.60}: use a trainer's state_dict()")
         for row in rows:

@@ -1,4 +1,4 @@
-"""The training loop, and callbacks that look on and step in.
+"""The training loop and the base class of callbacks.
 
 >>> import numpy as np, minidl as md
 >>> from minidl import nn, optim
@@ -37,13 +37,14 @@ from .totals import History, Row, Totals
 
 
 class TrainingError(MinidlError, ArithmeticError):
-    """Training that cannot go on, because the loss is no number any more."""
+    """Raised if training cannot continue because the loss became infinite or NaN."""
 
 
 class Callback(Answering):
-    """Looks on while a :class:`Trainer` works: override what is of interest.
+    """The base class of callbacks, which a :class:`Trainer` calls during training: override the methods you need.
 
-    An error in a callback ends the training; those after it do not hear of the event, but all do of the error.
+    An error in a callback ends the training: the callbacks after it are not called for this event, but
+    ``on_train_error`` is called for all.
     """
 
     def on_train_begin(self, trainer: "Trainer") -> None:
@@ -59,7 +60,7 @@ class Callback(Answering):
         """After the last step, also when training was stopped early; not after an error."""
 
     def on_train_error(self, trainer: "Trainer") -> None:
-        """After an error, of another callback too: release what you hold. All are told, even if one of them raises."""
+        """After an error, also in another callback: release resources. Called for all, even if one of them raises."""
 
 
 def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
@@ -69,9 +70,9 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
     for wrong in (one for one in found if not isinstance(one, Callback)):
         hint = "use those of md.callbacks, or derive a class from md.Callback"
         if isinstance(wrong, type):
-            hint = "make one of a class, with brackets"
+            hint = "make an instance of the class, with brackets"
         elif callable(wrong):
-            hint = "a schedule goes to the optimizer, lr=...; for code of your own derive a class from md.Callback"
+            hint = "pass a schedule to the optimizer, lr=...; for your own code derive a class from md.Callback"
         raise MinidlError(f"expected callbacks, got {wrong!r}: {hint}")
     return found
 
@@ -79,13 +80,13 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
 class Trainer(Strict):
     """Trains a model on batches ``(inputs, targets)``.
 
-    ``loss(outputs, targets)`` gives a tensor with one element; every metric, given the outputs as plain arrays, the
-    mean over the batch, a number. Their names are those of the history, and so not ``loss``, ``epoch``, ``lr`` or
-    ``val_...``. Batches are moved to the backend of the model. A callback may set ``stopping`` to end training
-    after the step at hand; :meth:`state_dict` then holds all that is needed to go on exactly there.
+    ``loss(outputs, targets)`` returns a tensor with one element. Every metric gets the outputs as plain arrays and
+    returns the mean over the batch, a number. The names of metrics become columns of the history, so they must not be
+    ``loss``, ``epoch``, ``lr`` or ``val_...``. Batches are moved to the backend of the model. A callback may set
+    ``stopping`` to end training after the current step; :meth:`state_dict` is then enough to continue exactly there.
 
     On a GPU, the forward and the backward pass of a ``static`` model become one CUDA graph
-    (:class:`minidl.capture.CapturedStep`); the loss and the metrics must then do the same in every step, too.
+    (:class:`minidl.capture.CapturedStep`); the loss and the metrics must then also be the same in every step.
     """
 
     in_vain = frozenset(["lr", "learning_rate", "device", "max_epochs", "stop_training"])
@@ -110,21 +111,21 @@ class Trainer(Strict):
         self.captured = CapturedStep(self._gradients, model)
         """The forward and the backward pass of a step."""
         self.epoch = 0
-        """Epochs that are complete."""
+        """The number of complete epochs."""
         self.history, self.totals = History(), Totals()
-        """A row for each complete epoch, and what the epoch at hand has summed up so far."""
+        """A row for each complete epoch, and the sums over the current epoch so far."""
         self.seconds, self.images = 0.0, 0
-        """Time spent in training steps, waiting for data included, and the samples trained on in it."""
+        """Time spent in training steps, including waiting for data, and the number of samples trained on."""
         self.trained = False
-        """Whether the epoch at hand only wants its validation."""
+        """Whether only the validation of the current epoch is left."""
         self.stopping = self._fitting = False
         self.epochs = self.steps = math.inf
-        """How many epochs, and how many steps, ``fit`` is to complete; infinite where it was not told."""
+        """The number of epochs and of steps after which ``fit`` ends; infinite if not given."""
         self.train_loader: DataLoader | None = None
         self._place: dict[str, int] = {}
-        """Where training is in the loader, which others may loop over meanwhile; empty while there is no loader."""
+        """The position of training in the loader, independent of other loops over it; empty before the first fit."""
 
-    def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy, too
+    def __setstate__(self, state: dict[str, Any]) -> None:  # also for copies
         vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]), _fitting=False)
 
     @explained
@@ -135,23 +136,23 @@ class Trainer(Strict):
         epochs: int | None = None,
         steps: int | None = None,
     ) -> list[Row]:
-        """Train until ``epochs`` epochs or ``steps`` steps are complete; returns the history, a row an epoch.
+        """Train until ``epochs`` epochs or ``steps`` steps are complete; returns the history, one row per epoch.
 
-        Both count what was trained before (steps as ``optimizer.steps``, which schedules use too): repeated after a
-        stop, the same call ends at the same place; repeated after its end, it trains nothing. If both are given,
-        training ends at the first; if neither is, after one epoch.
+        Both include earlier training (steps as ``optimizer.steps``, which schedules use too): repeated after a stop,
+        the same call ends at the same place; repeated after its end, it trains nothing. If both are given, training
+        ends at the first; if neither is, after one epoch.
 
         If the steps end inside an epoch, that epoch has no validation, no row and no ``on_epoch_end`` yet;
         ``totals.means()`` is its loss so far. A later ``fit`` with the same loader continues with the next batch, also
-        from a :meth:`state_dict`. With another loader or other options of it, or after an error in a step, the epoch
+        from a :meth:`state_dict`. With another loader or changed options, or after an error in a step, the epoch
         starts again; after an error in the validation, only the validation is repeated, with the current weights.
 
         A model in evaluation mode is put into training mode. A single layer in evaluation mode, such as a frozen batch
-        normalisation, stays in it.
+        normalization, stays in it.
 
-        Raises :class:`TrainingError` if the loss of an epoch, or of what was trained of it, is infinite or no number,
-        and :class:`MinidlError` in a callback of the same trainer, and where the model has other parameters now than
-        those that the optimizer was made with (:meth:`minidl.optim.Optimizer.require_current`).
+        Raises :class:`TrainingError` if the mean loss of an epoch, complete or not, is infinite or NaN, and
+        :class:`MinidlError` if called by a callback of the same trainer, or if parameters of the model were replaced
+        after the optimizer was made (:meth:`minidl.optim.Optimizer.require_current`).
 
         >>> import minidl as md
         >>> from minidl.data import ArrayDataset
@@ -180,7 +181,7 @@ class Trainer(Strict):
         self.steps = math.inf if steps is None else steps
         self._fitting = True
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss is checked instead
                 return self._fit(train, validation)
         except BaseException:
             self._tell_of_error()
@@ -204,12 +205,12 @@ class Trainer(Strict):
         return self.history
 
     def _is_complete(self, loader: DataLoader) -> bool:
-        """Whether all is trained that ``fit`` was asked for. An epoch without further batches is finished first."""
+        """Whether ``fit`` has reached its end. An epoch without further batches is finished first."""
         trained = self.trained or self.position == len(loader)
         return self.epoch >= self.epochs or (self.optimizer.steps >= self.steps and not trained)
 
     def _train_epoch(self, loader: DataLoader) -> None:
-        """Train on what is left of the epoch at hand, but for what follows a stop or the last step."""
+        """Train on the rest of the current epoch, until a stop or the last step."""
         if self.trained:
             return
         self._find_place(loader)
@@ -221,7 +222,7 @@ class Trainer(Strict):
             raise
 
     def _train_batches(self, loader: DataLoader) -> None:
-        checked_metrics(self.metrics)  # others may have been added since
+        checked_metrics(self.metrics)  # some may have been added since
         self.optimizer.require_current(self.model.parameters() + self._loss_module.parameters())
         for module in (self.model, self._loss_module):
             if not module.training:
@@ -239,7 +240,7 @@ class Trainer(Strict):
         self._place |= {"epoch": self._place["epoch"] + 1, "position": 0}
 
     def _find_place(self, loader: DataLoader) -> None:
-        """The place is one in the batches that the loader gives: where its options were changed, the epoch is anew."""
+        """Start the epoch again if the loader's options have changed, because its batches are then others."""
         place = loader.state_dict() | {name: self._place[name] for name in ("epoch", "position")}
         if place != self._place and not self.trained:
             self._begin_anew()
@@ -252,25 +253,25 @@ class Trainer(Strict):
         return self.train_loader.state_dict() | {"epoch": self._place["epoch"], "position": 0}
 
     def _begin_anew(self) -> None:
-        """Forget what was trained of the epoch at hand: its first batch comes next, in a :meth:`state_dict` too."""
+        """Start the current epoch again: its first batch is the next one, also after :meth:`load_state_dict`."""
         self.totals, self.trained = Totals(), False
         if self._place:
             self._place["position"] = 0
 
     @property
     def position(self) -> int:
-        """Batches of the epoch at hand that were trained on."""
+        """The number of batches of the current epoch that were trained on."""
         return self._place.get("position", 0)
 
     @property
     def inside_epoch(self) -> bool:
-        """Whether an epoch has begun that is not complete."""
+        """Whether the current epoch has begun and is not complete."""
         return self.totals.count > 0
 
     @property
     def steps_left(self) -> float:
-        """The steps until all is trained that :meth:`fit` was asked for, validation left out of account."""
-        assert self.train_loader is not None, "there is something left only in fit"
+        """The number of training steps until :meth:`fit` ends."""
+        assert self.train_loader is not None, "there are steps left only in fit"
         rest = (self.epochs - self.epoch) * len(self.train_loader) - self.position
         return max(0, min(rest, self.steps - self.optimizer.steps))
 
@@ -285,7 +286,7 @@ class Trainer(Strict):
         self.totals.add(("loss", *self.metrics), means, size)
 
     def _gradients(self, inputs: Any, targets: Any) -> Any:
-        """Leave the gradients for a batch in the parameters; its loss and metrics."""
+        """Compute the gradients of the parameters for a batch; returns its loss and metrics."""
         loss, outputs = self._forward(inputs, targets)
         loss.backward()
         return measured(loss, self.metrics, outputs, targets)
@@ -295,15 +296,15 @@ class Trainer(Strict):
         return checked_loss(self.loss(outputs, targets)), outputs
 
     def _validated(self, loader: DataLoader) -> Row:
-        """What :meth:`evaluate` gives; the validation of an epoch ends early when training is to stop."""
-        loader.epoch = self.epoch  # however often it was looped over: after a resume it draws the same numbers
+        """The result of :meth:`evaluate`; ends early if ``stopping`` is set."""
+        loader.epoch = self.epoch  # whatever loops there were: so a resumed run draws the same random numbers
         return self.evaluate(takewhile(lambda _: not self.stopping, loader))
 
     @explained
     def evaluate(self, loader: Iterable[Any]) -> Row:
         """The mean loss and metrics over all batches of a loader, in evaluation mode.
 
-        Then every part of the model, and of a loss that is a module, is in its mode of before, after an error too.
+        Afterwards, also after an error, every module of the model and of the loss is in its previous mode.
         """
         if not isinstance(loader, Iterable) or hasattr(loader, "dtype"):
             raise MinidlError(f"expected a loader, got {type(loader).__name__}: use DataLoader(dataset, batch_size=32)")
@@ -335,7 +336,7 @@ class Trainer(Strict):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides how training goes on, as NumPy arrays and plain values."""
+        """Everything that determines further training, as NumPy arrays and plain values."""
         generators = self._generators().state_dict()
         return {
             "epoch": self.epoch,
@@ -353,10 +354,10 @@ class Trainer(Strict):
         }
 
     def load_state_dict(self, state: Mapping[str, Any], train: DataLoader) -> None:
-        """Go on from a :meth:`state_dict` with a loader of the same data, all or nothing. The next :meth:`fit` does so
-        inside an epoch too; other loops over the loader are of whole epochs.
+        """Continue from a :meth:`state_dict` with a loader of the same data.
 
-        Raises what the model, the optimizer and the loader raise for states that do not fit, changing nothing.
+        The next :meth:`fit` continues inside the epoch; other loops over the loader are complete epochs. Raises the
+        errors of the model, the optimizer and the loader for states that do not fit, changing nothing.
         """
         require_loader(train)
         require_entries(state, _ENTRIES, "a trainer")
@@ -372,7 +373,7 @@ class Trainer(Strict):
         random_states = state.get("generators", own_random)
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}
-        if "loss" not in state:  # saved before it was kept
+        if "loss" not in state:  # saved by an earlier version
             beside = {name: own for name, own in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
             random_states = beside | random_states
         loss = self._loss_module
@@ -385,33 +386,33 @@ class Trainer(Strict):
                 train.load_state_dict(state["loader"])
         vars(self).update(own, train_loader=train, _place=train.state_dict() | {"position": train.start})
         if state["loader"] is not None:
-            train.start = 0  # the trainer knows the place: who loops before fit does, evaluate too, has whole epochs
+            train.start = 0  # the trainer has the position: other loops, such as evaluate, are complete epochs
 
     def _generators(self) -> random.Generators:
-        """What random numbers are drawn from in a step."""
+        """The random generators that a step may draw from."""
         found: dict[str, Any] = {_DEFAULT: random.default_rng, **dict(self.model.named_generators())}
         found |= {f"{_OF_LOSS}{name}": held for name, held in self._loss_module.named_generators()}
         return random.Generators(found | {f"{_OF_OPTIMIZER}{name}": held for name, held in held_in(self.optimizer)})
 
     @property
     def _loss_module(self) -> Module:
-        """The loss if it is a module, else one without any state."""
+        """The loss if it is a module, else a module without state."""
         return self.loss if isinstance(self.loss, Module) else _NO_MODULE
 
     def _tell(self, event: str) -> None:
-        for callback in tuple(self.callbacks):  # one may take itself away
+        for callback in tuple(self.callbacks):  # a callback may remove itself
             getattr(callback, event)(self)
 
     def _tell_of_error(self) -> None:
-        with contextlib.ExitStack() as stack:  # which calls all of them, whatever one raises
+        with contextlib.ExitStack() as stack:  # calls all of them, even if one raises
             for callback in reversed(self.callbacks):
                 stack.callback(callback.on_train_error, self)
 
 
 _ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model", "optimizer", "loader", "random")
-"""What a state must have; those saved before there was more have no others."""
+"""The entries that a state must have; states of earlier versions have only these."""
 _DEFAULT = ""
-"""The name of minidl's own generator among those of a model."""
+"""The name of minidl's default generator among the generators of a model."""
 _OF_LOSS, _OF_OPTIMIZER = "loss/", "optimizer/"
-"""What comes before the names of generators that are not the model's."""
+"""Prefixes of the names of generators in the loss and the optimizer."""
 _NO_MODULE = Module()

@@ -1,18 +1,17 @@
-"""What things are made of, so that any change is noticed: all that can be reached from them, derived, not listed.
+"""Detecting changes of objects: a walk over everything that can be reached from them, without a list of what to check.
 
-Numbers, texts, booleans and None count by value, and so do NumPy's numbers and arrays of the host; tensors by what
-they are, their array and whether they want a gradient; lists, tuples, sets and dictionaries by what is in them. Every
-other object counts by identity and by its attributes, those of its class and its metaclass included; a function also
-by its closure, its defaults and the global names that its code uses, a bound method by what it is bound to. A Python
-module counts by identity and by what it has under the names, of attributes too, that the code of all of these
-functions has.
+Compared by value are numbers, strings, booleans, None, NumPy scalars and arrays on the host. Tensors are compared by
+identity, array and ``requires_grad``; lists, tuples, sets and dictionaries by their contents. Every other object is
+compared by identity and by its attributes, including those of its class and metaclass; a function also by its closure,
+its defaults and the global names in its code; a bound method by its object. A Python module is compared by identity and
+by the names in it that appear in the code of these functions, also as attributes.
 
-Not seen is what nothing names: what a function imports inside or looks up by ``getattr`` or ``globals()``, the
-environment, context variables, what weak references lead to, and what objects of C hold; nor attributes of classes
-that are named ``__so__`` and no functions. Classes, functions and modules of libraries (what lies in the folder of the
-standard one, its ``builtins``, NumPy, CuPy), and classes and functions of minidl, count by identity, and of what they
-use nothing is looked into; of minidl's classes that objects belong to, attributes count by identity. So do backends,
-and objects of CuPy, of :class:`Unseen` and of what logs or runs beside (``CLOSED``).
+Not detected are changes of what no name leads to: imports inside a function, lookups by ``getattr`` or ``globals()``,
+the environment, context variables, targets of weak references, the inside of objects implemented in C, and attributes
+of classes with names like ``__this__`` that are not functions. Classes, functions and modules of libraries (the
+standard library, NumPy, CuPy), and classes and functions of minidl, are compared by identity only; for minidl's classes
+of which there are objects, also the identities of their attributes. Backends, CuPy's objects, :class:`Unseen` objects
+and those of the packages in ``CLOSED`` are compared by identity, too.
 
 >>> from minidl import nn
 >>> model = nn.Sequential(nn.BatchNorm(2), nn.ReLU())
@@ -49,16 +48,16 @@ from .tensor import Tensor
 
 PLAIN = frozenset({int, bool, str, bytes, type(None), type(...)})
 SIGNED = frozenset({float, complex})
-"""What has a zero of either sign, which are equal."""
+"""Types with two zeros, 0.0 and -0.0, which compare equal."""
 CLOSED = frozenset({"cupy", "cupyx", "logging", "threading", "multiprocessing", "concurrent", "asyncio"})
-"""Packages whose objects lead to half of the process, or change by themselves."""
+"""Packages whose objects refer to large parts of the process, or change by themselves."""
 MOST_BYTES = 1 << 16
 MOST_PARTS = 50_000
-"""What may be looked at in every step."""
+"""Limits for what is compared in every step."""
 
 
 class Unseen:
-    """Base of what has no part in what a step computes: it is not looked into.
+    """Base class of objects that do not affect the result of a step; their attributes are not compared.
 
     >>> class Log(Unseen):
     ...     lines = 0
@@ -70,10 +69,10 @@ class Unseen:
 
 
 class Traits(Unseen):
-    """All that was found below ``roots`` when it was made; keeps it alive, so that nothing else takes its identity.
+    """Everything that was reachable from ``roots`` at construction, kept alive so that ids are not reused.
 
-    One walk in a plain loop; after that :meth:`hold` only looks again at what can have changed, which is many times
-    faster, as it is asked before every step that may be captured.
+    The walk runs once. :meth:`hold`, called before every step that may be captured, only compares what can change,
+    which is many times faster.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -83,16 +82,16 @@ class Traits(Unseen):
         self.modules: list[Module] = []
         self.tensors: list[Tensor] = []
         self.values: list[Any] = []
-        """What counts by value, in the order of the walk, with the names that lead to it."""
+        """Values compared by value, in the order of the walk, with the names that lead to them."""
         self.things: list[Any] = []
-        """What counts by identity."""
+        """Objects compared by identity."""
         self.obstacle: str | None = None
-        """Why not all can be looked at in every step."""
+        """Why not everything can be compared in every step."""
         self._unexplored = list(reversed(roots))
         self._classes: set[type] = set()
         self._namespaces: list[ModuleType] = []
         self._names = {"__getattr__"}
-        """All that the code of functions names, and Python itself in a module."""
+        """The names in the code of functions, and the one that Python looks up in modules."""
         self._slots: dict[type, list[MemberDescriptorType]] = {}
         self._mappings: list[Any] = []
         self._groups: list[Any] = []
@@ -110,10 +109,10 @@ class Traits(Unseen):
         )
 
     def hold(self, *roots: Any) -> bool:
-        """Whether everything is the same object as when this was made. If not, it may still be equal to a new one."""
+        """Whether nothing was replaced since the walk. If something was, a new walk may still compare equal."""
         try:
             lengths, contents, numbers = self._look_again()
-        except (AttributeError, ValueError, KeyError):  # an attribute with a slot, or a variable, was deleted
+        except (AttributeError, ValueError, KeyError):  # an attribute in a slot, or a variable, was deleted
             return False
         return (
             len(roots or self.roots) == len(self.roots)
@@ -124,7 +123,7 @@ class Traits(Unseen):
         )
 
     def _look_again(self) -> tuple[list[int], list[Any], list[Any]]:
-        """The lengths of all that was met and can change, what is in it, and the bytes of arrays."""
+        """The lengths and contents of the mutable objects that were found, and the bytes of arrays."""
         lengths = [*map(len, self._mappings), *map(len, self._groups)]
         contents = list(chain.from_iterable(self._mappings))
         for mapping in self._mappings:
@@ -141,7 +140,7 @@ class Traits(Unseen):
         while self.obstacle is None and (unexplored or self._look_into_modules(looked_up)):
             part = unexplored.pop()
             kind = type(part)
-            values.append(kind)  # True is no 1
+            values.append(kind)  # because True == 1
             if kind in PLAIN:
                 values.append(part)
             elif kind in SIGNED or issubclass(kind, np.generic):
@@ -149,7 +148,7 @@ class Traits(Unseen):
             elif id(part) in seen:
                 values.append(seen[id(part)])
             elif len(seen) == MOST_PARTS:
-                self.obstacle = f"the step depends on more than {MOST_PARTS} things, too many to look at in every step"
+                self.obstacle = f"the step depends on more than {MOST_PARTS} objects, too many to compare in every step"
                 return
             else:
                 seen[id(part)] = len(seen)
@@ -158,7 +157,7 @@ class Traits(Unseen):
                 self._look_into(part, kind)
 
     def _look_into_modules(self, looked_up: dict[int, set[str]]) -> bool:
-        """Note that what code names in the modules that were met is to be explored; whether there is more of it."""
+        """Queue what the code names in the modules found so far; returns whether the queue is not empty."""
         for module in self._namespaces:
             namespace, known = vars(module), looked_up.setdefault(id(module), set())
             names = self._names - known
@@ -167,7 +166,7 @@ class Traits(Unseen):
         return bool(self._unexplored)
 
     def _look_into(self, part: Any, kind: type) -> None:
-        """Note a part that was not met before, and that what is in it is to be explored."""
+        """Record an object that was not found before, and queue its contents."""
         if isinstance(part, dict | MappingProxyType):
             self._mappings.append(part)
             self.values.append(len(part))
@@ -195,7 +194,7 @@ class Traits(Unseen):
                 return
             if isinstance(part, FunctionType):
                 self._look_at_function(part)
-            elif isinstance(part, BuiltinMethodType):  # also a function of a module
+            elif isinstance(part, BuiltinMethodType):  # also a built-in function, whose __self__ is its module
                 self._unexplored.append(part.__self__)
             elif isinstance(part, Module):
                 self.modules.append(part)
@@ -211,13 +210,13 @@ class Traits(Unseen):
         nbytes = len(part) * getattr(part, "itemsize", 1) if nbytes is None else nbytes
         if nbytes > MOST_BYTES or getattr(part, "dtype", np.dtype(int)).hasobject:
             what = f"of {nbytes} bytes" if nbytes > MOST_BYTES else "of objects"
-            self.obstacle = f"the step depends on an array of the host {what}, too many to look at in every step"
+            self.obstacle = f"the step depends on an array on the host {what}, too many to compare in every step"
         else:
             self._arrays.append(part)
             self.values.append(_described(part))
 
     def _look_at_attributes(self, part: Any, kind: type) -> None:
-        """Those of the object itself, in its ``__dict__`` or in slots, and those of its class."""
+        """Record the attributes of an object, in its ``__dict__`` or in slots, and those of its class."""
         self._look_at_class(kind)
         own = _own(part)
         if own is not None:
@@ -240,7 +239,7 @@ class Traits(Unseen):
             self._read(slot.__get__, part)
 
     def _read(self, read: Callable[[Any], Any], part: Any) -> None:
-        """What can be read of a part: now to be explored, and later compared."""
+        """Queue a value read from an object, and compare it later."""
         try:
             value = read(part)
         except (AttributeError, ValueError):  # it is empty
@@ -288,7 +287,7 @@ class Traits(Unseen):
             self._look_up(namespace, global_names)
 
     def _look_up(self, namespace: dict[str, Any], names: set[str] | frozenset[str]) -> None:
-        """What a module has under names, and that it has nothing under the others."""
+        """Record the values of names in a module, and that it lacks the other names."""
         there = sorted(namespace.keys() & names)
         self.values += there
         self._unexplored += map(namespace.__getitem__, there)
@@ -300,11 +299,11 @@ _CODE, _DEFAULTS, _KEYWORD_DEFAULTS = map(operator.attrgetter, ("__code__", "__d
 _DATA, _REQUIRES_GRAD, _BASES = map(operator.attrgetter, ("data", "requires_grad", "__bases__"))
 _CELL = vars(CellType)["cell_contents"].__get__
 _IMMUTABLE = 1 << 8
-"""The flag of classes in C whose objects are given no other class, ``Py_TPFLAGS_IMMUTABLETYPE``."""
+"""``Py_TPFLAGS_IMMUTABLETYPE``, the flag of C classes to whose objects no other class can be assigned."""
 
 
 def _own(part: Any) -> dict[str, Any] | None:
-    """The ``__dict__`` of an object, whatever its class calls so."""
+    """The ``__dict__`` of an object, even if its class overrides that name."""
     try:
         own: dict[str, Any] = object.__getattribute__(part, "__dict__")
     except AttributeError:
@@ -320,6 +319,6 @@ def _content(read: Callable[[Any], Any], part: Any) -> Any:
 
 
 def _described(numbers: Any) -> tuple[Any, ...]:
-    """What an array of the host is, by value."""
+    """The shape, dtype and bytes of an array on the host."""
     content = bytes(numbers) if isinstance(numbers, bytearray) else numbers.tobytes()
     return getattr(numbers, "shape", None), str(getattr(numbers, "dtype", "")), content

@@ -1,7 +1,7 @@
-"""What NumPy is told when one of its elementwise functions (ufuncs) meets a tensor.
+"""NumPy's elementwise functions (ufuncs) with a tensor as an operand.
 
-``array * tensor`` is the tensor's to compute. NumPy sees no difference between it and ``np.multiply(array, tensor)``,
-so both are; for ``np.exp(tensor)``, or ``array += tensor``, there is an error that says what to write.
+The tensor computes ``array * tensor``, and ``np.multiply(array, tensor)``, which NumPy does not distinguish from it.
+``np.exp(tensor)`` and ``array += tensor`` raise an error that says what to write.
 
 >>> import numpy as np, minidl as md
 >>> np.ones(2, np.float32) * md.tensor([1.0, 2.0])
@@ -21,11 +21,11 @@ REFLECTED = {
     "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__", "equal": "__eq__", "not_equal": "__ne__",
     "bitwise_and": "__rand__", "bitwise_or": "__ror__", "bitwise_xor": "__rxor__",
 }  # fmt: skip
-"""What a tensor does at the right of NumPy's operators, by the names of their ufuncs."""
+"""The reflected methods of tensors by the names of NumPy's ufuncs."""
 
 
 def refuse(function: Any) -> NoReturn:
-    """Raise :class:`GraphError` for a function of NumPy that was given a tensor.
+    """Raise :class:`GraphError` for a NumPy function called with a tensor.
 
     >>> import numpy as np
     >>> refuse(np.mean)
@@ -34,7 +34,7 @@ def refuse(function: Any) -> NoReturn:
     """
     raise GraphError(
         f"np.{function.__name__} does not know tensors and would leave the graph: use a method of the tensor or a "
-        "function of minidl.nn.functional, or x.numpy() where no gradient is wanted"
+        "function of minidl.nn.functional, or x.numpy() if no gradient is needed"
     )
 
 
@@ -48,8 +48,8 @@ def _computed(tensor: Any, ufunc: Any, method: str, *inputs: Any, **options: Any
 class ArrayUfunc:
     """The attribute ``__array_ufunc__`` of tensors.
 
-    NumPy asks the class for it, and calls what it gets. CuPy and others ask the tensor, and for None they leave
-    ``array * tensor`` to it.
+    NumPy looks it up on the class and calls it. CuPy and other array modules look it up on the tensor; None makes them
+    defer ``array * tensor`` to the tensor.
 
     >>> import minidl as md
     >>> md.tensor([1.0]).__array_ufunc__ is None, md.Tensor.__array_ufunc__ is None

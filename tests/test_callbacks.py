@@ -247,8 +247,8 @@ def test_early_stopping_stops_where_keras_does(patience: int, losses: list[float
         (lambda: ProfileSteps(3), "expected the path of a file, got 3"),
         (lambda: ProfileSteps("here", steps=0), "steps must be an integer >= 1"),
         (lambda: ProfileSteps("here", warm_up=-1), "warm_up must be an integer >= 0"),
-        (lambda: regression(callbacks=[optim.cosine(0.1, 10)]), "a schedule goes to the optimizer"),
-        (lambda: regression(callbacks=[StopOnSignal]), "make one of a class, with brackets"),
+        (lambda: regression(callbacks=[optim.cosine(0.1, 10)]), "pass a schedule to the optimizer"),
+        (lambda: regression(callbacks=[StopOnSignal]), "make an instance of the class, with brackets"),
         (lambda: regression(callbacks=[None]), "use those of md.callbacks"),
     ],
 )

@@ -214,12 +214,12 @@ def test_too_much_to_look_at_is_not_captured(device: Any, replays: list[int], mo
     steps(one, 3)
     assert (
         one.captured.reason
-        == "the step depends on an array of the host of 131072 bytes, too many to look at in every step"
+        == "the step depends on an array on the host of 131072 bytes, too many to compare in every step"
     )
     monkeypatch.setattr("minidl.traits.MOST_PARTS", 10)
     one = dense_trainer(device)
     steps(one, 3)
-    assert "depends on more than 10 things" in str(one.captured.reason)
+    assert "depends on more than 10 objects" in str(one.captured.reason)
     assert replays == []
 
 

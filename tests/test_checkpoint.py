@@ -124,8 +124,8 @@ def entry(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "0 bytes and is no safetensors file"),
-        (b"\x80\x04not a pickle loader", "no safetensors file"),
+        (b"", "0 bytes and is not a safetensors file"),
+        (b"\x80\x04not a pickle loader", "not a safetensors file"),
         (handmade({"w": entry(dtype="BF16", shape=[4])}), "'w' has the dtype BF16, which NumPy lacks"),
         (handmade({"w": entry(shape=[3])}), "8 bytes, which do not fit F32"),
         (handmade({"w": entry(shape=[-2])}), "has the shape"),
@@ -144,13 +144,13 @@ def entry(**changes: Any) -> dict[str, Any]:
         (handmade({"w": entry(data_offsets=[8, 0])}), "bytes, which do not fit"),
         (handmade({"w": entry(data_offsets=[0, 8, 8])}), "the entry of 'w' is incomplete"),
         (handmade({"w": entry(data_offsets=[8, 16])}), "at bytes 8 to 16 of 8"),
-        (handmade({"w": entry(shape=[1], data_offsets=[4, 8])}), "leave a hole at byte 0"),
+        (handmade({"w": entry(shape=[1], data_offsets=[4, 8])}), "leave a gap at byte 0"),
         (handmade({"a": entry(), "b": entry()}), "overlap"),
         (handmade({"w": {}}), "the entry of 'w' is incomplete"),
         (handmade({"w": [1, 2]}), "the entry of 'w' is incomplete"),
-        (handmade({"__metadata__": {"a": 1}}, b""), "metadata are not texts"),
-        (b'\x02\0\0\0\0\0\0\0[]', "no JSON object"),
-        (b"\x08\0\0\0\0\0\0\0" + b"[" * 8, "no JSON"),
+        (handmade({"__metadata__": {"a": 1}}, b""), "metadata are not strings"),
+        (b'\x02\0\0\0\0\0\0\0[]', "not a JSON object"),
+        (b"\x08\0\0\0\0\0\0\0" + b"[" * 8, "not JSON"),
         (b'\x10\0\0\0\0\0\0\0{"a":{}, "a":{}}', "a name appears twice"),
     ],
 )  # fmt: skip
@@ -170,8 +170,8 @@ def test_a_missing_file_is_a_missing_file(path: Path) -> None:
     [
         ({"z": np.ones(2, complex)}, "'z' has the dtype complex128, which safetensors lacks"),
         ({"o": np.array([object()])}, "'o' has the dtype object"),
-        ({"__metadata__": np.ones(2)}, "texts other than '__metadata__'"),
-        ({1: np.ones(2)}, "texts other than"),
+        ({"__metadata__": np.ones(2)}, "strings other than '__metadata__'"),
+        ({1: np.ones(2)}, "strings other than"),
     ],
 )
 def test_what_cannot_be_saved_is_refused_before_anything_is_written(
@@ -259,7 +259,7 @@ def test_weights_are_no_state(path: Path) -> None:
 )
 def test_a_state_that_does_not_say_what_its_arrays_are_is_damaged(path: Path, outline: str) -> None:
     md.save(path, {}, {checkpoint.STATE: outline})
-    with pytest.raises(CheckpointError, match="cannot be loaded: it does not say what its arrays are"):
+    with pytest.raises(CheckpointError, match="cannot be loaded: its description of the state is invalid"):
         checkpoint.load_state(path)
 
 
@@ -309,7 +309,7 @@ def test_what_gives_no_array_is_refused_by_name(path: Path, value: Any, error: A
 
 
 def test_keys_must_be_texts(path: Path) -> None:
-    with pytest.raises(TypeError, match="the keys of a state are texts, got 3"):
+    with pytest.raises(TypeError, match="the keys of a state are strings, got 3"):
         checkpoint.save_state(path, {"a": {3: 4}})
 
 

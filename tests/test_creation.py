@@ -79,10 +79,10 @@ def test_from_numpy_keeps_the_dtype_and_shares_no_memory(dtype: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: md.zeros(2, 2.5), ShapeError, r"integers >= 0, got \(2, 2\.5\)"),
+        (lambda: md.zeros(2, 2.5), ShapeError, r"integers >= 0, .* got \(2, 2\.5\)"),
         (lambda: md.ones(-1), ShapeError, r"got \(-1,\)"),
         (lambda: md.zeros(True), ShapeError, r"got \(True,\)"),
-        (lambda: md.zeros(2, np.float64), ShapeError, "a dtype goes by its name, dtype=np.float64"),
+        (lambda: md.zeros(2, np.float64), ShapeError, "a dtype is passed as dtype=np.float64"),
         (lambda: md.zeros(2, dtype=int, requires_grad=True), DtypeError, "have gradients, got int64"),
         (lambda: md.arange(2, requires_grad=True), DtypeError, "have gradients, got int64: use dtype=np.float32"),
         (lambda: md.randn(2, dtype=int), DtypeError, "draws float32 or float64, got int64"),

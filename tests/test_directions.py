@@ -67,7 +67,7 @@ def test_a_stop_that_others_asked_for_is_not_taken_back() -> None:
 )
 def test_a_name_that_says_not_what_is_better_wants_a_mode(name: str) -> None:
     for make in (lambda: EarlyStopping(monitor=name), lambda: Checkpoint("a", name), lambda: best_row(ROWS, name)):
-        with pytest.raises(MinidlError, match=r'its name does not say: write mode="max" or mode="min"$'):
+        with pytest.raises(MinidlError, match=r'whether higher or lower is better: write mode="max" or mode="min"$'):
             make()
 
 

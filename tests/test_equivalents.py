@@ -35,7 +35,7 @@ def test_rmsprop_of_keras_differs_by_where_eps_is_as_its_row_says() -> None:
         p -= 1e-3 * g / np.sqrt(v + 1e-7)  # Keras
     row = ROWS["optimizers.RMSprop(1e-3)"]
     assert row.minidl == "optim.RMSprop(model.parameters(), 1e-3, alpha=0.9)"
-    assert "in the root" in row.remark
+    assert "inside the root" in row.remark
     ours = moved(lambda parameters: optim.RMSprop(parameters, 1e-3, alpha=0.9), gradients)
     np.testing.assert_allclose(ours, p, rtol=1e-3)
 

@@ -194,7 +194,7 @@ def test_only_pictures_can_be_mirrored() -> None:
     for data, name in ((ArrayDataset(np.zeros(5)), "ArrayDataset"), (Computed(5, float), "Computed")):
         there = data.to("strict")
         for dataset in (data, Subset(data, [1]), data.take(np.arange(3)), there, there.take(np.arange(3))):
-            with pytest.raises(MinidlError, match=f"pictures, and {name} does not say that it has some: use ImageD"):
+            with pytest.raises(MinidlError, match=f"images, and {name} does not declare that it has any: use ImageD"):
                 DataLoader(dataset, mirror=True)
 
 

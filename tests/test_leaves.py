@@ -98,7 +98,7 @@ def test_a_parameter_keeps_no_array_of_others() -> None:
 def test_an_instance_of_an_op_is_no_node_twice() -> None:
     f, x = ops.Exp(), leaf(0.5)
     y = f(x)
-    with pytest.raises(GraphError, match=r"^Exp: this instance is part of a graph .*: use Exp\.apply"):
+    with pytest.raises(GraphError, match=r"^Exp: this instance is already part of a graph .*: use Exp\.apply"):
         f(y)
     y.backward()
     np.testing.assert_allclose(x.grad, np.exp(0.5), rtol=1e-6)

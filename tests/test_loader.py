@@ -129,7 +129,7 @@ def test_impossible_loaders_say_why(options: dict[str, Any], message: str) -> No
         ("start", 0.5, "start must be an integer >= 0"),
         ("dataset", np.ones(3), "expected a data set, got ndarray: wrap arrays"),
         ("dataset", ArrayDataset(np.arange(1)), "a data set of 1 samples gives no batch of 2"),
-        ("mirror", True, "mirror=True is for pictures"),
+        ("mirror", True, "mirror=True is for images"),
     ],
 )
 def test_what_is_set_later_is_checked_too(name: str, value: Any, message: str) -> None:
@@ -194,7 +194,7 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(change: dict[st
     other = loader(**(options | change))
     before = other.state_dict()
     (name, value), *_ = change.items()
-    with pytest.raises(MinidlError, match=f"of batches with {name}=.*, and the loader has {name}={value}"):
+    with pytest.raises(MinidlError, match=f"for batches with {name}=.*, and the loader has {name}={value}"):
         other.load_state_dict(saved.state_dict())
     assert other.state_dict() == before
 

@@ -105,7 +105,7 @@ def test_what_is_kept_beside_the_parts_of_a_structure_is_an_error(make: Any, fir
     else:
         plain.append(1)
     assert collate([plain, plain])
-    with pytest.raises(MinidlError, match=r"has 'mark' beside its parts, .* `mark: Any = field"):
+    with pytest.raises(MinidlError, match=r"has 'mark', which is not a part, .* `mark: Any = field"):
         collate([make(1), plain] if first else [plain, make(1)])
 
 

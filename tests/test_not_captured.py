@@ -50,7 +50,7 @@ def test_what_cannot_be_captured_is_computed_and_said(device: Any) -> None:
         reads_a_number: r"an array of shape \(\) is read on the host",
         brings_a_number: r"an array of shape \(4, 1\) is copied from the host to the device",
         waits: "cudaErrorStreamCaptureUnsupported",
-        draws_a_number: "a replay of the captured step does not give what the step gives",
+        draws_a_number: "a replay of the captured step does not reproduce its results",
     }
     for watch, reason in reasons.items():
         found = []
@@ -78,7 +78,7 @@ def test_a_replay_must_give_the_loss_and_the_gradients(use: Any, device: Any) ->
     numbers = itertools.count(1)  # its changes cannot be detected
     one = trainer(device, loss=lambda outputs, targets: use(outputs.sum(), next(numbers)))
     steps(one, 3)
-    assert one.captured.reason == "a replay of the captured step does not give what the step gives"
+    assert one.captured.reason == "a replay of the captured step does not reproduce its results"
 
 
 class Remembers(Network):
@@ -132,7 +132,7 @@ def test_memory_of_a_graph_keeps_its_pool_alive() -> None:
 def test_a_model_that_does_not_say_that_it_is_static_is_not_captured(device: Any, replays: list[int]) -> None:
     one = trainer(device, nn.Sequential(*network()))
     steps(one, 3)
-    assert (one.captured.reason, replays) == ("Sequential does not say that it is static", [])
+    assert (one.captured.reason, replays) == ("Sequential is not declared static", [])
 
 
 def test_what_a_graph_cannot_contain_leaves_everything_as_it_was(device: Any) -> None:
@@ -154,7 +154,7 @@ def test_a_model_that_is_not_static_any_more_is_computed(device: Any, replays: l
     one.model.static = False
     steps(one, 2)
     assert not one.captured.replays
-    assert (one.captured.reason, len(replays)) == ("Network does not say that it is static", 2)
+    assert (one.captured.reason, len(replays)) == ("Network is not declared static", 2)
     one.model.static = True
     steps(one, 3)
     assert one.captured.replays

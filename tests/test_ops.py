@@ -185,7 +185,7 @@ def test_an_op_that_promotes_is_caught() -> None:
         def forward(self, x: Any) -> Any:
             return x * np.float64(2)
 
-    with pytest.raises(DtypeError, match="Promotes: forward gave float64 for inputs of float32"):
+    with pytest.raises(DtypeError, match="Promotes: forward returned float64 for inputs of float32"):
         Promotes.apply(md.tensor([1.0]))
 
 

@@ -297,7 +297,7 @@ def test_a_state_that_is_loaded_lives_where_the_parameters_are() -> None:
     too_large = {**state, "state": {**state["state"]}}
     name = next(iter(state["state"]))
     too_large["state"][name] = {**state["state"][name], "v": np.full(state["state"][name]["v"].shape, 1e39)}
-    with pytest.raises(MinidlError, match=r"1e\+39 in 'v' of .* is none of the numbers of float32"):
+    with pytest.raises(MinidlError, match=r"1e\+39 in 'v' of .* is out of range for float32"):
         optimizer.load_state_dict(too_large)
 
 
@@ -309,11 +309,11 @@ def test_what_is_remembered_stays_with_its_parameter() -> None:
         lambda: optimizer.parameters[::-1],
         lambda: optimizer.parameters + tuple(nn.Dense(1, 1).parameters()),
     ):
-        with pytest.raises(MinidlError, match="an optimizer keeps the parameters that it was made with"):
+        with pytest.raises(MinidlError, match="the parameters of an optimizer cannot be changed"):
             optimizer.parameters = change()
     regress(model, optimizer, range(1))
     before = model.state_dict()
     optimizer.state.clear()
-    with pytest.raises(MinidlError, match="a dictionary for each parameter, and some are gone: clear those"):
+    with pytest.raises(MinidlError, match="a dictionary for each parameter, and some are missing: clear them"):
         regress(model, optimizer, range(1))
     assert_same(model.state_dict(), before)

@@ -234,7 +234,7 @@ SET_LATER: list[tuple[Callable[[], Any], str, Any, str]] = [
     (loader, "batch_size", 0, "batch_size must be an integer >= 1, got 0"),
     (loader, "batch_size", 2.5, "batch_size must be an integer >= 1, got 2.5"),
     (loader, "shuffle", "yes", "shuffle must be True or False, got 'yes'"),
-    (loader, "mirror", True, "mirror=True is for pictures"),
+    (loader, "mirror", True, "mirror=True is for images"),
     (loader, "seed", -1, "seed must be an integer >= 0, got -1"),
     (loader, "prefetch", -1, "prefetch must be an integer >= 0, got -1"),
     (lambda: DataLoader(ArrayDataset(np.zeros(4)), 8), "drop_last", True, "4 samples gives no batch of 8"),
@@ -281,7 +281,7 @@ def test_what_a_schedule_gives_is_checked_in_every_step_before_anything_changes(
     optimizer = optim.SGD([w], lr=lambda step: wrong if step == 1 else 0.25)
     (w * w).sum().backward()
     optimizer.step()
-    with pytest.raises(MinidlError, match=f"^the schedule gives {wrong!r} for step 1, expected a learning rate >= 0"):
+    with pytest.raises(MinidlError, match=f"^the schedule returned {wrong!r} for step 1, expected a learning rate"):
         optimizer.step()
     assert (w.item(), optimizer.steps, optimizer.lr) == (0.5, 1, 0.25)
 

@@ -49,7 +49,7 @@ def test_an_optimizer_that_was_made_before_parameters_were_replaced_is_an_error(
         trainer.fit(line())
     change(model)
     before = model.state_dict()
-    with pytest.raises(MinidlError, match=r"but what was there before: make it anew, as SGD\(model.parameters\(\)"):
+    with pytest.raises(MinidlError, match=r"it has the replaced one: make a new one, SGD\(model.parameters\(\)"):
         trainer.fit(line(), epochs=2)
     assert all((model.state_dict()[name] == array).all() for name, array in before.items())
     trainer.optimizer = optim.SGD(model.parameters(), lr=0.1)
@@ -64,7 +64,7 @@ def test_a_layer_that_a_callback_replaces_is_noticed_in_the_next_epoch() -> None
 
     model = two_layers()
     trainer = Trainer(model, F.mse_loss, optim.SGD(model.parameters(), lr=0.1), callbacks=[Replace()])
-    with pytest.raises(MinidlError, match=r"has not the model's 1.w, 1.b, but what was there before"):
+    with pytest.raises(MinidlError, match=r"lacks the model's 1.w, 1.b, it has the replaced one"):
         trainer.fit(line(), epochs=3)
     assert trainer.epoch == 1
 

@@ -103,7 +103,7 @@ def test_samples_without_a_picture_cannot_be_mirrored() -> None:
         def __getitem__(self, index: int) -> Any:
             return super().__getitem__(index)[0].ravel(), 1
 
-    with pytest.raises(ShapeError, match="are tuples of a picture"):
+    with pytest.raises(ShapeError, match="are tuples of an image"):
         next(iter(DataLoader(Flat(PICTURES, NUMBERS), mirror=True)))
 
 

@@ -47,7 +47,7 @@ def test_an_error_gives_the_signal_handlers_and_the_profiler_back(tmp_path: Path
 
 def test_signals_arrive_in_the_main_thread_alone() -> None:
     trainer, loader = regression(callbacks=[StopOnSignal()])
-    with pytest.raises(MinidlError, match="StopOnSignal works in the main thread alone"):
+    with pytest.raises(MinidlError, match="StopOnSignal works only in the main thread"):
         in_a_thread(lambda: trainer.fit(loader))
     assert trainer.optimizer.steps == 0
 

@@ -190,13 +190,13 @@ def test_metrics_are_functions(metric: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "gave nothing: end its function with `return"),
-        (np.zeros(16), r"gave shape \(16,\), expected a number: take the mean"),
-        (np.zeros(0), r"gave shape \(0,\)"),
-        (md.tensor([1.0, 2.0]), r"gave shape \(2,\)"),
-        ("0.5", "gave str"),
-        ([0.5], "gave list"),
-        (np.complex64(1), "gave an array of complex64"),
+        (None, "returned nothing: end its function with `return"),
+        (np.zeros(16), r"returned shape \(16,\), expected a number: take its mean"),
+        (np.zeros(0), r"returned shape \(0,\)"),
+        (md.tensor([1.0, 2.0]), r"returned shape \(2,\)"),
+        ("0.5", "returned str"),
+        ([0.5], "returned list"),
+        (np.complex64(1), "returned an array of complex64"),
     ],
 )
 def test_a_metric_that_gives_no_number_is_an_error(value: Any, message: str) -> None:
@@ -215,10 +215,10 @@ def test_a_metric_may_be_any_number(value: Any) -> None:
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (lambda outputs, targets: None, "the loss gave nothing: end its function with `return loss`"),
-        (lambda outputs, targets: F.mse_loss(outputs, targets).item(), "the loss gave float, .* without item"),
-        (lambda outputs, targets: F.mse_loss(outputs, targets).numpy(), "the loss gave ndarray, .* without item"),
-        (lambda outputs, targets: (outputs - targets) ** 2, r"the loss gave a tensor of shape \(16, 1\), .* mean\(\)"),
+        (lambda outputs, targets: None, "the loss returned nothing: end its function with `return loss`"),
+        (lambda outputs, targets: F.mse_loss(outputs, targets).item(), "the loss returned float, .* without item"),
+        (lambda outputs, targets: F.mse_loss(outputs, targets).numpy(), "the loss returned ndarray, .* without item"),
+        (lambda outputs, targets: (outputs - targets) ** 2, r"returned a tensor of shape \(16, 1\), .* mean\(\)"),
     ],
 )
 def test_a_loss_that_is_no_tensor_with_one_element_is_an_error(loss: Any, message: str) -> None:
