@@ -37,7 +37,8 @@ class CapturedStep(Unseen):
     hooks or a profiler, every step is computed.
 
     If ``compute`` is a bound method, its object may change from step to step, as a trainer does. Only the attributes of
-    the object and its class whose names are in the code are compared (:func:`minidl.sources.names_read`).
+    the object and its class whose names are in the code are compared (:func:`minidl.sources.names_read`). If a subclass
+    overrides a method of the step, as one of a trainer may, every step is computed.
 
     Captures only models with ``static = True``, see :class:`minidl.nn.Module`, and only on backends with CUDA graphs:
     ``reason`` says why a step is not captured. ``compute`` may change the model and objects that it depends on, but no
@@ -68,7 +69,7 @@ class CapturedStep(Unseen):
         self._known: Any = None
         self._last: Any = None
         self._noticed: Traits | None = None
-        self._names: list[str] = []
+        self._names: list[str] | None = []
         self._captured: _Captured | None = None
         self._gives_copies = not ARE_COUNTED
 
@@ -116,7 +117,7 @@ class CapturedStep(Unseen):
     def _roots(self) -> list[Any]:
         """The objects that a step depends on, except the batch."""
         roots = [self.model, getattr(self.compute, "__func__", self.compute)]
-        for name in self._names:
+        for name in self._names or ():
             roots += [name, *of_name(self.compute.__self__, name)]  # type: ignore[attr-defined]
         return [*roots, *plugins.registered("conv_algorithm").values()]
 
@@ -159,7 +160,8 @@ class CapturedStep(Unseen):
         None if the step must be computed, because there are hooks or gradients to accumulate.
         """
         traits = self._traits()
-        self.reason = traits.obstacle
+        own = "it is a method of a user's class, which may read anything of its object" if self._names is None else None
+        self.reason = own or traits.obstacle
         if self.reason is not None or any(module.has_hooks for module in traits.modules):
             return None
         if any(tensor.grad is not None for tensor in traits.tensors):

@@ -2,11 +2,12 @@
 
 import dis
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import CellType, CodeType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 OURS = "minidl"
@@ -71,33 +72,26 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(used), frozenset(names)
 
 
-def names_read(method: Any) -> list[str]:
-    """The names in the code of a bound method, including every attribute that it reads of its object.
+def names_read(method: Any) -> list[str] | None:
+    """The names in the code of a bound method and of the methods with these names: every attribute that it reads.
 
-    Also those in the methods with these names, and in the functions that a user's code calls. Empty if not bound.
+    None if one of these methods is a user's, which may pass the object to any other code. Empty if not bound.
 
-    >>> class Circle:
-    ...     def area(self):
-    ...         return self.square() * 3
-    ...     def square(self):
-    ...         return self.radius**2
-    >>> names_read(Circle().area)
-    ['radius', 'square']
+    >>> from minidl.data import ArrayDataset
+    >>> names_read(ArrayDataset([1.0]).__len__)
+    ['arrays', 'leaves', 'len', 'next']
     """
     if not hasattr(method, "__func__"):
         return []
-    classes, names, seen = type(method.__self__).__mro__, set[str](), set[int]()
-    unread: list[Any] = [method.__func__]
+    cls, names, unread = type(method.__self__), frozenset[str](), [method.__func__]
     while unread:
         part = _function_of(unread.pop())
-        if part is None or id(part) in seen:
+        if part is None:
             continue
-        seen.add(id(part))
-        used, found = names_in(part.__code__)
-        unread += [vars(cls).get(name) for name in found for cls in classes]
         if not library_of(part.__globals__):
-            unread += map(part.__globals__.get, used)
-            unread += [_content(cell) for cell in part.__closure__ or ()]  # what a decorator wraps
+            return None
+        found = names_in(part.__code__)[1] - names
+        unread += [inspect.getattr_static(cls, name, None) for name in found]
         names |= found
     return sorted(names)
 
@@ -111,13 +105,6 @@ def _function_of(part: Any) -> FunctionType | None:
     elif isinstance(part, functools.cached_property):
         part = part.func
     return part if isinstance(part, FunctionType) else None
-
-
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # it is empty
-        return None
 
 
 def of_name(owner: Any, name: str) -> list[Any]:
