@@ -192,7 +192,7 @@ def test_an_archive_that_cannot_be_read_now_is_not_called_damaged(
         (b"Rar!\x1a\x07\x01\0" + bytes(50), "It is a rar archive: unpack it with 'unrar x .*' and pass the folder"),
         (b"\x28\xb5\x2f\xfd" + bytes(50), "It is compressed with zstd: unpack it with 'tar --zstd -xf .*'"),
         (b"version https://git-lfs.github.com/spec/v1\n", "It is a Git LFS pointer .* 'git lfs pull'"),
-        (b"age,gender,pixels\n", r"not a data set: expected a folder or an archive \(\.tar.*\), of UTKFace$"),
+        (b"age,gender,pixels\n", r"not a data set: expected a folder or an archive \(\.tar.*\) of UTKFace$"),
         (b"", "an empty file: download it again"),
         (gzip.compress(b"hello" * 500), r"compressed, but not a tar archive: expected a folder.* of UTKFace$"),
         (bz2.compress(b"age,gender"), "compressed, but not a tar archive"),
