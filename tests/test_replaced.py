@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minidl as md
 from minidl import nn, optim
 from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
@@ -19,6 +20,7 @@ def line() -> DataLoader:
 
 
 def two_layers() -> nn.Sequential:
+    md.seed(0)
     return nn.Sequential(nn.Dense(1, 2), nn.Dense(2, 1))
 
 
