@@ -33,6 +33,8 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
         config["val"] = None
     options = Options(**{**config, **given})
     _check(options, given)
+    if run is not None and not run.is_finished:
+        _require_epochs(run, options.epochs or 0)
     return options, run, remarks
 
 
@@ -70,6 +72,16 @@ def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
             f"a new run: {run.again_command()}"
         )
     return run, config, [f"{file} differs from what was saved: {', '.join(edited.values())}"] if edited else []
+
+
+def _require_epochs(run: Run, epochs: int) -> None:
+    """Raise :class:`UsageError` if an unfinished run has more epochs than it is to have."""
+    if epochs < run.epochs:
+        planned = max(run.epochs, run.trained_with.get("epochs") or 0)
+        raise UsageError(
+            f"--epochs {epochs}: {run.folder} has {run.epochs} epochs already, of {planned}. Go on with: "
+            f"{run.resume_command(epochs=planned)}"
+        )
 
 
 def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
