@@ -103,7 +103,7 @@ def _check(options: Options, given: Mapping[str, Any]) -> None:
     if options.name is not None and len(os.fsencode(options.name)) > LONGEST_NAME:
         raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: shorten it")
     if not 0 < options.val_fraction < 1:
-        raise UsageError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
+        raise UsageError(f"--val-fraction must be above 0 and below 1, got {options.val_fraction}")
     if not 0 <= options.max_skipped <= 1:
         raise UsageError(f"--max-skipped is a share of the pictures, from 0 to 1, got {options.max_skipped}")
     plugins.get("model", options.model)
