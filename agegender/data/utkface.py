@@ -227,7 +227,7 @@ def _check_share(faces: Faces, most: float) -> None:
     more = f" and {len(skipped) - _FIRST:,} more" if len(skipped) > _FIRST else ""
     share = math.ceil(100 * len(skipped) / total) / 100
     option = f", or leave them out with --max-skipped {share} (in Python max_skipped={share})" if len(faces) else ""
-    advice = "Do so" if _OWN_ADVICE.search(reason) else "Get UTKFace again"
+    advice = "Do so" if _OWN_ADVICE.search(reason) else "Replace these pictures (if this is UTKFace, get it again)"
     limit = f", more than {most:.0%}" if len(faces) else ""
     raise TooManySkipped(
         f"{len(skipped):,} of the {total:,} pictures in {shown(faces.source)} cannot be used{limit} "
