@@ -34,6 +34,8 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
         config["val"] = None
     options = Options(**{**config, **given})
     _check(options, given)
+    if run is not None and not run.is_finished:
+        _require_epochs(run, options.epochs or 0)
     return options, run, remarks
 
 
@@ -73,6 +75,16 @@ def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
     return run, config, [f"{file} differs from what was saved: {', '.join(edited.values())}"] if edited else []
 
 
+def _require_epochs(run: Run, epochs: int) -> None:
+    """Raise :class:`UsageError` if an unfinished run has more epochs than it is to have."""
+    if epochs < run.epochs:
+        planned = max(run.epochs, run.trained_with.get("epochs") or 0)
+        raise UsageError(
+            f"--epochs {epochs}: {run.folder} has {run.epochs} epochs already, of {planned}. Continue with: "
+            f"{run.resume_command(epochs=planned)}"
+        )
+
+
 def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The options in a file, with defaults for missing ones."""
     return Options(**cli.checked(source, Options, config, CONFIGURED)).configuration()
@@ -92,7 +104,7 @@ def _check(options: Options, given: Mapping[str, Any]) -> None:
     if options.name is not None and len(os.fsencode(options.name)) > LONGEST_NAME:
         raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: use a shorter one")
     if not 0 < options.val_fraction < 1:
-        raise UsageError(f"--val-fraction must be between 0 and 1 (exclusive), got {options.val_fraction}")
+        raise UsageError(f"--val-fraction must be above 0 and below 1, got {options.val_fraction}")
     if not 0 <= options.max_skipped <= 1:
         raise UsageError(f"--max-skipped must be a fraction of the pictures, from 0 to 1, got {options.max_skipped}")
     plugins.get("model", options.model)

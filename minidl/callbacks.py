@@ -31,7 +31,7 @@ from typing import Any
 from . import checkpoint, plugins
 from .directions import direction
 from .errors import MinidlError, suggestion
-from .files import as_path, atomic_write
+from .files import as_path, atomic_write, require_folder
 from .options import option, whole
 from .profiler import Profiler
 from .progress import Progress
@@ -102,6 +102,9 @@ class Checkpoint(Callback):
             )
         self.notes: Callable[[], dict[str, str]] = dict if notes is None else notes
 
+    def on_train_begin(self, trainer: Trainer) -> None:
+        require_folder(self.folder / "last.state.safetensors")
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         notes = self._notes(trainer)
         weights = trainer.model.state_dict()
@@ -142,6 +145,7 @@ class CSVLog(Callback):
         self.path = as_path(path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        require_folder(self.path)
         if trainer.history:
             self.on_epoch_end(trainer)
 
@@ -216,6 +220,7 @@ class ProfileSteps(Callback):
         self.done = self._first = self._end = 0
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        require_folder(self.folder / "profile.txt")
         self.profiler, self.done = Profiler(), 0
         self._first, self._end = self.warm_up, self.warm_up + self.steps
         if trainer.train_loader is not None:  # not beyond the epoch, because the validation is not a training step

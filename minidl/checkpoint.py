@@ -263,6 +263,11 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
         ) from error
     array = np.asarray(host)
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
+    if array.dtype.kind in "OU" and isinstance(value, Mapping | list | tuple | str | None):
+        raise DtypeError(
+            f"'{name}' is no array: to save a nested state, such as that of an optimizer, use "
+            "minidl.checkpoint.save_state(path, ...), and load_state(path) to load it"
+        )
     if array.dtype not in CODES:
         raise DtypeError(
             f"'{name}' has the dtype {array.dtype}, which safetensors lacks: {', '.join(DTYPES)} are possible"

@@ -13,7 +13,7 @@ from .batching import collate, require_values
 from .errors import BoundsError, DtypeError, MinidlError, ShapeError
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts_alone, rebuilt
-from .options import in_host_order, whole
+from .options import in_host_order, require_room, whole
 from .shortcuts import Methods
 from .tensor import Tensor
 
@@ -254,10 +254,12 @@ def _booleans(backend: backends.Backend, mirror: Any, count: int) -> Array:
 class ArrayDataset(_Stored):
     """Arrays of one length, or dictionaries of them; sample i is a tuple of their i-th elements.
 
+    Lists of Python's floats become float32, as a batch of them does; arrays keep their dtype.
+
     Raises ShapeError if the lengths differ.
 
     >>> ArrayDataset([[1.0], [2.0]], [0, 1])[1]
-    (array([2.]), np.int64(1))
+    (array([2.], dtype=float32), np.int64(1))
     """
 
     def __init__(self, *arrays: Any) -> None:
@@ -320,8 +322,16 @@ def _as_arrays(nested: Any) -> Any:
         _require_no_arrays(nested)
         array = _array(nested)
         require_values(array, nested)
+        if array.dtype == np.float64 and type(nested) in (list, tuple) and not _has_dtype(nested):
+            require_room(array, np.dtype(np.float32))
+            return array.astype(np.float32)
         return array
     return rebuilt(nested, {key: _as_arrays(part) for key, part in inside.items()})
+
+
+def _has_dtype(nested: Any) -> bool:
+    """Whether a number in nested lists has a dtype, as those of NumPy have and those of Python have not."""
+    return any(map(_has_dtype, nested)) if isinstance(nested, list | tuple) else hasattr(nested, "dtype")
 
 
 def _require_no_arrays(given: Any) -> None:

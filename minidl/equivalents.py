@@ -360,7 +360,7 @@ dataset.shuffle(99).batch(32) | DataLoader(dataset, 32, shuffle=True) | md.data.
 dataset.batch(32) | | md.data.DataLoader(dataset, batch_size=32)
 dataset.prefetch(2) | | md.data.DataLoader(dataset, prefetch=2)
 dataset.repeat(5) | | trainer.fit(loader, epochs=5)
-| loader.next() | next(iter(loader))
+ | loader.next() | batches = iter(loader); next(batches) # iter once, before the loop
 dataset.map(f) | | # left out: change the arrays, or write your own data set
 dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(dataset, range(80))
 | torch.utils.data.random_split(dataset, [80, 20]) | md.data.Subset(dataset, rng.permutation(100)[:80])

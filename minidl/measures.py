@@ -89,8 +89,17 @@ def measured(loss: Tensor, metrics: Mapping[str, Metric], outputs: Any, targets:
     values = loss.backend.xp.empty(1 + len(metrics), np.float64)
     values[0] = loss.data.reshape(())
     for i, (name, metric) in enumerate(metrics.items(), start=1):
-        values[i] = _number(name, metric(outputs, targets))
+        values[i] = _number(name, _called(name, metric, outputs, targets))
     return values
+
+
+def _called(name: str, metric: Metric, outputs: Any, targets: Any) -> Any:
+    """What a metric gives; its error gets a note with its name."""
+    try:
+        return metric(outputs, targets)
+    except Exception as error:
+        error.add_note(f"in the metric '{name}': metrics get the outputs and targets as arrays, not as tensors")
+        raise
 
 
 def _number(name: str, value: Any) -> Any:

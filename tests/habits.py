@@ -286,7 +286,7 @@ HABITS = {
     "md.data.ConcatDataset([dataset])": "left out: write your own data set",
     "md.data.train_test_split(images, labels)": "md.data.Subset(dataset, indices) for each part",
     "md.data.MNIST('.')": "md.data.ArrayDataset(images, labels)",
-    "loader.next()": "next(iter(loader))",
+    "loader.next()": "batches = iter(loader); next(batches)",
     # tensors
     "x.max(1)": WORKS,
     "x.matmul(w)": "x @ w",

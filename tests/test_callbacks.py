@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import inspect
 import io
 import pickle
 import re
@@ -167,6 +168,33 @@ def test_notes_that_are_no_texts_are_refused_before_anything_is_written(tmp_path
     with pytest.raises(checkpoint.CheckpointError, match="'seed'"):
         trainer.fit(DataLoader(loader.dataset, 8))
     assert list(tmp_path.iterdir()) == []
+
+
+WRITING = {"checkpoint": ("folder",), "csv_log": ("folder", "metrics.csv"), "profile_steps": ("folder",)}
+"""Where the callbacks write that are made with a path."""
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_a_folder_that_is_not_there_is_told_before_the_first_step(tmp_path: Path, name: str) -> None:
+    callback = md.plugins.get("callback", name)(tmp_path.joinpath(*WRITING[name]))
+    trainer, loader = regression(callbacks=[callback])
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*folder to write .* to: create it first"):
+        trainer.fit(loader)
+    assert trainer.optimizer.steps == 0
+    (tmp_path / "folder").mkdir()
+    trainer.fit(loader)
+    assert list((tmp_path / "folder").iterdir())
+
+
+def test_every_callback_that_writes_is_tried_without_a_folder() -> None:
+    paths = {"folder", "path"}
+    found = {
+        name
+        for name in md.plugins.names("callback")
+        if (kind := md.plugins.get("callback", name)).__module__.startswith("minidl.")
+        if paths & set(inspect.signature(kind).parameters)
+    }
+    assert found == set(WRITING)
 
 
 class Failing(Callback):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 import minidl as md
-from minidl import checkpoint, nn
+from minidl import checkpoint, nn, optim
 from minidl.checkpoint import CheckpointError
 from minidl.errors import BackendError, DtypeError, ShapeError
 
@@ -306,6 +306,26 @@ def test_what_gives_no_array_is_refused_by_name(path: Path, value: Any, error: A
     with pytest.raises(error, match=reason):
         md.save(path, {"x": value})
     assert not path.exists()
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_nested_state_is_refused_with_the_function_that_saves_it(path: Path, optimizer: Any, wrapped: bool) -> None:
+    model = nn.Dense(2, 1)
+    state = optimizer(model.parameters(), lr=0.5).state_dict()
+    if wrapped:
+        state = {"epoch": 3, "model": model.state_dict(), "optimizer": state, "note": None, "tags": ["a"]}
+    with pytest.raises(DtypeError, match=r"is no array: .*checkpoint.save_state\(path, \.\.\.\), and load_state"):
+        md.save(path, state)
+    assert not path.exists()
+    checkpoint.save_state(path, state)
+    assert repr(checkpoint.load_state(path)) == repr(state)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), np.array([None, 1.0])])
+def test_what_no_state_can_hold_is_not_sent_there(path: Path, value: Any) -> None:
+    with pytest.raises(DtypeError, match="which safetensors lacks"):
+        checkpoint.save_state(path, {"x": value})
 
 
 def test_keys_must_be_texts(path: Path) -> None:

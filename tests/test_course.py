@@ -100,7 +100,7 @@ TYPED = {
         ("return x > -1e-9", "at 0 itself there is a kink"),
         ("return max(x, 0)", "this is ReLU itself"),
         ("if x > 0:\n    return 1\nelse:\n    return -1", "ReLU is flat, not falling"),
-        ("if x > 0:\n    return 1", "not solved yet, it returns nothing"),
+        ("if x > 0:\n    return 1", "for x=-2.0.\n    Hint: it returns nothing: every branch"),
     ],
     "gradients": [
         ("grads = {node: 0 for node in order}\nreturn grads", "everything is 0"),

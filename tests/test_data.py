@@ -89,6 +89,31 @@ def test_arrays_of_objects_are_no_data_set() -> None:
         ArrayDataset([0.5, None])
 
 
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [
+        ([[1.0, 2.0]], np.float32),
+        ([(1, 2.5)], np.float32),
+        ([0.5, True], np.float32),
+        ([1, 2], np.int64),
+        (np.array([1.0]), np.float64),
+        ([np.array([1.0])], np.float64),
+        ([np.float64(1.0), 2.0], np.float64),
+    ],
+)
+def test_floats_of_python_become_float32_wherever_samples_are_made_of_them(given: Any, dtype: Any) -> None:
+    nested = ArrayDataset({"x": given})
+    for batch in (ArrayDataset(given).batch(np.array([0]))[0], nested.batch(np.array([0]))[0]["x"]):
+        assert batch.dtype == dtype
+    images = np.zeros((len(given), 2, 2, 1), np.uint8)
+    assert ImageDataset(images, given).batch(np.array([0]))[1].dtype == dtype
+
+
+def test_a_float_of_python_that_float32_has_not_is_refused() -> None:
+    with pytest.raises(DtypeError, match="1e\\+60 is none of the numbers of float32"):
+        ArrayDataset([1.0, 1e60])
+
+
 def test_samples_that_a_subclass_passes_on_keep_their_dtype() -> None:
     class Same(ArrayDataset):
         def __getitem__(self, index: int) -> Any:

@@ -8,11 +8,26 @@ import pytest
 
 import minidl as md
 from minidl import nn
-from minidl.errors import MinidlError
+from minidl.errors import DtypeError, MinidlError
 from minidl.op import Op
 from minidl.testing import GradientError, check_layer, gradcheck
 from minidl.testing.arrays import numbers
 from minidl.testing.examples import A
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("layer", [lambda: nn.Dense(4, 5), lambda: nn.BatchNorm(4)])
+def test_a_float32_model_is_told_that_the_check_computes_in_float64(layer: Any, direct: bool) -> None:
+    model, x = layer(), np.ones((2, 4), np.float32)
+    with pytest.raises(DtypeError, match=r"gradcheck computes in float64.* is float32: use model.astype\(np.float64\)"):
+        gradcheck(model if direct else lambda x: model(x), x)
+    model.astype(np.float64)
+    gradcheck(model if direct else lambda x: model(x), numbers(2, 4))
+
+
+def test_another_dtype_error_of_a_checked_function_is_left_as_it_is() -> None:
+    with pytest.raises(DtypeError, match=r"^(?!.*gradcheck).*expected integer class labels"):
+        gradcheck(nn.functional.softmax_cross_entropy, numbers(2, 4), np.zeros(2, np.float32))
 
 
 def test_large_inputs_are_checked_along_directions() -> None:

@@ -139,6 +139,13 @@ def test_training_by_names_that_it_brings(environment: Environment) -> None:
     assert (config["data"], config["model"], config["optimizer"]) == ("discs", "squeezed", "lion")
 
 
+def test_the_command_in_its_readme_learns_both(environment: Environment) -> None:
+    (command,) = re.findall(
+        "^python -m agegender.train (.*)$", (PACKAGES / "minidl-example/README.md").read_text(), re.M
+    )
+    assert trained(environment, *command.split(), "--name", "readme")["no_better_than_guessing"] == []
+
+
 @pytest.mark.parametrize(
     ("option", "name", "meant"),
     [("--data", "disks", "discs"), ("--model", "sqeezed", "squeezed"), ("--optimizer", "loin", "lion")],

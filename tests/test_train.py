@@ -206,6 +206,16 @@ def test_a_metric_that_gives_no_number_is_an_error(value: Any, message: str) -> 
             run(loader)
 
 
+def test_a_metric_that_fails_is_named_with_what_metrics_get() -> None:
+    trainer, loader = regression(metrics={"fine": lambda y, t: 1, "worst": lambda y, t: abs(y.numpy() - t).max()})
+    for run in (trainer.fit, trainer.evaluate):
+        with pytest.raises(AttributeError, match="numpy") as error:
+            run(loader)
+        assert error.value.__notes__ == [
+            "in the metric 'worst': metrics get the outputs and targets as arrays, not as tensors"
+        ]
+
+
 @pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.array([[2]]), md.tensor(2.0), md.tensor([2.0])])
 def test_a_metric_may_be_any_number(value: Any) -> None:
     trainer, loader = regression(metrics={"a": lambda outputs, targets: value})

@@ -76,7 +76,7 @@ def split(faces: Faces, fraction: float = 0.2, seed: int = 0) -> Split:
     (8, 2, 1)
     """
     if not 0 < fraction < 1:
-        raise DataError(f"the validation fraction must be between 0 and 1 (exclusive), got {fraction}")
+        raise DataError(f"the validation fraction must be above 0 and below 1, got {fraction}")
     wanted = max(1, round(fraction * len(faces)))
     is_validation = np.zeros(len(faces), np.bool_)
     for group in _shuffled(_groups(_contents(faces)), seed):

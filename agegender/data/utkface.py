@@ -226,7 +226,9 @@ def _check_share(faces: Faces, most: float) -> None:
     first = ", ".join(f"{name!r} ({reason})" for name, reason in skipped[:_FIRST])
     more = f" and {len(skipped) - _FIRST:,} more" if len(skipped) > _FIRST else ""
     share = math.ceil(100 * len(skipped) / total) / 100
-    advice = "Fix them as advised" if _OWN_ADVICE.search(reason) else "Download UTKFace again"
+    advice = (
+        "Fix them as advised" if _OWN_ADVICE.search(reason) else "Replace them (if this is UTKFace, download it again)"
+    )
     option = f"remove other files, or set --max-skipped {share} (max_skipped={share} in Python)"
     ways = f"{advice}, {option}" if len(faces) else f"{advice}, or remove other files"
     limit = f", more than {most:.0%}" if len(faces) else ""

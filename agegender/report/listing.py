@@ -75,14 +75,18 @@ def _facts(run: Run) -> dict[str, Any]:
         run.require_whole()
         known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
         results = _results(run) if run.epochs else dict.fromkeys(RESULTS)
-        return facts | known | {"state": _state(run)} | results
+        state = _state(run)
+        process = lock.holder(run.folder) if state == "running" else ""
+        return facts | known | {"state": state, "process": process or None} | results
     except (UsageError, CheckpointError) as error:
         damage = f"damaged: {error}"
     except OSError as error:
         damage = f"damaged: {error.filename or run.folder} cannot be read: {cause(error)}"
     except (LookupError, TypeError, ValueError, ArithmeticError):
         damage = f"damaged: {run.folder / CONFIG} lacks options: restore an earlier version of the file"
-    return facts | dict.fromkeys(("data", "epochs", "of_epochs")) | {"state": damage} | dict.fromkeys(RESULTS)
+    return (
+        facts | dict.fromkeys(("data", "epochs", "of_epochs", "process")) | {"state": damage} | dict.fromkeys(RESULTS)
+    )
 
 
 def _state(run: Run) -> str:
@@ -106,6 +110,7 @@ def _remarks(facts: Mapping[str, Any]) -> list[str]:
     """The remarks on a run, below the table."""
     name, (state, _, reason) = _printable(Path(facts["run"]).name), facts["state"].partition(": ")
     remarks = [f"{name} {'is damaged' if state == 'damaged' else state}: {reason}"] if reason else []
+    remarks += [f"{name} is running: {facts['process']}"] if facts["process"] else []
     guessed = [LABELS[name][0] if name in LABELS else name for name in facts["no_better_than_guessing"] or []]
     return [
         *remarks,

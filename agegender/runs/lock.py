@@ -1,6 +1,7 @@
 """A lock of the operating system that allows one process at a time in a folder; it ends with the process."""
 
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from minidl.command import UsageError
 
 from ..errors import cause
 
+_HOLDER = ".process"
+"""The file in a folder that names the process and the machine that hold its lock."""
 _TRIES = 5
 """Attempts to lock: :func:`is_held` in another process holds the lock for a moment."""
 
@@ -29,14 +32,43 @@ def holding(folder: Path, warn: Callable[[str], object] | None = None) -> Iterat
     """
     descriptor, problem = _locked(folder, _TRIES)
     if descriptor is None and not problem:
-        raise UsageError(f"another process is training {folder}: wait until it ends, or stop it with Ctrl-C there")
+        process = holder(folder)
+        which = f". It is {process}" if process else ", or stop it"
+        raise UsageError(f"another process is training {folder}: wait until it ends{which}")
     if problem and warn is not None:
         warn(f"{folder} cannot be locked ({problem}): make sure that no other process trains it")
     try:
+        if descriptor is not None:
+            _sign(descriptor)
         yield
     finally:
         if descriptor is not None:
+            with suppress(OSError):
+                os.unlink(_HOLDER, dir_fd=descriptor)
             os.close(descriptor)
+
+
+def holder(folder: Path) -> str:
+    """Which process is in a folder with :func:`holding`, and how to stop it; "" where that is not known.
+
+    >>> holder(Path("nowhere"))
+    ''
+    """
+    try:
+        process, machine = (folder / _HOLDER).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return ""
+    return f"process {process}" + (
+        f"; stop it with: kill {process}" if machine == platform.node() else f" on {machine}"
+    )
+
+
+def _sign(descriptor: int) -> None:
+    """Name this process in the folder of a descriptor, wherever that is meanwhile, if it can be written to."""
+    with suppress(OSError):
+        file = os.open(_HOLDER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644, dir_fd=descriptor)
+        with open(file, "w", encoding="utf-8") as text:  # noqa: PTH123 - a descriptor
+            text.write(f"{os.getpid()}\n{platform.node()}\n")
 
 
 def is_held(folder: Path) -> bool:

@@ -18,6 +18,9 @@ class Node:
     def __init__(self, number: int, inputs: Sequence["Node"] = (), slopes: Sequence[float] = ()) -> None:
         self.number, self.inputs, self.slopes = number, tuple(inputs), tuple(slopes)
 
+    def __repr__(self) -> str:
+        return f"node {self.number}"
+
 
 def _graph(*edges: Sequence[tuple[int, float]]) -> list[Node]:
     """Nodes numbered from 0; ``edges[i]`` are pairs (input, slope) of node i, with inputs below i."""
@@ -90,6 +93,7 @@ check_topological_order = Exercise(
         "the last node itself is missing: it is the first in the order.": lambda last: topological_order(last)[1:],
     },
     numbers=lambda order, last: [node.number for node in order],
+    form="a list of nodes",
 )
 
 
@@ -140,6 +144,7 @@ check_gradients = Exercise(
         ),
     },
     numbers=lambda found, order: [found[node] for node in order],
+    form="a dictionary, node -> gradient, for every node",
 )
 
 
@@ -172,6 +177,9 @@ check_unbroadcast = Exercise(
         (_DY[0], ()),
     ],
     mistakes={
+        "the shapes are equal: nothing was repeated, so nothing is summed.": (
+            lambda dy, shape: dy.sum(axis=0) if dy.shape == shape else unbroadcast(dy, shape)
+        ),
         "this is the mean: every copy of the input affects the loss, and the effects add up.": (
             lambda dy, shape: dy.mean(axis=_repeated_axes(dy, shape)).reshape(shape)
         ),
@@ -188,7 +196,7 @@ check_unbroadcast = Exercise(
             dy.sum(), shape
         ),
         "only one of the axes that broadcasting added in front is summed: there may be several.": (
-            lambda dy, shape: dy.sum(axis=0)
+            lambda dy, shape: dy if dy.shape == shape else dy.sum(axis=0)
         ),
     },
 )

@@ -7,6 +7,7 @@ is shown.
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -22,6 +23,7 @@ Array = NDArray[Any]
 Function = Callable[..., Any]
 
 TOLERANCE = 1e-4
+NOTHING = "it returns nothing: every branch has to end in a return."
 
 
 class NotSolved(Exception):  # noqa: N818 - a blank, not an error
@@ -34,13 +36,14 @@ class Exercise:
 
     ``solution`` is minidl's own version. ``examples`` are tuples of arguments, from easy to hard, each adding one
     difficulty: the first that fails shows what is wrong. ``mistakes`` maps hints to the wrong answers they explain.
-    ``numbers`` converts the return value to an array, if it is not one.
+    ``numbers`` converts the return value to an array, if it is not one; ``form`` then says in words what it has to be.
     """
 
     solution: Function
     examples: Sequence[tuple[Any, ...]]
     mistakes: Mapping[str, Function] = field(default_factory=dict)
     numbers: Callable[..., Any] = lambda answer, *example: answer
+    form: str = ""
 
     @property
     def name(self) -> str:
@@ -49,9 +52,8 @@ class Exercise:
 
     def __call__(self, attempt: Function) -> Function:
         """Return the attempt if it is right, else the solution, and print which, with a hint."""
-        try:
-            problem = next(filter(None, (self._problem(attempt, example) for example in self.examples)), "")
-        except NotSolved:
+        problem = next(filter(None, (self._problem(attempt, example) for example in self.examples)), "")
+        if problem and self._is_blank(attempt):
             print(f"{self.name}: not solved yet, it returns nothing. The notebook continues with minidl's own version.")
             return self.solution
         if problem:
@@ -59,6 +61,17 @@ class Exercise:
             return self.solution
         print(f"{self.name}: right.")
         return attempt
+
+    def _is_blank(self, attempt: Function) -> bool:
+        """Whether an attempt returns nothing for any example."""
+        return all(self._outcome(attempt, copy.deepcopy(example))[1] is NOTHING for example in self.examples)
+
+    def _is_right_but_in_form(self, attempt: Function) -> bool:
+        """Whether an attempt gives the right value for every example, if only in a list or an array."""
+        pairs = (
+            (self._outcome(f, copy.deepcopy(example))[1] for f in (attempt, self.solution)) for example in self.examples
+        )
+        return all(not isinstance(got, str) and same(np.ravel(got), np.ravel(expected)) for got, expected in pairs)
 
     def _problem(self, attempt: Function, example: tuple[Any, ...]) -> str:
         """The example on which the attempt fails, with a hint; "" if it is right."""
@@ -73,7 +86,11 @@ class Exercise:
         if any(isinstance(old, np.ndarray) and (old != new).any() for old, new in zip(example, given, strict=True)):
             hint = "it changes its arguments. Work on a copy, or build a new array."
         elif not _alike(got, expected):
-            known = (hint for hint, wrong in self.mistakes.items() if _alike(got, outcome(wrong)[1]))
+            right = _is_number(wanted) and self._is_right_but_in_form(
+                attempt
+            )  # in an array, which may look like a mistake
+            mistakes = {} if right else self.mistakes
+            known = (hint for hint, wrong in mistakes.items() if _alike(got, outcome(wrong)[1]))
             hint = next(known, "") or (got if isinstance(got, str) else "")
             if not hint and _is_number(wanted) and same(np.ravel(got), np.ravel(expected)):  # for example in a list
                 hint = misfit(answer, wanted)
@@ -92,16 +109,17 @@ class Exercise:
             with np.errstate(all="ignore"):  # a hint is more helpful than a warning
                 answer = function(*example)
         except NotSolved:
-            raise
+            return None, NOTHING
         except Exception as error:  # a reader's function may raise anything
-            return None, f"it stops with {type(error).__name__}: {error}"
+            return None, re.sub(r" at 0x[0-9a-f]+", "", f"it stops with {type(error).__name__}: {error}")
         if answer is None or answer is ...:
-            raise NotSolved
+            return None, NOTHING
         try:
             plain = answer.numpy() if isinstance(answer, Tensor) else answer
             return answer, _array(self.numbers(plain, *example))
         except Exception:  # it may return anything, too
-            return answer, f"it returns {type(answer).__name__}, which cannot be read as the answer."
+            form = f": expected {self.form}" if self.form else ""
+            return answer, f"it returns {type(answer).__name__}, which cannot be read as the answer{form}."
 
 
 def _alike(one: Array | str, other: Array | str) -> bool:
@@ -155,7 +173,8 @@ def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
         pairs = enumerate(zip(answer, wanted, strict=True))
         return next(filter(None, (misfit(*pair, f"element {number}") for number, pair in pairs)), "")
     if isinstance(wanted, np.ndarray) and not isinstance(answer, np.ndarray):
-        return f"the values are right, but {it_is} a NumPy array, np.array(...)."
+        how = "add .numpy()" if isinstance(answer, Tensor) else "np.array(...)"
+        return f"the values are right, but {it_is} a NumPy array, {how}."
     if _is_number(wanted) and not _is_number(answer):
         single = isinstance(answer, np.ndarray | Tensor) and answer.size == 1
         how = "add .item()" if single else "add [0]" if isinstance(answer, list | tuple) else "float(...)"

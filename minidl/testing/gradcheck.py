@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MinidlError, ShapeError
+from ..errors import DtypeError, MinidlError, ShapeError
 from ..nested import leaves
 from ..nn import Module
 from ..tensor import Tensor, _newest_first, no_grad
@@ -82,7 +82,7 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
         wanted |= {name: parameter for name, parameter in fn.named_parameters() if parameter.requires_grad}
     if not wanted:
         raise MinidlError("gradcheck needs at least one floating-point input")
-    outputs = _outputs(fn(*arguments))
+    outputs = _outputs(_called(fn, arguments))
     name = outputs[0].op.name if outputs[0].op is not None else getattr(fn, "__name__", type(fn).__name__)
     cotangents = [rng.standard_normal(y.shape) for y in outputs]
 
@@ -105,6 +105,20 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
 def _argument(x: Any) -> Any:
     array = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
     return Tensor(array.astype(np.float64), requires_grad=True) if array.dtype.kind == "f" else x
+
+
+def _called(fn: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    try:
+        return fn(*arguments)
+    except DtypeError as error:
+        narrow = next((name for name in ("float32", "float16") if name in error.message), "")
+        if narrow and "float64" in error.message:
+            raise DtypeError(
+                f"gradcheck computes in float64, and a parameter or an array of the function is {narrow}: use "
+                "model.astype(np.float64), and arrays of float64",
+                error.where,
+            ) from error
+        raise
 
 
 def _outputs(given: Any) -> list[Tensor]:

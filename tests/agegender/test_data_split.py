@@ -80,7 +80,7 @@ def test_the_split_is_the_same_on_every_machine() -> None:
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.2, float("nan")])
 def test_impossible_fractions(fraction: float) -> None:
-    with pytest.raises(DataError, match="between 0 and 1"):
+    with pytest.raises(DataError, match="above 0 and below 1"):
         split(faces(["a", "b"]), fraction)
 
 

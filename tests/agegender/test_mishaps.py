@@ -40,7 +40,7 @@ def test_a_run_is_trained_by_one_process_and_the_list_says_so(
     with lock.holding(Path("runs/a")):
         done = command("--resume", "a")
         assert done.code == 2
-        assert "another process is training runs/a: wait until it ends, or stop it" in done.err
+        assert "another process is training runs/a: wait until it ends. It is process" in done.err
         assert json.loads(command("--list", "--json").out)[0]["state"] == "running"
     assert weights("runs/a") == before
     assert command("--resume", "a").code == 0
@@ -79,13 +79,33 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         assert lock.is_held(tmp_path)
-        with pytest.raises(UsageError, match="another process is training"), lock.holding(tmp_path):
+        told = rf"another process is training .*: kill {process.pid}$"
+        with pytest.raises(UsageError, match=told), lock.holding(tmp_path):
             pass
         process.kill()
         process.wait()
     assert not lock.is_held(tmp_path)
     with lock.holding(tmp_path):
         pass
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_process_that_trains_a_run_is_named_with_the_command_that_stops_it(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command(*small, "--name", "a")
+    files = {path.name for path in Path("runs/a").iterdir()}
+    with lock.holding(Path("runs/a")):
+        process = f"process {os.getpid()}; stop it with: kill {os.getpid()}"
+        assert command("--resume", "a", "--epochs", 3).err.endswith(
+            f"which is going on: wait for its end. It is {process}\n"
+        )
+        assert f"\na is running: {process}\n" in command("--list").out
+        assert json.loads(command("--list", "--json").out)[0]["process"] == process
+        monkeypatch.setattr(lock.platform, "node", lambda: "elsewhere")
+        assert "kill" not in command("--resume", "a", "--epochs", 3).err, "there that is another process"
+    assert {path.name for path in Path("runs/a").iterdir()} == files
+    assert json.loads(command("--list", "--json").out)[0]["process"] is None
 
 
 @pytest.mark.usefixtures("without_pictures")

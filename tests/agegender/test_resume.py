@@ -234,6 +234,25 @@ def test_a_run_that_got_more_epochs_and_was_stopped_is_not_finished(
     assert command("--resume", "a", "--json").summary["epochs"] == 5
 
 
+@pytest.mark.parametrize("call", [11, 13])
+@pytest.mark.parametrize("edited", [False, True])
+def test_fewer_epochs_than_an_unfinished_run_has_are_refused_and_nothing_changes(
+    command: Command, small: tuple[object, ...], stop_at: Stop, call: int, edited: bool
+) -> None:
+    stop_at(call)  # four steps and a batch of validation are an epoch
+    assert command(*small, "--epochs", 5, "--name", "a").code == 130
+    if edited:
+        path = Path("runs/a/config.json")
+        path.write_text(json.dumps(config("a") | {"epochs": 1}))
+    before = snapshot("a")
+    done = command("--resume", "a", *([] if edited else ["--epochs", 1]))
+    assert done.code == 2
+    assert "--epochs 1: runs/a has 2 epochs already, of 5. Continue with: " in done.err
+    assert snapshot("a") == before
+    assert printed(done) == ["--resume", "runs/a", "--epochs", "5"]
+    assert command(*printed(done), "--json").summary["epochs"] == 5
+
+
 # Counters and saved values
 
 

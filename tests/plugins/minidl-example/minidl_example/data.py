@@ -9,7 +9,7 @@ from agegender.data.faces import IMAGE_SIZE
 
 
 def discs(count: int = 200, seed: int = 0) -> Faces:
-    """Bright discs on dark noise: the radius in pixels is half the age, and a hole in the middle means gender 1.
+    """Bright discs on dark noise: the radius in pixels is half the age, and stripes mean gender 1.
 
     >>> images, targets = discs(count=4).batch(np.array([0, 3]))
     >>> images.shape, targets["age"].shape
@@ -22,8 +22,7 @@ def discs(count: int = 200, seed: int = 0) -> Faces:
     for number, image in enumerate(images):
         age, gender = int(rng.integers(20, 81)), int(rng.integers(2))
         row, column = rng.integers(age // 2, IMAGE_SIZE - age // 2, 2)
-        distance = np.hypot(y - row, x - column)
-        image[(distance < age / 2) & (distance >= gender * age / 4)] += 150
+        image[(np.hypot(y - row, x - column) < age / 2) & (y % 4 >= 2 * gender)] += 150
         digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
         records.append(Record(f"disc-{number:05d}", age, gender, -1, digest))
     return Faces.from_records(images, records, source="discs", kind="discs")
