@@ -98,7 +98,7 @@ def test_the_process_that_trains_a_run_is_named_with_the_command_that_stops_it(
     with lock.holding(Path("runs/a")):
         process = f"process {os.getpid()}; stop it with: kill {os.getpid()}"
         assert command("--resume", "a", "--epochs", 3).err.endswith(
-            f"which is going on: wait for its end. It is {process}\n"
+            f"wait until it ends. It is {process}\n"
         )
         assert f"\na is running: {process}\n" in command("--list").out
         assert json.loads(command("--list", "--json").out)[0]["process"] == process
