@@ -143,7 +143,7 @@ def _tags(picture: Image.Image) -> Any:
 
 
 def _too_large() -> Unusable:
-    return Unusable(f"more than {MAX_PIXELS // 1_000_000} million pixels: save it smaller")
+    return Unusable(f"more than {MAX_PIXELS // 1_000_000} million pixels: save it with fewer")
 
 
 def _unidentified(encoded: bytes) -> str:
