@@ -137,7 +137,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "low": (lambda: X.clip("0"), "low must be a number, got '0'"),
     "value": (lambda: F.pad(X, ((0, 0), (0, 0), (0, 0)), value=None), "value must be a number, got None"),
     "width": (lambda: F.pad(X, ((0, 0), (0, 0), (0, 0.5))), "a width must be an integer, got 0.5"),
-    "widths": (lambda: F.pad(X, (1, 2, 3)), r"padding is \(before, after\) for each axis, got \(1, 2, 3\)"),
+    "widths": (lambda: F.pad(X, (1, 2, 3)), r"expected one pair \(before, after\) per axis, got \(1, 2, 3\)"),
     "lr of a schedule": (lambda: optim.constant(-1), "lr must be a number >= 0, got -1"),
     "factor": (lambda: optim.step(1.0, 2, factor=-0.5), "factor must be a number >= 0, got -0.5"),
     "every": (lambda: optim.step(1.0, 2.5), "the number of steps must be an integer, got 2.5"),

@@ -1,6 +1,7 @@
 """The documented network in minidl, with the common interface; also the weights and data for all frameworks."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ def random_batch(size: int) -> Batch:
     return images, {"gender": genders, "age": rng.uniform(1, 90, (size, 1)).astype(np.float32)}
 
 
+def gradients(model: nn.Module, images: Any, targets: dict[str, Any]) -> Any:
+    """The loss; sets the gradients of the model."""
+    outputs = model(Tensor(images))
+    loss = F.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
+    loss = loss + F.l1_loss(outputs["age"], targets["age"])
+    loss.backward()
+    return loss.data
+
+
 class Training:
     """A training of the documented network; a call runs one step and returns the loss."""
 
@@ -40,7 +50,7 @@ class Training:
         self.model.to(backend)
         self.backend = backends.get(backend)
         self.optimizer = optim.Adam(self.model.parameters())
-        self.captured = CapturedStep(self._gradients, self.model)
+        self.captured = CapturedStep(partial(gradients, self.model), self.model)
 
     def put(self, batch: Batch) -> Any:
         """The batch as arrays of the backend."""
@@ -56,13 +66,6 @@ class Training:
         loss = self.captured(images, targets)
         self.optimizer.step()
         return loss
-
-    def _gradients(self, images: Any, targets: dict[str, Any]) -> Any:
-        outputs = self.model(Tensor(images))
-        loss = F.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
-        loss = loss + F.l1_loss(outputs["age"], targets["age"])
-        loss.backward()
-        return loss.data
 
     def predict(self, images: Any) -> None:
         """Inference on a batch."""
