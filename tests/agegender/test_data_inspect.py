@@ -58,7 +58,7 @@ def test_the_first_of_what_was_skipped_are_named(
     assert numbers["duplicate names"] == 1
     assert main([str(path), "--max-skipped", "0.5"]) == 0
     assert f"{reason}   'UTKFace/a.jpg', 'UTKFace/b.jpg', 'UTKFace/c.jpg'\n" in (table := capsys.readouterr().out)
-    assert r"name has no picture suffix               'bell\x07\udcff\n.txt'" in table
+    assert r"name has no picture suffix                  'bell\x07\udcff\n.txt'" in table
 
 
 def test_an_empty_name_is_not_the_current_folder(

@@ -106,14 +106,14 @@ def as_folder(path: Path) -> None:
     ("file", "damage", "listed", "resumed"),
     [
         ("metrics.csv", as_folder, "metrics.csv is a folder, but must be a file: move it elsewhere", 2),
-        ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is not a table of epochs: this", 0),
+        ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is not a table of epochs; to", 0),
         (
             "metrics.csv",
             lambda path: path.write_text("epoch,val_loss\n"),
-            "metrics.csv is not a table of epochs: this",
+            "metrics.csv is not a table of epochs; to",
             0,
         ),
-        ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is not a table of epochs: this writes", 0),
+        ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is not a table of epochs; to write it", 0),
         ("metrics.csv", Path.unlink, "metrics.csv is missing; to write it again: python -m", 0),
         ("config.json", as_folder, "config.json cannot be read: Is a directory. Delete it to resume", 2),
         (
