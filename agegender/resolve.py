@@ -1,4 +1,4 @@
-"""The options of a call: those on the command line override those of a file or of the resumed run."""
+"""The options of a call: the command line overrides a file and the resumed run."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
         run, config, remarks = _resumed(given)
     elif "config" in given:
         config = _checked(Path(given["config"]), read_json(Path(given["config"])))
-    if "val_fraction" in given:  # it asks for a split
+    if "val_fraction" in given:  # it requests a split
         config["val"] = None
     options = Options(**{**config, **given})
     _check(options, given)

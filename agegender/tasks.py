@@ -94,7 +94,7 @@ ROUNDING = 1e-4
 
 
 def no_better(metrics: Mapping[str, float], guessing: Mapping[str, float]) -> list[str]:
-    """The metrics that are no better than those of a constant prediction, see :func:`baselines`.
+    """The metrics that are no better than a constant prediction, see :func:`baselines`.
 
     Metrics are computed in float32; differences within its rounding error are ignored.
 

@@ -37,7 +37,7 @@ def keep_bars(app: Any, what: str, name: str, found: Any, options: Any, lines: l
 
 
 def leave_out(app: Any, what: str, name: str, found: Any, skipped: bool, options: Any) -> bool | None:
-    """The fields of a NamedTuple, of which its docstring says more than "Alias for field number 0"."""
+    """Skip the fields of a NamedTuple whose docstring is the default, "Alias for field number 0"."""
     return True if str(getattr(found, "__doc__", "")).startswith("Alias for field number") else None
 
 

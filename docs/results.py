@@ -240,11 +240,11 @@ COUNTED = {
     "training step, batches of 32, by the size of the images": "height and width",
     "training step, batches of 32, by the width of the network": "filters, relative to the documented network",
 }
-"""What the first column of a group of ``tests/benchmarks`` says."""
+"""The headers of the first column for groups of ``tests/benchmarks``."""
 
 
 def timed() -> str:
-    """Tables of what ``tests/benchmarks`` timed, one for each group."""
+    """Tables of the results of ``tests/benchmarks``, one for each group."""
     parts = []
     for group, benchmarks in measured("benchmarks")["groups"].items():
         rows = []
@@ -290,7 +290,7 @@ pip install torch mygrad autograd
 python -m minidl bench small --json > docs/measured/small.json
 ```
 
-A training step of two dense layers on 8 numbers. There is hardly any arithmetic, so this measures the overhead of each
+A training step of two dense layers on 8 values. There is hardly any arithmetic, so this measures the overhead of each
 op. The frameworks run alternately; times are medians of {tiny["rounds"]} rounds of {tiny["steps"]:,} steps, with the
 minimum and maximum.
 

@@ -41,7 +41,7 @@ class CapturedStep(Unseen):
     overrides a method of the step, as one of a trainer may, every step is computed.
 
     Captures only models with ``static = True``, see :class:`minidl.nn.Module`, and only on backends with CUDA graphs:
-    ``reason`` says why a step is not captured. ``compute`` may change the model and objects that it depends on, but no
+    ``reason`` is why a step is not captured. ``compute`` may change the model and objects that it depends on, but no
     other tensors, and may draw random numbers only from ``minidl.random.default_rng`` and the generators in the model.
 
     Gradients that the caller keeps, also as a view, are not overwritten: the next replay writes to other memory.

@@ -13,17 +13,17 @@ Function = Callable[..., Any]
 
 
 class Brackets(ABCMeta):
-    """The metaclass of context managers; ``with`` without the brackets raises an error that says so.
+    """The metaclass of context managers; ``with`` and a class without parentheses raise an error.
 
     >>> class Loud(metaclass=Brackets): ...
     >>> with Loud:
     ...     pass
     Traceback (most recent call last):
-    minidl.errors.MinidlError: Loud has brackets: write `with Loud():`
+    minidl.errors.MinidlError: Loud needs parentheses: write `with Loud():`
     """
 
     def __enter__(cls) -> NoReturn:
-        raise MinidlError(f"{cls.__name__} has brackets: write `with {cls.__name__}():`")
+        raise MinidlError(f"{cls.__name__} needs parentheses: write `with {cls.__name__}():`")
 
     def __exit__(cls, *error: object) -> None: ...
 

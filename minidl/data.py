@@ -80,7 +80,7 @@ class DataLoader(Answering):
     An error in the data set is raised when its batch is requested. If it is caught around ``next``, the next batch
     follows; a state saved before that continues with the batch that failed.
 
-    Batches are on ``backend``, by default that of the data set. While a batch is used, a thread collects the samples of
+    Batches are on ``backend``, by default the data set's. While a batch is used, a thread collects the samples of
     the next ``prefetch`` batches. They are transferred to a device as they are stored, such as images as uint8, and
     converted there. For a data set on the device (:meth:`Dataset.to`), only the order of an epoch is transferred.
 

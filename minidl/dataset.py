@@ -72,7 +72,7 @@ class Dataset(Answering, ABC):
         return taken.to(backend)
 
     def _kind(self) -> str:
-        """The name of the data set in errors: that of the user's class."""
+        """The name of the data set in errors: the user's class."""
         return type(self).__name__
 
     def _place(self, index: Any) -> Any:

@@ -29,12 +29,12 @@ def direction(monitor: str, mode: str | None = None) -> str:
     ('min', 'max', 'max')
     >>> direction("score")
     Traceback (most recent call last):
-    minidl.errors.MinidlError: the name 'score' does not tell whether higher or lower is better: write mode="max" or ...
+    minidl.errors.MinidlError: the name 'score' does not imply whether higher or lower is better: write ...
     """
     if not isinstance(monitor, str):
         raise MinidlError(f"monitor must be a name in the history, such as 'val_loss', got {monitor!r:.60}")
     if mode not in (None, "min", "max", "auto"):
-        raise MinidlError(f'expected mode="min", mode="max", or no mode if the name tells it, got {mode!r}')
+        raise MinidlError(f'expected mode="min", mode="max", or no mode if the name implies it, got {mode!r}')
     if mode in ("min", "max"):
         return str(mode)
     words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", monitor).lower())
@@ -42,6 +42,6 @@ def direction(monitor: str, mode: str | None = None) -> str:
     telling = [known.get(word, "") for word in words if word not in SILENT and not word.isdigit()]
     if not telling or not telling[-1] or TURNED.intersection(words) or re.search(r"[^\w ]", monitor):
         raise MinidlError(
-            f'the name \'{monitor}\' does not tell whether higher or lower is better: write mode="max" or mode="min"'
+            f'the name \'{monitor}\' does not imply whether higher or lower is better: write mode="max" or mode="min"'
         )
     return telling[-1]

@@ -3,7 +3,7 @@
 A line of the table is code of Keras, of PyTorch and of minidl, and optionally a remark. The error for a name of the
 first two columns that minidl lacks shows the third. The object of an attribute matters: ``x`` is a tensor, ``images``
 an array of images, ``model`` a module, so ``x.cuda()`` and ``model.cuda()`` have a line each. If there is no
-equivalent, the remark says why.
+equivalent, the remark gives the reason.
 """
 
 from typing import NamedTuple
@@ -64,7 +64,7 @@ layers.Conv1D(32, 3) | nn.Conv1d(1, 32, 3) | nn.Conv2D(1, 32, (1, 3)) # of image
 layers.Conv2DTranspose(32, 3) | nn.ConvTranspose2d(1, 32, 3) | # left out: write your own op
 layers.UpSampling2D(2) | nn.Upsample(2) | # left out: write your own op
 layers.Embedding(1000, 8) | nn.Embedding(1000, 8) | w[labels] # w is a parameter
-layers.LSTM(16) | nn.LSTM(8, 16) | # left out: minidl is made for images
+layers.LSTM(16) | nn.LSTM(8, 16) | # left out: minidl is for images
 keras.Input((28, 28, 1)) | | # not needed: the first layer has an argument for it
 layers.Identity() | nn.Identity() | nn.Sequential()
 
@@ -146,24 +146,24 @@ tf.function(f) | torch.jit.script(model) | # not needed: on a GPU the trainer ca
 | torch.amp.autocast() | # left out: model.astype(np.float16) converts all of a model
 
 ## Losses
-losses.SparseCategoricalCrossentropy() | nn.CrossEntropyLoss() | nn.SoftmaxCrossEntropy() # of logits
-losses.CategoricalCrossentropy() | | nn.SoftmaxCrossEntropy() # of logits, and labels as numbers
-| nn.NLLLoss() | nn.SoftmaxCrossEntropy() # of logits, without log_softmax
+losses.SparseCategoricalCrossentropy() | nn.CrossEntropyLoss() | nn.SoftmaxCrossEntropy() # for logits
+losses.CategoricalCrossentropy() | | nn.SoftmaxCrossEntropy() # for logits and integer labels
+| nn.NLLLoss() | nn.SoftmaxCrossEntropy() # for logits, without log_softmax
 | nn.BCEWithLogitsLoss() | nn.BinaryCrossEntropyWithLogits()
-losses.BinaryCrossentropy() | nn.BCELoss() | nn.BinaryCrossEntropyWithLogits() # of logits, without sigmoid
+losses.BinaryCrossentropy() | nn.BCELoss() | nn.BinaryCrossEntropyWithLogits() # for logits, without sigmoid
 losses.MeanSquaredError() | nn.MSELoss() | nn.MSELoss()
 losses.MeanAbsoluteError() | nn.L1Loss() | nn.L1Loss()
 losses.Huber() | nn.SmoothL1Loss() | nn.HuberLoss()
-losses.sparse_categorical_crossentropy | F.cross_entropy | F.softmax_cross_entropy # of logits, and the mean
-losses.categorical_crossentropy | | F.softmax_cross_entropy # of logits, and labels as numbers; the mean
-| F.nll_loss | F.softmax_cross_entropy # of logits, without log_softmax
-losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_with_logits # of logits; the mean
-losses.mean_squared_error | F.mse_loss | F.mse_loss # the mean over all elements
-losses.mean_absolute_error | F.l1_loss | F.l1_loss # the mean over all elements
-losses.huber | F.smooth_l1_loss | F.huber_loss # the mean over all elements
-tf.nn.sparse_softmax_cross_entropy_with_logits | nn.functional.cross_entropy | F.softmax_cross_entropy # the mean
-tf.nn.softmax_cross_entropy_with_logits | | F.softmax_cross_entropy # of logits, and labels as numbers; the mean
-tf.nn.sigmoid_cross_entropy_with_logits | | F.binary_cross_entropy_with_logits # the mean over all elements
+losses.sparse_categorical_crossentropy | F.cross_entropy | F.softmax_cross_entropy # for logits, averaged
+losses.categorical_crossentropy | | F.softmax_cross_entropy # for logits and integer labels, averaged
+| F.nll_loss | F.softmax_cross_entropy # for logits, without log_softmax
+losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_with_logits # for logits, averaged
+losses.mean_squared_error | F.mse_loss | F.mse_loss # averaged over all elements
+losses.mean_absolute_error | F.l1_loss | F.l1_loss # averaged over all elements
+losses.huber | F.smooth_l1_loss | F.huber_loss # averaged over all elements
+tf.nn.sparse_softmax_cross_entropy_with_logits | nn.functional.cross_entropy | F.softmax_cross_entropy # averaged
+tf.nn.softmax_cross_entropy_with_logits | | F.softmax_cross_entropy # for logits and integer labels, averaged
+tf.nn.sigmoid_cross_entropy_with_logits | | F.binary_cross_entropy_with_logits # averaged over all elements
 
 ## Tensors
 tf.constant([1.0, 2.0]) | torch.tensor([1.0, 2.0]) | md.tensor([1.0, 2.0])

@@ -42,7 +42,7 @@ class ShapeError(MinidlError, ValueError):
     >>> import minidl as md
     >>> md.tensor([1.0, 2.0]) + md.tensor([1.0, 2.0, 3.0])
     Traceback (most recent call last):
-    minidl.errors.ShapeError: Add: does not work for inputs of shape (2,) and (3,): sizes must be ...
+    minidl.errors.ShapeError: Add: failed for input shapes (2,) and (3,): sizes must be ...
     """
 
 

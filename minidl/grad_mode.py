@@ -21,7 +21,7 @@ mode = _Mode()
 class no_grad(Decorating):  # noqa: N801 - PyTorch's name
     """A context and decorator, also of generators, that disables the recording of a graph; may be nested.
 
-    Affects only the current thread. Raises :class:`MinidlError` without brackets, for classes, and for coroutines,
+    Affects only the current thread. Raises :class:`MinidlError` without parentheses, for classes, and for coroutines,
     because other code of the thread can run while they wait.
 
     >>> from minidl import tensor
@@ -41,7 +41,7 @@ class no_grad(Decorating):  # noqa: N801 - PyTorch's name
     def __init__(self, *wrong: Any, **unknown: Any) -> None:
         if wrong or unknown:
             given = repr(wrong[0]) if wrong else ", ".join(unknown)
-            raise MinidlError(f"no_grad takes no arguments, got {given}: write @no_grad(), with brackets")
+            raise MinidlError(f"no_grad takes no arguments, got {given}: write @no_grad(), with parentheses")
 
     def __enter__(self) -> None:
         mode.without_grad += 1

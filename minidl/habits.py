@@ -1,4 +1,4 @@
-"""Hints for users of PyTorch and Keras: errors for their names and arguments, or misspelt ones, say what to write.
+"""Hints for users of PyTorch and Keras: errors for their names and arguments, or misspelt ones, state what to write.
 
 >>> from minidl import nn
 >>> nn.Linear

@@ -1,4 +1,4 @@
-"""The loss and the metrics of a batch: one number by name each.
+"""The loss and the metrics of a batch, one value each.
 
 >>> import minidl as md
 >>> error = checked_metrics({"worst": lambda outputs, targets: abs(outputs - targets).max()})
@@ -74,7 +74,7 @@ def checked_loss(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor):
         raise MinidlError(
             f"the loss returned {type(loss).__name__}, expected a tensor with one element: return the tensor itself, "
-            "without item() or numpy(), which leave the graph"
+            "without item() or numpy(), which break the graph"
         )
     if loss.size != 1:
         raise ShapeError(

@@ -136,7 +136,7 @@ class Op:
             raise DtypeError("forward returned no array: end it with `return y`", self.name)
         if expected is not None and array.dtype != expected and array.dtype.kind == "f" and self.keeps_dtype:
             raise DtypeError(
-                f"forward returned {array.dtype} for inputs of {expected}: keep the dtype of the inputs", self.name
+                f"forward returned {array.dtype} for {expected} inputs: keep the dtype of the inputs", self.name
             )
 
     def flops(self, output: tuple[int, ...]) -> int:
@@ -154,9 +154,9 @@ class Op:
         inputs = self._require_inputs()
         gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
-            given = f"{len(gradients)} gradients" if isinstance(gradients, tuple) else type(gradients).__name__
-            hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, None if it has none"
-            raise GraphError(f"backward must return a tuple of {len(inputs)} gradients, got {given}: {hint}", self.name)
+            given = f"length {len(gradients)}" if isinstance(gradients, tuple) else type(gradients).__name__
+            hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, or None"
+            raise GraphError(f"backward must return a tuple of length {len(inputs)}, got {given}: {hint}", self.name)
         try:
             each = zip(gradients, self.seen, self.needs_grad, strict=True)
             gradients = tuple(

@@ -301,7 +301,7 @@ class Operators:
 
     def __array__(self, *options: Any, **more: Any) -> NoReturn:
         raise GraphError(
-            "a tensor is not converted to a NumPy array implicitly, because that would leave the graph: use x.numpy() "
+            "a tensor is not converted to a NumPy array implicitly, because that would break the graph: use x.numpy() "
             "if no gradient is needed, F.stack to make a tensor of several"
         )
 

@@ -188,7 +188,7 @@ class RMSprop(Optimizer):
     ``centered`` subtracts the square of a running mean of g from v, which gives the variance (Graves, "Generating
     Sequences With Recurrent Neural Networks", 2013). The variance is at least v times the rounding error of the dtype:
     with a constant gradient, steps are at most 3000 lr in float32, where PyTorch's become NaN. With ``momentum`` the
-    step is lr u, u = momentum u + g / (sqrt(v) + eps). Options and defaults are those of PyTorch.
+    step is lr u, u = momentum u + g / (sqrt(v) + eps). Options and defaults match PyTorch.
 
     Raises :class:`MinidlError` for an alpha outside 0 <= alpha < 1, and for other options below 0.
 
@@ -248,7 +248,7 @@ class Adagrad(Optimizer):
     """Adagrad: p = p - lr g / (sqrt(v) + eps), v the sum of all g^2, g the gradient plus ``weight_decay`` p.
 
     Steps shrink as v grows, and with ``lr_decay``: the learning rate is lr / (1 + t lr_decay) after t steps. Adagrad
-    usually needs larger learning rates than other optimizers. Options and defaults are those of PyTorch.
+    usually needs larger learning rates than other optimizers. Options and defaults match PyTorch.
 
     Raises :class:`MinidlError` for options below 0.
 

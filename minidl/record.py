@@ -39,7 +39,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         shapes = " and ".join(str(x.shape) for x in operands)
         rule = "sizes must be equal or 1, counted from the last axis. Reshape or transpose one of them."
         reason = rule if "broadcast" in str(error) else str(error)
-        raise ShapeError(f"does not work for inputs of shape {shapes}: {reason}", op.name) from error
+        raise ShapeError(f"failed for input shapes {shapes}: {reason}", op.name) from error
     except OverflowError as error:  # raised by the array module for a Python number
         raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
     output = Tensor(data if backends.is_array(data) else backend.asarray(data))
@@ -89,9 +89,9 @@ def _common(op: Op, inputs: Sequence[Any]) -> tuple[backends.Backend, Any, Any]:
 def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
     """The float dtype to which integer and boolean tensors are converted, and the weak dtype.
 
-    The float dtype is float32, or that of a float array among the inputs; None if all inputs are integers or booleans
-    for which the op is exact. The weak dtype is then that of the tensors, or None for a comparison, which does not
-    convert its operands.
+    The float dtype is float32, or the dtype of a float array among the inputs; None if all inputs are integers or
+    booleans for which the op is exact. The weak dtype is then the dtype of the tensors, or None for a comparison, which
+    does not convert its operands.
     """
     inputs = [x if isinstance(x, Tensor) else backends.native(x) for x in inputs]
     compares = "f" in op.exact

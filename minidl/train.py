@@ -68,9 +68,9 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
         raise MinidlError(f"expected a list of callbacks, got {type(callbacks).__name__}: write callbacks=[...]")
     found = list(callbacks)
     for wrong in (one for one in found if not isinstance(one, Callback)):
-        hint = "use those of md.callbacks, or derive a class from md.Callback"
+        hint = "use a callback of md.callbacks, or derive a class from md.Callback"
         if isinstance(wrong, type):
-            hint = "make an instance of the class, with brackets"
+            hint = "make an instance of the class, with parentheses"
         elif callable(wrong):
             hint = "pass a schedule to the optimizer, lr=...; for your own code derive a class from md.Callback"
         raise MinidlError(f"expected callbacks, got {wrong!r}: {hint}")

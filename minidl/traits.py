@@ -1,17 +1,17 @@
 """Detecting changes of objects: a walk over everything that can be reached from them, without a list of what to check.
 
-Compared by value are numbers, strings, booleans, None, NumPy scalars and arrays on the host. Tensors are compared by
+Numbers, strings, booleans, None, NumPy scalars and arrays on the host are compared by value. Tensors are compared by
 identity, array and ``requires_grad``; lists, tuples, sets and dictionaries by their contents. Every other object is
 compared by identity and by its attributes, including those of its class and metaclass; a function also by its closure,
 its defaults and the global names in its code; a bound method by its object. A Python module is compared by identity and
 by the names in it that appear in the code of these functions, also as attributes.
 
-Not detected are changes of what no name leads to: imports inside a function, lookups by ``getattr`` or ``globals()``,
-the environment, context variables, targets of weak references, the inside of objects implemented in C, and attributes
-of classes with names like ``__this__`` that are not functions. Classes, functions and modules of libraries (the
-standard library, NumPy, CuPy), and classes and functions of minidl, are compared by identity only; for minidl's classes
-of which there are objects, also the identities of their attributes. Backends, CuPy's objects, :class:`Unseen` objects
-and those of the packages in ``CLOSED`` are compared by identity, too.
+Changes that cannot be reached by name are not detected: imports inside a function, lookups by ``getattr`` or
+``globals()``, the environment, context variables, targets of weak references, the inside of objects implemented in C,
+and attributes of classes with names like ``__this__`` that are not functions. Classes, functions and modules of
+libraries (the standard library, NumPy, CuPy), and classes and functions of minidl, are compared by identity only; for
+minidl's classes with instances, the identities of their attributes are compared, too. Backends, CuPy's objects,
+:class:`Unseen` objects and objects of the packages in ``CLOSED`` are also compared by identity.
 
 >>> from minidl import nn
 >>> model = nn.Sequential(nn.BatchNorm(2), nn.ReLU())

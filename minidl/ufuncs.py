@@ -1,14 +1,14 @@
 """NumPy's elementwise functions (ufuncs) with a tensor as an operand.
 
-The tensor computes ``array * tensor``, and ``np.multiply(array, tensor)``, which NumPy does not distinguish from it.
-``np.exp(tensor)`` and ``array += tensor`` raise an error that says what to write.
+``array * tensor`` and ``np.multiply(array, tensor)`` return a tensor; NumPy does not distinguish between the two.
+``np.exp(tensor)`` and ``array += tensor`` raise an error that states what to write.
 
 >>> import numpy as np, minidl as md
 >>> np.ones(2, np.float32) * md.tensor([1.0, 2.0])
 tensor([1., 2.])
 >>> np.exp(md.tensor([1.0]))
 Traceback (most recent call last):
-minidl.errors.GraphError: np.exp does not know tensors and would leave the graph: ...
+minidl.errors.GraphError: np.exp does not support tensors and would break the graph: ...
 """
 
 from typing import Any, NoReturn
@@ -21,7 +21,7 @@ REFLECTED = {
     "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__", "equal": "__eq__", "not_equal": "__ne__",
     "bitwise_and": "__rand__", "bitwise_or": "__ror__", "bitwise_xor": "__rxor__",
 }  # fmt: skip
-"""The reflected methods of tensors by the names of NumPy's ufuncs."""
+"""Maps the names of NumPy's ufuncs to reflected methods of tensors."""
 
 
 def refuse(function: Any) -> NoReturn:
@@ -30,10 +30,10 @@ def refuse(function: Any) -> NoReturn:
     >>> import numpy as np
     >>> refuse(np.mean)
     Traceback (most recent call last):
-    minidl.errors.GraphError: np.mean does not know tensors and would leave the graph: ...
+    minidl.errors.GraphError: np.mean does not support tensors and would break the graph: ...
     """
     raise GraphError(
-        f"np.{function.__name__} does not know tensors and would leave the graph: use a method of the tensor or a "
+        f"np.{function.__name__} does not support tensors and would break the graph: use a method of the tensor or a "
         "function of minidl.nn.functional, or x.numpy() if no gradient is needed"
     )
 

@@ -50,7 +50,7 @@ class Picture(Figure):
     def savefig(self, fname: Any, **options: Any) -> None:
         """Like matplotlib's, but atomic: the file is written completely or not at all.
 
-        The format is ``format=``, else that of the suffix; a name without either gets the suffix of the default format,
+        The format is ``format=``, or else given by the suffix; a name without a suffix gets the default format's,
         ``rcParams["savefig.format"]``. Raises ``FileNotFoundError`` if the folder does not exist.
         """
         if not isinstance(fname, str | os.PathLike):

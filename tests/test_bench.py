@@ -109,7 +109,7 @@ def test_named_ones_alone_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path
         (["--size=3x4x5"], "argument --size: expected a number, or two as in 3x5, got '3x4x5'"),
         (["--kernel=-1"], "argument --kernel: expected a number"),
         (["--padding=all"], "argument --padding: expected a number"),
-        (["--kernel=8"], "a kernel of 8x8 does not fit into an image of 7x6"),
+        (["--kernel=8"], "the 8x8 kernel does not fit into the 7x6 image"),
         (["--stride=0"], "the stride must be an integer >= 1"),
         (["--batch=0"], "argument --batch: expected an integer >= 1, got '0'"),
         (["--channels=some"], "argument --channels: expected an integer >= 1, got 'some'"),

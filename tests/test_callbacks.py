@@ -276,8 +276,8 @@ def test_early_stopping_stops_where_keras_does(patience: int, losses: list[float
         (lambda: ProfileSteps("here", steps=0), "steps must be an integer >= 1"),
         (lambda: ProfileSteps("here", warm_up=-1), "warm_up must be an integer >= 0"),
         (lambda: regression(callbacks=[optim.cosine(0.1, 10)]), "pass a schedule to the optimizer"),
-        (lambda: regression(callbacks=[StopOnSignal]), "make an instance of the class, with brackets"),
-        (lambda: regression(callbacks=[None]), "use those of md.callbacks"),
+        (lambda: regression(callbacks=[StopOnSignal]), "make an instance of the class, with parentheses"),
+        (lambda: regression(callbacks=[None]), "use a callback of md.callbacks"),
     ],
 )
 def test_options_of_callbacks_are_refused_where_they_are_given(make: Any, message: str) -> None:

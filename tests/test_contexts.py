@@ -90,10 +90,8 @@ def test_a_coroutine_is_refused_whatever_made_it() -> None:
 
 @pytest.mark.parametrize("context", [md.no_grad, md.using, md.Profiler], ids=lambda context: context.__name__)
 def test_a_context_without_brackets_says_so(context: Any) -> None:
-    with (
-        pytest.raises(MinidlError, match=f"{context.__name__} has brackets: write `with {context.__name__}\\(\\):`"),
-        context,
-    ):
+    name = context.__name__
+    with pytest.raises(MinidlError, match=f"{name} needs parentheses: write `with {name}\\(\\):`"), context:
         pass
 
 

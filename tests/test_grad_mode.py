@@ -131,7 +131,7 @@ def test_without_brackets_and_for_a_coroutine_it_says_what_to_write() -> None:
 
     async def coroutine() -> None: ...
 
-    with pytest.raises(MinidlError, match=r"write @no_grad\(\), with brackets"):
+    with pytest.raises(MinidlError, match=r"write @no_grad\(\), with parentheses"):
         md.no_grad(function)
     with pytest.raises(MinidlError, match=r"no_grad takes no arguments, got mode"):
         md.no_grad(mode=True)

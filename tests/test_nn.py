@@ -41,7 +41,7 @@ def test_errors_name_the_layer() -> None:
 
     message = (
         "features.2 (Conv2D): expected input (N, H, W, C=32), got (8, 61, 61, 64). "
-        "The previous layer gives 64 channels: use Conv2D(64, 8, ...)."
+        "The previous layer outputs 64 channels: use Conv2D(64, 8, ...)."
     )
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         Model()(md.tensor(np.zeros((8, 63, 63, 1), np.float32)))
@@ -54,7 +54,7 @@ def test_errors_name_the_layer() -> None:
             (2, 3, 4),
             r"Dense: expected input \(N, 5\), got \(2, 3, 4\). Put Flatten\(\) before this layer and use Dense\(12, ",
         ),
-        ((2, 4), r"The previous layer gives 4 features: use Dense\(4, 7\)"),
+        ((2, 4), r"The previous layer outputs 4 features: use Dense\(4, 7\)"),
         ((5,), "batch axis"),
     ],
 )

@@ -146,7 +146,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "seed": (lambda: md.seed(-1), "seed must be an integer >= 0, got -1"),
     "pooling size": (lambda: F.max_pool2d(IMAGE, 0), "the size of the kernel must be an integer >= 1"),
     "pooling stride": (lambda: nn.MaxPooling2D(2, stride=0), "the stride must be an integer >= 1"),
-    "pooling padding": (lambda: nn.AveragePooling2D(2, padding=2), "the padding of a pooling must be smaller"),
+    "pooling padding": (lambda: nn.AveragePooling2D(2, padding=2), "padding must be smaller than the pooling window"),
     "convolution": (lambda: nn.Conv2D(1, 1, 3, stride=0.5), "the stride must be an integer >= 1"),
 }
 

@@ -241,8 +241,8 @@ def test_what_was_changed_in_place_has_no_backward_pass() -> None:
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (lambda dy: dy, r"must return a tuple of 1 gradients, got ndarray: end it with `return \(dx,\)`"),
-        (lambda dy: (dy, dy), "tuple of 1 gradients, got 2 gradients"),
+        (lambda dy: dy, r"must return a tuple of length 1, got ndarray: end it with `return \(dx,\)`"),
+        (lambda dy: (dy, dy), "tuple of length 1, got length 2"),
         (lambda dy: (np.ones((2, 2, 2)),), r"gradient of shape \(2, 2, 2\) for an input of shape \(3,\)"),
     ],
 )
@@ -268,7 +268,7 @@ def test_a_forward_pass_without_a_result() -> None:
 
 
 def test_an_error_of_the_array_module_gets_no_advice_that_does_not_fit() -> None:
-    with pytest.raises(ShapeError, match=r"Stack: does not work for .* \(2,\): axis 5 is out of bounds.*2$"):
+    with pytest.raises(ShapeError, match=r"Stack: failed for input shapes \(2,\): axis 5 is out of bounds.*2$"):
         md.nn.functional.stack([leaf(1.0, 2.0)], axis=5)
 
 

@@ -134,10 +134,10 @@ def test_a_tensor_holds_an_array(data: Any) -> None:
 )
 def test_ufuncs_of_numpy_say_what_to_write(compute: Any) -> None:
     x = md.tensor([1.0, 2.0])
-    with pytest.raises(GraphError, match=r"np\.\w+ does not know tensors .* or x\.numpy\(\)"):
+    with pytest.raises(GraphError, match=r"np\.\w+ does not support tensors.* or x\.numpy\(\)"):
         compute(x, x) if compute is np.divmod else compute(x)
     array = np.ones(2, np.float32)
-    with pytest.raises(GraphError, match=r"np\.add does not know tensors"):
+    with pytest.raises(GraphError, match=r"np\.add does not support tensors"):
         array += x
     assert array.tolist() == [1, 1]
 

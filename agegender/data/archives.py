@@ -196,7 +196,7 @@ class Zip(Archive):
 
 
 def is_archive(name: str) -> bool:
-    """Whether the name ends like that of a supported archive.
+    """Whether the name has the suffix of a supported archive.
 
     >>> is_archive("UTKFace.tar.GZ"), is_archive("UTKFace.7z")
     (True, False)
@@ -205,7 +205,7 @@ def is_archive(name: str) -> bool:
 
 
 def as_part(path: Path) -> str:
-    """The message for a file that is a part of a split archive by its name; "" for any other file.
+    """The message for a file whose name marks it as a part of a split archive; "" for any other file.
 
     >>> as_part(Path("UTKFace.zip.001")).partition(": ")[2]
     "join the parts with 'cat UTKFace.zip.* > UTKFace.zip' and pass UTKFace.zip"
@@ -222,7 +222,7 @@ def as_part(path: Path) -> str:
 
 
 def _first_volume(path: Path) -> Path | None:
-    """The volume to pass to a program that unpacks them all (of a zip archive, the last); None for other files."""
+    """The volume from which all are unpacked (the last one of a zip archive); None for other files."""
     if _ends_volumes(path):
         return path
     if match := _VOLUME.fullmatch(path.name):
@@ -265,7 +265,7 @@ def _opener(module: str) -> Any:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error is unrelated to the data: out of memory, or an OSError with a number.
+    """Whether an error is unrelated to the data: out of memory, or an OSError with an errno.
 
     EINVAL ("Invalid argument") is excluded: a wrong position in a damaged archive causes it.
 
@@ -277,7 +277,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 class _Capped(io.BufferedIOBase):
-    """A stream that raises errors for hostile archives: for huge headers, and for endless data from a few bytes."""
+    """A stream that raises errors for malicious archives: huge headers, or a few bytes that decompress endlessly."""
 
     def __init__(self, stream: IO[bytes], limit: int, path: Path) -> None:
         self._stream, self._limit, self._path = stream, limit, path

@@ -47,8 +47,8 @@ _UNREAD_FORMATS = (  # offset, magic bytes, and the reason
 # Tags: photometry 0 means that 0 is white, sample format 2 means signed.
 _TIFF_BITS, _TIFF_PHOTOMETRY, _TIFF_SAMPLES = 258, 262, 339
 _BRIGHT = 99
-"""The percentile that must be in the upper half of the range. It is lower in 1 of 100 faces of UTKFace, and a few hot
-pixels do not affect it."""
+"""The percentile that must be in the upper half of the range, as in 99 of 100 faces of UTKFace. A few hot pixels do not
+affect it."""
 
 
 class Decoded(NamedTuple):
@@ -83,10 +83,10 @@ def grey(encoded: bytes) -> Images:
 
     Pixels of more than 8 bits are scaled to 8 only if their brightness is unambiguous; otherwise ``Unusable`` is
     raised, because a camera's 12 bits in a 16-bit file look like a dark picture. It is unambiguous if no level is above
-    255, which many programs write into 16 or 32 bits of grey, or if at least one pixel in a hundred is in the upper
-    half of 16 bits (of 32, if the brightest pixel exceeds 16; of 15 or 31, if they are signed). No level may be
-    negative. Of 16 bits per colour, Pillow reads the upper 8, which must be filled in the same way. An alpha channel of
-    zeros is ignored in BMP, because programs leave it empty.
+    255 (many programs write 8-bit levels as 16 or 32 bits), or if at least one pixel in a hundred is in the upper half
+    of 16 bits (of 32, if the brightest pixel exceeds 16; of 15 or 31, if they are signed). No level may be negative.
+    For 16 bits per colour, Pillow reads only the upper 8, and one pixel in a hundred must be in their upper half. An
+    alpha channel of zeros is ignored in BMP, because programs leave it empty.
 
     >>> file = io.BytesIO()
     >>> Image.radial_gradient("L").resize((200, 300)).save(file, "PNG")
@@ -143,7 +143,7 @@ def _tags(picture: Image.Image) -> Any:
 
 
 def _too_large() -> Unusable:
-    return Unusable(f"more than {MAX_PIXELS // 1_000_000} million pixels: save it smaller")
+    return Unusable(f"more than {MAX_PIXELS // 1_000_000} million pixels: save it with fewer")
 
 
 def _unidentified(encoded: bytes) -> str:

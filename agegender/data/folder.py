@@ -23,14 +23,14 @@ _FOLDER = problem("folder", 0)
 class Folder(Source):
     """A folder and everything below it; links are followed. See :func:`agegender.data.kinds.open_source`.
 
-    A folder with several paths is read once, by a path without links if there is one.
+    A folder that is reachable by several paths is read once, if possible by a path without links.
     """
 
     def identity(self) -> str:
         """The hash of all names, sizes, times and inodes; for links, those of their targets.
 
-        It stays the same if the folder is renamed, but differs for a copy: equal sizes and times do not prove equal
-        content, because uncompressed files have equal sizes and times can be set.
+        It stays the same if the folder is renamed, but differs for a copy. Equal sizes and times do not prove equal
+        content: uncompressed images have equal sizes, and times can be set.
         """
         return hashlib.blake2b(repr(self._scan).encode(), digest_size=16).hexdigest()
 

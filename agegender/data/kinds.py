@@ -77,7 +77,7 @@ def _archive(path: Path) -> Source:
 
 
 def _begins_tar(head: bytes) -> bool:
-    if head[257:262] == b"ustar" or head == bytes(512):  # zeros: an empty one
+    if head[257:262] == b"ustar" or head == bytes(512):  # zeros: an empty archive
         return True
     try:
         tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
@@ -112,7 +112,7 @@ def _similar(path: Path) -> str:
         names = {}
     close = difflib.get_close_matches(path.name.lower(), names, n=3)
     if close:
-        return f"In {path.parent} there is " + " and ".join(repr(names[name]) for name in close) + "."
+        return f"Similar names in {path.parent}: " + ", ".join(repr(names[name]) for name in close) + "."
     known = data_sets()
     close_name = suggestion(path.name, known)
     return f"Expected a folder or an archive of UTKFace, or a data set: {', '.join(known)}.{close_name}"
@@ -129,7 +129,7 @@ def place(source: str | Path) -> Path:
 
 
 def data_sets() -> list[str]:
-    """The names of the data sets that need no path: "drawn" and those of other packages.
+    """The names of the data sets that need no path: "drawn", and the data sets of other packages.
 
     >>> "drawn" in data_sets()
     True

@@ -85,7 +85,7 @@ def why_unread(name: str) -> str:
 
 
 def is_picture(name: str) -> bool:
-    """Whether the name ends like that of a supported picture.
+    """Whether the name has the suffix of a supported picture format.
 
     >>> is_picture("1_0_0_20170101.JPG"), is_picture("README.txt")
     (True, False)

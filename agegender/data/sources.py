@@ -12,7 +12,7 @@ from .files import shown
 MAX_FILE_BYTES = 25_000_000
 MAX_FILES = 1_000_000
 MAX_TOTAL_BYTES = 50_000_000_000
-REPLACED = "replaced by a later file of the same path in the archive"
+REPLACED = "replaced by a later file with the same path in the archive"
 
 UNIX_KINDS = {
     stat.S_IFLNK: "symbolic link",
@@ -78,7 +78,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | Unusable]]:
-        """Read the wanted files in any order: each with its content, or the reason why it is unreadable."""
+        """Read the wanted files, in any order; yields the content of each, or the reason why it is unreadable."""
 
 
 def problem(kind: str, size: int) -> str:
@@ -89,7 +89,7 @@ def problem(kind: str, size: int) -> str:
     """
     if kind:
         return f"not a regular file ({kind})"
-    return f"larger than {MAX_FILE_BYTES // 1_000_000} MB: save it smaller" if size > MAX_FILE_BYTES else ""
+    return f"larger than {MAX_FILE_BYTES // 1_000_000} MB: save it as a smaller file" if size > MAX_FILE_BYTES else ""
 
 
 def is_hidden(part: str) -> bool:

@@ -132,7 +132,7 @@ def choose(entries: Sequence[Entry]) -> tuple[list[Picture], Skipped]:
 def without_copies(pictures: Sequence[Picture], digests: Mapping[Entry, str]) -> tuple[list[Picture], Skipped]:
     """The pictures without copies of earlier ones, sorted by their unique names; and the copies.
 
-    ``digests`` has those of the pictures that share name and size with another one.
+    ``digests`` has the hashes of all pictures with the same name and size as another one.
 
     >>> pictures, _ = choose([Entry(f"{folder}/1_0_0.jpg", 9) for folder in "abc"])
     >>> faces, copies = without_copies(pictures, dict(zip((p.entry for p in pictures), ["5e", "5e", "77"])))
@@ -168,7 +168,7 @@ def _label(entry: Entry, name: str) -> Label:
     if entry.problem:
         raise Unusable(entry.problem)
     if not is_picture(name):
-        raise Unusable(why_unread(name) or "name is not that of a picture")
+        raise Unusable(why_unread(name) or "name has no picture suffix")
     return parse_name(name)
 
 
@@ -205,7 +205,7 @@ def _build(source: Source, folder: Path, progress: Progress | None) -> bool:
 
 
 def _digests(source: Source, pictures: Sequence[Picture]) -> tuple[dict[Entry, str], bool]:
-    """The hashes of the pictures that share name and size with another one; and whether one was unreadable."""
+    """The hashes of all pictures with the same name and size as another one; and whether one was unreadable."""
     alike = Counter((picture.name, picture.entry.size) for picture in pictures)
     wanted = [picture.entry for picture in pictures if alike[picture.name, picture.entry.size] > 1]
     digests: dict[Entry, str] = {}

@@ -96,7 +96,7 @@ def _state(run: Run) -> str:
         return "finished"
     if run.epochs < int(run.config["epochs"]):
         return "can be resumed"
-    return f"can be resumed: its {run.lacking} is missing; this writes it: {run.resume_command()}"
+    return f"can be resumed: its {run.lacking} is missing; to write it: {run.resume_command()}"
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _printable(name: str) -> str:
 
 
 def _results(run: Run) -> dict[str, Any]:
-    """The metrics at the best epoch, and which of them are no better than those of a constant prediction."""
+    """The metrics at the best epoch, and which of them are no better than a constant prediction."""
     if run.summary is not None:
         return _of_epoch(run.summary, "")
     try:
@@ -134,7 +134,7 @@ def _results(run: Run) -> dict[str, Any]:
         problem = f"{run.folder / METRICS} is missing"
     except (MinidlError, ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is not a table of epochs"
-    raise UsageError(f"{problem}: this writes it again: {run.resume_command()}")
+    raise UsageError(f"{problem}; to write it again: {run.resume_command()}")
 
 
 def _of_epoch(best: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def summarize(
 def still_learning(history: Sequence[dict[str, float]]) -> bool:
     """Whether more epochs may help: the losses of both parts were decreasing in the last epoch.
 
-    A run with an age error above any age has diverged: its loss may decrease for long without reaching a useful value.
+    A run with an age error above the maximum age has diverged: its loss may decrease for a long time and never reach a
+    useful value.
 
     >>> still_learning([{"loss": 9.0, "val_loss": 9.5, "val_age_mae": 9.0}])
     True

@@ -1,4 +1,4 @@
-"""Callbacks that log and plot training and check its folder; and errors with a command that continues."""
+"""Callbacks that log and plot training and check the run folder; errors that give the command to continue."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from .speaker import Speaker
 
 
 class Metrics(CSVLog):
-    """``metrics.csv``: the history, and per epoch the metrics no better than those of a constant prediction."""
+    """``metrics.csv``: the history, with a column for the metrics that are no better than a constant prediction."""
 
     def __init__(self, path: Path, baselines: dict[str, float]) -> None:
         super().__init__(path)
@@ -66,7 +66,7 @@ def how_steps_are_launched(trainer: md.Trainer) -> str:
 
 
 class InPlace(md.Callback):
-    """Ends training when the run folder was moved or removed: another run may have its name."""
+    """Ends training if the run folder was moved or removed, because another run may use its name."""
 
     def __init__(self, run: Run, say: Speaker) -> None:
         self.run, self.say, self.identity = run, say, identity(run.folder)

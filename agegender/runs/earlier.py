@@ -93,7 +93,7 @@ def _require_same(run: Run, now: Mapping[str, Any]) -> None:
 
 
 def _changed(run: Run, option: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The message for data that differ from those that a run was started with."""
+    """The message if the data have changed since the run was started."""
     if old.get("source") != new["source"]:
         return (
             f"{new['source']} does not contain the faces of {run.folder}, last read from {old.get('source')}. "

@@ -1,4 +1,4 @@
-"""A run folder: its files, and what they tell about the run without loading its weights."""
+"""A run folder: its files, and the information about the run that they contain besides the weights."""
 
 import json
 import os

@@ -53,7 +53,7 @@ class Backend(ReferenceKernels):
         if precision not in self.precisions:
             raise BackendError(
                 f"the backend '{self.name}' computes in {' or '.join(self.precisions)}, not in '{precision}': "
-                "'tf32' needs the backend 'cupy' and a card with tensor cores for it, of compute capability 8.0 or more"
+                "'tf32' needs the backend 'cupy' and a GPU of compute capability 8.0 or higher"
             )
         self.precision = precision
 

@@ -67,7 +67,7 @@ class using(Decorating):  # noqa: N801 - a context manager, named like a functio
             close = "".join(suggestion(name, ("conv_algorithm", "fusion")) for name in unknown)
             raise MinidlError(
                 f"using takes conv_algorithm= and fusion=, got {given}.{close} Write "
-                'using(conv_algorithm="direct"), with brackets'
+                'using(conv_algorithm="direct"), with parentheses'
             )
         if not isinstance(conv_algorithm, str | None):
             raise MinidlError(f"conv_algorithm must be the name of an algorithm, got {conv_algorithm!r}")
@@ -93,7 +93,7 @@ class using(Decorating):  # noqa: N801 - a context manager, named like a functio
 
 
 def choose(name: str, spec: ConvSpec, backend: Backend) -> ConvAlgorithm:
-    """The algorithm with this name; for "auto" that of :func:`using`, or the backend's first that supports the sizes.
+    """The algorithm with this name; for "auto" the one set by :func:`using`, or the backend's first that supports it.
 
     Raises :class:`MinidlError` if the requested algorithm does not support the sizes on this backend, and lists those
     that do.

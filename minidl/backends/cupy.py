@@ -53,7 +53,7 @@ def _where(able: Callable[..., Any]) -> Callable[[Callable[Concatenate[Any, P], 
 
 
 class CuPyBackend(DeviceBackend):
-    """GPU arrays. Requires CuPy, a driver and a card; the error says which of them is missing."""
+    """GPU arrays. Requires CuPy, a driver and a card; the error names the missing one."""
 
     name = "cupy"
     has_cuda_graphs = True
@@ -149,7 +149,7 @@ class CuPyBackend(DeviceBackend):
 
 
 def _usable_cupy() -> Any:
-    """The module cupy, after one sum on the card. Raises an error that says what is missing and how to install it."""
+    """The module cupy, after one sum on the card. Raises an error that states what is missing and how to install it."""
     if importlib.util.find_spec("cupy") is None:
         raise BackendError(
             "the backend 'cupy' needs CuPy, which is not installed: "

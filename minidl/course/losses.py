@@ -219,7 +219,7 @@ check_numerical_gradient = Exercise(
         ),
         "the two points are 2 h apart: divide by 2 h.": lambda f, x, h: 2 * numerical_gradient(f, x, h),
         "the division by 2 h is missing.": lambda f, x, h: 2 * h * numerical_gradient(f, x, h),
-        "it is divided by 2 and multiplied by h: write / (2 * h), with brackets.": lambda f, x, h: (
+        "it is divided by 2 and multiplied by h: write / (2 * h), with parentheses.": lambda f, x, h: (
             h * h * numerical_gradient(f, x, h)
         ),
         "the two points are swapped, so the sign is wrong: f(x + h) - f(x - h).": lambda f, x, h: (

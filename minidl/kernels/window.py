@@ -112,7 +112,7 @@ def sliding_window(H: int, W: int, kernel: Pair, stride: Pair, padding: Padding)
     height, width = H + top + bottom, W + left + right
     if height < KH or width < KW:
         raise ShapeError(
-            f"a kernel of {KH}x{KW} does not fit into an image of {H}x{W} with padding "
+            f"the {KH}x{KW} kernel does not fit into the {H}x{W} image with padding "
             f"({top}, {bottom}), ({left}, {right}): use a smaller kernel, padding='same', or fewer layers before it"
         )
     OH, OW = (height - KH) // SH + 1, (width - KW) // SW + 1
@@ -131,8 +131,8 @@ def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -
     window = sliding_window(H, W, size, stride, padding)
     if max(window.top, window.bottom) >= window.KH or max(window.left, window.right) >= window.KW or 0 in (H, W):
         raise ShapeError(
-            f"the padding of a pooling must be smaller than its window of {window.KH}x{window.KW}, got {padding!r} for "
-            f"{H}x{W} pixels: a window of nothing but padding has no result"
+            f"the padding must be smaller than the pooling window of {window.KH}x{window.KW}, got {padding!r} for "
+            f"{H}x{W} pixels: a window with only padding has no result"
         )
     return window
 
@@ -142,7 +142,7 @@ def require_images(shape: tuple[int, ...]) -> None:
 
     >>> require_images((28, 28))
     Traceback (most recent call last):
-    minidl.errors.ShapeError: expected images (N, H, W, C), got (28, 28). One grey image is x.reshape(1, 28, 28, 1). ...
+    minidl.errors.ShapeError: expected images (N, H, W, C), got (28, 28). For one grey image, use x.reshape(...). ...
     """
     if len(shape) != 4:
         raise ShapeError(f"expected images (N, H, W, C), got {shape}. {missing_axes(shape)}")
@@ -152,19 +152,19 @@ def missing_axes(shape: tuple[int, ...], channels: int | None = None) -> str:
     """A hint for a shape without the four axes of images; ``channels`` is the expected number of channels.
 
     >>> missing_axes((8, 28, 28), channels=1)
-    'Grey images need an axis for their one channel: x.reshape(8, 28, 28, 1).'
+    'Grey images need a channel axis of size 1: use x.reshape(8, 28, 28, 1).'
     """
     sizes = ", ".join(map(str, shape))
     if len(shape) != 3:
         square = len(shape) == 2 and 0 < max(shape) <= 3 * min(shape)  # an image rather than features
-        grey = f"One grey image is x.reshape(1, {sizes}, 1). " if square and channels in (None, 1) else ""
+        grey = f"For one grey image, use x.reshape(1, {sizes}, 1). " if square and channels in (None, 1) else ""
         return f"{grey}Images have four axes: put this before any Flatten, or use x.reshape(N, H, W, C)."
     if channels is None or shape[2] == channels:
-        return f"One image needs a batch axis of size 1: x.reshape(1, {sizes})."
+        return f"One image needs a batch axis of size 1: use x.reshape(1, {sizes})."
     if channels == 1:
-        return f"Grey images need an axis for their one channel: x.reshape({sizes}, 1)."
+        return f"Grey images need a channel axis of size 1: use x.reshape({sizes}, 1)."
     if shape[0] == channels:
-        return "One image with its channels first needs them last, and a batch axis: x.transpose(1, 2, 0)[None]."
+        return "For one image with channels first, use x.transpose(1, 2, 0)[None]."
     return f"Images of {channels} channels have four axes; for grey ones use Conv2D(1, ...) and x.reshape({sizes}, 1)."
 
 
@@ -217,7 +217,7 @@ def _padding(
         return _same(image[0], kernel[0], stride[0]), _same(image[1], kernel[1], stride[1])
     if isinstance(padding, str) and padding != "valid":
         close = suggestion(padding, ("valid", "same"))
-        raise ShapeError(f"the padding must be 'valid', 'same', a number or pairs of numbers, got '{padding}'.{close}")
+        raise ShapeError(f"the padding must be 'valid', 'same', an integer or integer pairs, got '{padding}'.{close}")
     vertical, horizontal = (0, 0) if padding == "valid" else _two(padding, "the padding")
     return pair(vertical, "the vertical padding"), pair(horizontal, "the horizontal padding")
 

@@ -1,10 +1,10 @@
 """Fusion of the layers of a Sequential.
 
-Convolution, ReLU and max pooling in a row become one op, which the convolution algorithm computes. The result equals
-that of the three layers. They are not fused if
+Convolution, ReLU and max pooling in a row become one op, which the convolution algorithm computes. The result is
+the same. They are not fused if
 
 - a layer is of a subclass or has a replaced ``forward``, which may compute something else;
-- an op has a replaced ``backward`` (guided backpropagation replaces that of ReLU);
+- an op has a replaced ``backward`` (guided backpropagation replaces ReLU's);
 - a layer has hooks: its output would never exist;
 - sizes, dtypes or backends do not match: the layer itself raises the best error.
 """

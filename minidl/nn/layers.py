@@ -72,12 +72,12 @@ class Dense(_Weighted):
     def _hint(self, x: Tensor) -> str:
         inputs, outputs = self.w.shape
         if x.ndim < 2:
-            return "One sample needs a batch axis of size 1: x.reshape(1, -1)."
+            return "One sample needs a batch axis of size 1: use x.reshape(1, -1)."
         if x.size == inputs:
             return f"One sample needs a batch axis: x[None] before any Flatten(), or x.reshape(1, {inputs}) here."
         if x.ndim > 2 and len(x):
             return f"Put Flatten() before this layer and use Dense({x.size // len(x)}, {outputs})."
-        return f"The previous layer gives {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
+        return f"The previous layer outputs {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
 
     def describe(self) -> str:
         return f"{self.w.shape[0]}, {self.w.shape[1]}"

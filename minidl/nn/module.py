@@ -133,8 +133,8 @@ class Module(Strict):
         )
 
     def _require_nothing_lost(self, name: str, value: Any) -> None:
-        """Raise for what would silently not be trained: a plain tensor that requires a gradient, or parameters in a
-        set, say."""
+        """Raise for what would silently not be trained: a plain tensor that requires a gradient, or, for
+        example, parameters in a set."""
         if not isinstance(value, Tensor):
             for _, part in _flat("", hidden_in(value)):
                 if isinstance(part, _NAMED) or (isinstance(part, Tensor) and part.requires_grad and part.op is None):

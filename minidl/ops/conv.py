@@ -81,5 +81,5 @@ def _hint(shape: tuple[int, ...], weights: tuple[int, ...]) -> str:
         swap = "If the weights are PyTorch's, (C_out, C_in, KH, KW), use w.transpose(2, 3, 1, 0)"
         return f"{swap}; {channels_first}." if first else f"{swap}."
     if shape[1] == C:
-        return "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
-    return f"The previous layer gives {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."
+        return "minidl expects channels last (NHWC): use x.transpose(0, 2, 3, 1)."
+    return f"The previous layer outputs {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."

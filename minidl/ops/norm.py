@@ -67,9 +67,9 @@ def check_channels(x: Array, gamma: Array, beta: Array, least: int = 1) -> None:
     if x.ndim < 2 or x.size < least or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         C = gamma.shape[0]
         hint = (
-            "The channels come last here (NHWC): x.transpose(0, 2, 3, 1)."
+            "minidl expects channels last (NHWC): use x.transpose(0, 2, 3, 1)."
             if x.ndim == 4 and x.shape[1] == C
-            else f"The previous layer gives {x.shape[-1]} channels: use BatchNorm({x.shape[-1]})."
+            else f"The previous layer outputs {x.shape[-1]} channels: use BatchNorm({x.shape[-1]})."
             if x.ndim >= 2 and x.size
             else "The first axis is the batch axis."
         )

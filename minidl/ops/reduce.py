@@ -38,7 +38,7 @@ class _Reduction(Op):
         given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         if any(not -x.ndim <= axis < x.ndim for axis in given):
             raise ShapeError(
-                f"axis {self.axis} does not exist in an array of shape {x.shape}: its axes are 0 ... {x.ndim - 1}"
+                f"axis {self.axis} is out of bounds for shape {x.shape}: expected {-x.ndim} <= axis <= {x.ndim - 1}"
                 if x.ndim
                 else f"axis {self.axis} does not exist for a scalar: omit axis"
             )

@@ -108,12 +108,12 @@ class LayerSubject(Subject):
             require(error < 1e-10, f"a sample's output depends on the others of its batch ({error:.2g})")
 
     def check_empty(self, example: LayerExample) -> None:
-        """An empty batch gives an empty result, or a MinidlError that says why not."""
+        """An empty batch gives an empty result, or a MinidlError that gives the reason."""
         layer = example.layer().eval()
         try:
             outputs = tensors_in(layer(tensor(example.batch()[:0])))
         except MinidlError as error:
-            require(len(str(error)) > 15, f"the error for an empty batch does not say what is wrong: {error}")
+            require(len(str(error)) > 15, f"the error for an empty batch does not state the reason: {error}")
         else:
             require(all(len(y) == 0 for y in outputs), f"an empty batch gives {[y.shape for y in outputs]}")
 

@@ -1,4 +1,4 @@
-"""The requirements for a loss: those for an op, and a scalar result, no overflow, and the mean over the batch."""
+"""The requirements for a loss: the ones for an op, a scalar result, no overflow, and the mean over the batch."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -176,14 +176,14 @@ class OpSubject(Subject):
         require(not any(y.requires_grad for y in without), "the op is recorded under no_grad")
 
     def check_empty(self, example: OpExample) -> None:
-        """An empty batch gives an empty result, or a MinidlError that says why not."""
+        """An empty batch gives an empty result, or a MinidlError that gives the reason."""
         arrays = [np.asarray(x) for x in example.inputs]
         if len({len(x) for x in arrays if x.ndim > 1}) != 1:
             raise NotApplicable("the inputs have no common batch axis")
         try:
             evaluate(example, [x[:0] if x.ndim > 1 else x for x in arrays])
         except (MinidlError, IndexError) as error:
-            require(len(str(error)) > 15, f"the error for an empty batch does not say what is wrong: {error}")
+            require(len(str(error)) > 15, f"the error for an empty batch does not state the reason: {error}")
 
     def check_backends(self, example: OpExample) -> None:
         """The other backends, including the stand-in for CuPy, give the same results as NumPy."""

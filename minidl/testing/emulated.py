@@ -1,6 +1,6 @@
 """The CuPy backend on a machine without a GPU: its launchers and kernels, run on the CPU.
 
-Arrays are those of the stand-in in :mod:`.strict`. ``xp.RawModule`` compiles CUDA C++ with g++, see ``emulated.hpp``.
+Arrays come from the stand-in in :mod:`.strict`. ``xp.RawModule`` compiles CUDA C++ with g++, see ``emulated.hpp``.
 A launch checks what a GPU does not, and raises an error for
 
 - arguments whose types differ from the kernel's parameters: a Python number has 64 bits, as in CuPy, and a null pointer
@@ -161,7 +161,7 @@ def _has_pointers(dtype: np.dtype[Any]) -> bool:
 
 
 class _Parameter(NamedTuple):
-    """A parameter of a kernel; ``kind`` is as in ``numpy.dtype.str``, for a pointer that of its target."""
+    """A parameter of a kernel; ``kind`` is as in ``numpy.dtype.str``, for a pointer, the kind of its target."""
 
     pointer: bool
     constant: bool

@@ -9,7 +9,7 @@ is the derivative f'(0) up to an error of order h^2; Richardson extrapolation (4
 to order h^4 (Press et al., "Numerical Recipes", 3rd ed., section 5.7). Everything is computed in float64.
 
 Where f has a kink (ReLU at 0, a tie in max) there is no derivative to compare with. A kink is detected because
-extrapolations from different steps disagree: those of the first derivative if the kink is near 0, those of the second,
+extrapolations from different steps disagree: of the first derivative if the kink is near 0, of the second derivative,
 S(h) = (f(h) - 2 f(0) + f(-h)) / h^2, if it is exactly at 0, where the differences D agree by coincidence.
 """
 
@@ -45,7 +45,7 @@ class GradientError(MinidlError, AssertionError):
     ...         return (dy,)
     >>> gradcheck(Twice.apply, np.array([1.0]))
     Traceback (most recent call last):
-    minidl.testing.gradcheck.GradientError: Twice: wrong gradient ... Everywhere it is 0.5 times what it should be
+    minidl.testing.gradcheck.GradientError: Twice: wrong gradient ... The whole gradient is 0.5 times the expected one
     """
 
 
@@ -231,7 +231,7 @@ def _cause(expected: Array, got: Array, smooth: bool) -> str:
     if same(got, -expected):
         return ". The sign is wrong everywhere"
     if factor and same(got, factor * expected):
-        return f". Everywhere it is {factor:.6g} times what it should be"
+        return f". The whole gradient is {factor:.6g} times the expected one"
     if expected.ndim > 1:
         orders = itertools.permutations(range(expected.ndim))
         if any(same(got, expected.transpose(order).reshape(got.shape)) for order in [*orders][1:]):

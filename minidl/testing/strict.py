@@ -176,7 +176,7 @@ def _arrays(values: Iterable[Any]) -> Iterator[StrictArray]:
 
 
 class StrictModule:
-    """The array module: those of NumPy's functions that CuPy has, for device arrays."""
+    """The array module: NumPy's functions that CuPy also has, for device arrays."""
 
     add: Any
 

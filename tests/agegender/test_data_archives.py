@@ -261,7 +261,7 @@ def test_of_two_members_with_one_path_the_last_counts_as_it_does_when_unpacked(t
     opened = data.open(path)
     assert len(opened) == 3
     assert np.array_equal(opened.images[0], decode.grey(new))
-    assert opened.skipped == [(first, "replaced by a later file of the same path in the archive")]
+    assert opened.skipped == [(first, "replaced by a later file with the same path in the archive")]
     assert len(data.open(path, max_skipped=0)) == 3, "nothing is missing"
 
 
@@ -273,7 +273,7 @@ def test_two_ways_to_write_one_path_are_one_file(tmp_path: Path, kind: str, othe
     again = other.format(f"a/{first}") if other.startswith(".") else f"a\\{first}"
     opened = data.open(write(tmp_path / kind, content | {again: new}))
     assert len(opened) == 3
-    assert [reason for _, reason in opened.skipped] == ["replaced by a later file of the same path in the archive"]
+    assert [reason for _, reason in opened.skipped] == ["replaced by a later file with the same path in the archive"]
     assert any(np.array_equal(image, decode.grey(new)) for image in opened.images)
 
 

@@ -132,7 +132,7 @@ def bmp_header(width: int, height: int) -> bytes:
         (encode(picture(6))[:-2], "truncated or damaged"),
         (encode(picture(6))[:300], "truncated or damaged"),
         (encode(picture(6), "PNG")[:200], "truncated or damaged"),
-        (bmp_header(5001, 5000), "25 million pixels: save it smaller"),
+        (bmp_header(5001, 5000), "25 million pixels: save it with fewer"),
         (bmp_header(12_000, 12_000), "25 million pixels"),  # Pillow warns
         (bmp_header(60_000, 60_000), "25 million pixels"),  # Pillow raises an error
         (bmp_header(5000, 5000), "truncated or damaged"),

@@ -11,7 +11,7 @@ from minidl import command
 
 def test_numbers() -> None:
     data = faces(["a", "a", "b", "b", "b", "c"], [10, 10, 20, 20, 20, 60])  # genders 0 1 0 1 0 1
-    data.skipped.extend([("x.jpg", "empty file"), ("y.jpg", "empty file"), ("z.txt", "name is not that of a picture")])
+    data.skipped.extend([("x.jpg", "empty file"), ("y.jpg", "empty file"), ("z.txt", "name has no picture suffix")])
     numbers = inspect(data)
     assert numbers["faces"] == 6
     assert numbers["age"]["minimum"] == 10
@@ -20,7 +20,7 @@ def test_numbers() -> None:
     assert numbers["gender"] == {"0 (male)": 3, "1 (female)": 3}
     assert numbers["ethnicity"] == {"unknown": 2, "0": 2, "1": 2}
     assert numbers["duplicates"] == {"groups": 2, "files": 5, "groups with conflicting labels": 2}
-    assert numbers["skipped"] == {"empty file": 2, "name is not that of a picture": 1}
+    assert numbers["skipped"] == {"empty file": 2, "name has no picture suffix": 1}
 
 
 def test_identical_pictures_with_one_label_do_not_conflict() -> None:
@@ -35,8 +35,8 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     table = capsys.readouterr().out
     assert "faces   12\n" in table
     assert "0 (male)     6\n" in table
-    assert "name is not that of a picture   1" in table
-    assert "name is not that of a picture   'notes.txt'" in table
+    assert "name has no picture suffix   1" in table
+    assert "name has no picture suffix   'notes.txt'" in table
     assert main([str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["age"]["maximum"] == 31
 
@@ -53,12 +53,12 @@ def test_the_first_of_what_was_skipped_are_named(
     assert main([str(path), "--json", "--max-skipped", "0.5"]) == 0
     numbers = json.loads(capsys.readouterr().out)
     reason = "name is not age_gender_ethnicity_anything"
-    assert numbers["skipped"] == {"empty file": 1, reason: 4, "name is not that of a picture": 1}
+    assert numbers["skipped"] == {"empty file": 1, reason: 4, "name has no picture suffix": 1}
     assert numbers["first skipped"][reason] == ["UTKFace/a.jpg", "UTKFace/b.jpg", "UTKFace/c.jpg"]
     assert numbers["duplicate names"] == 1
     assert main([str(path), "--max-skipped", "0.5"]) == 0
     assert f"{reason}   'UTKFace/a.jpg', 'UTKFace/b.jpg', 'UTKFace/c.jpg'\n" in (table := capsys.readouterr().out)
-    assert r"name is not that of a picture               'bell\x07\udcff\n.txt'" in table
+    assert r"name has no picture suffix                  'bell\x07\udcff\n.txt'" in table
 
 
 def test_an_empty_name_is_not_the_current_folder(

@@ -70,19 +70,19 @@ def test_unusable_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
         "__MACOSX/._" + name(1): b"",
     }
     reasons = {
-        "README.txt": "name is not that of a picture",
-        "labels/ages.csv": "name is not that of a picture",
+        "README.txt": "name has no picture suffix",
+        "labels/ages.csv": "name has no picture suffix",
         "holiday.jpg": "name is not age_gender_ethnicity_anything",
         name(100): "empty file",
         name(101): "not a picture",
         name(102): "truncated or damaged picture",
         name(103, age=131): "age in the name is above 130",
         name(104, gender=2): "gender in the name is neither 0 nor 1",
-        "30_0_0_a.txt": "name is not that of a picture",
+        "30_0_0_a.txt": "name has no picture suffix",
         "30_0_0_a.heic": "HEIC is not supported: save it as JPEG",
         "30_0_0_a.PPM": "PPM is not supported: save it as JPEG",
         "30_0_0_a": "no suffix: add one, such as .jpg",
-        "beach.heic": "name is not that of a picture",
+        "beach.heic": "name has no picture suffix",
     }
     for kind, write in WRITERS.items():
         opened = data.open(write(tmp_path / kind, content | odd))
@@ -98,7 +98,7 @@ def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sources, "MAX_FILE_BYTES", 3_000_000)
     content = files(20) | {name(500): encode(picture()) + bytes(3_000_000)}
     assert data.open(WRITERS[kind](tmp_path / kind, content)).skipped == [
-        (name(500), "larger than 3 MB: save it smaller")
+        (name(500), "larger than 3 MB: save it as a smaller file")
     ]
 
 
@@ -228,7 +228,7 @@ def test_no_face_at_all(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DataError, match="is empty"):
         data.open(WRITERS[kind](tmp_path / kind, {}))
     with pytest.raises(
-        DataError, match=r"contains no face: .* 2 files such as 'a\.txt' \(name is not that of a picture\)"
+        DataError, match=r"contains no face: .* 2 files such as 'a\.txt' \(name has no picture suffix\)"
     ):
         data.open(WRITERS[kind](tmp_path / kind, {"a.txt": b"1", "b.jpg": b"2"}))
     assert not list((tmp_path / "cache").rglob("*.npy"))

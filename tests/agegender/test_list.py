@@ -106,15 +106,15 @@ def as_folder(path: Path) -> None:
     ("file", "damage", "listed", "resumed"),
     [
         ("metrics.csv", as_folder, "metrics.csv is a folder, but must be a file: move it elsewhere", 2),
-        ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is not a table of epochs: this", 0),
+        ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\0"), "metrics.csv is not a table of epochs; to", 0),
         (
             "metrics.csv",
             lambda path: path.write_text("epoch,val_loss\n"),
-            "metrics.csv is not a table of epochs: this",
+            "metrics.csv is not a table of epochs; to",
             0,
         ),
-        ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is not a table of epochs: this writes", 0),
-        ("metrics.csv", Path.unlink, "metrics.csv is missing: this writes it again: python -m", 0),
+        ("metrics.csv", lambda path: path.write_text("a\nb\n"), "metrics.csv is not a table of epochs; to write it", 0),
+        ("metrics.csv", Path.unlink, "metrics.csv is missing; to write it again: python -m", 0),
         ("config.json", as_folder, "config.json cannot be read: Is a directory. Delete it to resume", 2),
         (
             "config.json",
@@ -177,7 +177,7 @@ def test_a_result_that_is_no_number_is_a_damaged_table(
     cells = dict(zip(head.split(","), row.split(","), strict=True)) | {name: value}
     table.write_text(f"{head}\n{','.join(cells.values())}\n")
     shown = json.loads(command("--list", "--json").out)[0]
-    assert shown["state"].startswith("damaged: runs/a/metrics.csv is not a table of epochs: this writes it again")
+    assert shown["state"].startswith("damaged: runs/a/metrics.csv is not a table of epochs; to write it again")
     assert (shown["gender_accuracy"], shown["age_mae"]) == (None, None)
 
 

@@ -235,9 +235,7 @@ def test_pictures_that_could_not_be_drawn_are_not_to_be_looked_at(
     done = command("--resume", "a", "--epochs", 3)
     assert "see " not in done.out
     Path("runs/a/plots/examples.png").unlink()
-    told = (
-        "a can be resumed: its plots/examples.png is missing; this writes it: python -m agegender.train --resume runs/a"
-    )
+    told = "a can be resumed: its plots/examples.png is missing; to write it: python -m agegender.train --resume runs/a"
     listed = command("--list")
     assert told in listed.out.splitlines()
 

@@ -69,5 +69,5 @@ def test_an_epoch_of_training(benchmark: Any, faces: data.Faces) -> None:
 
     profiler = benchmark.pedantic(epoch, rounds=3, warmup_rounds=1)
     waiting = sum(event.seconds for event in profiler.events if event.op == "waiting for data")
-    benchmark.extra_info["share of the time in which it waits for data"] = waiting / profiler.seconds
+    benchmark.extra_info["fraction of the time spent waiting for data"] = waiting / profiler.seconds
     assert waiting > 0

@@ -7,11 +7,11 @@ from .source import kernel, name_of
 Array = Any
 
 LANES, GROUPS = 32, 8
-"""The block of a summing kernel: the number of columns, and of threads per column."""
+"""The block size of the summing kernels: the number of columns, and the threads per column."""
 LEAST_ROWS = 256
 """Minimum number of rows per part: enough to be worth a block."""
 MOST_PARTS = 1024
-"""Maximum number of parts: a few blocks per multiprocessor. The same for every card, to fix the order of the sums."""
+"""Maximum number of parts: a few blocks per multiprocessor. Equal on all GPUs, so the order of summation is fixed."""
 
 
 def parts_of(rows: int) -> int:
