@@ -31,9 +31,8 @@ def test_too_many_bad_pictures(tmp_path: Path) -> None:
     assert len(data.open(write_folder(tmp_path / "nine", files(9) | bad))) == 9
     with pytest.raises(DataError, match=r"1 of the 9 pictures .* more than 10% \(1 of them: not a picture\)") as error:
         data.open(write_folder(tmp_path / "eight", files(8) | bad))
-    assert (
-        ". Replace them (if this is UTKFace, download it again), remove other files, or set --max-skipped"
-        in str(error.value)
+    assert ". Replace them (if this is UTKFace, download it again), remove other files, or set --max-skipped" in str(
+        error.value
     ), "they may be one's own"
     for most in (0.1, 1.0):
         with pytest.raises(TooManySkipped, match=r"1 of the 1 pictures .* used \(1 of them.* or remove other files$"):

@@ -97,9 +97,7 @@ def test_the_process_that_trains_a_run_is_named_with_the_command_that_stops_it(
     files = {path.name for path in Path("runs/a").iterdir()}
     with lock.holding(Path("runs/a")):
         process = f"process {os.getpid()}; stop it with: kill {os.getpid()}"
-        assert command("--resume", "a", "--epochs", 3).err.endswith(
-            f"wait until it ends. It is {process}\n"
-        )
+        assert command("--resume", "a", "--epochs", 3).err.endswith(f"wait until it ends. It is {process}\n")
         assert f"\na is running: {process}\n" in command("--list").out
         assert json.loads(command("--list", "--json").out)[0]["process"] == process
         monkeypatch.setattr(lock.platform, "node", lambda: "elsewhere")
