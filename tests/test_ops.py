@@ -9,6 +9,7 @@ import pytest
 import minidl as md
 from minidl import nn
 from minidl.errors import DtypeError, ShapeError
+from minidl.kernels.numpy.elementwise import keep_where
 from minidl.op import Op
 from minidl.testing.arrays import numbers
 from minidl.testing.examples import OPS
@@ -271,3 +272,11 @@ def test_a_dense_layer_may_have_one_bias_for_all_outputs(shape: Any) -> None:
     y.sum().backward()
     np.testing.assert_array_equal(y.data, np.full((2, 4), 3.5))
     np.testing.assert_array_equal(b.grad, np.full(shape, 8.0))
+
+
+def test_extended_floats_are_kept_where_a_mask_is_true() -> None:
+    values, mask = np.array([1.5, np.inf, -2.0], np.longdouble), np.array([True, False, True])
+    np.testing.assert_array_equal(keep_where(mask, values), [1.5, 0.0, -2.0])
+    out = np.full(3, 7, np.longdouble)
+    assert keep_where(mask, values, out) is out
+    np.testing.assert_array_equal(out, [1.5, 0.0, -2.0])

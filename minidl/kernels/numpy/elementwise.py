@@ -14,6 +14,9 @@ Array = NDArray[Any]
 BLOCK = 1 << 16
 """Elements per block: a few float32 blocks of this size fit into a second-level cache of 1 MiB."""
 
+_INTEGERS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}
+"""The integer dtypes by their size in bytes."""
+
 
 def for_blocks(formula: Callable[..., object], *arrays: Array) -> None:
     """Call ``formula(*blocks)`` for matching blocks of arrays of one shape, which the formula changes in place.
@@ -66,11 +69,11 @@ def keep_where(mask: Array, values: Array, out: Array | None = None) -> Array:
     >>> keep_where(np.array([True, False]), np.array([1.5, np.inf]))
     array([1.5, 0. ])
     """
-    if values.itemsize > 8:  # extended floats: NumPy has no integers of that size
-        kept = np.zeros(values.shape, values.dtype) if out is None else out
+    bits = _INTEGERS.get(values.itemsize)
+    if bits is None:  # extended floats
+        kept = np.empty_like(values) if out is None else out
         kept[...] = np.where(mask, values, 0)
         return kept
-    bits = np.dtype(f"i{values.itemsize}")
     pattern = np.negative(mask.view(np.int8)).astype(bits)
     masked: Array = np.bitwise_and(values.view(bits), pattern, out=pattern if out is None else out.view(bits))
     return masked.view(values.dtype)
