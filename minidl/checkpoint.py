@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from . import backends
 from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError
 from .files import as_path, atomic_write
-from .files import remove_leftovers as remove_leftovers
-from .files import require_folder as require_folder
 from .habits import explained
 from .tensor import Tensor
 

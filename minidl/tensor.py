@@ -174,16 +174,16 @@ class Tensor(Operators):
             dy = pending.pop(op, None)
             if dy is not None:
                 _keep_if_retained(op, dy)
-                gradients = op.gradients(dy)
+                dxs = op.gradients(dy)
                 for i, x in enumerate(op.inputs or ()):
-                    if gradients[i] is None or not x._wants_grad:
+                    if dxs[i] is None or not x._wants_grad:
                         continue
                     if x.op is not None:
-                        pending[x.op] = pending[x.op] + gradients[i] if x.op in pending else gradients[i]
+                        pending[x.op] = pending[x.op] + dxs[i] if x.op in pending else dxs[i]
                     elif id(x) in arrived:
-                        arrived[id(x)] = x, arrived[id(x)][1] + gradients[i]
+                        arrived[id(x)] = x, arrived[id(x)][1] + dxs[i]
                     else:
-                        arrived[id(x)] = x, _owned(gradients, i)
+                        arrived[id(x)] = x, _owned(dxs, i)
             op.release()
         for x, total in [(x, _total(x, dx)) for x, dx in arrived.values()]:
             x.grad = total
@@ -252,10 +252,10 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     return Tensor(place.asarray(array, wanted).copy(), requires_grad)
 
 
-def _owned(gradients: Sequence[Array], i: int) -> Array:
+def _owned(dxs: Sequence[Array], i: int) -> Array:
     """A gradient for a leaf in memory that the op does not share: optimizers and clipping write into it."""
-    is_own = gradients[i].base is None and is_the_only_one(gradients, i)
-    return gradients[i] if is_own else gradients[i].copy()
+    is_own = dxs[i].base is None and is_the_only_one(dxs, i)
+    return dxs[i] if is_own else dxs[i].copy()
 
 
 def _total(x: Tensor, dx: Array) -> Array:

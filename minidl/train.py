@@ -241,7 +241,7 @@ class Trainer(Strict):
 
     def _find_place(self, loader: DataLoader) -> None:
         """Start the epoch again if the loader's options have changed, because its batches are then others."""
-        place = loader.state_dict() | {name: self._place[name] for name in ("epoch", "position")}
+        place = self._place_in(loader)
         if place != self._place and not self.trained:
             self._begin_anew()
             self._place = place | {"position": 0}
@@ -250,7 +250,10 @@ class Trainer(Strict):
         """Where training continues: the next epoch has the options that the loader has now."""
         if self.train_loader is None or self.position > 0:
             return dict(self._place)
-        return self.train_loader.state_dict() | {"epoch": self._place["epoch"], "position": 0}
+        return self._place_in(self.train_loader)
+
+    def _place_in(self, loader: DataLoader) -> dict[str, int]:
+        return loader.state_dict() | {name: self._place[name] for name in ("epoch", "position")}
 
     def _begin_anew(self) -> None:
         """Start the current epoch again: its first batch is the next one, also after :meth:`load_state_dict`."""
