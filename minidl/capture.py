@@ -247,7 +247,7 @@ class _Captured:
 
 
 def _backend_of(model: Module) -> Any:
-    return next(tensor for _, tensor in model._named_tensors()).backend
+    return next(tensor for _, tensor in model.named_tensors()).backend
 
 
 def _bits(values: Any) -> list[bytes]:

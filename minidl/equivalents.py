@@ -112,11 +112,11 @@ model.count_params() | | sum(array.size for array in model.state_dict().values()
 | sum(p.numel() for p in model.parameters()) | sum(p.size for p in model.parameters())
 model.get_weights() | model.state_dict() | model.state_dict()
 model.set_weights(weights) | model.load_state_dict(weights) | model.load_state_dict(weights)
-| model.buffers() | model.state_dict() # parameters and buffers
+| model.buffers() | [buffer for _, buffer in model.named_buffers()]
 | model.register_forward_hook(hook) | model.add_hook(hook)
 model.trainable = False | model.requires_grad_(False) | for p in model.parameters(): p.requires_grad = False
 | model.requires_grad = False | for p in model.parameters(): p.requires_grad = False
-model.non_trainable_weights | model.named_buffers() | model.state_dict() # parameters and buffers
+model.non_trainable_weights | model.buffers() | [buffer for _, buffer in model.named_buffers()]
 model.call(images) | model.forward(images) | model(images)
 model.build(shape) | | # not needed: the first argument of a layer is the input size
 model.pop() | model.pop(-1) | nn.Sequential(*model[:-1])

@@ -324,7 +324,7 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
     steps = whole("the number of steps", steps)
     if steps < 1:
         raise MinidlError(f"the number of steps must be >= 1, got {steps}")
-    tensors = [tensor for _, tensor in model._named_tensors()]
+    tensors = [tensor for _, tensor in model.named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
     place = model.parameters()[0].backend.name if model.parameters() else None
     # a new tensor, because x must keep its gradient and its graph

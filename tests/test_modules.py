@@ -38,6 +38,8 @@ def test_names_are_dotted_and_in_the_order_of_assignment() -> None:
     assert [name for name, _ in model.named_parameters()] == NAMES
     assert [p.name for p in model.parameters()] == NAMES
     assert list(model.state_dict()) == [*NAMES, "rest.1.0.mean", "rest.1.0.var"]
+    assert dict(model.named_buffers()) == {"rest.1.0.mean": model.rest[1][0].mean, "rest.1.0.var": model.rest[1][0].var}
+    assert dict(model.named_tensors()) == {**dict(model.named_parameters()), **dict(model.named_buffers())}
     outer = nn.Sequential(model)
     assert [p.name for p in outer.parameters()] == [f"0.{name}" for name in NAMES]
 

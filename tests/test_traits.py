@@ -41,7 +41,7 @@ def test_traits_are_all_that_a_model_is_made_of() -> None:
     model.more = {"list": [nn.Parameter([1.0]), nn.ReLU()], "number": 3, "set": {1}}
     traits = Traits(model)
     assert {id(part) for part in traits.modules} == {id(module) for _, module in model.named_modules()}
-    assert {id(part) for part in traits.tensors} == {id(tensor) for _, tensor in model._named_tensors()}
+    assert {id(part) for part in traits.tensors} == {id(tensor) for _, tensor in model.named_tensors()}
     assert (len(traits.modules), len(traits.tensors)) == (5, 7)
     assert traits == Traits(model)
     assert traits != model

@@ -153,7 +153,7 @@ class Module(Strict):
         """Set the dotted path of everything below this module; the outermost module does so last."""
         for path, module in self.named_modules():
             module.path = path
-        for path, tensor in self._named_tensors():
+        for path, tensor in self.named_tensors():
             tensor.name = path
 
     def _require_names(self) -> None:
@@ -161,7 +161,7 @@ class Module(Strict):
 
         They are not if a part was appended to a list after its assignment, or is shared with another model that has
         renamed it."""
-        named = list(self._named_tensors())
+        named = list(self.named_tensors())
         are_ours = all(f".{tensor.name}".endswith(f".{path}") for path, tensor in named)
         if not are_ours or len({tensor.name for _, tensor in named}) < len(named):
             self._name_descendants()
@@ -203,12 +203,18 @@ class Module(Strict):
                 seen |= {id(child), below}
                 yield from child._walk(below, seen) if isinstance(child, Module) else ((below, child),)
 
-    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        return ((path, child) for path, child in self._walk("", set()) if isinstance(child, Tensor))
+    def named_tensors(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        """All parameters and buffers with their dotted names, each once, in the order of assignment: what a
+        :meth:`state_dict` holds."""
+        return ((path, child) for path, child in self._walk("", set()) if isinstance(child, _LEARNED))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their dotted names, each once, in the order of assignment."""
-        return ((name, tensor) for name, tensor in self._named_tensors() if isinstance(tensor, Parameter))
+        return ((name, tensor) for name, tensor in self.named_tensors() if isinstance(tensor, Parameter))
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """All buffers, such as running statistics, with their dotted names, each once, in the order of assignment."""
+        return ((name, tensor) for name, tensor in self.named_tensors() if isinstance(tensor, Buffer))
 
     def named_generators(self) -> Iterator[tuple[str, np.random.Generator]]:
         """The random generators that modules hold, such as the ``rng`` of a ``Dropout``, with their dotted names."""
@@ -246,7 +252,7 @@ class Module(Strict):
     def to(self, backend: str) -> Self:
         """Move all parameters and buffers to a backend, in place. Gradients of moved tensors are cleared."""
         place = backends.get(backend)
-        for _, tensor in self._named_tensors():
+        for _, tensor in self.named_tensors():
             if tensor.backend is not place:
                 tensor.data, tensor.grad = place.asarray(tensor.numpy()), None
         return self
@@ -260,15 +266,15 @@ class Module(Strict):
         wanted = dtype_of(dtype)
         if wanted.kind != "f":
             raise DtypeError(f"a model computes with floats, got {wanted}: use np.float16, np.float32 or np.float64")
-        require_data(tensor for _, tensor in self._named_tensors())
-        for _, tensor in self._named_tensors():
+        require_data(tensor for _, tensor in self.named_tensors())
+        for _, tensor in self.named_tensors():
             own = tensor.kept_in(wanted) if isinstance(tensor, Buffer) else wanted
             tensor.data, tensor.grad = tensor.data.astype(own), None
         return self
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Copies of all parameters and buffers as NumPy arrays, by dotted name."""
-        return {name: tensor.numpy().copy() for name, tensor in self._named_tensors()}
+        return {name: tensor.numpy().copy() for name, tensor in self.named_tensors()}
 
     @explained
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -283,7 +289,7 @@ class Module(Strict):
                 f"expected a dictionary of arrays, got {type(state).__name__}: use model.state_dict(), or "
                 "md.load('...') for a file"
             )
-        own = dict(self._named_tensors())
+        own = dict(self.named_tensors())
         given = {name: _on_host(name, state[name]) for name in own if name in state}
         problems = [f"missing {name}" for name in own if name not in state]
         problems += [f"unknown {name}" for name in state if name not in own]
@@ -361,7 +367,7 @@ def _unname(held: Any) -> None:
     still holds the tensors names them again."""
     for _, part in _flat("", held):
         with contextlib.suppress(MinidlError):  # its parts have clashing names, perhaps why it is replaced
-            for _, tensor in part._named_tensors() if isinstance(part, Module) else [("", part)]:
+            for _, tensor in part.named_tensors() if isinstance(part, Module) else [("", part)]:
                 if isinstance(tensor, _LEARNED):
                     tensor.name = None
 

@@ -93,7 +93,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     def observe(module: Module, inputs: tuple[Any, ...], outputs: Any) -> None:
         rows.extend(_rows(paths[module], module, inputs, outputs))
 
-    tensors = [tensor for _, tensor in model._named_tensors()]
+    tensors = [tensor for _, tensor in model.named_tensors()]
     place = tensors[0].backend if tensors else backends.default
     dtype = next((tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"), np.dtype(np.float32))
     # With requires_grad every op is recorded, so the graph has the ops of each layer.
