@@ -85,6 +85,18 @@ def test_batches_have_the_samples_of_a_subclass(make: Any) -> None:
     assert backends.of(data.batch(indices)[0]) is data.backend
 
 
+@pytest.mark.parametrize("make", [*DATA.values(), lambda: faces(Faces)], ids=[*DATA, "plain faces"])
+def test_a_data_set_is_where_it_is(make: Any) -> None:
+    data: Dataset = make()
+    assert data.to(data.backend.name) is data
+
+
+def test_a_take_of_ones_own_may_return_the_same_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(More, "take", lambda self, rows: More(*(array[rows] for array in self.arrays)), raising=False)
+    there = More(NUMBERS, NUMBERS).to("strict")
+    assert backends.to_host(there.batch([4])[0]).tolist() == [104]
+
+
 @pytest.mark.parametrize("name", ["pictures", "subset of pictures", "faces"])
 @pytest.mark.parametrize("backend", ["numpy", "strict"])
 def test_the_pictures_of_a_subclass_are_mirrored(name: str, backend: str) -> None:

@@ -5,21 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minidl.data import Dataset, ImageDataset, Subset
-from minidl.dataset import mirrored
-from minidl.shortcuts import Methods
+from minidl import backends
+from minidl.data import ImageDataset, Subset
 
 from ..errors import TooManySkipped
 from .files import write_table
 
 IMAGE_SIZE = 128
 Images: TypeAlias = NDArray[np.uint8]
-Batch: TypeAlias = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]
 Kind: TypeAlias = str
 """The kind of faces: "utkface", "drawn", or the name that a plugin uses."""
 
@@ -38,16 +36,17 @@ class Record(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Faces(Dataset):
+@dataclass(eq=False, repr=False)
+class Faces(ImageDataset):
     """A data set of faces, sorted by name.
 
     ``images`` is uint8 ``(N, 128, 128)``, grey, possibly a read-only memory map; ``ages`` int16 in years; ``genders``
     uint8 (0 male, 1 female); ``ethnicities`` int8 (-1: unknown); ``digests`` the hash of each encoded file;
     ``skipped`` the name and the reason of every skipped file.
 
-    An item is ``(image, {"gender": ..., "age": ...})`` as the models expect them, a batch the same with a leading
-    axis:
+    An item is ``(image, {"gender": ..., "age": ...})`` as the models expect them: float32 ``(128, 128, 1)`` in [0, 1],
+    and a float32 array of one element each. A batch has them with a leading axis. :meth:`to` copies the samples to a
+    device, as uint8; the attributes above stay in the memory of the host.
 
     >>> pixels = np.zeros((3, 128, 128), np.uint8)
     >>> records = [Record(f"{age}.jpg", age, 1, -1, digest=str(age)) for age in (20, 30, 40)]
@@ -59,8 +58,6 @@ class Faces(Dataset):
     >>> images.shape, targets["age"].tolist()
     ((2, 128, 128, 1), [[40.0], [20.0]])
     """
-
-    mirrors = True
 
     images: Images
     ages: NDArray[np.int16]
@@ -101,34 +98,12 @@ class Faces(Dataset):
             skipped=list(skipped),
         )
 
+    def __post_init__(self) -> None:
+        columns = [values.astype(np.float32)[:, np.newaxis] for values in (self.genders, self.ages)]
+        super().__init__(self.images[..., np.newaxis], dict(zip(("gender", "age"), columns, strict=True)))
+
     def __repr__(self) -> str:
         return f"Faces({len(self):,} from {self.source!r})"
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._pictures[index]
-
-    def batch(self, indices: NDArray[np.integer[Any]], mirror: NDArray[np.bool_] | None = None) -> Batch:
-        """Images float32 ``(B, 128, 128, 1)`` in [0, 1], mirrored horizontally where ``mirror`` is true; targets
-        ``gender`` and ``age`` float32 ``(B, 1)``."""
-        if not _OF_FACES.belong_to(self):
-            return mirrored(self.backend, super().batch(indices), mirror)  # type: ignore[no-any-return]
-        batch: Batch = self._pictures.batch(indices, mirror)
-        return batch
-
-    def to(self, backend: str) -> Dataset:
-        """The faces in the memory of a backend, as uint8; batches are converted to float32 there."""
-        if _MOVED.belong_to(self) or backend == self.backend.name:
-            return self._pictures.to(backend)
-        return super().take(np.arange(len(self))).to(backend)
-
-    @cached_property
-    def _pictures(self) -> ImageDataset:
-        """A view of the images with the targets that the models expect."""
-        columns = [values.astype(np.float32)[:, np.newaxis] for values in (self.genders, self.ages)]
-        return ImageDataset(self.images[..., np.newaxis], dict(zip(("gender", "age"), columns, strict=True)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -150,20 +125,17 @@ class Faces(Dataset):
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "Faces":
         """The faces at ``indices`` as a new data set; copies their pixels into memory."""
-        indices = self._there(indices)
-        return replace(
+        rows = backends.to_host(self.subset(indices).indices)
+        taken = replace(
             self,
-            images=self.images[indices],
-            ages=self.ages[indices],
-            genders=self.genders[indices],
-            ethnicities=self.ethnicities[indices],
-            names=[self.names[i] for i in indices],
-            digests=[self.digests[i] for i in indices],
+            images=self.images[rows],
+            ages=self.ages[rows],
+            genders=self.genders[rows],
+            ethnicities=self.ethnicities[rows],
+            names=[self.names[i] for i in rows],
+            digests=[self.digests[i] for i in rows],
         )
-
-
-_OF_FACES = Methods(Faces, "__getitem__", shortcut="batch")
-_MOVED = Methods(Faces, "__getitem__", "batch", shortcut="to")
+        return cast(Faces, taken.to(self.backend.name))
 
 
 def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:

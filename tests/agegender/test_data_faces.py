@@ -69,6 +69,24 @@ def test_faces_on_a_device_give_the_same_batches(three: Faces) -> None:
             }
 
 
+def test_faces_keep_their_labels_and_names_wherever_they_are(three: Faces) -> None:
+    for there in (three.to("numpy"), three.to("strict"), three.take(np.arange(3)).to("strict")):
+        assert isinstance(there, Faces)
+        assert (there.ages.tolist(), there.names) == (three.ages.tolist(), three.names)
+        assert there.fingerprint == three.fingerprint
+
+
+def test_faces_taken_on_a_device_stay_there(three: Faces) -> None:
+    backend, expected = md.backends.get("strict"), three.take(np.array([2, 0]))
+    there = three.to("strict")
+    for indices in (np.array([2, 0]), backend.asarray(np.array([2, 0])), [-1, 0]):
+        taken = there.take(indices)
+        assert isinstance(taken, Faces)
+        assert (taken.backend, taken.names) == (backend, expected.names)
+        images = md.backends.to_host(taken.batch(np.arange(2))[0])
+        np.testing.assert_array_equal(images, expected.batch(np.arange(2))[0])
+
+
 def test_on_a_device_faces_are_bytes(three: Faces) -> None:
     backend = md.backends.get("strict")
     before = backend.to_device
