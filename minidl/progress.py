@@ -1,4 +1,4 @@
-"""The progress line of training, as wide as the terminal.
+"""The progress line of training, and how numbers and lines are written for a terminal.
 
 >>> import numpy as np, minidl as md
 >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(-1, 1)
@@ -24,6 +24,8 @@ from . import plugins
 from .errors import MinidlError
 from .totals import Row
 from .train import Callback, Trainer
+
+__all__ = ["Progress", "columns", "duration", "epoch_facts", "fitting", "size", "wrapped"]
 
 
 @plugins.register("callback", "progress")
@@ -52,7 +54,7 @@ class Progress(Callback):
         now = time.monotonic()
         if self.stream.isatty() and now - self.shown > 0.2:
             self.shown = now
-            self._rewrite(fitting(progress_facts(trainer), columns(self.stream) - 1))
+            self._rewrite(fitting(_progress_facts(trainer), columns(self.stream) - 1))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._clear()
@@ -76,11 +78,8 @@ class Progress(Callback):
             self._rewrite("")
 
 
-def progress_facts(trainer: Trainer) -> list[str]:
-    """The progress of the current epoch, for :class:`Progress`: steps, images/s, the total time left, metrics so far.
-
-    See :func:`epoch_facts` for the end of an epoch.
-    """
+def _progress_facts(trainer: Trainer) -> list[str]:
+    """The progress of the current epoch: steps, images/s, the total time left, metrics so far."""
     assert trainer.train_loader is not None, "there is progress only inside fit"
     done, steps = trainer.position, len(trainer.train_loader)
     step = _of(done, steps) if trainer.steps == math.inf else _of(trainer.optimizer.steps, trainer.steps)
@@ -91,7 +90,21 @@ def progress_facts(trainer: Trainer) -> list[str]:
 
 
 def epoch_facts(trainer: Trainer) -> list[str]:
-    """The last epoch, for :class:`Progress`: its metrics, even if it is not complete, and the speed so far."""
+    """The last epoch of a trainer in parts of a line: its number, the speed so far, its metrics.
+
+    An epoch that is not complete counts; its metrics are those so far. Raises :class:`MinidlError` before the first
+    step.
+
+    >>> import minidl as md
+    >>> x = md.randn(8, 1).data
+    >>> model, loader = md.nn.Dense(1, 1), md.data.DataLoader(md.data.ArrayDataset(x, x))
+    >>> trainer = Trainer(model, md.nn.functional.mse_loss, md.optim.SGD(model.parameters(), lr=0.1))
+    >>> history = trainer.fit(loader, epochs=1)
+    >>> print(*epoch_facts(trainer), sep=", ")
+    epoch 1/1, ... images/s, loss ...
+    """
+    if not (trainer.inside_epoch or trainer.history):
+        raise MinidlError("there is no epoch yet: call trainer.fit first")
     if trainer.inside_epoch:
         epoch, row = f"{trainer.epoch + 1} up to step {trainer.optimizer.steps}", trainer.totals.means()
     else:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Align rows, the first of which is the header; the first ``left`` columns are left-aligned, the others right.
 
+    Raises ``ValueError`` if the rows differ in length.
+
     >>> print(table([("algorithm", "ms"), ("direct", "12.5"), ("fft", "7.0")]))
     algorithm    ms
     direct     12.5

@@ -18,9 +18,19 @@ from minidl import checkpoint, optim
 from minidl.callbacks import Checkpoint, CSVLog, EarlyStopping, ProfileSteps, Progress, StopOnSignal, best_row
 from minidl.data import DataLoader
 from minidl.errors import MinidlError
+from minidl.progress import epoch_facts
 from minidl.train import Callback, Trainer
 
 from .training import StopAfter, assert_same, make, regression, trained
+
+
+def test_before_training_there_is_no_epoch_to_report() -> None:
+    trainer, loader = regression()
+    with pytest.raises(MinidlError, match=r"there is no epoch yet: call trainer\.fit first"):
+        epoch_facts(trainer)
+    trainer.fit(loader, epochs=0)
+    with pytest.raises(MinidlError, match="there is no epoch yet"):
+        epoch_facts(trainer)
 
 
 def test_best_and_last_weights_are_kept(tmp_path: Path) -> None:

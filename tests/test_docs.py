@@ -1,11 +1,14 @@
 """The documents are correct: the page of results matches its figures, and every page is linked."""
 
+import ast
 import importlib
 import importlib.util
 import json
 import operator
 import pkgutil
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -88,13 +91,12 @@ LEFT_OUT = {
     r"minidl\.kernels(\.(reference|cupy|numpy|conv)(\..+)?)?": "explained by the pages on kernels and convolution",
     r"minidl\.(batching|dataset)": "minidl.data has what is public of it",
     r"minidl\.sources": "how minidl.traits reads code",
-    r"minidl\.progress": "minidl.callbacks has what is public of it",
     r"minidl\.bench(\.(small|machine))?": "commands, which say themselves what they do: --help",
     r"minidl\.testing\.(arrays|check_\w+|checks|kit|gradcheck|subjects)": "minidl.testing has what is public of them",
     r"minidl\.testing\.(strict|emulated|emulated_graph|examples|pytest_plugin)": "for minidl's own tests",
     r"minidl\.course\..+": "minidl.course has all of them",
     r"minidl\.ufuncs": "what NumPy is told of tensors, without names for others",
-    r"minidl\.(nested|table|interrupt|options|contexts|shortcuts)": "for the own use of minidl and agegender",
+    r"minidl\.(nested|interrupt|options|contexts|shortcuts)": "for the own use of minidl",
     r"minidl\.nn\.inputs": "for the own use of layers",
     r"minidl\.(habits|answers|equivalents|equivalent_arguments|left_out)": "what errors say: docs/guide/faq.md has it",
     r"agegender": "has no names of its own",
@@ -118,6 +120,55 @@ def test_the_reference_leaves_out_no_public_module() -> None:
     assert sorted(REFERENCE - found) == []
     useless = [p for p in LEFT_OUT if not any(re.fullmatch(p, name) for name in found - REFERENCE)]
     assert useless == []
+
+
+def is_public(module: str, name: str) -> bool:
+    """Whether the reference has a name of a module of minidl, or the module that the name is."""
+    if f"{module}.{name}" in REFERENCE:
+        return True
+    there = importlib.import_module(module)
+    names = getattr(there, "__all__", [own for own, thing in vars(there).items() if _is_defined_in(there, own, thing)])
+    return name in names and (module in REFERENCE or module in ("minidl", "minidl.nn"))
+
+
+def _is_defined_in(module: ModuleType, name: str, thing: object) -> bool:
+    return not name.startswith("_") and getattr(thing, "__module__", module.__name__) == module.__name__
+
+
+def uses(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The modules of minidl and the names in them that a module imports, or uses as in ``md.nn.Module``."""
+    called = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            called |= {one.asname or one.name: one.name for one in node.names if one.name.split(".")[0] == "minidl"}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minidl" and not node.level:
+            yield from ((str(node.module), one.name) for one in node.names)
+            modules = ((one.asname or one.name, f"{node.module}.{one.name}") for one in node.names)
+            called |= {name: full for name, full in modules if full in sys.modules}
+    yield from ((full.rpartition(".")[0] or full, full.rpartition(".")[2]) for full in called.values() if "." in full)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            module, _, name = ast.unparse(node).rpartition(".")
+            first, _, rest = module.partition(".")
+            full = ".".join(filter(None, (called.get(first, ""), rest)))
+            if first in called and full in sys.modules:
+                yield full, name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "agegender").rglob("*.py")), ids=lambda path: path.stem)
+def test_agegender_uses_the_public_names_of_minidl_alone(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert [f"{module}.{name}" for module, name in uses(tree) if not is_public(module, name)] == []
+
+
+def test_agegender_uses_no_private_attribute_of_others() -> None:
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "agegender").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    defined |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr)]
+    defined |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    assert {node.attr for node in attributes} - defined <= {"_fields", "_replace"}, "those are of NamedTuple"
 
 
 def test_every_page_is_in_the_index() -> None:

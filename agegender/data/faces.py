@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from minidl import backends
 from minidl.data import ImageDataset, Subset
 
 from ..errors import TooManySkipped
@@ -125,7 +124,7 @@ class Faces(ImageDataset):
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "Faces":
         """The faces at ``indices`` as a new data set; copies their pixels into memory."""
-        rows = backends.to_host(self.subset(indices).indices)
+        rows = self.backend.to_numpy(self.subset(indices).indices)
         taken = replace(
             self,
             images=self.images[rows],
