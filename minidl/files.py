@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +18,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
 
     An error removes the temporary file and leaves an existing file unchanged. A write error is an ``OSError`` with
     ``path``. A killed process leaves the temporary file, see :func:`remove_leftovers`. If several processes or threads
-    write at once, the last to finish wins. A symbolic link is kept: its target is written.
+    write at once, the last to finish wins. A symbolic link is kept: its target is written. The permissions of a file
+    that is replaced are kept.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -33,6 +35,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
+            _keep_mode(target, temporary)  # while it is empty
             yield file
             file.flush()
             _sync(file.fileno())
@@ -45,6 +48,14 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):  # so that the first error is the one raised
             temporary.unlink(missing_ok=True)
+
+
+def _keep_mode(old: Path, new: Path) -> None:
+    """Give a new file the permissions of the one that it replaces; some file systems refuse any change of them."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = stat.S_IMODE(old.stat().st_mode)
+        if mode != stat.S_IMODE(new.stat().st_mode):
+            new.chmod(mode)
 
 
 def remove_leftovers(folder: str | Path) -> None:

@@ -1,5 +1,7 @@
 """Files are written atomically, whoever else writes or reads them at the same time."""
 
+import os
+import stat
 import threading
 from pathlib import Path
 
@@ -43,6 +45,28 @@ def test_what_a_killed_writer_has_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the permissions of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(mode: int, tmp_path: Path) -> None:
+    path, link = tmp_path / "a", tmp_path / "link"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    link.symlink_to(path)
+    for name in (path, link):
+        with atomic_write(name) as file:
+            (temporary,) = tmp_path.glob(".*.tmp")
+            assert stat.S_IMODE(temporary.stat().st_mode) == mode, "before anything is in it"
+            file.write(b"new")
+        assert (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) == (mode, b"new")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the permissions of POSIX")
+def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    md.save(tmp_path / "a", {})
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 @pytest.mark.parametrize("there", [True, False])
