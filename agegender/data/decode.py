@@ -2,12 +2,10 @@
 
 import hashlib
 import io
-import struct
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,12 +35,22 @@ _NEGATIVE = "pixels may be negative: save it with 8 bits, unsigned"
 _UNREAD_FORMATS = (  # offset, magic bytes, and the reason
     (4, b"ftypavif", "AVIF that is damaged or not supported by this Pillow"),
     (8, b"WEBP", "WebP that is damaged or not supported by this Pillow"),
-    (4, b"ftypheic", "HEIC, which is not supported: save it as JPEG"),
-    (4, b"ftypmif1", "HEIC, which is not supported: save it as JPEG"),
-    *((0, bytes([0, 0, kind, 0]), "TGA, which is not supported: save it as JPEG") for kind in (2, 3, 10, 11)),
     (0, b"II*\0", _UNREAD_TIFF),
     (0, b"MM\0*", _UNREAD_TIFF),
     (0, b"version https://git-lfs", "a Git LFS pointer instead of a picture: git lfs pull"),
+    *(
+        (start, magic, f"{name}, which is not supported: save it as JPEG")
+        for name, start, beginnings in (
+            ("HEIC", 4, (b"ftypheic", b"ftypmif1")),
+            ("JPEG2000", 4, (b"jP  ",)),
+            ("JPEG2000", 0, (b"\xffO\xffQ",)),
+            ("PPM", 0, (b"P5", b"P6")),
+            ("PSD", 0, (b"8BPS",)),
+            ("EPS", 0, (b"%!PS",)),
+            ("TGA", 0, (b"\0\0\2\0", b"\0\0\3\0", b"\0\0\n\0", b"\0\0\v\0")),
+        )
+        for magic in beginnings
+    ),
 )
 # Tags: photometry 0 means that 0 is white, sample format 2 means signed.
 _TIFF_BITS, _TIFF_PHOTOMETRY, _TIFF_SAMPLES = 258, 262, 339
@@ -147,18 +155,8 @@ def _too_large() -> Unusable:
 
 
 def _unidentified(encoded: bytes) -> str:
-    name = _unread_format(encoded)
     found = (reason for start, magic, reason in _UNREAD_FORMATS if encoded.startswith(magic, start))
-    return next(found, None) or (f"{name}, which is not supported: save it as JPEG" if name else "not a picture")
-
-
-def _unread_format(encoded: bytes) -> str:
-    """The name of a format that Pillow supports and this module does not, from the first bytes; "" if unknown."""
-    for name, (_, accepts) in Image.OPEN.items():
-        with suppress(IndexError, struct.error):  # for a file of a few bytes
-            if name not in _FORMATS and accepts is not None and accepts(encoded[:16]):
-                return name
-    return ""
+    return next(found, "not a picture")
 
 
 def _shrink(picture: Image.Image) -> Images:

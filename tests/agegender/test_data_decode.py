@@ -128,6 +128,7 @@ def bmp_header(width: int, height: int) -> bytes:
         ),
         (encode(picture(6), "JPEG2000", no_jp2=True), "JPEG2000, which is not supported: save it as JPEG"),
         (encode(picture(6).convert("L"), "TGA", compression="tga_rle"), "TGA, which is not supported: save it as JPEG"),
+        (b"8BPS\0\1" + bytes(50), "PSD, which is not supported: save it as JPEG"),
         (b"\n", "^not a picture$"),
         (encode(picture(6))[:-2], "truncated or damaged"),
         (encode(picture(6))[:300], "truncated or damaged"),
