@@ -12,7 +12,7 @@ import minidl as md
 from minidl import plugins
 from minidl.callbacks import Checkpoint, ProfileSteps, Progress
 from minidl.data import DataLoader, Dataset
-from minidl.errors import BackendError
+from minidl.errors import BackendError, counted
 from minidl.progress import columns, fitting, size
 
 from . import data, models, tasks
@@ -98,8 +98,8 @@ def _warn_of_shared(faces: Faces, other: Faces, say: Speaker) -> None:
     shared = len(set(faces.pixel_digests).intersection(other.pixel_digests))
     if shared:
         say(
-            f"warning: {shared:,} pictures of {other.source} are also in the training data: the results will be too "
-            "optimistic",
+            f"warning: the training data contain {counted(shared, 'picture')} of {other.source}: the results will be "
+            "too optimistic",
             always=True,
         )
 
@@ -112,9 +112,9 @@ def _open(source: str | None, options: Options, say: Speaker) -> Faces:
     with data.blaming_environment(source), listing:
         faces = data.open(place, progress=progress, max_skipped=options.max_skipped)
     count = len(faces.skipped)
-    left_out = f", {count:,} file{'s' if count > 1 else ''} skipped" if count else ""
+    left_out = f", {counted(count, 'file')} skipped" if count else ""
     others = data.passed_over() if source is None and not found else data.not_taken(found[1:])
-    say(f"{len(faces):,} faces from {faces.source}{left_out}{others}")
+    say(f"{counted(len(faces), 'face')} from {faces.source}{left_out}{others}")
     return faces
 
 

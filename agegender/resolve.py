@@ -9,6 +9,7 @@ from typing import Any
 
 from minidl import plugins
 from minidl.command import UsageError
+from minidl.errors import counted
 
 from . import cli
 from .options import CONFIGURED, FREE, LONGEST_NAME, RUNS, Options
@@ -80,7 +81,7 @@ def _require_epochs(run: Run, epochs: int) -> None:
     if epochs < run.epochs:
         planned = max(run.epochs, run.trained_with.get("epochs") or 0)
         raise UsageError(
-            f"--epochs {epochs}: {run.folder} has {run.epochs} epochs already, of {planned}. Continue with: "
+            f"--epochs {epochs}: {run.folder} has {counted(run.epochs, 'epoch')} already, of {planned}. Continue with: "
             f"{run.resume_command(epochs=planned)}"
         )
 

@@ -10,13 +10,15 @@ from typing import Any
 import minidl as md
 from minidl import command
 from minidl.callbacks import StopOnSignal
+from minidl.errors import counted
 from minidl.progress import columns
 
 from . import parts
+from .data.faces import IMAGE_SIZE
 from .options import RUNS, Options, parse
 from .report import listing
 from .report.pictures import Pictures
-from .report.results import effort, next_steps, result, summarize
+from .report.results import effort, next_steps, result, summarize, ten_more
 from .report.speaker import Speaker
 from .report.watching import InPlace, explained
 from .resolve import resolve
@@ -67,7 +69,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
         if earlier is not None:  # raises the errors of a real resume
             resume(earlier, trainer, data.loaders[0], data.fingerprints())
         say(json.dumps(options.configuration(), indent=2), always=True)
-        say(str(md.summary(trainer.model, (128, 128, 1))), always=True)
+        say(str(md.summary(trainer.model, (IMAGE_SIZE, IMAGE_SIZE, 1))), always=True)
         return options.configuration()
     run = earlier or create(options, given)
     with lock.holding(run.folder, lambda problem: say(f"warning: {problem}", always=True)):
@@ -83,10 +85,16 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def nothing_left(run: Run, lr: float, say: Speaker) -> dict[str, Any]:
-    """Report that a run has all its epochs, its result and the next steps; its folder is not changed."""
+    """Report that a run has all its epochs, its result and the next steps; its folder is not changed.
+
+    Who resumes a run wants to train on: how to is always among the steps.
+    """
     summary = run.summary or {}
-    done = f"nothing to do: {run.folder} already has {run.epochs} epochs"
-    for line in (done, result(summary), *next_steps(summary, run, lr)):
+    done = f"nothing to do: {run.folder} already has {counted(run.epochs, 'epoch')}"
+    steps, more = next_steps(summary, run, lr), ten_more(summary, run)
+    if not any(more in step for step in steps):
+        steps.append(f"or {more}")
+    for line in (done, result(summary), *steps):
         say(line, always=True)
     return summary
 
@@ -97,7 +105,7 @@ def train(
     """Train and report. Return the summary, or None if a signal stopped training."""
     say.log_to(run.folder / "log.txt")
     faces = len(data.train), len(data.validation)
-    say(f"training '{options.model}' on {faces[0]:,} faces, validating on {faces[1]:,}: {run.folder}")
+    say(f"training '{options.model}' on {counted(faces[0], 'face')}, validating on {faces[1]:,}: {run.folder}")
     pictures, stop = Pictures(say, run.folder), StopOnSignal()
     trainer.callbacks += [*parts.callbacks(options, pictures, data.baselines, started), stop]
     trainer.fit(*data.loaders, options.epochs or 0)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError
+from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError, counted
 from .files import as_path, atomic_write
 from .habits import explained
 from .tensor import Tensor
@@ -180,7 +180,7 @@ def _parse(content: bytes) -> tuple[Arrays, dict[str, str]]:
 def _header_length(start: bytes, size: int) -> int:
     """The length of the header after the first 8 bytes, in a file of ``size`` bytes."""
     if len(start) < 8:
-        raise _Damaged(f"it has {len(start)} bytes and is not a safetensors file")
+        raise _Damaged(f"it has {counted(len(start), 'byte')} and is not a safetensors file")
     length = int.from_bytes(start, "little")
     if length > min(LONGEST_HEADER, size - 8):
         raise _Damaged("it was cut off, or is not a safetensors file")
@@ -212,7 +212,7 @@ def _read(name: str, entry: Any, data: memoryview) -> NDArray[Any]:
     if any(type(size) is not int or size < 0 for size in sizes) or end > len(data):
         raise _Damaged(f"'{name}' has the shape {shape} at bytes {begin} to {end} of {len(data)}")
     if end - begin != prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
-        raise _Damaged(f"'{name}' has {end - begin} bytes, which do not fit {dtype} {shape}")
+        raise _Damaged(f"'{name}' has {counted(end - begin, 'byte')}, not as many as {dtype} {shape} needs")
     try:
         return np.frombuffer(data[begin:end], DTYPES[dtype]).reshape(shape).copy()
     except ValueError as error:  # too many axes, or axes that are too long beside one of length 0
@@ -227,7 +227,7 @@ def _check_layout(entries: Mapping[str, Any], size: int) -> None:
             raise _Damaged(f"its arrays overlap or leave a gap at byte {position}")
         position = end
     if position != size:
-        raise _Damaged(f"it has {size - position} bytes that belong to no array")
+        raise _Damaged(f"it has {counted(size - position, 'byte')} beyond its arrays")
 
 
 def _checksum(entries: Mapping[str, Any], notes: Mapping[str, str], parts: list[Any]) -> str:

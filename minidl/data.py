@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import backends, random
 from .batching import collate
 from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_dataset
-from .errors import CallError, MinidlError, ShapeError
+from .errors import CallError, MinidlError, ShapeError, counted
 from .habits import Answering
 from .nested import leaves, map_leaves
 from .options import flag, option, whole
@@ -50,7 +50,7 @@ def _giving_batches(name: str) -> Callable[[Any, Any], None]:
 def _require_a_batch(samples: int, batch_size: int, drop_last: bool) -> None:
     if samples < (batch_size if drop_last else 1):
         raise MinidlError(
-            f"a data set of {samples} samples gives no batch of {batch_size}: take more samples"
+            f"a data set of {counted(samples, 'sample')} gives no batch of {batch_size}: take more samples"
             + (", a smaller batch_size or drop_last=False" if samples else "")
         )
 
@@ -208,12 +208,13 @@ class DataLoader(Answering):
         Raises :class:`MinidlError`, changing nothing, if the state is for another number of samples, or for a loader
         with another ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
-        require_entries(state, ("seed", "epoch", "position", "samples"), "a loader")
-        seed, epoch, position = (whole(name, state[name], least=0) for name in ("seed", "epoch", "position"))
-        if state["samples"] != len(self.dataset) or not 0 <= position <= len(self):
+        names = ("seed", "epoch", "position", "samples")
+        require_entries(state, names, "a loader")
+        seed, epoch, position, samples = (whole(name, state[name], least=0) for name in names)
+        if samples != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
-                f"this loader state is for {state['samples']} samples and batch {position}, "
-                f"the data set has {len(self.dataset)} samples in {len(self)} batches"
+                f"this loader state is for {counted(samples, 'sample')} and batch {position}, the data set has "
+                f"{counted(len(self.dataset), 'sample')} in {counted(len(self), 'batch', 'batches')}"
             )
         for name in _MEANING:  # states of earlier versions have none of these
             if state.get(name, getattr(self, name)) != getattr(self, name):
@@ -289,7 +290,7 @@ def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
     (array([0., 0.]), array([1., 1.]))
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        given = counted(len(batch), "part") if isinstance(batch, tuple | list) else type(batch).__name__
         raise MinidlError(f"expected batches of two parts, inputs and targets, got {given}: use ArrayDataset(x, y)")
     return batch[0], batch[1]
 

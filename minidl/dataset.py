@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import backends
 from .batching import collate, require_values
-from .errors import BoundsError, DtypeError, MinidlError, ShapeError
+from .errors import BoundsError, DtypeError, MinidlError, ShapeError, counted
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts_alone, rebuilt
 from .options import in_host_order, require_room, whole
@@ -103,7 +103,7 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
     """Non-negative sample indices; for a mask of ``count`` booleans the indices where it is True."""
     if indices.dtype == np.bool_:
         if indices.shape != (count,):
-            raise ShapeError(f"a mask has a boolean for each of the {count} samples, got shape {indices.shape}")
+            raise ShapeError(f"a mask has a boolean for each sample, {count} in all, got shape {indices.shape}")
         return np.flatnonzero(indices)
     if indices.ndim == 0 and indices.dtype.kind not in "iu":
         raise DtypeError(
@@ -126,7 +126,7 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
 
 
 def _beyond(number: Any, count: int) -> BoundsError:
-    return BoundsError(f"there is no sample {number}: the {count} samples have the indices 0 ... {count - 1}")
+    return BoundsError(f"there is no sample {number}: the data set has {counted(count, 'sample')}, counted from 0")
 
 
 def _rows(array: Array, there: Any) -> Array:
@@ -247,7 +247,9 @@ def _booleans(backend: backends.Backend, mirror: Any, count: int) -> Array:
     """Whether each of ``count`` images is mirrored. Raises ShapeError unless there is one boolean for each."""
     mirror = backend.asarray(mirror if backends.is_array(mirror) else _array(mirror))
     if mirror.shape != (count,) or mirror.dtype.kind != "b":
-        raise ShapeError(f"mirror has a boolean for each of {count} images, got {mirror.dtype} of shape {mirror.shape}")
+        raise ShapeError(
+            f"mirror has a boolean for each image, {count} in all, got {mirror.dtype} of shape {mirror.shape}"
+        )
     return mirror
 
 

@@ -159,6 +159,15 @@ class CallError(MinidlError, TypeError):
     """
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number of things in a message; ``plural`` is the noun with an "s" unless it is given.
+
+    >>> counted(1, "epoch"), counted(23708, "face"), counted(2, "batch", "batches")
+    ('1 epoch', '23,708 faces', '2 batches')
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or "".
 

@@ -200,5 +200,5 @@ def test_numbers_of_samples_lie_along_one_axis(indices: Any) -> None:
 
 @pytest.mark.parametrize("number", [3, 99, -4])
 def test_a_sample_that_does_not_exist_is_told_at_once(number: int) -> None:
-    with pytest.raises(IndexError, match=f"there is no sample {number}: the 3 samples have the indices 0 ... 2"):
+    with pytest.raises(IndexError, match=f"there is no sample {number}: the data set has 3 samples, counted from 0"):
         md.data.Subset(md.data.ArrayDataset([1.0, 2.0, 3.0]), [0, number])

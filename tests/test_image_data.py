@@ -253,5 +253,5 @@ def test_a_mirrored_batch_is_of_the_class_of_the_plain_one() -> None:
 @pytest.mark.parametrize("mirror", [[True], [True, False, True], [1, 0], [[True, False]], True, "no"])
 def test_mirror_is_a_boolean_for_each_picture_of_any_class(make: Any, mirror: Any) -> None:
     for dataset in (make(), make().take(np.arange(11)), Subset(make(), np.arange(11))):
-        with pytest.raises(ShapeError, match=r"mirror has a boolean for each of 2 images, got .* of shape"):
+        with pytest.raises(ShapeError, match=r"mirror has a boolean for each image, 2 in all, got .* of shape"):
             dataset.batch(np.array([3, 1]), mirror=mirror)

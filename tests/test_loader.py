@@ -128,7 +128,7 @@ def test_impossible_loaders_say_why(options: dict[str, Any], message: str) -> No
         ("position", -1, "position must be an integer >= 0"),
         ("start", 0.5, "start must be an integer >= 0"),
         ("dataset", np.ones(3), "expected a data set, got ndarray: wrap arrays"),
-        ("dataset", ArrayDataset(np.arange(1)), "a data set of 1 samples gives no batch of 2"),
+        ("dataset", ArrayDataset(np.arange(1)), "a data set of 1 sample gives no batch of 2"),
         ("mirror", True, "mirror=True is for images"),
     ],
 )

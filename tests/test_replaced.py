@@ -59,6 +59,18 @@ def test_an_optimizer_that_was_made_before_parameters_were_replaced_is_an_error(
     assert len(trainer.history) == 2
 
 
+def test_a_layer_that_is_not_to_be_trained_may_take_the_place_of_one_that_was() -> None:
+    model = two_layers()
+    trainer = Trainer(model, F.mse_loss, optim.SGD(model.parameters(), lr=0.1))
+    replace_layer(model)
+    for parameter in model[1].parameters():
+        parameter.requires_grad = False
+    before = model.state_dict()
+    trainer.fit(line())
+    after = model.state_dict()
+    assert {name for name in after if (after[name] != before[name]).any()} == {"0.w", "0.b"}
+
+
 def test_a_layer_that_a_callback_replaces_is_noticed_in_the_next_epoch() -> None:
     class Replace(Callback):
         def on_epoch_end(self, trainer: Trainer) -> None:

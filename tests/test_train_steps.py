@@ -309,6 +309,18 @@ def test_after_an_error_in_the_validation_each_sample_counts_once() -> None:
     assert_same(final(trainer), final(whole))
 
 
+def test_after_an_error_in_the_validation_its_epoch_is_complete_whatever_the_loader_does_next() -> None:
+    trainer, train, validation = make()
+    trainer.metrics = {"accuracy": Raises(trainer)}
+    with pytest.raises(OSError, match="of validation"):
+        trainer.fit(train, validation, epochs=1)
+    loss, train.batch_size = trainer.totals.means()["loss"], 10
+    (row,) = trainer.fit(train, validation, epochs=1)
+    assert (trainer.optimizer.steps, row["loss"]) == (4, loss)
+    trainer.fit(train, validation, epochs=2)
+    assert trainer.optimizer.steps == 4 + 5
+
+
 def test_a_loss_that_is_no_number_is_no_error_any_more_once_the_weights_are_mended() -> None:
     trainer, train, validation = make()
     trainer.metrics = {"accuracy": Raises(trainer)}

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.errors import counted
 from minidl.progress import size
 
 from ..errors import DataError, cause
@@ -77,8 +78,8 @@ class ImageFile:
         needed, free = count * (_ROW_BYTES + _RECORD_BYTES), shutil.disk_usage(folder).free
         if free < needed:
             raise DataError(
-                f"{count:,} decoded pictures need {size(needed)}, but only {size(free)} are free in {folder.parent}: "
-                f"{_WAYS}"
+                f"{size(needed)} are needed for {counted(count, 'decoded picture')}, but only {size(free)} are free in "
+                f"{folder.parent}: {_WAYS}"
             )
         self._file = (folder / "images.npy").open("w+b")
         self._write_header(count)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from minidl.errors import counted
+
 from ..errors import DataError
 from .archives import Archive, as_part, is_archive
 from .files import dangling, identity, shown
@@ -75,7 +77,7 @@ def _found_too(others: Sequence[Path]) -> str:
     >>> _found_too([Path("data/archive.zip"), Path("data/crop_part1")])
     '; also found: data/archive.zip and data/crop_part1 (select one with --data)'
     """
-    names = [str(path) for path in others[:3]] + ([f"{len(others) - 3} others"] if len(others) > 3 else [])
+    names = [str(path) for path in others[:3]] + ([counted(len(others) - 3, "other")] if len(others) > 3 else [])
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return f"; also found: {listed} (select {'one' if len(others) > 1 else 'it'} with --data)"
 
@@ -144,7 +146,8 @@ def _reason(path: Path) -> str:
 def _without_face(source: Source, entries: list[Entry]) -> str:
     pictures, skipped = choose([entry for entry in entries if not any(map(is_hidden, entry.parts))])
     if pictures:
-        return f"{len(pictures):,} of the {len(entries):,} files checked in {shown(source.path)} are named like faces"
+        checked = f"{len(pictures):,} of {counted(len(entries), 'file')} checked"
+        return f"{shown(source.path)} has names of faces for {checked}"
     return no_face(source, entries if skipped else [], skipped)
 
 

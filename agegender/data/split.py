@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minidl.errors import counted
+
 from ..errors import DataError
 from .faces import Faces
 from .files import write_table, written
@@ -55,7 +57,7 @@ class Split:
         names = list(map(written, faces.names))
         if sorted(parts) != sorted(names):
             raise DataError(
-                f"{path} splits {len(parts):,} faces, but not those of {faces.source} ({len(faces):,}): "
+                f"{path} splits {counted(len(parts), 'face')}, but not those of {faces.source} ({len(faces):,}): "
                 "use the data set that it was made from, or make a new split"
             )
         is_validation = np.array([parts[name] == "validation" for name in names])
@@ -85,8 +87,8 @@ def split(faces: Faces, fraction: float = 0.2, seed: int = 0) -> Split:
             wanted -= len(group)
     if is_validation.all() or not is_validation.any():
         raise DataError(
-            f"{faces.source}: {len(faces)} faces cannot be split into two parts that share no picture, with a fraction "
-            f"of {fraction:g} for validation: use another fraction, or more distinct pictures"
+            f"{faces.source}: {counted(len(faces), 'face')} cannot be split into two parts that share no picture, with "
+            f"a fraction of {fraction:g} for validation: use another fraction, or more distinct pictures"
         )
     return Split(np.flatnonzero(~is_validation), np.flatnonzero(is_validation), faces.names)
 

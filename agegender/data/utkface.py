@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from minidl.errors import counted
+
 from ..errors import DataError, TooManySkipped, Unreadable, Unusable, cause
 from . import sources
 from .archives import Archive, is_archive
@@ -233,7 +235,7 @@ def _check_share(faces: Faces, most: float) -> None:
     ways = f"{advice}, {option}" if len(faces) else f"{advice}, or remove other files"
     limit = f", more than {most:.0%}" if len(faces) else ""
     raise TooManySkipped(
-        f"{len(skipped):,} of the {total:,} pictures in {shown(faces.source)} cannot be used{limit} "
+        f"{len(skipped):,} of {counted(total, 'picture')} in {shown(faces.source)} cannot be used{limit} "
         f"({count:,} of them: {reason}). The first: {first}{more}. {ways}",
         faces.skipped,
     )

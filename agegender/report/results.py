@@ -101,10 +101,18 @@ def effort(summary: dict[str, Any]) -> str:
     return f"{speed}, {duration(summary['seconds'])} in all"
 
 
+def ten_more(summary: dict[str, Any], run: Run) -> str:
+    """How to go on with a finished run.
+
+    >>> ten_more({"epochs": 4}, Run(Path("runs/a")))
+    'train for ten more epochs: python -m agegender.train --resume runs/a --epochs 14'
+    """
+    return f"train for ten more epochs: {run.after_this_call().resume_command(epochs=summary['epochs'] + 10)}"
+
+
 def next_steps(summary: dict[str, Any], run: Run, lr: float) -> list[str]:
     """The commands to run next, the most useful first."""
-    run = run.after_this_call()
-    more = f"train for ten more epochs: {run.resume_command(epochs=summary['epochs'] + 10)}"
+    more, run = ten_more(summary, run), run.after_this_call()
     if not summary["no_better_than_guessing"]:
         return [more]
     if lr < USUAL_LR / 1000:

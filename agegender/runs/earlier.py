@@ -100,7 +100,7 @@ def _changed(run: Run, option: str, old: Mapping[str, Any], new: Mapping[str, An
             f"Pass their location to {flag(option)}, or start a new run with these: "
             f"{run.again_command(**{option: new['source']})}"
         )
-    counts = f" ({old.get('faces')} faces then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
+    counts = f" (faces: {old.get('faces')} then, {new['faces']} now)" if old.get("faces") != new["faces"] else ""
     return (
         f"{new['source']} has changed since {run.folder} was started{counts}. Restore the earlier files, or "
         f"start a new run: {run.again_command()}"

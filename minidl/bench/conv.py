@@ -23,7 +23,7 @@ import numpy as np
 
 from .. import backends, plugins, threads
 from ..backends.choice import choose
-from ..errors import MinidlError
+from ..errors import MinidlError, counted
 from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct
 from ..kernels.numpy import memory
 from ..kernels.window import Padding, sliding_window
@@ -207,7 +207,7 @@ def run(given: argparse.Namespace) -> int:
     rows = measure(spec, [name for name, reason in reasons.items() if not reason], given.rounds)
     unable = {name: reason for name, reason in reasons.items() if reason}
     auto = choose("auto", spec, backends.get("numpy")).name
-    title = f"{spec.N} images of {spec}" + (f", padding {window.padding[1:3]}" if window.padded else "")
+    title = f"{counted(spec.N, 'image')} of {spec}" + (f", padding {window.padding[1:3]}" if window.padded else "")
     print(as_json(title, rows, unable, auto) if given.json else as_text(title, rows, unable, auto, given.rounds))
     if given.plot and rows:
         try:
@@ -249,7 +249,7 @@ def as_text(title: str, rows: Sequence[Row], unable: dict[str, str], auto: str, 
     ]
     lines = [
         title,
-        f"{threads.get_num_threads()} threads, medians of {rounds}",
+        f"{counted(threads.get_num_threads(), 'thread')}, medians of {rounds}",
         "",
         *([table([head, *cells])] if rows else []),
         *(f"{name}: {reason}" for name, reason in unable.items()),

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..errors import counted
 from ..threads import get_num_threads
 
 PACKAGES = (
@@ -44,7 +45,7 @@ def line(machine: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     settings = "".join(f", {name}={value}" for name, value in machine["settings"].items())
     return (
-        f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, {machine['system']}, "
+        f"{machine['date']}, {machine['processor']}, {counted(machine['cores'], 'core')}, {machine['system']}, "
         f"Python {machine['python']}, {versions}; {machine['blas']}{settings}"
     )
 
@@ -72,4 +73,4 @@ def _blas() -> str:
     np.ones((2, 2)) @ np.ones((2, 2))
     found = [info for info in threadpool_info() if info["user_api"] == "blas"]
     names = [f"{info['internal_api']} {info['version']} ({info.get('architecture', '?')})" for info in found]
-    return ", ".join(names) + f", {get_num_threads()} threads"
+    return ", ".join(names) + f", {counted(get_num_threads(), 'thread')}"

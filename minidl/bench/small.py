@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn, optim, tensor
-from ..errors import MinidlError
+from ..errors import MinidlError, counted
 from ..table import table
 from . import machine
 
@@ -147,7 +147,7 @@ def run(given: argparse.Namespace) -> int:
         print(json.dumps(result))
         return 0
     print(table([HEADER, *rows(result)]))
-    print(f"\nMedians of {given.rounds} rounds, with the fastest and the slowest round.")
+    print(f"\nMedians of {counted(given.rounds, 'round')}, with the fastest and the slowest round.")
     print(f"Measured: {machine.line(result['machine'])}.")
     for name, (package, _) in FRAMEWORKS.items():
         if name not in result["microseconds"]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import ops, plugins, random
 from ..creation import require_memory
-from ..errors import DtypeError, MinidlError, ShapeError
+from ..errors import DtypeError, MinidlError, ShapeError, counted
 from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
 from ..op import HALF, SINGLE
 from ..ops.dropout import check_rate
@@ -77,7 +77,7 @@ class Dense(_Weighted):
             return f"One sample needs a batch axis: x[None] before any Flatten(), or x.reshape(1, {inputs}) here."
         if x.ndim > 2 and len(x):
             return f"Put Flatten() before this layer and use Dense({x.size // len(x)}, {outputs})."
-        return f"The previous layer outputs {x.shape[-1]} features: use Dense({x.shape[-1]}, {outputs})."
+        return f"The previous layer outputs {counted(x.shape[-1], 'feature')}: use Dense({x.shape[-1]}, {outputs})."
 
     def describe(self) -> str:
         return f"{self.w.shape[0]}, {self.w.shape[1]}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..backends.choice import choose
-from ..errors import ShapeError
+from ..errors import ShapeError, counted
 from ..kernels.conv import ConvSpec
 from ..kernels.window import Padding, Pair, frozen, missing_axes, sliding_window
 from ..op import HALF, SINGLE, Op
@@ -82,4 +82,4 @@ def _hint(shape: tuple[int, ...], weights: tuple[int, ...]) -> str:
         return f"{swap}; {channels_first}." if first else f"{swap}."
     if shape[1] == C:
         return "minidl expects channels last (NHWC): use x.transpose(0, 2, 3, 1)."
-    return f"The previous layer outputs {shape[3]} channels: use Conv2D({shape[3]}, {K}, ...)."
+    return f"The previous layer outputs {counted(shape[3], 'channel')}: use Conv2D({shape[3]}, {K}, ...)."

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import backends
-from ..errors import DtypeError, GraphError, ShapeError
+from ..errors import DtypeError, GraphError, ShapeError, counted
 from ..kernels.reference import LossFormula, from_0
 from ..op import Op
 from ..options import number, whole
@@ -142,7 +142,8 @@ def _require_classes(labels: Array, logits: Array) -> None:
             if low == -100
             else "correct them, or add outputs to the last layer"
         )
-        raise ShapeError(f"labels must lie in 0 ... {classes - 1} for {classes} classes, got {low} ... {high}: {hint}")
+        outputs = counted(classes, "class", "classes")
+        raise ShapeError(f"labels must lie in 0 ... {classes - 1} for {outputs}, got {low} ... {high}: {hint}")
 
 
 def _logits_hint(logits: tuple[int, ...], labels: tuple[int, ...]) -> str:

@@ -3,7 +3,7 @@
 from math import prod
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import ShapeError, counted
 from ..op import Op
 from ..plugins import register
 
@@ -33,7 +33,8 @@ class MatMul(Op):
         if a.shape[-1] != rows:
             fits = b.ndim == 2 and a.shape[-1] == b.shape[1]
             raise ShapeError(
-                f"the last axis of {a.shape} has {a.shape[-1]} elements and must match the {rows} rows of {b.shape}: "
+                f"the last axis of {a.shape} has {counted(a.shape[-1], 'element')} and must match the "
+                f"{counted(rows, 'row')} of {b.shape}: "
                 f"{'use b.T' if fits else 'reshape or transpose one of them'}"
             )
         self.save(a, b)

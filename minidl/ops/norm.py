@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import ShapeError, counted
 from ..op import Op
 from ..options import number
 from ..plugins import register
@@ -69,7 +69,7 @@ def check_channels(x: Array, gamma: Array, beta: Array, least: int = 1) -> None:
         hint = (
             "minidl expects channels last (NHWC): use x.transpose(0, 2, 3, 1)."
             if x.ndim == 4 and x.shape[1] == C
-            else f"The previous layer outputs {x.shape[-1]} channels: use BatchNorm({x.shape[-1]})."
+            else f"The previous layer outputs {counted(x.shape[-1], 'channel')}: use BatchNorm({x.shape[-1]})."
             if x.ndim >= 2 and x.size
             else "The first axis is the batch axis."
         )

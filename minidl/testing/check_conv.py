@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backends, threads
 from ..backends import Backend
-from ..errors import BackendError, MinidlError
+from ..errors import BackendError, MinidlError, counted
 from ..kernels.conv import ConvAlgorithm, ConvSpec, Direct
 from ..kernels.window import Padding, Pair, Window, sliding_window
 from ..ops.conv import conv_spec
@@ -132,7 +132,10 @@ class ConvAlgorithmSubject(Subject):
             for count in (1, 2, 3):
                 threads.set_num_threads(count)
                 got = [self.backend.to_numpy(y) for y in _all(self.algorithm, *arrays)]
-                require(same_bits(got, expected), f"a different result with {count} threads: fix the order of the sums")
+                require(
+                    same_bits(got, expected),
+                    f"a different result with {counted(count, 'thread')}: fix the order of the sums",
+                )
         finally:
             threads.set_num_threads(before)
             threads.SMALL = small

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import backends
 from ..data import DataLoader, Dataset, collate
+from ..errors import counted
 from ..nested import leaves, map_leaves, outline
 from .arrays import other_backends, same_bits
 from .kit import NotApplicable, Subject, require
@@ -108,7 +109,7 @@ class DatasetSubject(Subject):
             raise NotApplicable("too many samples to read them all")
         loader = DataLoader(dataset, batch_size=max(1, len(dataset) // 3), shuffle=True)
         count = sum(len(_arrays(batch)[0]) for batch in loader)
-        require(count == len(dataset), f"an epoch has {count} samples, the data set {len(dataset)}")
+        require(count == len(dataset), f"an epoch has {counted(count, 'sample')}, the data set {len(dataset)}")
 
 
 def _some(dataset: Dataset) -> list[int]:

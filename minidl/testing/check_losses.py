@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..errors import MinidlError
+from ..errors import MinidlError, counted
 from ..tensor import Tensor, tensor
 from .arrays import distance, numbers
 from .check_ops import OpExample, OpSubject
@@ -83,14 +83,15 @@ class LossSubject(OpSubject):
     def check_wrong_shape(self, example: LossExample) -> None:
         """Targets of another batch size raise an error that names both sizes."""
         count = len(example.targets)
+        outputs = counted(count, "output")
         longer = np.concatenate([example.targets] * 2)[: count + 1]
         try:
             example.loss(tensor(example.inputs[0]), longer)
         except MinidlError as error:
             clear = str(count) in str(error) and str(count + 1) in str(error)
-            require(clear, f"the error for {count + 1} targets and {count} outputs does not name both: {error}")
+            require(clear, f"the error for {count + 1} targets and {outputs} does not name both: {error}")
         else:
-            require(False, f"{count + 1} targets for {count} outputs are accepted")
+            require(False, f"{count + 1} targets for {outputs} are accepted")
 
 
 def default_example(loss: Loss) -> LossExample:

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.cupy import CuPyBackend
-from ..errors import BackendError, MinidlError
+from ..errors import BackendError, MinidlError, counted
 from ..kernels.cupy.source import Struct
 from . import emulated_graph
 from .strict import StrictArray, StrictBackend, StrictModule
@@ -106,7 +106,8 @@ class RawKernel:
         if prod(sizes[3:]) > THREADS_IN_BLOCK:
             raise LaunchError(f"{self.name}: a block may have at most {THREADS_IN_BLOCK} threads, got {block}")
         if len(args) != len(self.parameters):
-            raise LaunchError(f"{self.name} has {len(self.parameters)} parameters, got {len(args)} arguments")
+            wanted = counted(len(self.parameters), "parameter")
+            raise LaunchError(f"{self.name} has {wanted}, got {counted(len(args), 'argument')}")
         memory = _Memory(_memory_of(args))
         values = [self._value(number, value, memory) for number, value in enumerate(args)]
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))

@@ -68,7 +68,7 @@ def test_an_encrypted_zip_is_to_be_unpacked_and_not_to_be_got_again(tmp_path: Pa
     ):
         data.open("all.zip")
     (tmp_path / "one.zip").write_bytes(encrypted(raw, 1))
-    with pytest.raises(DataError, match=r"1 of the 3 pictures .* Fix them as advised, remove .*--max-skipped") as error:
+    with pytest.raises(DataError, match=r"1 of 3 pictures .* Fix them as advised, remove .*--max-skipped") as error:
         data.open("one.zip")
     assert "again" not in str(error.value)
 

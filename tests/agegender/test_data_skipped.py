@@ -29,13 +29,13 @@ def faces(tmp_path: Path) -> Path:
 def test_too_many_bad_pictures(tmp_path: Path) -> None:
     bad = {name(600): b"no picture"}
     assert len(data.open(write_folder(tmp_path / "nine", files(9) | bad))) == 9
-    with pytest.raises(DataError, match=r"1 of the 9 pictures .* more than 10% \(1 of them: not a picture\)") as error:
+    with pytest.raises(DataError, match=r"1 of 9 pictures .* more than 10% \(1 of them: not a picture\)") as error:
         data.open(write_folder(tmp_path / "eight", files(8) | bad))
     assert ". Replace them (if this is UTKFace, download it again), remove other files, or set --max-skipped" in str(
         error.value
     ), "they may be one's own"
     for most in (0.1, 1.0):
-        with pytest.raises(TooManySkipped, match=r"1 of the 1 pictures .* used \(1 of them.* or remove other files$"):
+        with pytest.raises(TooManySkipped, match=r"1 of 1 picture .* used \(1 of them.* or remove other files$"):
             data.open(write_folder(tmp_path / "none", bad), max_skipped=most)
 
 
@@ -47,7 +47,7 @@ def test_labelled_pictures_in_a_format_that_is_not_read_count(tmp_path: Path, su
     landmarks = {f"{path}.txt": b"" for path in files(12)}
     write_folder(tmp_path / "mixed", files(12) | photos | landmarks)
     with pytest.raises(
-        TooManySkipped, match=rf"4 of the 16 .*{reason}.* Fix them as advised, remove .* --max-skipped 0\.25"
+        TooManySkipped, match=rf"4 of 16 .*{reason}.* Fix them as advised, remove .* --max-skipped 0\.25"
     ):
         data.open("mixed")
     with pytest.raises(DataError, match=rf"photos contains no face: .*4 files such as .*{reason}"):
@@ -72,7 +72,7 @@ def test_the_error_names_the_first_five_and_has_all(faces: Path) -> None:
     with pytest.raises(TooManySkipped) as error:
         data.open(faces)
     message = str(error.value)
-    assert "8 of the 20 pictures" in message
+    assert "8 of 20 pictures" in message
     assert [each in message for each in sorted(BAD)] == 5 * [True] + 3 * [False]
     assert f"{name(600)!r} (not a picture), " in message
     assert "and 3 more." in message
@@ -94,7 +94,7 @@ def test_the_share_can_be_set_and_counts_also_from_the_cache(faces: Path) -> Non
 def test_a_list_that_cannot_be_written_does_not_hide_the_error(faces: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with (
-        pytest.raises(TooManySkipped, match=r"8 of the 20 .* cannot be written to runs.skipped\.csv \(.*\)$") as error,
+        pytest.raises(TooManySkipped, match=r"8 of 20 .* cannot be written to runs.skipped\.csv \(.*\)$") as error,
         data.skipped_written_to(Path("runs/skipped.csv")),
     ):
         data.open(faces)
@@ -145,7 +145,7 @@ def test_a_dry_run_that_fails_writes_no_list(
     monkeypatch.setattr(data, "drawn", lambda cache: data.open(faces, max_skipped=1))
     others = [] if option == "--data" else ["--data", "drawn"]
     assert ended(train.main, ["--dry-run", *others, option, str(faces)]) == 2
-    assert "8 of the 20 pictures" in capsys.readouterr().err
+    assert "8 of 20 pictures" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"faces", "cache"}
 
 

@@ -12,6 +12,7 @@ from commands import Command
 from agegender import tasks
 from agegender.report import results
 from agegender.runs.folder import Run
+from agegender.train import nothing_left
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "without_pictures")
 
@@ -40,12 +41,36 @@ def test_a_run_that_guesses_gets_its_advice_quietly_and_once_it_is_finished_too(
     command: Command, small: tuple[object, ...]
 ) -> None:
     result, advice = command(*small, "--lr", 100, "--name", "a", "--quiet").out.splitlines()
+    assert "--epochs" not in advice
     assert "no better than" in result
     assert advice.startswith("try a lower learning rate first: python -m agegender.train --config runs/a/")
     Path("runs/a").rename("runs/b")
     for options in ([], ["--quiet"]):
-        finished = command("--resume", "b", *options).out.splitlines()
+        *finished, more = command("--resume", "b", *options).out.splitlines()
         assert finished == ["nothing to do: runs/b already has 2 epochs", result, advice.replace("runs/a", "runs/b")]
+        assert more == "or train for ten more epochs: python -m agegender.train --resume runs/b --epochs 12"
+
+
+@pytest.mark.parametrize("lr", [0.0, 1e-4, 1e-3, 100.0])
+@pytest.mark.parametrize("guessed", [[], ["age_mae"]])
+@pytest.mark.parametrize("learning", [False, True])
+def test_whoever_resumes_a_finished_run_is_told_once_how_to_go_on(
+    lr: float, guessed: list[str], learning: bool
+) -> None:
+    baselines = {"gender_accuracy": 0.5, "baseline_gender_accuracy": 0.5, "age_mae": 9.0, "baseline_age_mae": 9.0}
+    summary = {
+        "epochs": 1,
+        "best_epoch": 1,
+        **baselines,
+        "no_better_than_guessing": guessed,
+        "still_learning": learning,
+    }
+    run = Run(Path("runs/a"))
+    vars(run).update(summary=summary, epochs=1)
+    told: list[str] = []
+    nothing_left(run, lr, lambda line, always: told.append(line))  # type: ignore[arg-type]
+    assert told[0] == "nothing to do: runs/a already has 1 epoch"
+    assert sum("python -m agegender.train --resume runs/a --epochs 11" in line for line in told) == 1
 
 
 def test_a_run_that_learned_says_how_to_go_on() -> None:

@@ -49,9 +49,18 @@ def test_a_run_is_trained_by_one_process_and_the_list_says_so(
 
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("stopped", [False, True])
 def test_a_run_whose_folder_is_taken_away_writes_nothing_more(
-    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, again: bool
+    command: Command,
+    small: tuple[object, ...],
+    stop_at: Stop,
+    monkeypatch: pytest.MonkeyPatch,
+    stopped: bool,
+    again: bool,
 ) -> None:
+    """Neither at the end of an epoch nor if the same step stops the training inside it."""
+    if stopped:
+        stop_at(6)
     loss, calls = tasks.loss, []
 
     def moved(outputs: Any, targets: Any) -> Any:

@@ -307,7 +307,7 @@ def test_data_that_changed_where_they_lie_are_told_as_such(
     write_folder(folder, files(31))
     done = command("--resume", "a", "--epochs", 3)
     assert done.code == 2
-    assert f"{folder} has changed since runs/a was started (30 faces then, 31 now)" in done.err
+    assert f"{folder} has changed since runs/a was started (faces: 30 then, 31 now)" in done.err
     assert done.err.count(str(folder)) == 1
     assert printed(done) == ["--config", "runs/a/config.json", "--epochs", "3"]
 

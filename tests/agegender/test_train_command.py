@@ -156,12 +156,12 @@ def test_a_validation_set_of_its_own(command: Command, small: tuple[object, ...]
     known = json.loads((run / "env.json").read_text())["data"]
     assert (known["faces"], known["validation"]["faces"]) == (30, 11)
     assert "notes.txt" in (run / "skipped_validation.csv").read_text()
-    assert "warning: 11 pictures of" in done.err
-    assert "are also in the training data" in (run / "log.txt").read_text()
+    assert "warning: the training data contain 11 pictures of" in done.err
+    assert "the training data contain" in (run / "log.txt").read_text()
     write_tar(other, files(12))
     resumed = command("--resume", run, "--epochs", 2)
     assert resumed.code == 2
-    assert f"{other} has changed since {run} was started (11 faces then, 12 now)" in resumed.err
+    assert f"{other} has changed since {run} was started (faces: 11 then, 12 now)" in resumed.err
 
 
 @pytest.mark.usefixtures("without_pictures")

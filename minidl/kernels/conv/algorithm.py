@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import counted
 from ..reference import ReferenceKernels
 from ..window import Window
 
@@ -30,7 +31,8 @@ class ConvSpec:
     def __str__(self) -> str:
         window = self.window
         return (
-            f"{window.H}x{window.W} pixels in {self.C} channels with {self.K} filters of {window.KH}x{window.KW}, "
+            f"{window.H}x{window.W} pixels in {counted(self.C, 'channel')} with {counted(self.K, 'filter')} of "
+            f"{window.KH}x{window.KW}, "
             f"stride ({window.SH}, {window.SW}), {self.dtype}"
         )
 
