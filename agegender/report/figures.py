@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+import minidl as md
 
 if TYPE_CHECKING:
     from minidl.viz import Picture
@@ -74,10 +75,9 @@ def _figure(width: float, height: float) -> "Picture":
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities of label 1 from logits.
+    """Probabilities of label 1 from logits: their sigmoid, as an array.
 
     >>> probabilities(np.array([0.0, 1e4]))
     array([0.5, 1. ])
     """
-    chances: NDArray[Any] = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
-    return chances
+    return md.nn.functional.sigmoid(md.tensor(logits)).numpy()

@@ -35,9 +35,8 @@ class Pictures:
         model.eval()
         with md.no_grad():
             outputs = model(md.tensor(images).to(model.parameters()[0].backend.name))
-        predicted = {name: y.numpy() for name, y in outputs.items()}
-        predicted["age"] = tasks.years(predicted["age"])
-        predicted["gender"] = figures.probabilities(predicted["gender"])
+            chances = md.nn.functional.sigmoid(outputs["gender"])
+        predicted = {"gender": chances.numpy(), "age": tasks.years(outputs["age"].numpy())}
         with self.drawing(EXAMPLES) as path:
             figures.predictions(images, truth, predicted).savefig(path, dpi=110)
 
