@@ -4,26 +4,15 @@ import io
 import re
 import types
 from contextlib import redirect_stdout
-from textwrap import dedent
 from typing import Any
 
-import numpy as np
 import pytest
 
-import minidl as md
 from minidl import course
-from notebooks import build
-from tests.answers import RIGHT, WRONG
+from tests.answers import CHECKERS, FUNCTIONS, RIGHT, SOLVED, WRONG, typed
 from tests.mutation.mutants import mutants
 
 FIVE = 5
-SOLVED = {name: (build.SOLUTIONS / f"{name}.py").read_text(encoding="utf-8") for name in build.names()}
-IN_NOTEBOOK = {
-    name: re.findall(r"^(\w+) = course\.check_(\w+)\(", solved, re.MULTILINE) for name, solved in SOLVED.items()
-}
-"""The exercises of each notebook: the name of the function there, and its checker."""
-ALL = [(notebook, *exercise) for notebook, found in IN_NOTEBOOK.items() for exercise in found]
-CHECKERS = sorted(checker for _, _, checker in ALL)
 
 
 def says(checker: str, attempt: Any) -> str:
@@ -32,16 +21,6 @@ def says(checker: str, attempt: Any) -> str:
     with redirect_stdout(text):
         getattr(course, f"check_{checker}")(attempt)
     return text.getvalue()
-
-
-def typed(checker: str, answer: str) -> Any:
-    """The function of the notebook with a student's answer in place of its blank."""
-    notebook, function = next((notebook, function) for notebook, function, name in ALL if name == checker)
-    script = build.student_version(SOLVED[notebook])
-    (blank,) = re.findall(rf"^def {function}\(.*?^    \.\.\.  # your code here\n", script, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {"np": np, "md": md, "F": md.nn.functional}
-    exec(blank.replace("...  # your code here", dedent(answer).strip().replace("\n", "\n    ")), names)
-    return names[function]
 
 
 def test_the_notebooks_have_all_exercises_between_them() -> None:
@@ -64,7 +43,7 @@ def test_the_blank_itself_is_not_solved(checker: str) -> None:
 
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_the_notebook_s_own_answer_is_right(checker: str) -> None:
-    function = next(function for _, function, name in ALL if name == checker)
+    _, function = FUNCTIONS[checker]
     (answer,) = re.findall(
         rf"^def {function}\((?:.(?!^def ))*?# <blank>\n(.*?)    # </blank>\n",
         "\n".join(SOLVED.values()),

@@ -13,9 +13,9 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import CodeType, FrameType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,7 @@ class Answer:
     harm: str = ""
 
 
-def call(
-    function: Function, arguments: Iterable[Any], watched: Iterable[Function] = (), seconds: float = SECONDS
-) -> Answer:
+def call(function: Function, arguments: Sequence[Any], watched: Iterable[Function] = ()) -> Answer:
     """Call a function with arguments; return an :class:`Answer`, even if it exits, raises or never ends.
 
     Output is kept apart, warnings are ignored, and what the function changed is restored: attributes of NumPy, of
@@ -72,20 +70,20 @@ def call(
     """
     output, harm, ran = _Output(), list[str](), list[Function]()
     value, problem = None, ""
-    with _threads_as_before(function, harm), _ctrl_c() as pressed:
+    with _threads_as_before([function, *arguments], harm), _ctrl_c() as pressed:
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(output):
                 warnings.simplefilter("ignore")  # a hint is more helpful than a warning
-                with _watch(watched, ran):
-                    value = _in_time(function, arguments, seconds, _modules(harm))
+                with _watch(watched, ran, harm):
+                    value = _in_time(function, arguments, _modules(harm))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and pressed:
                 raise
-            problem = described(error, seconds)
+            problem = described(error)
     return Answer(None if value is ... else value, problem, output.getvalue(), ran, " ".join(harm))
 
 
-def described(error: BaseException, seconds: float = SECONDS) -> str:
+def described(error: BaseException) -> str:
     """What ended a call, in words; "" for a blank.
 
     >>> described(ValueError(f"no {object()}"))
@@ -94,7 +92,7 @@ def described(error: BaseException, seconds: float = SECONDS) -> str:
     if isinstance(error, NotSolved):
         return ""
     if isinstance(error, OutOfTime):
-        return f"it does not end: it was stopped after {seconds:g} seconds. Does the condition of its loop ever change?"
+        return f"it does not end: it was stopped after {SECONDS:g} seconds. Does the condition of its loop ever change?"
     if isinstance(error, SystemExit):
         return "it calls exit(): return the result instead."
     if isinstance(error, RecursionError):
@@ -121,14 +119,14 @@ class _Output(io.StringIO):
         return len(text)
 
 
-def _in_time(function: Function, arguments: Iterable[Any], seconds: float, restore: Callable[[], None]) -> Any:
+def _in_time(function: Function, arguments: Sequence[Any], restore: Callable[[], None]) -> Any:
     """The value of a call; raises :class:`OutOfTime` inside it, again and again, once its time is over.
 
     ``restore`` is called after the call, before anything else is looked up in a module. Until then everything needed
     is a local variable, as the call may have deleted what it is called by elsewhere.
     """
     caller, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
-    raise_in, out_of_time, again = _raise_in, OutOfTime, AGAIN
+    raise_in, out_of_time, seconds, again = _raise_in, OutOfTime, SECONDS, AGAIN
 
     def watch() -> None:
         wait = seconds
@@ -166,7 +164,7 @@ def _raise_in(
 
 
 @contextlib.contextmanager
-def _watch(functions: Iterable[Function], ran: list[Function]) -> Iterator[None]:
+def _watch(functions: Iterable[Function], ran: list[Function], harm: list[str]) -> Iterator[None]:
     """Note which of these functions are called, by anything that runs."""
     known = {id(code_of(function)): function for function in functions}
 
@@ -178,6 +176,8 @@ def _watch(functions: Iterable[Function], ran: list[Function]) -> Iterator[None]
     sys.setprofile(note)
     try:
         yield
+        if sys.getprofile() != note:  # an error, too, may end it
+            harm.append("it calls sys.setprofile, with which the checker sees what it calls.")
     finally:
         sys.setprofile(before)
 
@@ -220,6 +220,8 @@ def _modules(harm: list[str]) -> Callable[[], None]:
     own = [module for name, module in sys.modules.items() if name.startswith(__package__ or __name__)]
     modules = [np, np.linalg, copy, inspect, contextlib, threading, sys, *own]
     kept = [(module.__name__, vars(module), dict(vars(module))) for module in modules]
+    functions = [f for module in own for f in vars(module).values() if isinstance(f, FunctionType)]
+    insides = [(f, f.__code__, f.__defaults__) for f in functions]
     built_in, built_in_before = vars(builtins), dict(vars(builtins))
     limit, set_limit, is_module = sys.getrecursionlimit(), sys.setrecursionlimit, ModuleType
 
@@ -232,6 +234,10 @@ def _modules(harm: list[str]) -> Callable[[], None]:
                 if now.get(name) is not value and (callable(value) or isinstance(value, is_module)):
                     now[name] = value
                     changed.append((module, name))
+        for function, code, defaults in insides:
+            if function.__code__ is not code or function.__defaults__ is not defaults:
+                function.__code__, function.__defaults__ = code, defaults
+                changed.append((function.__module__, function.__name__))
         harm.extend(
             f"it changes {module}.{name}: a function leaves what others use as it is." for module, name in changed
         )
@@ -240,15 +246,19 @@ def _modules(harm: list[str]) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _threads_as_before(function: Function, harm: list[str]) -> Iterator[None]:
-    """End the threads that run functions of the notebook, and were started in the context."""
+def _threads_as_before(involved: Sequence[Any], harm: list[str]) -> Iterator[None]:
+    """End the threads that were started in the context, and run functions of the same modules as those involved.
+
+    Others, such as those of minidl's pool, outlive the call.
+    """
     before = {*threading.enumerate()}
-    notebook = getattr(function, "__globals__", None)
+    notebooks = [getattr(one, "__globals__", None) for one in involved if callable(one)]
     try:
         yield
     finally:
         for thread in threading.enumerate():
-            own = getattr(getattr(thread, "_target", None), "__globals__", None) is notebook
+            names = getattr(getattr(thread, "_target", None), "__globals__", None)
+            own = names is not None and any(names is one for one in notebooks)
             if thread not in before and (own or type(thread).__module__ == "__main__"):
                 _raise_in(thread.ident, SystemExit)
                 harm.append("it starts a thread and does not wait for its end.")

@@ -1,4 +1,4 @@
-"""The exercises of ``02_autograd``."""
+"""The exercises of ``03_autograd`` and ``04_gradients_of_arrays``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The exercises of ``03_convolution``."""
+"""The exercises of ``07_convolution`` and ``14_fast_convolution``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The exercises of ``07_utkface``."""
+"""The exercises of ``10_faces``."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The exercises of ``09_looking_inside``."""
+"""The exercises of ``12_looking_inside``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The exercises of ``08_age_and_gender``."""
+"""The exercises of ``11_age_and_gender``."""
 
 from collections.abc import Callable
 from typing import Any

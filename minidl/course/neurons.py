@@ -1,4 +1,4 @@
-"""The exercises of ``01_neurons_and_tensors``."""
+"""The exercises of ``01_neurons`` and ``02_slopes_and_training``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The exercises of ``11_write_a_plugin``."""
+"""The exercises of ``16_plugins``."""
 
 from typing import Any
 

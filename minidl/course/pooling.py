@@ -1,4 +1,4 @@
-"""The exercises of ``04_pooling_relu_dense``."""
+"""The exercises of ``08_pooling_relu_dense``."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

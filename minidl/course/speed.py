@@ -1,4 +1,4 @@
-"""The exercises of ``10_gpu_and_speed``."""
+"""The exercises of ``15_gpu_and_speed``."""
 
 from typing import Any
 

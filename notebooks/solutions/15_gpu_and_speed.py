@@ -1,11 +1,5 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 10. GPU and speed
+# # 15. GPU and speed
 #
 # The same numbers can take a second or a minute. What decides is seldom the arithmetic alone: numbers must come from
 # memory, and somebody must say what to do with them. This notebook measures the machine that it runs on:
@@ -17,7 +11,7 @@
 # 5. **threads**;
 # 6. the **GPU**: who waits for whom.
 #
-# You need notebook 3. All times are those of the machine where the notebook ran last; run it on yours.
+# You need notebook 14. All times are those of the machine where the notebook ran last; run it on yours.
 
 # %%
 import textwrap
@@ -218,7 +212,7 @@ print(f"on this machine the roof bends at {peak / bandwidth:.0f} operations for 
 # channels are furthest to the right; the first one has a single channel.
 #
 # How near to the roof a point lies says how well it is computed. It can even lie above, for two reasons: what the last
-# op has left in the cache need not be fetched, and Winograd's trick (notebook 3) does fewer operations than the
+# op has left in the cache need not be fetched, and Winograd's trick (notebook 14) does fewer operations than the
 # definition, by which they are counted.
 #
 # ## 4. Fusion

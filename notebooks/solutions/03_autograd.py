@@ -1,11 +1,5 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 2. Automatic differentiation
+# # 3. Automatic differentiation
 #
 # Training needs the derivative of one number, the loss, by millions of others. This notebook takes apart how minidl
 # finds all of them in about the time that the loss itself took:
@@ -14,11 +8,10 @@
 # 2. the **chain rule**, along every path of the graph, and why paths must not be counted one by one;
 # 3. the **order** in which to go back;
 # 4. **accumulation**: what is used twice gets two gradients;
-# 5. **broadcasting**, and what it means backward;
-# 6. **images** as parameters;
-# 7. an **op** of your own, and the check that finds its mistakes.
+# 5. **images** as parameters;
+# 6. an **op** of your own, and the check that finds its mistakes.
 #
-# You need notebook 1, or an idea of what a derivative is.
+# You need notebook 2, or an idea of what a derivative is.
 
 # %%
 import inspect
@@ -30,7 +23,7 @@ import minidl as md
 from agegender import data
 from minidl import course, nn, ops, viz
 from minidl.errors import GraphError
-from minidl.op import Op, unbroadcast
+from minidl.op import Op
 from minidl.testing import GradientError, gradcheck
 
 F = nn.functional
@@ -268,54 +261,7 @@ except GraphError as error:
     print(error)
 
 # %% [markdown]
-# ## 5. Broadcasting
-#
-# In `x + b` with shapes `(4, 3)` and `(3,)` NumPy uses each number of `b` four times, as if `b` were written in each
-# row. A number that is used four times gets four gradients, and they add up: the gradient of `b` is the **sum over the
-# axes along which it was repeated**.
-
-# %%
-x = md.tensor(rng.normal(size=(4, 3)), requires_grad=True)
-b = md.tensor(np.zeros(3), requires_grad=True)
-dy = rng.normal(size=(4, 3))
-(x + b).backward(dy)
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.2), layout="constrained")
-parts = {"dy, from above": dy, "gradient of x": x.grad, "gradient of b: sums of columns": b.grad[None]}
-for part, (title, numbers) in zip(axes, parts.items(), strict=True):
-    part.imshow(numbers, cmap="RdBu_r", vmin=-3, vmax=3)
-    for (i, j), value in np.ndenumerate(numbers):
-        part.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9)
-    part.set(xticks=[], yticks=[], title=title)
-plt.show()
-assert np.allclose(b.grad, dy.sum(axis=0))
-
-# %% [markdown]
-# **Exercise.** Write it for any shapes that NumPy allows. Remember that it compares shapes from the *last* axis, adds
-# missing axes in front, and repeats an axis of size 1 as well.
-
-
-# %%
-def unbroadcast_by_hand(dy, shape):
-    """The gradient of an input of that shape, given dy for the broadcast result: what was repeated is summed."""
-    # <blank>
-    added = dy.ndim - len(shape)
-    dy = dy.sum(axis=tuple(range(added)))
-    repeated = tuple(axis for axis, size in enumerate(shape) if size == 1)
-    return dy.sum(axis=repeated, keepdims=True)
-    # </blank>
-
-
-unbroadcast_by_hand = course.check_unbroadcast(unbroadcast_by_hand)
-print([unbroadcast_by_hand(np.ones((4, 2, 3)), shape).tolist() for shape in ((3,), (2, 1), ())])
-
-# %% [markdown]
-# minidl does this in one place for all ops, after each `backward`, so that an op never thinks of it:
-
-# %%
-print(inspect.getsource(unbroadcast))
-
-# %% [markdown]
-# ## 6. Images as parameters
+# ## 5. Images as parameters
 #
 # A gradient has the shape of what it belongs to. For an image it is an image, which says for each pixel how the loss
 # changes with it. Let the loss be the mean squared difference of a face from another one, and go down:
@@ -345,7 +291,7 @@ viz.images(slopes, titles, columns=5, signed=True, limits=(-largest, largest))
 # Blue pixels must become brighter, red ones darker, the less the closer they are. No network is trained here: the
 # pixels are the parameters.
 #
-# ## 7. An op of your own
+# ## 6. An op of your own
 #
 # An op is a class with `forward` and `backward`, written for arrays. Softplus, $y = \ln(1 + e^x)$, is a ReLU without a
 # kink; its slope is the sigmoid $1 / (1 + e^{-x})$.
@@ -420,7 +366,7 @@ plt.show()
 # ## Now read the real thing
 #
 # `minidl/op.py` is the contract of an op: `save`, `saved`, and `gradients`, which calls `backward` and undoes the
-# broadcasting. In `minidl/tensor.py` follow `backward`, which you know from notebook 1, into `_total` (accumulation)
+# broadcasting. In `minidl/tensor.py` follow `backward`, which you know from notebook 2, into `_total` (accumulation)
 # and `_newest_first` (the order). Then pick an op from `minidl/ops/elementwise.py`, and check its `backward` by hand.
 
 # %%

@@ -1,11 +1,5 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 4. Pooling, ReLU and Dense
+# # 8. Pooling, ReLU and Dense
 #
 # A convolution finds things. The layers around it decide what becomes of them: pooling makes the picture smaller, ReLU
 # drops what was not found, and dense layers draw the conclusion. This notebook shows what each does to a face, and what
@@ -18,7 +12,7 @@
 # 5. **dead** ReLUs: how they die, and three ways to keep them alive;
 # 6. **Dense**, which sees every pixel and no picture.
 #
-# You need notebook 2, and of notebook 3 what a kernel is.
+# You need notebook 4, and of notebook 7 what a kernel is.
 
 # %%
 import inspect
@@ -147,7 +141,7 @@ picture
 # - **Ties.** Of several equal pixels, which one is the largest? There is no derivative there. Any of them would do, but
 #   not all: then the gradient would be several times too large. minidl takes the first.
 # - **Overlaps.** If the stride is shorter than the window, a pixel can be the largest of several windows. Then it has
-#   an effect on several results, and its gradients add up (notebook 2).
+#   an effect on several results, and its gradients add up (notebook 3).
 #
 # **Exercise.** Write the backward pass. `x[window].argmax()` finds the first of the largest, as a number from 0 to
 # size * size - 1; `divmod(number, size)` makes a row and a column of it.
@@ -407,4 +401,4 @@ print(inspect.getsource(ops.Linear.backward))
 # %% [markdown]
 # `Linear` is all of `Dense`: for the bias it returns `dy` itself, which the engine sums over the samples, as it does
 # for every input that was broadcast. `kernels/numpy/pool.py` and `kernels/numpy/elementwise.py` are the fast versions.
-# The next notebook, `05_losses`, asks where the first gradient comes from.
+# The next notebook is about networks that do well on faces they have not seen.

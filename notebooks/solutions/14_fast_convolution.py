@@ -1,25 +1,15 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 3. Convolution
+# # 14. Fast convolution
 #
-# A dense layer looks at all pixels with a weight for each. A convolution looks at small windows, with the *same* few
-# weights everywhere: what is worth seeing in one corner is worth seeing in the other. This notebook shows what it does,
-# and computes it in five ways:
+# Notebook 7 computes a convolution by loops. There are faster ways, with the same answer:
 #
-# 1. what a **kernel** does to a face;
-# 2. where it fits: **stride and padding**;
-# 3. by **loops**, the definition;
-# 4. by **im2col**, one large product of matrices;
-# 5. by **shifted** products, without copying;
-# 6. by **Winograd's** trick, with fewer multiplications;
-# 7. by **Fourier transforms**;
-# 8. all of them side by side, **yours too**: the same answer, at what price;
-# 9. **backward**: a kernel that is learned.
+# 1. by **im2col**, one large product of matrices;
+# 2. by **shifted** products, without copying;
+# 3. by **Winograd's** trick, with fewer multiplications;
+# 4. by **Fourier transforms**;
+# 5. all of them side by side, **yours too**: the same answer, at what price.
+#
+# You need notebook 7.
 
 # %%
 import inspect
@@ -30,7 +20,7 @@ import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import course, nn, optim, plugins, viz
+from minidl import course, nn, plugins, viz
 from minidl.bench.conv import measure
 from minidl.kernels.conv import Direct
 from minidl.kernels.conv.cook_toom import transforms
@@ -39,20 +29,8 @@ from minidl.ops.conv import conv_spec
 F = nn.functional
 rng = np.random.default_rng(0)
 face = data.drawn(20).batch(np.array([9]))[0]
-print("one grey image:", face.shape, "= (N, H, W, C): images, rows, columns, channels")
-
-# %% [markdown]
-# ## 1. What a kernel does
-#
-# Lay a small array of weights, the **kernel** $w$, on the image, multiply each weight with the pixel under it, and add
-# up. That is one pixel of the result. Move the kernel by one pixel and do it again:
-#
-# $$ y_{ij} = \sum_{a,b} w_{ab}\; x_{i+a,\,j+b} $$
-#
-# (Mathematicians call this a correlation, and convolution the same with the kernel turned by 180 degrees. Deep learning
-# does not care: the weights are learned, and would come out turned.)
-
-# %%
+image = md.tensor(face)
+w = rng.normal(size=(3, 3, 1, 4)).astype(np.float32)
 kernels = {
     "blur": np.full((5, 5), 1 / 25),
     "upright edges": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4,
@@ -60,81 +38,11 @@ kernels = {
     "any edge": np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]]),
     "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
 }
-viz.images(list(kernels.values()), list(kernels), columns=5, signed=True)
-
-# %%
-image = md.tensor(face)
 results = [F.conv2d(image, kernel[:, :, None, None].astype(np.float32)).numpy()[0] for kernel in kernels.values()]
-viz.images(results, list(kernels), columns=5)
+conv2d = course.mine("conv2d")
 
 # %% [markdown]
-# Edges, spots and stripes: kernels find them. A network has hundreds of kernels, finds out itself which ones it needs,
-# and applies further ones to what the first have found.
-#
-# ## 2. Where it fits
-#
-# A kernel of $k$ pixels fits into $n$ pixels at $n - k + 1$ places. A **padding** of $p$ zeros on both sides makes room
-# for more; with a **stride** of $s$ only each $s$-th place counts.
-
-# %%
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.2), layout="constrained", sharex=True)
-for part, (stride, padding) in zip(axes, ((1, 0), (1, 1), (2, 1)), strict=True):
-    for pixel in range(-padding, 7 + padding):
-        part.add_patch(plt.Rectangle((pixel, 0), 1, 0.8, fc="#d6e6f7" if 0 <= pixel < 7 else "#eeeeee", ec="black"))
-    places = range(-padding, 7 + padding - 2, stride)
-    for row, start in enumerate(places):
-        part.plot([start + 0.1, start + 2.9], [-0.6 - 0.5 * row] * 2, color="tab:red", lw=3, solid_capstyle="butt")
-    part.set(xlim=(-1.2, 8.2), ylim=(-5, 1.2), title=f"stride {stride}, padding {padding}: {len(places)} outputs")
-    part.axis("off")
-plt.show()
-
-# %% [markdown]
-# **Exercise.** Write the number of places.
-
-
-# %%
-def output_size(size, kernel, stride, padding):
-    """How many outputs a row of that size gives."""
-    ...  # your code here
-
-
-output_size = course.check_output_size(output_size)
-for k, s, p in ((3, 1, 0), (3, 1, 1), (5, 2, 2)):
-    y = F.conv2d(image, np.ones((k, k, 1, 1), np.float32), stride=s, padding=p)
-    print(f"kernel {k}, stride {s}, padding {p}: {output_size(128, k, s, p)} outputs a row, minidl gives {y.shape}")
-
-# %% [markdown]
-# ## 3. By loops
-#
-# Now in full. An image has $C$ channels (3 for colours, more inside a network), and a kernel has weights for all of
-# them. A layer has $K$ kernels, each with a bias, and each gives one channel of the result:
-#
-# $$ y_{n i j k} = b_k + \sum_{a, b, c} x_{n,\; i s + a,\; j s + b,\; c}\; w_{a b c k} $$
-#
-# where $x$ has its padding already. Shapes: $x$ is $(N, H, W, C)$, $w$ is $(KH, KW, C, K)$, $y$ is $(N, OH, OW, K)$.
-#
-# **Exercise.** Write it with loops. It may be slow. `np.pad` pads; loops over $i$ and $j$ with a sum over each window
-# are enough, but write as many loops as you like.
-
-
-# %%
-def conv2d(x, w, b, stride, padding):
-    """The convolution of images x (N, H, W, C) with kernels w (KH, KW, C, K) and biases b (K,)."""
-    ...  # your code here
-
-
-conv2d = course.check_conv2d(conv2d)
-
-# %%
-small = face[:, 30:94:2, 30:94:2]
-w = rng.normal(size=(3, 3, 1, 4)).astype(np.float32)
-yours = conv2d(small, w, np.zeros(4, np.float32), 1, 1)
-ours = F.conv2d(md.tensor(small), w, padding=1).numpy()
-print(f"largest difference from minidl: {np.abs(yours - ours).max():.0e}")
-viz.images([small[0], *yours[0].transpose(2, 0, 1)], ["image", "kernel 1", "kernel 2", "kernel 3", "kernel 4"])
-
-# %% [markdown]
-# ## 4. By im2col
+# ## 1. By im2col
 #
 # Computers are best at one thing: large products of matrices. So write every window as a row of a matrix. Its product
 # with the kernels, written as columns, is the whole convolution (Chellapilla, Puri and Simard, "High Performance
@@ -147,7 +55,10 @@ viz.images([small[0], *yours[0].transpose(2, 0, 1)], ["image", "kernel 1", "kern
 # %%
 def im2col(x, KH, KW):
     """The windows of x (H, W, C) as rows: (OH OW, KH KW C)."""
-    ...  # your code here
+    # <blank>
+    OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1
+    return np.array([x[i : i + KH, j : j + KW].ravel() for i in range(OH) for j in range(OW)])
+    # </blank>
 
 
 im2col = course.check_im2col(im2col)
@@ -168,7 +79,7 @@ plt.show()
 # Each pixel now stands in nine rows: that is the price. minidl makes only a strip of the matrix at a time, small enough
 # to stay in the processor's cache (`minidl/kernels/numpy/conv/im2col.py`).
 #
-# ## 5. By shifted products
+# ## 2. By shifted products
 #
 # Take the sum in another order: first the weight $w_{00}$ for *all* windows, then $w_{01}$, and so on. The pixels that
 # one weight meets are the image itself, shifted. So the result is a sum of nine shifted images, each times a matrix of
@@ -187,7 +98,7 @@ assert np.allclose(total, results[1][..., 0], atol=1e-5)
 viz.images(sums, [f"{n} of 9" for n in range(1, 10)], columns=9, size=1.1)
 
 # %% [markdown]
-# ## 6. By Winograd's trick
+# ## 3. By Winograd's trick
 #
 # Two neighbouring outputs of a kernel with three weights, in one dimension, share two of their pixels:
 #
@@ -209,7 +120,13 @@ viz.images(sums, [f"{n} of 9" for n in range(1, 10)], columns=9, size=1.1)
 # %%
 def winograd(x, g):
     """The two outputs, an array (2,), for x (4,) and g (3,)."""
-    ...  # your code here
+    # <blank>
+    m1 = (x[0] - x[2]) * g[0]
+    m2 = (x[1] + x[2]) * (g[0] + g[1] + g[2]) / 2
+    m3 = (x[2] - x[1]) * (g[0] - g[1] + g[2]) / 2
+    m4 = (x[1] - x[3]) * g[2]
+    return np.array([m1 + m2 + m3, m2 - m3 - m4])
+    # </blank>
 
 
 winograd = course.check_winograd(winograd)
@@ -242,7 +159,7 @@ for part in axes:
 plt.show()
 
 # %% [markdown]
-# ## 7. By Fourier transforms
+# ## 4. By Fourier transforms
 #
 # Any image is a sum of waves. A convolution leaves each wave a wave and only makes it stronger or weaker: in terms of
 # waves it is one multiplication for each. The Fourier transform $F$ finds the waves (`np.fft.rfft2`), its inverse adds
@@ -272,7 +189,7 @@ viz.images([y, results[0]], ["by waves", "by windows"], columns=2, size=2.2)
 # image, as waves have no end. These rows are cut off. The work hardly depends on the size of the kernel, so this is
 # the way for *large* kernels.
 #
-# ## 8. All of them, and yours
+# ## 5. All of them, and yours
 #
 # In minidl each way is a plugin of the kind `conv_algorithm`, and so can yours be: a class with a `forward` and two
 # gradients. We take the gradients from the simplest of minidl's, `Direct`.
@@ -281,7 +198,7 @@ viz.images([y, results[0]], ["by waves", "by windows"], columns=2, size=2.2)
 # %%
 @plugins.register("conv_algorithm", "my loops")
 class MyLoops(Direct):
-    """The convolution of section 3."""
+    """The convolution of notebook 7."""
 
     def supports(self, spec):
         return spec.window.SH == spec.window.SW and not spec.window.padded
@@ -292,7 +209,7 @@ class MyLoops(Direct):
 
 @plugins.register("conv_algorithm", "my im2col")
 class MyIm2col(Direct):
-    """The matrix of section 4, whole, image by image."""
+    """The matrix of section 1, whole, image by image."""
 
     def supports(self, spec):
         return spec.window.SH == spec.window.SW == 1 and not spec.window.padded
@@ -354,51 +271,9 @@ plt.show()
 # that was measured once (`minidl/kernels/numpy/conv/measured.csv`), so that the same model always computes the same
 # numbers.
 #
-# ## 9. Backward
-#
-# Every output is a sum of products, so the gradients are sums of products, too: that of a weight correlates the image
-# with the gradient of the output, that of the image spreads it back over the windows. With them a kernel can be
-# learned. A layer with one kernel gets an image of noise and the upright edges in it, and is to find out how the one
-# becomes the other:
-
-# %%
-sobel = kernels["upright edges"][:, :, None, None].astype(np.float32)
-noise = md.tensor(rng.normal(size=(1, 32, 32, 1)), dtype=np.float32)
-goal = F.conv2d(noise, sobel).numpy()
-layer = nn.Conv2D(1, 1, 3, rng=md.Generator(1))
-optimizer = optim.Adam(layer.parameters(), lr=0.05)
-seen, titles, losses = [], [], []
-for number in range(101):
-    loss = F.mse_loss(layer(noise), goal)
-    if number in (0, 5, 10, 20, 100):
-        seen.append(layer.w.numpy()[:, :, 0].copy())
-        titles.append(f"step {number}")
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    losses.append(loss.item())
-viz.images([*seen, sobel[:, :, 0]], [*titles, "wanted"], signed=True)
-
-# %%
-figure, axes = plt.subplots(figsize=(5, 2.4), layout="constrained")
-axes.semilogy(losses, color="tab:red")
-axes.set(xlabel="step", ylabel="loss")
-plt.show()
-assert losses[-1] < losses[0] / 1000
-
-# %% [markdown]
-# Why noise? In a face, neighbouring pixels are nearly equal, so very different kernels give nearly the same picture:
-# learning is slow there, and ends with another kernel that does as well. Try it with `image` in the place of `noise`.
-# What the learned kernel makes of the face:
-
-# %%
-viz.images([results[1], layer(image).numpy()[0]], ["wanted", "learned"], columns=2, size=2.2)
-
-# %% [markdown]
 # ## Now read the real thing
 #
-# `minidl/ops/conv.py` is the mathematics, and leaves the computing to an algorithm. The simplest is
-# `minidl/kernels/conv/direct.py`, with the shifted images of section 5 and both gradients:
+# The simplest algorithm is `minidl/kernels/conv/direct.py`, with the shifted images of section 2 and both gradients:
 
 # %%
 print(inspect.getsource(Direct))

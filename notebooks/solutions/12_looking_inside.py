@@ -1,11 +1,5 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 9. Looking inside
+# # 12. Looking inside
 #
 # A trained network gives answers and no reasons. This notebook asks it for some, each in a few lines:
 #
@@ -18,8 +12,8 @@
 # 7. errors **by group**: who is served badly;
 # 8. **calibration**: is a probability of 80 % right in 80 % of the cases?
 #
-# It takes UTKFace and a GPU where they are, else drawn faces and the CPU, as notebook 8 does. What the text says of the
-# results is said of the drawn faces. Their people are cartoons: what holds for them says nothing about real ones.
+# It takes UTKFace and a GPU where they are, else drawn faces and the CPU, as notebook 11 does. What the text says of
+# the results is said of the drawn faces. Their people are cartoons: what holds for them says nothing about real ones.
 
 # %%
 import matplotlib.pyplot as plt
@@ -48,7 +42,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. A small network
 #
-# The plan is that of notebook 8, with fewer filters and smaller heads, so that it learns more in the same time:
+# The plan is that of notebook 11, with fewer filters and smaller heads, so that it learns more in the same time:
 
 
 # %%
@@ -175,7 +169,9 @@ viz.images(shown, titles, columns=5, size=0.95, limits=(0, 1))
 # %%
 def saliency(dx):
     """(N, H, W): how much each pixel matters, from the gradient dx (N, H, W, C) of an answer."""
-    ...  # your code here
+    # <blank>
+    return np.abs(dx).max(axis=3)
+    # </blank>
 
 
 saliency = course.check_saliency(saliency)
@@ -233,7 +229,10 @@ plt.show()
 # %%
 def grad_cam(maps, gradients):
     """The heat (N, H, W) from maps (N, H, W, K) and the gradients of the answer by them, of the same shape."""
-    ...  # your code here
+    # <blank>
+    weights = gradients.mean(axis=(1, 2), keepdims=True)
+    return np.maximum((weights * maps).sum(axis=3), 0)
+    # </blank>
 
 
 grad_cam = course.check_grad_cam(grad_cam)
@@ -277,7 +276,7 @@ viz.images(images[[*worst, *surest]], titles, size=1.1, limits=(0, 1))
 
 # %% [markdown]
 # Look for what they have in common, then look at the data. In UTKFace the same picture can bear two different labels
-# (notebook 7): then at least one of them is wrong, and the network may be right.
+# (notebook 10): then at least one of them is wrong, and the network may be right.
 #
 # ## 7. By group
 #
@@ -288,8 +287,10 @@ viz.images(images[[*worst, *surest]], titles, size=1.1, limits=(0, 1))
 
 # %%
 def group_means(values, groups):
-    """An array with the mean of the values in group 0, group 1, ...; groups[i] is the group of values[i]."""
-    ...  # your code here
+    """An array with the mean of the values in group 0, 1, ..., NaN if it has none; groups[i] is that of values[i]."""
+    # <blank>
+    return np.array([values[groups == group].mean() for group in range(groups.max() + 1)])
+    # </blank>
 
 
 group_means = course.check_group_means(group_means)
@@ -339,7 +340,14 @@ for gender, name in enumerate(("male", "female")):
 # %%
 def calibration_error(probabilities, labels, bins):
     """The expected calibration error, for arrays (N,) and so many bins of equal width from 0 to 1."""
-    ...  # your code here
+    # <blank>
+    number = np.minimum((probabilities * bins).astype(int), bins - 1)
+    total = 0.0
+    for b in np.unique(number):
+        inside = number == b
+        total += inside.mean() * abs(probabilities[inside].mean() - labels[inside].mean())
+    return total
+    # </blank>
 
 
 calibration_error = course.check_calibration_error(calibration_error)

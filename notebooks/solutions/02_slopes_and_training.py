@@ -1,23 +1,13 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 1. Neurons and tensors
+# # 2. Slopes and training
 #
-# A neural network is a function with many adjustable numbers in it. This notebook builds one from nothing:
+# A network that fits needs good weights. This notebook finds them:
 #
-# 1. a **neuron**, a weighted sum that is cut off at 0;
-# 2. many neurons, which together can follow **any function**;
-# 3. a **layer**, the same as one product of matrices;
-# 4. an engine that finds the **slope** of a result for every number in it, in 60 lines;
-# 5. **training**: going down that slope until the network fits;
-# 6. the same with **minidl**, whose tensors are that engine for whole arrays.
+# 1. an engine that finds the **slope** of a result for every number in it, in 60 lines;
+# 2. **training**: going down that slope until the network fits;
+# 3. the same with **minidl**, whose tensors are that engine for whole arrays.
 #
-# Blanks are yours to fill. A blank that you leave open is no obstacle: the notebook then goes on with minidl's own
-# version. The solutions are in `notebooks/solutions`.
+# You need notebook 1.
 
 # %%
 import inspect
@@ -27,197 +17,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl as md
-from agegender import data
 from minidl import course, nn, optim, viz
 
 rng = np.random.default_rng(0)
 md.seed(0)
-
-# %% [markdown]
-# ## 1. A neuron
-#
-# A neuron has some inputs $x_1, \dots, x_n$ and gives one number. It weighs each input with a **weight** $w_i$, adds a
-# **bias** $b$, and lets only what is positive through:
-#
-# $$ y = \max\left(\sum_i w_i x_i + b,\; 0\right) $$
-#
-# The function $\max(z, 0)$ is called ReLU (rectified linear unit). Without it a network of neurons would be nothing but
-# one big weighted sum, however many neurons it had.
-#
-# **Exercise.** Write the neuron. `x` and `w` are arrays of the same length.
-
-
-# %%
-def neuron(x, w, b):
-    """max(sum of w_i x_i + b, 0)"""
-    ...  # your code here
-
-
-neuron = course.check_neuron(neuron)
-
-# %% [markdown]
-# With one input, a neuron is a line with a bend. The weight is its slope; the bias moves the bend, which lies where
-# $w x + b = 0$.
-
-# %%
 xs = np.linspace(-3, 3, 200)
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained", sharey=True)
-for w in (0.5, 1.0, 2.0, -1.0):
-    axes[0].plot(xs, [neuron(np.array([x]), np.array([w]), 0.0) for x in xs], label=f"w = {w:g}")
-for b in (-1.0, 0.0, 1.0):
-    axes[1].plot(xs, [neuron(np.array([x]), np.array([1.0]), b) for x in xs], label=f"b = {b:g}")
-axes[0].set(title="the weight turns it (b = 0)", xlabel="x", ylabel="y")
-axes[1].set(title="the bias moves it (w = 1)", xlabel="x")
-for part in axes:
-    part.legend(fontsize=8)
-plt.show()
-
-# %% [markdown]
-# With thousands of inputs it is the same formula. Here the inputs are the pixels of a face, and each weight belongs to
-# a pixel. As weights we take the average old face minus the average young face: red pixels count for "old", blue ones
-# against it. (The faces are drawn, of invented people.)
-
-# %%
-pixels, labels = data.drawn(300).batch(np.arange(300))
-ages = labels["age"][:, 0]
-weights = pixels[ages > 60].mean(axis=0) - pixels[ages < 20].mean(axis=0)
-sums = ((pixels - pixels.mean(axis=0)) * weights).sum(axis=(1, 2, 3))
-viz.images([weights], ["the weights"], columns=1, size=2, signed=True)
-
-# %% [markdown]
-# The faces with the smallest and the largest sums, and the sums of all faces beside their ages:
-
-# %%
-extreme = np.argsort(sums)[[0, 1, 2, -3, -2, -1]]
-viz.images(pixels[extreme], [f"sum {sums[i]:.0f}, age {ages[i]:.0f}" for i in extreme])
-
-# %%
-figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
-axes.scatter(ages, sums, s=8)
-axes.set(xlabel="age (years)", ylabel="weighted sum", title="one neuron, before its bias and ReLU")
-plt.show()
-print(f"correlation with the age: {np.corrcoef(ages, sums)[0, 1]:.2f}")
-
-# %% [markdown]
-# One weighted sum of raw pixels already knows something of the age, though not much. What can many neurons do?
-#
-# ## 2. Many neurons follow any function
-#
-# Three neurons with the same slope make a **hat**: the first starts to climb, the second bends the line down again, the
-# third bends it back to flat. With $r(z) = \max(z, 0)$, centre $c$ and half width $h$:
-#
-# $$ \text{hat}(x) = \frac{r(x - c + h) - 2\, r(x - c) + r(x - c - h)}{h} $$
-#
-# **Exercise.** Write the hat.
 
 
-# %%
-def hat(x, centre, width):
-    """A triangle of height 1 at centre, which is 0 outside of centre - width ... centre + width."""
-
-    ...  # your code here
-
-
-hat = course.check_hat(hat)
-
-# %% [markdown]
-# Put a hat on each of several points, as high as the function that you want is there, and add them up. Between two
-# points one hat falls while the next climbs, so their sum is a straight line from one value to the next.
-
-
-# %%
 def wanted(x):
-    """A function to imitate."""
+    """A function to imitate, that of notebook 1."""
     return np.sin(2 * x) + 0.3 * x
 
 
-def imitation(x, points):
-    """The sum of hats on evenly spaced points, each as high as the wanted function there."""
-    width = points[1] - points[0]
-    return sum(wanted(point) * hat(x, point, width) for point in points)
-
-
-figure, axes = plt.subplots(1, 2, figsize=(10, 3), layout="constrained", sharey=True)
-for part, count in zip(axes, (7, 15), strict=True):
-    points = np.linspace(-3, 3, count)
-    for point in points:
-        part.plot(xs, wanted(point) * hat(xs, point, points[1] - points[0]), color="tab:gray", lw=0.7)
-    part.plot(xs, wanted(xs), label="wanted", lw=3, alpha=0.4)
-    part.plot(xs, imitation(xs, points), label=f"{count} hats", color="tab:red", lw=1.2)
-    part.legend(fontsize=8, loc="upper left")
-    part.set(xlabel="x")
-plt.show()
-
 # %% [markdown]
-# How good does it get? The largest error of straight lines between points at a distance $h$ is at most
-# $\frac{1}{8} h^2 \max |f''|$ (any book on numerical analysis: linear interpolation). So twice as many hats should
-# leave a quarter of the error. Measured:
-
-# %%
-fine = np.linspace(-3, 3, 5001)
-counts = [5, 9, 17, 33, 65, 129]
-errors = [np.abs(imitation(fine, np.linspace(-3, 3, n)) - wanted(fine)).max() for n in counts]
-bounds = [(6 / (n - 1)) ** 2 / 8 * 4 for n in counts]  # |f''| = |4 sin 2x| is at most 4
-figure, axes = plt.subplots(figsize=(5, 2.8), layout="constrained")
-axes.loglog(counts, bounds, "--", color="tab:gray", label="bound")
-axes.loglog(counts, errors, "o-", color="tab:red", label="measured")
-axes.set(xlabel="hats", ylabel="largest error")
-axes.legend()
-plt.show()
-assert all(error <= bound + 1e-12 for error, bound in zip(errors, bounds, strict=True))
-
-# %% [markdown]
-# So a layer of ReLUs and a weighted sum of them come as close as you like to any continuous function of one number on
-# an interval. The same holds for many inputs, and for almost any bent function in the place of ReLU (Hornik,
-# "Approximation Capabilities of Multilayer Feedforward Networks", 1991). This says that good weights exist. It does not
-# say how to find them: that is what the rest of this notebook is about.
+# ## 1. Slopes, by an engine of 60 lines
 #
-# ## 3. A layer is a product of matrices
-#
-# Neurons that look at the same inputs form a **layer**. Write the weights of each as a column of a matrix $w$ and the
-# samples as rows of $x$. Then all neurons on all samples are one product:
-#
-# $$ y = \max(x\,w + b,\; 0), \qquad x: (N, \text{in}),\; w: (\text{in}, \text{out}),\; b: (\text{out},) $$
-#
-# **Exercise.** Write the layer.
-
-
-# %%
-def layer(x, w, b):
-    """max(x w + b, 0)"""
-    ...  # your code here
-
-
-layer = course.check_layer(layer)
-
-# %% [markdown]
-# The 15 hats are two such steps. The first layer has a neuron for every bend, the second sums them up; its weights
-# follow from the formula of the hat:
-
-# %%
-points = np.linspace(-3, 3, 15)
-width = points[1] - points[0]
-bends = np.linspace(points[0] - width, points[-1] + width, 17)
-w1, b1 = np.ones((1, 17)), -bends
-w2 = np.zeros((17, 1))
-for i, point in enumerate(points):
-    w2[i : i + 3, 0] += wanted(point) * np.array([1, -2, 1]) / width
-by_layers = layer(xs[:, None], w1, b1) @ w2
-print(f"largest difference from the sum of hats: {np.abs(by_layers[:, 0] - imitation(xs, points)).max():.0e}")
-
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained")
-axes[0].plot(xs, layer(xs[:, None], w1, b1), lw=0.8)
-axes[0].set(title="17 neurons", xlabel="x")
-axes[1].plot(xs, by_layers, color="tab:red")
-axes[1].set(title="their weighted sum", xlabel="x")
-plt.show()
-
-# %% [markdown]
-# ## 4. Slopes, by an engine of 60 lines
-#
-# We chose these weights by hand. To have them found, we measure how wrong the network is by one number, the **loss**,
-# and ask for each weight: if it grew a little, would the loss grow or fall, and how fast? This is the derivative of the
-# loss by that weight, its **gradient**. A network has thousands of weights, so it takes a method.
+# In notebook 1 we chose the weights by hand. To have them found, we measure how wrong the network is by one number, the
+# **loss**, and ask for each weight: if it grew a little, would the loss grow or fall, and how fast? This is the
+# derivative of the loss by that weight, its **gradient**. A network has thousands of weights, so it takes a method.
 #
 # The method: every result remembers what it was computed from, and its **slope** by each of these. For a single step
 # the slopes are easy.
@@ -228,12 +45,16 @@ plt.show()
 # %%
 def product_slopes(a, b):
     """The derivatives of a b: by a, and by b."""
-    ...  # your code here
+    # <blank>
+    return b, a
+    # </blank>
 
 
 def relu_slope(x):
     """The derivative of max(x, 0); 0 at 0."""
-    ...  # your code here
+    # <blank>
+    return 1.0 if x > 0 else 0.0
+    # </blank>
 
 
 product_slopes = course.check_product_slopes(product_slopes)
@@ -317,7 +138,7 @@ plt.show()
 # Each line touches the curve. On the far left the neuron is off, its sum is below 0: there the loss does not depend on
 # $w$, and the slope is 0.
 #
-# ## 5. Training
+# ## 2. Training
 #
 # Going against the slope makes the loss smaller, if the step is small enough. This is **gradient descent**; the length
 # of the step is set by the **learning rate**.
@@ -328,7 +149,9 @@ plt.show()
 # %%
 def step(w, dw, lr):
     """The weights w after one step down the gradient dw, with the learning rate lr."""
-    ...  # your code here
+    # <blank>
+    return w - lr * dw
+    # </blank>
 
 
 step = course.check_step(step)
@@ -394,7 +217,7 @@ assert losses[-1] < losses[0] / 3
 # It bends where this helps most: the large slope in the middle comes first, the rest is slow. Try other learning rates:
 # with 0.003 it hardly moves, with 0.1 it jumps out of the valley again and again.
 #
-# ## 6. The same with minidl
+# ## 3. The same with minidl
 #
 # A loss here is made of hundreds of Values, and Python handles them one by one. A **tensor** is a Value that
 # holds a whole array: the additions and products work on all elements at once, and NumPy does the work. Everything else
@@ -481,4 +304,4 @@ print(inspect.getsource(md.Tensor.backward))
 # %% [markdown]
 # What is new there: an *op* is an object of its own, which knows its mathematics for arrays (`minidl/op.py`, and for
 # example `Mul` and `ReLU` in `minidl/ops/elementwise.py`); gradients that are still on their way are kept in `pending`;
-# and the graph is freed as it is used. The next notebook, `02_autograd`, goes through all of this.
+# and the graph is freed as it is used. The next notebook, `03_autograd`, goes through all of this.

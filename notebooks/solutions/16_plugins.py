@@ -1,11 +1,5 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 11. Write a plugin
+# # 16. Write a plugin
 #
 # Everything in minidl that has a name can be yours: layers, optimizers, convolution algorithms and eight other kinds of
 # things. The built-in ones are registered in the same way, by a decorator above a class or function, such as
@@ -17,7 +11,7 @@
 # 3. a **convolution** as one large matrix;
 # 4. all of them in **one network**.
 #
-# You need notebooks 3, 4 and 6.
+# You need notebooks 6, 8 and 14.
 
 # %%
 import re
@@ -44,7 +38,7 @@ print("small grey faces:", faces.shape, "= (N, H, W, C)")
 # %% [markdown]
 # ## 1. A layer
 #
-# Max pooling keeps the largest number of a window, average pooling the mean (notebook 4). Which is better? Let the
+# Max pooling keeps the largest number of a window, average pooling the mean (notebook 8). Which is better? Let the
 # network find out. The **power mean** of $n$ positive numbers lies between them:
 #
 # $$ y = \left(\frac{1}{n} \sum_i x_i^{\,p}\right)^{1/p} $$
@@ -59,7 +53,9 @@ print("small grey faces:", faces.shape, "= (N, H, W, C)")
 # %%
 def power_mean(x, p):
     """The power mean of each row of positive numbers x (N, n): an array (N,)."""
-    ...  # your code here
+    # <blank>
+    return np.mean(x**p, axis=1) ** (1 / p)
+    # </blank>
 
 
 power_mean = course.check_power_mean(power_mean)
@@ -193,7 +189,10 @@ assert abs(exponents[-1][0] - 1) < 0.1 < 5 < exponents[-1][1]
 # %%
 def adagrad_step(w, dw, v, lr, eps):
     """The new w and v."""
-    ...  # your code here
+    # <blank>
+    v = v + dw * dw
+    return w - lr * dw / (v**0.5 + eps), v
+    # </blank>
 
 
 adagrad_step = course.check_adagrad_step(adagrad_step)
@@ -264,14 +263,19 @@ compare(results, {"NewArray": "in_place", "OneMemory": "state_of_its_own", "Root
 # %%
 def window_pixels(H, W, KH, KW, stride):
     """The numbers of the pixels under each window, as integers (OH OW, KH KW)."""
-    ...  # your code here
+    # <blank>
+    numbers = np.arange(H * W).reshape(H, W)
+    rows = range(0, H - KH + 1, stride)
+    columns = range(0, W - KW + 1, stride)
+    return np.array([numbers[i : i + KH, j : j + KW].ravel() for i in rows for j in columns])
+    # </blank>
 
 
 window_pixels = course.check_window_pixels(window_pixels)
 
 # %% [markdown]
 # With this table, building $M$ is one assignment: the weights go to all their places at once. The gradients are
-# those of a dense layer (notebook 4): $dx = dy\, M^T$, and $dM = x^T dy$, from which a weight collects what lies at its
+# those of a dense layer (notebook 8): $dx = dy\, M^T$, and $dM = x^T dy$, from which a weight collects what lies at its
 # places. An algorithm is a class with these three methods and `supports`:
 
 

@@ -1,11 +1,5 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 8. Age and gender
+# # 11. Age and gender
 #
 # Here is the whole thing: the documented network, put together layer by layer, trained, and judged.
 #
@@ -77,7 +71,7 @@ viz.images(images, titles, limits=(0, 1))
 # ## 2. A block
 #
 # The network begins with four blocks of the same kind: a convolution with kernels of 3 x 3 and no padding, ReLU, and
-# max pooling, which keeps the largest of every 2 x 2 numbers (notebooks 3 and 4). Only the number of filters differs:
+# max pooling, which keeps the largest of every 2 x 2 numbers (notebooks 7 and 8). Only the number of filters differs:
 # 32, 64, 128 and 256.
 #
 # **Exercise.** What shape does such a block give?
@@ -86,7 +80,10 @@ viz.images(images, titles, limits=(0, 1))
 # %%
 def block_shape(shape, filters):
     """(height, width, channels) after the block, for shape (height, width, channels) before it."""
-    ...  # your code here
+    # <blank>
+    height, width, _ = shape
+    return (height - 2) // 2, (width - 2) // 2, filters
+    # </blank>
 
 
 block_shape = course.check_block_shape(block_shape)
@@ -157,7 +154,9 @@ summary
 # %%
 def conv_parameters(kernel, channels, filters):
     """The weights and biases of a convolution with square kernels, for an input with so many channels."""
-    ...  # your code here
+    # <blank>
+    return kernel * kernel * channels * filters + filters
+    # </blank>
 
 
 conv_parameters = course.check_conv_parameters(conv_parameters)
@@ -229,7 +228,13 @@ plt.show()
 # %%
 def training_step(model, loss, optimizer, images, targets):
     """Change the model's parameters by one batch, and return the loss that it had."""
-    ...  # your code here
+    # <blank>
+    value = loss(model(images), targets)
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+    # </blank>
 
 
 training_step = course.check_training_step(training_step)
@@ -289,7 +294,9 @@ if after > before / 2:  # as with few faces, which make few steps
 # %%
 def gender_accuracy(logits, labels):
     """The share of faces whose logit says the right gender; both are arrays (N, 1), the labels are 0 or 1."""
-    ...  # your code here
+    # <blank>
+    return ((logits > 0) == (labels == 1)).mean()
+    # </blank>
 
 
 gender_accuracy = course.check_gender_accuracy(gender_accuracy)

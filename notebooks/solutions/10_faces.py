@@ -1,11 +1,5 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
-# # 7. The faces and their traps
+# # 10. The faces and their traps
 #
 # A network is as good as what it learns from. UTKFace is a set of 23,708 pictures of faces, each with an age and a
 # gender (Zhang, Song and Qi, "Age Progression/Regression by Conditional Adversarial Autoencoder", 2017). This notebook
@@ -86,7 +80,10 @@ plt.show()
 # %%
 def parse_name(name):
     """Age, gender and ethnicity, three integers."""
-    ...  # your code here
+    # <blank>
+    age, gender, *rest = [int(part) for part in name.split("_")[:-1]]
+    return age, gender, rest[0] if rest else -1
+    # </blank>
 
 
 parse_name = course.check_parse_name(parse_name)
@@ -114,7 +111,9 @@ for name in ("26_1_3_20170117195547823.jpg.chip.jpg", "61_1_20170109142408075.jp
 # %%
 def luma(rgb):
     """Grey levels (H, W) of a picture (H, W, 3), whose channels are red, green and blue."""
-    ...  # your code here
+    # <blank>
+    return rgb @ np.array([0.299, 0.587, 0.114])
+    # </blank>
 
 
 luma = course.check_luma(luma)
@@ -181,7 +180,9 @@ print("commonest ages:", ", ".join(f"{years[i]} ({counts[i]} faces)" for i in np
 # %%
 def best_constant(ages):
     """The number c for which the mean of |ages - c| is smallest."""
-    ...  # your code here
+    # <blank>
+    return np.median(ages)
+    # </blank>
 
 
 best_constant = course.check_best_constant(best_constant)
@@ -219,7 +220,10 @@ print(f"best for absolute errors: {best_constant(ages):.0f}, for squared ones: {
 # %%
 def first_copies(digests):
     """A list: for each file the number of the first file with the same digest (its own, if it is the first)."""
-    ...  # your code here
+    # <blank>
+    first = {}
+    return [first.setdefault(digest, number) for number, digest in enumerate(digests)]
+    # </blank>
 
 
 first_copies = course.check_first_copies(first_copies)
