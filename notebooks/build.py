@@ -18,6 +18,7 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,11 @@ def complaints(executed: dict[str, Any], solved: bool) -> list[str]:
     return found
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m notebooks.build", description="Write or check the notebooks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
     parser.add_argument("--check", action="store_true", help="execute both versions of each and write nothing")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as solved, tempfile.TemporaryDirectory() as empty:
         for name in options.names or names():
             solution = (SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")

@@ -8,14 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import MinidlError, suggestion
 from ..files import atomic_write
 from . import answer
-
-if TYPE_CHECKING:
-    from .exercise import Exercise
 
 Function = Callable[..., Any]
 
@@ -23,6 +20,21 @@ FOLDER = Path("mine")
 """The folder of the answers, in the current one; :func:`mine` says which file it uses."""
 START = "import numpy as np\n\nimport minidl as md\n"
 """The first lines of every file."""
+
+
+class Checker(Protocol):
+    """What is needed of an :class:`~minidl.course.Exercise`."""
+
+    @property
+    def solution(self) -> Function:
+        """minidl's own version."""
+
+    @property
+    def name(self) -> str:
+        """The name of the exercise."""
+
+    def problem(self, attempt: Function) -> str:
+        """What is wrong with an attempt, in words; "" if it is right."""
 
 
 class NotKept(Exception):  # noqa: N818 - a reason, not an error
@@ -54,7 +66,7 @@ def mine(name: str) -> Function:
     return exercise.solution
 
 
-def keep(exercise: "Exercise", attempt: Function) -> str:
+def keep(exercise: Checker, attempt: Function) -> str:
     """Write a right answer of a notebook to ``mine/``; return a sentence that says so, or why not.
 
     What is kept is the function and, of its cell, all that it uses; modules, names imported from them, plain constants
@@ -75,16 +87,16 @@ def keep(exercise: "Exercise", attempt: Function) -> str:
     return f" It is kept in {path.as_posix()} for later notebooks."
 
 
-def _exercise(name: str) -> "Exercise":
+def _exercise(name: str) -> Checker:
     course = importlib.import_module(__package__)
     known = [each.removeprefix("check_") for each in course.__all__ if each.startswith("check_")]
     if name not in known:
         raise MinidlError(f"there is no exercise {name!r}.{suggestion(str(name), known)}")
-    found: Exercise = getattr(course, f"check_{name}")
+    found: Checker = getattr(course, f"check_{name}")
     return found
 
 
-def _loaded(exercise: "Exercise", text: str, path: str) -> Function:
+def _loaded(exercise: Checker, text: str, path: str) -> Function:
     """The function of a file, in a namespace of its own; raises :class:`NotKept` unless it is right."""
     names: dict[str, Any] = {"__name__": "mine"}
     run = answer.call(lambda: exec(compile(text, path, "exec"), names), ())
@@ -172,7 +184,7 @@ def _from_outside(name: str, value: Any, attempt: Function) -> str:
         return f"{name} = {value!r}"
     course = importlib.import_module(__package__)
     if f"check_{name}" in course.__all__ and callable(value):
-        return f"from minidl import course; {name} = course.mine({name!r})"
+        return f"from minidl import course\n\n{name} = course.mine({name!r})"
     module, original = getattr(value, "__module__", None), getattr(value, "__name__", "")
     if module in sys.modules and module != "__main__" and getattr(sys.modules[module], original, None) is value:
         return f"from {module} import {original} as {name}"
