@@ -97,7 +97,7 @@ kernels = [network.features[0].w.numpy()[:, :, 0].transpose(2, 0, 1) for network
 largest = max(np.abs(part).max() for part in kernels)
 moved = np.linalg.norm(kernels[1] - kernels[0]) / np.linalg.norm(kernels[0])
 print(f"all kernels together have changed by {moved:.0%}")
-viz.images(np.concatenate(kernels), columns=16, size=0.6, signed=True, limits=(-largest, largest))
+viz.images(np.concatenate(kernels), columns=10, size=0.6, signed=True, limits=(-largest, largest))
 
 # %% [markdown]
 # They have hardly changed: the first layer needed little learning, and what looks like structure was mostly there by
