@@ -33,6 +33,8 @@ FLOW = "#c81e3a"
 BOX_WIDTH, BOX_HEIGHT = 0.66, 0.62
 CELL = 1.62, 1.06
 """The width of a column and the height of a row of a graph, in inches."""
+PAGE = 6.5
+"""The width of the text of a page, in inches: a wider row of images would get smaller titles there."""
 LONGEST = 15
 """The maximum number of characters in a box."""
 
@@ -78,7 +80,7 @@ def images(
     signed: bool = False,
     limits: tuple[float, float] | None = None,
 ) -> Picture:
-    """Draw images (H, W) or (H, W, 1) side by side, each ``size`` inches wide, with titles.
+    """Draw images (H, W) or (H, W, 1) side by side, each ``size`` inches wide, but a row at most :data:`PAGE`.
 
     Black is the smallest value of each image and white its largest; ``limits`` sets both for all images.
     ``signed`` is for kernels and gradients: blue below 0, white at 0, red above.
@@ -87,6 +89,7 @@ def images(
     3
     """
     rows = math.ceil(len(pictures) / columns)
+    size = min(size, PAGE / min(columns, len(pictures)))
     picture = Picture(size * min(columns, len(pictures)), (size + 0.25 * bool(titles)) * rows)
     for number, pixels in enumerate(pictures):
         plane = np.asarray(pixels, np.float64).reshape(np.shape(pixels)[:2])

@@ -1,11 +1,11 @@
 """Write the students' notebooks from the solutions, or execute all of them: ``python -m notebooks.build [NAME ...]``.
 
-``solutions/NAME.py`` is the source: a percent script, as jupytext calls it, where ``# <blank>`` and ``# </blank>``
-enclose what a student is to find out. From it follow ``NAME.py``, the same with blanks, and ``NAME.ipynb``, which is
-that script executed. With ``--check`` both versions of every notebook are executed, with all exercises once more at the
-end, and nothing is written. A cell that raises, a word on stderr, or a solution that its own checker doubts ends it
-with an error. Notebooks are executed on the drawn faces, whatever else this machine has: no real face may get into
-their outputs.
+``solutions/NAME.py`` is the only source: a percent script, as jupytext calls it, where ``# <blank>`` and ``# </blank>``
+enclose what a student is to find out. ``NAME.ipynb`` is that script with blanks, executed. With ``--check`` both
+versions of every notebook are executed, with all exercises once more at the end, and nothing is written: the solved
+ones in order and in one folder, so that later ones use the answers of earlier ones. A cell that raises, a word on
+stderr, or a solution that its own checker doubts ends it with an error. Notebooks are executed in temporary folders and
+on the drawn faces, whatever else this machine has: no real face may get into their outputs.
 
 Only executing needs packages, those of ``pip install -e '.[notebooks]'``.
 """
@@ -16,7 +16,9 @@ import io
 import json
 import os
 import re
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ HERE = Path(__file__).parent
 SOLUTIONS = HERE / "solutions"
 BLANK = re.compile(r"^( *)# <blank>\n.*?^ *# </blank>\n", re.MULTILINE | re.DOTALL)
 METADATA = {
-    "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
@@ -83,14 +84,17 @@ def going_back(script: str) -> str:
     return "".join(f"\n# %%\n{source}\n" for source in reversed(exercises))
 
 
-def execute(script: str) -> dict[str, Any]:
-    """The notebook of a script with its outputs."""
+def execute(script: str, folder: str) -> dict[str, Any]:
+    """The notebook of a script with its outputs, executed in a folder."""
     import nbformat
     from nbclient import NotebookClient
 
+    path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])  # whatever the folder
     made = nbformat.reads(json.dumps(notebook(script)), as_version=4)
-    client = NotebookClient(made, kernel_name="python3", record_timing=False, resources={"metadata": {"path": HERE}})
-    executed: dict[str, Any] = json.loads(nbformat.writes(client.execute(env=os.environ | DRAWN)))
+    client = NotebookClient(made, kernel_name="python3", record_timing=False, resources={"metadata": {"path": folder}})
+    executed: dict[str, Any] = json.loads(
+        nbformat.writes(client.execute(env=os.environ | DRAWN | {"PYTHONPATH": path}))
+    )
     for cell in executed["cells"]:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
@@ -123,24 +127,31 @@ def complaints(executed: dict[str, Any], solved: bool) -> list[str]:
     return found
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m notebooks.build", description="Write or check the notebooks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
     parser.add_argument("--check", action="store_true", help="execute both versions of each and write nothing")
-    options = parser.parse_args()
-    for name in options.names or names():
-        solution = (SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")
-        student = student_version(solution)
-        versions = {"as a student gets it": student} | ({"solved": solution} if options.check else {})
-        for version, script in versions.items():
-            start = time.perf_counter()
-            executed = execute(script + going_back(script) if options.check else script)
-            print(f"{name}, {version}: {time.perf_counter() - start:.0f} s", flush=True)
-            if wrong := complaints(executed, version == "solved"):
-                raise SystemExit("\n".join(wrong))
-        if not options.check:
-            (HERE / f"{name}.py").write_text(student, encoding="utf-8")
-            (HERE / f"{name}.ipynb").write_text(json.dumps(executed, indent=1) + "\n", encoding="utf-8")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as solved, tempfile.TemporaryDirectory() as empty:
+        for name in options.names or names():
+            solution = (SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")
+            student = student_version(solution)
+            if options.check:
+                _checked(f"{name}, as a student gets it", student + going_back(student), empty, solved=False)
+                _checked(f"{name}, solved", solution + going_back(solution), solved, solved=True)
+            else:
+                executed = _checked(name, student, empty, solved=False)
+                (HERE / f"{name}.ipynb").write_text(json.dumps(executed, indent=1) + "\n", encoding="utf-8")
+
+
+def _checked(title: str, script: str, folder: str, solved: bool) -> dict[str, Any]:
+    """The executed notebook; exits with what is wrong with its outputs."""
+    start = time.perf_counter()
+    executed = execute(script, folder)
+    print(f"{title}: {time.perf_counter() - start:.0f} s", flush=True)
+    if wrong := complaints(executed, solved):
+        raise SystemExit("\n".join(wrong))
+    return executed
 
 
 if __name__ == "__main__":

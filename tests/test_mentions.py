@@ -39,6 +39,7 @@ WRITTEN = {
     "docs/benchmarks-gpu.md": "what `python -m tests.benchmarks.gpu --write` writes on a GPU",
     "runs/": "the folder for what is trained",
     "plots/": "a part of a run",
+    "mine/": "the answers of the reader of the notebooks",
 }
 """Files that the checkout lacks, as a command writes them."""
 PLACEHOLDER = re.compile(r"/(?:NAME|FILE|TOPIC)\b")
@@ -64,7 +65,7 @@ def test_options_exist() -> None:
 def options() -> set[str]:
     """The options of all programs, from their --help."""
     calls = [("minidl.__main__", *words) for words in [*zip(TOOLS), *(("bench", what) for what in BENCHES)]]
-    calls += [("tests.benchmarks.gpu.__main__",), ("tests.benchmarks.peers.__main__",)]
+    calls += [("tests.benchmarks.gpu.__main__",), ("tests.benchmarks.peers.__main__",), ("notebooks.build",)]
     calls += [(name,) for _, name, _ in pkgutil.walk_packages(agegender.__path__, "agegender.") if "__" not in name]
     shown = io.StringIO()
     for module, *words in calls:

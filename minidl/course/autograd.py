@@ -1,4 +1,4 @@
-"""The exercises of ``02_autograd``."""
+"""The exercises of ``03_autograd`` and ``04_gradients_of_arrays``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +36,13 @@ SKIP = _graph((), [(0, 2.0)], [(0, 5.0), (1, 3.0)])
 LONG_FIRST = _graph((), [(0, 2.0)], [(1, 4.0)], [(2, 3.0), (0, 5.0)])
 TWICE = _graph((), [(0, 2.0), (0, 4.0)])
 LADDER = _graph((), [(0, 2.0)], [(0, 0.5), (1, 3.0)], [(2, -1.0), (1, 4.0)], [(3, 2.0), (0, 7.0), (2, 1.0)])
+
+
+def _random_graph(rng: np.random.Generator) -> list[Node]:
+    """Each node is computed from the one before and, now and then, from older ones."""
+    size = int(rng.integers(2, 9))
+    inputs = [[i - 1, *(int(j) for j in range(i) if rng.random() < 0.3)] for i in range(1, size)]
+    return _graph((), *([(i, round(float(rng.normal()), 1)) for i in rng.permutation(found)] for found in inputs))
 
 
 def topological_order(last: Any) -> list[Any]:
@@ -81,6 +88,7 @@ def _repeated(last: Any) -> list[Any]:
 check_topological_order = Exercise(
     topological_order,
     examples=[(nodes[-1],) for nodes in (CHAIN, TWICE, LONG_FIRST, SKIP, LADDER)],
+    draw=lambda rng: (_random_graph(rng)[-1],),
     mistakes={
         "this is the order of the forward pass, the inputs first. Backward starts at the loss: reverse it.": (
             lambda last: topological_order(last)[::-1]
@@ -126,6 +134,7 @@ def _wrong_gradients(
 check_gradients = Exercise(
     gradients,
     examples=[(nodes[::-1],) for nodes in (CHAIN, TWICE, SKIP, LADDER)],
+    draw=lambda rng: (_random_graph(rng)[::-1],),
     mistakes={
         "everything is 0: the derivative of the last node by itself is 1, and all others follow from it.": (
             _wrong_gradients(lambda so_far, slope, dy: so_far + slope * dy, start=0.0)
@@ -163,6 +172,13 @@ def _repeated_axes(dy: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*leading, *(len(leading) + axis for axis, size in enumerate(shape) if size < dy.shape[len(leading) + axis]))
 
 
+def _random_broadcast(rng: np.random.Generator) -> tuple[Array, tuple[int, ...]]:
+    """A gradient of one to four axes, and a shape that broadcasts to its own."""
+    full = tuple(int(size) for size in rng.integers(1, 4, rng.integers(1, 5)))
+    shape = tuple(1 if rng.random() < 0.4 else size for size in full[rng.integers(0, len(full) + 1) :])
+    return rng.normal(size=full), shape
+
+
 _DY = np.random.default_rng(2).normal(size=(4, 2, 3))
 
 check_unbroadcast = Exercise(
@@ -176,6 +192,7 @@ check_unbroadcast = Exercise(
         (_DY, (4, 1, 3)),
         (_DY[0], ()),
     ],
+    draw=_random_broadcast,
     mistakes={
         "the shapes are equal: nothing was repeated, so nothing is summed.": (
             lambda dy, shape: dy.sum(axis=0) if dy.shape == shape else unbroadcast(dy, shape)

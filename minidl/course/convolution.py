@@ -1,10 +1,11 @@
-"""The exercises of ``03_convolution``."""
+"""The exercises of ``07_convolution`` and ``14_fast_convolution``."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import nn
 from .exercise import Exercise
 
 Array = NDArray[Any]
@@ -15,9 +16,16 @@ def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
 
 
+def _random_window(rng: np.random.Generator) -> tuple[int, int, int]:
+    """A kernel, a stride and a padding."""
+    kernel = int(rng.integers(1, 6))
+    return kernel, int(rng.integers(1, 5)), int(rng.integers(0, 4))
+
+
 check_output_size = Exercise(
     output_size,
     examples=[(5, 3, 1, 0), (5, 3, 1, 2), (7, 3, 2, 0), (8, 3, 2, 0), (8, 4, 3, 2)],
+    draw=lambda rng: (int(rng.integers(5, 40)), *_random_window(rng)),
     mistakes={
         "the 1 comes after the division: (size + 2 padding - kernel) // stride + 1.": (
             lambda size, kernel, stride, padding: (size + 2 * padding - kernel + 1) // stride
@@ -59,6 +67,14 @@ def _images(*shape: int) -> Array:
     return np.random.default_rng(list(shape)).normal(size=shape)
 
 
+def _random_convolution(rng: np.random.Generator) -> tuple[Array, Array, Array, int, int]:
+    """All sizes differ from each other now and then, and so do stride and padding."""
+    N, C, K, KH, KW = (int(size) for size in rng.integers(1, 4, 5))
+    H, W = (int(size) for size in rng.integers(3, 9, 2))
+    x, w, b = rng.normal(size=(N, H, W, C)), rng.normal(size=(KH, KW, C, K)), rng.normal(size=K)
+    return x, w, b, int(rng.integers(1, 4)), int(rng.integers(0, 4))
+
+
 _NO_BIAS = np.zeros(1)
 
 check_conv2d = Exercise(
@@ -74,6 +90,8 @@ check_conv2d = Exercise(
         (_images(2, 7, 6, 2), _images(2, 3, 2, 3), _images(3), 1, 1),
         (_images(2, 7, 6, 2), _images(2, 3, 2, 3), _images(3), 2, 1),
     ],
+    shortcuts=(np.correlate, np.convolve, nn.functional.conv2d, nn.Conv2D.forward),
+    draw=_random_convolution,
     mistakes={
         "the kernel is flipped. This is the mathematical convolution; in deep learning, w[0, 0] meets the top left "
         "pixel of the window (a correlation).": lambda x, w, b, stride, padding: conv2d(
@@ -133,6 +151,7 @@ def im2col(x: Array, KH: int, KW: int) -> Array:
 check_im2col = Exercise(
     im2col,
     examples=[(_images(3, 3, 1), 1, 1), (_images(4, 5, 1), 2, 3), (_images(4, 5, 2), 2, 3)],
+    draw=lambda rng: (rng.normal(size=rng.integers(3, 7, 3)), *(int(k) for k in rng.integers(1, 4, 2))),
     mistakes={
         "the windows are columns: here each window is a row, (OH OW, KH KW C).": lambda x, KH, KW: im2col(x, KH, KW).T,
         "the elements of a window are in the order (C, KH, KW), but those of w in (KH, KW, C).": (
@@ -182,6 +201,8 @@ def _wrong_winograd(x: Array, g: Array, halves: float = 2, last: float = 1, thir
 check_winograd = Exercise(
     winograd,
     examples=[(np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.0, 3.0, 5.0])), (_images(4), _images(3))],
+    draw=lambda rng: (rng.normal(size=4), rng.normal(size=3)),
+    shortcuts=(np.correlate, np.convolve),
     mistakes={
         "the kernel is flipped: g[0] meets the first of its three inputs.": lambda x, g: winograd(x, g[::-1]),
         "the sums of the filter are not halved: m2 and m3 both need the factor 1/2.": lambda x, g: _wrong_winograd(

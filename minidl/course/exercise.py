@@ -2,32 +2,35 @@
 
 An exercise recognises wrong answers by reproducing them: it lists the usual mistakes, each a hint with a function that
 makes the mistake. If the reader's function gives the same values as one of these, or raises the same error, that hint
-is shown.
+is shown. A right answer is one that gives the solution's values, in types with which the notebook can go on, for all
+examples, and twice for each.
 """
 
 import copy
 import inspect
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
-from numbers import Real
+from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..tensor import Tensor
+from . import answer, kept
+from .answer import Function
+from .compare import Array, same, unchanged
+from .hints import difference, is_number, misfit, shown
 
-Array = NDArray[Any]
-Function = Callable[..., Any]
-
-TOLERANCE = 1e-4
+RANDOM = 20
+"""The number of random examples after those that are listed."""
+SEED = 17
+LARGEST = 10_000_000
+"""The number of elements from which an array is not even read: no example has as many."""
 NOTHING = "it returns nothing: every branch has to end in a return."
-
-
-class NotSolved(Exception):  # noqa: N818 - a blank, not an error
-    """Raised by a blank that is not filled in yet; returning None or ``...`` means the same."""
+KEEPS = (
+    "it gives another result when it is called again with the same arguments: it draws random numbers, or keeps "
+    "something from one call to the next, such as a global variable, a default argument or an iterator."
+)
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,32 @@ class Exercise:
     """A function that the reader has to write; call it with the reader's attempt.
 
     ``solution`` is minidl's own version. ``examples`` are tuples of arguments, from easy to hard, each adding one
-    difficulty: the first that fails shows what is wrong. ``mistakes`` maps hints to the wrong answers they explain.
+    difficulty: the first that fails shows what is wrong. ``draw`` makes further ones from random numbers. ``mistakes``
+    maps hints to the wrong answers they explain. ``shortcuts`` are functions, written in Python, that an answer must
+    not call, because they do the work of the exercise.
+
     ``numbers`` converts the return value to an array, if it is not one; ``form`` then says in words what it has to be.
+    ``use`` calls the function as the notebook does, if it takes more than one call to see whether it is right.
+
+    >>> def double(x):
+    ...     return 2 * x
+    >>> exercise = Exercise(double, [(3.0,)], {"this is the square.": lambda x: x * x}, lambda rng: (rng.normal(),))
+    >>> print(exercise.problem(lambda x: x**2))
+    for x=3.0.
+        Hint: this is the square.
+    >>> print(exercise.problem(lambda x: x + 3))
+    for x=1.10...
+        Hint: expected 2.20..., got 4.10....
     """
 
     solution: Function
     examples: Sequence[tuple[Any, ...]]
     mistakes: Mapping[str, Function] = field(default_factory=dict)
+    draw: Callable[[np.random.Generator], tuple[Any, ...]] | None = None
+    shortcuts: Sequence[Function] = ()
     numbers: Callable[..., Any] = lambda answer, *example: answer
     form: str = ""
+    use: Callable[..., Any] = lambda function, *example: function(*example)
 
     @property
     def name(self) -> str:
@@ -51,75 +71,144 @@ class Exercise:
         return self.solution.__name__
 
     def __call__(self, attempt: Function) -> Function:
-        """Return the attempt if it is right, else the solution, and print which, with a hint."""
-        problem = next(filter(None, (self._problem(attempt, example) for example in self.examples)), "")
-        if problem and self._is_blank(attempt):
-            print(f"{self.name}: not solved yet, it returns nothing. The notebook continues with minidl's own version.")
-            return self.solution
-        if problem:
-            print(f"{self.name}: not right yet, {problem}\n    The notebook continues with minidl's own version.")
-            return self.solution
-        print(f"{self.name}: right.")
-        return attempt
+        """Return the attempt if it is right, else the solution, and print which, with a hint.
+
+        A right attempt of a notebook is kept for later ones, see :func:`minidl.course.mine`.
+        """
+        problem = self.problem(attempt)
+        if not problem:
+            print(f"{self.name}: right.{kept.keep(self, attempt)}")
+            return attempt
+        state = "not solved yet" if problem == NOTHING else "not right yet"
+        said = "it returns nothing." if problem == NOTHING else f"{problem}\n   "
+        print(f"{self.name}: {state}, {said} The notebook continues with minidl's own version.")
+        return self.solution
+
+    def problem(self, attempt: Function) -> str:
+        """The first example on which an attempt fails, with a hint; "" if it is right, :data:`NOTHING` for a blank."""
+        if not callable(attempt):
+            return f"this is {type(attempt).__name__}, not a function: pass the function that you wrote."
+        forms, ran = list[str](), list[Function]()
+        with answer.random_as_before():
+            for example in self.all_examples():
+                tried = _Try(self, attempt, example)
+                hint, form = tried.hints()
+                here = f"for {self._arguments(example)}.\n    Hint: {hint or form}{tried.output()}"
+                if hint:
+                    return NOTHING if hint == NOTHING and self._is_blank(attempt) else here
+                forms += [here] * bool(form)  # said only if the values are right for all examples
+                ran += tried.first.ran
+        return forms[0] if forms else _refusal(next(iter(ran), None), self.shortcuts)
+
+    def all_examples(self) -> Iterator[tuple[Any, ...]]:
+        """The listed examples, then the random ones, which are the same every time."""
+        yield from self.examples
+        if self.draw is not None:
+            rng = np.random.default_rng(SEED)
+            yield from (self.draw(rng) for _ in range(RANDOM))
+
+    def watched(self) -> list[Function]:
+        """What an answer must not call: the shortcuts, and the solution with the functions of its module it uses."""
+        found, new = [], [self.solution]
+        while new:
+            function = new.pop()
+            found.append(function)
+            names = function.__code__.co_names if isinstance(function, FunctionType) else ()
+            used = [function.__globals__.get(name) for name in names]
+            new += [f for f in used if isinstance(f, FunctionType) and f.__module__ == self.solution.__module__]
+            new = [f for f in new if f not in found]
+        return [*found, *self.shortcuts]
 
     def _is_blank(self, attempt: Function) -> bool:
         """Whether an attempt returns nothing for any example."""
-        return all(self._outcome(attempt, copy.deepcopy(example))[1] is NOTHING for example in self.examples)
+        return all(_Try(self, attempt, example).got == NOTHING for example in self.examples)
 
-    def _is_right_but_in_form(self, attempt: Function) -> bool:
-        """Whether an attempt gives the right value for every example, if only in a list or an array."""
-        pairs = (
-            (self._outcome(f, copy.deepcopy(example))[1] for f in (attempt, self.solution)) for example in self.examples
-        )
-        return all(not isinstance(got, str) and same(np.ravel(got), np.ravel(expected)) for got, expected in pairs)
-
-    def _problem(self, attempt: Function, example: tuple[Any, ...]) -> str:
-        """The example on which the attempt fails, with a hint; "" if it is right."""
-        given = copy.deepcopy(example)
-
-        def outcome(function: Function) -> tuple[Any, Array | str]:
-            # Pass a copy, because a function may have to change its arguments, as a training step does.
-            return self._outcome(function, copy.deepcopy(example))
-
-        answer, got = self._outcome(attempt, given)
-        wanted, expected = outcome(self.solution)
-        if any(isinstance(old, np.ndarray) and (old != new).any() for old, new in zip(example, given, strict=True)):
-            hint = "it changes its arguments. Work on a copy, or build a new array."
-        elif not _alike(got, expected):
-            right = _is_number(wanted) and self._is_right_but_in_form(
-                attempt
-            )  # in an array, which may look like a mistake
-            mistakes = {} if right else self.mistakes
-            known = (hint for hint, wrong in mistakes.items() if _alike(got, outcome(wrong)[1]))
-            hint = next(known, "") or (got if isinstance(got, str) else "")
-            if not hint and _is_number(wanted) and same(np.ravel(got), np.ravel(expected)):  # for example in a list
-                hint = misfit(answer, wanted)
-            hint = hint or difference(np.asarray(got), np.asarray(expected))
-        else:
-            hint = misfit(answer, wanted)
-        if not hint:
-            return ""
+    def _arguments(self, example: tuple[Any, ...]) -> str:
         parameters = inspect.signature(self.solution).parameters
-        call = ", ".join(f"{name}{_shown(value)}" for name, value in zip(parameters, example, strict=True))
-        return f"for {call}.\n    Hint: {hint}"
+        return ", ".join(f"{name}{shown(value)}" for name, value in zip(parameters, example, strict=True))
 
-    def _outcome(self, function: Function, example: tuple[Any, ...]) -> tuple[Any, Array | str]:
-        """The answer of a function, and its values as an array; or, in words, what went wrong."""
-        try:
-            with np.errstate(all="ignore"):  # a hint is more helpful than a warning
-                answer = function(*example)
-        except NotSolved:
-            return None, NOTHING
-        except Exception as error:  # a reader's function may raise anything
-            return None, re.sub(r" at 0x[0-9a-f]+", "", f"it stops with {type(error).__name__}: {error}")
-        if answer is None or answer is ...:
-            return None, NOTHING
-        try:
-            plain = answer.numpy() if isinstance(answer, Tensor) else answer
-            return answer, _array(self.numbers(plain, *example))
-        except Exception:  # it may return anything, too
-            form = f": expected {self.form}" if self.form else ""
-            return answer, f"it returns {type(answer).__name__}, which cannot be read as the answer{form}."
+
+def _refusal(called: Function | None, shortcuts: Sequence[Function]) -> str:
+    """What is said of a right answer that calls one of the watched functions; "" if it calls none."""
+    if called is None:
+        return ""
+    if called in shortcuts:
+        name = f"{called.__module__}.{getattr(called, '__qualname__', called.__name__)}"
+        return f"it calls {name}, which does the work of this exercise: write it yourself."
+    return "this is minidl's own version, or calls it: write it yourself."
+
+
+class _Try:
+    """An attempt at one example: its answers to two calls with equal arguments, beside the solution's."""
+
+    def __init__(self, exercise: Exercise, attempt: Function, example: tuple[Any, ...]) -> None:
+        self.exercise, self.attempt, self.example = exercise, attempt, example
+        self.first, self.given, self.got = self._outcome(attempt, exercise.watched())
+
+    def _outcome(self, function: Function, watched: Sequence[Function] = ()) -> tuple[answer.Answer, Any, Array | str]:
+        """The answer of a function, its arguments after the call, and its values; or, in words, what went wrong."""
+        given = copy.deepcopy(self.example)
+        use, numbers = self.exercise.use, self.exercise.numbers
+        made = answer.call(use, (function, *given), watched)
+        if made.problem:
+            return made, given, made.problem
+        if made.value is None:
+            return made, given, NOTHING
+        read = answer.call(lambda: _array(numbers(_plain(made.value), *given)), ())
+        if read.problem:
+            form = f": expected {self.exercise.form}" if self.exercise.form else ""
+            return made, given, f"it returns {type(made.value).__name__}, which cannot be read as the answer{form}."
+        return made, given, read.value
+
+    def hints(self) -> tuple[str, str]:
+        """What is wrong with the answer, and what with the type of one that has the right values; "" if nothing is."""
+        solved, by_solution, expected = self._outcome(self.exercise.solution)
+        assert not isinstance(expected, str), f"{self.exercise.name}: the solution fails for {self.example}: {expected}"
+        if self.first.harm:
+            return self.first.harm, ""
+        if changed := self._changed(by_solution):
+            return f"it changes its arguments ({changed}). Work on a copy, or build a new array.", ""
+        if not isinstance(self.got, str):
+            again, _, got_again = self._outcome(self.attempt)
+            if not _alike(self.got, got_again):
+                return KEEPS, ""
+            if _alike(self.got, expected) and _shares(self.first.value, again.value):
+                return "it returns the same array every time and overwrites it: build a new one in each call.", ""
+        if _alike(self.got, expected):
+            return "", misfit(self.first.value, solved.value)
+        return self._of_values(solved.value, expected), ""
+
+    def output(self) -> str:
+        """What the attempt printed, for those who look for the mistake with print()."""
+        return f"\n    It printed: {self.first.printed[:500].strip()}" if self.first.printed.strip() else ""
+
+    def _changed(self, by_solution: tuple[Any, ...]) -> str:
+        """The names of the arguments that the attempt changed, and the solution did not."""
+        parameters = inspect.signature(self.exercise.solution).parameters
+        arguments = zip(parameters, self.example, by_solution, self.given, strict=True)
+        return ", ".join(name for name, old, by, new in arguments if unchanged(old, by) and not unchanged(old, new))
+
+    def _of_values(self, wanted: Any, expected: Array) -> str:
+        """A hint for wrong values: that of a known mistake, else what the values look like."""
+        in_form = is_number(wanted) and self._is_right_but_in_form()
+        known = {} if in_form else self.exercise.mistakes  # a number in a list may look like a mistake
+        for hint, wrong in known.items():
+            if _alike(self.got, self._outcome(wrong)[2]):
+                return hint
+        if isinstance(self.got, str):
+            return self.got
+        if is_number(wanted) and same(np.ravel(self.got), np.ravel(expected)):  # for example in a list
+            return misfit(self.first.value, wanted)
+        return difference(np.asarray(self.got), expected)
+
+    def _is_right_but_in_form(self) -> bool:
+        """Whether the attempt gives the right value for every example, if only in a list or an array."""
+        for example in self.exercise.examples:
+            here = _Try(self.exercise, self.attempt, example)
+            expected = here._outcome(self.exercise.solution)[2]
+            if isinstance(here.got, str) or not same(np.ravel(here.got), np.ravel(expected)):
+                return False
+        return True
 
 
 def _alike(one: Array | str, other: Array | str) -> bool:
@@ -128,73 +217,18 @@ def _alike(one: Array | str, other: Array | str) -> bool:
     return same(one, other)
 
 
-def same(one: Array, other: Array) -> bool:
-    """Whether two arrays have the same shape and, up to rounding, the same values, including NaN."""
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+def _shares(one: Any, other: Any) -> bool:
+    """Whether two answers are the same array, which the second call has overwritten."""
+    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    return arrays and one.flags.writeable and bool(np.may_share_memory(one, other))
 
 
-def difference(got: Array, expected: Array) -> str:
-    """A hint for a wrong answer, from its values alone.
-
-    >>> difference(np.array([2.0, 4.0]), np.array([1.0, 2.0]))
-    'all values are 2 times what they should be.'
-    """
-    if got.shape != expected.shape:
-        if any(same(got, expected.transpose(order)) for order in permutations(range(expected.ndim))):
-            return f"the values are right, but their axes are in the wrong order: expected shape {expected.shape}."
-        if got.size == expected.size and same(got.reshape(expected.shape), expected):
-            return f"the values are right, but their shape is {got.shape}: expected {expected.shape}."
-        return f"the answer has shape {got.shape}: expected {expected.shape}."
-    if not np.isfinite(got).all():
-        return "the answer contains NaN or infinity: is something divided by 0?"
-    if same(got, -expected):
-        return "the sign is wrong everywhere."
-    factor = float((got * expected).sum() / max((expected * expected).sum(), 1e-30))
-    if factor and same(got, factor * expected):
-        return f"all values are {factor:.4g} times what they should be."
-    worst = tuple(int(i) for i in np.unravel_index(np.abs(got - expected).argmax(), got.shape))
-    place = f" at index {worst}" if worst else ""
-    return f"expected {expected[worst]:.6g}{place}, got {got[worst]:.6g}."
+def _plain(value: Any) -> Any:
+    return value.numpy() if isinstance(value, Tensor) else value
 
 
-def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
-    """A hint for an answer with the right values, but a wrong type; "" if the notebook can use it.
-
-    >>> misfit([2.0], 2.0)
-    'the value is right, but this is a list: the notebook needs a plain number, add [0].'
-    >>> misfit((np.float32(1), 2), (1.0, 2.0))
-    ''
-    """
-    kind = f"array of shape {answer.shape}" if isinstance(answer, np.ndarray) else type(answer).__name__
-    it_is = f"{name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}: the notebook needs"
-    if isinstance(wanted, list | tuple):
-        if not isinstance(answer, Sequence | np.ndarray | Tensor) or len(answer) != len(wanted):
-            return f"the values are right, but {it_is} a {type(wanted).__name__} of {len(wanted)}."
-        pairs = enumerate(zip(answer, wanted, strict=True))
-        return next(filter(None, (misfit(*pair, f"element {number}") for number, pair in pairs)), "")
-    if isinstance(wanted, np.ndarray) and not isinstance(answer, np.ndarray):
-        how = "add .numpy()" if isinstance(answer, Tensor) else "np.array(...)"
-        return f"the values are right, but {it_is} a NumPy array, {how}."
-    if _is_number(wanted) and not _is_number(answer):
-        single = isinstance(answer, np.ndarray | Tensor) and answer.size == 1
-        how = "add .item()" if single else "add [0]" if isinstance(answer, list | tuple) else "float(...)"
-        return f"the value is right, but {it_is} a plain number, {how}."
-    return ""
-
-
-def _is_number(value: Any) -> bool:
-    """Whether ``value`` is a Python number, a NumPy scalar or a 0-d array."""
-    is_array = isinstance(value, np.ndarray)
-    return value.shape == () and value.dtype.kind in "biuf" if is_array else isinstance(value, Real | np.bool_)
-
-
-def _array(answer: Any) -> Array:
-    return np.asarray(answer.numpy() if isinstance(answer, Tensor) else answer, np.float64)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"={value.tolist()}" if value.size <= 4 else f" of shape {value.shape}"
-    if callable(value):
-        return f"={value.__name__}" if hasattr(value, "__name__") else ""
-    return f"={value}" if isinstance(value, int | float | str | list | tuple) else ""
+def _array(value: Any) -> Array:
+    value = _plain(value)
+    if isinstance(value, np.ndarray) and value.size > LARGEST:
+        raise ValueError("too many elements")
+    return np.array(value, np.float64)  # a copy, as the answer may be overwritten

@@ -1,4 +1,4 @@
-"""The exercises of ``07_utkface``."""
+"""The exercises of ``10_faces``."""
 
 import re
 from collections.abc import Sequence
@@ -18,6 +18,12 @@ def parse_name(name: str) -> tuple[int, int, int]:
     return age, gender, rest[0] if rest else -1
 
 
+def _random_name(rng: np.random.Generator) -> tuple[str]:
+    """A name with or without the ethnicity, as they come in the data set."""
+    labels = [rng.integers(1, 117), rng.integers(0, 2), *rng.integers(0, 5, rng.integers(0, 2))]
+    return ("_".join(str(part) for part in [*labels, f"201701{rng.integers(10**10, 10**11)}.jpg.chip.jpg"]),)
+
+
 def _label_numbers(label: Any, name: str) -> list[int]:
     """The numbers of a label; strings of digits do not count as numbers, and None differs from every number."""
     return [-2 if number is None else number + 0 for number in label]
@@ -33,6 +39,7 @@ check_parse_name = Exercise(
         ("24_0_1_20170116220224657 .jpg.chip.jpg",),
         ("55_0_0_20170116232725357jpg.chip.jpg",),
     ],
+    draw=_random_name,
     mistakes={
         "these are still strings: int('26') converts one to a number.": lambda name: tuple(name.split("_")[:3]),
         "age and gender are swapped: the age comes first.": lambda name: (
@@ -102,6 +109,7 @@ _COLOURS = np.array([[[200.0, 100.0, 40.0], [10.0, 20.0, 250.0]], [[0.0, 90.0, 6
 check_luma = Exercise(
     luma,
     examples=[(np.array([[[100.0, 50.0, 0.0]]]),), (_COLOURS,)],
+    draw=lambda rng: (rng.uniform(0, 255, (*rng.integers(1, 5, 2), 3)),),
     mistakes={
         "all three colours have the same weight here, but green looks bright and blue looks dark: use the weights.": (
             lambda rgb: rgb.mean(axis=2)
@@ -128,6 +136,7 @@ def best_constant(ages: Array) -> float:
 check_best_constant = Exercise(
     best_constant,
     examples=[(np.array([50.0, 3.0, 90.0, 60.0, 3.0, 20.0, 8.0]),), (np.array([4.0, 80.0, 30.0, 25.0, 1.0, 26.0]),)],
+    draw=lambda rng: (rng.integers(1, 100, rng.integers(1, 12)).astype(float),),
     mistakes={
         "this is the mean, which is best for squared errors. For absolute errors, a step to the right helps as long as "
         "more ages are to the right than to the left: where does that end?": np.mean,
@@ -157,6 +166,7 @@ def first_copies(digests: Sequence[str]) -> list[int]:
 check_first_copies = Exercise(
     first_copies,
     examples=[(["a", "b", "c"],), (["a", "b", "a"],), (["b", "a", "b", "c", "a", "b"],)],
+    draw=lambda rng: (rng.choice(list("abcde"), rng.integers(1, 9)).tolist(),),
     mistakes={
         "these are the digests themselves: return the index of a file.": lambda digests: [
             digests[digests.index(d)] for d in digests

@@ -1,4 +1,4 @@
-"""The exercises of ``09_looking_inside``."""
+"""The exercises of ``12_looking_inside``."""
 
 from typing import Any
 
@@ -21,6 +21,7 @@ def saliency(dx: Array) -> Array:
 check_saliency = Exercise(
     saliency,
     examples=[(_RNG.normal(-0.5, 1, (2, 3, 4, 1)),), (_RNG.normal(-0.5, 1, (2, 3, 4, 3)),)],
+    draw=lambda rng: (rng.normal(size=rng.integers(1, 5, 4)),),
     mistakes={
         "a pixel also matters if the output falls with it: take the absolute value of the gradient, np.abs.": (
             lambda dx: dx.max(axis=3)
@@ -54,6 +55,7 @@ _MAPS, _GRADIENTS = _RNG.uniform(0, 1, (2, 3, 4, 5)), _RNG.normal(0.1, 1, (2, 3,
 check_grad_cam = Exercise(
     grad_cam,
     examples=[(_MAPS[:1], _GRADIENTS[:1]), (_MAPS, _GRADIENTS)],
+    draw=lambda rng: tuple(rng.normal(size=(2, *rng.integers(1, 5, 4)))),
     mistakes={
         "ReLU is missing at the end: keep only positive values, which support the output.": lambda maps, gradients: (
             gradients.mean(axis=(1, 2), keepdims=True) * maps
@@ -85,14 +87,23 @@ check_grad_cam = Exercise(
 
 
 def group_means(values: Array, groups: Array) -> Array:
-    """The mean of the values (N,) of each group, for group indices (N,) from 0."""
+    """The mean of the values (N,) of each group, for group indices (N,) from 0; NaN for a group without values."""
     means: Array = np.array([values[groups == group].mean() for group in range(groups.max() + 1)])
     return means
 
 
+def _random_groups(rng: np.random.Generator, N: int) -> tuple[Array, Array]:
+    """Values of groups, some of which are empty."""
+    return rng.normal(size=N), rng.integers(0, 6, N)
+
+
 check_group_means = Exercise(
     group_means,
-    examples=[(np.array([1.0, 8.0, 3.0, 5.0, -6.0]), np.array([1, 0, 1, 2, 2]))],
+    examples=[
+        (np.array([1.0, 8.0, 3.0, 5.0, -6.0]), np.array([1, 0, 1, 2, 2])),
+        (np.array([1.0, 8.0, 3.0]), np.array([3, 0, 3])),
+    ],
+    draw=lambda rng: _random_groups(rng, int(rng.integers(2, 12))),
     mistakes={
         "these are sums: divide each by the number of values in its group.": lambda values, groups: np.bincount(
             groups, values
@@ -102,6 +113,9 @@ check_group_means = Exercise(
         ),
         "these are the sizes of the groups: return the means of their values.": lambda values, groups: np.bincount(
             groups
+        ),
+        "groups without values are left out, so that a mean no longer stands at the index of its group.": (
+            lambda values, groups: np.array([values[groups == group].mean() for group in np.unique(groups)])
         ),
         "the last group is missing: range(n) ends at n - 1.": lambda values, groups: group_means(values, groups)[:-1],
         "the groups are in the order in which they occur: sort them by their index, 0 first.": (
@@ -138,9 +152,20 @@ def _gaps(probabilities: Array, labels: Array, bins: int, centres: bool = False)
 _P = np.array([0.05, 0.1, 0.22, 0.28, 0.45, 0.64, 0.68, 0.7, 0.93, 0.97])
 _IS = np.array([0, 1, 0, 0, 1, 0, 1, 1, 1, 1])
 
+
+def _random_labels(rng: np.random.Generator, N: int) -> tuple[Array, Array, int]:
+    """Probabilities, labels and a number of bins."""
+    return rng.uniform(size=N), rng.integers(0, 2, N), int(rng.integers(1, 9))
+
+
 check_calibration_error = Exercise(
     calibration_error,
     examples=[(_P, _IS, 4), (_P[[0, 2, 3, 8, 9]], _IS[[0, 2, 3, 8, 9]], 5), (np.array([0.3, 0.9, 1.0]), _IS[:3], 2)],
+    draw=lambda rng: (
+        rng.uniform(size=(N := int(rng.integers(1, 30)))),
+        rng.integers(0, 2, N),
+        int(rng.integers(1, 9)),
+    ),
     mistakes={
         "all bins have the same weight here: weight each by the number of its samples.": (
             lambda probabilities, labels, bins: np.abs(_gaps(probabilities, labels, bins)[0]).mean()

@@ -42,6 +42,7 @@ check_bce_with_logits = Exercise(
         (np.array([-1e4]), np.array([1.0])),
         (np.array([1e4, -1e4, 1e4, -1e4]), np.array([1.0, 0.0, 0.0, 1.0])),
     ],
+    draw=lambda rng: (rng.normal(0, 10 ** rng.uniform(-1, 4), size := int(rng.integers(1, 6))), rng.uniform(size=size)),
     mistakes={
         "the sign is wrong: log p is negative, and the loss is -log p.": lambda logits, targets: (
             -bce_with_logits(logits, targets)
@@ -91,12 +92,17 @@ check_log_sum_exp = Exercise(
         (np.array([-1e4, -1e4, -1e4]),),
         (np.array([1e4, 1e4 - 1.0]),),
         (np.array([1e4, -1e4, 0.0]),),
+        (np.array([-1000.0, 300.0, 300.0]),),
     ],
+    draw=lambda rng: (rng.normal(size=rng.integers(1, 6)) * 10 ** rng.uniform(-1, 4),),
     mistakes={
         "the largest x was subtracted: add it again at the end.": lambda x: log_sum_exp(x) - x.max(),
         "the largest x is multiplied: outside the logarithm, add it.": lambda x: (log_sum_exp(x) - x.max()) * x.max(),
         "subtract the largest x: with the mean, e^x still overflows.": (
             lambda x: x.mean() + np.log(np.exp(x - x.mean()).sum())
+        ),
+        "subtract the largest x, not the first: a later one may be larger, and its e^x overflows.": (
+            lambda x: x[0] + np.log(np.exp(x - x[0]).sum())
         ),
         "the logarithm is missing.": lambda x: np.exp(x).sum(),
         "sum first, then take the logarithm: the log of e^x alone is x again.": lambda x: x.sum(),
@@ -127,12 +133,18 @@ def _one_hot(logits: Array, labels: Array) -> Array:
 
 _LOGITS = np.random.default_rng(6).normal(size=(4, 3))
 
+
+def _random_logits(rng: np.random.Generator, N: int, K: int) -> tuple[Array, Array]:
+    return rng.normal(0, 10 ** rng.uniform(-1, 3), (N, K)), rng.integers(0, K, N)
+
+
 check_cross_entropy_gradient = Exercise(
     cross_entropy_gradient,
     examples=[
         (_LOGITS, np.array([0, 2, 1, 1])),
         (np.array([[1e4, 0.0], [0.0, -1e4]]), np.array([1, 1])),
     ],
+    draw=lambda rng: _random_logits(rng, *rng.integers(2, 6, 2)),
     mistakes={
         "the sign is wrong: where p is too large the logit must fall, so its gradient p - y is positive.": (
             lambda logits, labels: -cross_entropy_gradient(logits, labels)
@@ -203,6 +215,11 @@ def product(x: Array) -> float:
     return float(np.prod(x))
 
 
+def wave(x: Array) -> float:
+    """The sine of the sum of squares, which bends everywhere."""
+    return float(np.sin((x**2).sum()))
+
+
 check_numerical_gradient = Exercise(
     numerical_gradient,
     examples=[
@@ -210,6 +227,7 @@ check_numerical_gradient = Exercise(
         (product, np.array([2.0, 3.0, -1.0]), 0.1),
         (product, np.array([[2.0, 3.0], [-1.0, 0.5]]), 0.1),
     ],
+    draw=lambda rng: (wave, rng.uniform(0.5, 2, rng.integers(1, 4, 2)), float(rng.uniform(0.01, 0.3))),
     mistakes={
         "this steps to the right only: its error is of order h, that of (f(x + h) - f(x - h)) / 2h of order h^2.": (
             lambda f, x, h: _differences(f, x, lambda step: (f(x + h * step) - f(x)) / h)

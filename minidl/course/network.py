@@ -1,4 +1,4 @@
-"""The exercises of ``08_age_and_gender``."""
+"""The exercises of ``11_age_and_gender``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +24,7 @@ def block_shape(shape: tuple[int, int, int], filters: int) -> Shape:
 check_block_shape = Exercise(
     block_shape,
     examples=[((128, 128, 1), 32), ((63, 63, 32), 64), ((20, 31, 3), 8)],
+    draw=lambda rng: (tuple(rng.integers(6, 99, 3).tolist()), int(rng.integers(1, 99))),
     mistakes={
         "the convolution is missing: a 3x3 kernel without padding makes height and width smaller by 2.": (
             lambda shape, filters: (shape[0] // 2, shape[1] // 2, filters)
@@ -66,6 +67,7 @@ def conv_parameters(kernel: int, channels: int, filters: int) -> int:
 check_conv_parameters = Exercise(
     conv_parameters,
     examples=[(1, 3, 4), (3, 1, 4), (3, 5, 4), (5, 2, 7)],
+    draw=lambda rng: tuple(rng.integers(1, 9, 3).tolist()),
     mistakes={
         "the biases are missing: each filter has one.": lambda kernel, channels, filters: (
             kernel**2 * channels * filters
@@ -100,9 +102,16 @@ def gender_accuracy(logits: Array, labels: Array) -> float:
 _LOGITS = np.array([2.0, -1.0, 0.3, -0.2, 0.4, 3.0, -2.0, 0.8, -0.7, 0.2, -0.4])[:, np.newaxis]
 _LABELS = np.array([1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0])[:, np.newaxis]
 
+
+def _random_answers(rng: np.random.Generator, N: int) -> tuple[Array, Array]:
+    """Logits of all sizes, and labels."""
+    return rng.normal(size=(N, 1)) * 10 ** rng.uniform(-4, 2, (N, 1)), 1.0 * rng.integers(0, 2, (N, 1))
+
+
 check_gender_accuracy = Exercise(
     gender_accuracy,
     examples=[(_LOGITS, _LABELS)],
+    draw=lambda rng: _random_answers(rng, int(rng.integers(1, 30))),
     mistakes={
         "a logit is not a probability: at a probability of 0.5, the logit is 0.": (
             lambda logits, labels: ((logits > 0.5) == (labels == 1)).mean()
@@ -143,19 +152,24 @@ def training_step(model: nn.Module, loss: Loss, optimizer: optim.Optimizer, imag
     return value.item()
 
 
-def _example() -> tuple[nn.Module, Loss, optim.Optimizer, Tensor, Array]:
-    """A small model during training, which still has the gradients of the previous batch."""
-    model = nn.Dense(2, 1, rng=Generator(0))
-    for parameter in model.parameters():
-        parameter.grad = np.ones_like(parameter.data)
-    images = Tensor(np.array([[1.0, 2.0], [0.5, -1.0], [-2.0, 0.3]], np.float32))
+def _batch(rng: np.random.Generator, N: int, inputs: int) -> tuple[nn.Module, Loss, optim.Optimizer, Tensor, Array]:
+    """A small model, a loss, an optimizer and a batch."""
+    model = nn.Dense(inputs, 1, rng=Generator(int(rng.integers(99))))
+    images = Tensor(rng.normal(size=(N, inputs)).astype(np.float32))
+    targets = rng.normal(size=(N, 1))
     return (
         model,
         nn.functional.mse_loss,
-        optim.SGD(model.parameters(), lr=0.1),
+        optim.SGD(model.parameters(), lr=float(rng.uniform(0.01, 0.1))),
         images,
-        np.array([[1.0], [0.0], [2.0]]),
+        targets,
     )
+
+
+def _two_steps(step: Callable[..., Any], *batch: Any) -> list[Any] | None:
+    """The losses of two steps: the gradients of the first must not be left for the second."""
+    losses = [step(*batch) for _ in range(2)]
+    return None if any(loss is None or loss is ... for loss in losses) else losses
 
 
 def _step_of(order: str, *, loss_after: bool = False) -> Callable[..., float]:
@@ -173,13 +187,12 @@ def _step_of(order: str, *, loss_after: bool = False) -> Callable[..., float]:
 
 check_training_step = Exercise(
     training_step,
-    examples=[_example()],
+    examples=[_batch(np.random.default_rng(0), 3, 2)],
+    use=_two_steps,
+    draw=lambda rng: _batch(rng, *rng.integers(1, 4, 2)),
     mistakes={
         "zero_grad() is missing: the new gradients are added to those of the previous batch.": (_step_of("bs")),
-        "step() found no gradients: zero_grad() comes before backward(), and step() after it.": _step_of("bzs"),
-        "step() used the gradients of the previous batch: backward() belongs between zero_grad() and step().": (
-            _step_of("sb")
-        ),
+        "step() found no gradients: call zero_grad(), backward() and step() in this order.": _step_of("bzs"),
         "the parameters have not changed: optimizer.step() changes them.": _step_of("zb"),
         "this is the loss after the update: return the one from before, without a second forward pass.": _step_of(
             "zbs", loss_after=True
@@ -187,8 +200,8 @@ check_training_step = Exercise(
         "two updates were made with the same gradients: call step() once per batch.": _step_of("zbss"),
         "backward() frees the graph: call it once.": _step_of("zbbs"),
     },
-    numbers=lambda answer, model, *others: [
-        float(answer),
+    numbers=lambda losses, model, *others: [
+        *(float(loss) for loss in losses),
         *(float(w) for p in model.parameters() for w in p.data.flat),
     ],
 )

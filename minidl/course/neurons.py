@@ -1,4 +1,4 @@
-"""The exercises of ``01_neurons_and_tensors``."""
+"""The exercises of ``01_neurons`` and ``02_slopes_and_training``."""
 
 from typing import Any
 
@@ -23,6 +23,7 @@ check_neuron = Exercise(
         (np.array([2.0, -1.0, 0.5]), np.array([1.0, -0.5, 2.0]), -1.25),
         (np.array([2.0, -1.0]), np.array([-1.0, 0.5]), 0.5),
     ],
+    draw=lambda rng: (*rng.normal(size=(2, rng.integers(1, 6))), float(rng.normal())),
     mistakes={
         "the products are not added up yet: a neuron has one output, the sum over all its inputs.": lambda x, w, b: (
             np.maximum(x * w + b, 0)
@@ -53,6 +54,7 @@ _X = np.linspace(-3, 3, 13)
 check_hat = Exercise(
     hat,
     examples=[(_X, 0.0, 1.0), (_X, 0.5, 1.0), (_X, 0.5, 2.0)],
+    draw=lambda rng: (_X, float(rng.normal()), float(rng.uniform(0.5, 3))),
     mistakes={
         "it climbs and then stays at the top: the second ReLU must subtract twice the slope.": (
             lambda x, centre, width: (np.maximum(x - centre + width, 0) - np.maximum(x - centre, 0)) / width
@@ -83,6 +85,11 @@ _RNG = np.random.default_rng(1)
 _W, _SQUARE = _RNG.normal(size=(3, 2)), _RNG.normal(size=(3, 3))
 _SAMPLES = _RNG.normal(size=(4, 3))
 
+
+def _random_layer(rng: np.random.Generator, N: int, inputs: int, outputs: int) -> tuple[Array, Array, Array]:
+    return rng.normal(size=(N, inputs)), rng.normal(size=(inputs, outputs)), rng.normal(size=outputs)
+
+
 check_layer = Exercise(
     layer,
     examples=[
@@ -90,6 +97,7 @@ check_layer = Exercise(
         (_SAMPLES[:3], _SQUARE, np.array([0.5, 0.0, -0.5])),
         (_SAMPLES, _W, np.array([0.5, -0.5])),
     ],
+    draw=lambda rng: _random_layer(rng, *rng.integers(1, 6, 3)),
     mistakes={
         "ReLU is missing: max(x w + b, 0), element by element.": lambda x, w, b: x @ w + b,
         "the bias is missing.": lambda x, w, b: np.maximum(x @ w, 0),
@@ -118,6 +126,7 @@ def product_slopes(a: float, b: float) -> tuple[float, float]:
 check_product_slopes = Exercise(
     product_slopes,
     examples=[(2.0, 5.0), (-3.0, 0.5)],
+    draw=lambda rng: tuple(float(number) for number in rng.normal(size=2).round(2)),
     mistakes={
         "the two are swapped: if a grows by 1, then a b grows by b.": lambda a, b: (a, b),
         "these are the slopes of a sum: if a grows by 1, how much does a b grow?": lambda a, b: (1.0, 1.0),
@@ -136,6 +145,7 @@ def relu_slope(x: float) -> float:
 check_relu_slope = Exercise(
     relu_slope,
     examples=[(3.0,), (-2.0,), (0.0,), (0.5,)],
+    draw=lambda rng: (round(float(rng.normal()), 2),),
     mistakes={
         "this is ReLU itself: its slope says how much the output grows if x grows by 1.": lambda x: max(x, 0.0),
         "at 0 itself there is a kink and no derivative. As in minidl, let it be 0 there.": lambda x: 1.0 * (x >= 0),
@@ -154,6 +164,7 @@ def step(w: Array, dw: Array, lr: float) -> Array:
 check_step = Exercise(
     step,
     examples=[(np.array([1.0, -2.0, 0.5]), np.array([4.0, 2.0, -1.0]), 0.1)],
+    draw=lambda rng: (*rng.normal(size=(2, *rng.integers(1, 4, rng.integers(1, 3)))), float(rng.uniform(0.01, 1))),
     mistakes={
         "it climbs: the gradient points uphill, so subtract it.": lambda w, dw, lr: w + lr * dw,
         "the step is as long as the gradient: scale it with the learning rate lr.": lambda w, dw, lr: w - dw,

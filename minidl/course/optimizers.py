@@ -15,6 +15,11 @@ def _flat(answer: Any, *example: Any) -> Array:
     return np.concatenate([np.ravel(part) for part in answer])
 
 
+def _rates(rng: np.random.Generator, count: int) -> list[float]:
+    """Learning rates and coefficients of running means."""
+    return [float(rate) for rate in rng.uniform(0.05, 0.95, count)]
+
+
 def momentum_step(w: Array, dw: Array, v: Array, lr: float, momentum: float) -> tuple[Array, Array]:
     """The weights and the velocity after one step: v = momentum v + dw, w = w - lr v."""
     v = momentum * v + dw
@@ -27,6 +32,7 @@ check_momentum_step = Exercise(
     momentum_step,
     examples=[(_W, _DW, np.zeros(3), 0.2, 0.9), (_W, _DW, _V, 0.1, 0.9), (_W, _DW, _V, 0.02, 0.5)],
     numbers=_flat,
+    draw=lambda rng: (*rng.normal(size=(3, *rng.integers(1, 4, 2))), *_rates(rng, 2)),
     mistakes={
         "it climbs: the velocity follows the gradient, uphill, so subtract it from w.": (
             lambda w, dw, v, lr, momentum: (w + lr * (momentum * v + dw), momentum * v + dw)
@@ -115,6 +121,7 @@ check_adam_step = Exercise(
         (_W, _DW, _M, _SECOND, 3, 0.1, 0.9, 0.99, 0.5),
     ],
     numbers=_flat,
+    draw=lambda rng: (*rng.normal(size=(3, 4)), rng.uniform(0.1, 4, 4), int(rng.integers(1, 9)), *_rates(rng, 4)),
     mistakes={
         "the bias of m and v is not corrected: they start at 0, so divide them by 1 - beta^t before the step.": (
             lambda *given: _adam(*given, unbias_m=False, unbias_v=False)
@@ -161,6 +168,19 @@ def _stopped(losses: Sequence[float], patience: int, better: Callable[[int, int]
     return len(losses) - 1, best
 
 
+def _never_resets(losses: Sequence[float], patience: int) -> tuple[int, int]:
+    """Counts all epochs without a new best, those before the last best included."""
+    best = bad = 0
+    for epoch in range(1, len(losses)):
+        if losses[epoch] < losses[best]:
+            best = epoch
+        else:
+            bad += 1
+        if bad == patience:
+            return epoch, best
+    return len(losses) - 1, best
+
+
 check_early_stopping = Exercise(
     early_stopping,
     examples=[
@@ -169,8 +189,10 @@ check_early_stopping = Exercise(
         ([5.0, 3.0, 4.0, 3.5, 3.75, 3.25, 2.0], 3),
         ([5.0, 3.0, 4.0, 3.5, 3.25, 3.0, 2.0, 4.0], 4),
         ([5.0, 5.0, 6.0], 2),
+        ([5.0, 6.0, 4.0, 4.5, 3.0, 3.5, 2.0, 2.5, 1.0], 3),
     ],
     numbers=_flat,
+    draw=lambda rng: ([n / 2 for n in rng.integers(2, 20, rng.integers(2, 12)).tolist()], int(rng.integers(1, 5))),
     mistakes={
         "an equal loss is not a new best: take the first of equal ones, with <.": lambda losses, patience: _stopped(
             losses, patience, lambda epoch, best: losses[epoch] <= losses[best]
@@ -184,6 +206,7 @@ check_early_stopping = Exercise(
         "it stops an epoch too early: when the best is patience epochs ago, not patience - 1.": (
             lambda losses, patience: early_stopping(losses, patience - 1)
         ),
+        "the count of epochs without a new best starts again from 0 at every new best.": _never_resets,
         "it uses future losses: they are not known when training ends.": lambda losses, patience: (
             early_stopping(losses, patience)[0],
             int(np.argmin(losses)),
@@ -224,6 +247,7 @@ check_clip_by_norm = Exercise(
         ([np.array([0.0, 0.0])], 1.0),
     ],
     numbers=_flat,
+    draw=lambda rng: (list(rng.normal(size=(rng.integers(1, 4), 2, 3))), float(rng.uniform(0.5, 5))),
     mistakes={
         "each element is clipped separately, which changes the direction: scale all of them by one factor.": (
             lambda gradients, max_norm: [np.clip(g, -max_norm, max_norm) for g in gradients]

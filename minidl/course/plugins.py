@@ -1,4 +1,4 @@
-"""The exercises of ``11_write_a_plugin``."""
+"""The exercises of ``16_plugins``."""
 
 from typing import Any
 
@@ -21,6 +21,7 @@ def power_mean(x: Array, p: float) -> Array:
 check_power_mean = Exercise(
     power_mean,
     examples=[(np.array([[3.0, 5.0]]), 1.0), (np.array([[3.0, 5.0]]), 2.0), (_RNG.uniform(0.2, 3, (4, 3)), 3.0)],
+    draw=lambda rng: (rng.uniform(0.2, 3, rng.integers(1, 5, 2)), float(rng.uniform(0.5, 5))),
     mistakes={
         "these are sums: divide by the length of a row before taking the root.": lambda x, p: (
             np.sum(x**p, axis=1) ** (1 / p)
@@ -62,6 +63,7 @@ check_adagrad_step = Exercise(
         (_W, _DW, _V, 0.1, 0.5),
     ],
     numbers=_flat,
+    draw=lambda rng: (*rng.normal(size=(2, 4)), rng.uniform(0, 4, 4), *rng.uniform(0.01, 1, 2).tolist()),
     mistakes={
         "it climbs: subtract the gradient from w.": lambda w, dw, v, lr, eps: (
             w + lr * dw / ((v + dw * dw) ** 0.5 + eps),
@@ -129,6 +131,7 @@ def _sizes(H: int, W: int, KH: int, KW: int, stride: int) -> tuple[int, int]:
 check_window_pixels = Exercise(
     window_pixels,
     examples=[(3, 5, 2, 2, 1), (5, 4, 2, 3, 1), (5, 7, 3, 2, 2)],
+    draw=lambda rng: (*rng.integers(3, 9, 2).tolist(), *rng.integers(1, 4, 3).tolist()),
     mistakes={
         "a row of the image has W pixels: the pixel below is W further, not H.": lambda H, W, KH, KW, stride: _pixels(
             H, W, KH, KW, stride, width=H

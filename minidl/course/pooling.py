@@ -1,4 +1,4 @@
-"""The exercises of ``04_pooling_relu_dense``."""
+"""The exercises of ``08_pooling_relu_dense``."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -45,9 +45,18 @@ def _with_parts(x: Array, size: int, stride: int) -> Array:
 _PLANE = np.random.default_rng(3).permutation(63).reshape(7, 9) - 20.0
 _DEEP = -1.0 - np.abs(_PLANE)
 
+
+def _random_pool(rng: np.random.Generator) -> tuple[Array, Array, int, int]:
+    """Gradients, a plane with some equal pixels, a size and a stride."""
+    size, stride = (int(length) for length in rng.integers(1, 4, 2))
+    x = rng.integers(-9, 9, rng.integers(3, 9, 2)) / 2
+    return rng.normal(size=[(length - size) // stride + 1 for length in x.shape]), x, size, stride
+
+
 check_max_pool = Exercise(
     max_pool,
     examples=[(_PLANE[:4, :4], 2, 2), (_PLANE[:4, :6], 2, 2), (_DEEP[:4, :6], 2, 2), (_PLANE, 2, 2), (_PLANE, 3, 2)],
+    draw=lambda rng: _random_pool(rng)[1:],
     mistakes={
         "this is the mean of each window: max pooling keeps the largest value.": (
             lambda x, size, stride: _pooled(x, size, stride, np.mean)
@@ -124,6 +133,7 @@ check_max_pool_backward = Exercise(
         (_DY[:, :3], _HILL, 2, 1),
         (_DY, _PLANE, 3, 2),
     ],
+    draw=_random_pool,
     mistakes={
         "every pixel of a window gets its dy: only the largest affects y.": (
             lambda dy, x, size, stride: _spread(dy, x, size, stride, np.ones_like)
@@ -172,6 +182,7 @@ check_relu_backward = Exercise(
         (np.array([2.0, -5.0, 7.0, 3.0, -1.0]), np.array([3.0, 0.0, 0.0, -1.0, 4.0])),
         (_PLANE[:2, :3], _PLANE[2:4, :3]),
     ],
+    draw=lambda rng: tuple(rng.normal(size=(2, 3, 4))),
     mistakes={
         "this is only ReLU's slope: multiply it by the gradient of the output, dy.": lambda dy, x: 1.0 * (x > 0),
         "this is ReLU of x: the backward pass passes dy on, where x is positive.": lambda dy, x: np.maximum(x, 0),
@@ -200,8 +211,8 @@ def _and(*parts: int) -> Callable[..., tuple[Array, ...]]:
 _RNG = np.random.default_rng(5)
 
 
-def _dense(N: int, inputs: int, outputs: int) -> tuple[Array, Array, Array]:
-    return _RNG.normal(size=(N, outputs)), _RNG.normal(size=(N, inputs)), _RNG.normal(size=(inputs, outputs))
+def _random_dense(rng: np.random.Generator, N: int, inputs: int, outputs: int) -> tuple[Array, Array, Array]:
+    return rng.normal(size=(N, outputs)), rng.normal(size=(N, inputs)), rng.normal(size=(inputs, outputs))
 
 
 def _flat(answer: Any, *example: Any) -> Array:
@@ -211,8 +222,9 @@ def _flat(answer: Any, *example: Any) -> Array:
 
 check_dense_backward = Exercise(
     dense_backward,
-    examples=[_dense(3, 3, 3), _dense(4, 3, 2)],
+    examples=[_random_dense(_RNG, 3, 3, 3), _random_dense(_RNG, 4, 3, 2)],
     numbers=_flat,
+    draw=lambda rng: _random_dense(rng, *rng.integers(1, 6, 3)),
     mistakes={
         "in dx the weights are not transposed: dy (N, out) comes back through w.T (out, in).": lambda dy, x, w: (
             dy @ w,

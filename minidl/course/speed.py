@@ -1,4 +1,4 @@
-"""The exercises of ``10_gpu_and_speed``."""
+"""The exercises of ``15_gpu_and_speed``."""
 
 from typing import Any
 
@@ -18,6 +18,8 @@ def matmul_cost(M: int, K: int, N: int) -> tuple[int, int]:
 check_matmul_cost = Exercise(
     matmul_cost,
     examples=[(2, 3, 5), (64, 7, 1)],
+    draw=lambda rng: tuple(rng.integers(1, 99, 3).tolist()),
+    numbers=lambda cost, M, K, N: [cost[0] + M * N * (cost[0] == M * N * (2 * K - 1)), cost[1]],  # K - 1 additions
     mistakes={
         "each product is also added to a sum: that makes two operations.": lambda M, K, N: (
             M * K * N,
@@ -56,6 +58,7 @@ def attainable(intensity: Array, peak: float, bandwidth: float) -> Array:
 check_attainable = Exercise(
     attainable,
     examples=[(np.array([0.5, 4.0, 80.0]), 100.0, 10.0), (np.array([0.25, 2.0, 16.0]), 96.0, 20.0)],
+    draw=lambda rng: (rng.uniform(0.1, 20, rng.integers(1, 6)), *rng.uniform(5, 99, 2).tolist()),
     mistakes={
         "min() compares two numbers: np.minimum compares arrays element by element.": (
             lambda intensity, peak, bandwidth: min(peak, bandwidth * intensity)
@@ -114,6 +117,7 @@ check_finish_times = Exercise(
         (10.0, np.array([30.0, 30.0, 30.0])),
         (8.0, np.array([2.0, 2.0, 2.0, 2.0])),
     ],
+    draw=lambda rng: (float(rng.integers(1, 20)), rng.integers(1, 40, rng.integers(1, 8)).astype(float)),
     mistakes={
         "Python does not wait for the card: it launches the next kernel while this one runs.": lambda launch, work: (
             np.cumsum(launch + work)

@@ -1,9 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
 # # 5. Losses
 #
@@ -18,7 +12,7 @@
 # 6. **how small a step** should be;
 # 7. **gradcheck**, which does all this for you.
 #
-# You need notebook 2. Numbers are float64 unless a cell says otherwise.
+# You need notebook 4. Numbers are float64 unless a cell says otherwise.
 
 # %%
 import inspect

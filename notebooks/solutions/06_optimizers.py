@@ -1,9 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-# ---
-
 # %% [markdown]
 # # 6. Optimizers
 #
@@ -18,7 +12,7 @@
 # 6. **clipping**, for gradients that explode;
 # 7. **overfitting**, and stopping in time.
 #
-# You need notebook 1; from section 5 on, what a network is.
+# You need notebook 2; from section 5 on, what a network is.
 
 # %%
 import inspect

@@ -1,0 +1,277 @@
+"""Calling a reader's function: whatever it does, the call ends, and everything is as it was before."""
+
+import builtins
+import contextlib
+import copy
+import ctypes
+import inspect
+import io
+import os
+import random
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..random import rewound
+
+Function = Callable[..., Any]
+
+SECONDS = 3.0
+"""The longest a call may take: the examples are small, so a right answer takes milliseconds."""
+AGAIN = 0.05
+"""The time until a call that has caught the exception of its time limit gets it once more."""
+LONGEST = 10_000
+"""The number of characters that are kept of what an answer prints."""
+
+
+class NotSolved(Exception):  # noqa: N818 - a blank, not an error
+    """Raised by a blank that is not filled in yet; returning None or ``...`` means the same."""
+
+
+class OutOfTime(BaseException):
+    """Raised inside a call that takes longer than its limit; not an ``Exception``, which the answer may catch."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call gave: its ``value``, or, in words, the ``problem`` that ended it.
+
+    ``value`` is None if the function returned nothing. ``printed`` is its output, ``ran`` the watched functions that it
+    called, and ``harm`` says in words what it changed that a function has to leave alone.
+    """
+
+    value: Any = None
+    problem: str = ""
+    printed: str = ""
+    ran: list[Function] = field(default_factory=list)
+    harm: str = ""
+
+
+def call(function: Function, arguments: Sequence[Any], watched: Iterable[Function] = ()) -> Answer:
+    """Call a function with arguments; return an :class:`Answer`, even if it exits, raises or never ends.
+
+    Output is kept apart, warnings are ignored, and what the function changed is restored: attributes of NumPy, of
+    built-in and of this package's modules, signal handlers, the profile function, and threads, which are ended.
+    ``watched`` are functions written in Python, of which ``ran`` lists those that were called. Only a Ctrl-C of the
+    reader raises ``KeyboardInterrupt``. The time limit cannot end a single call into C, such as ``time.sleep``.
+
+    >>> call(lambda x: x + 1, [2]).value
+    3
+    >>> call(lambda x: exit(), [2]).problem
+    'it calls exit(): return the result instead.'
+    """
+    output, harm, ran = _Output(), list[str](), list[Function]()
+    value, problem = None, ""
+    with _threads_as_before([function, *arguments], harm), _ctrl_c() as pressed:
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(output):
+                warnings.simplefilter("ignore")  # a hint is more helpful than a warning
+                with _watch(watched, ran, harm):
+                    value = _in_time(function, arguments, _modules(harm))
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and pressed:
+                raise
+            problem = described(error)
+    return Answer(None if value is ... else value, problem, output.getvalue(), ran, " ".join(harm))
+
+
+def described(error: BaseException) -> str:
+    """What ended a call, in words; "" for a blank.
+
+    >>> described(ValueError(f"no {object()}"))
+    'it stops with ValueError: no object.'
+    """
+    if isinstance(error, NotSolved):
+        return ""
+    if isinstance(error, OutOfTime):
+        return f"it does not end: it was stopped after {SECONDS:g} seconds. Does the condition of its loop ever change?"
+    if isinstance(error, SystemExit):
+        return "it calls exit(): return the result instead."
+    if isinstance(error, RecursionError):
+        return "it calls itself without end (RecursionError): when does it return without calling itself?"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is (MemoryError): which array is so large?"
+    message = re.sub(r"<(?:[\w.]+\.)?(\w+)(?: object)?(?: \w+)? at 0x[0-9a-fA-F]+>", r"\1", _text(error))
+    return f"it stops with {type(error).__name__}" + (f": {message.rstrip('.')}." if message else ".")
+
+
+def _text(error: BaseException) -> str:
+    """The first line of a message; "" if even that cannot be made."""
+    try:
+        return str(error).strip().partition("\n")[0][:200]
+    except Exception:  # the class may be the reader's own
+        return ""
+
+
+class _Output(io.StringIO):
+    """What is printed, up to a limit."""
+
+    def write(self, text: str) -> int:
+        super().write(text[: max(LONGEST - self.tell(), 0)])
+        return len(text)
+
+
+def _in_time(function: Function, arguments: Sequence[Any], restore: Callable[[], None]) -> Any:
+    """The value of a call; raises :class:`OutOfTime` inside it, again and again, once its time is over.
+
+    ``restore`` is called after the call, before anything else is looked up in a module. Until then everything needed
+    is a local variable, as the call may have deleted what it is called by elsewhere.
+    """
+    caller, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
+    raise_in, out_of_time, seconds, again = _raise_in, OutOfTime, SECONDS, AGAIN
+
+    def watch() -> None:
+        wait = seconds
+        while not ended.wait(wait):
+            wait = again
+            with lock:
+                if not ended.is_set():
+                    raise_in(caller, out_of_time)
+
+    def end() -> None:
+        restore()
+        with lock:
+            ended.set()  # nothing is raised from here on, but in the next few steps what was on its way
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        try:
+            return function(*arguments)
+        finally:
+            end()
+    except out_of_time:
+        end()  # it may have come in the middle of the first one
+        raise
+
+
+def _raise_in(
+    thread: int | None,
+    error: type[BaseException],
+    set_exception: Any = ctypes.pythonapi.PyThreadState_SetAsyncExc,
+    number: Any = ctypes.c_ulong,
+    as_object: Any = ctypes.py_object,
+) -> None:
+    """Raise an exception in another thread as soon as that runs Python code, whatever the platform."""
+    set_exception(number(thread or 0), as_object(error))
+
+
+@contextlib.contextmanager
+def _watch(functions: Iterable[Function], ran: list[Function], harm: list[str]) -> Iterator[None]:
+    """Note which of these functions are called, by anything that runs."""
+    known = {id(code_of(function)): function for function in functions}
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and id(frame.f_code) in known:
+            ran.append(known[id(frame.f_code)])
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield
+        if sys.getprofile() != note:  # an error, too, may end it
+            harm.append("it calls sys.setprofile, with which the checker sees what it calls.")
+    finally:
+        sys.setprofile(before)
+
+
+def code_of(function: Function) -> CodeType | None:
+    """The code of a function written in Python, also of one of NumPy's, which are wrapped; else None.
+
+    >>> code_of(np.correlate).co_name, code_of(len)
+    ('correlate', None)
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """Yield a list that is not empty after a Ctrl-C, as the answer may raise ``KeyboardInterrupt`` itself."""
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield pressed  # no signal is handled here
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _modules(harm: list[str]) -> Callable[[], None]:
+    """A function that restores what the call replaced or deleted in the modules that the checker depends on.
+
+    These are functions, classes and modules; new names may come. What it restores it adds to ``harm``.
+    """
+    own = [module for name, module in sys.modules.items() if name.startswith(__package__ or __name__)]
+    modules = [np, np.linalg, copy, inspect, contextlib, threading, sys, *own]
+    kept = [(module.__name__, vars(module), dict(vars(module))) for module in modules]
+    functions = [f for module in own for f in vars(module).values() if isinstance(f, FunctionType)]
+    insides = [(f, f.__code__, f.__defaults__) for f in functions]
+    built_in, built_in_before = vars(builtins), dict(vars(builtins))
+    limit, set_limit, is_module = sys.getrecursionlimit(), sys.setrecursionlimit, ModuleType
+
+    def restore() -> None:
+        changed = [("builtins", name) for name, value in built_in_before.items() if built_in.get(name) is not value]
+        built_in.update(built_in_before)  # what follows uses them
+        set_limit(limit)
+        for module, now, before in kept:
+            for name, value in before.items():
+                if now.get(name) is not value and (callable(value) or isinstance(value, is_module)):
+                    now[name] = value
+                    changed.append((module, name))
+        for function, code, defaults in insides:
+            if function.__code__ is not code or function.__defaults__ is not defaults:
+                function.__code__, function.__defaults__ = code, defaults
+                changed.append((function.__module__, function.__name__))
+        harm.extend(
+            f"it changes {module}.{name}: a function leaves what others use as it is." for module, name in changed
+        )
+
+    return restore
+
+
+@contextlib.contextmanager
+def _threads_as_before(involved: Sequence[Any], harm: list[str]) -> Iterator[None]:
+    """End the threads that were started in the context, and run functions of the same modules as those involved.
+
+    Others, such as those of minidl's pool, outlive the call.
+    """
+    before = {*threading.enumerate()}
+    notebooks = [getattr(one, "__globals__", None) for one in involved if callable(one)]
+    try:
+        yield
+    finally:
+        for thread in threading.enumerate():
+            names = getattr(getattr(thread, "_target", None), "__globals__", None)
+            own = names is not None and any(names is one for one in notebooks)
+            if thread not in before and (own or type(thread).__module__ == "__main__"):
+                _raise_in(thread.ident, SystemExit)
+                harm.append("it starts a thread and does not wait for its end.")
+
+
+@contextlib.contextmanager
+def random_as_before() -> Iterator[None]:
+    """Restore the random numbers that the notebook would draw next, and the current folder, at the end."""
+    drawn, folder = (random.getstate(), np.random.get_state()), os.getcwd()  # noqa: NPY002, PTH109
+    try:
+        with rewound({}):
+            yield
+    finally:
+        os.chdir(folder)
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])  # noqa: NPY002

@@ -1,0 +1,162 @@
+"""The figures that recur in the notebooks, each in one call: curves, points, bars, numbers in cells, images.
+
+Every function returns a :class:`minidl.viz.Picture`, which is displayed at the end of a cell. With ``axes=`` it draws
+into one panel of :func:`panels` instead, and returns the figure of that. Colours are those of
+:mod:`minidl.course.style`, by their meaning: ``colours=["data", "model"]``. A notebook calls ``style.use()`` once, in
+its first cell.
+
+>>> import numpy as np
+>>> x = np.linspace(0, 1, 20)
+>>> figure = curves(x, {"wanted": x**2, "model": x}, colours=["data", "model"], xlabel="x", ylabel="y")
+>>> figure.axes[0].get_xlabel(), [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+('x', ['wanted', 'model'])
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..viz import PAGE, Picture, images
+from . import style
+
+HEIGHT = 2.8
+"""The usual height of a figure, in inches."""
+CELL = 0.55, 0.34
+"""Width and height of a cell with a number, in inches."""
+
+__all__ = ["panels", "curves", "points", "bars", "numbers", "images"]
+
+
+def panels(count: int, height: float = HEIGHT, share: str = "none", widths: Sequence[float] = ()) -> list[Axes]:
+    """``count`` empty panels side by side on a figure as wide as a page, ``panels(...)[0].figure``.
+
+    ``share`` is "x", "y", "both" or "none": the axes that all panels have in common. ``widths`` are relative.
+
+    >>> left, right = panels(2, share="y")
+    >>> curves(range(3), {"loss": [3, 2, 1]}, axes=left) is left.figure
+    True
+    """
+    figure = Picture(PAGE, height)
+    ratios = list(widths) or [1.0] * count
+    common = share in ("x", "both"), share in ("y", "both")
+    return list(figure.subplots(1, count, squeeze=False, width_ratios=ratios, sharex=common[0], sharey=common[1])[0])
+
+
+def curves(
+    x: Any,
+    ys: Mapping[str, Any],
+    colours: Sequence[str] = (),
+    marks: str = "-",
+    log: str = "",
+    axes: Axes | None = None,
+    **labels: Any,
+) -> Figure:
+    """One curve for each entry of ``ys``, over ``x``, with a legend if there is more than one.
+
+    ``colours`` are meanings or matplotlib's names, ``marks`` is matplotlib's format ("-" or "o-"), ``log`` names the
+    logarithmic axes ("x", "y" or "xy"). ``labels`` go to ``axes.set``: ``xlabel``, ``ylabel``, ``title``, ``ylim``.
+
+    >>> figure = curves([1, 2, 4], {"training": [3, 2, 1]}, ["training"], marks="o-", log="y", ylabel="loss")
+    >>> figure.axes[0].get_yscale(), figure.axes[0].get_legend()
+    ('log', None)
+    """
+    axes = axes or panels(1)[0]
+    for number, (name, y) in enumerate(ys.items()):
+        axes.plot(x, y, marks, label=name, color=_colour(colours, number))
+    return _finished(axes, labels, log, legend=len(ys) > 1)
+
+
+def points(
+    x: Any,
+    y: Any,
+    line: bool = False,
+    colours: Sequence[str] = ("data", "model"),
+    axes: Axes | None = None,
+    **labels: Any,
+) -> Figure:
+    """Points, the first of ``colours``; with ``line=True`` also the straight line that fits them best (least squares).
+
+    >>> figure = points([0, 1, 2], [1, 3, 5], line=True, xlabel="x")
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['y = 2 x + 1']
+    """
+    axes = axes or panels(1)[0]
+    axes.scatter(x, y, s=9, color=_colour(colours, 0))
+    if line:
+        slope, start = np.polyfit(np.ravel(x), np.ravel(y), 1)
+        ends = np.array([np.min(x), np.max(x)])
+        text = f"y = {slope:.3g} x {'-' if start < 0 else '+'} {abs(start):.3g}"
+        axes.plot(ends, slope * ends + start, color=_colour(colours, 1), label=text)
+    return _finished(axes, labels, legend=line)
+
+
+def bars(
+    values: Mapping[str, float],
+    colours: Sequence[str] = ("model",),
+    form: str = "{:.3g}",
+    axes: Axes | None = None,
+    **labels: Any,
+) -> Figure:
+    """Horizontal bars from top to bottom, each with its name and its value in ``form``.
+
+    ``colours`` is one for all bars or one for each.
+
+    >>> figure = bars({"guess": 0.5, "network": 0.9}, ["reference", "model"], "{:.0%}", xlabel="accuracy")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['50%', '90%']
+    """
+    axes = axes or panels(1, height=0.6 + 0.32 * len(values))[0]
+    each = colours if len(colours) > 1 else list(colours) * len(values)
+    drawn = axes.barh(list(values), list(values.values()), color=[style.colour(one) for one in each])
+    axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=style.SMALLEST)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    return _finished(axes, labels)
+
+
+def numbers(matrices: Mapping[str, Any], form: str = "{:.3g}", limit: float | None = None) -> Figure:
+    """Matrices side by side, each with its title and its numbers in the cells: blue below 0, red above.
+
+    ``limit`` is the value of the strongest colour, by default the largest of all matrices.
+
+    >>> figure = numbers({"dy": [[1.0, -2.0]], "db": [[3.0]]}, form="{:.1f}")
+    >>> [text.get_text() for text in figure.axes[0].texts], figure.axes[1].get_title()
+    (['1.0', '-2.0'], 'db')
+    """
+    planes = {title: np.atleast_2d(np.asarray(matrix, np.float64)) for title, matrix in matrices.items()}
+    strongest = limit or max(float(np.abs(plane).max(initial=0)) for plane in planes.values()) or 1.0
+    rows = max(plane.shape[0] for plane in planes.values())
+    wide = sum(plane.shape[1] for plane in planes.values()) * CELL[0] + 0.4 * len(planes)
+    scale = min(1.0, PAGE / wide)  # the cells of wide matrices are smaller
+    parts = panels(len(planes), rows * CELL[1] + 0.5, widths=[plane.shape[1] for plane in planes.values()])
+    for axes, (title, plane) in zip(parts, planes.items(), strict=True):
+        axes.imshow(plane, cmap="RdBu_r", vmin=-2 * strongest, vmax=2 * strongest, aspect="auto")  # pale: text on it
+        for (i, j), value in np.ndenumerate(plane):
+            axes.text(j, i, form.format(value), ha="center", va="center", fontsize=style.SMALLEST)
+        axes.set(xticks=[], yticks=[], title=title)
+    figure = _figure(parts[0])
+    figure.set_size_inches(max(wide * scale, 2.0), rows * CELL[1] + 0.5)
+    return figure
+
+
+def _colour(colours: Sequence[str], number: int) -> str:
+    """The colour of a curve: the one that is asked for, else the next of those without a meaning."""
+    return style.colour(colours[number]) if number < len(colours) else style.OTHERS[number % len(style.OTHERS)]
+
+
+def _finished(axes: Axes, labels: Mapping[str, Any], log: str = "", legend: bool = False) -> Figure:
+    for axis in log:
+        axes.set(**{f"{axis}scale": "log"})
+    axes.set(**labels)
+    if legend:
+        axes.legend()
+    return _figure(axes)
+
+
+def _figure(axes: Axes) -> Figure:
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    return figure
