@@ -15,7 +15,7 @@
 #
 # **Prior knowledge:** `step` (unit 2), gradients of arrays and `dy` (unit 4), `numerical_gradient` (unit 5).
 #
-# **Time:** about 95 minutes, 45 of them for the three exercises.
+# **Time:** about 2 hours, 40 minutes of them for the three exercises.
 
 # %%
 import inspect
