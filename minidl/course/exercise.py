@@ -199,8 +199,7 @@ class _Try:
             return self.got
         if is_number(wanted) and same(np.ravel(self.got), np.ravel(expected)):  # for example in a list
             return misfit(self.first.value, wanted)
-        part = first_difference(self.first.value, wanted) if isinstance(wanted, tuple) else ""
-        return part or difference(np.asarray(self.got), expected)
+        return first_difference(self.first.value, wanted) or difference(np.asarray(self.got), expected)
 
     def _is_right_but_in_form(self) -> bool:
         """Whether the attempt gives the right value for every example, if only in a list or an array."""

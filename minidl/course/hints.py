@@ -42,19 +42,18 @@ def difference(got: Array, expected: Array) -> str:
     return f"expected {expected[worst]:.6g} at index {worst}, got {got[worst]:.6g}."
 
 
-def first_difference(answer: Any, wanted: Sequence[Any]) -> str:
-    """:func:`difference` of the first part of a tuple that is wrong, with the number of that part; "" if none is.
+def first_difference(answer: Any, wanted: Any) -> str:
+    """:func:`difference` of the first part that is wrong of a tuple of arrays, with its number; "" for other answers.
 
-    >>> first_difference((2.0, np.array([1.0, 4.0])), (2.0, np.array([1.0, 2.0])))
+    >>> first_difference((np.zeros(2), np.array([1.0, 4.0])), (np.zeros(2), np.array([1.0, 2.0])))
     'element 1: expected 2 at index (1,), got 4.'
     """
-    if not isinstance(answer, list | tuple) or len(answer) != len(wanted):
+    if not isinstance(wanted, tuple) or not isinstance(answer, list | tuple) or len(answer) != len(wanted):
         return ""
-    for number, (one, other) in enumerate(zip(answer, wanted, strict=True)):
-        got, expected = np.asarray(one), np.asarray(other)
-        if got.dtype.kind in "biuf" and not same(got, expected):
-            return f"element {number}: {difference(got, expected)}"
-    return ""
+    pairs = list(zip(answer, wanted, strict=True))
+    if not all(isinstance(part, np.ndarray) for pair in pairs for part in pair):
+        return ""
+    return _first(f"element {i}: {difference(*pair)}" for i, pair in enumerate(pairs) if not same(*pair))
 
 
 def misfit(answer: Any, wanted: Any, name: str = "this") -> str:

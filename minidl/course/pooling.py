@@ -17,7 +17,7 @@ Slices = tuple[slice, slice, slice]
 def max_pool(x: Array, size: int, stride: int) -> Array:
     """The maximum of each window of images x (N, H, W, C), in every channel."""
     windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
-    return windows[:, ::stride, ::stride].max(axis=(4, 5))
+    return np.asarray(windows[:, ::stride, ::stride].max(axis=(4, 5)))
 
 
 def max_pool_backward(dy: Array, x: Array, size: int, stride: int) -> Array:
@@ -141,7 +141,7 @@ def _spread(
 
 def _is_largest(window: Array) -> Array:
     """Where a window (N, size, size, C) has its largest value, in each image and channel."""
-    return np.equal(window, window.max(axis=(1, 2), keepdims=True))
+    return np.asarray(window == window.max(axis=(1, 2), keepdims=True))
 
 
 def _is_first(window: Array) -> Array:
