@@ -46,14 +46,14 @@ def first_difference(answer: Any, wanted: Any) -> str:
     """:func:`difference` of the first part that is wrong of a tuple of arrays, with its number; "" for other answers.
 
     >>> first_difference((np.zeros(2), np.array([1.0, 4.0])), (np.zeros(2), np.array([1.0, 2.0])))
-    'element 1: expected 2 at index (1,), got 4.'
+    'expected 2 at index (1,), got 4, in element 1.'
     """
     if not isinstance(wanted, tuple) or not isinstance(answer, list | tuple) or len(answer) != len(wanted):
         return ""
     pairs = list(zip(answer, wanted, strict=True))
     if not all(isinstance(part, np.ndarray) for pair in pairs for part in pair):
         return ""
-    return _first(f"element {i}: {difference(*pair)}" for i, pair in enumerate(pairs) if not same(*pair))
+    return _first(f"{difference(*pair)[:-1]}, in element {i}." for i, pair in enumerate(pairs) if not same(*pair))
 
 
 def misfit(answer: Any, wanted: Any, name: str = "this") -> str:

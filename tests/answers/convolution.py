@@ -173,7 +173,7 @@ WRONG = {
         (_taps(dw="dy.reshape(-1, K).T @ x[pixels].reshape(-1, C)"), "dw is transposed"),
         ("stride = 1\n" + _taps(), "the stride is missing"),
         (_taps(w="w[KH - 1 - u, KW - 1 - v].T"), "dx meets the kernel flipped"),
-        (_taps(w="w[u, v].T * 2"), "element 0: all values are 2 times"),
+        (_taps(w="w[u, v].T * 2"), "all values are 2 times what they should be, in element 0"),
         (
             "x, w = md.tensor(x, requires_grad=True), md.tensor(w, requires_grad=True)\n"
             "F.conv2d(x, w, stride=stride, padding=padding).backward(dy)\nreturn x.grad, w.grad, dy.sum((0, 1, 2))",

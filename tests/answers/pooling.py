@@ -162,6 +162,6 @@ WRONG = {
         ("return dy @ w.T, x.T @ dy, dy.mean(0)", "db is averaged over the samples"),
         ("return dy @ w.T, x.T @ dy, dy.sum(axis=0, keepdims=True)", "is an array of shape (1, 3): the notebook needs"),
         ("return x.T @ dy, dy @ w.T, dy.sum(axis=0)", "dx and dw are swapped"),
-        ("return dy @ w.T, x.T @ dy * 3, dy.sum(axis=0)", "element 1: all values are 3 times what they should be"),
+        ("return dy @ w.T, x.T @ dy * 3, dy.sum(axis=0)", "all values are 3 times what they should be, in element 1"),
     ],
 }
