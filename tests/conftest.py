@@ -66,6 +66,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[LEFT_OUT] = dict(Counter(left_out.values()))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a comparison with PyTorch if it is not installed. One thread is enough for its small inputs."""
+    if item.get_closest_marker("parity"):
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+        torch.set_num_threads(1)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Send them to the reporting process from a pytest-xdist worker; each worker collects all tests."""
     if hasattr(session.config, "workeroutput"):
