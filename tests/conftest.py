@@ -8,15 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from minidl.testing.arrays import other_backends
-
 from . import devices
 from .captures import replays as replays
 from .dependencies import as_before as as_before
 from .devices import device as device
 from .devices import in_tf32 as in_tf32
-
-other_backends()  # registers the stand-ins for CuPy
 
 # All cores are busy: the duration of an example means nothing.
 settings.register_profile("busy", settings(), deadline=None)
