@@ -64,7 +64,7 @@ def test_options_exist() -> None:
 def options() -> set[str]:
     """The options of all programs, from their --help."""
     calls = [("minidl.__main__", *words) for words in [*zip(TOOLS), *(("bench", what) for what in BENCHES)]]
-    calls += [("tests.benchmarks.gpu.__main__",), ("tests.benchmarks.peers.__main__",)]
+    calls += [(f"tests.benchmarks.{name}",) for name in ("gpu.__main__", "peers.__main__", "peers.small")]
     calls += [(name,) for _, name, _ in pkgutil.walk_packages(agegender.__path__, "agegender.") if "__" not in name]
     shown = io.StringIO()
     for module, *words in calls:
@@ -175,7 +175,8 @@ SOURCES = {
 
 def words_that_are_out() -> list[str]:
     """The words in backticks in the last column of the glossary, "not called"."""
-    rows = re.findall(r"^\|.*\| ([^|]*) \|$", PAGES[GLOSSARY].read_text(), re.MULTILINE)
+    glossary = PAGES[GLOSSARY].read_text().partition("\n## Words\n")[2]
+    rows = re.findall(r"^\|.*\| ([^|]*) \|$", glossary, re.MULTILINE)
     return [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
 
 
