@@ -35,16 +35,11 @@ def _dataset(_name: str, dataset: Any) -> Dataset:
     return dataset  # type: ignore[no-any-return]
 
 
-def _giving_batches(name: str) -> Callable[[Any, Any], None]:
-    """A check that raises an error if an option, with the others, leaves no batch or no images to mirror."""
-
-    def require(loader: Any, value: Any) -> None:
-        options = {"drop_last": False, "mirror": False} | vars(loader) | {name: value}
-        if "batch_size" in options:  # the data set is set before it
-            _require_a_batch(len(options["dataset"]), options["batch_size"], options["drop_last"])
-            _require_pictures(options["dataset"], options["mirror"])
-
-    return require
+def _require_batches(options: dict[str, Any]) -> None:
+    """Raise an error for options that leave no batch, or no images to mirror."""
+    if "batch_size" in options:  # the data set is set before it
+        _require_a_batch(len(options["dataset"]), options["batch_size"], options.get("drop_last", False))
+        _require_pictures(options["dataset"], options.get("mirror", False))
 
 
 def _require_a_batch(samples: int, batch_size: int, drop_last: bool) -> None:
@@ -89,11 +84,11 @@ class DataLoader(Answering):
     [[0, 1], [2, 3], [4]]
     """
 
-    dataset: Dataset = option(_dataset, beside=_giving_batches("dataset"))
-    batch_size: int = option(_batch_size, beside=_giving_batches("batch_size"))
-    drop_last: bool = option(flag, beside=_giving_batches("drop_last"))
+    dataset: Dataset = option(_dataset, beside=_require_batches)
+    batch_size: int = option(_batch_size, beside=_require_batches)
+    drop_last: bool = option(flag, beside=_require_batches)
     shuffle: bool = option(flag)
-    mirror: bool = option(flag, beside=_giving_batches("mirror"))
+    mirror: bool = option(flag, beside=_require_batches)
     seed: int = option(whole, 0)
     prefetch: int = option(whole, 0)
     epoch: int = option(whole, 0)

@@ -13,7 +13,7 @@ from .habits import Strict, explained, takes
 from .op import HALF, SINGLE
 from .options import number, option, plain, require_room, whole
 from .schedules import Schedule
-from .states import require_entries, require_floats, require_names, require_real
+from .states import require_entries, require_float_array, require_names, require_real
 from .tensor import Tensor
 
 Array = Any
@@ -63,10 +63,10 @@ class _Parameters(tuple[Tensor, ...]):
     __setitem__ = __delitem__ = __iadd__ = _refuse_others
 
 
-def _require_no_schedule(optimizer: Any, lr: float) -> None:
-    if vars(optimizer).get("schedule") is not None:
+def _require_no_schedule(options: dict[str, Any]) -> None:
+    if options.get("schedule") is not None:
         raise MinidlError(
-            f"lr = {lr!r} would last until the next step, when the schedule sets it again: write "
+            f"lr = {options['lr']!r} would last until the next step, when the schedule sets it again: write "
             "optimizer.schedule = None before, or set optimizer.schedule"
         )
 
@@ -282,7 +282,7 @@ class Optimizer(Strict, ABC):
             if key in remembered and kind == "count":
                 whole(f"'{key}' of {name}", remembered[key], least=0)
             elif key in remembered:
-                require_floats(f"'{key}' of {name}", remembered[key], param.shape)
+                require_float_array(f"'{key}' of {name}", remembered[key], param.shape)
 
     def _kinds(self) -> Mapping[str, str]:
         """The entries of the state that the ``update`` in use declares."""

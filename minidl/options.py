@@ -145,7 +145,7 @@ def flag(name: str, value: Any) -> bool:
     return bool(plain_value)
 
 
-def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any], None] | None = None) -> Any:
+def option(check: Callable[..., Any], *limits: Any, beside: Callable[[dict[str, Any]], None] | None = None) -> Any:
     """An attribute that is checked whenever it is set, by the constructor and later: see :class:`Option`.
 
     >>> class Ball:
@@ -161,10 +161,10 @@ def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any],
 class Option:
     """The descriptor that :func:`option` makes.
 
-    ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(object, value)`` may raise an error
-    for a value that conflicts with the other options. There is no ``__get__``, so reading is as fast as for any
-    instance attribute. The price: reading an option that is not set yet, such as before ``super().__init__()``, returns
-    this descriptor instead of raising ``AttributeError``. Its repr says so.
+    ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(options)`` gets all attributes of the
+    object with the new value, and may raise an error for values that conflict. There is no ``__get__``, so reading is
+    as fast as for any instance attribute. The price: reading an option that is not set yet, such as before
+    ``super().__init__()``, returns this descriptor instead of raising ``AttributeError``. Its repr says so.
 
     >>> class Ball:
     ...     bounce: float = option(number, ">= 0", "<= 1")
@@ -172,7 +172,7 @@ class Option:
     <the option bounce, not set yet>
     """
 
-    def __init__(self, check: Callable[..., Any], limits: Any, beside: Callable[[Any, Any], None] | None) -> None:
+    def __init__(self, check: Callable[..., Any], limits: Any, beside: Callable[[dict[str, Any]], None] | None) -> None:
         self.check, self.limits, self.beside = check, limits, beside
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -184,7 +184,7 @@ class Option:
     def __set__(self, thing: Any, value: Any) -> None:
         checked = self.check(self.name, value, *self.limits)
         if self.beside is not None:
-            self.beside(thing, checked)
+            self.beside({**vars(thing), self.name: checked})
         vars(thing)[self.name] = checked
 
 

@@ -321,9 +321,7 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
         raise MinidlError(
             f"expected a module, got {type(model).__name__}: for any other code use `with md.Profiler() as profiler:`"
         )
-    steps = whole("the number of steps", steps)
-    if steps < 1:
-        raise MinidlError(f"the number of steps must be >= 1, got {steps}")
+    steps = whole("the number of steps", steps, least=1)
     tensors = [tensor for _, tensor in model.named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
     place = model.parameters()[0].backend.name if model.parameters() else None

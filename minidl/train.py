@@ -377,7 +377,7 @@ class Trainer(Strict):
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}
         if "loss" not in state:  # saved by an earlier version
-            beside = {name: own for name, own in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
+            beside = {name: held for name, held in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
             random_states = beside | random_states
         loss = self._loss_module
         with all_or_nothing(self.model, loss, self.optimizer, generators):

@@ -140,7 +140,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "widths": (lambda: F.pad(X, (1, 2, 3)), r"expected one pair \(before, after\) per axis, got \(1, 2, 3\)"),
     "lr of a schedule": (lambda: optim.constant(-1), "lr must be a number >= 0, got -1"),
     "factor": (lambda: optim.step(1.0, 2, factor=-0.5), "factor must be a number >= 0, got -0.5"),
-    "every": (lambda: optim.step(1.0, 2.5), "the number of steps must be an integer, got 2.5"),
+    "every": (lambda: optim.step(1.0, 2.5), "every must be an integer >= 1, got 2.5"),
     "warmup": (lambda: optim.cosine(1.0, 10, warmup=-1), "warmup must be an integer >= 0, got -1"),
     "rise": (lambda: optim.one_cycle(1.0, 10, rise=2), "rise must be a number >= 0 and <= 1, got 2"),
     "seed": (lambda: md.seed(-1), "seed must be an integer >= 0, got -1"),

@@ -13,7 +13,7 @@ PACKAGES = ("minidl", "numpy", "pillow", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def describe(*compared: str) -> dict[str, Any]:
-    """Everything that a figure depends on, except the code; ``compared`` are the packages that minidl is compared with."""
+    """Everything that a figure depends on, except the code; ``compared`` names packages that take part in it."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": _processor(),
