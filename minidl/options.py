@@ -161,9 +161,9 @@ def option(check: Callable[..., Any], *limits: Any, beside: Callable[[dict[str, 
 class Option:
     """The descriptor that :func:`option` makes.
 
-    ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(options)`` gets all attributes of the
-    object with the new value, and may raise an error for values that conflict. There is no ``__get__``, so reading is
-    as fast as for any instance attribute. The price: reading an option that is not set yet, such as before
+    ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(options)`` gets all attributes of
+    the object with the new value, and may raise an error for values that conflict. There is no ``__get__``, so reading
+    is as fast as for any instance attribute. The price: reading an option that is not set yet, such as before
     ``super().__init__()``, returns this descriptor instead of raising ``AttributeError``. Its repr says so.
 
     >>> class Ball:
