@@ -58,6 +58,10 @@ def _require_pictures(dataset: Dataset, mirror: bool) -> None:
         )
 
 
+def _backend(_name: str, backend: Any) -> backends.Backend:
+    return backend if isinstance(backend, backends.Backend) else backends.get(backend)
+
+
 class DataLoader(Answering):
     """Batches of a data set. Each loop over the loader is one epoch; the next loop is the next epoch.
 
@@ -91,6 +95,7 @@ class DataLoader(Answering):
     mirror: bool = option(flag, beside=_require_batches)
     seed: int = option(whole, 0)
     prefetch: int = option(whole, 0)
+    backend: backends.Backend = option(_backend)
     epoch: int = option(whole, 0)
     position: int = option(whole, 0)
     start: int = option(whole, 0)
@@ -140,7 +145,7 @@ class DataLoader(Answering):
         whole = [slice(number * size, (number + 1) * size) for number in range(len(self))]
         order = self.dataset.backend.asarray(self.order())
         mirrored = self.backend.asarray(self.mirrored()) if self.mirror else None
-        place = self.seed, self.epoch
+        place, there = (self.seed, self.epoch), self.backend
 
         def drawing(part: slice) -> AbstractContextManager[None]:
             """A context in which random numbers are drawn from a generator for this batch, made on first use."""
@@ -157,12 +162,12 @@ class DataLoader(Answering):
 
         def made(start: int) -> Iterator[Any]:
             parts = whole[start:]
-            if self.backend is self.dataset.backend:
+            if there is self.dataset.backend:
                 return self._ahead(batch(self.dataset, order[part], part) for part in parts)
             stored = self._ahead(taken(part) for part in parts)
-            moved = (some.to(self.backend.name) for some in stored)
+            moved = (some.to(there.name) for some in stored)
             pairs = zip(moved, parts, strict=True)
-            return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in pairs)
+            return (batch(some, there.xp.arange(len(some)), part) for some, part in pairs)
 
         return made
 

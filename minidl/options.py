@@ -6,7 +6,7 @@ NumPy's scalars are converted because they have a dtype, which takes part in typ
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,12 +164,16 @@ class Option:
     ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(options)`` gets all attributes of
     the object with the new value, and may raise an error for values that conflict. There is no ``__get__``, so reading
     is as fast as for any instance attribute. The price: reading an option that is not set yet, such as before
-    ``super().__init__()``, returns this descriptor instead of raising ``AttributeError``. Its repr says so.
+    ``super().__init__()``, returns this descriptor instead of raising an error. Its repr says so, and computing with
+    it raises :class:`MinidlError`.
 
     >>> class Ball:
     ...     bounce: float = option(number, ">= 0", "<= 1")
     >>> Ball().bounce
     <the option bounce, not set yet>
+    >>> Ball().bounce * 2
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: bounce is not set yet: call super().__init__() before using it
     """
 
     def __init__(self, check: Callable[..., Any], limits: Any, beside: Callable[[dict[str, Any]], None] | None) -> None:
@@ -180,6 +184,18 @@ class Option:
 
     def __repr__(self) -> str:
         return f"<the option {self.name}, not set yet>"
+
+    def _refuse(self, *_others: Any) -> NoReturn:
+        raise MinidlError(f"{self.name} is not set yet: call super().__init__() before using it")
+
+    __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = _refuse
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __neg__ = __abs__ = __bool__ = __int__ = __float__ = __index__ = __len__ = __iter__ = __getitem__ = _refuse
+
+    def __getattr__(self, name: str) -> NoReturn:
+        mine = vars(self).get("name", "the option")
+        raise AttributeError(f"{mine} is not set yet and has no '{name}': call super().__init__() before using it")
 
     def __set__(self, thing: Any, value: Any) -> None:
         checked = self.check(self.name, value, *self.limits)

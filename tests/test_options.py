@@ -300,6 +300,40 @@ def test_an_option_that_is_not_set_yet_says_so() -> None:
     assert Early().seen == "<the option momentum, not set yet>"
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda option: option * 2,
+        lambda option: 2 - option,
+        lambda option: -option,
+        lambda option: option > 0,
+        lambda option: not option,
+        lambda option: float(option),
+        lambda option: range(option),
+        lambda option: [*option],
+        lambda option: option[0],
+        lambda option: np.float32(2) * option,
+    ],
+)
+def test_computing_with_an_option_that_is_not_set_yet_is_an_error(use: Callable[[Any], Any]) -> None:
+    class Early(optim.SGD):
+        def __init__(self) -> None:
+            self.seen = use(self.momentum)
+            super().__init__(P)
+
+    with pytest.raises(MinidlError, match=r"^momentum is not set yet: call super\(\).__init__\(\) before using it$"):
+        Early()
+
+
+def test_an_attribute_of_an_option_that_is_not_set_yet_is_an_error() -> None:
+    class Early(DataLoader):
+        def __init__(self) -> None:
+            self.dataset.take([0])
+
+    with pytest.raises(AttributeError, match=r"^dataset is not set yet and has no 'take': call super"):
+        Early()
+
+
 @pytest.mark.parametrize("wrong", ["False", "", 0.5, None, 2, np.array([True, False]), np.ones(2)])
 def test_requires_grad_is_true_or_false(wrong: Any) -> None:
     x = md.tensor([1.0])
