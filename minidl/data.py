@@ -14,7 +14,7 @@ from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_datase
 from .errors import CallError, MinidlError, ShapeError
 from .habits import Answering
 from .nested import leaves, map_leaves
-from .options import flag, option, whole
+from .options import flag, integer, option
 from .prefetch import prefetched
 from .states import require_entries
 from .tensor import Tensor
@@ -27,7 +27,7 @@ Array = Any
 def _batch_size(name: str, value: Any) -> int:
     if getattr(value, "ndim", 0):
         raise MinidlError("expected a batch_size, got an array: wrap both arrays, DataLoader(ArrayDataset(x, y))")
-    return whole(name, value, least=1)
+    return integer(name, value, least=1)
 
 
 def _dataset(_name: str, dataset: Any) -> Dataset:
@@ -93,12 +93,12 @@ class DataLoader(Answering):
     drop_last: bool = option(flag, beside=_require_batches)
     shuffle: bool = option(flag)
     mirror: bool = option(flag, beside=_require_batches)
-    seed: int = option(whole, 0)
-    prefetch: int = option(whole, 0)
+    seed: int = option(integer, 0)
+    prefetch: int = option(integer, 0)
     backend: backends.Backend = option(_backend)
-    epoch: int = option(whole, 0)
-    position: int = option(whole, 0)
-    start: int = option(whole, 0)
+    epoch: int = option(integer, 0)
+    position: int = option(integer, 0)
+    start: int = option(integer, 0)
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class DataLoader(Answering):
         with another ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
         require_entries(state, ("seed", "epoch", "position", "samples"), "a loader")
-        seed, epoch, position = (whole(name, state[name], least=0) for name in ("seed", "epoch", "position"))
+        seed, epoch, position = (integer(name, state[name], least=0) for name in ("seed", "epoch", "position"))
         if state["samples"] != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
                 f"this loader state is for {state['samples']} samples and batch {position}, "

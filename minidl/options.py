@@ -117,16 +117,16 @@ def finite(name: str, value: Any) -> float:
     return plain_value
 
 
-def whole(name: str, value: Any, least: int | None = None) -> int:
+def integer(name: str, value: Any, least: int | None = None) -> int:
     """The value of an option as a Python int; :class:`MinidlError` for anything else, or below ``least``.
 
-    >>> whole("axis", 1.0)
+    >>> integer("axis", 1.0)
     Traceback (most recent call last):
     minidl.errors.MinidlError: axis must be an integer, got 1.0
     """
     plain_value: int = plain(value)
-    is_whole = isinstance(plain_value, int) and not isinstance(plain_value, bool)
-    if not is_whole or (least is not None and plain_value < least):
+    is_integer = isinstance(plain_value, int) and not isinstance(plain_value, bool)
+    if not is_integer or (least is not None and plain_value < least):
         limit = "" if least is None else f" >= {least}"
         raise MinidlError(f"{name} must be an integer{limit}, got {value!r}")
     return plain_value
@@ -207,7 +207,7 @@ class Option:
 def optional(check: Callable[..., Any]) -> Callable[..., Any]:
     """The same check, but None is allowed.
 
-    >>> optional(whole)("ignore_index", None)
+    >>> optional(integer)("ignore_index", None)
     """
     return lambda name, value, *limits: None if value is None else check(name, value, *limits)
 

@@ -6,7 +6,7 @@
 >>> optimizer = md.optim.SGD(model.parameters(), lr=0.5)
 >>> trainer = md.Trainer(model, md.nn.functional.mse_loss, optimizer, callbacks=[Progress(sys.stdout)])
 >>> history = trainer.fit(loader, epochs=1)
-epoch 1/1  ... images/s  loss ...
+epoch 1/1  ... samples/s  loss ...
 >>> epoch_facts(trainer)[0]
 'epoch 1/1'
 """
@@ -77,7 +77,7 @@ class Progress(Callback):
 
 
 def progress_facts(trainer: Trainer) -> list[str]:
-    """The progress of the current epoch, for :class:`Progress`: steps, images/s, the total time left, metrics so far.
+    """The progress of the current epoch, for :class:`Progress`: steps, samples/s, the total time left, metrics so far.
 
     See :func:`epoch_facts` for the end of an epoch.
     """
@@ -105,7 +105,7 @@ def _of(number: int, total: float) -> str:
 
 
 def _speed(trainer: Trainer) -> str:
-    return f"{trainer.images / trainer.seconds if trainer.seconds else 0.0:.0f} images/s"
+    return f"{trainer.samples / trainer.seconds if trainer.seconds else 0.0:.0f} samples/s"
 
 
 def columns(stream: TextIO) -> int:

@@ -122,7 +122,7 @@ def circles() -> list[set[str]]:
 def test_no_circle_but_that_of_tensors_and_ops() -> None:
     (circle,) = circles()
     ops = {module for module in MODULES if module.startswith("minidl.ops")}
-    assert circle == {"minidl.tensor", "minidl.op", "minidl.operators", "minidl.gradients"} | ops
+    assert circle == {"minidl.tensor", "minidl.op", "minidl.operators", "minidl.checks"} | ops
 
 
 def test_what_the_page_names_of_a_class_is_there() -> None:
