@@ -101,7 +101,7 @@ def epoch_facts(trainer: Trainer) -> list[str]:
     >>> trainer = Trainer(model, md.nn.functional.mse_loss, md.optim.SGD(model.parameters(), lr=0.1))
     >>> history = trainer.fit(loader, epochs=1)
     >>> print(*epoch_facts(trainer), sep=", ")
-    epoch 1/1, ... images/s, loss ...
+    epoch 1/1, ... samples/s, loss ...
     """
     if not (trainer.inside_epoch or trainer.history):
         raise MinidlError("there is no epoch yet: call trainer.fit first")
