@@ -7,7 +7,6 @@ from typing import Any
 
 import minidl as md
 from minidl import checkpoint
-from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
 from minidl.data import DataLoader
 from minidl.files import remove_leftovers
@@ -84,12 +83,11 @@ def resume(run: Run, trainer: md.Trainer, train: DataLoader, data: Data, split: 
     _require_same(run, data)
     if split is not None:
         _require_same_split(run, split)
-    if run.epochs:  # during the first epoch there are no best weights
-        try:
+    with run.or_again():
+        if run.epochs:  # during the first epoch there are no best weights
             md.load(run.folder / BEST)  # if damaged, fail now rather than after training
-        except CheckpointError as error:
-            raise UsageError(f"{error} Or start a new run: {run.again_command()}") from None
-    trainer.load_state_dict(checkpoint.load_state(run.folder / STATE), train)
+        state = checkpoint.load_state(run.folder / STATE)
+    trainer.load_state_dict(state, train)
 
 
 def _require_same_split(run: Run, split: Split) -> None:

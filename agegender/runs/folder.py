@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,10 +87,8 @@ class Run:
     @cached_property
     def notes(self) -> dict[str, str]:
         """The metadata of the last saved state; empty before the first save. :class:`UsageError` if damaged."""
-        try:
+        with self.or_again():
             return checkpoint.read_metadata(self.folder / STATE) if self.is_saved else {}
-        except CheckpointError as error:
-            raise UsageError(f"{error} Or start a new run: {self.again_command()}") from None
 
     @property
     def is_saved(self) -> bool:
@@ -102,7 +100,8 @@ class Run:
         """The number of complete epochs."""
         if not self.is_saved or "epoch" in self.notes:
             return int(self._note("epoch", 0))
-        return int(checkpoint.load_state(self.folder / STATE)["epoch"])  # a state saved without notes
+        with self.or_again():
+            return int(checkpoint.load_state(self.folder / STATE)["epoch"])  # a state saved without notes
 
     @property
     def seconds(self) -> float:
@@ -131,10 +130,11 @@ class Run:
 
     def _note(self, name: str, default: Any, declared: Any = None) -> Any:
         notes = self.notes
-        try:
-            return conform(json.loads(notes[name]), declared or type(default), name) if name in notes else default
-        except (ValueError, RecursionError):
-            raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' cannot be read") from None
+        with self.or_again():
+            try:
+                return conform(json.loads(notes[name]), declared or type(default), name) if name in notes else default
+            except (ValueError, RecursionError):
+                raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' cannot be read.") from None
 
     @cached_property
     def summary(self) -> dict[str, Any] | None:
@@ -178,6 +178,21 @@ class Run:
         if self.is_saved and not self._written():
             options = spelled(self._held(), flags)
         return command_line(PROGRAM, *options, *where, *flags)
+
+    @contextmanager
+    def or_again(self) -> Iterator[None]:
+        """Turn errors about damaged weights or a damaged state into :class:`UsageError` with a way out.
+
+        It is the command that starts the run again, and the best weights if they are whole.
+        """
+        try:
+            yield
+        except CheckpointError as error:
+            kept = ""
+            with suppress(CheckpointError, OSError):
+                checkpoint.load(self.folder / BEST)
+                kept = f" The weights of the best epoch are whole: {self.folder / BEST}."
+            raise UsageError(f"{error}{kept} Or start a new run: {self.again_command()}") from None
 
     def _asked_beyond(self, names: Collection[str]) -> dict[str, Any]:
         """The options of this call among ``names`` that differ from those in the run folder."""

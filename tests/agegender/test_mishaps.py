@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Command, weights
+from commands import Command, printed, weights
 
 import minidl as md
 from agegender import tasks, train
@@ -129,6 +129,24 @@ def test_damaged_best_weights_are_noticed_before_the_epochs_that_follow(
     assert f"{best} cannot be loaded" in done.err
     assert done.err.endswith("Or start a new run: python -m agegender.train --config runs/a/config.json --epochs 3\n")
     assert weights("runs/a") == before
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("place", [-1, 100, 4])
+def test_a_damaged_state_says_which_weights_are_whole_and_how_to_start_again(
+    command: Command, small: tuple[object, ...], place: int
+) -> None:
+    """Bytes of its arrays, of its description, and of the length of its header."""
+    command(*small, "--name", "a")
+    state = Path("runs/a/last.state.safetensors")
+    content = bytearray(state.read_bytes())
+    content[place] ^= 0x40
+    state.write_bytes(content)
+    done = command("--resume", "a", "--epochs", 3)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"{state} cannot be loaded: " in done.err
+    assert " The weights of the best epoch are whole: runs/a/best.safetensors. Or start a new run: python" in done.err
+    assert command(*printed(done)).code == 0
 
 
 @pytest.mark.usefixtures("without_pictures")
