@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import backends, random
 from .batching import collate
-from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_dataset
+from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, new_batch, require_dataset
 from .errors import CallError, MinidlError, ShapeError, counted
 from .habits import Answering
 from .nested import leaves, map_leaves
@@ -154,7 +154,7 @@ class DataLoader(Answering):
         def batch(dataset: Dataset, indices: Array, part: slice) -> Any:
             options = {} if mirrored is None else {"mirror": mirrored[part]}
             with drawing(part):
-                return dataset.batch(indices, **options)
+                return new_batch(dataset, indices, **options)
 
         def taken(part: slice) -> Dataset:
             with drawing(part):
