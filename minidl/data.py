@@ -1,6 +1,7 @@
 """Data sets, and a loader that makes batches of them in an order determined by its seed."""
 
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
@@ -244,8 +245,13 @@ class Batches(Iterator[Any]):
         self.epoch, self.position = loader.epoch, loader.position
         self._from, self._next = loader._maker(), self.position
         self._batches = self._from(self._next)
+        self._lock = threading.RLock()
 
     def __next__(self) -> Any:
+        with self._lock:  # each of several threads gets the next batch
+            return self._advanced()
+
+    def _advanced(self) -> Any:
         try:
             batch = next(self._batches)
         except StopIteration:

@@ -1,5 +1,7 @@
 """The loader: every sample once per epoch, a reproducible order, states that can be saved, and errors on the way."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from itertools import chain
@@ -123,6 +125,36 @@ def test_samples_that_are_taken_are_not_those_of_the_next_take() -> None:
     dataset = Reusing(lambda one, two: (one, two))
     taken = [dataset.take(np.array(indices)) for indices in ([0, 1, 2, 3], [4, 5, 6, 7])]
     assert [values(some[:][0]) for some in taken] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_threads_that_share_a_loop_get_every_batch_once(prefetch: int) -> None:
+    batches, got = iter(loader(200, batch_size=1, prefetch=prefetch)), []
+    threads = [threading.Thread(target=lambda: got.extend(batch.tolist() for (batch,) in batches)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(chain(*got)) == list(range(200))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_process_forked_inside_a_loop_starts_another_one() -> None:
+    made = iter(loader(100, batch_size=1))
+    next(made)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            next(made)
+        except MinidlError as error:
+            told = "forked inside a loop over a loader: start another loop in it" in str(error)
+            os._exit(0 if told and len(epoch(loader(100, batch_size=1))) == 100 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert next(made)[0].tolist() == [1]
 
 
 def test_an_error_in_the_data_reaches_the_loop_and_ends_the_thread() -> None:
