@@ -1,5 +1,6 @@
 """Find and resume earlier runs."""
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,14 +40,19 @@ def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
         if not known:
             raise UsageError(f"there is no run to resume in {parent}/: start one without --resume")
         return Run(known[-1].folder, asked)
-    for folder in (Path(run), parent / run):
+    given = Path(run)
+    if given.name in ("", ".."):  # so that the folder has a name and a parent
+        given = given.resolve()
+    for folder in (given, parent / run):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise UsageError(f"{folder} cannot be read: {os.strerror(errno.EACCES)}")
         if is_run(folder):
             return Run(folder, asked)
         if folder.is_file() and is_run(folder.parent):
             whole = Run(folder.parent, asked).resume_command()
             raise UsageError(f"{folder} is a file of a run: resume its folder, {whole}")
     there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
-    place = Path(run) if Path(run).is_dir() else parent / run
+    place = given if given.is_dir() else parent / run
     raise UsageError(f"{place} is not a run: it has no {CONFIG}. Runs in {parent}/: {there}.")
 
 
