@@ -43,6 +43,7 @@ def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str
     ``truth`` and ``predicted`` hold "gender" (the label, 0 or 1; the predicted probability of 1) and "age" in years,
     each of shape (N, 1).
 
+    >>> import numpy as np
     >>> said = {"gender": np.ones((2, 1)), "age": np.full((2, 1), 30.0)}
     >>> len(predictions(np.zeros((2, 128, 128, 1)), said, said).axes)
     2
@@ -77,6 +78,7 @@ def _figure(width: float, height: float) -> "Picture":
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
     """Probabilities of label 1 from logits: their sigmoid, as an array.
 
+    >>> import numpy as np
     >>> probabilities(np.array([0.0, 1e4]))
     array([0.5, 1. ])
     """

@@ -46,5 +46,6 @@ def test_predictions_are_written_below_their_faces_and_wrong_ones_are_red() -> N
     assert size(picture)[0] > 900
 
 
-def test_probabilities_of_huge_logits_are_finite() -> None:
+def test_probabilities_are_exact_for_logits_of_any_size() -> None:
     assert figures.probabilities(np.array([-1e4, 0.0, 1e4])).tolist() == pytest.approx([0, 0.5, 1])
+    assert figures.probabilities(np.array([-80.0])).item() == pytest.approx(np.exp(-80.0), rel=1e-12, abs=0)
