@@ -96,7 +96,8 @@ def _state(run: Run) -> str:
         return "finished"
     if run.epochs < int(run.config["epochs"]):
         return "can be resumed"
-    return f"can be resumed: its {run.lacking} is missing; to write it: {run.resume_command()}"
+    problem = "damaged or outdated" if (run.folder / run.lacking).exists() else "missing"
+    return f"can be resumed: its {run.lacking} is {problem}; to write it: {run.resume_command()}"
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,6 +132,8 @@ def _results(run: Run) -> dict[str, Any]:
             rows: Any = [{**row, "val_loss": float(row["val_loss"])} for row in csv.DictReader(file)]
         return _of_epoch(best_row(rows), "val_")
     except FileNotFoundError:
+        if run.epochs == 1:  # killed before it was written for the first time
+            return dict.fromkeys(RESULTS)
         problem = f"{run.folder / METRICS} is missing"
     except (MinidlError, ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is not a table of epochs"
