@@ -118,6 +118,8 @@ class Trainer(Strict):
         """Time spent in training steps, including waiting for data, and the number of samples trained on."""
         self.trained = False
         """Whether only the validation of the current epoch is left."""
+        self._ended_at = 0
+        """The number of steps until the end of the last epoch; -1 in a state from inside an epoch."""
         self.stopping = self._fitting = False
         self.epochs = self.steps = math.inf
         """The number of epochs and of steps after which ``fit`` ends; infinite if not given."""
@@ -272,6 +274,11 @@ class Trainer(Strict):
         return self.totals.count > 0
 
     @property
+    def at_epoch_end(self) -> bool:
+        """Whether there is an epoch, and no step since it ended, not even in an epoch that an error ended."""
+        return bool(self.history) and self.optimizer.steps == self._ended_at
+
+    @property
     def steps_left(self) -> float:
         """The number of training steps until :meth:`fit` ends."""
         assert self.train_loader is not None, "there are steps left only in fit"
@@ -327,7 +334,7 @@ class Trainer(Strict):
         self._require_finite(row)
         self.history.append(row)
         self.epoch += 1
-        self.totals, self.trained = Totals(), False
+        self.totals, self.trained, self._ended_at = Totals(), False, self.optimizer.steps
 
     def _require_finite(self, row: Row) -> None:
         bad = [name for name in ("loss", "val_loss") if not math.isfinite(row.get(name, 0.0))]
@@ -388,6 +395,7 @@ class Trainer(Strict):
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
         vars(self).update(own, train_loader=train, _place=train.state_dict() | {"position": train.start})
+        self._ended_at = -1 if self.inside_epoch else self.optimizer.steps
         if state["loader"] is not None:
             train.start = 0  # the trainer has the position: other loops, such as evaluate, are complete epochs
 

@@ -21,7 +21,7 @@ from agegender import tasks, train
 from agegender.data.files import ABANDONED_SECONDS
 from agegender.runs import lock
 from agegender.runs.folder import write_json
-from minidl import viz
+from minidl import checkpoint, viz
 from minidl.callbacks import StopOnSignal
 from minidl.command import UsageError
 from minidl.files import atomic_write
@@ -129,6 +129,30 @@ def test_damaged_best_weights_are_noticed_before_the_epochs_that_follow(
     assert f"{best} cannot be loaded" in done.err
     assert done.err.endswith("Or start a new run: python -m agegender.train --config runs/a/config.json --epochs 3\n")
     assert weights("runs/a") == before
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_killed_before_its_state_was_saved_ends_with_the_weights_of_the_epochs_that_it_has(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights of the third epoch are on disk, its state is not, and two epochs are enough now."""
+    save, saved = checkpoint.save_state, []
+
+    def killed(*arguments: Any) -> None:
+        saved.append(1)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save_state", killed)
+    command(*small, "--epochs", 3, "--name", "a")
+    notes = [checkpoint.read_metadata(f"runs/a/{name}.safetensors")["epoch"] for name in ("best", "last", "last.state")]
+    assert notes == ["3", "3", "2"]
+    done = command("--resume", "a", "--epochs", 2, "--json")
+    assert (done.code, "warning" in done.err, done.summary["best_epoch"]) == (0, False, 2)
+    command(*small, "--epochs", 2, "--name", "b")
+    for name in ("best.safetensors", "last.safetensors"):
+        assert Path("runs/a", name).read_bytes() == Path("runs/b", name).read_bytes()
 
 
 @pytest.mark.usefixtures("without_pictures")
