@@ -1,7 +1,9 @@
 """Paths as users write them, identities of folders, and text files written in one step."""
 
 import csv
+import errno
 import io
+import os
 import shlex
 import shutil
 import time
@@ -11,7 +13,10 @@ from pathlib import Path
 
 from minidl.files import atomic_write
 
+from ..errors import cause
+
 ABANDONED_SECONDS = 3600.0
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def expanded(path: str | Path) -> Path:
@@ -64,7 +69,7 @@ def located(source: str) -> str:
     >>> located("drawn")
     'drawn'
     """
-    return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
+    return str(Path(source).resolve()) if exists(Path(source)) and source != "drawn" else source
 
 
 def identity(folder: Path) -> object:
@@ -85,7 +90,58 @@ def dangling(path: Path) -> Path | None:
 
     >>> dangling(Path("/"))
     """
-    return next((link for link in (path, *path.parents) if link.is_symlink() and not link.exists()), None)
+    return next(filter(leads_nowhere, (path, *path.parents)), None)
+
+
+def leads_nowhere(path: Path | os.DirEntry[str]) -> bool:
+    """Whether a path is a broken link, rather than one whose target nobody may see.
+
+    >>> leads_nowhere(Path("nowhere"))
+    False
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in _NOWHERE and path.is_symlink()
+    return False
+
+
+def exists(path: Path) -> bool:
+    """Whether a path exists; like :func:`is_folder`, False if a folder above it cannot be searched.
+
+    >>> exists(Path("."))
+    True
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path | os.DirEntry[str]) -> bool:
+    """Whether a path is a folder; False where ``Path.is_dir`` raises ``PermissionError``.
+
+    >>> is_folder(Path("."))
+    True
+    """
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def unreadable(folder: Path) -> str:
+    """Why a folder cannot be listed or searched; "" if it can be, and if there is none.
+
+    >>> unreadable(Path(".")), unreadable(Path("nowhere"))
+    ('', '')
+    """
+    try:
+        os.scandir(folder).close()
+        os.stat(os.path.join(folder, "."))  # noqa: PTH116, PTH118 - a Path would drop the dot
+    except OSError as error:
+        return "" if error.errno in _NOWHERE else f"{shown(folder)} cannot be read: {cause(error)}"
+    return ""
 
 
 def remove_abandoned(parent: Path, prefix: str) -> None:

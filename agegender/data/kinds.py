@@ -1,7 +1,6 @@
 """Detect from its content whether a path is a folder, an archive, or an unsupported file."""
 
 import difflib
-import os
 import stat
 import tarfile
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from minidl.errors import suggestion
 
 from ..errors import DataError, cause
 from .archives import DAMAGE, Tar, Zip, as_part, decompressed
-from .files import dangling, expanded, quoted, shown
+from .files import dangling, expanded, quoted, shown, unreadable
 from .folder import Folder
 from .sources import Source
 
@@ -42,7 +41,8 @@ def open_source(path: Path) -> Source:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            os.scandir(path).close()
+            if reason := unreadable(path):
+                raise DataError(reason)
             return Folder(path)
         if not stat.S_ISREG(mode):
             raise DataError(f"{shown(path)} is neither a file nor a folder")
