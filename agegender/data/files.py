@@ -130,6 +130,18 @@ def is_folder(path: Path | os.DirEntry[str]) -> bool:
         return False
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file, see :func:`is_folder`.
+
+    >>> is_file(Path("."))
+    False
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def unreadable(folder: Path) -> str:
     """Why a folder cannot be listed or searched; "" if it can be, and if there is none.
 

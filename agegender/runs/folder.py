@@ -14,7 +14,7 @@ from minidl.checkpoint import CheckpointError
 from minidl.command import UsageError
 
 from ..cli import command_line
-from ..data.files import located, operand, write_text
+from ..data.files import is_file, located, operand, write_text
 from ..options import CONFIGURED, FREE, OF_THIS_CALL, PROGRAM, RUNS, spelled, words
 
 CONFIG, ENVIRONMENT, METRICS, SUMMARY = "config.json", "env.json", "metrics.csv", "summary.json"
@@ -189,7 +189,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; raises :class:`UsageError` for anything else."""
-    if (path / CONFIG).is_file():
+    if is_file(path / CONFIG):
         raise UsageError(f"{path} is a folder: pass the file in it, {path / CONFIG}")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows may add a byte order mark

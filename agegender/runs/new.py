@@ -13,7 +13,7 @@ from typing import Any
 from minidl.command import UsageError
 from minidl.progress import size
 
-from ..data.files import dangling, remove_abandoned
+from ..data.files import dangling, exists, is_folder, leads_nowhere, remove_abandoned, unreadable
 from ..options import PLACES, Options
 from . import lock
 from .earlier import is_run
@@ -71,12 +71,15 @@ def _renamed(whole: Path, folder: Path) -> bool:
 
 def _is_taken(folder: Path) -> bool:
     """Whether a path exists and is not an empty folder."""
-    is_empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
-    return (folder.exists() or folder.is_symlink()) and not is_empty
+    if not exists(folder):
+        return leads_nowhere(folder)
+    return folder.is_symlink() or not folder.is_dir() or bool(unreadable(folder)) or any(folder.iterdir())
 
 
 def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
     """The message for a new run whose name is taken."""
+    if reason := unreadable(folder):
+        return f"{reason}: choose another --name"
     if is_run(folder):
         run = Run(folder, asked)
         try:
@@ -121,8 +124,8 @@ def _require_room(folder: Path, nbytes: int, remedy: str) -> None:
     if link := dangling(folder):
         raise UsageError(f"{link} is a link to {link.readlink()}, which does not exist: {remedy}")
     place = folder
-    nbytes -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    while not place.exists() and place != place.parent:
+    nbytes -= sum(path.stat().st_size for path in (folder.glob("*.safetensors") if is_folder(folder) else ()))
+    while not exists(place) and place != place.parent:
         place = place.parent
     if not place.is_dir():
         raise UsageError(f"{place} is a file: {remedy}")

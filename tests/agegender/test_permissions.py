@@ -1,6 +1,8 @@
 """Folders and files that the user may not read: they are named, rather than taken for missing ones."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from commands import Done
+from commands import Command, Done
 from pictures import files, isolate, write_folder
 
 WITHOUT_RIGHTS = "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"
@@ -88,3 +90,75 @@ def test_a_link_that_cannot_be_followed_does_not_hide_what_lies_next_to_it(tmp_p
     with mode("locked", 0o000):
         done = python("-c", SEARCH, ".")
     assert (done.out, done.err) == ("data/UTKFace\n", "")
+
+
+TRAIN = """
+import contextlib, io, json, pathlib, shlex, sys
+from agegender import data, train
+from minidl.command import status
+data.places.KAGGLE_INPUT = pathlib.Path("none")
+for line in sys.argv[1:]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = status(lambda: train.main(shlex.split(line)))
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+def train(*lines: str) -> list[Done]:
+    """Run the training command with the options in each line."""
+    done = python("-c", TRAIN, *lines)
+    assert done.err == ""
+    return [Done(*json.loads(line)) for line in done.out.splitlines()]
+
+
+def refused(*lines: str) -> list[str]:
+    """The errors of the training command with the options in each line."""
+    done = train(*lines)
+    assert [(each.code, each.out, each.err.count("\n")) for each in done] == [(2, "", 1)] * len(done)
+    return [each.err.removeprefix("error: ").strip() for each in done]
+
+
+@pytest.fixture
+def run(command: Command, small: tuple[object, ...]) -> Path:
+    """A run of one epoch called "mem", the latest of two."""
+    command(*small, "--epochs", 1, "--name", "mem")
+    shutil.copytree("runs/mem", "runs/other")
+    os.utime("runs/mem", (4e9, 4e9))
+    return Path("runs/mem")
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("bits", [0o000, 0o444])
+def test_a_run_that_cannot_be_read_is_listed_and_not_taken_for_a_missing_one(run: Path, bits: int) -> None:
+    denied = f"{run} cannot be read: Permission denied"
+    with mode(run, bits):
+        (listed,) = train("--list")
+        errors = refused("--resume mem", f"--resume {run}", "--resume", "--data drawn --name mem")
+    assert re.search(r"^mem +\S+ \S+ +unreadable$", listed.out, re.MULTILINE)
+    assert re.search(r"^other .* finished ", listed.out, re.MULTILINE)
+    assert f"\nmem is unreadable: {denied}\n" in listed.out
+    assert errors == [
+        denied,
+        denied,
+        f"{denied}. To resume an earlier run, name it: --resume RUN",
+        f"{denied}: choose another --name",
+    ]
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("bits", [0o000, 0o444])
+def test_a_folder_of_runs_that_cannot_be_read_is_not_taken_for_an_empty_one(run: Path, bits: int) -> None:
+    with mode(run.parent, bits):
+        errors = refused("--list", "--resume", "--resume mem", "--data drawn --name mem", "--data drawn --out runs/new")
+        errors += refused("--config runs/mem/config.json", f"--resume {run}/log.txt", "--list --out runs/deep")
+    read, write = "cannot be read: Permission denied", "runs cannot be written to (Permission denied): choose another"
+    folder = f"{write} folder for the runs with --out"
+    assert errors == [
+        f"runs {read}",
+        f"runs {read}",
+        f"{run} {read}",
+        folder,
+        folder,
+        *(f"{place} {read}" for place in (f"{run}/config.json", f"{run}/log.txt", "runs/deep")),
+    ]
