@@ -116,7 +116,7 @@ class Faces(ImageDataset):
     @cached_property
     def pixel_digests(self) -> list[bytes]:
         """The hash of each image; equal for copies of a picture in other lossless formats."""
-        return [hashlib.sha256(image.tobytes()).digest() for image in self.images]
+        return pixel_digests(self.images)
 
     def subset(self, indices: NDArray[np.integer[Any]]) -> Subset:
         """A view of the faces at ``indices``, such as the training part of a split."""
@@ -135,6 +135,15 @@ class Faces(ImageDataset):
             digests=[self.digests[i] for i in rows],
         )
         return cast(Faces, taken.to(self.backend.name))
+
+
+def pixel_digests(images: Images) -> list[bytes]:
+    """The SHA-256 of each image.
+
+    >>> len(pixel_digests(np.zeros((3, 128, 128), np.uint8)))
+    3
+    """
+    return [hashlib.sha256(image.tobytes()).digest() for image in images]
 
 
 def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:

@@ -61,12 +61,17 @@ def read(
     (1, [26], (1, 128, 128))
     """
     source = open_source(path)
+    identity = source.identity()
 
     def build(folder: Path) -> bool:
-        return _build(source, folder, progress)
+        unread = _build(source, folder, progress)
+        changed = open_source(path).identity() != identity
+        if changed and isinstance(source, Archive):  # pixels may have got the labels of others
+            raise DataError(f"{shown(path)} changed while it was read: open it again once it is complete")
+        return unread or changed
 
-    identity = f"{source.identity()}|{','.join(formats())}"  # another Pillow may read files that this one skips
-    faces = cached(identity, build, source=str(path), kind="utkface", cache=cache)
+    key = f"{identity}|{','.join(formats())}"  # another Pillow may read files that this one skips
+    faces = cached(key, build, source=str(path), kind="utkface", cache=cache)
     _check_share(faces, max_skipped)
     return faces
 

@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -128,59 +127,6 @@ def test_what_this_pillow_cannot_read_another_one_may(tmp_path: Path, monkeypatc
             patch.setattr(module, "formats", lambda: tuple(format for format in able if format != "WEBP"))
         assert data.open(path).skipped == [("1_0_0.webp", "WebP that is damaged or not supported by this Pillow")]
     assert len(data.open(path)) == 13
-
-
-def damage_pixels(folder: Path) -> None:
-    with (folder / "images.npy").open("r+b") as file:
-        file.truncate(20_000)
-
-
-def damage_header(folder: Path) -> None:
-    np.save(folder / "images.npy", np.zeros((2, 128, 128), np.float32))
-
-
-def damage_count(folder: Path) -> None:
-    np.save(folder / "images.npy", np.zeros((1, 128, 128), np.uint8))
-
-
-def damage_records(folder: Path) -> None:
-    path = folder / "faces.json"
-    path.write_bytes(path.read_bytes()[:-5])
-
-
-def damage_columns(folder: Path) -> None:
-    (folder / "faces.json").write_text(json.dumps({"records": [["a", 1], ["b", 2]], "skipped": []}))
-
-
-def damage_everything(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.write_bytes(b"")
-
-
-def damage_by_deleting(folder: Path) -> None:
-    (folder / "images.npy").unlink()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        damage_pixels,
-        damage_header,
-        damage_count,
-        damage_records,
-        damage_columns,
-        damage_everything,
-        damage_by_deleting,
-    ],
-)
-def test_a_damaged_cache_is_built_again(root: Path, damage: Callable[[Path], None]) -> None:
-    open_value(1)
-    (folder,) = root.iterdir()
-    damage(folder)
-    again = open_value(2)
-    assert again.digests == ["2", "2"]
-    assert np.all(again.images == 2)
-    assert list(root.iterdir()) == [folder]
 
 
 def test_the_slower_of_two_builders_uses_the_result_of_the_faster(root: Path) -> None:
