@@ -18,10 +18,10 @@ from .sources import Source
 EXPECTED = "a folder or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz or .zip) of UTKFace"
 _PAGE = "It is a web page: the download needed a login or a confirmation, so open the link in a browser and download it"
 _FOREIGN = (
-    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with '7z x {}' and pass the folder"),
-    (b"Rar!\x1a\x07", "It is a rar archive: unpack it with 'unrar x {}' and pass the folder"),
-    (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with 'tar --zstd -xf {}' and pass the folder"),
-    (b"version https://git-lfs", "It is a Git LFS pointer instead of the file: run 'git lfs pull'"),
+    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with `7z x {}` and pass the folder"),
+    (b"Rar!\x1a\x07", "It is a rar archive: unpack it with `unrar x {}` and pass the folder"),
+    (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with `tar --zstd -xf {}` and pass the folder"),
+    (b"version https://git-lfs", "It is a Git LFS pointer instead of the file: run `git lfs pull`"),
     (b"\xff\xd8\xff", "It is a picture: pass its folder"),
     (b"\x89PNG", "It is a picture: pass its folder"),
 )
@@ -94,7 +94,7 @@ def _hint(head: bytes, path: Path, commands: Sequence[str] = ()) -> str:
         return next((". " + hint.format(quoted(path)) for magic, hint in _FOREIGN if head.startswith(magic)), "")
     pipeline = " | ".join([f"{commands[0]} -dc {quoted(path)}", *(f"{command} -dc" for command in commands[1:])])
     inner = next((suffix for magic, suffix in _INNER if head.startswith(magic)), "")
-    return f". It contains a {inner} archive: extract it with '{pipeline} > faces.{inner}'" if inner else ""
+    return f". It contains a {inner} archive: extract it with `{pipeline} > faces.{inner}`" if inner else ""
 
 
 def _missing(path: Path) -> str:
