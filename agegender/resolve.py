@@ -12,9 +12,11 @@ from minidl.command import UsageError
 from minidl.errors import counted
 
 from . import cli
+from .data.files import is_file
+from .json_files import read_json
 from .options import CONFIGURED, FREE, LONGEST_NAME, RUNS, Options
 from .runs.earlier import find
-from .runs.folder import CONFIG, Run, read_json
+from .runs.folder import CONFIG, Run
 
 
 def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
@@ -30,7 +32,7 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
     if "resume" in given:
         run, config, remarks = _resumed(given)
     elif "config" in given:
-        config = _checked(Path(given["config"]), read_json(Path(given["config"])))
+        config = _configured(Path(given["config"]))
     if "val_fraction" in given:  # it requests a split
         config["val"] = None
     options = Options(**{**config, **given})
@@ -84,6 +86,13 @@ def _require_epochs(run: Run, epochs: int) -> None:
             f"--epochs {epochs}: {run.folder} has {counted(run.epochs, 'epoch')} already, of {planned}. Continue with: "
             f"{run.resume_command(epochs=planned)}"
         )
+
+
+def _configured(path: Path) -> dict[str, Any]:
+    """The options in a file that is given on the command line."""
+    if is_file(path / CONFIG):
+        raise UsageError(f"{path} is a folder: pass the file in it, {path / CONFIG}")
+    return _checked(path, read_json(path, dict))
 
 
 def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     options = data.settled(options)
     if options.dry_run:
         if earlier is not None:  # raises the errors of a real resume
-            resume(earlier, trainer, data.loaders[0], data.fingerprints())
+            resume(earlier, trainer, data.loaders[0], data.fingerprints(), data.split)
         say(json.dumps(options.configuration(), indent=2), always=True)
         say(str(md.summary(trainer.model, (IMAGE_SIZE, IMAGE_SIZE, 1))), always=True)
         return options.configuration()
@@ -76,7 +76,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     with lock.holding(run.folder, lambda problem: say(f"warning: {problem}", always=True)):
         if earlier is not None:
             tidy(run)
-            resume(run, trainer, data.loaders[0], data.fingerprints())
+            resume(run, trainer, data.loaders[0], data.fingerprints(), data.split)
         in_place = InPlace(run, say)
         trainer.callbacks.append(in_place)  # first, so that it checks before anything is written
         with explained(in_place, options):

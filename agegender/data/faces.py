@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minidl.data import ImageDataset, Subset
 
 from ..errors import TooManySkipped
-from .files import write_table
+from .files import table, write_text
 
 IMAGE_SIZE = 128
 Images: TypeAlias = NDArray[np.uint8]
@@ -156,4 +156,4 @@ def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:
     ...     Path(folder, "skipped.csv").read_text()
     'name,reason\\na.jpg,empty\\n'
     """
-    write_table(Path(path), [("name", "reason"), *faces.skipped])
+    write_text(Path(path), table([("name", "reason"), *faces.skipped]))

@@ -168,11 +168,15 @@ def remove_abandoned(parent: Path, prefix: str) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV file in one step, see :func:`agegender.data.faces.write_skipped`."""
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(rows)
-    write_text(path, table.getvalue())
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as the content of a CSV file, as :func:`write_text` stores it.
+
+    >>> table([("name", "reason"), ("a,b.jpg", "empty")])
+    'name,reason\\n"a,b.jpg",empty\\n'
+    """
+    content = io.StringIO()
+    csv.writer(content, lineterminator="\n").writerows(rows)
+    return written(content.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -95,7 +95,8 @@ def _state(run: Run) -> str:
         return "finished"
     if run.epochs < int(run.config["epochs"]):
         return "can be resumed"
-    return f"can be resumed: its {run.lacking} is missing; to write it: {run.resume_command()}"
+    problem = "damaged or outdated" if (run.folder / run.lacking).exists() else "missing"
+    return f"can be resumed: its {run.lacking} is {problem}; to write it: {run.resume_command()}"
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
