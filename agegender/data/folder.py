@@ -66,7 +66,7 @@ class Folder(Source):
                         else:
                             folders.appendleft(path)
             except OSError as error:
-                found.append((Entry(folder, 0, f"unreadable folder: {cause(error)}"), ()))
+                found.append((Entry(folder, 0, f"{sources.LOCKED}: {cause(error)}"), ()))
         return sorted(found)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command, Done
-from pictures import files, isolate, write_folder
+from pictures import encode, files, isolate, name, picture, write_folder
 
 WITHOUT_RIGHTS = "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"
 """Permissions do not bind root with these capabilities."""
@@ -162,3 +162,25 @@ def test_a_folder_of_runs_that_cannot_be_read_is_not_taken_for_an_empty_one(run:
         folder,
         *(f"{place} {read}" for place in (f"{run}/config.json", f"{run}/log.txt", "runs/deep")),
     ]
+
+
+@pytest.mark.parametrize("bits", [0o000, 0o444])
+def test_half_of_the_pictures_in_a_folder_that_cannot_be_read_are_too_many(tmp_path: Path, bits: int) -> None:
+    write_folder(tmp_path / "faces", files(6, "") | {f"b/{name(number)}": encode(picture(number)) for number in (7, 8)})
+    with mode("faces/b", bits):
+        done = python("-m", "agegender.data.inspect", "faces")
+        without = python("-m", "agegender.data.inspect", "faces", "--max-skipped", "1")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "--max-skipped" in done.err
+    if not bits:
+        told = (
+            "pictures may be missing in faces: 'b' (unreadable folder: Permission denied). Make it readable, remove it"
+        )
+        assert done.err.startswith(f"error: {told}, or set --max-skipped 1 ")
+    assert "faces   6\n" in without.out
+
+
+def test_the_folder_for_repairs_at_the_top_of_a_disk_is_no_part_of_the_data(tmp_path: Path) -> None:
+    (write_folder(tmp_path / "disk", files(6, "")) / "lost+found").mkdir(0o000)
+    assert "faces   6\n" in python("-m", "agegender.data.inspect", "disk").out
+    Path("disk/lost+found").chmod(0o700)
