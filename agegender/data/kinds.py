@@ -1,6 +1,7 @@
 """Detect from its content whether a path is a folder, an archive, or an unsupported file."""
 
 import difflib
+import re
 import stat
 import tarfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ _FOREIGN = (
     (b"\xff\xd8\xff", "It is a picture: pass its folder"),
     (b"\x89PNG", "It is a picture: pass its folder"),
 )
+_ADDRESS = re.compile(r"(https?:|ftp:)/+(.*)", re.IGNORECASE)  # a Path keeps one of the slashes
 _INNER = ((b"PK", "zip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b"\x28\xb5\x2f\xfd", "tar.zst"))
 """Archives that may be inside a compressed file."""
 
@@ -100,12 +102,12 @@ def _hint(head: bytes, path: Path, commands: Sequence[str] = ()) -> str:
 def _missing(path: Path) -> str:
     if link := dangling(path):
         return f"{shown(link)} is a link to {shown(link.readlink())}, which does not exist"
+    if address := _ADDRESS.match(str(path)):
+        return f"{address[1]}//{address[2]} is a web address: download the file and pass its path"
     return f"{shown(path)} does not exist. {_similar(path)}"
 
 
 def _similar(path: Path) -> str:
-    if str(path).startswith(("http:", "https:")):
-        return "It is a web address: download the file and pass its path."
     try:
         names = {child.name.lower(): child.name for child in path.parent.iterdir()}
     except OSError:
