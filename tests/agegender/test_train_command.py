@@ -256,6 +256,7 @@ def test_utkface_is_found_where_the_environment_says(
         (["--resume", "nothing"], "runs/nothing is not a run: it has no config.json. Runs in runs/: none."),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
         (["--config", "list.json"], "must hold a JSON object"),
+        (["--config", "empty.json"], "empty.json is empty, but must hold a JSON object"),
         (["--config", "odd.json"], "has an unknown option 'epoch'. Did you mean 'epochs'?"),
         (["--config", "text.json"], "text.json: 'epochs' must be int or null, got 'many'"),
         (["--config", "number.json"], "number.json: 'model' must be str, got 5"),
@@ -268,6 +269,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command: Command, arguments: l
     Path("empty").mkdir()
     Path("text.tar.gz").write_text("no archive")
     Path("list.json").write_text("[]")
+    Path("empty.json").write_text("\n")
     Path("odd.json").write_text('{"epoch": 3}')
     Path("text.json").write_text('{"epochs": "many"}')
     Path("number.json").write_text('{"model": 5}')
