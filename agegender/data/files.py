@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import os
+import re
 import shlex
 import shutil
 import time
@@ -16,6 +17,7 @@ from minidl.files import atomic_write
 from ..errors import cause
 
 ABANDONED_SECONDS = 3600.0
+_UNWRITTEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -169,20 +171,18 @@ def remove_abandoned(parent: Path, prefix: str) -> None:
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as the content of a CSV file, as :func:`write_text` stores it.
+    """Rows as the content of a CSV file; for names with control characters, see :func:`written`.
 
     >>> table([("name", "reason"), ("a,b.jpg", "empty")])
     'name,reason\\n"a,b.jpg",empty\\n'
     """
     content = io.StringIO()
-    csv.writer(content, lineterminator="\n").writerows(rows)
-    return written(content.getvalue())
+    csv.writer(content, lineterminator="\n").writerows([written(cell) for cell in row] for row in rows)
+    return content.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one step: a crash leaves the earlier file or the new one, never a part.
-
-    Characters that UTF-8 cannot hold (parts of undecodable file names) are written as backslash escapes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -191,13 +191,16 @@ def write_text(path: Path, text: str) -> None:
     'all of it'
     """
     with atomic_write(path) as file:
-        file.write(written(text).encode())
+        file.write(text.encode())
 
 
 def written(text: str) -> str:
-    """The text as :func:`write_text` stores it.
+    """The text as :func:`table` stores it.
 
-    >>> print(written("ü \\udcff.jpg"))
-    ü \\udcff.jpg
+    Control characters, which may change a terminal that shows the file, and characters that UTF-8 cannot hold (parts of
+    undecodable file names) are written as backslash escapes.
+
+    >>> print(written("ü \\x1b[31m \\udcff.jpg"))
+    ü \\x1b[31m \\udcff.jpg
     """
-    return text.encode("utf-8", "backslashreplace").decode()
+    return _UNWRITTEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
