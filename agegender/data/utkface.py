@@ -29,7 +29,7 @@ from .sources import Entry, Source
 MAX_SKIPPED = 0.1
 _FIRST = 5
 _LIST = b"name,reason\n"
-_OWN_ADVICE = re.compile(r": (save|unpack|add|git)\b")
+_OWN_ADVICE = re.compile(r": (save|unpack|add|run)\b")
 
 Progress: TypeAlias = Callable[[int, int], None]
 Skipped: TypeAlias = list[tuple[str, str]]
