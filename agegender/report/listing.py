@@ -18,13 +18,13 @@ from ..data.files import operand, unreadable
 from ..errors import cause
 from ..options import PROGRAM, RUNS
 from ..runs import lock
-from ..runs.earlier import found, last_written
+from ..runs.earlier import found, is_run, last_written
 from ..runs.folder import CONFIG, METRICS, Run
 from .results import LABELS
 
 RESULTS = (*LABELS, "no_better_than_guessing")
 HEAD = ("run", "last written", "data", "state", "epochs", *(label for label, _ in LABELS.values()))
-LEAST = ("data", "last written", "epochs")
+LEAST = ("data", "last written", "epochs", *(label for label, _ in LABELS.values()))
 """The columns to drop in a narrow terminal, in this order."""
 
 
@@ -38,6 +38,9 @@ def overview(parent: Path, width: int | None = None) -> str:
     There are no runs in nowhere/. To start one: python -m agegender.train --out nowhere
     """
     facts = listed(parent)
+    if not facts and is_run(parent):
+        whole = command_line(PROGRAM, "--list", "--out", operand(parent.parent))
+        return f"{parent} is a run itself. To list it and the other runs next to it: {whole}"
     if not facts:
         how = PROGRAM if parent == Path(RUNS) else command_line(PROGRAM, "--out", operand(parent))
         return f"There are no runs in {parent}/. To start one: {how}"
