@@ -111,6 +111,8 @@ def _place(name: str, given: str | None) -> str | None:
     """A path as given, with a ``~`` that the shell did not expand replaced by the home folder."""
     if given == "":  # an unset shell variable
         raise UsageError(f"--{name} is empty: give a value, or leave it out")
+    if given is not None and "\0" in given:
+        raise UsageError(f"--{name} has a NUL character, which no file name can have: leave it out")
     return str(expanded(given)) if given is not None and given.startswith("~") else given
 
 

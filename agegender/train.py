@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.get("list"):
         parent = Path(given.get("out", RUNS))
         width = columns(sys.stdout) - 1 if sys.stdout.isatty() else None
-        print(json.dumps(listing.listed(parent)) if given.get("json") else listing.overview(parent, width))
+        runs = json.dumps(listing.listed(parent)) if given.get("json") else listing.overview(parent, width)
+        print(command.printable(runs))
         return 0
     with command.outliving_terminal():
         summary = carry_out(given)

@@ -285,9 +285,19 @@ def _discard(stream: TextIO) -> None:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
+def printable(text: str) -> str:
+    """The text with escapes for control characters, such as those of names of files, which a terminal would obey.
+
+    >>> print(printable("runs/\\x1b[31mred\\nends"))
+    runs/\\x1b[31mred
+    ends
+    """
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):
-        sys.stderr.write(line.strip() + "\n")
+        sys.stderr.write(printable(line.strip()) + "\n")
         sys.stderr.flush()
 
 

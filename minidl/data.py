@@ -1,6 +1,7 @@
 """Data sets, and a loader that makes batches of them in an order determined by its seed."""
 
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import backends, random
 from .batching import collate
-from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_dataset
+from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, new_batch, require_dataset
 from .errors import CallError, MinidlError, ShapeError, counted
 from .habits import Answering
 from .nested import leaves, map_leaves
@@ -154,7 +155,7 @@ class DataLoader(Answering):
         def batch(dataset: Dataset, indices: Array, part: slice) -> Any:
             options = {} if mirrored is None else {"mirror": mirrored[part]}
             with drawing(part):
-                return dataset.batch(indices, **options)
+                return new_batch(dataset, indices, **options)
 
         def taken(part: slice) -> Dataset:
             with drawing(part):
@@ -244,8 +245,13 @@ class Batches(Iterator[Any]):
         self.epoch, self.position = loader.epoch, loader.position
         self._from, self._next = loader._maker(), self.position
         self._batches = self._from(self._next)
+        self._lock = threading.RLock()
 
     def __next__(self) -> Any:
+        with self._lock:  # each of several threads gets the next batch
+            return self._advanced()
+
+    def _advanced(self) -> Any:
         try:
             batch = next(self._batches)
         except StopIteration:

@@ -33,7 +33,7 @@ _ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
 _RECORD_BYTES = 200
 _SIZE = f"{_ROW_BYTES / 1000:.0f} kB each"
 _WAYS = "make room there, or set MINIDL_CACHE to a folder elsewhere"
-_BUILDING = ".building-"
+_BUILDING, _TEMPORARY = ".building-", "minidl-faces-"
 
 
 def cached(
@@ -205,7 +205,8 @@ def _writable_root(cache: Path | None, key: str) -> Path:
 def _temporary_root(why: str) -> Path:
     way = "Set MINIDL_CACHE to a writable folder"
     try:
-        folder = Path(tempfile.mkdtemp(prefix="minidl-faces-"))
+        remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
     except OSError as error:
         raise DataError(f"{why}, and there is no temporary folder ({cause(error)}). {way}") from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

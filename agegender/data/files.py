@@ -165,7 +165,7 @@ def remove_abandoned(parent: Path, prefix: str) -> None:
     """
     for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):  # already removed
-            latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            latest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
             if time.time() - latest > ABANDONED_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,7 +2,8 @@
 
 Copies in other folders (as in Kaggle's ``utkface-new``) are read once. A copy has the same name and the same bytes. Of
 several pictures with the same name, those in a folder called ``UTKFace`` come first, then those with the fewest parent
-folders. The first one keeps its name; others that are not copies are named by their paths.
+folders. The first one keeps its name; others that are not copies are named by their paths below the folder of all
+pictures, so a folder has the same names as its archive.
 """
 
 import math
@@ -10,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -146,6 +148,8 @@ def without_copies(pictures: Sequence[Picture], digests: Mapping[Entry, str]) ->
     >>> [picture.name for picture in faces], copies
     (['1_0_0.jpg', 'c/1_0_0.jpg'], [('b/', '1 copy of a picture read elsewhere')])
     """
+    levels = zip(*(picture.entry.parts[:-1] for picture in pictures), strict=False)
+    shared = len([*takewhile(lambda level: len(set(level)) == 1, levels)])  # the folders that all pictures are in
     contents: dict[str, set[str]] = defaultdict(set)
     found: dict[str, Picture] = {}
     copies: Counter[str] = Counter()
@@ -155,7 +159,7 @@ def without_copies(pictures: Sequence[Picture], digests: Mapping[Entry, str]) ->
             copies["/".join(picture.entry.parts[:-1]) or "."] += 1
             continue
         contents[picture.name].add(content)
-        name = picture.name if picture.name not in found else "/".join(picture.entry.parts)
+        name = picture.name if picture.name not in found else "/".join(picture.entry.parts[shared:])
         while name in found:
             name = f"./{name}"
         found[name] = picture._replace(name=name)

@@ -135,6 +135,8 @@ def _results(run: Run) -> dict[str, Any]:
             rows: Any = [{**row, "val_loss": float(row["val_loss"])} for row in csv.DictReader(file)]
         return _of_epoch(best_row(rows), "val_")
     except FileNotFoundError:
+        if run.epochs == 1:  # killed before it was written for the first time
+            return dict.fromkeys(RESULTS)
         problem = f"{run.folder / METRICS} is missing"
     except (MinidlError, ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is not a table of epochs"

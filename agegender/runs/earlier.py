@@ -42,7 +42,10 @@ def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
         if reason := unreadable(known[-1].folder):
             raise UsageError(f"{reason}. To resume an earlier run, name it: --resume RUN")
         return Run(known[-1].folder, asked)
-    for folder in (Path(run), parent / run):
+    given = Path(run)
+    if given.name in ("", ".."):  # so that the folder has a name and a parent
+        given = given.resolve()
+    for folder in (given, parent / run):
         _require_readable(folder)
         if is_run(folder):
             return Run(folder, asked)
@@ -50,7 +53,7 @@ def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
             whole = Run(folder.parent, asked).resume_command()
             raise UsageError(f"{folder} is a file of a run: resume its folder, {whole}")
     there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
-    place = Path(run) if Path(run).is_dir() else parent / run
+    place = given if is_folder(given) else parent / run
     raise UsageError(f"{place} is not a run: it has no {CONFIG}. Runs in {parent}/: {there}.")
 
 

@@ -30,7 +30,10 @@ def create(options: Options, asked: Mapping[str, Any]) -> Run:
     ``asked`` are the options of this call. Raises :class:`UsageError` if the name is taken.
     """
     parent = Path(options.out)
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except RecursionError:
+        raise UsageError(f"--out has {len(parent.parts):,} folders inside one another, too many to create") from None
     remove_abandoned(parent, BEGUN)
     # The folder is renamed when complete, so a killed process leaves no partial run.
     whole = parent / f"{BEGUN}{secrets.token_hex(8)}"
@@ -109,7 +112,7 @@ def _going_on(run: Run) -> str:
 def require_place(options: Options, earlier: Run | None, weights: int, asked: Mapping[str, Any]) -> None:
     """Raise :class:`UsageError` if a run with weights of ``weights`` bytes cannot be written to its folder."""
     if earlier is not None:
-        _require_room(earlier.folder, COPIES * weights, "copy the run to a disk with room, and resume it there")
+        _require_room(earlier.folder, COPIES * weights, "copy the run to another disk, and resume it there")
         return
     if options.name is not None and _is_taken(folder := Path(options.out, options.name)):
         raise UsageError(_taken(folder, asked))

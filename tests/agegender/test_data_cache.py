@@ -219,6 +219,22 @@ def test_without_a_writable_cache_a_temporary_one_serves(tmp_path: Path, monkeyp
         open_value(4)
 
 
+def test_temporary_caches_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
+    old, new = tmp_path / "minidl-faces-old", tmp_path / "minidl-faces-new"
+    for folder in (old, new):
+        (folder / "utkface-1").mkdir(parents=True)
+        (folder / "utkface-1" / "images.npy").touch()
+        for path in (folder / "utkface-1" / "images.npy", folder / "utkface-1", folder):
+            os.utime(path, (1e9, 1e9))
+    os.utime(new / "utkface-1" / "images.npy")
+    with pytest.warns(UserWarning, match="minidl-faces-"):
+        open_value(3)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_without_a_home_a_temporary_cache_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def home() -> Path:
         raise RuntimeError("Could not determine home directory.")

@@ -151,6 +151,18 @@ def test_a_damaged_run_is_told_in_a_sentence_and_the_others_are_listed(
     assert done.err.count("\n") == bool(resumed)
 
 
+def test_a_run_killed_before_its_first_table_can_be_resumed(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--epochs", 1, "--name", "a")
+    for name in ("metrics.csv", "summary.json"):
+        Path("runs/a", name).unlink()
+    shown = json.loads(command("--list", "--json").out)[0]
+    assert shown["state"].startswith("can be resumed: its summary.json is missing; to write it: python -m")
+    assert (shown["epochs"], shown["age_mae"]) == (1, None)
+    assert command("--list").code == 0
+    assert command("--resume", "a").code == 0
+    assert json.loads(command("--list", "--json").out)[0]["state"] == "finished"
+
+
 @pytest.mark.parametrize("width", [130, 100, 80, 70, 45])
 def test_the_table_fits_the_terminal_and_keeps_the_names(
     command: Command, small: tuple[object, ...], width: int
