@@ -74,6 +74,8 @@ class Parser(argparse.ArgumentParser):
 
     def _home(self, word: str, words: Sequence[str]) -> str:
         """Where a word without an option belongs."""
+        if f"--{word}" in self._flags():
+            return f": write --{word}"
         if not self.bare:
             return ""
         if any(one.partition("=")[0] == self.bare for one in words):

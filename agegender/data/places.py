@@ -11,7 +11,7 @@ from minidl.errors import counted
 
 from ..errors import DataError
 from .archives import Archive, as_part, is_archive
-from .files import dangling, exists, identity, is_folder, shown, unreadable
+from .files import dangling, exists, identity, is_folder, quoted, shown, unreadable
 from .folder import Folder
 from .kinds import open_source, place
 from .names import has_label, is_picture, why_unread
@@ -150,7 +150,8 @@ def _without_face(source: Source, entries: list[Entry]) -> str:
     pictures, skipped = choose([entry for entry in entries if not any(map(is_hidden, entry.parts))])
     if pictures:
         checked = f"{len(pictures):,} of {counted(len(entries), 'file')} checked"
-        return f"{shown(source.path)} has names of faces for {checked}"
+        way = f"to leave out the others, use --data {quoted(source.path)} --max-skipped 1"
+        return f"{shown(source.path)} has names of faces for {checked}: {way}"
     return no_face(source, entries if skipped else [], skipped)
 
 

@@ -53,8 +53,9 @@ def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
             whole = Run(folder.parent, asked).resume_command()
             raise UsageError(f"{folder} is a file of a run: resume its folder, {whole}")
     there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
-    place = given if is_folder(given) else parent / run
-    raise UsageError(f"{place} is not a run: it has no {CONFIG}. Runs in {parent}/: {there}.")
+    place = given if exists(given) else parent / run
+    problem = f"is not a run: it has no {CONFIG}" if exists(place) else "does not exist"
+    raise UsageError(f"{place} {problem}. Runs in {parent}/: {there}.")
 
 
 def found(parent: Path) -> list[Run]:

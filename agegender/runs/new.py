@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from minidl.command import UsageError
+from minidl.command import UsageError, reason
 from minidl.progress import size
 
 from ..data.files import dangling, exists, is_folder, leads_nowhere, remove_abandoned, unreadable
@@ -81,8 +81,8 @@ def _is_taken(folder: Path) -> bool:
 
 def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
     """The message for a new run whose name is taken."""
-    if reason := unreadable(folder):
-        return f"{reason}: choose another --name"
+    if locked := unreadable(folder):
+        return f"{locked}: choose another --name"
     if is_run(folder):
         run = Run(folder, asked)
         try:
@@ -90,8 +90,8 @@ def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
             if run.is_saved:  # it keeps its own data
                 run = Run(folder, {name: value for name, value in asked.items() if name not in PLACES})
             go_on = _going_on(run)
-        except UsageError as error:
-            return f"the run {folder} already exists: choose another --name. {error}"
+        except (UsageError, OSError) as error:
+            return f"the run {folder} already exists: choose another --name. {reason(error)}"
         if lock.is_held(folder):
             return f"another process is training the run {folder}: choose another --name"
         remark = "" if run.is_saved else " (nothing was saved yet, so its options may change)"

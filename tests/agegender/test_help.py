@@ -52,6 +52,8 @@ THERE = "as --data was already given: leave it out, or put a name with spaces in
     [
         (["UTKFace.zip"], "unexpected argument 'UTKFace.zip': write --data UTKFace.zip. See --help."),
         (["--data", "../faces", "extra"], f"unexpected argument 'extra', {THERE}. See --help."),
+        (["resume", "runs/a"], "unexpected argument 'resume': write --resume. See --help."),
+        (["--data", "drawn", "help"], "unexpected argument 'help': write --help. See --help."),
         (["--list", "a"], "unexpected argument 'a': write --out a. See --help."),
         (["--data=my", "faces"], f"unexpected argument 'faces', {THERE}. See --help."),
         (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),

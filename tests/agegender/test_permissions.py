@@ -164,6 +164,19 @@ def test_a_folder_of_runs_that_cannot_be_read_is_not_taken_for_an_empty_one(run:
     ]
 
 
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("file", "advice"), [("config.json", ". Make it readable"), ("last.state.safetensors", ""), ("plots", "")]
+)
+def test_a_file_of_a_run_that_cannot_be_read_is_told_to_who_starts_another_one(
+    run: Path, file: str, advice: str
+) -> None:
+    with mode(run / file, 0o000):
+        (error,) = refused("--data drawn --name mem")
+    assert error.startswith(f"the run {run} already exists: choose another --name. {run}/{file}")
+    assert error.endswith(f"Permission denied{advice}")
+
+
 @pytest.mark.parametrize("bits", [0o000, 0o444])
 def test_half_of_the_pictures_in_a_folder_that_cannot_be_read_are_too_many(tmp_path: Path, bits: int) -> None:
     write_folder(tmp_path / "faces", files(6, "") | {f"b/{name(number)}": encode(picture(number)) for number in (7, 8)})
