@@ -22,7 +22,8 @@ def read_json(path: Path, declared: type[Shape]) -> Shape:
     minidl.command.UsageError: nowhere.json cannot be read: No such file or directory
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows may add a byte order mark
+        text = path.read_text(encoding="utf-8-sig").strip()  # editors on Windows may add a byte order mark
+        content = json.loads(text or "null")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -30,7 +31,7 @@ def read_json(path: Path, declared: type[Shape]) -> Shape:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):
-        raise UsageError(f"{path} must hold a JSON object")
+        raise UsageError(f"{path} {'must hold' if text else 'is empty, but must hold'} a JSON object")
     try:
         return conform(content, declared, "")  # type: ignore[no-any-return]
     except ValueError as error:

@@ -1,5 +1,6 @@
 """The options of ``python -m agegender.train``: parsed from a command line, and written as one."""
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -98,9 +99,8 @@ FREE = {"epochs", "device", "precision", "data", "max_skipped"}
 def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     """The options on a command line, by name; see :func:`agegender.cli.parse_given`."""
     description = "Train a model on UTKFace, or on drawn faces if there is none. Everything is saved in a run folder."
-    given = cli.parse_given(
-        PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare="--data"
-    )
+    bare = "--out" if "--list" in (sys.argv if arguments is None else arguments) else "--data"
+    given = cli.parse_given(PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare=bare)
     if given.get("list") and (useless := given.keys() - LISTING):
         named = ", ".join(cli.flag(name) for name in given if name in useless)
         raise UsageError(f"--list only lists the runs in --out: leave out {named}, or --list")

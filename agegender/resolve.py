@@ -12,6 +12,7 @@ from minidl.command import UsageError
 from minidl.errors import MinidlError, counted
 
 from . import cli
+from .data.files import is_file
 from .json_files import read_json
 from .options import CONFIGURED, FREE, LONGEST_NAME, RUNS, Options
 from .runs.earlier import find
@@ -93,7 +94,7 @@ def _require_epochs(run: Run, epochs: int) -> None:
 
 def _configured(path: Path) -> dict[str, Any]:
     """The options in a file that is given on the command line."""
-    if (path / CONFIG).is_file():
+    if is_file(path / CONFIG):
         raise UsageError(f"{path} is a folder: pass the file in it, {path / CONFIG}")
     return _checked(path, read_json(path, dict))
 

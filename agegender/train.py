@@ -53,13 +53,14 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     started = time.monotonic()
     options, earlier, remarks = resolve(given)
     say = Speaker(sys.stderr if options.json else sys.stdout, options.quiet)
+    done = earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0)
+    if earlier is not None and not done:
+        with lock.holding(earlier.folder):  # an error before anything is said of the run, and before the data are read
+            pass
     for remark in remarks:
         say(remark, always=True)
-    if earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0):
+    if earlier is not None and done:
         return nothing_left(earlier, options.lr, say)
-    if earlier is not None:
-        with lock.holding(earlier.folder):  # an error before the data are read
-            pass
     backend = parts.computing(options)
     trainer = parts.build(options, backend)
     weights = sum(parameter.data.nbytes for parameter in trainer.model.parameters())

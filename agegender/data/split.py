@@ -53,7 +53,7 @@ class Split:
         try:
             with Path(path).open(encoding="utf-8", newline="") as file:
                 header, *rows = csv.reader(file)
-            parts = dict(rows)
+            parts = {written(name): part for name, part in rows}
         except (OSError, ValueError, csv.Error) as error:
             raise DataError(f"{path} cannot be read as a split: {error}") from None
         if header != _COLUMNS or not set(parts.values()) <= {"train", "validation"}:

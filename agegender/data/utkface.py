@@ -31,7 +31,7 @@ from .sources import Entry, Source
 MAX_SKIPPED = 0.1
 _FIRST = 5
 _LIST = b"name,reason\n"
-_OWN_ADVICE = re.compile(r": (save|unpack|add|git)\b")
+_OWN_ADVICE = re.compile(r": (save|unpack|add|run)\b")
 
 Progress: TypeAlias = Callable[[int, int], None]
 Skipped: TypeAlias = list[tuple[str, str]]
@@ -229,6 +229,7 @@ def _digests(source: Source, pictures: Sequence[Picture]) -> tuple[dict[Entry, s
 
 
 def _check_share(faces: Faces, most: float) -> None:
+    _check_folders(faces, most)
     skipped = [(name, reason) for name, reason in faces.skipped if _is_meant(name) and reason != sources.REPLACED]
     total = len(faces) + len(skipped)
     if len(faces) and len(skipped) <= most * total:
@@ -248,6 +249,18 @@ def _check_share(faces: Faces, most: float) -> None:
         f"({count:,} of them: {reason}). The first: {first}{more}. {ways}",
         faces.skipped,
     )
+
+
+def _check_folders(faces: Faces, most: float) -> None:
+    """Raise ``TooManySkipped`` if a folder could not be read: nobody knows how many pictures are in it."""
+    locked = [f"{name!r} ({reason})" for name, reason in faces.skipped if reason.startswith(sources.LOCKED)]
+    if locked and most < 1:
+        more = f" and {len(locked) - 1:,} more" if len(locked) > 1 else ""
+        raise TooManySkipped(
+            f"pictures may be missing in {shown(faces.source)}: {locked[0]}{more}. Make it readable, remove it, or set "
+            "--max-skipped 1 (max_skipped=1 in Python) to do without its pictures",
+            faces.skipped,
+        )
 
 
 def _is_meant(path: str) -> bool:

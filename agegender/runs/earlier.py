@@ -1,7 +1,5 @@
 """Find and resume earlier runs."""
 
-import errno
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ from minidl.data import DataLoader
 from minidl.files import remove_leftovers
 
 from ..cli import flag
+from ..data.files import exists, is_file, is_folder, unreadable
+from ..data.sources import is_hidden
 from ..data.split import Split
 from ..json_files import read_json
 from .folder import (
@@ -39,38 +39,51 @@ def find(parent: Path, run: str | None, asked: Mapping[str, Any]) -> Run:
         known = found(parent)
         if not known:
             raise UsageError(f"there is no run to resume in {parent}/: start one without --resume")
+        if reason := unreadable(known[-1].folder):
+            raise UsageError(f"{reason}. To resume an earlier run, name it: --resume RUN")
         return Run(known[-1].folder, asked)
     given = Path(run)
     if given.name in ("", ".."):  # so that the folder has a name and a parent
         given = given.resolve()
     for folder in (given, parent / run):
-        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
-            raise UsageError(f"{folder} cannot be read: {os.strerror(errno.EACCES)}")
+        _require_readable(folder)
         if is_run(folder):
             return Run(folder, asked)
-        if folder.is_file() and is_run(folder.parent):
+        if is_file(folder) and is_run(folder.parent):
             whole = Run(folder.parent, asked).resume_command()
             raise UsageError(f"{folder} is a file of a run: resume its folder, {whole}")
     there = ", ".join(sorted(known.folder.name for known in found(parent))) or "none"
-    place = given if given.is_dir() else parent / run
-    raise UsageError(f"{place} is not a run: it has no {CONFIG}. Runs in {parent}/: {there}.")
+    place = given if exists(given) else parent / run
+    problem = f"is not a run: it has no {CONFIG}" if exists(place) else "does not exist"
+    raise UsageError(f"{place} {problem}. Runs in {parent}/: {there}.")
 
 
 def found(parent: Path) -> list[Run]:
-    """All runs in a folder, the latest last."""
-    folders = [folder for folder in parent.glob("*/") if is_run(folder)]
+    """All runs in a folder, and folders that may be runs but cannot be read; the latest last.
+
+    Raises :class:`UsageError` if the folder itself cannot be read, and ``NotADirectoryError`` for a file.
+    """
+    _require_readable(parent)
+    inside = filter(is_folder, parent.iterdir() if exists(parent) else ())
+    folders = [folder for folder in inside if is_run(folder) or (unreadable(folder) and not is_hidden(folder.name))]
     return [Run(folder) for folder in sorted(folders, key=lambda folder: (last_written(folder), folder.name))]
+
+
+def _require_readable(folder: Path) -> None:
+    if reason := unreadable(folder):
+        raise UsageError(reason)
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is a complete run folder, rather than one that is being created."""
-    has_file = any(os.path.isfile(folder / name) for name in (CONFIG, STATE))  # noqa: PTH113 - False without permission
+    has_file = any(is_file(folder / name) for name in (CONFIG, STATE))
     return has_file and not folder.name.startswith(BEGUN)
 
 
 def last_written(folder: Path) -> float:
-    """When a run was last written, as a file time."""
-    return max(path.stat().st_mtime for name in (CONFIG, STATE, SUMMARY) if (path := folder / name).is_file())
+    """When a run was last written, as a file time; for a folder that cannot be read, its own time."""
+    times = [path.stat().st_mtime for name in (CONFIG, STATE, SUMMARY) if exists(path := folder / name)]
+    return max(times, default=folder.stat().st_mtime)
 
 
 def tidy(run: Run) -> None:

@@ -80,9 +80,13 @@ class Run:
         try:
             return read_json(path, dict)
         except UsageError as error:
-            known = self.trained_with and os.access(path, os.R_OK)
-            remedy = "Delete it to resume with the saved options" if known else ""
-            raise UsageError(f"{error}. {remedy or 'Restore it, or start a new run'}") from None
+            if not os.access(path, os.R_OK):
+                remedy = "Make it readable"
+            elif self.trained_with:
+                remedy = "Delete it to resume with the saved options"
+            else:
+                remedy = "Restore it, or start a new run"
+            raise UsageError(f"{error}. {remedy}") from None
 
     @cached_property
     def notes(self) -> dict[str, str]:

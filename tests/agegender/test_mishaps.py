@@ -79,6 +79,18 @@ def test_a_run_whose_folder_is_taken_away_writes_nothing_more(
     assert command("--resume", "b").code == 0
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_that_another_process_trains_is_not_said_to_have_ended(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    stop_at(2, MemoryError())
+    command(*small, "--name", "a")
+    with lock.holding(Path("runs/a")):
+        done = command("--resume", "a")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("error: another process is training runs/a: wait until it ends")
+
+
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from agegender.runs import lock\n"

@@ -9,7 +9,6 @@ from commands import Command, printed
 from pictures import files, write_folder
 
 from agegender import cli
-from agegender.runs import earlier
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -155,12 +154,3 @@ def test_a_run_that_is_resumed_from_inside_its_folder_starts_no_other_one_there(
     assert printed(done)[:4] == ["--config", f"{tmp_path}/runs/a/config.json", "--out", f"{tmp_path}/runs"]
     monkeypatch.chdir("plots")
     assert command("--resume", "..", "--epochs", 4).code == 0
-
-
-@pytest.mark.usefixtures("without_pictures")
-def test_a_run_that_may_not_be_read_is_told_as_such(
-    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command(*small, "--name", "a")
-    monkeypatch.setattr(earlier.os, "access", lambda path, mode: Path(path).name != "a")  # root may read everything
-    assert command("--resume", "a").err == "error: runs/a cannot be read: Permission denied\n"

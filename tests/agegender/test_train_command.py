@@ -253,9 +253,12 @@ def test_utkface_is_found_where_the_environment_says(
         (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
         (["--out", "text.tar.gz"], "text.tar.gz is a file: choose another folder for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
-        (["--resume", "nothing"], "runs/nothing is not a run: it has no config.json. Runs in runs/: none."),
+        (["--resume", "nothing"], "runs/nothing does not exist. Runs in runs/: none."),
+        (["--resume", "empty"], "empty is not a run: it has no config.json. Runs in runs/: none."),
+        (["--resume", "text.tar.gz"], "text.tar.gz is not a run: it has no config.json. Runs in runs/: none."),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
         (["--config", "list.json"], "must hold a JSON object"),
+        (["--config", "empty.json"], "empty.json is empty, but must hold a JSON object"),
         (["--config", "odd.json"], "has an unknown option 'epoch'. Did you mean 'epochs'?"),
         (["--config", "text.json"], "text.json: 'epochs' must be int or null, got 'many'"),
         (["--config", "number.json"], "number.json: 'model' must be str, got 5"),
@@ -268,6 +271,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command: Command, arguments: l
     Path("empty").mkdir()
     Path("text.tar.gz").write_text("no archive")
     Path("list.json").write_text("[]")
+    Path("empty.json").write_text("\n")
     Path("odd.json").write_text('{"epoch": 3}')
     Path("text.json").write_text('{"epochs": "many"}')
     Path("number.json").write_text('{"model": 5}')
