@@ -189,8 +189,12 @@ def test_threads_of_python_may_launch_kernels_at_the_same_time(device: Any) -> N
 
 
 def test_a_barrier_that_not_all_threads_reach_is_an_error(device: Any) -> None:
+    reverse = kernel("reverse_twice<1, 63>", BARRIERS)
     with pytest.raises(LaunchError, match="some threads of a block wait at a barrier that others never reach"):
-        kernel("reverse_twice<1, 63>", BARRIERS)((1,), (64,), (device.asarray(np.zeros(64, np.float32)),))
+        reverse((1,), (64,), (device.asarray(np.zeros(64, np.float32)),))
+    y = device.asarray(np.arange(63, dtype=np.float32))
+    reverse((1,), (63,), (y,))  # all threads start anew
+    np.testing.assert_array_equal(device.to_numpy(y), np.arange(63) + 2)
 
 
 @pytest.mark.parametrize("at", [-1, 6, 1000, 1_000_000])
