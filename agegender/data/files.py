@@ -14,18 +14,6 @@ from minidl.files import atomic_write
 ABANDONED_SECONDS = 3600.0
 
 
-def expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` replaced by the home folder, for a ``~`` that the shell did not expand.
-
-    >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
-    True
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # no such user
-        return Path(path)
-
-
 def shown(path: str | Path) -> str:
     """The path for a message: in quotes if it begins or ends with white space.
 

@@ -112,7 +112,7 @@ static void run_thread() {
 static void start(Thread& thread) {
     ucontext_t context;
     getcontext(&context);
-    if (!thread.stack) thread.stack = new char[STACK];
+    if (!thread.stack) thread.stack = static_cast<char*>(__builtin_malloc(STACK));
     context.uc_stack.ss_sp = thread.stack;
     context.uc_stack.ss_size = STACK;
     makecontext(&context, run_thread, 0);
