@@ -64,17 +64,17 @@ struct Memory {
     size_t beyond;
     bool written;
 };
-static Memory* memory;
+static Memory memory;
 #define UNCHECKED __attribute__((no_sanitize_address))
 
 UNCHECKED static inline void access(size_t address, size_t size, bool writes) {
-    if (address - memory->whole.begin >= memory->whole.end - memory->whole.begin) return;
-    for (const Span* array = memory->arrays; array < memory->end; ++array) {
+    if (address - memory.whole.begin >= memory.whole.end - memory.whole.begin) return;
+    for (const Span* array = memory.arrays; array < memory.end; ++array) {
         if (address >= array->begin && address + size <= array->end) return;
     }
-    if (memory->beyond) return;
-    memory->beyond = address;
-    memory->written = writes;
+    if (memory.beyond) return;
+    memory.beyond = address;
+    memory.written = writes;
 }
 
 constexpr size_t STACK = 1 << 16;
@@ -188,16 +188,18 @@ template <typename... P>
 UNCHECKED bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointers, Memory* reachable, bool barriers) {
     static decltype(kernel) target;
     target = kernel;
-    memory = reachable;
+    memory = *reachable;  // without a pointer to follow at every access
     body = [](void* given) { call(target, static_cast<void**>(given), std::index_sequence_for<P...>()); };
     arguments = pointers;
     gridDim = {sizes[0], sizes[1], sizes[2]};
     blockDim = {sizes[3], sizes[4], sizes[5]};
-    for (unsigned i = gridDim.size(); i-- > 0;) {
+    bool met = true;
+    for (unsigned i = gridDim.size(); met && i-- > 0;) {
         blockIdx = gridDim.at(i);
-        if (!(barriers ? run_block() : run_block_without_barriers())) return false;
+        met = barriers ? run_block() : run_block_without_barriers();
     }
-    return true;
+    *reachable = memory;
+    return met;
 }
 
 }  // namespace emulated
