@@ -277,9 +277,7 @@ def test_a_wrong_kernel_is_shown_and_the_status_is_1(
     assert "An epoch" not in out
 
 
-def test_json_has_every_round(
-    card: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json_has_every_round(card: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "check", lambda backend, seed: [])
     assert main(["--json"]) == 0
     (row, _) = json.loads(capsys.readouterr().out)["rows"]

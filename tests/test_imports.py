@@ -1,6 +1,7 @@
 """The imports allowed between the parts of the packages, as docs/architecture.md lists them."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,24 +40,32 @@ def room_of(module: str) -> str:
     return ROOM_OF.get(".".join(module.split(".")[:2]), "front")
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements in a module that run when it is loaded."""
+    for inside in ast.iter_child_nodes(node):
+        if not isinstance(inside, ast.FunctionDef | ast.expr):
+            yield inside
+            yield from statements(inside)
+
+
 def imports(module: str) -> Iterator[str]:
     """Our modules that a module imports when loaded, and for types, but not inside its functions."""
     path = MODULES[module]
-    tree = ast.parse(path.read_text())
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    later = {id(inside) for function in functions for inside in ast.walk(function)}
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and id(node) not in later:
+    for node in statements(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
                 yield f"{origin}.{alias.name}" if f"{origin}.{alias.name}" in MODULES else origin
-        elif isinstance(node, ast.Import) and id(node) not in later:
+        elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
-GRAPH = {module: {other for other in imports(module) if other in MODULES} - {module} for module in MODULES}
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    """For each module those that it imports."""
+    return {module: {other for other in imports(module) if other in MODULES} - {module} for module in MODULES}
 
 
 def test_every_module_has_a_room() -> None:
@@ -69,7 +78,7 @@ def test_a_room_imports_from_those_that_the_page_names(room: str) -> None:
     allowed = ROOMS[room][1]
     wrong = [
         f"{module} imports {other}, of the room {room_of(other)}"
-        for module, others in GRAPH.items()
+        for module, others in graph().items()
         for other in others
         if room_of(module) == room and other != "minidl" and room_of(other) not in allowed
     ]
@@ -78,17 +87,17 @@ def test_a_room_imports_from_those_that_the_page_names(room: str) -> None:
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "tools"])  # its row names them all
 def test_the_page_names_no_room_that_is_not_needed(room: str) -> None:
-    needed = {room_of(other) for module, others in GRAPH.items() if room_of(module) == room for other in others}
+    needed = {room_of(other) for module, others in graph().items() if room_of(module) == room for other in others}
     assert ROOMS[room][1] - needed <= {room}
 
 
 def circles() -> list[set[str]]:
     """Modules in an import cycle, with all modules on the way."""
     reached: dict[str, set[str]] = {}
-    for module in GRAPH:
+    for module in graph():
         found, waiting = set(), [module]
         while waiting:
-            for other in GRAPH[waiting.pop()] - found:
+            for other in graph()[waiting.pop()] - found:
                 found.add(other)
                 waiting.append(other)
         reached[module] = found
