@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from minidl.command import UsageError
+from minidl.files import expanded
 
 from . import cli
 from .cli import option
-from .data.files import expanded, operand
+from .data.files import operand
 from .data.utkface import MAX_SKIPPED
 
 PROGRAM = "python -m agegender.train"

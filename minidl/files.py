@@ -1,4 +1,4 @@
-"""Atomic file writes: after a crash there is the old file or the new one, never a part."""
+"""Atomic file writes, after which a crash leaves the old file or the new one, never a part; the folder of caches."""
 
 import contextlib
 import errno
@@ -104,6 +104,34 @@ def require_folder(path: str | os.PathLike[str]) -> None:
     path = as_path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: create it first")
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` replaced by the home folder, for a ``~`` that the shell did not expand.
+
+    >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
+    True
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user
+        return Path(path)
+
+
+def user_cache() -> Path:
+    """The folder of all caches: ``$MINIDL_CACHE``, or else ``minidl`` in the user's cache folder.
+
+    Raises ``RuntimeError`` if there is no home folder.
+
+    >>> import os
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, MINIDL_CACHE="~/mine"):
+    ...     user_cache() == Path.home() / "mine"
+    True
+    """
+    if named := os.environ.get("MINIDL_CACHE"):
+        return expanded(named)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidl"
 
 
 def _sync_folder(folder: Path) -> None:

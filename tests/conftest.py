@@ -1,6 +1,7 @@
 """Configuration of all tests: which of them run, on how many processes, and the report of those that do not."""
 
 import importlib.util
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,6 +25,15 @@ WITH_PYTORCH = [
     *("fuzz/against_torch.py", "fuzz/theirs.py", "fuzz/torch_tensor.py"),
 ]
 collect_ignore = [] if importlib.util.find_spec("torch") else WITH_PYTORCH
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """No test switches the power off; ``os.fsync`` takes milliseconds, and a run writes dozens of files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
 
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 """The number of deselected tests, by marker."""

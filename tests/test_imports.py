@@ -1,6 +1,7 @@
 """The imports allowed between the parts of the packages, as docs/architecture.md lists them."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,10 +51,10 @@ def room_of(module: str) -> str:
     return ROOM_OF.get(".".join(module.split(".")[:2]), "front")
 
 
-def imports(module: str, tree: ast.AST) -> Iterator[str]:
+def imports(module: str, part: ast.AST) -> Iterator[str]:
     """What this part of a module imports: when loaded, for types, and inside its functions."""
     package = module.split(".") if MODULES[module].name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(tree):
+    for node in ast.walk(part):
         if isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
@@ -63,9 +64,22 @@ def imports(module: str, tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-TREES = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
-IMPORTED = {module: {*imports(module, tree)} & {*MODULES} - {module} for module, tree in TREES.items()}
-GRAPH = {module: others - FOR_MESSAGES.get(module, set()) for module, others in IMPORTED.items()}
+@functools.cache
+def tree(module: str) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse(MODULES[module].read_text())
+
+
+@functools.cache
+def imported() -> dict[str, set[str]]:
+    """For each module those that it imports."""
+    return {module: {*imports(module, tree(module))} & {*MODULES} - {module} for module in MODULES}
+
+
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    """For each module those that it imports, not only for messages."""
+    return {module: others - FOR_MESSAGES.get(module, set()) for module, others in imported().items()}
 
 
 def test_every_module_has_a_room() -> None:
@@ -78,7 +92,7 @@ def test_a_room_imports_from_those_that_the_page_names(room: str) -> None:
     allowed = ROOMS[room][1]
     wrong = [
         f"{module} imports {other}, of the room {room_of(other)}"
-        for module, others in GRAPH.items()
+        for module, others in graph().items()
         for other in others
         if room_of(module) == room and other != "minidl" and room_of(other) not in allowed
     ]
@@ -87,27 +101,27 @@ def test_a_room_imports_from_those_that_the_page_names(room: str) -> None:
 
 @pytest.mark.parametrize("module", FOR_MESSAGES)
 def test_imports_for_messages_are_needed_and_inside_functions(module: str) -> None:
-    functions = [node for node in ast.walk(TREES[module]) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef)]
     inside = {other for function in functions for other in imports(module, function)}
     assert FOR_MESSAGES[module] <= inside
     assert not {room_of(other) for other in FOR_MESSAGES[module]} & ROOMS[room_of(module)][1]
-    top = [node for node in TREES[module].body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    top = [node for node in tree(module).body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
     assert not {*imports(module, ast.Module(top, []))} & FOR_MESSAGES[module]
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "tools"])  # its row names them all
 def test_the_page_names_no_room_that_is_not_needed(room: str) -> None:
-    needed = {room_of(other) for module, others in GRAPH.items() if room_of(module) == room for other in others}
+    needed = {room_of(other) for module, others in graph().items() if room_of(module) == room for other in others}
     assert ROOMS[room][1] - needed <= {room}
 
 
 def circles() -> list[set[str]]:
     """Modules in an import cycle, with all modules on the way."""
     reached: dict[str, set[str]] = {}
-    for module in GRAPH:
+    for module in graph():
         found, waiting = set(), [module]
         while waiting:
-            for other in GRAPH[waiting.pop()] - found:
+            for other in graph()[waiting.pop()] - found:
                 found.add(other)
                 waiting.append(other)
         reached[module] = found
@@ -129,8 +143,8 @@ def test_what_the_page_names_of_a_class_is_there() -> None:
     """``Class.method`` on the page exists; a test of words cannot detect that it was renamed."""
     classes = {
         node.name: {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
-        for tree in TREES.values()
-        for node in ast.walk(tree)
+        for module in MODULES
+        for node in ast.walk(tree(module))
         if isinstance(node, ast.ClassDef)
     }
     named = re.findall(r"`([A-Z]\w+)\.(\w+)`", PAGE.read_text())

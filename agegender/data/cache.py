@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from minidl.errors import counted
+from minidl.files import expanded, user_cache
 from minidl.progress import size
 
 from ..errors import DataError, cause
 from .faces import IMAGE_SIZE, Faces, Images, Kind, Record, pixel_digests
-from .files import expanded, remove_abandoned
+from .files import remove_abandoned
 
 FORMAT_VERSION = 3
 _ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
@@ -190,7 +191,7 @@ def _remove(folder: Path) -> None:
 def _writable_root(cache: Path | None, key: str) -> Path:
     """The folder of all data sets; a temporary one if it is not writable and does not contain ``key``."""
     try:
-        root = (expanded(cache) if cache else _user_cache()) / "faces"
+        root = (expanded(cache) if cache else user_cache()) / "faces"
     except RuntimeError:
         return _temporary_root("there is no home folder for the cache")
     try:
@@ -215,9 +216,3 @@ def _temporary_root(why: str) -> Path:
         stacklevel=6,  # the line that calls open()
     )
     return folder
-
-
-def _user_cache() -> Path:
-    if named := os.environ.get("MINIDL_CACHE"):
-        return expanded(named)
-    return expanded(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidl"

@@ -21,18 +21,6 @@ _UNWRITTEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
-def expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` replaced by the home folder, for a ``~`` that the shell did not expand.
-
-    >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
-    True
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # no such user
-        return Path(path)
-
-
 def shown(path: str | Path) -> str:
     """The path for a message: in quotes if it begins or ends with white space.
 

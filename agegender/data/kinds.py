@@ -9,10 +9,11 @@ from pathlib import Path
 
 from minidl import plugins
 from minidl.errors import suggestion
+from minidl.files import expanded
 
 from ..errors import DataError, cause
 from .archives import DAMAGE, Tar, Zip, as_part, decompressed
-from .files import dangling, expanded, quoted, shown, unreadable
+from .files import dangling, quoted, shown, unreadable
 from .folder import Folder
 from .sources import Source
 

@@ -61,6 +61,7 @@ def test_a_run_leaves_everything(command: Command, utkface: Path) -> None:
     assert len(done.out.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_summary_is_what_the_best_weights_give(command: Command, utkface: Path) -> None:
     done = command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--json", "--quiet")
     from agegender import data, models
@@ -326,11 +327,12 @@ def test_help_shows_defaults() -> None:
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_a_run_in_tf32_says_so(utkface: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_in_tf32_says_so(small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """On a backend that claims to support it."""
     monkeypatch.setattr(type(md.backends.default), "precisions", ("float32", "tf32"))
     monkeypatch.setattr(md.backends.default, "precision", "float32")
-    options = ["--data", str(utkface), "--epochs", "1", "--device", "numpy", "--precision", "tf32", "--name", "mine"]
+    options = [*map(str, small), "--device", "numpy", "--precision", "tf32", "--name", "mine"]
     assert train.main(options) == 0
     environment, summary = (json.loads(Path("runs/mine", name).read_text()) for name in ("env.json", "summary.json"))
     assert environment["precision"] == summary["precision"] == "tf32"
