@@ -15,7 +15,7 @@
 # - check a gradient by differences, with the right step.
 #
 # **You need** units 2 (gradient descent) and 4 (the gradient of a matrix product), derivatives of `exp` and `log`, and
-# what a probability is. **Time:** about two hours, in two sittings: sections 1 to 6, then 7 to 10.
+# what a probability is. **Time:** about two hours and a quarter, in two sittings: sections 1 to 6, then 7 to 10.
 
 # %%
 import inspect
@@ -390,7 +390,9 @@ for name, targets in (("ages", ages[:300]), ("10 mistyped", typed)):
     ways[f"L2, {name}"] = best_answer(lambda p, t: 2 * (p - t) / p.size, targets, 0.01)
     print(f"{name}: median {np.median(targets):.1f}, mean {targets.mean():.1f}")
     print("  found by", ", ".join(f"{way}: {found[-1]:.1f}" for way, found in ways.items() if name in way))
-plots.curves(range(400), ways, ["#0072b2", "#56b4e9", "#d55e00", "#e69f00"], xlabel="step", ylabel="answer (years)")
+plots.curves(
+    range(400), ways, [style.BLUE, style.SKY, style.VERMILION, style.ORANGE], xlabel="step", ylabel="answer (years)"
+)
 
 # %% [markdown]
 # L1 finds the **median**, the middle one of the sorted ages: there, as many samples pull up as down, and it does not
