@@ -323,8 +323,8 @@ plots.curves(steps, accuracies, kinds, axes=right, title="accuracy", xlabel="ste
 # baseline, also on faces that it has never seen. On those it has learned it is a little better still; unit 9 is about
 # this difference.
 #
-# The weights of a class are an image of 16 x 16 numbers. A logit is the sum of pixels times weights, so a bright pixel
-# raises the logit where the weight is red, and lowers it where it is blue:
+# The weights of a class are an image of 16 x 16 numbers. A logit is the sum of pixels times weights. So a pixel that is
+# brighter than in the mean face raises the logit where the weight is red (positive), and lowers it where it is blue:
 
 # %%
 largest = np.abs(w).max()
