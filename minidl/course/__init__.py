@@ -21,7 +21,14 @@ from .exercise import Exercise
 from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
 from .inside import check_calibration_error, check_grad_cam, check_group_means, check_saliency
 from .kept import mine
-from .losses import check_bce_with_logits, check_cross_entropy_gradient, check_log_sum_exp, check_numerical_gradient
+from .losses import (
+    check_bce_gradient,
+    check_bce_with_logits,
+    check_cross_entropy_gradient,
+    check_l1_gradient,
+    check_log_sum_exp,
+    check_numerical_gradient,
+)
 from .network import check_block_shape, check_conv_parameters, check_gender_accuracy, check_training_step
 from .neurons import check_hat, check_layer, check_neuron, check_product_slopes, check_relu_slope, check_step
 from .optimizers import check_adam_step, check_clip_by_norm, check_early_stopping, check_momentum_step
@@ -51,8 +58,10 @@ __all__ = [
     "check_relu_backward",
     "check_dense_backward",
     "check_bce_with_logits",
+    "check_bce_gradient",
     "check_log_sum_exp",
     "check_cross_entropy_gradient",
+    "check_l1_gradient",
     "check_numerical_gradient",
     "check_momentum_step",
     "check_adam_step",
