@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 class Node:
-    """A scalar in a graph: ``inputs`` are the nodes it was computed from, ``slopes`` its derivatives by them."""
+    """A number in a graph: the ``inputs`` it was computed from, and its ``slopes`` with respect to each of them."""
 
     def __init__(self, number: int, inputs: Sequence["Node"] = (), slopes: Sequence[float] = ()) -> None:
         self.number, self.inputs, self.slopes = number, tuple(inputs), tuple(slopes)
@@ -36,6 +36,8 @@ SKIP = _graph((), [(0, 2.0)], [(0, 5.0), (1, 3.0)])
 LONG_FIRST = _graph((), [(0, 2.0)], [(1, 4.0)], [(2, 3.0), (0, 5.0)])
 TWICE = _graph((), [(0, 2.0), (0, 4.0)])
 LADDER = _graph((), [(0, 2.0)], [(0, 0.5), (1, 3.0)], [(2, -1.0), (1, 4.0)], [(3, 2.0), (0, 7.0), (2, 1.0)])
+DOUBLINGS = _graph((), *([(i, 1.0), (i, 1.0)] for i in range(28)))
+"""So many paths that nobody waits for an answer that follows each of them; the notebook has a graph with even more."""
 
 
 def _random_graph(rng: np.random.Generator) -> list[Node]:
@@ -80,6 +82,20 @@ def _by_distance(last: Any) -> list[Any]:
     return found
 
 
+def _once_per_path(last: Any) -> list[Any]:
+    """The right order, but nodes that were visited before are visited again."""
+    found: list[Any] = []
+
+    def visit(node: Any) -> None:
+        for x in node.inputs:
+            visit(x)
+        if node not in found:
+            found.append(node)
+
+    visit(last)
+    return found[::-1]
+
+
 def _repeated(last: Any) -> list[Any]:
     """Each node once per path to it."""
     return [last, *(node for x in last.inputs for node in _repeated(x))]
@@ -87,9 +103,11 @@ def _repeated(last: Any) -> list[Any]:
 
 check_topological_order = Exercise(
     topological_order,
-    examples=[(nodes[-1],) for nodes in (CHAIN, TWICE, LONG_FIRST, SKIP, LADDER)],
+    examples=[(nodes[-1],) for nodes in (CHAIN, TWICE, LONG_FIRST, SKIP, LADDER, DOUBLINGS)],
     draw=lambda rng: (_random_graph(rng)[-1],),
     mistakes={
+        "it takes too long: each doubling doubles the paths, and a node is visited once for every path to it. Remember "
+        "which nodes you have visited, and return at once if a node is one of them.": _once_per_path,
         "this is the order of the forward pass, the inputs first. Backward starts at the loss: reverse it.": (
             lambda last: topological_order(last)[::-1]
         ),
@@ -106,13 +124,25 @@ check_topological_order = Exercise(
 
 
 def gradients(order: Sequence[Any]) -> dict[Any, float]:
-    """The derivative of ``order[0]`` by every node, for nodes in topological order."""
+    """The derivative of ``order[0]`` with respect to every node, for nodes in topological order."""
     found = dict.fromkeys(order, 0.0)
     found[order[0]] = 1.0
     for node in order:
         for x, slope in zip(node.inputs, node.slopes, strict=True):
             found[x] += slope * found[node]
     return found
+
+
+def _path_by_path(order: Sequence[Any]) -> dict[Any, float]:
+    """The right gradients, but that of a node is computed again for every path to it."""
+
+    def gradient(node: Any) -> float:
+        if node is order[0]:
+            return 1.0
+        uses = ((y, slope) for y in order for x, slope in zip(y.inputs, y.slopes, strict=True) if x is node)
+        return sum(slope * gradient(y) for y, slope in uses)
+
+    return {node: gradient(node) for node in order}
 
 
 def _wrong_gradients(
@@ -133,10 +163,12 @@ def _wrong_gradients(
 
 check_gradients = Exercise(
     gradients,
-    examples=[(nodes[::-1],) for nodes in (CHAIN, TWICE, SKIP, LADDER)],
+    examples=[(nodes[::-1],) for nodes in (CHAIN, TWICE, SKIP, LADDER, DOUBLINGS)],
     draw=lambda rng: (_random_graph(rng)[::-1],),
     mistakes={
-        "everything is 0: the derivative of the last node by itself is 1, and all others follow from it.": (
+        "it takes too long: each doubling doubles the paths, and the gradient of a node is computed again for every "
+        "path to it. Go through the order once: when a node comes, its own gradient is complete.": _path_by_path,
+        "everything is 0: the derivative of the first node of the order with respect to itself is 1.": (
             _wrong_gradients(lambda so_far, slope, dy: so_far + slope * dy, start=0.0)
         ),
         "the gradient that arrived at the node is not passed on: multiply each slope by it (the chain rule).": (

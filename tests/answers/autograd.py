@@ -35,9 +35,8 @@ RIGHT = {
         "        g[x] = g.get(x, 0) + n.slopes[i] * g[n]\nreturn g",
         "from collections import defaultdict\ng = defaultdict(float)\ng[order[0]] = 1.0\nfor n in order:\n"
         "    for x, s in zip(n.inputs, n.slopes):\n        g[x] += g[n] * s\nreturn g",
-        "def by(node):\n    if node is order[0]:\n        return 1.0\n"
-        "    return sum(s * by(y) for y in order for x, s in zip(y.inputs, y.slopes) if x is node)\n"
-        "return {node: by(node) for node in order}",
+        "g = {}\nfor node in order:\n    g[node] = 1.0 if node is order[0] else "
+        "sum(s * g[y] for y in g for x, s in zip(y.inputs, y.slopes) if x is node)\nreturn g",
         "g = dict.fromkeys(order, np.float64(0))\ng[order[0]] = np.float64(1)\nfor n in order:\n"
         "    for x, s in zip(n.inputs, n.slopes):\n        g[x] = g[x] + s * g[n]\nreturn g",
     ],
@@ -75,6 +74,11 @@ WRONG = {
             SEARCH.format(before="", after="found.append(node)", result="found[-2::-1]"),
             "the last node itself is missing",
         ),
+        (
+            "found = []\ndef visit(node):\n    for x in node.inputs:\n        visit(x)\n"
+            "    if node not in found:\n        found.append(node)\nvisit(last)\nreturn found[::-1]",
+            "a node is visited once for every path to it",
+        ),
         ("return last", "it returns Node, which cannot be read as the answer: expected a list of"),
         (
             SEARCH.format(before="", after="found.append(node)", result="found[::-1]").replace(
@@ -94,6 +98,12 @@ WRONG = {
             "it stops with KeyError",
         ),
         ("return [1.0] * len(order)", "it returns list, which cannot be read as the answer: expected a"),
+        (
+            "def by(node):\n    if node is order[0]:\n        return 1.0\n"
+            "    return sum(s * by(y) for y in order for x, s in zip(y.inputs, y.slopes) if x is node)\n"
+            "return {node: by(node) for node in order}",
+            "computed again for every path",
+        ),
         ("return {}", "expected a dictionary, node -> gradient"),
         ("return {}[order[0]]", "for order=[node 2, node 1, node 0].\n    Hint: it stops with KeyError: node"),
         (
