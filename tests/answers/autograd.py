@@ -55,6 +55,16 @@ RIGHT = {
         "ones = tuple(i for i in range(len(shape)) if shape[i] == 1)\n"
         "return dy.sum(axis=ones, keepdims=True) if ones else dy",
     ],
+    "matmul_backward": [
+        "return dy @ w.T, x.T @ dy",
+        "dx = np.matmul(dy, w.transpose())\ndw = np.matmul(x.transpose(), dy)\nreturn dx, dw",
+        "return np.einsum('nj,ij->ni', dy, w), np.einsum('ni,nj->ij', x, dy)",
+        "dx, dw = np.zeros_like(x), np.zeros_like(w)\nfor n in range(x.shape[0]):\n    for i in range(x.shape[1]):\n"
+        "        for j in range(w.shape[1]):\n            dx[n, i] += dy[n, j] * w[i, j]\n"
+        "            dw[i, j] += dy[n, j] * x[n, i]\nreturn dx, dw",
+        "return (w @ dy.T).T, (dy.T @ x).T",
+        "dw = sum(np.outer(x[n], dy[n]) for n in range(len(x)))\nreturn [np.dot(dy, w.T), dw]",
+    ],
 }
 
 WRONG = {
@@ -115,13 +125,38 @@ WRONG = {
     "unbroadcast": [
         ("return dy", "the answer has shape (2, 3): expected (3,)"),
         ("return dy if dy.shape == shape else dy.sum(axis=0)", "only one of the axes"),
-        ("return dy.sum(axis=0)", "the shapes are equal: nothing was repeated, so nothing is summed"),
-        ("return dy.sum(axis=tuple(range(dy.ndim - len(shape))))", "those of size 1 were repeated as well"),
+        ("return dy.sum(axis=0)", "the shapes are equal: nothing was copied, so nothing is summed"),
+        ("return dy.sum(axis=tuple(range(dy.ndim - len(shape))))", "those of size 1 were copied as well"),
         (
             "while dy.ndim > len(shape): dy = dy.sum(axis=0)\nfor axis, size in enumerate(shape):\n"
             "    if size == 1: return dy.sum(axis=axis, keepdims=True)\nreturn dy",
-            "those of size 1 were repeated as well",
+            "those of size 1 were copied as well",
         ),
         ("return np.resize(dy, shape)", "Hint: "),
+        (
+            "from minidl import op\nreturn op.unbroadcast(dy, shape)",
+            "minidl.op.unbroadcast, which does the work",
+        ),
+    ],
+    "matmul_backward": [
+        ("return x.T @ dy, dy @ w.T", "dx and dw are swapped"),
+        ("return dy @ w, x.T @ dy", "dx has no w transposed"),
+        ("return dy @ w.T, dy.T @ x", "dw is transposed"),
+        ("return dy @ w.T, x @ dy", "dw has no x transposed"),
+        ("return dy @ w.T, x.T @ dy / x.shape[0]", "dw is the mean over the samples"),
+        ("return dy * w, dy * x", "element by element"),
+        ("return np.ones(dy.shape) @ w.T, x.T @ np.ones(dy.shape)", "dy is missing"),
+        ("return dy @ w.T", "it returns ndarray, which cannot be read as the answer: expected a pair of matrices"),
+        (
+            "return (dy @ w.T).ravel(), (x.T @ dy).ravel()",
+            "it returns tuple, which cannot be read as the answer: expected a pair",
+        ),
+        ("dx = dy @ w.T\ndw = x.T @ dy", "not solved yet"),
+        (
+            "a = md.tensor(x, requires_grad=True)\nb = md.tensor(w, requires_grad=True)\n(a @ b).backward(dy)\n"
+            "return a.grad, b.grad",
+            "Tensor.backward, which does the work of this exercise",
+        ),
+        ("x -= x.mean()\nreturn dy @ w.T, x.T @ dy", "it changes its arguments (x)"),
     ],
 }
