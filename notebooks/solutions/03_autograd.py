@@ -95,8 +95,8 @@ graph = viz.Graph(loss, named | {"loss": loss})
 graph.draw(0)
 
 # %% [markdown]
-# Blue boxes are leaves whose gradients we want. The red box is where the backward pass starts: the derivative of the
-# loss with respect to itself is 1.
+# Blue boxes are leaves whose gradients we want; the grey box is a constant. The red box is where the backward pass
+# starts: the derivative of the loss with respect to itself is 1.
 #
 # ## 3. The chain rule: multiply along a path, add up over the paths
 #
@@ -106,8 +106,8 @@ graph.draw(0)
 #
 # $$ \frac{\partial L}{\partial x} = \frac{\partial L}{\partial z}\,\frac{\partial z}{\partial x} $$
 #
-# If a node is used in several places, its changes reach the loss on several ways, and the effects add up. (The symbol
-# $\partial$ marks a *partial* derivative: one input changes, the others stay as they are.)
+# If a node is used in several places, its changes reach the loss along several **paths**, and the effects add up. (The
+# symbol $\partial$ marks a *partial* derivative: one input changes, the others stay as they are.)
 #
 # **Predict:** in the graph above, $z = 6$. It is used in $s = z^2$ and in $p = z x$. What is $\partial L/\partial z$?
 # Then step through the backward pass. In each picture the op of the red box passes the gradient that has arrived at it
@@ -129,7 +129,7 @@ for name in "xw":
 # Check by hand: $L = x^2 w^2 + x^2 w$, so $\partial L/\partial x = 2 x w^2 + 2 x w = 24 + 12$, and
 # $\partial L/\partial w = 2 x^2 w + x^2 = 36 + 9$.
 #
-# The chain rule for a graph says: take every **path** from $x$ to the loss, multiply the slopes along it, and add up
+# The chain rule for a graph says: take every path from $x$ to the loss, multiply the slopes along it, and add up
 # the products. With a `Node` that knows its inputs and the slopes with respect to them, this takes three lines.
 
 
@@ -427,7 +427,8 @@ for op in (Softplus, Forgetful, WrongSign):
 # - **Truncation.** The curve bends. By Taylor's theorem the error is about $h^2/6 \cdot \cos 1$, so it grows with $h$.
 # - **Rounding.** NumPy computes in **float64**, numbers of 53 binary digits, about 16 decimal ones. So $1 + h$ and the
 #   values of $f$ are rounded. Divided by a small $h$, this becomes large: up to about $\varepsilon / h$, where
-#   $\varepsilon = 2^{-52}$ is the distance from 1 to the next larger number.
+#   $\varepsilon = 2^{-52}$ is the distance from 1 to the next larger number. Networks are usually computed in
+#   **float32**, with 24 binary digits, about 7 decimal ones.
 #
 # **Predict:** which $h$ is best: $10^{-12}$, $10^{-5}$ or $10^{-1}$?
 
@@ -439,7 +440,9 @@ plots.curves(h, shown, ["model", "mistake", "data"], log="xy", xlabel="step h", 
 
 # %% [markdown]
 # The best $h$ is where the two lines cross, near $10^{-5}$, and even there the derivative has only about 11 correct
-# digits. The backward pass has no step, and only the rounding errors of its own operations.
+# digits. In float32, where $\varepsilon = 2^{-23}$, the lines would cross near $10^{-2}$, and leave about 5 digits:
+# `gradcheck` therefore computes in float64. The backward pass has no step, and only the rounding errors of its own
+# operations.
 #
 # ## Now read the real thing
 #

@@ -112,8 +112,8 @@ plots.numbers({"dy": dy, "Jacobian": jacobian, "dx = dy J": gradient(dy)})
 # Row $i$ has $x_{i+1}$ in column $i$ and $x_i$ in column $i + 1$; the rest is 0. Check one element by hand:
 # $dx_1 = 1 \cdot 2 + (-2) \cdot 3 = -4$.
 #
-# No autograd engine stores Jacobians, because they are huge. Take one layer of unit 3: 256 samples, 1,000 outputs each,
-# and 1,000 x 1,000 weights.
+# A backward pass does not store the Jacobian, because it is huge. Take one layer of unit 3: 256 samples, 1,000 outputs
+# each, and 1,000 x 1,000 weights, in float32, which takes 4 bytes for each number.
 
 # %%
 results, weights = 256 * 1000, 1000 * 1000
