@@ -5,6 +5,7 @@
 "minidl.nn has no 'Linear': PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here"
 """
 
+import functools
 import inspect
 import itertools
 import re
@@ -121,13 +122,14 @@ def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
     return min(found, key=lambda line: line[:2], default=(0, False, ""))[-1]
 
 
-def path(code: str) -> list[str]:
+@functools.cache
+def path(code: str) -> tuple[str, ...]:
     """The dotted names before the first bracket.
 
     >>> path("nn.Linear(a, b)")
-    ['nn', 'Linear']
+    ('nn', 'Linear')
     """
-    return re.match(r"[\w.]*", code)[0].split(".")  # type: ignore[index]
+    return tuple(re.match(r"[\w.]*", code)[0].split("."))  # type: ignore[index]
 
 
 def lines() -> "Iterator[tuple[str, Row]]":

@@ -6,6 +6,7 @@ an array of images, ``model`` a module, so ``x.cuda()`` and ``model.cuda()`` hav
 equivalent, the remark gives the reason.
 """
 
+import functools
 from typing import NamedTuple
 
 from .equivalent_arguments import ARGUMENTS
@@ -388,6 +389,7 @@ class Row(NamedTuple):
     remark: str = ""
 
 
+@functools.cache
 def sections() -> dict[str, list[Row]]:
     """The lines of the table by section title.
 

@@ -100,7 +100,7 @@ LEFT_OUT = {
     r"minidl\.nn\.inputs": "for the own use of layers",
     r"minidl\.(habits|answers|equivalents|equivalent_arguments|left_out)": "what errors say: docs/guide/faq.md has it",
     r"agegender": "has no names of its own",
-    r"agegender\.hangup": "for the own use of its commands",
+    r"agegender\.(hangup|json_files)": "for the own use of its commands",
     r"agegender\.(report|runs)": "has no names of its own",
     r"agegender\.data\.(drawn|faces|split)": "agegender.data has what is public of them",
     r"agegender\.data\.(cache|decode|files|names|person|utkface)": "how open() and drawn() do their work",

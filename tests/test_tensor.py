@@ -4,6 +4,7 @@ import copy
 import operator
 import pickle
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,10 @@ def test_a_graph_of_diamonds_is_walked_once() -> None:
     np.testing.assert_array_equal(x.grad, [1.0])
 
 
-def test_100_000_nodes() -> None:
+def test_a_graph_may_be_deeper_than_the_recursion_limit() -> None:
     x = leaf(1.0)
     y = x
-    for _ in range(100_000):
+    for _ in range(10 * sys.getrecursionlimit()):
         y = y + 1e-5
     y.backward()
     np.testing.assert_array_equal(x.grad, [1.0])
