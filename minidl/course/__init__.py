@@ -15,7 +15,7 @@ the solution otherwise, so the rest of the notebook works. :func:`mine` gives an
 """
 
 from .answer import NotSolved
-from .autograd import check_gradients, check_topological_order, check_unbroadcast
+from .autograd import check_gradients, check_matmul_backward, check_topological_order, check_unbroadcast
 from .convolution import check_conv2d, check_im2col, check_output_size, check_winograd
 from .exercise import Exercise
 from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
@@ -49,6 +49,7 @@ __all__ = [
     "check_topological_order",
     "check_gradients",
     "check_unbroadcast",
+    "check_matmul_backward",
     "check_output_size",
     "check_conv2d",
     "check_im2col",

@@ -163,7 +163,8 @@ def numbers(matrices: Mapping[str, Any], form: str = "{:.3g}", limit: float | No
         axes.imshow(plane, cmap="RdBu_r", vmin=-2 * strongest, vmax=2 * strongest, aspect="auto")  # pale: text on it
         for (i, j), value in np.ndenumerate(plane):
             axes.text(j, i, form.format(value), ha="center", va="center", fontsize=style.SMALLEST)
-        axes.set(xticks=[], yticks=[], title=title)
+        axes.set(xticks=[], yticks=[], title=title, ylim=(rows - 0.5, -0.5))  # cells of all matrices are equally high
+        axes.spines[:].set_visible(False)
     figure = _figure(parts[0])
     figure.set_size_inches(max(wide * scale, 2.0), rows * CELL[1] + 0.5)
     return figure
