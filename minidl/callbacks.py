@@ -11,8 +11,8 @@
 ...     trainer = Trainer(model, md.nn.functional.mse_loss, optimizer, callbacks=[*watching, *writing])
 ...     history = trainer.fit(DataLoader(ArrayDataset(x, 3 * x), batch_size=8), epochs=2)
 ...     print(*sorted(path.name for path in Path(folder).iterdir()))
-epoch 1/2  ... images/s  loss ...
-epoch 2/2  ... images/s  loss ...
+epoch 1/2  ... samples/s  loss ...
+epoch 2/2  ... samples/s  loss ...
 best.safetensors last.safetensors last.state.safetensors metrics.csv profile.png profile.txt trace.json
 """
 
@@ -32,7 +32,7 @@ from . import checkpoint, plugins
 from .directions import direction
 from .errors import MinidlError, suggestion
 from .files import as_path, atomic_write, require_folder
-from .options import option, whole
+from .options import integer, option
 from .profiler import Profiler
 from .progress import Progress
 from .totals import Row
@@ -187,7 +187,7 @@ class EarlyStopping(Callback):
     True
     """
 
-    patience: int = option(whole, 0)
+    patience: int = option(integer, 0)
 
     def __init__(self, patience: int = 5, monitor: str = "val_loss", mode: str | None = None) -> None:
         if isinstance(patience, str) and not patience.isdigit():
@@ -211,8 +211,8 @@ class ProfileSteps(Callback):
     Writes ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
     """
 
-    steps: int = option(whole, 1)
-    warm_up: int = option(whole, 0)
+    steps: int = option(integer, 1)
+    warm_up: int = option(integer, 0)
 
     def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
         self.folder, self.steps, self.warm_up = as_path(folder), steps, warm_up

@@ -293,8 +293,8 @@ def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str
     notes = checked_metadata(metadata)
     if STATE in notes:
         raise CheckpointError(f"the metadata name '{STATE}' is reserved for the state itself: use another name")
-    outline = _outline(state, "", arrays)
-    save(path, arrays, {**notes, STATE: json.dumps(outline)})
+    description = _described(state, "", arrays)
+    save(path, arrays, {**notes, STATE: json.dumps(description)})
 
 
 def load_state(path: str | Path) -> Any:
@@ -309,14 +309,14 @@ def load_state(path: str | Path) -> Any:
             raise _Damaged("its description of the state is invalid") from None
 
 
-def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
+def _described(value: Any, path: str, arrays: dict[str, Any]) -> Any:
     """``value`` as JSON; arrays become ``{"array": name}``, NumPy scalars ``{"number": name}``, a dictionary d becomes
     ``{"dict": d}``. The names are JSON pointers (RFC 6901), such as ``/optimizer/state``.
     """
     if isinstance(value, Mapping):
-        return {"dict": {key: _outline(item, f"{path}/{_escaped(key)}", arrays) for key, item in value.items()}}
+        return {"dict": {key: _described(item, f"{path}/{_escaped(key)}", arrays) for key, item in value.items()}}
     if isinstance(value, list | tuple):
-        return [_outline(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
+        return [_described(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
     is_number = isinstance(value, np.generic) and not isinstance(value, str)  # float64 is a subclass of float
     if value is None or (isinstance(value, bool | int | float | str) and not is_number):
         return value
@@ -330,13 +330,13 @@ def _escaped(key: Any) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def _filled(outline: Any, arrays: Arrays) -> Any:
-    if isinstance(outline, list):
-        return [_filled(item, arrays) for item in outline]
-    if not isinstance(outline, dict):
-        return outline
-    if "array" in outline:
-        return arrays[outline["array"]]
-    if "number" in outline:
-        return arrays[outline["number"]][()]
-    return {key: _filled(item, arrays) for key, item in outline["dict"].items()}
+def _filled(description: Any, arrays: Arrays) -> Any:
+    if isinstance(description, list):
+        return [_filled(item, arrays) for item in description]
+    if not isinstance(description, dict):
+        return description
+    if "array" in description:
+        return arrays[description["array"]]
+    if "number" in description:
+        return arrays[description["number"]][()]
+    return {key: _filled(item, arrays) for key, item in description["dict"].items()}

@@ -12,10 +12,10 @@ from .errors import MinidlError
 Function = Callable[..., Any]
 
 
-class Brackets(ABCMeta):
+class ContextMeta(ABCMeta):
     """The metaclass of context managers; ``with`` and a class without parentheses raise an error.
 
-    >>> class Loud(metaclass=Brackets): ...
+    >>> class Loud(metaclass=ContextMeta): ...
     >>> with Loud:
     ...     pass
     Traceback (most recent call last):
@@ -28,7 +28,7 @@ class Brackets(ABCMeta):
     def __exit__(cls, *error: object) -> None: ...
 
 
-class Decorating(metaclass=Brackets):
+class Decorating(metaclass=ContextMeta):
     """A context that decorates functions and generators: each call, and each step of a generator, is inside a new one.
 
     >>> class Loud(Decorating):

@@ -13,7 +13,7 @@ from .batching import collate, require_values
 from .errors import BoundsError, DtypeError, MinidlError, ShapeError, counted
 from .habits import Answering, Missing
 from .nested import leaves, map_leaves, parts_alone, rebuilt
-from .options import in_host_order, require_room, whole
+from .options import in_host_order, integer, require_room
 from .shortcuts import Methods
 from .tensor import Tensor
 
@@ -79,7 +79,7 @@ class Dataset(Answering, ABC):
         """The non-negative index of one sample; :meth:`_there` of a list, an array, a slice or a mask."""
         if isinstance(index, list | slice | range) or getattr(index, "ndim", 0) > 0:
             return self._there(index)
-        number, count = whole("the index of a sample", index), len(self)
+        number, count = integer("the index of a sample", index), len(self)
         if not -count <= number < count:
             raise _beyond(number, count)
         return number if number >= 0 else number + count

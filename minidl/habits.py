@@ -136,7 +136,7 @@ class Answering:
             cls.__init__ = explained(init)  # type: ignore[method-assign]
 
 
-class Strict(Answering):
+class Guarded(Answering):
     """Base of classes with settable attributes: setting one of :attr:`in_vain`, which has no effect, raises an error.
 
     This applies to minidl's own classes only; subclasses of users may have attributes of any name.

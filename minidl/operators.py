@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 import numpy as np
 
 from . import backends, ops
+from .checks import require_data
 from .errors import CallError, GraphError
-from .gradients import require_data
 from .habits import explained, missing_attribute
 from .op import Op
 from .options import dtype_of

@@ -43,8 +43,8 @@ def _betas(name: str, betas: Any) -> tuple[float, float]:
     return number("beta1", betas[0], ">= 0", "< 1"), number("beta2", betas[1], ">= 0", "< 1")
 
 
-def _require_momentum(optimizer: Any, nesterov: bool) -> None:
-    if nesterov and optimizer.momentum == 0:  # momentum may be set to 0 later: plain gradient descent
+def _require_momentum(options: dict[str, Any]) -> None:
+    if options["nesterov"] and options.get("momentum") == 0:  # momentum may be set to 0 later: plain gradient descent
         raise MinidlError("Nesterov's method needs momentum > 0, got 0: use momentum=0.9")
 
 

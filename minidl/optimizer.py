@@ -7,13 +7,13 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from . import backends, changes, gradients
+from . import backends, changes, checks
 from .errors import GraphError, MinidlError
-from .habits import Strict, explained, takes
+from .habits import Guarded, explained, takes
 from .op import HALF, SINGLE
-from .options import number, option, plain, require_room, whole
+from .options import integer, number, option, plain, require_room
 from .schedules import Schedule
-from .states import require_entries, require_floats, require_names, require_real
+from .states import require_entries, require_float_array, require_names, require_real
 from .tensor import Tensor
 
 Array = Any
@@ -63,15 +63,15 @@ class _Parameters(tuple[Tensor, ...]):
     __setitem__ = __delitem__ = __iadd__ = _refuse_others
 
 
-def _require_no_schedule(optimizer: Any, lr: float) -> None:
-    if vars(optimizer).get("schedule") is not None:
+def _require_no_schedule(options: dict[str, Any]) -> None:
+    if options.get("schedule") is not None:
         raise MinidlError(
-            f"lr = {lr!r} would last until the next step, when the schedule sets it again: write "
+            f"lr = {options['lr']!r} would last until the next step, when the schedule sets it again: write "
             "optimizer.schedule = None before, or set optimizer.schedule"
         )
 
 
-class Optimizer(Strict, ABC):
+class Optimizer(Guarded, ABC):
     """The base class of optimizers. A subclass defines :meth:`update`, which updates one parameter.
 
     Updates and states of float16 parameters are computed in float32: squared gradients often under- or overflow in
@@ -130,7 +130,7 @@ class Optimizer(Strict, ABC):
         """Update every parameter that has a gradient.
 
         Raises :class:`GraphError` if none has. Raises an error, changing nothing, if data and gradient are not float
-        arrays of one shape (:func:`minidl.gradients.checked`), or if data are read-only.
+        arrays of one shape (:func:`minidl.checks.checked`), or if data are read-only.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         if len(self.state) != len(self.parameters):
@@ -171,7 +171,7 @@ class Optimizer(Strict, ABC):
     def _looked_at(self, i: int, state: State) -> tuple[Array, Array]:
         """The checked data and gradient of a parameter; moves its state if its backend or dtype has changed."""
         param = self.parameters[i]
-        gradients.checked([param])
+        checks.checked([param])
         _require_writable(param)
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
@@ -253,7 +253,7 @@ class Optimizer(Strict, ABC):
         require_entries(saved["state"], [], "the parameters of an optimizer")
         require_names(saved["state"], self.state, "parameters")
         require_entries(saved, ["steps", "lr"], "an optimizer")
-        steps, lr = whole("steps", saved["steps"], least=0), number("lr", saved["lr"], ">= 0")
+        steps, lr = integer("steps", saved["steps"], least=0), number("lr", saved["lr"], ">= 0")
         state = {}
         for param, name in zip(self.parameters, self.state, strict=True):
             remembered = saved["state"][name]
@@ -280,9 +280,9 @@ class Optimizer(Strict, ABC):
         require_entries(remembered, needed, f"{type(self).__name__} for {name}")
         for key, kind in kinds.items():
             if key in remembered and kind == "count":
-                whole(f"'{key}' of {name}", remembered[key], least=0)
+                integer(f"'{key}' of {name}", remembered[key], least=0)
             elif key in remembered:
-                require_floats(f"'{key}' of {name}", remembered[key], param.shape)
+                require_float_array(f"'{key}' of {name}", remembered[key], param.shape)
 
     def _kinds(self) -> Mapping[str, str]:
         """The entries of the state that the ``update`` in use declares."""
@@ -305,7 +305,7 @@ class Optimizer(Strict, ABC):
 def _require_writable(param: Tensor) -> None:
     if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
         raise MinidlError(
-            f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
+            f"the data of {checks.called(param)} are read-only, and a step changes them in place: set "
             "x.data = x.data.copy()"
         )
 

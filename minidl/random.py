@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import MinidlError
 from .habits import explained
-from .options import whole
+from .options import integer
 from .states import require_entries, require_names
 
 
@@ -28,7 +28,7 @@ class Generator(np.random.Generator):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        super().__init__(np.random.PCG64(None if seed is None else whole("seed", seed, least=0)))
+        super().__init__(np.random.PCG64(None if seed is None else integer("seed", seed, least=0)))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Generator(np.random.Generator):
         >>> one.normal() == Generator(3).spawn(1)[0].normal(), one.normal() == other.normal()
         (True, False)
         """
-        count = whole("n_children", n_children, least=0)
+        count = integer("n_children", n_children, least=0)
         return [of_words(*map(int, self.integers(1 << 32, size=4))) for _ in range(count)]
 
     def __reduce__(self) -> tuple[Any, ...]:

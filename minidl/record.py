@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, changes, gradients
+from . import backends, changes, checks
 from .errors import BackendError, DtypeError, MinidlError, ShapeError
 from .grad_mode import mode
 from .op import DOUBLE, HALF, SINGLE, Op
@@ -32,7 +32,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         data = op.forward(*arrays)
     except MinidlError as error:
         if isinstance(error, BackendError):
-            gradients.require_data(inputs)
+            checks.require_data(inputs)
         error.where = error.where or op.name
         raise
     except ValueError as error:  # raised by the array module for shapes that it cannot broadcast

@@ -68,10 +68,10 @@ def require_real(name: str, value: Any, shapes: Collection[tuple[int, ...]]) -> 
         raise ShapeError(f"{name} has shape {shape}, expected {' or '.join(map(str, shapes))}")
 
 
-def require_floats(name: str, value: Any, shape: tuple[int, ...]) -> None:
+def require_float_array(name: str, value: Any, shape: tuple[int, ...]) -> None:
     """Raise unless a value is an array of floats of this shape: :class:`DtypeError` or :class:`ShapeError`.
 
-    >>> require_floats("m", 0.5, (2,))
+    >>> require_float_array("m", 0.5, (2,))
     Traceback (most recent call last):
     minidl.errors.DtypeError: m is 0.5, expected an array of floats
     """

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backends, changes, gradients
+from . import backends, changes, checks
 from .errors import BackendError, CallError, DtypeError, GraphError, ShapeError
 from .grad_mode import no_grad
 from .habits import Count, explained
@@ -42,7 +42,7 @@ class Tensor(Operators):
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray:  # the fast path: it nearly always is
-            gradients.require_array(data)
+            checks.require_array(data)
         self.data = data
         self.grad: Array | None = None
         self.op: Op | None = None
@@ -81,7 +81,7 @@ class Tensor(Operators):
         try:
             return backends.of(self.data)
         except BackendError:
-            gradients.require_data([self])
+            checks.require_data([self])
             raise
 
     def numpy(self) -> NDArray[Any]:
@@ -146,7 +146,7 @@ class Tensor(Operators):
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
         wanted = flag("requires_grad", wanted)
-        gradients.require_able(self, wanted)
+        checks.require_able(self, wanted)
         self._wants_grad = wanted
 
     @explained
@@ -221,7 +221,7 @@ class Tensor(Operators):
         ``backward()`` then raises an error for results computed before from them, or from an array that shares their
         memory.
         """
-        gradients.require_data([self])
+        checks.require_data([self])
         if self.data.shape or not isinstance(self.data, np.generic):  # NumPy's scalars cannot be changed
             changes.mark(self.data)
 
@@ -263,7 +263,7 @@ def _total(x: Tensor, dx: Array) -> Array:
     if x.grad is not None:
         is_usual = type(x.grad) is type(x.data) is type(dx) and x.grad.dtype is dx.dtype
         if not is_usual or x.grad.shape != x.data.shape:  # it may have been set by hand
-            gradients.checked([x])
+            checks.checked([x])
         dx = x.grad + dx
     if dx.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")

@@ -25,12 +25,12 @@ from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
 from .errors import MinidlError
-from .habits import Answering, Strict, explained
+from .habits import Answering, Guarded, explained
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating, held_in
 from .optimizer import Optimizer, checked_optimizer
-from .options import flag, number, option, optional, whole
+from .options import flag, integer, number, option, optional
 from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
 from .totals import History, Row, Totals
@@ -77,7 +77,7 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
     return found
 
 
-class Trainer(Strict):
+class Trainer(Guarded):
     """Trains a model on batches ``(inputs, targets)``.
 
     ``loss(outputs, targets)`` returns a tensor with one element. Every metric gets the outputs as plain arrays and
@@ -114,7 +114,7 @@ class Trainer(Strict):
         """The number of complete epochs."""
         self.history, self.totals = History(), Totals()
         """A row for each complete epoch, and the sums over the current epoch so far."""
-        self.seconds, self.images = 0.0, 0
+        self.seconds, self.samples = 0.0, 0
         """Time spent in training steps, including waiting for data, and the number of samples trained on."""
         self.trained = False
         """Whether only the validation of the current epoch is left."""
@@ -171,7 +171,7 @@ class Trainer(Strict):
             )
         for loader in [train] if validation is None else [train, validation]:
             require_loader(loader)
-        epochs, steps = optional(whole)("epochs", epochs, 0), optional(whole)("steps", steps, 0)
+        epochs, steps = optional(integer)("epochs", epochs, 0), optional(integer)("steps", steps, 0)
         if train is not self.train_loader:
             self._begin_anew()
             self._place = train.state_dict() | {"position": train.start}
@@ -285,7 +285,7 @@ class Trainer(Strict):
         self.optimizer.zero_grad()
         means = self.captured(inputs, targets)
         self.optimizer.step()
-        self.images += size
+        self.samples += size
         self.totals.add(("loss", *self.metrics), means, size)
 
     def _gradients(self, inputs: Any, targets: Any) -> Any:
@@ -347,7 +347,7 @@ class Trainer(Strict):
             "trained": self.trained,
             "totals": self.totals.state_dict(),
             "seconds": self.seconds,
-            "images": self.images,
+            "samples": self.samples,
             "model": self.model.state_dict(),
             "loss": self._loss_module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -363,12 +363,14 @@ class Trainer(Strict):
         errors of the model, the optimizer and the loader for states that do not fit, changing nothing.
         """
         require_loader(train)
+        if isinstance(state, Mapping) and "images" in state:  # saved by an earlier version
+            state = {"samples": state["images"], **state}
         require_entries(state, _ENTRIES, "a trainer")
         own = {
-            "epoch": whole("epoch", state["epoch"], least=0),
+            "epoch": integer("epoch", state["epoch"], least=0),
             "trained": flag("trained", state["trained"]),
             "seconds": number("seconds", state["seconds"], ">= 0"),
-            "images": whole("images", state["images"], least=0),
+            "samples": integer("samples", state["samples"], least=0),
             "totals": Totals.of_state(state["totals"]),
             "history": History.of_state(state["history"]),
         }
@@ -377,7 +379,7 @@ class Trainer(Strict):
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}
         if "loss" not in state:  # saved by an earlier version
-            beside = {name: own for name, own in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
+            beside = {name: held for name, held in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
             random_states = beside | random_states
         loss = self._loss_module
         with all_or_nothing(self.model, loss, self.optimizer, generators):
@@ -412,7 +414,7 @@ class Trainer(Strict):
                 stack.callback(callback.on_train_error, self)
 
 
-_ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model", "optimizer", "loader", "random")
+_ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "samples", "model", "optimizer", "loader", "random")
 """The entries that a state must have; states of earlier versions have only these."""
 _DEFAULT = ""
 """The name of minidl's default generator among the generators of a model."""

@@ -293,3 +293,15 @@ def test_after_an_error_on_the_way_to_a_device_the_next_batch_is_the_next() -> N
         except OSError:
             made.append([])
     assert made == [[0, 1], [], [4, 5], [6, 7]]
+
+
+def test_the_backend_of_a_loader_is_set_by_its_name() -> None:
+    loader = DataLoader(ArrayDataset(np.arange(4)), batch_size=2)
+    loop = iter(loader)
+    loader.backend = "strict"  # type: ignore[assignment]
+    assert [type(x) for (x,) in loader] == [backends.get("strict").array_type] * 2
+    assert [x.tolist() for (x,) in loop] == [[0, 1], [2, 3]], "a loop that has begun keeps its backend"
+    for wrong in ("stric", 3, None):
+        with pytest.raises(MinidlError):
+            loader.backend = wrong  # type: ignore[assignment]
+    assert loader.backend is backends.get("strict")

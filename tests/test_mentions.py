@@ -18,8 +18,7 @@ import agegender
 import minidl as md
 from agegender.options import ELSEWHERE
 from minidl import nn, optim, plugins
-from minidl.__main__ import BENCHES
-from minidl.__main__ import COMMANDS as TOOLS
+from minidl.__main__ import BENCHES, parsers
 from tests.command_lines import EXTRAS, PACKAGES, complaint
 from tests.pages import PAGES, ROOT, commands, spans, strings
 
@@ -63,8 +62,8 @@ def test_options_exist() -> None:
 
 def options() -> set[str]:
     """The options of all programs, from their --help."""
-    calls = [("minidl.__main__", *words) for words in [*zip(TOOLS), *(("bench", what) for what in BENCHES)]]
-    calls += [("tests.benchmarks.gpu.__main__",), ("tests.benchmarks.peers.__main__",)]
+    calls = [("minidl.__main__", *words) for words in [*zip(parsers()[1]), *(("bench", what) for what in BENCHES)]]
+    calls += [(f"tests.benchmarks.{name}",) for name in ("gpu.__main__", "peers.__main__", "peers.small")]
     calls += [(name,) for _, name, _ in pkgutil.walk_packages(agegender.__path__, "agegender.") if "__" not in name]
     shown = io.StringIO()
     for module, *words in calls:
@@ -175,7 +174,8 @@ SOURCES = {
 
 def words_that_are_out() -> list[str]:
     """The words in backticks in the last column of the glossary, "not called"."""
-    rows = re.findall(r"^\|.*\| ([^|]*) \|$", PAGES[GLOSSARY].read_text(), re.MULTILINE)
+    glossary = PAGES[GLOSSARY].read_text().partition("\n## Words\n")[2]
+    rows = re.findall(r"^\|.*\| ([^|]*) \|$", glossary, re.MULTILINE)
     return [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
 
 

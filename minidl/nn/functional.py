@@ -17,8 +17,7 @@ from ..ops.dropout import check_rate
 from ..ops.loss import check_probabilities
 from ..random import Generator
 from ..tensor import Tensor, tensor
-from .inputs import require_floats as require_floats
-from .inputs import require_tensor as require_tensor
+from .inputs import require_tensor
 
 # Elementwise
 

@@ -12,7 +12,7 @@ from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, requir
 from ..op import HALF, SINGLE
 from ..ops.dropout import check_rate
 from ..ops.norm import check_channels
-from ..options import finite, number, option, optional, whole
+from ..options import finite, integer, number, option, optional
 from ..random import Generator
 from ..tensor import Tensor
 from . import functional as F
@@ -260,7 +260,7 @@ class Softmax(Module):
            [0. , 1. ]])
     """
 
-    axis: int = option(whole)
+    axis: int = option(integer)
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
@@ -320,7 +320,7 @@ class BatchNorm(Module):
 
     def __init__(self, channels: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         super().__init__()
-        channels = whole("channels", channels, least=1)
+        channels = integer("channels", channels, least=1)
         require_memory((channels,))
         self.momentum, self.eps = momentum, eps
         self.gamma = Parameter(np.ones(channels, np.float32))

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import backends
+from ..checks import require_data
 from ..errors import DtypeError, MinidlError, ShapeError
-from ..gradients import require_data
-from ..habits import Strict, explained, misfit
+from ..habits import Guarded, explained, misfit
 from ..nested import NAMELESS, hidden_in, parts
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
@@ -20,7 +20,7 @@ from .parameter import Buffer, Parameter
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
-class Module(Strict):
+class Module(Guarded):
     """Base class of layers and models: define ``forward``, call the module itself.
 
     Parameters, buffers and modules that are assigned to attributes (directly, or in lists, tuples, dictionaries and

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..gradients import require_array
+from ..checks import require_array
 from ..habits import explained
 from ..op import HALF, SINGLE
 from ..tensor import Tensor

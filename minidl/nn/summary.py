@@ -12,7 +12,7 @@ from ..grad_mode import recording
 from ..habits import explained
 from ..nested import leaves
 from ..op import Op
-from ..options import whole
+from ..options import integer
 from ..table import table
 from ..tensor import Tensor
 from .module import Module, evaluating
@@ -129,7 +129,7 @@ def _sample(input_shape: Any) -> tuple[int, ...]:
         raise ShapeError(
             f"input_shape is the shape of one sample, without the batch axis: use {rest}, got {input_shape}"
         )
-    return tuple(whole("a size of input_shape", size, least=1) for size in input_shape)
+    return tuple(integer("a size of input_shape", size, least=1) for size in input_shape)
 
 
 def _takes(model: Module, sample: tuple[int, ...], place: Any, dtype: Any) -> bool:

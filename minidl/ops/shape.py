@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import BoundsError, DtypeError, ShapeError
 from ..op import Op
-from ..options import exact_beside, number, whole
+from ..options import exact_beside, integer, number
 from ..plugins import register
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Transpose(_Move):
     """
 
     def __init__(self, axes: tuple[int, ...] | None = None) -> None:
-        self.axes = None if axes is None else tuple(whole("axis", axis) for axis in axes)
+        self.axes = None if axes is None else tuple(integer("axis", axis) for axis in axes)
 
     def forward(self, x: Array) -> Array:
         axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(_from_0(axis, x.ndim) for axis in self.axes)
@@ -136,7 +136,7 @@ class Concatenate(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = whole("axis", axis)
+        self.axis = integer("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         axis = self.axis
@@ -162,7 +162,7 @@ class Stack(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = whole("axis", axis)
+        self.axis = integer("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         if len({x.shape for x in xs}) > 1:
@@ -184,7 +184,7 @@ class Pad(_Move):
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
         try:
-            self.widths = tuple((whole("a width", before), whole("a width", after)) for before, after in widths)
+            self.widths = tuple((integer("a width", before), integer("a width", after)) for before, after in widths)
         except (TypeError, ValueError) as error:  # not pairs
             raise ShapeError(
                 f"expected one pair (before, after) per axis, got {widths}: write widths=[(0, 0), (1, 1)] for two axes"
