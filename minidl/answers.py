@@ -66,6 +66,7 @@ SPOKEN = {
     "minidl.optim": ("optim", "optimizers", "lr_scheduler", "schedules"),
     "minidl.callbacks": ("callbacks",),
     "Tensor": ("x",),
+    "Op": ("ctx",),
     "Module": ("model", "self"),
     "_Weighted": ("layer",),
     "BatchNorm": ("norm",),
@@ -274,7 +275,8 @@ def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
         return function.__name__, ""
     cls = type(arguments[0])
     definers = [one for one in cls.__mro__ if "__init__" in vars(one)]
-    definer = next(one for one in definers if getattr(vars(one)["__init__"], "__wrapped__", None) is function)
+    inits = {one: vars(one)["__init__"] for one in definers}
+    definer = next(one for one, init in inits.items() if getattr(init, "__wrapped__", init) is function)
     return (cls if definer is definers[0] else definer).__name__, definer.__name__
 
 

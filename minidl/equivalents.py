@@ -289,6 +289,10 @@ tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
 | x.grad_fn | x.op
 | x.register_hook(hook) | x.retain_grad() # then inspect x.grad after backward()
 tf.custom_gradient(f) | torch.autograd.Function | md.Op
+| ctx.save_for_backward(x) | self.save(x) # in forward; ctx is self here
+| ctx.saved_tensors | self.saved # in backward
+| ctx.needs_input_grad | self.needs_grad
+| ctx.mark_dirty(x) | # left out: an op does not change its inputs
 | torch.inference_mode() | md.no_grad()
 | torch.set_grad_enabled(False) | with md.no_grad(): ...
 | torch.enable_grad() | # not needed: outside of md.no_grad() graphs are recorded

@@ -154,12 +154,17 @@ class Guarded(Answering):
     """Attributes that users of PyTorch or Keras set."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.in_vain and _is_own(type(self)) and not hasattr(type(self), name):
+        if name in self.in_vain and is_own(type(self)) and not hasattr(type(self), name):
             raise MissingNameError(self, name)
         super().__setattr__(name, value)
 
 
-def _is_own(cls: type) -> bool:
+def is_own(cls: type) -> bool:
+    """Whether a class is minidl's.
+
+    >>> is_own(Answering), is_own(dict)
+    (True, False)
+    """
     return cls.__module__.partition(".")[0] == __package__
 
 

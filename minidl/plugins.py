@@ -332,7 +332,7 @@ def _complaint(kind: str, plugin: Any) -> str:
     ]
     if missing:
         return f"does not define {' and '.join(missing)}, which every {kind} needs: do so in {plugin.__name__}"
-    methods = [method for method in dir(base) if not method.startswith("_") and callable(getattr(base, method))]
+    methods = [method for method in dir(base) if not method.startswith("_") and callable(getattr(base, method, None))]
     for method in methods:
         if not callable(getattr(plugin, method)):
             value = getattr(plugin, method)

@@ -254,7 +254,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
 
 def _owned(dxs: Sequence[Array], i: int) -> Array:
     """A gradient for a leaf in memory that the op does not share: optimizers and clipping write into it."""
-    is_own = dxs[i].base is None and is_the_only_one(dxs, i)
+    try:
+        is_own = dxs[i].base is None and is_the_only_one(dxs, i)
+    except AttributeError:
+        given = type(dxs[i]).__name__
+        raise GraphError(f"a backward returned {given} as a gradient, expected an array: use self.xp") from None
     return dxs[i] if is_own else dxs[i].copy()
 
 
