@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .attributes import without_init
 from .errors import suggestion
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def missing(owner: Any, name: str) -> str:
     """
     a_module = isinstance(owner, ModuleType)
     lacks = f"{owner.__name__ if isinstance(owner, ModuleType | type) else type(owner).__name__} has no '{name}'"
+    if not a_module and (call := without_init(owner, name)):
+        return f"{lacks}: {call}"
     if name.startswith("_"):
         return lacks
     answer = _missing_in_module(owner, name) if a_module else _missing_in_object(owner, name)

@@ -21,6 +21,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from . import answers
+from .attributes import is_own
 from .errors import CallError, MissingImportError, MissingModuleError, MissingNameError
 
 P = ParamSpec("P")
@@ -157,15 +158,6 @@ class Guarded(Answering):
         if name in self.in_vain and is_own(type(self)) and not hasattr(type(self), name):
             raise MissingNameError(self, name)
         super().__setattr__(name, value)
-
-
-def is_own(cls: type) -> bool:
-    """Whether a class is minidl's.
-
-    >>> is_own(Answering), is_own(dict)
-    (True, False)
-    """
-    return cls.__module__.partition(".")[0] == __package__
 
 
 def explained(function: Callable[P, R]) -> Callable[P, R]:

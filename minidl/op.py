@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backends, changes, nested, op_errors
+from .attributes import is_own
 from .errors import DtypeError, GraphError, ShapeError
-from .habits import Missing, is_own
+from .habits import Missing
 
 if TYPE_CHECKING:
     import weakref

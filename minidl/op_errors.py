@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from . import backends
-from .errors import CallError, DtypeError, GraphError, counted
-from .habits import is_own, misfit
+from .attributes import is_own, without_init
+from .errors import CallError, DtypeError, GraphError, MinidlError, MissingNameError, counted
+from .habits import misfit
 
 Array = Any
 
@@ -60,8 +61,12 @@ def no_options(cls: type[Any], inputs: Sequence[Any], options: Mapping[str, Any]
     return CallError(f"the op {cls.__name__} has no options, got {', '.join(options)}: its __init__ would take them")
 
 
-def wrong_inputs(op: Any, inputs: Sequence[Any], refusal: TypeError) -> CallError | None:
-    """The error for another number of inputs than ``forward`` takes; None if ``refusal`` is the op's own error."""
+def wrong_call(op: Any, inputs: Sequence[Any], refusal: TypeError | AttributeError) -> MinidlError | None:
+    """The error for another number of inputs than ``forward`` takes, and for a constructor that was not called; None if
+    ``refusal`` is the op's own error."""
+    if isinstance(refusal, AttributeError):
+        forgotten = refusal.obj is op and without_init(op, str(refusal.name))
+        return MissingNameError(op, str(refusal.name)) if forgotten else None
     if error := misfit(op.forward, inputs, {}, refusal):
         error.where = op.name
     return error
@@ -75,7 +80,7 @@ def as_array(op: Any, output: Any) -> Array:
     if backends.is_array(output):
         return output
     if isinstance(output, np.generic) or (hasattr(output, "__array__") and not is_own(type(output))):
-        return op.backend.asarray(output)
+        return op.backend.asarray(backends.native(output))
     if output is None:
         raise DtypeError("forward returned no array: end it with `return y`")
     if isinstance(output, tuple):

@@ -198,6 +198,8 @@ class Option:
         raise AttributeError(f"{mine} is not set yet and has no '{name}': call super().__init__() before using it")
 
     def __set__(self, thing: Any, value: Any) -> None:
+        if isinstance(value, Option):
+            value._refuse()
         checked = self.check(self.name, value, *self.limits)
         if self.beside is not None:
             self.beside({**vars(thing), self.name: checked})

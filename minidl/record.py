@@ -44,8 +44,8 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         raise ShapeError(f"failed for input shapes {shapes}: {reason}", op.name) from error
     except OverflowError as error:  # raised by the array module for a Python number
         raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
-    except TypeError as error:
-        if wrong := op_errors.wrong_inputs(op, inputs, error):
+    except (TypeError, AttributeError) as error:
+        if wrong := op_errors.wrong_call(op, inputs, error):
             raise wrong from None
         raise
     output = Tensor(data)

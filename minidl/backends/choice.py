@@ -136,5 +136,7 @@ def _instance(name: str, backend: Backend) -> ConvAlgorithm:
 def _made(plugin: Callable[[Backend], ConvAlgorithm], name: str, backend: Backend) -> ConvAlgorithm:
     """One instance per plugin, not per name, because a name may be registered again."""
     algorithm = plugin(backend)
+    if not hasattr(algorithm, "xp"):
+        raise MinidlError(f"the algorithm '{name}' has no xp: call super().__init__(backend) in its __init__")
     algorithm.name = name
     return algorithm
