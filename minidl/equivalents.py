@@ -371,6 +371,10 @@ dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(
 callbacks.ModelCheckpoint(path) | | md.callbacks.Checkpoint(folder)
 callbacks.EarlyStopping("val_accuracy", mode="max") | | md.callbacks.EarlyStopping(monitor="val_accuracy", mode="max")
 callbacks.CSVLogger(path) | tensorboard.SummaryWriter() | md.callbacks.CSVLog(path)
+callback.on_train_batch_end(batch, logs) | | def on_step_end(self, trainer): ...
+callback.on_batch_end(batch, logs) | | def on_step_end(self, trainer): ...
+callback.on_epoch_begin(epoch, logs) | | # left out: use on_train_begin for the first epoch, then on_epoch_end
+callback.on_epoch_end(epoch, logs) | | def on_epoch_end(self, trainer): ... # the epoch is trainer.epoch
 callbacks.EarlyStopping(patience=5) | | md.callbacks.EarlyStopping(patience=5)
 model.save_weights(path) | torch.save(model.state_dict(), path) | md.save(path, model.state_dict())
 model.save(path) | torch.save(model, path) | md.save(path, model.state_dict()) # the weights; code builds the model

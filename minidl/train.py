@@ -26,6 +26,7 @@ from .capture import CapturedStep
 from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
 from .errors import MinidlError
 from .habits import Answering, Guarded, explained
+from .hooks import require_hooks
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating, held_in
@@ -45,7 +46,14 @@ class Callback(Answering):
 
     An error in a callback ends the training: the callbacks after it are not called for this event, but
     ``on_train_error`` is called for all.
+
+    Raises :class:`MinidlError` for a class with another method ``on_...``, and for hooks with other arguments, such as
+    those of Keras.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        require_hooks(cls, Callback)
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a call of ``fit``."""

@@ -209,11 +209,7 @@ WITHOUT = {
             for kind, plugin in WITHOUT.items()
         ),
         ("conv_algorithm", type("Mine", (Direct,), {"workspace": 0}), "has workspace = 0, expected a method"),
-        (
-            "callback",
-            type("Mine", (md.Callback,), {"on_epoch_end": None}),
-            "has on_epoch_end = None, expected a method",
-        ),
+        ("optimizer", type("Mine", (optim.SGD,), {"step": None}), "has step = None, expected a method"),
         *(
             (kind, int, rf"the {kind} 'mine' is the class int, expected a class derived from minidl\.")
             for kind in plugins.BASES
