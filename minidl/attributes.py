@@ -1,8 +1,9 @@
-"""The attributes that minidl's classes set, read from the code of their constructors, to build error messages."""
+"""The attributes of minidl's classes, read from the code of their constructors: which are forgotten, which misspelt."""
 
 import dis
 import functools
 import inspect
+import sys
 from types import FunctionType
 from typing import Any
 
@@ -51,3 +52,48 @@ def _constructors(cls: type) -> dict[type, FunctionType]:
     """The classes in the order of inheritance that define ``__init__``, with it."""
     inits = {base: vars(base).get("__init__") for base in cls.__mro__}
     return {base: init for base, init in inits.items() if isinstance(init, FunctionType)}
+
+
+def misspelt(thing: Any, name: str) -> str:
+    """The attribute of an object that a new one differs from by one letter, a case or a _; "" if there is none.
+
+    Attributes that are set by minidl's own code, or by a class of a user, have their names on purpose.
+
+    >>> from minidl.nn import ReLU
+    >>> user = {"misspelt": misspelt, "model": ReLU()}
+    >>> eval("misspelt(model, 'traning')", user), eval("misspelt(model, 'trained')", user)
+    ('training', '')
+    """
+    frame = sys._getframe(1)
+    while frame.f_code.co_name == "__setattr__" and frame.f_back is not None:
+        frame = frame.f_back
+    if not is_own(type(thing)) or str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+        return ""
+    cls: type = type(thing)
+    return next((known for known in _settable(cls) if _is_slip(name, known)), "")
+
+
+@functools.cache
+def _settable(cls: type) -> list[str]:
+    """The public attributes of the objects of a class, sorted, without methods."""
+    names = {name for init in _constructors(cls).values() for name in set_by(init)}
+    names |= {name for base in cls.__mro__ if is_own(base) for name, value in vars(base).items() if not callable(value)}
+    return sorted(name for name in names if not name.startswith("_") and len(name) > 1)
+
+
+def _is_slip(name: str, known: str) -> bool:
+    """Whether two names differ by one letter, added, left out, changed or swapped with the next; case and _ are free.
+
+    >>> [_is_slip(name, "momentum") for name in ("momentun", "Momentum", "momntum", "momemtum", "moment", "mean")]
+    [True, True, True, True, False, False]
+    """
+    one, other = (text.replace("_", "").lower() for text in (name, known))
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return (
+        len(one + other) <= 1
+        or (len(one) == len(other) == 1 and len(known) > 2)
+        or (len(one) == 2 and one == other[::-1])
+    )

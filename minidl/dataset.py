@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import backends
 from .batching import collate, require_values
 from .errors import BoundsError, DtypeError, MinidlError, ShapeError, counted
-from .habits import Answering, Missing
+from .habits import Guarded, Missing
 from .nested import leaves, map_leaves, parts_alone, rebuilt
 from .options import in_host_order, integer, require_room
 from .shortcuts import Methods
@@ -21,7 +21,7 @@ Array = Any
 Indices = NDArray[np.integer[Any]]
 
 
-class Dataset(Answering, ABC):
+class Dataset(Guarded, ABC):
     """Samples by index. A sample is an array, a number, or a tuple, list or dictionary of them.
 
     minidl's data sets return several samples as a batch: ``dataset[2:4]``, ``dataset[[0, 7]]``, ``dataset[mask]``.

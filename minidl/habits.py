@@ -21,7 +21,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from . import answers
-from .attributes import is_own
+from .attributes import is_own, misspelt
 from .errors import CallError, MissingImportError, MissingModuleError, MissingNameError
 
 P = ParamSpec("P")
@@ -138,7 +138,8 @@ class Answering:
 
 
 class Guarded(Answering):
-    """Base of classes with settable attributes: setting one of :attr:`in_vain`, which has no effect, raises an error.
+    """Base of classes with settable attributes: setting one that has no effect raises an error, if it is one of
+    :attr:`in_vain` or differs by one letter from another attribute.
 
     This applies to minidl's own classes only; subclasses of users may have attributes of any name.
 
@@ -155,8 +156,13 @@ class Guarded(Answering):
     """Attributes that users of PyTorch or Keras set."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.in_vain and is_own(type(self)) and not hasattr(type(self), name):
-            raise MissingNameError(self, name)
+        if name not in self.__dict__ and not hasattr(type(self), name):
+            if name in self.in_vain and is_own(type(self)):
+                raise MissingNameError(self, name)
+            if meant := misspelt(self, name):
+                raise MissingNameError(
+                    self, name, f"{type(self).__name__} has no '{name}' to set. Did you mean '{meant}'?"
+                )
         super().__setattr__(name, value)
 
 

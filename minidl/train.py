@@ -25,7 +25,7 @@ from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
 from .errors import MinidlError
-from .habits import Answering, Guarded, explained
+from .habits import Guarded, explained
 from .hooks import require_hooks
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
 from .nn import Module
@@ -41,7 +41,7 @@ class TrainingError(MinidlError, ArithmeticError):
     """Raised if training cannot continue because the loss became infinite or NaN."""
 
 
-class Callback(Answering):
+class Callback(Guarded):
     """The base class of callbacks, which a :class:`Trainer` calls during training: override the methods you need.
 
     An error in a callback ends the training: the callbacks after it are not called for this event, but
@@ -85,6 +85,16 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
     return found
 
 
+def _end(name: str, value: Any) -> float:
+    """A number of epochs or steps, or infinity, as an option."""
+    return value if isinstance(value, float) and value == math.inf else integer(name, value, least=0)
+
+
+def _require_fit(options: dict[str, Any]) -> None:
+    if not options.get("_fitting"):
+        raise MinidlError("fit sets when training ends, and a callback may change it: write trainer.fit(..., epochs=5)")
+
+
 class Trainer(Guarded):
     """Trains a model on batches ``(inputs, targets)``.
 
@@ -103,6 +113,8 @@ class Trainer(Guarded):
     optimizer: Optimizer = option(lambda _name, optimizer: checked_optimizer(optimizer))
     metrics: Any = option(lambda _name, metrics: checked_metrics(metrics))
     callbacks: Any = option(_callbacks)
+    epochs: float = option(_end, beside=_require_fit)
+    steps: float = option(_end, beside=_require_fit)
 
     def __init__(
         self,
@@ -127,7 +139,7 @@ class Trainer(Guarded):
         self.trained = False
         """Whether only the validation of the current epoch is left."""
         self.stopping = self._fitting = False
-        self.epochs = self.steps = math.inf
+        vars(self).update(epochs=math.inf, steps=math.inf)
         """The number of epochs and of steps after which ``fit`` ends; infinite if not given."""
         self.train_loader: DataLoader | None = None
         self._place: dict[str, int] = {}
@@ -185,10 +197,10 @@ class Trainer(Guarded):
             self._place = train.state_dict() | {"position": train.start}
         self.train_loader, self.stopping = train, False
         self._find_place(train)
-        self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
-        self.steps = math.inf if steps is None else steps
         self._fitting = True
         try:
+            self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
+            self.steps = math.inf if steps is None else steps
             with np.errstate(over="ignore", invalid="ignore"):  # the loss is checked instead
                 return self._fit(train, validation)
         except BaseException:
