@@ -273,6 +273,11 @@ class Operators:
     copy = clone
 
     def __copy__(self) -> Self:
+        if op := getattr(self, "op", None):  # matplotlib copies the columns of what it plots
+            raise GraphError(
+                f"the result of {op.name} is not copied or converted to a NumPy array implicitly: use x.numpy() "
+                "if no gradient is needed, as to plot it, or x.clone(), which copies inside of the graph"
+            )
         return copy.deepcopy(self)  # two leaves must not share an array: a change of one would change the other
 
     def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:
