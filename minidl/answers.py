@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .attributes import without_init
+from .attributes import is_own, without_init
 from .errors import suggestion
 
 if TYPE_CHECKING:
@@ -250,6 +250,7 @@ def wrong_call(
     "expected draw(width), got widht=3, no width: there is no widht. Did you mean 'width'?"
     """
     called, made = _called(function, arguments)
+    built = type(arguments[0]) if made else None
     parameters = [p.replace(annotation=p.empty, default=_shown(p.default)) for p in signature.parameters.values()]
     if parameters[:1] and parameters[0].name == "self":
         parameters, arguments = parameters[1:], arguments[1:]
@@ -265,6 +266,7 @@ def wrong_call(
     hints += [_twice(p, value, named) for p, value in zip(named, arguments, strict=False) if p.name in options]
     too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
     hints += [_call(made)] * bool(made and lacking)
+    hints += [_run(built, arguments)] * bool(made and not lacking)
     hints += [_call(function.__name__, ("torch", "tf", "F"))] * (too_many and not made)
     hints += ["parameters after * are keyword-only"] * (too_many and by_place != known)
     said = "; ".join(filter(None, hints))
@@ -322,6 +324,14 @@ def argument(name: str, known: Sequence[str], value: Any = "") -> str:
             return _sentence(code, row)
     close = _slip(name, known)
     return f"there is no {name}.{close}" if close else ""
+
+
+def _run(cls: Any, arguments: Sequence[Any]) -> str:
+    """What to write for a module without required options that is built with inputs."""
+    if not hasattr(cls, "forward") or not any(getattr(value, "ndim", 0) for value in arguments):
+        return ""
+    inputs = list(inspect.signature(cls.forward).parameters)[1:]
+    return f"write {'nn.' * is_own(cls)}{cls.__name__}()({', '.join(inputs)})"
 
 
 def _call(name: str, spoken: Sequence[str] = ()) -> str:

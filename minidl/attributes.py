@@ -7,6 +7,8 @@ import sys
 from types import FunctionType
 from typing import Any
 
+from .errors import brief
+
 
 def is_own(cls: type) -> bool:
     """Whether a class is minidl's.
@@ -46,6 +48,18 @@ def without_init(thing: Any, name: str) -> str:
     _, *parameters = inspect.signature(constructors[base]).parameters.values()
     needed = [str(p).partition(":")[0] for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
     return f"call super().__init__({', '.join(needed)}) in {own.__name__}.__init__"
+
+
+def changed_options(thing: Any) -> list[str]:
+    """The options of an object that differ from the defaults of its constructor, as in a call.
+
+    >>> from minidl.nn import BatchNorm
+    >>> changed_options(BatchNorm(3, eps=0.1)), changed_options(BatchNorm(3))
+    (['eps=0.1'], [])
+    """
+    options = inspect.signature(type(thing).__init__).parameters.values()
+    now = {p.name: brief(vars(thing)[p.name]) for p in options if p.default is not p.empty and p.name in vars(thing)}
+    return [f"{p.name}={now[p.name]}" for p in options if now.get(p.name, "") not in ("", brief(p.default))]
 
 
 def _constructors(cls: type) -> dict[type, FunctionType]:

@@ -139,6 +139,7 @@ tf.device("GPU") | model.to("cuda") | model.to("cupy")
 tf.device("CPU") | model.to("cpu") | model.to("numpy")
 tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has a name
 | next(model.parameters()).device | model.parameters()[0].backend
+| torch.set_default_device("cuda") | model.to("cupy")
 | torch.cuda.is_available() | # not needed: `python -m minidl doctor` lists the available backends
 | torch.compile(model) | # not needed: on a GPU the trainer captures its steps
 | nn.DataParallel(model) | # left out: a model is on one device
@@ -160,6 +161,11 @@ losses.categorical_crossentropy | | F.softmax_cross_entropy # for logits and int
 losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_with_logits # for logits, averaged
 losses.mean_squared_error | F.mse_loss | F.mse_loss # averaged over all elements
 losses.mean_absolute_error | F.l1_loss | F.l1_loss # averaged over all elements
+losses.mse | | F.mse_loss # averaged over all elements
+losses.mae | | F.l1_loss # averaged over all elements
+losses.bce | | F.binary_cross_entropy_with_logits # for logits, averaged
+losses.MSE | | nn.MSELoss()
+losses.MAE | | nn.L1Loss()
 losses.huber | F.smooth_l1_loss | F.huber_loss # averaged over all elements
 tf.nn.sparse_softmax_cross_entropy_with_logits | nn.functional.cross_entropy | F.softmax_cross_entropy # averaged
 tf.nn.softmax_cross_entropy_with_logits | | F.softmax_cross_entropy # for logits and integer labels, averaged

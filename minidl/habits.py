@@ -88,7 +88,7 @@ def answer_imports() -> None:
 
 
 class Missing:
-    """A descriptor for another framework's name of a class method; it raises the same error as for an instance.
+    """A descriptor for another framework's name of an attribute: reading it, also from the class, or setting it raises.
 
     >>> import minidl as md
     >>> md.data.Dataset.from_tensor_slices
@@ -101,6 +101,9 @@ class Missing:
 
     def __get__(self, thing: Any, owner: type) -> NoReturn:
         raise MissingNameError(owner if thing is None else thing, self.name)
+
+    def __set__(self, thing: Any, value: Any) -> NoReturn:
+        raise MissingNameError(thing, self.name)
 
 
 def missing_attribute(thing: Any, name: str) -> Any:

@@ -41,7 +41,12 @@ def require_methods(cls: type[Any]) -> None:
 
 
 def wrong_options(cls: type[Any], options: Mapping[str, Any], refusal: TypeError) -> CallError | None:
-    """The error for options of ``apply`` that the op does not take; None if ``refusal`` is the op's own error."""
+    """The error for options of ``apply`` that the op does not take; None if ``refusal`` is the op's own error.
+
+    >>> from minidl import ops
+    >>> print(wrong_options(ops.Sum, {"dim": 1}, TypeError()))
+    expected Sum(axis=None, keepdims=False), got dim=1: PyTorch's dim=1 is axis=1 here. Options are ...
+    """
     if refusal.__traceback__ is not None and refusal.__traceback__.tb_next is not None:
         return None
     if cls.__init__ is object.__init__:
@@ -55,7 +60,12 @@ def wrong_options(cls: type[Any], options: Mapping[str, Any], refusal: TypeError
 
 
 def no_options(cls: type[Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> CallError:
-    """The error for arguments to the constructor of an op without options."""
+    """The error for arguments to the constructor of an op without options.
+
+    >>> from minidl import ops
+    >>> print(no_options(ops.Exp, ["x"], {}))
+    Exp(...) makes an op and takes no inputs: write Exp.apply(...)
+    """
     if inputs:
         return CallError(f"{cls.__name__}(...) makes an op and takes no inputs: write {cls.__name__}.apply(...)")
     return CallError(f"the op {cls.__name__} has no options, got {', '.join(options)}: its __init__ would take them")
@@ -63,7 +73,12 @@ def no_options(cls: type[Any], inputs: Sequence[Any], options: Mapping[str, Any]
 
 def wrong_call(op: Any, inputs: Sequence[Any], refusal: TypeError | AttributeError) -> MinidlError | None:
     """The error for another number of inputs than ``forward`` takes, and for a constructor that was not called; None if
-    ``refusal`` is the op's own error."""
+    ``refusal`` is the op's own error.
+
+    >>> from minidl import ops
+    >>> print(wrong_call(ops.Exp(), [1.0, 2.0], TypeError()))
+    Exp: expected forward(x), got x=1.0, 2.0
+    """
     if isinstance(refusal, AttributeError):
         forgotten = refusal.obj is op and without_init(op, str(refusal.name))
         return MissingNameError(op, str(refusal.name)) if forgotten else None
@@ -76,6 +91,11 @@ def as_array(op: Any, output: Any) -> Array:
     """What ``forward`` returned as an array of the backend: NumPy's scalars and other libraries' arrays are converted.
 
     Raises :class:`DtypeError` for anything else.
+
+    >>> from minidl import ops
+    >>> as_array(ops.Exp(), (1.0, 2.0))
+    Traceback (most recent call last):
+    minidl.errors.DtypeError: forward returned a tuple of 2 objects, and an op has one output, an array: write ...
     """
     if backends.is_array(output):
         return output
@@ -95,7 +115,12 @@ def as_array(op: Any, output: Any) -> Array:
 
 
 def wrong_gradient(op: Any, gradients: Sequence[Any]) -> GraphError | None:
-    """The error for a gradient that is not an array, if there is one."""
+    """The error for a gradient that is not an array, if there is one.
+
+    >>> from minidl import ops
+    >>> print(wrong_gradient(ops.Mul(), [None, 2.0]))
+    Mul: backward returned float as the gradient of input 1, expected an array of its shape, or None
+    """
     for number, dx in enumerate(gradients):
         if dx is not None and not hasattr(dx, "shape"):
             return GraphError(
@@ -107,7 +132,11 @@ def wrong_gradient(op: Any, gradients: Sequence[Any]) -> GraphError | None:
 
 
 def nothing_saved(op: Any, error: Exception) -> GraphError | None:
-    """The error for a ``backward`` that reads :attr:`Op.saved` though ``forward`` saved nothing, else None."""
+    """The error for a ``backward`` that reads :attr:`Op.saved` though ``forward`` saved nothing, else None.
+
+    >>> from minidl import ops
+    >>> nothing_saved(ops.Exp(), ValueError("an error of its own"))
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

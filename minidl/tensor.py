@@ -8,7 +8,7 @@ Derivatives", 2nd ed., 2008, chapter 3).
 
 import operator
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -230,6 +230,25 @@ class Tensor(Operators):
             "a Tensor cannot be changed in place, because the backward pass may need its values: build a new one "
             "(F.where, F.concatenate), or change x.data[...] of a leaf before anything is computed from it"
         )
+
+
+def _fixed(instead: str) -> Callable[[Tensor, Any], NoReturn]:
+    """The setter of an attribute that follows from the data."""
+
+    def refuse(_x: Tensor, _value: Any) -> NoReturn:
+        raise CallError(f"the data of a tensor determine it, so it cannot be set: write {instead}")
+
+    return refuse
+
+
+for _name, _instead in {
+    "shape": "x.reshape(3, 2)",
+    "ndim": "x.reshape(3, 2)",
+    "size": "x.reshape(3, 2)",
+    "dtype": "x.astype(np.float64), or model.astype(np.float64)",
+    "backend": 'x.to("cupy"), or model.to("cupy")',
+}.items():
+    setattr(Tensor, _name, vars(Tensor)[_name].setter(_fixed(_instead)))
 
 
 @explained

@@ -24,7 +24,7 @@ import numpy as np
 from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .habits import Guarded, explained
 from .hooks import require_hooks
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
@@ -81,7 +81,7 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
             hint = "make an instance of the class, with parentheses"
         elif callable(wrong):
             hint = "pass a schedule to the optimizer, lr=...; for your own code derive a class from md.Callback"
-        raise MinidlError(f"expected callbacks, got {wrong!r}: {hint}")
+        raise MinidlError(f"expected callbacks, got {brief(wrong)}: {hint}")
     return found
 
 
@@ -125,7 +125,7 @@ class Trainer(Guarded):
         callbacks: Iterable[Callback] = (),
     ) -> None:
         if not isinstance(model, Module):
-            raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
+            raise MinidlError(f"expected a model, got {brief(model)}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
         self.captured = CapturedStep(self._gradients, model)
