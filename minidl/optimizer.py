@@ -88,6 +88,10 @@ class Optimizer(Guarded, ABC):
     >>> class Sign(Optimizer):
     ...     def update(self, param, grad, state):
     ...         param -= self.lr * np.sign(grad)
+    >>> w = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> Sign([w], lr=0.5).step(); w.numpy()
+    array([0.5, 1.5])
     """
 
     in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])

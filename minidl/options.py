@@ -209,7 +209,8 @@ class Option:
 def optional(check: Callable[..., Any]) -> Callable[..., Any]:
     """The same check, but None is allowed.
 
-    >>> optional(integer)("ignore_index", None)
+    >>> print(optional(integer)("ignore_index", None), optional(integer)("ignore_index", np.int64(3)))
+    None 3
     """
     return lambda name, value, *limits: None if value is None else check(name, value, *limits)
 

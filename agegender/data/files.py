@@ -83,7 +83,12 @@ def identity(folder: Path) -> object:
 def dangling(path: Path) -> Path | None:
     """The first broken link among the path and its parents; None if there is none.
 
-    >>> dangling(Path("/"))
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     link = Path(folder, "link")
+    ...     link.symlink_to("nowhere")
+    ...     dangling(link / "faces") == link, dangling(Path(folder))
+    (True, None)
     """
     return next((link for link in (path, *path.parents) if link.is_symlink() and not link.exists()), None)
 
@@ -91,7 +96,16 @@ def dangling(path: Path) -> Path | None:
 def remove_abandoned(parent: Path, prefix: str) -> None:
     """Remove folders with this prefix that killed processes left: a live process would have written to them recently.
 
-    >>> remove_abandoned(Path("nowhere"), ".building-")
+    >>> import os
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in (".building-a", ".building-b", "other"):
+    ...         Path(folder, name).mkdir()
+    ...     os.utime(Path(folder, ".building-a"), (0, 0))
+    ...     os.utime(Path(folder, "other"), (0, 0))
+    ...     remove_abandoned(Path(folder), ".building-")
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['.building-b', 'other']
     """
     for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):  # already removed

@@ -55,8 +55,9 @@ class using(Decorating):  # noqa: N801 - a context manager, named like a functio
     pooling into one pass. Both apply to the forward pass, and the backward pass follows it. Contexts may be nested, and
     may end in any order. Raises :class:`MinidlError` for an argument of the wrong type and for an unknown name.
 
-    >>> with using(conv_algorithm="direct"):
-    ...     pass
+    >>> with using(conv_algorithm="direct"), using(fusion=False):
+    ...     current()
+    Choice(conv_algorithm='direct', fusion=False)
     """
 
     def __init__(

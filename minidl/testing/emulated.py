@@ -12,8 +12,10 @@ A launch checks what a GPU does not, and raises an error for
 
 Uninitialized memory is NaN.
 
->>> import minidl as md
->>> from minidl.errors import BackendError
+>>> from minidl import backends
+>>> emulated = backends.get("emulated")
+>>> isinstance(emulated, CuPyBackend), emulated.to_numpy(emulated.xp.empty(2, np.float32))
+(True, array([nan, nan], dtype=float32))
 """
 
 import atexit

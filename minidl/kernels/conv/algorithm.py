@@ -103,8 +103,8 @@ class ConvAlgorithm(ABC):
 
     name = ""
     """The name it is registered under."""
-    _of_fused: ClassVar[Methods | None] = None
-    """The passes for which :meth:`forward_fused` stands; None without a fused pass."""
+    _of_fused: ClassVar[Methods]
+    """The passes for which :meth:`forward_fused` stands, in classes that define it."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -174,7 +174,7 @@ class ConvAlgorithm(ABC):
         raise NotImplementedError
 
     def _is_fused(self, spec: ConvSpec, pool: Window) -> bool:
-        return self._of_fused is not None and self.fuses(spec, pool) and self._of_fused.belong_to(self)
+        return self.fuses(spec, pool) and self._of_fused.belong_to(self)
 
     def _forward_composed(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
