@@ -8,8 +8,6 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import backends
 from .attributes import is_own, without_init
 from .errors import CallError, DtypeError, GraphError, MinidlError, MissingNameError, counted
@@ -88,7 +86,7 @@ def wrong_call(op: Any, inputs: Sequence[Any], refusal: TypeError | AttributeErr
 
 
 def as_array(op: Any, output: Any) -> Array:
-    """What ``forward`` returned as an array of the backend: NumPy's scalars and other libraries' arrays are converted.
+    """What ``forward`` returned as an array of the backend: arrays of other libraries are converted.
 
     Raises :class:`DtypeError` for anything else.
 
@@ -99,7 +97,7 @@ def as_array(op: Any, output: Any) -> Array:
     """
     if backends.is_array(output):
         return output
-    if isinstance(output, np.generic) or (hasattr(output, "__array__") and not is_own(type(output))):
+    if hasattr(output, "__array__") and not is_own(type(output)):
         return op.backend.asarray(backends.native(output))
     if output is None:
         raise DtypeError("forward returned no array: end it with `return y`")
@@ -135,7 +133,8 @@ def nothing_saved(op: Any, error: Exception) -> GraphError | None:
     """The error for a ``backward`` that reads :attr:`Op.saved` though ``forward`` saved nothing, else None.
 
     >>> from minidl import ops
-    >>> nothing_saved(ops.Exp(), ValueError("an error of its own"))
+    >>> nothing_saved(ops.Exp(), ValueError("an error of its own")) is None
+    True
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

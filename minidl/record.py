@@ -31,7 +31,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
         if type(data) is not np.ndarray:  # the fast path: it nearly always is
-            data = op_errors.as_array(op, data)
+            data = backend.asarray(data) if isinstance(data, np.generic) else op_errors.as_array(op, data)
     except MinidlError as error:
         if isinstance(error, BackendError):
             checks.require_data(inputs)
