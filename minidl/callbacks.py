@@ -31,7 +31,7 @@ from typing import Any
 
 from . import checkpoint, plugins
 from .directions import direction
-from .errors import MinidlError, suggestion
+from .errors import MinidlError, brief, suggestion
 from .files import as_path, atomic_write, require_folder
 from .options import integer, option
 from .profiler import Profiler
@@ -106,7 +106,7 @@ class Checkpoint(Callback):
         self.mode = direction(monitor, mode)
         if notes is not None and not callable(notes):
             raise MinidlError(
-                f"notes must be a function that returns strings by name, got {notes!r:.60}: write lambda: ..."
+                f"notes must be a function that returns strings by name, got {brief(notes)}: write lambda: ..."
             )
         self.notes: Callable[[], dict[str, str]] = dict if notes is None else notes
 

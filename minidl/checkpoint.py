@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError, counted
+from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError, brief, counted
 from .files import as_path, atomic_write
 from .habits import explained
 from .tensor import Tensor
@@ -95,10 +95,10 @@ def checked_metadata(metadata: Any) -> Mapping[str, str]:
         raise CheckpointError(f"metadata are strings by name, got {kind}: write a dictionary such as {{'epoch': '3'}}")
     for name, note in (metadata or {}).items():
         if not isinstance(name, str):
-            raise CheckpointError(f"metadata are strings by name, got the name {name!r:.60}: write str(...)")
+            raise CheckpointError(f"metadata are strings by name, got the name {brief(name)}: write str(...)")
         if not isinstance(note, str):
             raise CheckpointError(
-                f"metadata are strings by name, got {note!r:.60} as '{name}': write str(...), or json.dumps(...)"
+                f"metadata are strings by name, got {brief(note)} as '{name}': write str(...), or json.dumps(...)"
             )
     return metadata or {}
 
@@ -249,7 +249,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _to_array(name: str, value: Any) -> NDArray[Any]:
     """A contiguous little-endian NumPy array."""
     if not isinstance(name, str) or name == "__metadata__":
-        raise CallError(f"names of arrays are strings other than '__metadata__', got {name!r}")
+        raise CallError(f"names of arrays are strings other than '__metadata__', got {brief(name)}")
     try:
         given = backends.native(value.data if isinstance(value, Tensor) else value)
         host = backends.of(given).to_numpy(given) if hasattr(given, "dtype") else np.array(given)
@@ -326,7 +326,7 @@ def _described(value: Any, path: str, arrays: dict[str, Any]) -> Any:
 
 def _escaped(key: Any) -> str:
     if not isinstance(key, str):
-        raise CallError(f"the keys of a state are strings, got {key!r}")
+        raise CallError(f"the keys of a state are strings, got {brief(key)}")
     return key.replace("~", "~0").replace("/", "~1")
 
 

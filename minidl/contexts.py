@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
-from .errors import MinidlError
+from .errors import MinidlError, brief
 
 Function = Callable[..., Any]
 
@@ -69,7 +69,8 @@ class Decorating(metaclass=ContextMeta):
             )
         if not callable(function):
             raise MinidlError(
-                f"{name} decorates functions, got {function!r}: write it below @property, @classmethod and the like"
+                f"{name} decorates functions, got {brief(function)}: write it below @property, @classmethod "
+                "and the like"
             )
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             self._refuse_coroutine(function)

@@ -13,7 +13,7 @@ from . import backends, random
 from .batching import collate
 from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, new_batch, require_dataset
 from .errors import CallError, MinidlError, ShapeError, counted
-from .habits import Answering
+from .habits import Guarded
 from .nested import leaves, map_leaves
 from .options import flag, integer, option
 from .prefetch import prefetched
@@ -63,7 +63,7 @@ def _backend(_name: str, backend: Any) -> backends.Backend:
     return backend if isinstance(backend, backends.Backend) else backends.get(backend)
 
 
-class DataLoader(Answering):
+class DataLoader(Guarded):
     """Batches of a data set. Each loop over the loader is one epoch; the next loop is the next epoch.
 
     ``seed`` and the index of the epoch determine its order and, with ``mirror``, which half of the images is mirrored,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from . import backends
 from .batching import collate, require_values
-from .errors import BoundsError, DtypeError, MinidlError, ShapeError, counted
-from .habits import Answering, Missing
+from .errors import BoundsError, DtypeError, MinidlError, ShapeError, brief, counted
+from .habits import Guarded, Missing
 from .nested import leaves, map_leaves, parts_alone, rebuilt
 from .options import in_host_order, integer, require_room
 from .shortcuts import Methods
@@ -21,7 +21,7 @@ Array = Any
 Indices = NDArray[np.integer[Any]]
 
 
-class Dataset(Answering, ABC):
+class Dataset(Guarded, ABC):
     """Samples by index. A sample is an array, a number, or a tuple, list or dictionary of them.
 
     minidl's data sets return several samples as a batch: ``dataset[2:4]``, ``dataset[[0, 7]]``, ``dataset[mask]``.
@@ -107,7 +107,7 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
         return np.flatnonzero(indices)
     if indices.ndim == 0 and indices.dtype.kind not in "iu":
         raise DtypeError(
-            f"expected sample indices in an order, or a mask of booleans, got {indices.item()!r:.60}: use a "
+            f"expected sample indices in an order, or a mask of booleans, got {brief(indices.item())}: use a "
             "list, an array or a slice; sorted(...) for a set"
         )
     if indices.ndim == 0:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import CallError
+from .errors import CallError, brief
 
 
 @contextlib.contextmanager
@@ -161,7 +161,7 @@ def as_path(path: Any) -> Path:
     try:
         found = Path(path)
     except TypeError as error:
-        raise CallError(f"expected the path of a file, got {path!r:.60}") from error
+        raise CallError(f"expected the path of a file, got {brief(path)}") from error
     if "\0" in str(found):
         raise CallError(f"no file can have a NUL character in its path: leave it out of {path!r:.60}")
     return found

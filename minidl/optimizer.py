@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from . import backends, changes, checks
-from .errors import GraphError, MinidlError
+from .attributes import changed_options
+from .errors import CallError, GraphError, MinidlError, brief, counted
 from .habits import Guarded, explained, takes
 from .op import HALF, SINGLE
 from .options import integer, number, option, plain, require_room
@@ -20,6 +21,7 @@ Array = Any
 State = dict[str, Any]
 Update = tuple[Array, Array, State]
 """A parameter, its gradient and its state."""
+_ARGUMENTS = ("self", "param", "grad", "state")
 
 
 def _is_rate(value: Any) -> bool:
@@ -31,17 +33,18 @@ def _rate(_name: str, lr: Any) -> float:
     rate: float = plain(lr)
     if not _is_rate(rate):
         hint = ": a schedule is set as optimizer.schedule" if callable(rate) else ""
-        raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {lr!r}{hint}")
+        raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {brief(lr)}{hint}")
     return rate
 
 
 def _schedule(_name: str, schedule: Any) -> Schedule | None:
     """A schedule or None, as an option."""
     if schedule is not None and (not callable(schedule) or isinstance(schedule, type)):
-        raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {schedule!r}")
+        raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {brief(schedule)}")
     if schedule is not None and not takes(schedule, 0):
         raise MinidlError(
-            f"a schedule is called with the step number, which {schedule!r} does not accept: write lr=lambda step: ..."
+            f"a schedule is called with the step number, which {brief(schedule)} does not accept: write "
+            "lr=lambda step: ..."
         )
     return schedule
 
@@ -66,7 +69,7 @@ class _Parameters(tuple[Tensor, ...]):
 def _require_no_schedule(options: dict[str, Any]) -> None:
     if options.get("schedule") is not None:
         raise MinidlError(
-            f"lr = {options['lr']!r} would last until the next step, when the schedule sets it again: write "
+            f"lr = {brief(options['lr'])} would last until the next step, when the schedule sets it again: write "
             "optimizer.schedule = None before, or set optimizer.schedule"
         )
 
@@ -114,6 +117,18 @@ class Optimizer(Guarded, ABC):
             raise MinidlError(
                 f"two parameters are named '{twice}': pass the parameters() of one module that holds both"
             )
+
+    def __repr__(self) -> str:
+        if "parameters" not in vars(self):  # before super().__init__()
+            return super().__repr__()
+        options = [option for option in changed_options(self) if not option.startswith("lr=")]
+        count = counted(len(self.parameters), "parameter")
+        return f"{type(self).__name__}({', '.join([count, f'lr={self.lr!r}', *options])})"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not takes(cls.update, *_ARGUMENTS):
+            raise CallError(f"update of {cls.__name__} must be a method def update({', '.join(_ARGUMENTS)})")
 
     @abstractmethod
     def update(self, param: Array, grad: Array, state: State) -> None:
@@ -166,6 +181,11 @@ class Optimizer(Guarded, ABC):
             for param in self.parameters:
                 _require_writable(param)
             raise
+        except (TypeError, AttributeError) as error:
+            of_array = isinstance(error, AttributeError) and "numpy.ndarray" in str(error)
+            if not of_array and "memoryview" not in str(error):
+                raise
+            raise CallError("update gets arrays, not tensors: write param -= ... and grad, without .data") from error
         if given is not None:
             self._require_nothing("update_all", given, updates)
         for data, wide in halves:
@@ -228,7 +248,7 @@ class Optimizer(Guarded, ABC):
         """The checked result of a schedule."""
         rate: float = plain(lr)
         if not _is_rate(rate):
-            raise MinidlError(f"the schedule returned {lr!r} for step {self.steps}, expected a learning rate >= 0")
+            raise MinidlError(f"the schedule returned {brief(lr)} for step {self.steps}, expected a learning rate >= 0")
         return rate
 
     @explained
@@ -333,7 +353,7 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
     minidl.errors.MinidlError: expected an optimizer, got 'adam': use optim.Adam(model.parameters(), lr=1e-3)
     """
     if not isinstance(optimizer, Optimizer):
-        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+        raise MinidlError(f"expected an optimizer, got {brief(optimizer)}: use optim.Adam(model.parameters(), lr=1e-3)")
     return optimizer
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DtypeError, MinidlError
+from .errors import DtypeError, MinidlError, brief
 
 
 def plain(value: Any) -> Any:
@@ -34,7 +34,7 @@ def dtype_of(value: Any) -> np.dtype[Any]:
     try:
         found: np.dtype[Any] = np.dtype(value)
     except TypeError as error:
-        raise DtypeError(f"expected a dtype, such as np.float32, got {value!r}") from error
+        raise DtypeError(f"expected a dtype, such as np.float32, got {brief(value)}") from error
     if found.kind not in "fiub":
         raise DtypeError(f"expected a dtype of numbers or booleans, such as np.float32, got {found}")
     return host_order(found)
@@ -100,7 +100,7 @@ def number(name: str, value: Any, *limits: str) -> float:
     is_number = isinstance(plain_value, int | float) and not isinstance(plain_value, bool)
     limited = [*map(str.split, limits), *([("<", "inf")] if limits else [])]
     if not is_number or not all(SIGNS[sign](plain_value, float(end)) for sign, end in limited):
-        raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {value!r}")
+        raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {brief(value)}")
     return plain_value
 
 
@@ -113,7 +113,7 @@ def finite(name: str, value: Any) -> float:
     """
     plain_value = number(name, value)
     if not math.isfinite(plain_value):
-        raise MinidlError(f"{name} must be a finite number, got {value!r}")
+        raise MinidlError(f"{name} must be a finite number, got {brief(value)}")
     return plain_value
 
 
@@ -128,7 +128,7 @@ def integer(name: str, value: Any, least: int | None = None) -> int:
     is_integer = isinstance(plain_value, int) and not isinstance(plain_value, bool)
     if not is_integer or (least is not None and plain_value < least):
         limit = "" if least is None else f" >= {least}"
-        raise MinidlError(f"{name} must be an integer{limit}, got {value!r}")
+        raise MinidlError(f"{name} must be an integer{limit}, got {brief(value)}")
     return plain_value
 
 
@@ -141,7 +141,7 @@ def flag(name: str, value: Any) -> bool:
     """
     plain_value = plain(value)
     if not isinstance(plain_value, int) or plain_value not in (0, 1):
-        raise MinidlError(f"{name} must be True or False, got {value!r}")
+        raise MinidlError(f"{name} must be True or False, got {brief(value)}")
     return bool(plain_value)
 
 
@@ -198,6 +198,8 @@ class Option:
         raise AttributeError(f"{mine} is not set yet and has no '{name}': call super().__init__() before using it")
 
     def __set__(self, thing: Any, value: Any) -> None:
+        if isinstance(value, Option):
+            value._refuse()
         checked = self.check(self.name, value, *self.limits)
         if self.beside is not None:
             self.beside({**vars(thing), self.name: checked})

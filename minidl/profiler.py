@@ -23,7 +23,7 @@ from typing import Any
 from .capture import CapturedStep
 from .contexts import ContextMeta
 from .data import Batches
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .files import atomic_write
 from .habits import explained
 from .nested import leaves
@@ -223,7 +223,7 @@ class Profiler(metaclass=ContextMeta):
         The last row is the time between the measured events, which Python and the graph take.
         """
         if by not in ("layer", "op"):
-            raise MinidlError(f"expected by='layer' or by='op', got by={by!r}")
+            raise MinidlError(f"expected by='layer' or by='op', got by={brief(by)}")
         found: dict[tuple[str, str, str], Row] = {}
         for event in self.events:
             key = (event.layer if by == "layer" else "", event.op, event.algorithm if by == "layer" else "")

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from . import plugins
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .totals import Row
 from .train import Callback, Trainer
 
@@ -38,7 +38,7 @@ class Progress(Callback):
 
     def __init__(self, stream: TextIO | None = None) -> None:
         if stream is not None and not all(hasattr(stream, name) for name in ("write", "flush", "isatty")):
-            raise MinidlError(f"expected a stream to write to, got {stream!r:.60}: use sys.stdout, or an open file")
+            raise MinidlError(f"expected a stream to write to, got {brief(stream)}: use sys.stdout, or an open file")
         self._given = stream
         self.shown = 0.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .habits import explained
 from .options import integer
 from .states import require_entries, require_names
@@ -171,7 +171,7 @@ def chosen(rng: Generator | None) -> Generator:
     minidl.errors.MinidlError: expected rng=md.Generator(seed), got rng=0
     """
     if rng is not None and not isinstance(rng, np.random.Generator):
-        raise MinidlError(f"expected rng=md.Generator(seed), got rng={rng!r}")
+        raise MinidlError(f"expected rng=md.Generator(seed), got rng={brief(rng)}")
     return default_rng if rng is None else rng
 
 

@@ -8,7 +8,7 @@ Derivatives", 2nd ed., 2008, chapter 3).
 
 import operator
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -232,6 +232,25 @@ class Tensor(Operators):
         )
 
 
+def _fixed(instead: str) -> Callable[[Tensor, Any], NoReturn]:
+    """The setter of an attribute that follows from the data."""
+
+    def refuse(_x: Tensor, _value: Any) -> NoReturn:
+        raise CallError(f"the data of a tensor determine it, so it cannot be set: write {instead}")
+
+    return refuse
+
+
+for _name, _instead in {
+    "shape": "x.reshape(3, 2)",
+    "ndim": "x.reshape(3, 2)",
+    "size": "x.reshape(3, 2)",
+    "dtype": "x.astype(np.float64), or model.astype(np.float64)",
+    "backend": 'x.to("cupy"), or model.to("cupy")',
+}.items():
+    setattr(Tensor, _name, vars(Tensor)[_name].setter(_fixed(_instead)))
+
+
 @explained
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | None = None) -> Tensor:
     """A tensor with a copy of ``data``, which keeps its dtype; Python floats become float32.
@@ -254,7 +273,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
 
 def _owned(dxs: Sequence[Array], i: int) -> Array:
     """A gradient for a leaf in memory that the op does not share: optimizers and clipping write into it."""
-    is_own = dxs[i].base is None and is_the_only_one(dxs, i)
+    try:
+        is_own = dxs[i].base is None and is_the_only_one(dxs, i)
+    except AttributeError:
+        given = type(dxs[i]).__name__
+        raise GraphError(f"a backward returned {given} as a gradient, expected an array: use self.xp") from None
     return dxs[i] if is_own else dxs[i].copy()
 
 

@@ -24,8 +24,9 @@ import numpy as np
 from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
-from .errors import MinidlError
-from .habits import Answering, Guarded, explained
+from .errors import MinidlError, brief
+from .habits import Guarded, explained
+from .hooks import require_hooks
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating, held_in
@@ -40,12 +41,19 @@ class TrainingError(MinidlError, ArithmeticError):
     """Raised if training cannot continue because the loss became infinite or NaN."""
 
 
-class Callback(Answering):
+class Callback(Guarded):
     """The base class of callbacks, which a :class:`Trainer` calls during training: override the methods you need.
 
     An error in a callback ends the training: the callbacks after it are not called for this event, but
     ``on_train_error`` is called for all.
+
+    Raises :class:`MinidlError` for a class with another method ``on_...``, and for hooks with other arguments, such as
+    those of Keras.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        require_hooks(cls, Callback)
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a call of ``fit``."""
@@ -73,8 +81,18 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
             hint = "make an instance of the class, with parentheses"
         elif callable(wrong):
             hint = "pass a schedule to the optimizer, lr=...; for your own code derive a class from md.Callback"
-        raise MinidlError(f"expected callbacks, got {wrong!r}: {hint}")
+        raise MinidlError(f"expected callbacks, got {brief(wrong)}: {hint}")
     return found
+
+
+def _end(name: str, value: Any) -> float:
+    """A number of epochs or steps, or infinity, as an option."""
+    return value if isinstance(value, float) and value == math.inf else integer(name, value, least=0)
+
+
+def _require_fit(options: dict[str, Any]) -> None:
+    if not options.get("_fitting"):
+        raise MinidlError("fit sets when training ends, and a callback may change it: write trainer.fit(..., epochs=5)")
 
 
 class Trainer(Guarded):
@@ -95,6 +113,8 @@ class Trainer(Guarded):
     optimizer: Optimizer = option(lambda _name, optimizer: checked_optimizer(optimizer))
     metrics: Any = option(lambda _name, metrics: checked_metrics(metrics))
     callbacks: Any = option(_callbacks)
+    epochs: float = option(_end, beside=_require_fit)
+    steps: float = option(_end, beside=_require_fit)
 
     def __init__(
         self,
@@ -105,7 +125,7 @@ class Trainer(Guarded):
         callbacks: Iterable[Callback] = (),
     ) -> None:
         if not isinstance(model, Module):
-            raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
+            raise MinidlError(f"expected a model, got {brief(model)}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
         self.captured = CapturedStep(self._gradients, model)
@@ -121,7 +141,7 @@ class Trainer(Guarded):
         self._ended_at = 0
         """The number of steps until the end of the last epoch; -1 in a state from inside an epoch."""
         self.stopping = self._fitting = False
-        self.epochs = self.steps = math.inf
+        vars(self).update(epochs=math.inf, steps=math.inf)
         """The number of epochs and of steps after which ``fit`` ends; infinite if not given."""
         self.train_loader: DataLoader | None = None
         self._place: dict[str, int] = {}
@@ -179,10 +199,10 @@ class Trainer(Guarded):
             self._place = train.state_dict() | {"position": train.start}
         self.train_loader, self.stopping = train, False
         self._find_place(train)
-        self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
-        self.steps = math.inf if steps is None else steps
         self._fitting = True
         try:
+            self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
+            self.steps = math.inf if steps is None else steps
             with np.errstate(over="ignore", invalid="ignore"):  # the loss is checked instead
                 return self._fit(train, validation)
         except BaseException:

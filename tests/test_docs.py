@@ -98,6 +98,7 @@ LEFT_OUT = {
     r"minidl\.ufuncs": "what NumPy is told of tensors, without names for others",
     r"minidl\.(nested|interrupt|options|contexts|shortcuts)": "for the own use of minidl",
     r"minidl\.nn\.inputs": "for the own use of layers",
+    r"minidl\.(attributes|hooks|op_errors)": "what errors say of classes that users write",
     r"minidl\.(habits|answers|equivalents|equivalent_arguments|left_out)": "what errors say: docs/guide/faq.md has it",
     r"agegender": "has no names of its own",
     r"agegender\.(hangup|json_files)": "for the own use of its commands",

@@ -3,14 +3,15 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import backends
+from ..attributes import changed_options, is_own
 from ..checks import require_data
-from ..errors import DtypeError, MinidlError, ShapeError
+from ..errors import CallError, DtypeError, MinidlError, ShapeError, brief
 from ..habits import Guarded, explained, misfit
 from ..nested import NAMELESS, hidden_in, parts
 from ..options import dtype_of, flag, require_room
@@ -79,7 +80,7 @@ class Module(Guarded):
 
         Raises :class:`MinidlError` if ``hook`` is not callable."""
         if not callable(hook):
-            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {hook!r}", self._where())
+            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {brief(hook)}", self._where())
         added = functools.partial(hook)  # distinct even if the same function is added twice
 
         self._hooks.append(added)
@@ -220,10 +221,10 @@ class Module(Guarded):
         """The random generators that modules hold, such as the ``rng`` of a ``Dropout``, with their dotted names."""
         return ((name, held) for name, held in self._walk("", set()) if isinstance(held, np.random.Generator))
 
-    def parameters(self) -> list[Parameter]:
+    def parameters(self) -> "_Parameters":
         """All parameters. The ``name`` of each is its dotted path from this module, or from one that contains it."""
         self._require_names()
-        return [parameter for _, parameter in self.named_parameters()]
+        return _Parameters(parameter for _, parameter in self.named_parameters())
 
     # Operations on all parameters and buffers
 
@@ -319,8 +320,15 @@ class Module(Guarded):
         return f"{type(self).__name__}({self.describe()}{body}{chr(10) if body else ''})"
 
     def describe(self) -> str:
-        """The layer's own options, as ``repr`` and ``summary`` show them."""
-        return ""
+        """The layer's own options, as ``repr`` and ``summary`` show them: those that are not the default."""
+        return ", ".join(changed_options(self)) if is_own(type(self)) else ""
+
+
+class _Parameters(list[Parameter]):
+    """A list that answers ``next(model.parameters())``, which would be the first parameter every time."""
+
+    def __next__(self) -> NoReturn:
+        raise CallError("the parameters are a list here: write model.parameters()[0], or iter(...) once before next")
 
 
 _LEARNED = (Parameter, Buffer)
@@ -380,7 +388,7 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
     except ValueError:  # lists of different lengths
         array = np.array(value, object)
     if array.dtype.kind not in "fiubc":
-        raise DtypeError(f"{name} holds {value!r:.60}, expected an array of numbers: use a state_dict()")
+        raise DtypeError(f"{name} holds {brief(value)}, expected an array of numbers: use a state_dict()")
     return array
 
 

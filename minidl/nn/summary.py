@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import backends, random
-from ..errors import MinidlError, ShapeError
+from ..errors import MinidlError, ShapeError, brief
 from ..grad_mode import recording
 from ..habits import explained
 from ..nested import leaves
@@ -123,7 +123,7 @@ def _sample(input_shape: Any) -> tuple[int, ...]:
     if hasattr(input_shape, "shape"):
         raise ShapeError(f"expected the shape of one sample, got a batch: use {tuple(input_shape.shape[1:])}")
     if not isinstance(input_shape, tuple | list):
-        raise ShapeError(f"expected the shape of one sample, such as (28, 28, 1), got {input_shape!r}")
+        raise ShapeError(f"expected the shape of one sample, such as (28, 28, 1), got {brief(input_shape)}")
     if None in input_shape:
         rest = tuple(size for size in input_shape if size is not None)
         raise ShapeError(
