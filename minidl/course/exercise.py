@@ -19,7 +19,7 @@ from ..tensor import Tensor
 from . import answer, kept
 from .answer import Function
 from .compare import Array, same, unchanged
-from .hints import difference, is_number, misfit, shown
+from .hints import difference, first_difference, is_number, misfit, shown
 
 RANDOM = 20
 """The number of random examples after those that are listed."""
@@ -201,7 +201,7 @@ class _Try:
             return self.got
         if is_number(wanted) and same(np.ravel(self.got), np.ravel(expected)):  # for example in a list
             return misfit(self.first.value, wanted)
-        return difference(np.asarray(self.got), expected)
+        return first_difference(self.first.value, wanted) or difference(np.asarray(self.got), expected)
 
     def _is_right_but_in_form(self) -> bool:
         """Whether the attempt gives the right value for every example, if only in a list or an array."""

@@ -42,6 +42,20 @@ def difference(got: Array, expected: Array) -> str:
     return f"expected {expected[worst]:.6g} at index {worst}, got {got[worst]:.6g}."
 
 
+def first_difference(answer: Any, wanted: Any) -> str:
+    """:func:`difference` of the first part that is wrong of a tuple of arrays, with its number; "" for other answers.
+
+    >>> first_difference((np.zeros(2), np.array([1.0, 4.0])), (np.zeros(2), np.array([1.0, 2.0])))
+    'element 1: expected 2 at index (1,), got 4.'
+    """
+    if not isinstance(wanted, tuple) or not isinstance(answer, list | tuple) or len(answer) != len(wanted):
+        return ""
+    pairs = list(zip(answer, wanted, strict=True))
+    if not all(isinstance(part, np.ndarray) for pair in pairs for part in pair):
+        return ""
+    return _first(f"element {i}: {difference(*pair)}" for i, pair in enumerate(pairs) if not same(*pair))
+
+
 def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
     """A hint for an answer with the right values, but a type with which the notebook cannot continue; else "".
 
@@ -54,6 +68,8 @@ def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
     'the value is right, but this is a float: the notebook needs a whole number, use // or int(...).'
     >>> misfit((np.float32(1), 2), (1.0, 2))
     ''
+    >>> misfit((2.0, np.zeros((1, 3))), (2.0, np.zeros(3)))
+    'the values are right, but element 1 is an array of shape (1, 3): the notebook needs shape (3,).'
     """
     kind = f"array of shape {answer.shape}" if isinstance(answer, np.ndarray) else type(answer).__name__
     it_is = f"{name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}: the notebook needs"
@@ -69,6 +85,8 @@ def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
     if isinstance(wanted, np.ndarray):
         if isinstance(answer, np.ndarray) and answer.dtype.kind not in "biuf":
             return f"the values are right, but {name} is an array of {answer.dtype}: the notebook needs real numbers."
+        if isinstance(answer, np.ndarray) and answer.shape != wanted.shape:  # in a tuple, whose numbers are in one row
+            return f"the values are right, but {it_is} shape {wanted.shape}."
         how = "add .numpy()" if isinstance(answer, Tensor) else "np.array(...)"
         return "" if isinstance(answer, np.ndarray) else f"the values are right, but {it_is} a NumPy array, {how}."
     if is_number(wanted) and not is_number(answer):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ..viz import PAGE, Picture, images
 from . import style
@@ -27,7 +28,7 @@ HEIGHT = 2.8
 CELL = 0.55, 0.34
 """Width and height of a cell with a number, in inches."""
 
-__all__ = ["panels", "curves", "landscape", "points", "bars", "numbers", "images"]
+__all__ = ["panels", "curves", "landscape", "points", "bars", "numbers", "positions", "images"]
 
 
 def panels(count: int, height: float = HEIGHT, share: str = "none", widths: Sequence[float] = ()) -> list[Axes]:
@@ -168,6 +169,27 @@ def numbers(matrices: Mapping[str, Any], form: str = "{:.3g}", limit: float | No
     figure = _figure(parts[0])
     figure.set_size_inches(max(wide * scale, 2.0), rows * CELL[1] + 0.5)
     return figure
+
+
+def positions(size: int, kernel: int, stride: int, padding: int, axes: Axes | None = None) -> Figure:
+    """A row of ``size`` pixels with its padding, dotted, and below it every position of a kernel, one a line.
+
+    >>> figure = positions(7, kernel=3, stride=2, padding=1)
+    >>> figure.axes[0].get_title()
+    'stride 2, padding 1:\\n4 outputs'
+    """
+    axes = axes or panels(1)[0]
+    starts = range(-padding, size + padding - kernel + 1, stride)
+    for pixel in range(-padding, size + padding):
+        inside = 0 <= pixel < size
+        face, line = ("#d9d9d9", "-") if inside else ("white", ":")
+        axes.add_patch(Rectangle((pixel, 0), 1, 1, fc=face, ec=style.DATA, ls=line, lw=1))
+    for row, start in enumerate(starts, 1):
+        axes.plot([start + 0.1, start + kernel - 0.1], [-0.8 * row] * 2, color=style.MODEL, lw=4, solid_capstyle="butt")
+    axes.axis("off")
+    below = -0.8 * max(size, len(starts)) - 0.6
+    title = f"stride {stride}, padding {padding}:\n{len(starts)} outputs"
+    return _finished(axes, {"xlim": (-padding - 0.2, size + padding + 0.2), "ylim": (below, 1.2), "title": title})
 
 
 def _colour(colours: Sequence[str], number: int) -> str:

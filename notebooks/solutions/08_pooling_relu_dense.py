@@ -1,124 +1,128 @@
 # %% [markdown]
 # # 8. Pooling, ReLU and Dense
 #
-# A convolution finds things. The layers around it decide what becomes of them: pooling makes the picture smaller, ReLU
-# drops what was not found, and dense layers draw the conclusion. This notebook shows what each does to a face, and what
-# it does to the gradients on their way back:
+# A convolution finds patterns. The layers around it use what it found: ReLU drops what does not match, pooling makes
+# the feature maps smaller, and dense layers turn them into an answer. This unit shows what each layer does to a face
+# and to the gradients on their way back. At the end your own four layers learn to classify faces.
 #
-# 1. **pooling**: many pixels become one;
-# 2. why it helps: a face that **moves a little** stays nearly the same;
-# 3. **backward through a maximum**: where the gradient goes, ties and overlaps included;
-# 4. **ReLU**, which lets through what is positive, forward and backward;
-# 5. **dead** ReLUs: how they die, and three ways to keep them alive;
-# 6. **Dense**, which sees every pixel and no picture.
+# **You will be able to**
 #
-# You need notebook 4, and of notebook 7 what a kernel is.
+# - write max pooling and its backward pass, ties and overlapping windows included;
+# - say why pooled features change less when the face moves;
+# - explain how a ReLU dies, and name three remedies;
+# - choose the size of initial weights so that signals keep their size through many layers;
+# - write the backward passes of ReLU and of a dense layer, and chain four layers of your own.
+#
+# **Prior knowledge:** `dy` and `matmul_backward` (unit 4), the logistic loss (unit 5), convolution (unit 7).
+#
+# **Time:** about 2 hours, 40 minutes of them for the four exercises.
 
 # %%
 import inspect
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl as md
 from agegender import data
 from minidl import course, nn, ops, optim, viz
+from minidl.course import plots, style
 from minidl.kernels.reference import ReferenceKernels
 
+style.use()
 F = nn.functional
 rng = np.random.default_rng(0)
 pixels, labels = data.drawn(300).batch(np.arange(300))
 face = pixels[9:10]
-print("one grey image:", face.shape, "= (N, H, W, C): images, rows, columns, channels")
+image = md.tensor(face)
+print("300 faces (N, H, W, C):", pixels.shape)
 
 # %% [markdown]
-# ## 1. Pooling
+# ## 1. Pooling keeps the largest value of each window, or the mean
 #
-# Pooling lays a window on the picture, as a convolution does, but it has no weights: **max pooling** keeps the largest
-# pixel under the window, **average pooling** the mean. The windows usually stand side by side: the stride is as long as
-# the window. Each channel is pooled on its own.
+# **Pooling** moves a window over the image, as a convolution does, but it has no weights. **Max pooling** keeps the
+# largest value in the window, **average pooling** keeps the mean. The windows usually lie side by side: the stride
+# equals the size of the window. Each image and each channel is pooled by itself.
 
 # %%
 sizes = (2, 4, 8, 16)
-image = md.tensor(face)
 by_max = [F.max_pool2d(image, size).numpy()[0] for size in sizes]
 by_mean = [F.avg_pool2d(image, size).numpy()[0] for size in sizes]
 titles = [f"{name}, {n} x {n}" for name in ("max", "mean") for n in sizes]
 viz.images([*by_max, *by_mean], titles, columns=4)
 
 # %% [markdown]
-# The mean makes a smaller photograph. The maximum makes bright things larger and swallows dark ones: the lines of eyes
-# and mouth go first. This is no loss where *bright means found*, as in the results of a convolution after ReLU. There
-# the maximum asks: was it found anywhere under this window?
+# The mean gives a smaller photograph. The maximum enlarges bright regions and removes thin dark ones, such as the lines
+# of the eyes. This is no loss where a large value means "found", as in the feature maps of a convolution. There the
+# maximum answers the question: was the pattern found anywhere in this window?
 #
-# **Exercise.** Write max pooling for one channel. Windows that do not fit as a whole at the end are left out, so there
-# are (H - size) // stride + 1 rows of them.
+# A loop over the positions $(u, v)$ in the window computes it, as in unit 7. The pixels at one position in all windows
+# are the slice `x[:, u : u + OH * stride : stride, v : v + OW * stride : stride]`. It has the shape of the output,
+# (N, OH, OW, C). `np.maximum(a, b)` keeps the larger of two arrays, element by element.
+#
+# **Exercise.** Write max pooling for a batch. A window that does not fit completely at the end is left out, so there
+# are (H - size) // stride + 1 rows of outputs. What must the output start from, before the first comparison?
 
 
 # %%
 def max_pool(x, size, stride):
-    """The largest number under each window of x (H, W)."""
+    """The largest value of each window of images x (N, H, W, C), in every channel: an array (N, OH, OW, C)."""
     # <blank>
-    OH, OW = (x.shape[0] - size) // stride + 1, (x.shape[1] - size) // stride + 1
-    y = np.zeros((OH, OW), x.dtype)
-    for i in range(OH):
-        for j in range(OW):
-            y[i, j] = x[i * stride : i * stride + size, j * stride : j * stride + size].max()
+    N, H, W, C = x.shape
+    OH, OW = (H - size) // stride + 1, (W - size) // stride + 1
+    y = np.full((N, OH, OW, C), -np.inf, x.dtype)
+    for u in range(size):
+        for v in range(size):
+            y = np.maximum(y, x[:, u : u + OH * stride : stride, v : v + OW * stride : stride])
     return y
     # </blank>
 
 
 max_pool = course.check_max_pool(max_pool)
-print("as minidl does it:", bool((max_pool(face[0, ..., 0], 4, 4) == by_max[1][..., 0]).all()))
+print("the same as minidl:", bool((max_pool(face, 4, 4)[0] == by_max[1]).all()))
 
 # %% [markdown]
-# ## 2. A face that moves
+# ## 2. Pooled features change less when the face moves
 #
-# Nobody holds a camera so still that an edge lies on the same pixel twice. How much do edges change if the face moves
-# by one pixel? We look for upright edges, pool what was found, and compare the change with what was there: 0 would be
-# no change at all.
+# **Predict:** we look for vertical edges, pool what was found, and move the face by one pixel. The next figure shows
+# how much the pooled values change, as a fraction of their size, for windows of 1 x 1 (no pooling) to 16 x 16. Which
+# curve falls faster, max or mean?
 
 # %%
-kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)[:, :, None, None] / 4
-edges = F.relu(F.conv2d(md.tensor(pixels[:50]), kernel)).numpy()
-still, moved = edges[:, :, 14:-14], edges[:, :, 13:-15]  # 98 columns, the same but one further to the left
+sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)[:, :, None, None] / 4
+edges = F.relu(F.conv2d(md.tensor(pixels[:50]), sobel)).numpy()
+still, moved = edges[:, :, 14:-14], edges[:, :, 13:-15]  # both 98 columns wide; the face is further right in the second
 
 
 def change(pool, size):
-    """How much the pooled edges change, relative to what they are."""
-    before, after = (pool(md.tensor(part), size).numpy() for part in (still, moved))
-    return np.sqrt(((after - before) ** 2).sum() / (before**2).sum())
+    """The root mean square of the change of the pooled edges, divided by that of the pooled edges."""
+    before, after = (pool(md.tensor(view), size).numpy() for view in (still, moved))
+    return float(np.sqrt(((after - before) ** 2).sum() / (before**2).sum()))
 
 
 sizes = (1, 2, 4, 8, 16)
 changes = {"max": [change(F.max_pool2d, n) for n in sizes], "mean": [change(F.avg_pool2d, n) for n in sizes]}
-figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
-for name, found in changes.items():
-    axes.plot(sizes, found, "o-", label=name)
-axes.set(xlabel="size of the window", ylabel="change", ylim=(0, None), xticks=sizes)
-axes.legend(title="pooling by")
-plt.show()
-assert all(found[0] > 2 * found[3] for found in changes.values())
+assert all(values[0] > 2 * values[3] for values in changes.values())
+plots.curves(sizes, changes, marks="o-", xlabel="size of the window", ylabel="relative change", ylim=(0, None))
 
 # %%
-pooled = [F.max_pool2d(md.tensor(part[9:10]), 8).numpy()[0] for part in (still, moved)]
-viz.images(
-    [still[9], moved[9], *pooled],
-    ["edges", "a pixel further", "pooled by 8", "a pixel further, pooled"],
-    columns=4,
-    size=2,
-)
+pooled = [max_pool(view[9:10], 8, 8)[0] for view in (still, moved)]
+titles = ["edges", "1 pixel further", "pooled, 8 x 8", "1 pixel further"]
+viz.images([still[9], moved[9], *pooled], titles, columns=4)
 
 # %% [markdown]
-# Pooling gives up where exactly an edge lies, and what is left changes less. It also leaves less to compute: windows of
-# 2 x 2 keep a quarter of the numbers. Both kinds do this; that the maximum does better in recognition was found by
-# trying (Scherer, Müller and Behnke, "Evaluation of Pooling Operations in Convolutional Architectures", 2010).
+# A convolution is equivariant: its output moves with the face (unit 7). Pooling gives up the exact place, so its output
+# is nearly **invariant** to small shifts: it hardly changes. It also leaves less to compute, as windows of 2 x 2 keep a
+# quarter of the values. Max and mean hardly differ in this figure. That networks with max pooling recognise objects
+# better is a result of experiments (Scherer, Müller and Behnke, 2010), not of theory.
 #
-# ## 3. Backward through a maximum
+# ## 3. Backward, the gradient goes to the largest pixel
 #
-# The result *is* one of the pixels. If that pixel grows a little, so does the result, and if another one grows a
-# little, nothing happens. So the slope is 1 for the largest pixel and 0 for all others: the gradient goes to the
-# largest, whole. For the mean of $n$ pixels each gets $1/n$ of it.
+# The maximum of a window *is* one of its pixels. If that pixel grows a little, the maximum grows by the same amount; if
+# another pixel changes a little, the maximum stays. So the derivative is 1 for the largest pixel and 0 for the others,
+# and `dy` goes to the largest pixel alone. The mean of $n$ pixels has the derivative $1/n$ for each of them.
+#
+# **Predict:** in the middle picture below `dy` is 1 for every window of max pooling. How many white pixels does each
+# window have?
 
 # %%
 patch = md.tensor(face[:, 44:60, 36:60], requires_grad=True)
@@ -127,36 +131,40 @@ for pool in (F.max_pool2d, F.avg_pool2d):
     pool(patch, 4).sum().backward()
     gradients.append(patch.grad[0, ..., 0])
     patch.zero_grad()
-titles = ["16 x 24 pixels", "gradient, max", "gradient, mean"]
-picture = viz.images([patch.numpy()[0], *gradients], titles, columns=3, size=2.4, limits=(0, 1))
-for part in picture.axes:
-    part.set(xticks=np.arange(3.5, 24, 4), yticks=np.arange(3.5, 16, 4), xticklabels=[], yticklabels=[])
-    part.grid(color="tab:blue", lw=0.8)
 assert gradients[0].sum() == gradients[1].sum() == 24
+titles = ["16 x 24 pixels, windows 4 x 4", "gradient, max", "gradient, mean"]
+picture = viz.images([patch.numpy()[0], *gradients], titles, columns=3, size=2.1, limits=(0, 1))
+for axes in picture.axes:
+    axes.set(xticks=np.arange(3.5, 24, 4), yticks=np.arange(3.5, 16, 4), xticklabels=[], yticklabels=[])
+    axes.grid(color=style.colour("model"), lw=0.8)
 picture
 
 # %% [markdown]
-# Each window has one white pixel in the middle picture, its largest. Two questions are left:
+# One white pixel for each window, its largest. Two cases need a decision:
 #
-# - **Ties.** Of several equal pixels, which one is the largest? There is no derivative there. Any of them would do, but
-#   not all: then the gradient would be several times too large. minidl takes the first.
-# - **Overlaps.** If the stride is shorter than the window, a pixel can be the largest of several windows. Then it has
-#   an effect on several results, and its gradients add up (notebook 3).
+# - **Ties.** Where several pixels are equally large, the maximum has no derivative. The gradient may go to any of them,
+#   but not to all: then `dx` would be several times too large. minidl chooses the first, row by row.
+# - **Overlaps.** With a stride smaller than the window, a pixel can be the largest of several windows. It affects
+#   several outputs, so its gradients add up.
 #
-# **Exercise.** Write the backward pass. `x[window].argmax()` finds the first of the largest, as a number from 0 to
-# size * size - 1; `divmod(number, size)` makes a row and a column of it.
+# **Exercise.** Write the backward pass with a loop over the positions $(u, v)$. Use `max_pool` for the maxima `y`, and
+# compare: at one position, the pixels that are equal to `y` receive `dy`. For ties, keep an array of what has not been
+# given away yet: it starts as a copy of `dy`, and becomes 0 in every window whose `dy` has found its pixel.
 
 
 # %%
 def max_pool_backward(dy, x, size, stride):
-    """The gradient for x (H, W), given dy for every window."""
+    """The gradient for x (N, H, W, C), given dy (N, OH, OW, C)."""
     # <blank>
-    dx = np.zeros_like(x)
-    for i in range(dy.shape[0]):
-        for j in range(dy.shape[1]):
-            window = x[i * stride : i * stride + size, j * stride : j * stride + size]
-            row, column = divmod(window.argmax(), size)
-            dx[i * stride + row, j * stride + column] += dy[i, j]
+    _, OH, OW, _ = dy.shape
+    y = max_pool(x, size, stride)
+    dx, left = np.zeros_like(x), dy.copy()
+    for u in range(size):
+        for v in range(size):
+            at = np.s_[:, u : u + OH * stride : stride, v : v + OW * stride : stride]
+            found = x[at] == y
+            dx[at] += np.where(found, left, 0)
+            left[found] = 0
     return dx
     # </blank>
 
@@ -164,65 +172,89 @@ def max_pool_backward(dy, x, size, stride):
 max_pool_backward = course.check_max_pool_backward(max_pool_backward)
 
 # %%
-plane = np.array([[1, 2, 2, 0, 1], [0, 5, 1, 1, 1], [3, 4, 6, 0, 1], [2, 1, 3, 0, 0], [0, 0, 0, 0, 0]], float)
-figure, axes = plt.subplots(1, 3, figsize=(8, 2.7), layout="constrained")
-apart, overlapping = (max_pool_backward(np.ones((n, n)), plane, 2, stride) for n, stride in ((2, 2), (4, 1)))
-parts = {"x": plane, "dx: 2 x 2, stride 2": apart, "dx: 2 x 2, stride 1": overlapping}
-for part, (title, numbers) in zip(axes, parts.items(), strict=True):
-    part.imshow(numbers, cmap="Greys" if title == "x" else "Reds", vmin=0, vmax=10 if title == "x" else 5)
-    for (i, j), value in np.ndenumerate(numbers):
-        part.text(j, i, f"{value:g}", ha="center", va="center")
-    part.set(title=title, xticks=[], yticks=[])
-plt.show()
+x = np.array([[1, 2, 2, 0, 1], [0, 5, 1, 1, 1], [3, 4, 6, 0, 1], [2, 1, 3, 0, 0], [0, 0, 0, 0, 0]], float)
+shown = {"x": x}
+for stride, count in ((2, 2), (1, 4)):
+    dx = max_pool_backward(np.ones((1, count, count, 1)), x[None, :, :, None], 2, stride)
+    shown[f"dx, stride {stride}"] = dx[0, :, :, 0]
+plots.numbers(shown, form="{:g}")
 
 # %% [markdown]
-# With stride 2 each window gives a single 1; the last row and column of $x$ are under none. With stride 1 large numbers
-# collect a 1 from each of up to four windows. Under the last window, at the bottom right, all numbers are 0: the first
-# of them gets the gradient. minidl remembers which pixel was the largest in one byte a window; nothing else is kept for
-# the way back.
+# All elements of `dy` are 1 and the windows are 2 x 2. With stride 2 each of the four windows gives its 1 to one pixel;
+# the last row and column of `x` are in no window. With stride 1 the large values collect a 1 from each of up to four
+# windows. In the window at the bottom right all pixels are 0, and the first of them receives the gradient.
 #
-# ## 4. ReLU
+# Unlike your function, minidl does not look for the maxima again on the way back. It stores the position of the largest
+# pixel of each window: one byte if a window has at most 256 pixels, four if it has more.
 #
-# $y = \max(x, 0)$, for every number on its own. After a convolution it means: what looks like the kernel stays, what
-# looks like its opposite becomes 0. **LeakyReLU** leaves a little of the negative, 0.01 of it by default.
+# ## 4. ReLU passes what is positive
+#
+# **ReLU** is $y = \max(x, 0)$ for every element (unit 1). After a convolution it keeps what matches the kernel and
+# replaces the opposite by 0. **LeakyReLU** multiplies negative values by a small slope instead, by default 0.01.
 
 # %%
-found = F.conv2d(image, kernel)
-after = {"convolved": found, "ReLU": F.relu(found), "LeakyReLU, slope 0.2": F.leaky_relu(found, 0.2)}
-print(f"{(after['ReLU'].numpy() == 0).mean():.0%} of the numbers are 0 after ReLU")
+edge_map = F.conv2d(image, sobel)
+after = {"convolution": edge_map, "ReLU": F.relu(edge_map), "LeakyReLU, slope 0.2": F.leaky_relu(edge_map, 0.2)}
 viz.images([y.numpy()[0] for y in after.values()], list(after), columns=3, size=2, signed=True)
 
 # %% [markdown]
-# Backward, ReLU is a gate: where $x$ was positive the gradient passes unchanged, elsewhere none does.
+# Backward, the slope of ReLU is 1 where $x > 0$ and 0 where $x < 0$. At 0 there is a kink, and minidl takes the slope
+# 0. So ReLU is a gate: `dy` passes unchanged or not at all.
 #
-# **Exercise.** Write it.
+# **Exercise.** Write the backward pass. It works for arrays of any shape.
 
 
 # %%
 def relu_backward(dy, x):
-    """The gradient for x, given dy for y = max(x, 0); at 0 none passes."""
+    """The gradient for x, given dy for y = max(x, 0); at 0 the slope is 0."""
     # <blank>
     return np.where(x > 0, dy, 0)
     # </blank>
 
 
 relu_backward = course.check_relu_backward(relu_backward)
-dy = rng.normal(size=found.shape[1:3])
-closed = found.numpy()[0, ..., 0]
-shown = {"dy": dy, "x, convolved": closed, "dx": relu_backward(dy, closed)}
-viz.images(list(shown.values()), list(shown), columns=3, size=2, signed=True)
+dy = rng.normal(size=edge_map.shape)
+shown = {"dy": dy, "x": edge_map.numpy(), "dx": relu_backward(dy, edge_map.numpy())}
+viz.images([array[0] for array in shown.values()], list(shown), columns=3, size=2, signed=True)
 
 # %% [markdown]
-# Why ReLU, and not something smooth such as the sigmoid? Its slope is 1 wherever it is on. The slope of the sigmoid is
-# at most 1/4, so that gradients shrink with every layer (Glorot, Bordes and Bengio, "Deep Sparse Rectifier Neural
-# Networks", 2011). The price is next.
+# Why not something smooth, such as the sigmoid? Its slope is at most 1/4, and backward every layer multiplies by its
+# slope.
 #
-# ## 5. Dead ReLUs
+# **Predict:** a gradient goes back through ten dense layers, with the same weights, once with ReLU and once with the
+# sigmoid. How much smaller is it in the first layer than in the last?
+
+
+# %%
+def size_of_gradients(activation, layers=10):
+    """The root mean square of the gradients with respect to the outputs of the layers, from the first to the last."""
+    generator = md.Generator(0)
+    signals = [md.tensor(np.random.default_rng(0).normal(size=(100, 256)), dtype=np.float32)]
+    for _ in range(layers):
+        signals.append(activation(nn.Dense(256, 256, rng=generator)(signals[-1])))
+        signals[-1].retain_grad()
+    signals[-1].backward(np.random.default_rng(1).normal(size=(100, 256)).astype(np.float32))
+    return [float(np.sqrt((signal.grad**2).mean())) for signal in signals[1:]]
+
+
+of_gradients = {"ReLU": size_of_gradients(F.relu), "sigmoid": size_of_gradients(F.sigmoid)}
+assert of_gradients["ReLU"][0] > 0.1
+assert of_gradients["sigmoid"][0] < 1e-4
+plots.curves(range(1, 11), of_gradients, marks="o-", log="y", xlabel="layer", ylabel="size of the gradient")
+
+# %% [markdown]
+# With the sigmoid the gradient becomes smaller by a similar factor in every layer, so the first layers hardly learn:
+# gradients **vanish**. ReLU lets half of the elements through at full size (Glorot, Bordes and Bengio, 2011). The other
+# half is its price.
 #
-# A unit (one output of a layer) whose sum is negative **for every face** gives 0 for all of them, and no gradient comes
-# back through it. No step changes its weights any more: it is dead, unless the layer before it changes and wakes it up
-# by chance. We train a network of two hidden layers to tell the age from small faces (16 x 16 pixels), and count the
-# units that are off for all faces:
+# ## 5. A ReLU that is never positive stops learning
+#
+# A **unit** is one output of a layer. If the sum of a unit is negative **for every face**, its ReLU gives 0 for all of
+# them, and no gradient passes. Its weights do not change any more: the unit is **dead**, unless a change in an earlier
+# layer brings it back by chance. The next cell trains a network with two hidden layers to estimate the age from small
+# faces (16 x 16 pixels), with plain gradient descent. It counts the units that are off for every face.
+#
+# **Predict:** which of the three runs loses most units, and which has the smallest error at the end?
 
 # %%
 small = md.tensor(F.avg_pool2d(md.tensor(pixels), 8).numpy().reshape(300, 256))
@@ -230,156 +262,181 @@ ages = labels["age"]
 
 
 def train(activation, lr, scale=1.0, steps=300):
-    """The mean error (years) and the sums in both layers, at every step of plain gradient descent."""
-    rng = md.Generator(0)
-    model = nn.Sequential(
-        nn.Dense(256, 64, rng=rng), activation, nn.Dense(64, 64, rng=rng), activation, nn.Dense(64, 1, rng=rng)
-    )
-    for layer in (model[0], model[2]):
+    """The mean error in years and the sums of both hidden layers, at every step of gradient descent."""
+    generator = md.Generator(0)
+    layers = [nn.Dense(inputs, outputs, rng=generator) for inputs, outputs in ((256, 64), (64, 64), (64, 1))]
+    for layer in layers[:2]:
         layer.w.data *= scale
-    optimizer = optim.SGD(model.parameters(), lr=lr)
+    optimizer = optim.SGD(nn.Sequential(*layers).parameters(), lr=lr)
     errors, sums = [], []
     for _ in range(steps):
-        first = model[0](small)
-        second = model[2](activation(first))
-        loss = F.l1_loss(model[4](activation(second)), ages)
+        first = layers[0](small)
+        second = layers[1](activation(first))
+        loss = F.l1_loss(layers[2](activation(second)), ages)
         errors.append(loss.item())
         sums.append(np.concatenate([first.numpy(), second.numpy()], axis=1))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return np.array(errors), np.array(sums)
+    return errors, np.array(sums)  # sums: (steps, faces, units)
 
 
 runs = {
-    "ReLU, learning rate 0.1": train(nn.ReLU(), 0.1),
-    "ReLU, learning rate 0.03": train(nn.ReLU(), 0.03),
-    "LeakyReLU (0.1), learning rate 0.1": train(nn.LeakyReLU(0.1), 0.1),
+    "ReLU, rate 0.1": train(nn.ReLU(), 0.1),
+    "ReLU, rate 0.03": train(nn.ReLU(), 0.03),
+    "LeakyReLU, rate 0.1": train(nn.LeakyReLU(0.1), 0.1),
 }
-guess = np.abs(ages - np.median(ages)).mean()
-figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
-for name, (errors, sums) in runs.items():
-    off = (sums <= 0).all(axis=1).mean(axis=1)
-    axes[0].plot(off, label=f"{name}: {off[-1]:.0%} at the end")
-    axes[1].plot(errors, lw=1, label=f"{errors[-20:].mean():.1f} in the last 20 steps")
-axes[0].set(title="units that are off for every face", xlabel="step", ylim=(0, 1.4))
-axes[1].axhline(guess, ls="--", color="tab:gray", label=f"{guess:.1f} with the same answer for all")
-axes[1].set(title="mean error (years)", xlabel="step", ylim=(10, 40))
-for part in axes:
-    part.legend(fontsize=8)
-plt.show()
-
-# %% [markdown]
-# With the learning rate 0.1 unit after unit goes off, until hardly any is left, and the error is that of a network that
-# gives the same answer for every face. Why do they die? Here is one of the first layer, with its sums over all faces:
+constant = float(np.abs(ages - np.median(ages)).mean())
 
 # %%
-errors, sums = runs["ReLU, learning rate 0.1"]
-first = sums[:, :, :64]
-on = (first > 0).mean(axis=1)  # (steps, units): for which share of the faces
-lasts = [np.flatnonzero(share)[-1] if share[0] > 0.5 and share[-1] == 0 else 0 for share in on.T]
-unit, last = int(np.argmax(lasts)), max(lasts)
-figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-low, high = first[:, :, unit].min(axis=1), first[:, :, unit].max(axis=1)
-axes.fill_between(range(len(low)), low, high, step="post", alpha=0.5, label="from the smallest to the largest sum")
-axes.axhline(0, color="black", lw=0.8)
-axes.axvline(last + 1, color="tab:red", ls=":", label=f"off for every face from step {last + 1} on")
-axes.set(xlabel="step", ylabel="sum of one unit", xlim=(0, len(low)))
-axes.legend(fontsize=8)
-plt.show()
-assert last == 0 or not np.diff(first[last + 1 :, :, unit], axis=0).any()
-
-# %% [markdown]
-# All pixels are positive. If the answers are too large for most faces, a step pushes the sum down for all of them
-# together, and a long step pushes it below 0 for every one. As long as a few faces are above 0 they can bring the unit
-# back; after the last jump there is none, and nothing moves any more. So:
-#
-# - **shorter steps**: with the learning rate 0.03 few units go off, and the error falls below that of the same answer;
-# - **LeakyReLU**: many units go off here as well, but a little of the gradient comes through and brings some back;
-# - **better weights to start with**, so that steps need not be long.
-#
-# The last is a matter of size. A layer of $n$ inputs sums up $n$ products, and ReLU drops half of the sums. Signals
-# keep their size if the weights have the variance $2/n$ (He et al., "Delving Deep into Rectifiers", 2015): the default
-# in minidl. Half or twice as large weights, in ten layers, and larger ones in the network above:
+left, right = plots.panels(2)
+off = {name: (sums <= 0).all(axis=1).mean(axis=1) for name, (_, sums) in runs.items()}
+errors = {name: found for name, (found, _) in runs.items()} | {"same answer for all": np.full(300, constant)}
+plots.curves(
+    range(300),
+    off,
+    axes=left,
+    xlabel="step",
+    title="share of units off for every face",
+    ylim=(0, 1.6),
+    yticks=(0, 0.5, 1),
+)
+colours = [*style.OTHERS[:3], "reference"]
+plots.curves(range(300), errors, colours, axes=right, xlabel="step", title="mean error (years)", ylim=(10, 45))
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(11, 2.8), layout="constrained")
+for name, (found, _) in runs.items():
+    print(f"{name}: {off[name][-1]:.0%} of the units are off, mean error at the end {np.mean(found[-20:]):.1f} years")
+print(f"the same answer for every face: {constant:.1f} years")
+assert off["ReLU, rate 0.1"][-1] > 2 * off["ReLU, rate 0.03"][-1]
+
+# %% [markdown]
+# With the learning rate 0.1 most units die. Once a whole layer is dead, the network gives the same answer for every
+# face, and only the biases behind it still learn. Here is one of the units of the first layer that died. The curves are
+# the largest and the smallest of its sums over all faces:
+
+# %%
+first = runs["ReLU, rate 0.1"][1][:, :, :64]
+on = (first > 0).mean(axis=1)  # (steps, units): the share of the faces for which the unit is on
+last_on = [np.flatnonzero(share)[-1] if share[0] > 0.5 and share[-1] == 0 else 0 for share in on.T]
+unit, last = int(np.argmax(last_on)), int(max(last_on))
+print(f"this unit is off for every face after step {last}")
+extremes = {"largest sum": first[:, :, unit].max(axis=1), "smallest sum": first[:, :, unit].min(axis=1)}
+plots.curves(
+    range(300), extremes | {"0": np.zeros(300)}, ["model", "reference", "data"], xlabel="step", ylabel="sum of one unit"
+)
+
+# %% [markdown]
+# The derivative of the loss with respect to a weight of this unit is the sum of pixel times `dy` over all faces, and
+# pixels are never negative. If the predicted ages are too high for most faces, `dy` has the same sign for most of them,
+# and so have the derivatives of all weights of the unit. A step then moves its sums for all faces in the same
+# direction. If this direction is down and the step is long, the sums fall below 0 for every face. While a few faces are
+# above 0, they can bring the unit back; after the last jump none is left. Three remedies:
+#
+# - **shorter steps**: with the learning rate 0.03 fewer units are off, and the error is smaller;
+# - **LeakyReLU**: units go off as well, but a part of the gradient passes and can bring them back;
+# - **good initial weights**, so that long steps are not necessary.
+#
+# The last one needs a calculation. Take a sum of $n$ products $\sum_i w_i x_i$, where the weights are independent, with
+# mean 0 and variance $v$. Its mean square is $n\,v$ times the mean square of $x$. ReLU sets about half of the sums to
+# 0, which halves the mean square. The signal keeps its size from layer to layer if $n\,v/2 = 1$:
+#
+# $$ v = \frac{2}{n} $$
+#
+# This is **He initialisation** (He et al., 2015), minidl's default.
+#
+# **Predict:** the weights of ten layers are half or twice as large. How large is the signal after the tenth layer,
+# compared with that of He initialisation?
+
+# %%
+signal_sizes = {}
 for scale in (0.5, 1.0, 2.0):
-    weights = md.Generator(0)
-    signal, spread = small, []
+    signal, generator, found = small, md.Generator(0), []
     for _ in range(10):
-        signal = F.relu(nn.Dense(256, 256, rng=weights)(signal) * scale)
-        spread.append(signal.numpy().std())
-    axes[0].semilogy(range(1, 11), spread, "o-", label=f"{scale:g} times He's")
-scales = (1, 2, 4, 8, 16)
-off = [(train(nn.ReLU(), 0.03, scale, steps=60)[1][-1] <= 0).all(axis=0).mean() for scale in scales]
-axes[1].plot(scales, off, "o-", color="tab:red")
-axes[0].set(title="size of the signals (standard deviation)", xlabel="layer", xticks=range(1, 11))
-axes[1].set(title="units off for every face after 60 steps", xlabel="weights, times He's", xticks=scales, ylim=(0, 1))
-axes[0].legend(fontsize=8)
-plt.show()
-assert spread[-1] > 100 * spread[0]
-assert off[-1] > 2 * off[0]
+        signal = F.relu(nn.Dense(256, 256, rng=generator)(signal) * scale)
+        found.append(float(np.sqrt((signal.numpy() ** 2).mean())))
+    signal_sizes[f"{scale:g} times He"] = found
+assert np.isclose(signal_sizes["2 times He"][-1], 2**10 * signal_sizes["1 times He"][-1], rtol=1e-3)
+plots.curves(range(1, 11), signal_sizes, marks="o-", log="y", xlabel="layer", ylabel="size of the signal")
 
 # %% [markdown]
-# Ten layers make a thousandth of them or a thousand times as much. Two hidden layers bear weights that are a few times
-# too large; with more the answers are so wrong, and the first steps so long, that every unit dies.
-#
-# ## 6. Dense
-#
-# $y = x w + b$ (notebook 1): every output has a weight for every input. Here is one output, trained to tell female from
-# male faces (32 x 32 pixels). Its weights are a picture: red pixels speak for female, blue ones for male. Then the same
-# once more, with the pixels of all faces **shuffled** in the same way:
+# Every layer multiplies by the factor once more: ten layers make $2^{10} = 1024$ of 2, and $1/1024$ of 1/2. What too
+# large weights do to the network above:
 
 # %%
-faces = F.avg_pool2d(md.tensor(pixels), 4).numpy().reshape(300, 1024)
+scales = (1, 2, 4, 8, 16)
+dead = [float((train(nn.ReLU(), 0.03, scale, steps=60)[1][-1] <= 0).all(axis=0).mean()) for scale in scales]
+assert dead[-1] > 2 * dead[0]
+labels_of = {"xlabel": "weights, times He", "ylabel": "share of units off", "ylim": (0, 1)}
+plots.curves(scales, {"units": dead}, ["mistake"], marks="o-", **labels_of)
+
+# %% [markdown]
+# Two hidden layers tolerate weights that are a few times too large. With larger ones the first answers are so wrong,
+# and the first steps so long, that most units die.
+#
+# ## 6. A dense layer does not know which pixels are neighbours
+#
+# A dense layer (unit 1) has a weight for every pair of an input and an output. Its input is a matrix (N, in), one row
+# for each sample. The feature maps of an image are **flattened** first: `reshape(N, -1)` writes the values of each
+# image into one row, and the backward pass of this step is a reshape to the old shape.
+#
+# A single output is trained here to classify faces as female or male, from 32 x 32 pixels. Then once more, with the
+# pixels of all faces **shuffled** in the same way.
+#
+# **Predict:** how much worse does the network get on the shuffled faces?
+
+# %%
+tiny = F.avg_pool2d(md.tensor(pixels), 4).numpy()
+flat = tiny.reshape(300, 1024)
 genders = labels["gender"]
 shuffled = rng.permutation(1024)
 
 
 def learn(model, x):
-    """The losses while a model learns from 200 faces, and its share of right answers on 100 others."""
+    """The loss of a model that learns from 200 faces, and its share of right answers for 100 others."""
     optimizer = optim.Adam(model.parameters(), lr=0.01)
-    losses = []
     for _ in range(300):
         loss = F.binary_cross_entropy_with_logits(model(md.tensor(x[:200])), genders[:200])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
     right = (model(md.tensor(x[200:])).numpy() > 0) == (genders[200:] > 0)
-    return losses, right.mean()
+    return loss.item(), right.mean()
 
 
 in_order, mixed = nn.Dense(1024, 1, rng=md.Generator(0)), nn.Dense(1024, 1)
-mixed.w.data[:] = in_order.w.data[shuffled]
-results = {"pixels in order": learn(in_order, faces), "shuffled": learn(mixed, faces[:, shuffled])}
-for name, (losses, right) in results.items():
-    print(f"{name}: loss {losses[-1]:.4f}, right for {right:.0%} of 100 new faces")
+mixed.w.data[:] = in_order.w.data[shuffled]  # the same weight for the same pixel
+for name, model, x in (("in order", in_order, flat), ("shuffled", mixed, flat[:, shuffled])):
+    loss, right = learn(model, x)
+    print(f"pixels {name}: loss {loss:.4f}, right for {right:.0%} of 100 other faces")
+pair = flat[[9, 251]]
+images = [*pair.reshape(2, 32, 32), *pair[:, shuffled].reshape(2, 32, 32)]
+viz.images(images, ["a face", "another", "shuffled", "shuffled"], columns=4)
+
+# %%
 back = np.empty(1024)
 back[shuffled] = mixed.w.numpy()[:, 0]
 assert np.allclose(back, in_order.w.numpy()[:, 0], atol=1e-2)
-pair, titles = faces[[9, 251]], ["a face", "another", "shuffled", "shuffled"]
-viz.images([*pair.reshape(2, 32, 32), *pair[:, shuffled].reshape(2, 32, 32)], titles, columns=4)
-
-# %%
-weights = {"weights": in_order.w.numpy(), "weights for shuffled": mixed.w.numpy(), "put back in order": back}
+weights = {"weights": in_order.w.numpy(), "weights, shuffled": mixed.w.numpy(), "back in order": back}
 viz.images([w.reshape(32, 32) for w in weights.values()], list(weights), columns=3, signed=True, size=2)
 
 # %% [markdown]
-# The same loss, the same answers, the same weights: a dense layer does not know that its numbers are a picture, and
-# which pixels are neighbours. To it, a face that moves is another face. This is why convolution and pooling come first,
-# and dense layers where few numbers are left. On the whole picture, `Dense(128 * 128, 64)` alone has a million weights.
+# Loss, answers and weights are the same. (Red pixels speak for female, blue ones for male.) A dense layer does not use
+# the positions of the pixels, so to it a face that moves is a different input. That is why convolution and pooling come
+# first, and dense layers where few values are left. On the whole image, a dense layer with 64 outputs alone would have
+# 128 · 128 · 64 weights, more than a million.
 #
-# Backward, a dense layer is three products. Look at the shapes, and there is only one way to write them. `b` was added
-# to every sample, so its gradient is a sum over the samples.
+# The backward pass follows from the sum, index by index, as in unit 4. With $y_{no} = b_o + \sum_i x_{ni}\, w_{io}$:
 #
-# **Exercise.** Write them.
+# $$ dx_{ni} = \sum_o dy_{no}\, w_{io}, \qquad dw_{io} = \sum_n x_{ni}\, dy_{no}, \qquad db_o = \sum_n dy_{no} $$
+#
+# **Exercise.** Write the three gradients without loops. In a matrix product $A B$ the sum runs over the columns of $A$
+# and the rows of $B$: transpose where it does not.
 
 
 # %%
 def dense_backward(dy, x, w):
-    """The gradients (dx, dw, db), given dy (N, out), x (N, in) and w (in, out)."""
+    """The gradients (dx, dw, db) of y = x @ w + b, given dy (N, out), x (N, in) and w (in, out)."""
     # <blank>
     return dy @ w.T, x.T @ dy, dy.sum(axis=0)
     # </blank>
@@ -388,17 +445,93 @@ def dense_backward(dy, x, w):
 dense_backward = course.check_dense_backward(dense_backward)
 
 # %% [markdown]
+# ## 7. Your layers learn together
+#
+# The whole chain, forward and backward, with the functions of units 7 and 8 and nothing of minidl: a convolution with 8
+# kernels, ReLU, max pooling and a dense layer, which learn to classify the 200 faces of 32 x 32 pixels. The loss is the
+# mean binary cross-entropy (unit 5); its gradient with respect to the logits is (sigmoid of the logit minus label) / N.
+#
+# **Predict:** in which order are the four backward functions called, and which of the results does each pass on?
+
+# %%
+conv2d, conv2d_backward = course.mine("conv2d"), course.mine("conv2d_backward")
+
+
+def gradients_of(parameters, x, labels):
+    """The logits, the loss and the gradients of the four layers with respect to their parameters."""
+    w1, b1, w2, b2 = parameters
+    a = conv2d(x, w1, b1, 1, 0)
+    r = np.maximum(a, 0)
+    m = max_pool(r, 2, 2)
+    flat = m.reshape(len(m), -1)
+    logits = flat @ w2 + b2
+    loss = np.logaddexp(0, -np.where(labels == 1, logits, -logits)).mean()
+
+    dy = (1 / (1 + np.exp(-logits)) - labels) / len(labels)
+    dflat, dw2, db2 = dense_backward(dy, flat, w2)
+    dr = max_pool_backward(dflat.reshape(m.shape), r, 2, 2)
+    da = relu_backward(dr, a)
+    _, dw1, db1 = conv2d_backward(da, x, w1, 1, 0)
+    return logits, loss, (dw1, db1, dw2, db2)
+
+
+# %%
+parameters = [rng.normal(size=(3, 3, 1, 8)) * np.sqrt(2 / 9), np.zeros(8), rng.normal(size=(1800, 1)) / 60, np.zeros(1)]
+x, targets = tiny - tiny.mean(), genders.reshape(-1, 1)
+losses = []
+for _ in range(80):
+    _, loss, gradients = gradients_of(parameters, x[:200], targets[:200])
+    parameters = [w - 0.2 * dw for w, dw in zip(parameters, gradients, strict=True)]
+    losses.append(loss)
+logits, _, _ = gradients_of(parameters, x[200:], targets[200:])
+right = ((logits > 0) == (targets[200:] == 1)).mean()
+assert losses[-1] < 0.7 * losses[0]
+female = targets[200:].mean()
+print(f"right for {right:.0%} of 100 other faces; always the same answer: {max(female, 1 - female):.0%}")
+plots.curves(range(80), {"training": losses}, ["training"], xlabel="step", ylabel="loss")
+
+# %% [markdown]
+# The backward functions are called in the opposite order, and each receives the gradient that the one before it
+# returned for its input: `dflat`, `dr`, `da`. In unit 13 your own autograd does this for any network.
+
+# %% [markdown]
+# ## Questions
+#
+# 1. A ReLU follows a max pooling, or precedes it. Does the order change the result? Which order is less work?
+# 2. In a window of 3 x 3 all nine pixels are equal, and `dy` is 1. What is the sum of `dx` over the window in minidl?
+#    What would it be if all largest pixels received `dy`?
+# 3. A dense layer has 10 inputs and 4 outputs, and a batch has 32 samples. What are the shapes of `dy`, `dx`, `dw`
+#    and `db`?
+#
+# <details><summary>Answers</summary>
+#
+# 1. No: ReLU never reverses the order of two values, so the largest value stays the largest. Pooling first is less
+#    work, because ReLU then has a quarter of the values with windows of 2 x 2 and stride 2.
+# 2. 1, because the first pixel receives all of it. 9 otherwise, although moving all nine pixels by a small amount $h$
+#    changes the maximum by $h$, not by $9h$.
+# 3. (32, 4), (32, 10), (10, 4) and (4,). The gradient of an array has the shape of the array.
+#
+# </details>
+#
+# ## Further reading
+#
+# - D. Scherer, A. Müller and S. Behnke, "Evaluation of Pooling Operations in Convolutional Architectures for Object
+#   Recognition", 2010: max pooling and average pooling compared by experiments.
+# - X. Glorot, A. Bordes and Y. Bengio, "Deep Sparse Rectifier Neural Networks", 2011: why ReLU.
+# - A. Maas, A. Hannun and A. Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013: LeakyReLU.
+# - K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet
+#   Classification", 2015: the variance $2/n$, section 2.2.
+#
 # ## Now read the real thing
 #
-# `minidl/ops/pool.py` has both poolings, and leaves the computing to the backend, whose simplest version is in
-# `minidl/kernels/reference.py`. It goes over the *places in a window* instead of the windows, which makes four steps of
-# NumPy out of thousands of turns of a loop:
+# `minidl/ops/pool.py` contains both poolings and leaves the computation to the backend. The simplest version is in
+# `minidl/kernels/reference.py`. Like yours it loops over the positions in the window, which it calls taps:
 
 # %%
 print(inspect.getsource(ReferenceKernels.max_pool_backward))
 print(inspect.getsource(ops.Linear.backward))
 
 # %% [markdown]
-# `Linear` is all of `Dense`: for the bias it returns `dy` itself, which the engine sums over the samples, as it does
-# for every input that was broadcast. `kernels/numpy/pool.py` and `kernels/numpy/elementwise.py` are the fast versions.
-# The next notebook is about networks that do well on faces they have not seen.
+# `Linear` is the op behind `Dense`. For the bias it returns `dy` itself; the engine sums it over the samples, as for
+# every input that was broadcast (unit 4). `kernels/numpy/pool.py` and `kernels/numpy/elementwise.py` are the fast
+# versions. The next unit is about networks that do well on faces they have not seen.

@@ -2,7 +2,7 @@
 
 Each module is named after one of :mod:`minidl.course` and has two dictionaries. ``RIGHT`` lists answers by the name of
 the exercise, ``WRONG`` pairs of an answer and a part of the text that its checker prints. An answer stands for the
-blank, at any indentation; ``np``, ``md`` and ``F`` are known, as in the notebooks.
+blank, at any indentation; ``np``, ``md``, ``F`` and the other exercises are known, as in the notebooks.
 """
 
 import importlib
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import minidl as md
+from minidl import course
 from notebooks import build
 
 _MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
@@ -32,11 +33,17 @@ FUNCTIONS = {
 CHECKERS = sorted(FUNCTIONS)
 
 
+def solution(checker: str) -> Any:
+    """minidl's own version of an exercise."""
+    return getattr(course, f"check_{checker}").solution
+
+
 def typed(checker: str, answer: str) -> Any:
     """The function of the notebook with a student's answer in place of its blank."""
     notebook, function = FUNCTIONS[checker]
     script = build.student_version(SOLVED[notebook])
     (blank,) = re.findall(rf"^def {function}\(.*?^    \.\.\.  # your code here\n", script, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {"np": np, "md": md, "F": md.nn.functional}
+    others = {name: solution(other) for other, (_, name) in FUNCTIONS.items() if other != checker}
+    names: dict[str, Any] = {"np": np, "md": md, "F": md.nn.functional} | others
     exec(blank.replace("...  # your code here", dedent(answer).strip().replace("\n", "\n    ")), names)
     return names[function]
