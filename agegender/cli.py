@@ -13,6 +13,8 @@ from typing import Any, get_args, get_type_hints
 from minidl.command import Parser, UsageError
 from minidl.errors import suggestion
 
+from .json_files import conform
+
 
 def option(default: Any, help: str, **arguments: Any) -> Any:
     """A field for an option, or a positional argument if ``default`` is MISSING; ``arguments`` go to add_argument."""
@@ -78,18 +80,13 @@ def checked(source: object, options: type[Any], config: Mapping[str, Any], known
     {'lr': 1.0}
     """
     hints = get_type_hints(options)
-    found = {}
-    for name, value in config.items():
+    for name in config:
         if name not in known:
             raise UsageError(f"{source} has an unknown option '{name}'.{suggestion(name, known)}")
-        kinds = _kinds(hints[name])
-        if float in kinds and type(value) is int:
-            value = float(value)
-        if type(value) not in kinds:
-            wanted = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
-            raise UsageError(f"{source}: '{name}' must be {wanted}, got {value!r}")
-        found[name] = value
-    return found
+    try:
+        return {name: conform(value, hints[name], name) for name, value in config.items()}
+    except ValueError as error:
+        raise UsageError(f"{source}: {error}") from None
 
 
 def flag(name: str) -> str:
@@ -109,10 +106,5 @@ def _arguments(declared: Field[Any], hint: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"help": declared.metadata["help"] + note}
     if hint is bool:
         return arguments | {"action": "store_true"}
-    kind = next(kind for kind in _kinds(hint) if kind is not NoneType)
+    kind = next(kind for kind in get_args(hint) or (hint,) if kind is not NoneType)
     return arguments | {"type": kind, "metavar": kind.__name__.upper()} | given
-
-
-def _kinds(hint: Any) -> tuple[Any, ...]:
-    """The types that an annotation allows."""
-    return get_args(hint) or (hint,)

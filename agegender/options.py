@@ -1,14 +1,16 @@
 """The options of ``python -m agegender.train``: parsed from a command line, and written as one."""
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from minidl.command import UsageError
+from minidl.files import expanded
 
 from . import cli
 from .cli import option
-from .data.files import expanded, operand
+from .data.files import operand
 from .data.utkface import MAX_SKIPPED
 
 PROGRAM = "python -m agegender.train"
@@ -98,9 +100,8 @@ FREE = {"epochs", "device", "precision", "data", "max_skipped"}
 def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     """The options on a command line, by name; see :func:`agegender.cli.parse_given`."""
     description = "Train a model on UTKFace, or on drawn faces if there is none. Everything is saved in a run folder."
-    given = cli.parse_given(
-        PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare="--data"
-    )
+    bare = "--out" if "--list" in (sys.argv if arguments is None else arguments) else "--data"
+    given = cli.parse_given(PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE, bare=bare)
     if given.get("list") and (useless := given.keys() - LISTING):
         named = ", ".join(cli.flag(name) for name in given if name in useless)
         raise UsageError(f"--list only lists the runs in --out: leave out {named}, or --list")
@@ -111,6 +112,8 @@ def _place(name: str, given: str | None) -> str | None:
     """A path as given, with a ``~`` that the shell did not expand replaced by the home folder."""
     if given == "":  # an unset shell variable
         raise UsageError(f"--{name} is empty: give a value, or leave it out")
+    if given is not None and "\0" in given:
+        raise UsageError(f"--{name} has a NUL character, which no file name can have: leave it out")
     return str(expanded(given)) if given is not None and given.startswith("~") else given
 
 

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import minidl as md
 from minidl import plugins
@@ -24,7 +23,16 @@ from .report.pictures import Pictures
 from .report.speaker import Speaker
 from .report.watching import Metrics, Report
 from .runs.environment import environment
-from .runs.folder import CONFIG, ENVIRONMENT, METRICS, write_json
+from .runs.folder import (
+    CONFIG,
+    ENVIRONMENT,
+    METRICS,
+    SKIPPED,
+    SKIPPED_VALIDATION,
+    SPLIT,
+    Data,
+    write_json,
+)
 
 EPOCHS = {"utkface": 30, "drawn": 7}
 ROOM = 4
@@ -55,18 +63,23 @@ class Parts:
         """Write the configuration, the environment, the skipped files and the split."""
         write_json(folder / CONFIG, options.configuration())
         write_json(folder / ENVIRONMENT, environment(device) | {"data": self.fingerprints()})
-        data.write_skipped(self.faces, folder / "skipped.csv")
+        data.write_skipped(self.faces, folder / SKIPPED)
         if self.other is not None:
-            data.write_skipped(self.other, folder / "skipped_validation.csv")
+            data.write_skipped(self.other, folder / SKIPPED_VALIDATION)
         if self.split is not None:
-            self.split.save(folder / "split.csv")
+            self.split.save(folder / SPLIT)
+        other = SPLIT if self.split is None else SKIPPED_VALIDATION
+        (folder / other).unlink(missing_ok=True)  # of a start with other options
 
-    def fingerprints(self) -> dict[str, Any]:
+    def fingerprints(self) -> Data:
         """Source, size and fingerprint of the data, and of a separate validation set."""
-        return _identity(self.faces) | ({"validation": _identity(self.other)} if self.other is not None else {})
+        known = _identity(self.faces)
+        if self.other is not None:
+            known["validation"] = _identity(self.other)
+        return known
 
 
-def _identity(faces: Faces) -> dict[str, Any]:
+def _identity(faces: Faces) -> Data:
     return {"source": located(faces.source), "faces": len(faces), "fingerprint": faces.fingerprint}
 
 

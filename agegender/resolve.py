@@ -9,12 +9,14 @@ from typing import Any
 
 from minidl import plugins
 from minidl.command import UsageError
-from minidl.errors import counted
+from minidl.errors import MinidlError, counted
 
 from . import cli
+from .data.files import is_file
+from .json_files import read_json
 from .options import CONFIGURED, FREE, LONGEST_NAME, RUNS, Options
 from .runs.earlier import find
-from .runs.folder import CONFIG, Run, read_json
+from .runs.folder import BEGUN, CONFIG, Run
 
 
 def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
@@ -30,7 +32,7 @@ def resolve(given: Mapping[str, Any]) -> tuple[Options, Run | None, list[str]]:
     if "resume" in given:
         run, config, remarks = _resumed(given)
     elif "config" in given:
-        config = _checked(Path(given["config"]), read_json(Path(given["config"])))
+        config = _configured(Path(given["config"]))
     if "val_fraction" in given:  # it requests a split
         config["val"] = None
     options = Options(**{**config, **given})
@@ -54,6 +56,10 @@ def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
     before = run.trained_with or config
     if not run.is_saved:
         return run, config, [f"{run.folder} ended before its first save: it starts from the beginning"]
+    try:
+        _check(Options(**config), {})
+    except MinidlError as error:  # before a command is printed that would fail, too
+        raise UsageError(f"{file}: {error}") from None
     free = FREE | {"val"} if before.get("val") else FREE
     fixed = set(given) & CONFIGURED - free
     if fixed:
@@ -86,6 +92,13 @@ def _require_epochs(run: Run, epochs: int) -> None:
         )
 
 
+def _configured(path: Path) -> dict[str, Any]:
+    """The options in a file that is given on the command line."""
+    if is_file(path / CONFIG):
+        raise UsageError(f"{path} is a folder: pass the file in it, {path / CONFIG}")
+    return _checked(path, read_json(path, dict))
+
+
 def _checked(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The options in a file, with defaults for missing ones."""
     return Options(**cli.checked(source, Options, config, CONFIGURED)).configuration()
@@ -102,6 +115,8 @@ def _check(options: Options, given: Mapping[str, Any]) -> None:
         raise UsageError("--val replaces the split: leave out --val-fraction, or --val")
     if options.name is not None and (Path(options.name).name != options.name or options.name == ".."):
         raise UsageError(f"--name is the name of a folder in --out, without '/', got {options.name}")
+    if options.name is not None and options.name.startswith(BEGUN):
+        raise UsageError(f"--name begins with '{BEGUN}', as folders of runs that are being created do: choose another")
     if options.name is not None and len(os.fsencode(options.name)) > LONGEST_NAME:
         raise UsageError(f"--name is longer than the {LONGEST_NAME} bytes that file systems allow: use a shorter one")
     if not 0 < options.val_fraction < 1:

@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.get("list"):
         parent = Path(given.get("out", RUNS))
         width = columns(sys.stdout) - 1 if sys.stdout.isatty() else None
-        print(json.dumps(listing.listed(parent)) if given.get("json") else listing.overview(parent, width))
+        runs = json.dumps(listing.listed(parent)) if given.get("json") else listing.overview(parent, width)
+        print(command.printable(runs))
         return 0
     with command.outliving_terminal():
         summary = carry_out(given)
@@ -52,13 +53,14 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     started = time.monotonic()
     options, earlier, remarks = resolve(given)
     say = Speaker(sys.stderr if options.json else sys.stdout, options.quiet)
+    done = earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0)
+    if earlier is not None and not done:
+        with lock.holding(earlier.folder):  # an error before anything is said of the run, and before the data are read
+            pass
     for remark in remarks:
         say(remark, always=True)
-    if earlier is not None and earlier.is_finished and earlier.epochs >= (options.epochs or 0):
+    if earlier is not None and done:
         return nothing_left(earlier, options.lr, say)
-    if earlier is not None:
-        with lock.holding(earlier.folder):  # an error before the data are read
-            pass
     backend = parts.computing(options)
     trainer = parts.build(options, backend)
     weights = sum(parameter.data.nbytes for parameter in trainer.model.parameters())
@@ -67,7 +69,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     options = data.settled(options)
     if options.dry_run:
         if earlier is not None:  # raises the errors of a real resume
-            resume(earlier, trainer, data.loaders[0], data.fingerprints())
+            resume(earlier, trainer, data.loaders[0], data.fingerprints(), data.split)
         say(json.dumps(options.configuration(), indent=2), always=True)
         say(str(md.summary(trainer.model, (IMAGE_SIZE, IMAGE_SIZE, 1))), always=True)
         return options.configuration()
@@ -75,7 +77,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     with lock.holding(run.folder, lambda problem: say(f"warning: {problem}", always=True)):
         if earlier is not None:
             tidy(run)
-            resume(run, trainer, data.loaders[0], data.fingerprints())
+            resume(run, trainer, data.loaders[0], data.fingerprints(), data.split)
         in_place = InPlace(run, say)
         trainer.callbacks.append(in_place)  # first, so that it checks before anything is written
         with explained(in_place, options):

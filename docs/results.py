@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from minidl import equivalents
-from minidl.bench import machine, small
+from minidl.bench import machine
 from minidl.table import markdown
 from tests.benchmarks import peers
+from tests.benchmarks.peers import small
 
 DOCS = Path(__file__).resolve().parent
 README, GRADIENTS, FAQ = DOCS.parent / "README.md", DOCS / "gradients.md", DOCS / "guide" / "faq.md"
@@ -287,7 +288,7 @@ Measured: {place("peers")}.
 
 ```sh
 pip install torch mygrad autograd
-python -m minidl bench small --json > docs/measured/small.json
+python -m tests.benchmarks.peers.small --json > docs/measured/small.json
 ```
 
 A training step of two dense layers on 8 values. There is hardly any arithmetic, so this measures the overhead of each

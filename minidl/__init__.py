@@ -1,4 +1,4 @@
-"""minidl: deep learning in pure NumPy and CuPy that can be read in an evening."""
+"""minidl: deep learning in pure NumPy and CuPy, with a core that can be read in an evening."""
 
 from . import interrupt  # isort: skip - first: Ctrl-C may come while the others are imported
 from . import backends, callbacks, data, habits, nn, optim, plugins

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from . import command, plugins
 from .bench import conv, small
@@ -11,7 +11,6 @@ from .command import UsageError
 from .errors import suggestion
 from .table import table
 
-COMMANDS = ("doctor", "plugins", "gradcheck", "bench")
 EXAMPLES = (
     ("python -m minidl doctor", "check the installation"),
     ("python -m minidl gradcheck relu dense", "check their gradients"),
@@ -24,10 +23,10 @@ BENCHES = {"conv": conv, "small": small}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status, 0, or 1 if something is wrong."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        close = suggestion(words[0], COMMANDS)
-        raise UsageError(f"there is no command '{words[0]}'.{close} Commands: {', '.join(COMMANDS)}.")
-    parser = _parser()
+    parser, commands = parsers()
+    if words and not words[0].startswith("-") and words[0] not in commands:
+        close = suggestion(words[0], commands)
+        raise UsageError(f"there is no command '{words[0]}'.{close} Commands: {', '.join(commands)}.")
     if not words:
         print(parser.format_help(), end="")
         return 0
@@ -36,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(given)
 
 
-def _parser() -> command.Parser:
+def parsers() -> tuple[command.Parser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the command line, and those of its commands by name."""
     parser = command.Parser(prog="python -m minidl", description="Tools for minidl.", examples=EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     added = commands.add_parser("doctor", help="what is installed, what is missing, and how to fix it")
@@ -54,7 +54,7 @@ def _parser() -> command.Parser:
         added = benches.add_parser(name, help=summary, description=summary)
         module.add_arguments(added)
         added.set_defaults(run=module.run)
-    return parser
+    return parser, commands.choices
 
 
 def doctor(_given: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@
 "minidl.nn has no 'Linear': PyTorch's nn.Linear(a, b) is nn.Dense(a, b) here"
 """
 
+import functools
 import inspect
 import itertools
 import re
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .attributes import is_own, without_init
 from .errors import suggestion
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def missing(owner: Any, name: str) -> str:
     """
     a_module = isinstance(owner, ModuleType)
     lacks = f"{owner.__name__ if isinstance(owner, ModuleType | type) else type(owner).__name__} has no '{name}'"
+    if not a_module and (call := without_init(owner, name)):
+        return f"{lacks}: {call}"
     if name.startswith("_"):
         return lacks
     answer = _missing_in_module(owner, name) if a_module else _missing_in_object(owner, name)
@@ -66,6 +70,7 @@ SPOKEN = {
     "minidl.optim": ("optim", "optimizers", "lr_scheduler", "schedules"),
     "minidl.callbacks": ("callbacks",),
     "Tensor": ("x",),
+    "Op": ("ctx",),
     "Module": ("model", "self"),
     "_Weighted": ("layer",),
     "BatchNorm": ("norm",),
@@ -121,13 +126,14 @@ def equivalent(name: str, spoken: Sequence[str] | None = None) -> str:
     return min(found, key=lambda line: line[:2], default=(0, False, ""))[-1]
 
 
-def path(code: str) -> list[str]:
+@functools.cache
+def path(code: str) -> tuple[str, ...]:
     """The dotted names before the first bracket.
 
     >>> path("nn.Linear(a, b)")
-    ['nn', 'Linear']
+    ('nn', 'Linear')
     """
-    return re.match(r"[\w.]*", code)[0].split(".")  # type: ignore[index]
+    return tuple(re.match(r"[\w.]*", code)[0].split("."))  # type: ignore[index]
 
 
 def lines() -> "Iterator[tuple[str, Row]]":
@@ -246,6 +252,7 @@ def wrong_call(
     "expected draw(width), got widht=3, no width: there is no widht. Did you mean 'width'?"
     """
     called, made = _called(function, arguments)
+    built = type(arguments[0]) if made else None
     parameters = [p.replace(annotation=p.empty, default=_shown(p.default)) for p in signature.parameters.values()]
     if parameters[:1] and parameters[0].name == "self":
         parameters, arguments = parameters[1:], arguments[1:]
@@ -261,6 +268,7 @@ def wrong_call(
     hints += [_twice(p, value, named) for p, value in zip(named, arguments, strict=False) if p.name in options]
     too_many = len(arguments) > len(by_place) and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
     hints += [_call(made)] * bool(made and lacking)
+    hints += [_run(built, arguments)] * bool(made and not lacking)
     hints += [_call(function.__name__, ("torch", "tf", "F"))] * (too_many and not made)
     hints += ["parameters after * are keyword-only"] * (too_many and by_place != known)
     said = "; ".join(filter(None, hints))
@@ -274,7 +282,8 @@ def _called(function: Any, arguments: Sequence[Any]) -> tuple[str, str]:
         return function.__name__, ""
     cls = type(arguments[0])
     definers = [one for one in cls.__mro__ if "__init__" in vars(one)]
-    definer = next(one for one in definers if getattr(vars(one)["__init__"], "__wrapped__", None) is function)
+    inits = {one: vars(one)["__init__"] for one in definers}
+    definer = next(one for one, init in inits.items() if getattr(init, "__wrapped__", init) is function)
     return (cls if definer is definers[0] else definer).__name__, definer.__name__
 
 
@@ -317,6 +326,14 @@ def argument(name: str, known: Sequence[str], value: Any = "") -> str:
             return _sentence(code, row)
     close = _slip(name, known)
     return f"there is no {name}.{close}" if close else ""
+
+
+def _run(cls: Any, arguments: Sequence[Any]) -> str:
+    """What to write for a module without required options that is built with inputs."""
+    if not hasattr(cls, "forward") or not any(getattr(value, "ndim", 0) for value in arguments):
+        return ""
+    inputs = list(inspect.signature(cls.forward).parameters)[1:]
+    return f"write {'nn.' * is_own(cls)}{cls.__name__}()({', '.join(inputs)})"
 
 
 def _call(name: str, spoken: Sequence[str] = ()) -> str:

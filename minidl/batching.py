@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import DtypeError, MinidlError, ShapeError
+from .errors import DtypeError, MinidlError, ShapeError, brief
 from .nested import parts_alone, rebuilt
 from .options import in_host_order, require_room
 
@@ -25,7 +25,7 @@ def collate(samples: list[Any]) -> Any:
     {'x': array([1. , 2.5], dtype=float32)}
     """
     if not isinstance(samples, list | tuple) or not samples:
-        raise MinidlError(f"expected a list of at least one sample, got {samples!r:.60}")
+        raise MinidlError(f"expected a list of at least one sample, got {brief(samples)}")
     inside = [parts_alone(sample) for sample in samples]
     _require_one("structures", dict(map(_structure, samples, inside)))
     if inside[0] is None:
@@ -98,7 +98,7 @@ def _numbers_of_python(numbers: list[Any]) -> NDArray[Any]:
     try:
         host = np.array(numbers, dtype)
     except OverflowError as error:
-        raise DtypeError(f"one of the numbers {numbers!r:.60} is too large for {dtype.__name__}") from error
+        raise DtypeError(f"one of the numbers {brief(numbers)} is too large for {dtype.__name__}") from error
     if dtype is np.int64:
         return host
     require_room(host, np.dtype(np.float32))

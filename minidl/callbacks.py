@@ -11,8 +11,8 @@
 ...     trainer = Trainer(model, md.nn.functional.mse_loss, optimizer, callbacks=[*watching, *writing])
 ...     history = trainer.fit(DataLoader(ArrayDataset(x, 3 * x), batch_size=8), epochs=2)
 ...     print(*sorted(path.name for path in Path(folder).iterdir()))
-epoch 1/2  ... images/s  loss ...
-epoch 2/2  ... images/s  loss ...
+epoch 1/2  ... samples/s  loss ...
+epoch 2/2  ... samples/s  loss ...
 best.safetensors last.safetensors last.state.safetensors metrics.csv profile.png profile.txt trace.json
 """
 
@@ -23,6 +23,7 @@ import math
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -30,9 +31,9 @@ from typing import Any
 
 from . import checkpoint, plugins
 from .directions import direction
-from .errors import MinidlError, suggestion
+from .errors import MinidlError, brief, suggestion
 from .files import as_path, atomic_write, require_folder
-from .options import option, whole
+from .options import integer, option
 from .profiler import Profiler
 from .progress import Progress
 from .totals import Row
@@ -76,6 +77,9 @@ def _monitored(history: Sequence[Row], monitor: str) -> str:
     )
 
 
+_BEST, _LAST = "best.safetensors", "last.safetensors"
+
+
 @plugins.register("callback", "checkpoint")
 class Checkpoint(Callback):
     """Saves to a folder, after every epoch and when training ends inside an epoch:
@@ -85,6 +89,10 @@ class Checkpoint(Callback):
     - ``last.state.safetensors``: everything needed to resume, in one file that is replaced atomically. ``notes()``
       returns a dictionary of strings to store with it, for :func:`minidl.checkpoint.read_metadata`; it is called before
       anything is written.
+
+    If an error, or the end of the process, kept the weights of an epoch from being written, the next ``fit`` writes
+    them before its first step, also after resuming. If ``best.safetensors`` still lacks the weights of the best epoch
+    at the end, a warning says so: the last state has only those of the last epoch.
     """
 
     def __init__(
@@ -98,31 +106,55 @@ class Checkpoint(Callback):
         self.mode = direction(monitor, mode)
         if notes is not None and not callable(notes):
             raise MinidlError(
-                f"notes must be a function that returns strings by name, got {notes!r:.60}: write lambda: ..."
+                f"notes must be a function that returns strings by name, got {brief(notes)}: write lambda: ..."
             )
         self.notes: Callable[[], dict[str, str]] = dict if notes is None else notes
 
     def on_train_begin(self, trainer: Trainer) -> None:
         require_folder(self.folder / "last.state.safetensors")
+        if trainer.at_epoch_end:
+            for name, epoch in {_BEST: self._best_epoch(trainer), _LAST: trainer.epoch}.items():
+                if epoch == trainer.epoch and self._epoch_in(name) != str(epoch):
+                    self._save_weights(trainer, name)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         notes = self._notes(trainer)
-        weights = trainer.model.state_dict()
-        row = trainer.history[-1]
-        note = {"epoch": str(trainer.epoch)}
-        if best_row(trainer.history, self.monitor, self.mode) is row:
-            checkpoint.save(self.folder / "best.safetensors", weights, note)
-        checkpoint.save(self.folder / "last.safetensors", weights, note)
+        if best_row(trainer.history, self.monitor, self.mode) is trainer.history[-1]:
+            self._save_weights(trainer, _BEST)
+        self._save_weights(trainer, _LAST)
         self._save_state(trainer, notes)
 
     def on_train_end(self, trainer: Trainer) -> None:
+        best, held = self._best_epoch(trainer), self._epoch_in(_BEST)
+        if best is not None and held != str(best):
+            holds = f"holds the weights of epoch {held}" if held else "is missing or damaged"
+            warnings.warn(
+                f"{self.folder / _BEST} {holds}, but epoch {best} has the best {self.monitor}, and its weights are not "
+                "in the last state: copy them from another folder, or train again",
+                stacklevel=6,  # the line that calls fit
+            )
         if not (trainer.inside_epoch or trainer.stopping):
             return
         notes = self._notes(trainer)
         if trainer.inside_epoch and not trainer.stopping:
             note = {"step": str(trainer.optimizer.steps)}
-            checkpoint.save(self.folder / "last.safetensors", trainer.model.state_dict(), note)
+            checkpoint.save(self.folder / _LAST, trainer.model.state_dict(), note)
         self._save_state(trainer, notes)
+
+    def _best_epoch(self, trainer: Trainer) -> int | None:
+        """The number of the best epoch; None while no epoch has a value to monitor."""
+        with contextlib.suppress(MinidlError):
+            return int(best_row(trainer.history, self.monitor, self.mode)["epoch"])
+        return None
+
+    def _epoch_in(self, name: str) -> str:
+        """The epoch whose weights a file has, according to its metadata; "" if there is none."""
+        with contextlib.suppress(OSError, checkpoint.CheckpointError):
+            return checkpoint.read_metadata(self.folder / name).get("epoch", "")
+        return ""
+
+    def _save_weights(self, trainer: Trainer, name: str) -> None:
+        checkpoint.save(self.folder / name, trainer.model.state_dict(), {"epoch": str(trainer.epoch)})
 
     def _notes(self, trainer: Trainer) -> dict[str, str]:
         return {"epoch": str(trainer.epoch), **checkpoint.checked_metadata(self.notes())}
@@ -187,7 +219,7 @@ class EarlyStopping(Callback):
     True
     """
 
-    patience: int = option(whole, 0)
+    patience: int = option(integer, 0)
 
     def __init__(self, patience: int = 5, monitor: str = "val_loss", mode: str | None = None) -> None:
         if isinstance(patience, str) and not patience.isdigit():
@@ -211,8 +243,8 @@ class ProfileSteps(Callback):
     Writes ``profile.txt`` (a table), ``profile.png`` (bars) and ``trace.json`` (open it in https://ui.perfetto.dev).
     """
 
-    steps: int = option(whole, 1)
-    warm_up: int = option(whole, 0)
+    steps: int = option(integer, 1)
+    warm_up: int = option(integer, 0)
 
     def __init__(self, folder: str | Path, steps: int = 20, warm_up: int = 3) -> None:
         self.folder, self.steps, self.warm_up = as_path(folder), steps, warm_up

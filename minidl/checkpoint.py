@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError, counted
+from .errors import BackendError, CallError, DtypeError, MinidlError, ShapeError, brief, counted
 from .files import as_path, atomic_write
 from .habits import explained
 from .tensor import Tensor
@@ -95,10 +95,10 @@ def checked_metadata(metadata: Any) -> Mapping[str, str]:
         raise CheckpointError(f"metadata are strings by name, got {kind}: write a dictionary such as {{'epoch': '3'}}")
     for name, note in (metadata or {}).items():
         if not isinstance(name, str):
-            raise CheckpointError(f"metadata are strings by name, got the name {name!r:.60}: write str(...)")
+            raise CheckpointError(f"metadata are strings by name, got the name {brief(name)}: write str(...)")
         if not isinstance(note, str):
             raise CheckpointError(
-                f"metadata are strings by name, got {note!r:.60} as '{name}': write str(...), or json.dumps(...)"
+                f"metadata are strings by name, got {brief(note)} as '{name}': write str(...), or json.dumps(...)"
             )
     return metadata or {}
 
@@ -249,7 +249,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _to_array(name: str, value: Any) -> NDArray[Any]:
     """A contiguous little-endian NumPy array."""
     if not isinstance(name, str) or name == "__metadata__":
-        raise CallError(f"names of arrays are strings other than '__metadata__', got {name!r}")
+        raise CallError(f"names of arrays are strings other than '__metadata__', got {brief(name)}")
     try:
         given = backends.native(value.data if isinstance(value, Tensor) else value)
         host = backends.of(given).to_numpy(given) if hasattr(given, "dtype") else np.array(given)
@@ -293,8 +293,8 @@ def save_state(path: str | Path, state: Mapping[str, Any], metadata: Mapping[str
     notes = checked_metadata(metadata)
     if STATE in notes:
         raise CheckpointError(f"the metadata name '{STATE}' is reserved for the state itself: use another name")
-    outline = _outline(state, "", arrays)
-    save(path, arrays, {**notes, STATE: json.dumps(outline)})
+    description = _described(state, "", arrays)
+    save(path, arrays, {**notes, STATE: json.dumps(description)})
 
 
 def load_state(path: str | Path) -> Any:
@@ -309,14 +309,14 @@ def load_state(path: str | Path) -> Any:
             raise _Damaged("its description of the state is invalid") from None
 
 
-def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
+def _described(value: Any, path: str, arrays: dict[str, Any]) -> Any:
     """``value`` as JSON; arrays become ``{"array": name}``, NumPy scalars ``{"number": name}``, a dictionary d becomes
     ``{"dict": d}``. The names are JSON pointers (RFC 6901), such as ``/optimizer/state``.
     """
     if isinstance(value, Mapping):
-        return {"dict": {key: _outline(item, f"{path}/{_escaped(key)}", arrays) for key, item in value.items()}}
+        return {"dict": {key: _described(item, f"{path}/{_escaped(key)}", arrays) for key, item in value.items()}}
     if isinstance(value, list | tuple):
-        return [_outline(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
+        return [_described(item, f"{path}/{number}", arrays) for number, item in enumerate(value)]
     is_number = isinstance(value, np.generic) and not isinstance(value, str)  # float64 is a subclass of float
     if value is None or (isinstance(value, bool | int | float | str) and not is_number):
         return value
@@ -326,17 +326,17 @@ def _outline(value: Any, path: str, arrays: dict[str, Any]) -> Any:
 
 def _escaped(key: Any) -> str:
     if not isinstance(key, str):
-        raise CallError(f"the keys of a state are strings, got {key!r}")
+        raise CallError(f"the keys of a state are strings, got {brief(key)}")
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def _filled(outline: Any, arrays: Arrays) -> Any:
-    if isinstance(outline, list):
-        return [_filled(item, arrays) for item in outline]
-    if not isinstance(outline, dict):
-        return outline
-    if "array" in outline:
-        return arrays[outline["array"]]
-    if "number" in outline:
-        return arrays[outline["number"]][()]
-    return {key: _filled(item, arrays) for key, item in outline["dict"].items()}
+def _filled(description: Any, arrays: Arrays) -> Any:
+    if isinstance(description, list):
+        return [_filled(item, arrays) for item in description]
+    if not isinstance(description, dict):
+        return description
+    if "array" in description:
+        return arrays[description["array"]]
+    if "number" in description:
+        return arrays[description["number"]][()]
+    return {key: _filled(item, arrays) for key, item in description["dict"].items()}

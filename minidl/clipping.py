@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, gradients
+from . import backends, checks
 from .errors import GraphError, MinidlError
 from .habits import explained
 from .op import HALF, SINGLE
@@ -27,7 +27,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
     al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1.
 
     Raises :class:`GraphError` if there is no gradient, and :class:`minidl.errors.MinidlError` unless ``max_norm`` is a
-    number >= 0, or infinite. Checks gradients first, see :func:`minidl.gradients.checked`.
+    number >= 0, or infinite. Checks gradients first, see :func:`minidl.checks.checked`.
 
     >>> from minidl import tensor
     >>> x = tensor([3.0, 4.0], requires_grad=True)
@@ -44,7 +44,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Array:
             f"expected the parameters of a model, got {type(parameters).__name__}: pass model.parameters()"
         )
     once = list({id(p): p for p in given}.values())
-    gradients.checked(once)
+    checks.checked(once)
     found = [p.grad for p in once if p.grad is not None]
     if not found:
         raise GraphError("there is no gradient to clip: call loss.backward() first")

@@ -53,9 +53,12 @@ class Parser(argparse.ArgumentParser):
     def given(self, arguments: Sequence[str] | None = None) -> dict[str, Any]:
         """The arguments by name."""
         words = list(sys.argv[1:] if arguments is None else arguments)
-        namespace, unknown = self.parse_known_args(words)
-        if unknown:
-            raise UsageError(f"{self._refusal(unknown[0], words)} See --help.")
+        try:
+            namespace, unknown = self.parse_known_args(words)
+            if unknown:
+                raise UsageError(self._refusal(unknown[0], words))
+        except UsageError as error:
+            raise UsageError(f"{error}{_dashed(words)} See --help.") from None
         return vars(namespace)
 
     def _refusal(self, word: str, words: Sequence[str]) -> str:
@@ -71,6 +74,8 @@ class Parser(argparse.ArgumentParser):
 
     def _home(self, word: str, words: Sequence[str]) -> str:
         """Where a word without an option belongs."""
+        if f"--{word}" in self._flags():
+            return f": write --{word}"
         if not self.bare:
             return ""
         if any(one.partition("=")[0] == self.bare for one in words):
@@ -99,8 +104,18 @@ class Parser(argparse.ArgumentParser):
         lines = [f"  {line:<{width}}  # {remark}\n" for line, remark in self.examples]
         return "".join(["examples:\n", *lines, "\n"] if lines else []) + super().format_help()
 
+    def print_help(self, file: Any = None) -> None:
+        """Unlike argparse, raise the error if the help cannot be written."""
+        (sys.stdout if file is None else file).write(self.format_help())
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}. See --help.")
+        raise UsageError(f"{message}.")
+
+
+def _dashed(words: Sequence[str]) -> str:
+    """How to write the name of a file that begins with a dash, if one of the words is such a name."""
+    found = next((word for word in words if word.startswith("-") and Path(word).exists()), None)
+    return f" For the file {found}, write ./{found}." if found else ""
 
 
 def run(command: Callable[[], int], spare_memory: str = "") -> NoReturn:
@@ -272,9 +287,19 @@ def _discard(stream: TextIO) -> None:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
+def printable(text: str) -> str:
+    """The text with escapes for control characters, such as those of names of files, which a terminal would obey.
+
+    >>> print(printable("runs/\\x1b[31mred\\nends"))
+    runs/\\x1b[31mred
+    ends
+    """
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):
-        sys.stderr.write(line.strip() + "\n")
+        sys.stderr.write(printable(line.strip()) + "\n")
         sys.stderr.flush()
 
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
-from .errors import MinidlError
+from .errors import MinidlError, brief
 
 Function = Callable[..., Any]
 
 
-class Brackets(ABCMeta):
+class ContextMeta(ABCMeta):
     """The metaclass of context managers; ``with`` and a class without parentheses raise an error.
 
-    >>> class Loud(metaclass=Brackets): ...
+    >>> class Loud(metaclass=ContextMeta): ...
     >>> with Loud:
     ...     pass
     Traceback (most recent call last):
@@ -28,7 +28,7 @@ class Brackets(ABCMeta):
     def __exit__(cls, *error: object) -> None: ...
 
 
-class Decorating(metaclass=Brackets):
+class Decorating(metaclass=ContextMeta):
     """A context that decorates functions and generators: each call, and each step of a generator, is inside a new one.
 
     >>> class Loud(Decorating):
@@ -69,7 +69,8 @@ class Decorating(metaclass=Brackets):
             )
         if not callable(function):
             raise MinidlError(
-                f"{name} decorates functions, got {function!r}: write it below @property, @classmethod and the like"
+                f"{name} decorates functions, got {brief(function)}: write it below @property, @classmethod "
+                "and the like"
             )
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             self._refuse_coroutine(function)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import random
-from .errors import DtypeError, MinidlError, ShapeError
+from .errors import DtypeError, MinidlError, ShapeError, brief
 from .habits import explained
 from .operators import unpacked
 from .options import dtype_of, plain
@@ -91,8 +91,8 @@ def arange(
         numbers: NDArray[Any] = np.arange(*map(plain, (start, stop, step)))
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise MinidlError(
-            f"arange needs finite numbers and a step other than 0, got {start!r}, {stop!r}, {step!r}: write "
-            "arange(stop) or arange(start, stop, step)"
+            f"arange needs finite numbers and a step other than 0, got {brief(start)}, {brief(stop)}, "
+            f"{brief(step)}: write arange(stop) or arange(start, stop, step)"
         ) from error
     if dtype is None and numbers.dtype.kind == "f":
         dtype = np.float32
@@ -132,7 +132,8 @@ def sizes_of(shape: Any) -> tuple[int, ...]:
     sizes = tuple(map(plain, given))
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
         raise ShapeError(
-            f"a shape consists of integers >= 0, such as (2, 3), got {given}: a dtype is passed as dtype=np.float64"
+            f"a shape consists of integers >= 0, such as (2, 3), got {brief(given)}: a dtype is passed as "
+            "dtype=np.float64"
         )
     require_memory(sizes)
     return sizes

@@ -1,6 +1,7 @@
 """Data sets, and a loader that makes batches of them in an order determined by its seed."""
 
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 
 from . import backends, random
 from .batching import collate
-from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, require_dataset
+from .dataset import ArrayDataset, Dataset, ImageDataset, Subset, new_batch, require_dataset
 from .errors import CallError, MinidlError, ShapeError, counted
-from .habits import Answering
+from .habits import Guarded
 from .nested import leaves, map_leaves
-from .options import flag, option, whole
+from .options import flag, integer, option
 from .prefetch import prefetched
 from .states import require_entries
 from .tensor import Tensor
@@ -27,7 +28,7 @@ Array = Any
 def _batch_size(name: str, value: Any) -> int:
     if getattr(value, "ndim", 0):
         raise MinidlError("expected a batch_size, got an array: wrap both arrays, DataLoader(ArrayDataset(x, y))")
-    return whole(name, value, least=1)
+    return integer(name, value, least=1)
 
 
 def _dataset(_name: str, dataset: Any) -> Dataset:
@@ -35,16 +36,11 @@ def _dataset(_name: str, dataset: Any) -> Dataset:
     return dataset  # type: ignore[no-any-return]
 
 
-def _giving_batches(name: str) -> Callable[[Any, Any], None]:
-    """A check that raises an error if an option, with the others, leaves no batch or no images to mirror."""
-
-    def require(loader: Any, value: Any) -> None:
-        options = {"drop_last": False, "mirror": False} | vars(loader) | {name: value}
-        if "batch_size" in options:  # the data set is set before it
-            _require_a_batch(len(options["dataset"]), options["batch_size"], options["drop_last"])
-            _require_pictures(options["dataset"], options["mirror"])
-
-    return require
+def _require_batches(options: dict[str, Any]) -> None:
+    """Raise an error for options that leave no batch, or no images to mirror."""
+    if "batch_size" in options:  # the data set is set before it
+        _require_a_batch(len(options["dataset"]), options["batch_size"], options.get("drop_last", False))
+        _require_pictures(options["dataset"], options.get("mirror", False))
 
 
 def _require_a_batch(samples: int, batch_size: int, drop_last: bool) -> None:
@@ -63,7 +59,11 @@ def _require_pictures(dataset: Dataset, mirror: bool) -> None:
         )
 
 
-class DataLoader(Answering):
+def _backend(_name: str, backend: Any) -> backends.Backend:
+    return backend if isinstance(backend, backends.Backend) else backends.get(backend)
+
+
+class DataLoader(Guarded):
     """Batches of a data set. Each loop over the loader is one epoch; the next loop is the next epoch.
 
     ``seed`` and the index of the epoch determine its order and, with ``mirror``, which half of the images is mirrored,
@@ -89,16 +89,17 @@ class DataLoader(Answering):
     [[0, 1], [2, 3], [4]]
     """
 
-    dataset: Dataset = option(_dataset, beside=_giving_batches("dataset"))
-    batch_size: int = option(_batch_size, beside=_giving_batches("batch_size"))
-    drop_last: bool = option(flag, beside=_giving_batches("drop_last"))
+    dataset: Dataset = option(_dataset, beside=_require_batches)
+    batch_size: int = option(_batch_size, beside=_require_batches)
+    drop_last: bool = option(flag, beside=_require_batches)
     shuffle: bool = option(flag)
-    mirror: bool = option(flag, beside=_giving_batches("mirror"))
-    seed: int = option(whole, 0)
-    prefetch: int = option(whole, 0)
-    epoch: int = option(whole, 0)
-    position: int = option(whole, 0)
-    start: int = option(whole, 0)
+    mirror: bool = option(flag, beside=_require_batches)
+    seed: int = option(integer, 0)
+    prefetch: int = option(integer, 0)
+    backend: backends.Backend = option(_backend)
+    epoch: int = option(integer, 0)
+    position: int = option(integer, 0)
+    start: int = option(integer, 0)
 
     def __init__(
         self,
@@ -145,7 +146,7 @@ class DataLoader(Answering):
         whole = [slice(number * size, (number + 1) * size) for number in range(len(self))]
         order = self.dataset.backend.asarray(self.order())
         mirrored = self.backend.asarray(self.mirrored()) if self.mirror else None
-        place = self.seed, self.epoch
+        place, there = (self.seed, self.epoch), self.backend
 
         def drawing(part: slice) -> AbstractContextManager[None]:
             """A context in which random numbers are drawn from a generator for this batch, made on first use."""
@@ -154,7 +155,7 @@ class DataLoader(Answering):
         def batch(dataset: Dataset, indices: Array, part: slice) -> Any:
             options = {} if mirrored is None else {"mirror": mirrored[part]}
             with drawing(part):
-                return dataset.batch(indices, **options)
+                return new_batch(dataset, indices, **options)
 
         def taken(part: slice) -> Dataset:
             with drawing(part):
@@ -162,12 +163,12 @@ class DataLoader(Answering):
 
         def made(start: int) -> Iterator[Any]:
             parts = whole[start:]
-            if self.backend is self.dataset.backend:
+            if there is self.dataset.backend:
                 return self._ahead(batch(self.dataset, order[part], part) for part in parts)
             stored = self._ahead(taken(part) for part in parts)
-            moved = (some.to(self.backend.name) for some in stored)
+            moved = (some.to(there.name) for some in stored)
             pairs = zip(moved, parts, strict=True)
-            return (batch(some, self.backend.xp.arange(len(some)), part) for some, part in pairs)
+            return (batch(some, there.xp.arange(len(some)), part) for some, part in pairs)
 
         return made
 
@@ -210,7 +211,7 @@ class DataLoader(Answering):
         """
         names = ("seed", "epoch", "position", "samples")
         require_entries(state, names, "a loader")
-        seed, epoch, position, samples = (whole(name, state[name], least=0) for name in names)
+        seed, epoch, position, samples = (integer(name, state[name], least=0) for name in names)
         if samples != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
                 f"this loader state is for {counted(samples, 'sample')} and batch {position}, the data set has "
@@ -244,8 +245,13 @@ class Batches(Iterator[Any]):
         self.epoch, self.position = loader.epoch, loader.position
         self._from, self._next = loader._maker(), self.position
         self._batches = self._from(self._next)
+        self._lock = threading.RLock()
 
     def __next__(self) -> Any:
+        with self._lock:  # each of several threads gets the next batch
+            return self._advanced()
+
+    def _advanced(self) -> Any:
         try:
             batch = next(self._batches)
         except StopIteration:

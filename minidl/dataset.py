@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from . import backends
 from .batching import collate, require_values
-from .errors import BoundsError, DtypeError, MinidlError, ShapeError, counted
-from .habits import Answering, Missing
+from .errors import BoundsError, DtypeError, MinidlError, ShapeError, brief, counted
+from .habits import Guarded, Missing
 from .nested import leaves, map_leaves, parts_alone, rebuilt
-from .options import in_host_order, require_room, whole
+from .options import in_host_order, integer, require_room
 from .shortcuts import Methods
 from .tensor import Tensor
 
@@ -21,7 +21,7 @@ Array = Any
 Indices = NDArray[np.integer[Any]]
 
 
-class Dataset(Answering, ABC):
+class Dataset(Guarded, ABC):
     """Samples by index. A sample is an array, a number, or a tuple, list or dictionary of them.
 
     minidl's data sets return several samples as a batch: ``dataset[2:4]``, ``dataset[[0, 7]]``, ``dataset[mask]``.
@@ -79,7 +79,7 @@ class Dataset(Answering, ABC):
         """The non-negative index of one sample; :meth:`_there` of a list, an array, a slice or a mask."""
         if isinstance(index, list | slice | range) or getattr(index, "ndim", 0) > 0:
             return self._there(index)
-        number, count = whole("the index of a sample", index), len(self)
+        number, count = integer("the index of a sample", index), len(self)
         if not -count <= number < count:
             raise _beyond(number, count)
         return number if number >= 0 else number + count
@@ -107,7 +107,7 @@ def _numbers(indices: NDArray[Any], count: int) -> Indices:
         return np.flatnonzero(indices)
     if indices.ndim == 0 and indices.dtype.kind not in "iu":
         raise DtypeError(
-            f"expected sample indices in an order, or a mask of booleans, got {indices.item()!r:.60}: use a "
+            f"expected sample indices in an order, or a mask of booleans, got {brief(indices.item())}: use a "
             "list, an array or a slice; sorted(...) for a set"
         )
     if indices.ndim == 0:
@@ -215,7 +215,7 @@ class _Taken(_Stored):
     """Samples of any data set, also of images to be mirrored."""
 
     def __init__(self, dataset: Dataset, indices: Indices) -> None:
-        super().__init__(dataset.batch(indices))
+        super().__init__(new_batch(dataset, indices))
         self.backend, self.mirrors, self._origin = dataset.backend, dataset.mirrors, dataset._kind()
 
     def _kind(self) -> str:
@@ -383,6 +383,38 @@ class Subset(Dataset):
         if not _TAKEN.belong_to(self):
             return super().take(indices)
         return self.dataset.take(_rows(self.indices, self._there(indices)))
+
+
+def new_batch(dataset: Dataset, indices: Indices, **options: Any) -> Any:
+    """``dataset.batch(indices)`` in memory of its own, even if the data set fills the same arrays for every batch.
+
+    The batches of minidl's data sets are new arrays; those of a class with its own ``batch`` are copied.
+
+    >>> class Reusing(Dataset):
+    ...     buffer = np.zeros(2)
+    ...     def __len__(self):
+    ...         return 4
+    ...     def __getitem__(self, index):
+    ...         return float(index)
+    ...     def batch(self, indices):
+    ...         self.buffer[:] = indices
+    ...         return self.buffer
+    >>> new_batch(Reusing(), [0, 1]), new_batch(Reusing(), [2, 3])
+    (array([0., 1.]), array([2., 3.]))
+    """
+    batch = dataset.batch(indices, **options)
+    return batch if _makes_new_arrays(dataset) else map_leaves(_copied, batch)
+
+
+def _makes_new_arrays(dataset: Dataset) -> bool:
+    method = getattr(dataset.batch, "__func__", None)
+    if method is Subset.batch:
+        return _makes_new_arrays(dataset.dataset)  # type: ignore[attr-defined]
+    return method in (Dataset.batch, _Stored.batch, _Taken.batch, ImageDataset.batch)
+
+
+def _copied(leaf: Any) -> Any:
+    return copy.deepcopy(leaf) if hasattr(leaf, "__array__") else leaf
 
 
 _OF_SUBSET = Methods(Subset, "__getitem__", shortcut="batch")

@@ -2,7 +2,7 @@
 
 import re
 
-from .errors import MinidlError
+from .errors import MinidlError, brief
 
 KNOWN = {
     "min": """
@@ -32,9 +32,9 @@ def direction(monitor: str, mode: str | None = None) -> str:
     minidl.errors.MinidlError: the name 'score' does not imply whether higher or lower is better: write ...
     """
     if not isinstance(monitor, str):
-        raise MinidlError(f"monitor must be a name in the history, such as 'val_loss', got {monitor!r:.60}")
+        raise MinidlError(f"monitor must be a name in the history, such as 'val_loss', got {brief(monitor)}")
     if mode not in (None, "min", "max", "auto"):
-        raise MinidlError(f'expected mode="min", mode="max", or no mode if the name implies it, got {mode!r}')
+        raise MinidlError(f'expected mode="min", mode="max", or no mode if the name implies it, got {brief(mode)}')
     if mode in ("min", "max"):
         return str(mode)
     words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", monitor).lower())

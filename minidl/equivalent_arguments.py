@@ -99,6 +99,10 @@ axis=1 | dim=1 | axis=1
 keepdims=True | keepdim=True | keepdims=True
 | dtype=torch.float32 | dtype=np.float32
 | device="cuda" | backend="cupy"
+| device="cuda" | model.to("cupy") # a trainer computes where its model is
+| accelerator="gpu" | model.to("cupy") # a trainer computes where its model is
+nb_epoch=5 | | epochs=5
+epochs=5 | max_epochs=5 | trainer.fit(loader, epochs=5)
 | retain_graph=True | # left out: add losses up and call backward() once
 | set_to_none=True | # not needed: zero_grad() sets gradients to None
 | strict=False | # left out: load all of the weights or none

@@ -6,6 +6,7 @@ an array of images, ``model`` a module, so ``x.cuda()`` and ``model.cuda()`` hav
 equivalent, the remark gives the reason.
 """
 
+import functools
 from typing import NamedTuple
 
 from .equivalent_arguments import ARGUMENTS
@@ -139,6 +140,7 @@ tf.device("GPU") | model.to("cuda") | model.to("cupy")
 tf.device("CPU") | model.to("cpu") | model.to("numpy")
 tf.device("/GPU:0") | torch.device("cuda:0") | model.to("cupy") # a backend has a name
 | next(model.parameters()).device | model.parameters()[0].backend
+| torch.set_default_device("cuda") | model.to("cupy")
 | torch.cuda.is_available() | # not needed: `python -m minidl doctor` lists the available backends
 | torch.compile(model) | # not needed: on a GPU the trainer captures its steps
 | nn.DataParallel(model) | # left out: a model is on one device
@@ -160,6 +162,11 @@ losses.categorical_crossentropy | | F.softmax_cross_entropy # for logits and int
 losses.binary_crossentropy | F.binary_cross_entropy | F.binary_cross_entropy_with_logits # for logits, averaged
 losses.mean_squared_error | F.mse_loss | F.mse_loss # averaged over all elements
 losses.mean_absolute_error | F.l1_loss | F.l1_loss # averaged over all elements
+losses.mse | | F.mse_loss # averaged over all elements
+losses.mae | | F.l1_loss # averaged over all elements
+losses.bce | | F.binary_cross_entropy_with_logits # for logits, averaged
+losses.MSE | | nn.MSELoss()
+losses.MAE | | nn.L1Loss()
 losses.huber | F.smooth_l1_loss | F.huber_loss # averaged over all elements
 tf.nn.sparse_softmax_cross_entropy_with_logits | nn.functional.cross_entropy | F.softmax_cross_entropy # averaged
 tf.nn.softmax_cross_entropy_with_logits | | F.softmax_cross_entropy # for logits and integer labels, averaged
@@ -289,6 +296,10 @@ tape.gradient(loss, w) | torch.autograd.grad(loss, w) | loss.backward(), w.grad
 | x.grad_fn | x.op
 | x.register_hook(hook) | x.retain_grad() # then inspect x.grad after backward()
 tf.custom_gradient(f) | torch.autograd.Function | md.Op
+| ctx.save_for_backward(x) | self.save(x) # in forward; ctx is self here
+| ctx.saved_tensors | self.saved # in backward
+| ctx.needs_input_grad | self.needs_grad
+| ctx.mark_dirty(x) | # left out: an op does not change its inputs
 | torch.inference_mode() | md.no_grad()
 | torch.set_grad_enabled(False) | with md.no_grad(): ...
 | torch.enable_grad() | # not needed: outside of md.no_grad() graphs are recorded
@@ -367,6 +378,10 @@ dataset.take(80) | torch.utils.data.Subset(dataset, range(80)) | md.data.Subset(
 callbacks.ModelCheckpoint(path) | | md.callbacks.Checkpoint(folder)
 callbacks.EarlyStopping("val_accuracy", mode="max") | | md.callbacks.EarlyStopping(monitor="val_accuracy", mode="max")
 callbacks.CSVLogger(path) | tensorboard.SummaryWriter() | md.callbacks.CSVLog(path)
+callback.on_train_batch_end(batch, logs) | | def on_step_end(self, trainer): ...
+callback.on_batch_end(batch, logs) | | def on_step_end(self, trainer): ...
+callback.on_epoch_begin(epoch, logs) | | # left out: use on_train_begin for the first epoch, then on_epoch_end
+callback.on_epoch_end(epoch, logs) | | def on_epoch_end(self, trainer): ... # the epoch is trainer.epoch
 callbacks.EarlyStopping(patience=5) | | md.callbacks.EarlyStopping(patience=5)
 model.save_weights(path) | torch.save(model.state_dict(), path) | md.save(path, model.state_dict())
 model.save(path) | torch.save(model, path) | md.save(path, model.state_dict()) # the weights; code builds the model
@@ -388,6 +403,7 @@ class Row(NamedTuple):
     remark: str = ""
 
 
+@functools.cache
 def sections() -> dict[str, list[Row]]:
     """The lines of the table by section title.
 

@@ -168,6 +168,19 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
+def brief(value: Any) -> str:
+    """A value in a message: one line of at most 60 characters; an array or a tensor with axes by dtype and shape.
+
+    >>> import numpy as np
+    >>> brief(0.5), brief(np.ones((2, 3))), len(brief(list(range(99))))
+    ('0.5', 'ndarray of float64 and shape (2, 3)', 60)
+    """
+    if hasattr(value, "dtype") and not isinstance(value, type) and getattr(value, "ndim", False):
+        return f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``" Did you mean 'adam'?"`` for the known name closest to ``name``, or "".
 

@@ -1,4 +1,4 @@
-"""Atomic file writes: after a crash there is the old file or the new one, never a part."""
+"""Atomic file writes, after which a crash leaves the old file or the new one, never a part; the folder of caches."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import CallError
+from .errors import CallError, brief
 
 
 @contextlib.contextmanager
@@ -19,7 +19,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     An error removes the temporary file and leaves an existing file unchanged. A write error is an ``OSError`` with
     ``path``. A killed process leaves the temporary file, see :func:`remove_leftovers`. If several processes or threads
     write at once, the last to finish wins. A symbolic link is kept: its target is written. The permissions of a file
-    that is replaced are kept.
+    that is replaced are kept. A device or a FIFO is not replaced but written to. Raises ``IsADirectoryError`` for a
+    folder.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +33,32 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     path = as_path(path)
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     require_folder(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
+    # File systems limit names to 255 bytes, of which a character may take four.
+    temporary = target.parent / f".{target.name[:50]}.{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    replacing = _is_replaceable(path)
+    try:
+        with _replacing(target, temporary) if replacing else path.open("wb") as file:
+            yield file
+    except OSError as error:
+        if error.filename in (None, str(temporary), str(target.parent)):
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Whether a path is a regular file or does not exist, rather than a device or a FIFO, which others have open."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return True
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"{path} is a folder: add the name of the file to write")
+    return stat.S_ISREG(mode)
+
+
+@contextlib.contextmanager
+def _replacing(target: Path, temporary: Path) -> Iterator[IO[bytes]]:
+    """A file under a temporary name, which is renamed to ``target`` when it is complete."""
     try:
         with temporary.open("xb") as file:
             _keep_mode(target, temporary)  # while it is empty
@@ -41,10 +67,6 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             _sync(file.fileno())
         temporary.replace(target)
         _sync_folder(target.parent)
-    except OSError as error:
-        if error.filename in (None, str(temporary), str(target.parent)):
-            raise OSError(error.errno, error.strerror, str(path)) from None
-        raise
     finally:
         with contextlib.suppress(OSError):  # so that the first error is the one raised
             temporary.unlink(missing_ok=True)
@@ -84,6 +106,34 @@ def require_folder(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: create it first")
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` replaced by the home folder, for a ``~`` that the shell did not expand.
+
+    >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
+    True
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user
+        return Path(path)
+
+
+def user_cache() -> Path:
+    """The folder of all caches: ``$MINIDL_CACHE``, or else ``minidl`` in the user's cache folder.
+
+    Raises ``RuntimeError`` if there is no home folder.
+
+    >>> import os
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, MINIDL_CACHE="~/mine"):
+    ...     user_cache() == Path.home() / "mine"
+    True
+    """
+    if named := os.environ.get("MINIDL_CACHE"):
+        return expanded(named)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidl"
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "posix":  # other systems cannot open a folder
         descriptor = os.open(folder, os.O_RDONLY)
@@ -103,12 +153,15 @@ def _sync(descriptor: int) -> None:
 
 
 def as_path(path: Any) -> Path:
-    """``path`` as a Path. Raises :class:`CallError` for anything but a path.
+    """``path`` as a Path. Raises :class:`CallError` for anything but a path, and for one with a NUL character.
 
     >>> as_path("w.safetensors").name
     'w.safetensors'
     """
     try:
-        return Path(path)
+        found = Path(path)
     except TypeError as error:
-        raise CallError(f"expected the path of a file, got {path!r:.60}") from error
+        raise CallError(f"expected the path of a file, got {brief(path)}") from error
+    if "\0" in str(found):
+        raise CallError(f"no file can have a NUL character in its path: leave it out of {path!r:.60}")
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .contexts import Decorating
-from .errors import MinidlError
+from .errors import MinidlError, brief
 
 
 class _Mode(threading.local):
@@ -40,7 +40,7 @@ class no_grad(Decorating):  # noqa: N801 - PyTorch's name
 
     def __init__(self, *wrong: Any, **unknown: Any) -> None:
         if wrong or unknown:
-            given = repr(wrong[0]) if wrong else ", ".join(unknown)
+            given = brief(wrong[0]) if wrong else ", ".join(unknown)
             raise MinidlError(f"no_grad takes no arguments, got {given}: write @no_grad(), with parentheses")
 
     def __enter__(self) -> None:

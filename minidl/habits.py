@@ -21,6 +21,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from . import answers
+from .attributes import is_own, misspelt
 from .errors import CallError, MissingImportError, MissingModuleError, MissingNameError
 
 P = ParamSpec("P")
@@ -87,7 +88,7 @@ def answer_imports() -> None:
 
 
 class Missing:
-    """A descriptor for another framework's name of a class method; it raises the same error as for an instance.
+    """A descriptor for another framework's name of an attribute: reading it, also from the class, or setting it raises.
 
     >>> import minidl as md
     >>> md.data.Dataset.from_tensor_slices
@@ -100,6 +101,9 @@ class Missing:
 
     def __get__(self, thing: Any, owner: type) -> NoReturn:
         raise MissingNameError(owner if thing is None else thing, self.name)
+
+    def __set__(self, thing: Any, value: Any) -> NoReturn:
+        raise MissingNameError(thing, self.name)
 
 
 def missing_attribute(thing: Any, name: str) -> Any:
@@ -136,8 +140,9 @@ class Answering:
             cls.__init__ = explained(init)  # type: ignore[method-assign]
 
 
-class Strict(Answering):
-    """Base of classes with settable attributes: setting one of :attr:`in_vain`, which has no effect, raises an error.
+class Guarded(Answering):
+    """Base of classes with settable attributes: setting one that has no effect raises an error, if it is one of
+    :attr:`in_vain` or differs by one letter from another attribute.
 
     This applies to minidl's own classes only; subclasses of users may have attributes of any name.
 
@@ -154,13 +159,14 @@ class Strict(Answering):
     """Attributes that users of PyTorch or Keras set."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.in_vain and _is_own(type(self)) and not hasattr(type(self), name):
-            raise MissingNameError(self, name)
+        if name not in self.__dict__ and not hasattr(type(self), name):
+            if name in self.in_vain and is_own(type(self)):
+                raise MissingNameError(self, name)
+            if meant := misspelt(self, name):
+                raise MissingNameError(
+                    self, name, f"{type(self).__name__} has no '{name}' to set. Did you mean '{meant}'?"
+                )
         super().__setattr__(name, value)
-
-
-def _is_own(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == __package__
 
 
 def explained(function: Callable[P, R]) -> Callable[P, R]:

@@ -36,7 +36,11 @@ def _end(_number: int, _frame: "FrameType | None") -> "NoReturn":
 def imported() -> None:
     """All modules are imported: restore Python's handler.
 
+    >>> before = signal.signal(signal.SIGINT, _end)
     >>> imported()
+    >>> signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    True
+    >>> _ = signal.signal(signal.SIGINT, before)
     """
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from . import nested
-from .errors import MinidlError, ShapeError
+from . import backends, nested
+from .errors import MinidlError, ShapeError, brief
 from .tensor import Tensor
 
 Array = Any
@@ -31,18 +31,18 @@ def checked_metrics(metrics: Any) -> dict[str, Metric]:
     """
     if not isinstance(metrics, Mapping | None):
         raise MinidlError(
-            f"expected a dictionary of metrics, got {metrics!r}: use {{name: function(outputs, targets)}}"
+            f"expected a dictionary of metrics, got {brief(metrics)}: use {{name: function(outputs, targets)}}"
         )
     for name, metric in (metrics or {}).items():
         _require_name(name)
         if isinstance(metric, type) or not callable(metric):
-            raise MinidlError(f"the metric '{name}' must be a function of outputs and targets, got {metric!r:.60}")
+            raise MinidlError(f"the metric '{name}' must be a function of outputs and targets, got {brief(metric)}")
     return dict(metrics or {})
 
 
 def _require_name(name: Any) -> None:
     if not isinstance(name, str):
-        raise MinidlError(f"the name of a metric must be a string, got {name!r:.60}: use {{'accuracy': accuracy}}")
+        raise MinidlError(f"the name of a metric must be a string, got {brief(name)}: use {{'accuracy': accuracy}}")
     if name in ("epoch", "lr", "loss") or name.startswith("val_"):
         raise MinidlError(
             f"a metric cannot be named '{name}', which is another column of the history: use another name without "
@@ -58,7 +58,7 @@ def checked_function(loss: Any) -> Loss:
     minidl.errors.MinidlError: expected a loss of outputs and targets, got 'mse': use F.mse_loss or nn.MSELoss()
     """
     if isinstance(loss, type) or not callable(loss):
-        raise MinidlError(f"expected a loss of outputs and targets, got {loss!r}: use F.mse_loss or nn.MSELoss()")
+        raise MinidlError(f"expected a loss of outputs and targets, got {brief(loss)}: use F.mse_loss or nn.MSELoss()")
     return loss  # type: ignore[no-any-return]
 
 
@@ -98,6 +98,13 @@ def _called(name: str, metric: Metric, outputs: Any, targets: Any) -> Any:
     """What a metric gives; its error gets a note with its name."""
     try:
         return metric(outputs, targets)
+    except AttributeError as error:
+        if not backends.is_array(error.obj) and not isinstance(error.obj, np.generic):
+            raise
+        raise MinidlError(
+            f"the metric '{name}' uses .{error.name}, and it gets arrays, not tensors: leave out .detach(), .numpy() "
+            "and the like, and write np.argmax(outputs, axis=1)"
+        ) from error
     except Exception as error:
         error.add_note(f"in the metric '{name}': metrics get the outputs and targets as arrays, not as tensors")
         raise

@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import backends, changes, nested
+from . import backends, changes, nested, op_errors
+from .attributes import is_own
 from .errors import DtypeError, GraphError, ShapeError
+from .habits import Missing
 
 if TYPE_CHECKING:
     import weakref
@@ -69,6 +71,17 @@ class Op:
     number: int = 0
     output: "weakref.ref[Tensor] | None" = None
     _saved: tuple[Array, ...] = ()
+    save_for_backward, saved_tensors, needs_input_grad, mark_dirty = Missing(), Missing(), Missing(), Missing()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        op_errors.require_methods(cls)
+        if cls.__init__ is Op.__init__ and is_own(cls):
+            cls.__init__ = object.__init__  # type: ignore[method-assign]  # the same for apply, and faster
+
+    def __init__(self, *inputs: Any, **options: Any) -> None:
+        if inputs or options:
+            raise op_errors.no_options(type(self), inputs, options)
 
     def forward(self, *arrays: Array) -> Array:
         """Return the output array; must not write to its inputs. Calls :meth:`save` for what backward needs."""
@@ -85,7 +98,13 @@ class Op:
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> "Tensor":
         """Run the op on tensors (arrays and numbers are constants); ``options`` are passed to ``__init__``."""
-        return cls.record(cls(**options), inputs)
+        try:
+            op = cls(**options)
+        except TypeError as error:
+            if wrong := op_errors.wrong_options(cls, options, error):
+                raise wrong from None
+            raise
+        return cls.record(op, inputs)
 
     def __call__(self, *inputs: Any) -> "Tensor":
         """Run this instance, which becomes a node of the graph.
@@ -131,9 +150,7 @@ class Op:
     """Whether the output must have the dtype of float inputs: False only for conversions."""
 
     def check_dtype(self, array: Array, expected: Any) -> None:
-        """Raise an error for an output that is not numeric, or that NumPy has promoted to another float dtype."""
-        if array.dtype.kind == "O":
-            raise DtypeError("forward returned no array: end it with `return y`", self.name)
+        """Raise an error for an output that NumPy has promoted to another float dtype."""
         if expected is not None and array.dtype != expected and array.dtype.kind == "f" and self.keeps_dtype:
             raise DtypeError(
                 f"forward returned {array.dtype} for {expected} inputs: keep the dtype of the inputs", self.name
@@ -152,7 +169,12 @@ class Op:
         None for an input that needed none in the forward pass, whatever the op returned for it.
         """
         inputs = self._require_inputs()
-        gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
+        try:
+            gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
+        except (ValueError, IndexError) as error:
+            if wrong := op_errors.nothing_saved(self, error):
+                raise wrong from error
+            raise
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
             given = f"length {len(gradients)}" if isinstance(gradients, tuple) else type(gradients).__name__
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, or None"
@@ -167,6 +189,10 @@ class Op:
             )
         except ShapeError as error:
             error.where = self.name
+            raise
+        except AttributeError:  # a number or a list has no shape
+            if wrong := op_errors.wrong_gradient(self, gradients):
+                raise wrong from None
             raise
         return tuple([self.narrowed(dx) for dx in gradients]) if self.half else gradients
 

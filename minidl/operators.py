@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 import numpy as np
 
 from . import backends, ops
-from .errors import CallError, GraphError
-from .gradients import require_data
-from .habits import explained, missing_attribute
+from .checks import require_data
+from .errors import CallError, GraphError, MissingNameError
+from .habits import Missing, explained, missing_attribute
 from .op import Op
 from .options import dtype_of
 from .ufuncs import ArrayUfunc, refuse
@@ -41,6 +41,7 @@ class Operators:
     """
 
     __slots__ = ()
+    device = Missing()
     __array_ufunc__ = ArrayUfunc()  # so that numpy_array * tensor calls Tensor.__rmul__
 
     # Arithmetic, as in NumPy
@@ -273,6 +274,11 @@ class Operators:
     copy = clone
 
     def __copy__(self) -> Self:
+        if op := getattr(self, "op", None):  # matplotlib copies the columns of what it plots
+            raise GraphError(
+                f"the result of {op.name} is not copied or converted to a NumPy array implicitly: use x.numpy() "
+                "if no gradient is needed, as to plot it, or x.clone(), which copies inside of the graph"
+            )
         return copy.deepcopy(self)  # two leaves must not share an array: a change of one would change the other
 
     def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:
@@ -290,7 +296,9 @@ class Operators:
     if not TYPE_CHECKING:  # so that a type checker still finds wrong names
 
         def __getattr__(self, name: str) -> Any:
-            if name != "data" and hasattr(type(self), name):  # such as shape, if the data are not an array
+            if name == "data":
+                raise MissingNameError(self, name, "the data of the tensor were deleted: set x.data to another array")
+            if hasattr(type(self), name):  # such as shape, if the data are not an array
                 require_data([self])
             return missing_attribute(self, name)
 

@@ -12,7 +12,7 @@ import numpy as np
 from . import backends, plugins
 from .backends import Backend
 from .clipping import clip_grad_norm
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .kernels.reference import AdamStep
 from .optimizer import Array, Optimizer, State, Update
 from .options import flag, number, option
@@ -39,12 +39,12 @@ __all__ = [
 def _betas(name: str, betas: Any) -> tuple[float, float]:
     """The decay rates of the two running means, as an option."""
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise MinidlError(f"{name} must be a pair of numbers >= 0 and < 1, got {betas!r}: such as (0.9, 0.999)")
+        raise MinidlError(f"{name} must be a pair of numbers >= 0 and < 1, got {brief(betas)}: such as (0.9, 0.999)")
     return number("beta1", betas[0], ">= 0", "< 1"), number("beta2", betas[1], ">= 0", "< 1")
 
 
-def _require_momentum(optimizer: Any, nesterov: bool) -> None:
-    if nesterov and optimizer.momentum == 0:  # momentum may be set to 0 later: plain gradient descent
+def _require_momentum(options: dict[str, Any]) -> None:
+    if options["nesterov"] and options.get("momentum") == 0:  # momentum may be set to 0 later: plain gradient descent
         raise MinidlError("Nesterov's method needs momentum > 0, got 0: use momentum=0.9")
 
 

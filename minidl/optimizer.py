@@ -7,19 +7,21 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from . import backends, changes, gradients
-from .errors import GraphError, MinidlError
-from .habits import Strict, explained, takes
+from . import backends, changes, checks
+from .attributes import changed_options
+from .errors import CallError, GraphError, MinidlError, brief, counted
+from .habits import Guarded, explained, takes
 from .op import HALF, SINGLE
-from .options import number, option, plain, require_room, whole
+from .options import integer, number, option, plain, require_room
 from .schedules import Schedule
-from .states import require_entries, require_floats, require_names, require_real
+from .states import require_entries, require_float_array, require_names, require_real
 from .tensor import Tensor
 
 Array = Any
 State = dict[str, Any]
 Update = tuple[Array, Array, State]
 """A parameter, its gradient and its state."""
+_ARGUMENTS = ("self", "param", "grad", "state")
 
 
 def _is_rate(value: Any) -> bool:
@@ -31,17 +33,18 @@ def _rate(_name: str, lr: Any) -> float:
     rate: float = plain(lr)
     if not _is_rate(rate):
         hint = ": a schedule is set as optimizer.schedule" if callable(rate) else ""
-        raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {lr!r}{hint}")
+        raise MinidlError(f"the learning rate must be a number >= 0 or a schedule, got {brief(lr)}{hint}")
     return rate
 
 
 def _schedule(_name: str, schedule: Any) -> Schedule | None:
     """A schedule or None, as an option."""
     if schedule is not None and (not callable(schedule) or isinstance(schedule, type)):
-        raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {schedule!r}")
+        raise MinidlError(f"expected a schedule, or None for a constant optimizer.lr, got {brief(schedule)}")
     if schedule is not None and not takes(schedule, 0):
         raise MinidlError(
-            f"a schedule is called with the step number, which {schedule!r} does not accept: write lr=lambda step: ..."
+            f"a schedule is called with the step number, which {brief(schedule)} does not accept: write "
+            "lr=lambda step: ..."
         )
     return schedule
 
@@ -63,15 +66,15 @@ class _Parameters(tuple[Tensor, ...]):
     __setitem__ = __delitem__ = __iadd__ = _refuse_others
 
 
-def _require_no_schedule(optimizer: Any, lr: float) -> None:
-    if vars(optimizer).get("schedule") is not None:
+def _require_no_schedule(options: dict[str, Any]) -> None:
+    if options.get("schedule") is not None:
         raise MinidlError(
-            f"lr = {lr!r} would last until the next step, when the schedule sets it again: write "
+            f"lr = {brief(options['lr'])} would last until the next step, when the schedule sets it again: write "
             "optimizer.schedule = None before, or set optimizer.schedule"
         )
 
 
-class Optimizer(Strict, ABC):
+class Optimizer(Guarded, ABC):
     """The base class of optimizers. A subclass defines :meth:`update`, which updates one parameter.
 
     Updates and states of float16 parameters are computed in float32: squared gradients often under- or overflow in
@@ -85,6 +88,10 @@ class Optimizer(Strict, ABC):
     >>> class Sign(Optimizer):
     ...     def update(self, param, grad, state):
     ...         param -= self.lr * np.sign(grad)
+    >>> w = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> Sign([w], lr=0.5).step(); w.numpy()
+    array([0.5, 1.5])
     """
 
     in_vain = frozenset(["learning_rate", "param_groups", "clipnorm", "clipvalue"])
@@ -111,6 +118,18 @@ class Optimizer(Strict, ABC):
                 f"two parameters are named '{twice}': pass the parameters() of one module that holds both"
             )
 
+    def __repr__(self) -> str:
+        if "parameters" not in vars(self):  # before super().__init__()
+            return super().__repr__()
+        options = [option for option in changed_options(self) if not option.startswith("lr=")]
+        count = counted(len(self.parameters), "parameter")
+        return f"{type(self).__name__}({', '.join([count, f'lr={self.lr!r}', *options])})"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not takes(cls.update, *_ARGUMENTS):
+            raise CallError(f"update of {cls.__name__} must be a method def update({', '.join(_ARGUMENTS)})")
+
     @abstractmethod
     def update(self, param: Array, grad: Array, state: State) -> None:
         """Update the array ``param`` in place, given its gradient; ``state`` is the dictionary of this parameter.
@@ -130,7 +149,7 @@ class Optimizer(Strict, ABC):
         """Update every parameter that has a gradient.
 
         Raises :class:`GraphError` if none has. Raises an error, changing nothing, if data and gradient are not float
-        arrays of one shape (:func:`minidl.gradients.checked`), or if data are read-only.
+        arrays of one shape (:func:`minidl.checks.checked`), or if data are read-only.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         if len(self.state) != len(self.parameters):
@@ -162,6 +181,11 @@ class Optimizer(Strict, ABC):
             for param in self.parameters:
                 _require_writable(param)
             raise
+        except (TypeError, AttributeError) as error:
+            of_array = isinstance(error, AttributeError) and "numpy.ndarray" in str(error)
+            if not of_array and "memoryview" not in str(error):
+                raise
+            raise CallError("update gets arrays, not tensors: write param -= ... and grad, without .data") from error
         if given is not None:
             self._require_nothing("update_all", given, updates)
         for data, wide in halves:
@@ -171,7 +195,7 @@ class Optimizer(Strict, ABC):
     def _looked_at(self, i: int, state: State) -> tuple[Array, Array]:
         """The checked data and gradient of a parameter; moves its state if its backend or dtype has changed."""
         param = self.parameters[i]
-        gradients.checked([param])
+        checks.checked([param])
         _require_writable(param)
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
@@ -224,7 +248,7 @@ class Optimizer(Strict, ABC):
         """The checked result of a schedule."""
         rate: float = plain(lr)
         if not _is_rate(rate):
-            raise MinidlError(f"the schedule returned {lr!r} for step {self.steps}, expected a learning rate >= 0")
+            raise MinidlError(f"the schedule returned {brief(lr)} for step {self.steps}, expected a learning rate >= 0")
         return rate
 
     @explained
@@ -253,7 +277,7 @@ class Optimizer(Strict, ABC):
         require_entries(saved["state"], [], "the parameters of an optimizer")
         require_names(saved["state"], self.state, "parameters")
         require_entries(saved, ["steps", "lr"], "an optimizer")
-        steps, lr = whole("steps", saved["steps"], least=0), number("lr", saved["lr"], ">= 0")
+        steps, lr = integer("steps", saved["steps"], least=0), number("lr", saved["lr"], ">= 0")
         state = {}
         for param, name in zip(self.parameters, self.state, strict=True):
             remembered = saved["state"][name]
@@ -280,9 +304,9 @@ class Optimizer(Strict, ABC):
         require_entries(remembered, needed, f"{type(self).__name__} for {name}")
         for key, kind in kinds.items():
             if key in remembered and kind == "count":
-                whole(f"'{key}' of {name}", remembered[key], least=0)
+                integer(f"'{key}' of {name}", remembered[key], least=0)
             elif key in remembered:
-                require_floats(f"'{key}' of {name}", remembered[key], param.shape)
+                require_float_array(f"'{key}' of {name}", remembered[key], param.shape)
 
     def _kinds(self) -> Mapping[str, str]:
         """The entries of the state that the ``update`` in use declares."""
@@ -305,7 +329,7 @@ class Optimizer(Strict, ABC):
 def _require_writable(param: Tensor) -> None:
     if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
         raise MinidlError(
-            f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
+            f"the data of {checks.called(param)} are read-only, and a step changes them in place: set "
             "x.data = x.data.copy()"
         )
 
@@ -329,7 +353,7 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
     minidl.errors.MinidlError: expected an optimizer, got 'adam': use optim.Adam(model.parameters(), lr=1e-3)
     """
     if not isinstance(optimizer, Optimizer):
-        raise MinidlError(f"expected an optimizer, got {optimizer!r}: use optim.Adam(model.parameters(), lr=1e-3)")
+        raise MinidlError(f"expected an optimizer, got {brief(optimizer)}: use optim.Adam(model.parameters(), lr=1e-3)")
     return optimizer
 
 

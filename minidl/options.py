@@ -6,12 +6,12 @@ NumPy's scalars are converted because they have a dtype, which takes part in typ
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DtypeError, MinidlError
+from .errors import DtypeError, MinidlError, brief
 
 
 def plain(value: Any) -> Any:
@@ -34,7 +34,7 @@ def dtype_of(value: Any) -> np.dtype[Any]:
     try:
         found: np.dtype[Any] = np.dtype(value)
     except TypeError as error:
-        raise DtypeError(f"expected a dtype, such as np.float32, got {value!r}") from error
+        raise DtypeError(f"expected a dtype, such as np.float32, got {brief(value)}") from error
     if found.kind not in "fiub":
         raise DtypeError(f"expected a dtype of numbers or booleans, such as np.float32, got {found}")
     return host_order(found)
@@ -100,7 +100,7 @@ def number(name: str, value: Any, *limits: str) -> float:
     is_number = isinstance(plain_value, int | float) and not isinstance(plain_value, bool)
     limited = [*map(str.split, limits), *([("<", "inf")] if limits else [])]
     if not is_number or not all(SIGNS[sign](plain_value, float(end)) for sign, end in limited):
-        raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {value!r}")
+        raise MinidlError(f"{name} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {brief(value)}")
     return plain_value
 
 
@@ -113,22 +113,22 @@ def finite(name: str, value: Any) -> float:
     """
     plain_value = number(name, value)
     if not math.isfinite(plain_value):
-        raise MinidlError(f"{name} must be a finite number, got {value!r}")
+        raise MinidlError(f"{name} must be a finite number, got {brief(value)}")
     return plain_value
 
 
-def whole(name: str, value: Any, least: int | None = None) -> int:
+def integer(name: str, value: Any, least: int | None = None) -> int:
     """The value of an option as a Python int; :class:`MinidlError` for anything else, or below ``least``.
 
-    >>> whole("axis", 1.0)
+    >>> integer("axis", 1.0)
     Traceback (most recent call last):
     minidl.errors.MinidlError: axis must be an integer, got 1.0
     """
     plain_value: int = plain(value)
-    is_whole = isinstance(plain_value, int) and not isinstance(plain_value, bool)
-    if not is_whole or (least is not None and plain_value < least):
+    is_integer = isinstance(plain_value, int) and not isinstance(plain_value, bool)
+    if not is_integer or (least is not None and plain_value < least):
         limit = "" if least is None else f" >= {least}"
-        raise MinidlError(f"{name} must be an integer{limit}, got {value!r}")
+        raise MinidlError(f"{name} must be an integer{limit}, got {brief(value)}")
     return plain_value
 
 
@@ -141,11 +141,11 @@ def flag(name: str, value: Any) -> bool:
     """
     plain_value = plain(value)
     if not isinstance(plain_value, int) or plain_value not in (0, 1):
-        raise MinidlError(f"{name} must be True or False, got {value!r}")
+        raise MinidlError(f"{name} must be True or False, got {brief(value)}")
     return bool(plain_value)
 
 
-def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any], None] | None = None) -> Any:
+def option(check: Callable[..., Any], *limits: Any, beside: Callable[[dict[str, Any]], None] | None = None) -> Any:
     """An attribute that is checked whenever it is set, by the constructor and later: see :class:`Option`.
 
     >>> class Ball:
@@ -161,18 +161,22 @@ def option(check: Callable[..., Any], *limits: Any, beside: Callable[[Any, Any],
 class Option:
     """The descriptor that :func:`option` makes.
 
-    ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(object, value)`` may raise an error
-    for a value that conflicts with the other options. There is no ``__get__``, so reading is as fast as for any
-    instance attribute. The price: reading an option that is not set yet, such as before ``super().__init__()``, returns
-    this descriptor instead of raising ``AttributeError``. Its repr says so.
+    ``check(name, value, *limits)`` returns the value to store, or raises. ``beside(options)`` gets all attributes of
+    the object with the new value, and may raise an error for values that conflict. There is no ``__get__``, so reading
+    is as fast as for any instance attribute. The price: reading an option that is not set yet, such as before
+    ``super().__init__()``, returns this descriptor instead of raising an error. Its repr says so, and computing with
+    it raises :class:`MinidlError`.
 
     >>> class Ball:
     ...     bounce: float = option(number, ">= 0", "<= 1")
     >>> Ball().bounce
     <the option bounce, not set yet>
+    >>> Ball().bounce * 2
+    Traceback (most recent call last):
+    minidl.errors.MinidlError: bounce is not set yet: call super().__init__() before using it
     """
 
-    def __init__(self, check: Callable[..., Any], limits: Any, beside: Callable[[Any, Any], None] | None) -> None:
+    def __init__(self, check: Callable[..., Any], limits: Any, beside: Callable[[dict[str, Any]], None] | None) -> None:
         self.check, self.limits, self.beside = check, limits, beside
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -181,17 +185,32 @@ class Option:
     def __repr__(self) -> str:
         return f"<the option {self.name}, not set yet>"
 
+    def _refuse(self, *_others: Any) -> NoReturn:
+        raise MinidlError(f"{self.name} is not set yet: call super().__init__() before using it")
+
+    __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = _refuse
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __neg__ = __abs__ = __bool__ = __int__ = __float__ = __index__ = __len__ = __iter__ = __getitem__ = _refuse
+
+    def __getattr__(self, name: str) -> NoReturn:
+        mine = vars(self).get("name", "the option")
+        raise AttributeError(f"{mine} is not set yet and has no '{name}': call super().__init__() before using it")
+
     def __set__(self, thing: Any, value: Any) -> None:
+        if isinstance(value, Option):
+            value._refuse()
         checked = self.check(self.name, value, *self.limits)
         if self.beside is not None:
-            self.beside(thing, checked)
+            self.beside({**vars(thing), self.name: checked})
         vars(thing)[self.name] = checked
 
 
 def optional(check: Callable[..., Any]) -> Callable[..., Any]:
     """The same check, but None is allowed.
 
-    >>> optional(whole)("ignore_index", None)
+    >>> print(optional(integer)("ignore_index", None), optional(integer)("ignore_index", np.int64(3)))
+    None 3
     """
     return lambda name, value, *limits: None if value is None else check(name, value, *limits)
 

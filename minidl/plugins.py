@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import PluginError, suggestion
+from .errors import PluginError, brief, suggestion
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -116,7 +116,7 @@ def group(kind: str) -> str:
     return f"minidl.{kind}es" if kind.endswith("s") else f"minidl.{kind}s"
 
 
-def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
+def register(kind: str, name: str = "") -> Callable[[_Plugin], _Plugin]:
     """A decorator that registers a class or function as plugin ``name`` of ``kind``.
 
     Raises :class:`PluginError` if the name is missing or taken by another object, and for an object that lacks
@@ -130,8 +130,8 @@ def register(kind: str, name: str) -> Callable[[_Plugin], _Plugin]:
     >>> del _registered["schedule"]["halving"]   # only an example
     """
     _check_kind(kind)
-    if not isinstance(name, str):
-        raise PluginError(f'expected a name, got {name!r}: write @register("{kind}", "...") before the class')
+    if not isinstance(name, str) or not name:
+        raise PluginError(f'expected a name, got {brief(name)}: write @register("{kind}", "...") before the class')
 
     def decorate(plugin: _Plugin) -> _Plugin:
         if wrong := _complaint(kind, plugin):
@@ -192,7 +192,7 @@ def get(kind: str, name: str) -> Any:
     """
     _check_kind(kind)
     if not isinstance(name, str):
-        raise PluginError(f"expected the name of a plugin of the kind {kind}, got {name!r}")
+        raise PluginError(f"expected the name of a plugin of the kind {kind}, got {brief(name)}")
     if name not in _registered[kind]:
         if name not in _announced(kind):
             known = names(kind)
@@ -332,7 +332,7 @@ def _complaint(kind: str, plugin: Any) -> str:
     ]
     if missing:
         return f"does not define {' and '.join(missing)}, which every {kind} needs: do so in {plugin.__name__}"
-    methods = [method for method in dir(base) if not method.startswith("_") and callable(getattr(base, method))]
+    methods = [method for method in dir(base) if not method.startswith("_") and callable(getattr(base, method, None))]
     for method in methods:
         if not callable(getattr(plugin, method)):
             value = getattr(plugin, method)
@@ -372,5 +372,9 @@ def _origin(plugin: Any) -> tuple[str, str]:
 
 
 def _check_kind(kind: str) -> None:
+    if not isinstance(kind, str):
+        raise PluginError(
+            f'expected a kind of plugin, got {brief(kind)}: write a string, as in @register("optimizer", "lion")'
+        )
     if kind not in KINDS:
         raise PluginError(f"there is no kind of plugin '{kind}'.{suggestion(kind, KINDS)} Kinds: {', '.join(KINDS)}.")

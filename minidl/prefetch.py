@@ -1,9 +1,12 @@
 """Prefetching: a thread makes the next batches while the current one is used."""
 
+import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from .errors import MinidlError
 
 
 class _Failure:
@@ -15,6 +18,8 @@ class _Failure:
 
 def prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
     """The same batches, made by a thread that runs up to ``ahead`` batches ahead.
+
+    Raises :class:`MinidlError` in a process that was forked meanwhile, which has no such thread.
 
     >>> list(prefetched(range(3), 2))
     [0, 1, 2]
@@ -41,6 +46,7 @@ def prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
         except BaseException as error:  # any exception is raised again in the loop
             put(_Failure(error))
 
+    process = os.getpid()
     thread = threading.Thread(target=work, name="minidl-loader", daemon=True)
     try:
         thread.start()
@@ -52,6 +58,8 @@ def prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
             if isinstance(item, _Failure):
                 raise item.error
             yield item
+            if os.getpid() != process:
+                raise MinidlError("this process was forked inside a loop over a loader: start another loop in it")
     finally:
         stop.set()
         thread.join()

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from .capture import CapturedStep
-from .contexts import Brackets
+from .contexts import ContextMeta
 from .data import Batches
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .files import atomic_write
 from .habits import explained
 from .nested import leaves
 from .nn import Buffer, Module, Parameter
 from .op import Op
 from .optim import Optimizer
-from .options import whole
+from .options import integer
 from .random import rewound
 from .table import table
 from .tensor import Tensor, tensor
@@ -88,7 +88,7 @@ class Row:
 _one_at_a_time = threading.Lock()
 
 
-class Profiler(metaclass=Brackets):
+class Profiler(metaclass=ContextMeta):
     """Measures everything that minidl does inside a ``with`` block, on the thread that entered it.
 
     ``seconds`` is the duration of the block. Only one profiler can be active in a process: entering another, or the
@@ -223,7 +223,7 @@ class Profiler(metaclass=Brackets):
         The last row is the time between the measured events, which Python and the graph take.
         """
         if by not in ("layer", "op"):
-            raise MinidlError(f"expected by='layer' or by='op', got by={by!r}")
+            raise MinidlError(f"expected by='layer' or by='op', got by={brief(by)}")
         found: dict[tuple[str, str, str], Row] = {}
         for event in self.events:
             key = (event.layer if by == "layer" else "", event.op, event.algorithm if by == "layer" else "")
@@ -321,9 +321,7 @@ def profile(model: Module, x: Any, steps: int = STEPS) -> Profiler:
         raise MinidlError(
             f"expected a module, got {type(model).__name__}: for any other code use `with md.Profiler() as profiler:`"
         )
-    steps = whole("the number of steps", steps)
-    if steps < 1:
-        raise MinidlError(f"the number of steps must be >= 1, got {steps}")
+    steps = integer("the number of steps", steps, least=1)
     tensors = [tensor for _, tensor in model.named_tensors()]
     kept = [(t, t.data.copy() if isinstance(t, Buffer) else t.data, t.grad) for t in tensors]
     place = model.parameters()[0].backend.name if model.parameters() else None

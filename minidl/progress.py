@@ -6,7 +6,7 @@
 >>> optimizer = md.optim.SGD(model.parameters(), lr=0.5)
 >>> trainer = md.Trainer(model, md.nn.functional.mse_loss, optimizer, callbacks=[Progress(sys.stdout)])
 >>> history = trainer.fit(loader, epochs=1)
-epoch 1/1  ... images/s  loss ...
+epoch 1/1  ... samples/s  loss ...
 >>> epoch_facts(trainer)[0]
 'epoch 1/1'
 """
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from . import plugins
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .totals import Row
 from .train import Callback, Trainer
 
@@ -38,7 +38,7 @@ class Progress(Callback):
 
     def __init__(self, stream: TextIO | None = None) -> None:
         if stream is not None and not all(hasattr(stream, name) for name in ("write", "flush", "isatty")):
-            raise MinidlError(f"expected a stream to write to, got {stream!r:.60}: use sys.stdout, or an open file")
+            raise MinidlError(f"expected a stream to write to, got {brief(stream)}: use sys.stdout, or an open file")
         self._given = stream
         self.shown = 0.0
 
@@ -79,7 +79,7 @@ class Progress(Callback):
 
 
 def _progress_facts(trainer: Trainer) -> list[str]:
-    """The progress of the current epoch: steps, images/s, the total time left, metrics so far."""
+    """The progress of the current epoch: steps, samples/s, the total time left, metrics so far."""
     assert trainer.train_loader is not None, "there is progress only inside fit"
     done, steps = trainer.position, len(trainer.train_loader)
     step = _of(done, steps) if trainer.steps == math.inf else _of(trainer.optimizer.steps, trainer.steps)
@@ -101,7 +101,7 @@ def epoch_facts(trainer: Trainer) -> list[str]:
     >>> trainer = Trainer(model, md.nn.functional.mse_loss, md.optim.SGD(model.parameters(), lr=0.1))
     >>> history = trainer.fit(loader, epochs=1)
     >>> print(*epoch_facts(trainer), sep=", ")
-    epoch 1/1, ... images/s, loss ...
+    epoch 1/1, ... samples/s, loss ...
     """
     if not (trainer.inside_epoch or trainer.history):
         raise MinidlError("there is no epoch yet: call trainer.fit first")
@@ -118,7 +118,7 @@ def _of(number: int, total: float) -> str:
 
 
 def _speed(trainer: Trainer) -> str:
-    return f"{trainer.images / trainer.seconds if trainer.seconds else 0.0:.0f} images/s"
+    return f"{trainer.samples / trainer.seconds if trainer.seconds else 0.0:.0f} samples/s"
 
 
 def columns(stream: TextIO) -> int:

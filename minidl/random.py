@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MinidlError
+from .errors import MinidlError, brief
 from .habits import explained
-from .options import whole
+from .options import integer
 from .states import require_entries, require_names
 
 
@@ -28,7 +28,7 @@ class Generator(np.random.Generator):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        super().__init__(np.random.PCG64(None if seed is None else whole("seed", seed, least=0)))
+        super().__init__(np.random.PCG64(None if seed is None else integer("seed", seed, least=0)))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Generator(np.random.Generator):
         >>> one.normal() == Generator(3).spawn(1)[0].normal(), one.normal() == other.normal()
         (True, False)
         """
-        count = whole("n_children", n_children, least=0)
+        count = integer("n_children", n_children, least=0)
         return [of_words(*map(int, self.integers(1 << 32, size=4))) for _ in range(count)]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -171,7 +171,7 @@ def chosen(rng: Generator | None) -> Generator:
     minidl.errors.MinidlError: expected rng=md.Generator(seed), got rng=0
     """
     if rng is not None and not isinstance(rng, np.random.Generator):
-        raise MinidlError(f"expected rng=md.Generator(seed), got rng={rng!r}")
+        raise MinidlError(f"expected rng=md.Generator(seed), got rng={brief(rng)}")
     return default_rng if rng is None else rng
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, changes, gradients
+from . import backends, changes, checks, op_errors
 from .errors import BackendError, DtypeError, MinidlError, ShapeError
 from .grad_mode import mode
 from .op import DOUBLE, HALF, SINGLE, Op
@@ -30,9 +30,11 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         if dtype is HALF:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
+        if type(data) is not np.ndarray:  # the fast path: it nearly always is
+            data = backend.asarray(data) if isinstance(data, np.generic) else op_errors.as_array(op, data)
     except MinidlError as error:
         if isinstance(error, BackendError):
-            gradients.require_data(inputs)
+            checks.require_data(inputs)
         error.where = error.where or op.name
         raise
     except ValueError as error:  # raised by the array module for shapes that it cannot broadcast
@@ -42,7 +44,11 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         raise ShapeError(f"failed for input shapes {shapes}: {reason}", op.name) from error
     except OverflowError as error:  # raised by the array module for a Python number
         raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
-    output = Tensor(data if backends.is_array(data) else backend.asarray(data))
+    except (TypeError, AttributeError) as error:
+        if wrong := op_errors.wrong_call(op, inputs, error):
+            raise wrong from None
+        raise
+    output = Tensor(data)
     op.check_dtype(output.data, dtype)
     if op.half and op.keeps_dtype:
         output.data = op.narrowed(output.data)

@@ -11,7 +11,7 @@ from typing import Any
 from . import plugins
 from .errors import MinidlError
 from .habits import Answering, explained
-from .options import number, plain, whole
+from .options import integer, number, plain
 
 Schedule = Callable[[int], float]
 
@@ -59,7 +59,7 @@ def step(lr: float, every: int, factor: float = 0.1) -> Schedule:
     >>> schedule(9), schedule(10), schedule(20)
     (1.0, 0.5, 0.25)
     """
-    return Rates(_stairs, _rate(lr), _steps(every), number("factor", factor, ">= 0"))
+    return Rates(_stairs, _rate(lr), integer("every", every, least=1), number("factor", factor, ">= 0"))
 
 
 def _stairs(lr: float, every: int, factor: float, step: int) -> float:
@@ -83,8 +83,9 @@ def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedu
     >>> schedule(0), round(schedule(5), 3), schedule(10)
     (1.0, 0.5, 0.0)
     """
-    lr, warmup, final = _rate(lr), whole("warmup", warmup, least=0), number("final", final, ">= 0")
-    return Rates(_cosine, lr, _steps(whole("the number of steps", steps) - warmup), warmup, final)
+    lr, warmup, final = _rate(lr), integer("warmup", warmup, least=0), number("final", final, ">= 0")
+    rest = integer("the number of steps", steps, least=1) - warmup
+    return Rates(_cosine, lr, integer("the number of steps after the warm-up", rest, least=1), warmup, final)
 
 
 def _cosine(lr: float, steps: int, warmup: int, final: float, step: int) -> float:
@@ -104,7 +105,7 @@ def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, f
     >>> schedule(0), schedule(30), schedule(100)
     (0.04, 1.0, 0.0001)
     """
-    lr, steps, rise = _rate(lr), _steps(steps), number("rise", rise, ">= 0", "<= 1")
+    lr, steps, rise = _rate(lr), integer("the number of steps", steps, least=1), number("rise", rise, ">= 0", "<= 1")
     start, final = number("start", start, ">= 0"), number("final", final, ">= 0")
     return Rates(_one_cycle, lr, steps, max(1, round(rise * steps)), start, final)
 
@@ -129,10 +130,3 @@ def _rate(lr: float) -> float:
             f"expected the learning rate, a number, got {kind}: the schedule is passed to the optimizer, as lr=..."
         )
     return number("lr", rate, ">= 0")
-
-
-def _steps(steps: int) -> int:
-    count = whole("the number of steps", steps)
-    if count < 1:
-        raise MinidlError(f"a schedule needs at least one step, got {count}")
-    return count

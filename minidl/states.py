@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DtypeError, MinidlError, ShapeError
+from .errors import DtypeError, MinidlError, ShapeError, brief
 
 
 def require_entries(state: Any, names: Iterable[str], of: str) -> None:
@@ -61,23 +61,23 @@ def require_real(name: str, value: Any, shapes: Collection[tuple[int, ...]]) -> 
     minidl.errors.ShapeError: m has shape (2,), expected (3,)
     """
     if np.dtype(getattr(value, "dtype", type(value))).kind not in "fiub":
-        given = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"{value!r:.60}"
+        given = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"{brief(value)}"
         raise DtypeError(f"{name} is {given}, expected a real number or an array of them")
     shape = getattr(value, "shape", ())
     if shape not in shapes:
         raise ShapeError(f"{name} has shape {shape}, expected {' or '.join(map(str, shapes))}")
 
 
-def require_floats(name: str, value: Any, shape: tuple[int, ...]) -> None:
+def require_float_array(name: str, value: Any, shape: tuple[int, ...]) -> None:
     """Raise unless a value is an array of floats of this shape: :class:`DtypeError` or :class:`ShapeError`.
 
-    >>> require_floats("m", 0.5, (2,))
+    >>> require_float_array("m", 0.5, (2,))
     Traceback (most recent call last):
     minidl.errors.DtypeError: m is 0.5, expected an array of floats
     """
     dtype = getattr(value, "dtype", None)
     if dtype is None or dtype.kind != "f":
-        given = f"{value!r:.60}" if dtype is None else f"an array of {dtype}"
+        given = f"{brief(value)}" if dtype is None else f"an array of {dtype}"
         raise DtypeError(f"{name} is {given}, expected an array of floats")
     if value.shape != shape:
         raise ShapeError(f"{name} has shape {value.shape}, expected {shape}")

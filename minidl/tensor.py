@@ -8,13 +8,13 @@ Derivatives", 2nd ed., 2008, chapter 3).
 
 import operator
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backends, changes, gradients
+from . import backends, changes, checks
 from .errors import BackendError, CallError, DtypeError, GraphError, ShapeError
 from .grad_mode import no_grad
 from .habits import Count, explained
@@ -42,7 +42,7 @@ class Tensor(Operators):
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray:  # the fast path: it nearly always is
-            gradients.require_array(data)
+            checks.require_array(data)
         self.data = data
         self.grad: Array | None = None
         self.op: Op | None = None
@@ -81,7 +81,7 @@ class Tensor(Operators):
         try:
             return backends.of(self.data)
         except BackendError:
-            gradients.require_data([self])
+            checks.require_data([self])
             raise
 
     def numpy(self) -> NDArray[Any]:
@@ -146,7 +146,7 @@ class Tensor(Operators):
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
         wanted = flag("requires_grad", wanted)
-        gradients.require_able(self, wanted)
+        checks.require_able(self, wanted)
         self._wants_grad = wanted
 
     @explained
@@ -221,7 +221,7 @@ class Tensor(Operators):
         ``backward()`` then raises an error for results computed before from them, or from an array that shares their
         memory.
         """
-        gradients.require_data([self])
+        checks.require_data([self])
         if self.data.shape or not isinstance(self.data, np.generic):  # NumPy's scalars cannot be changed
             changes.mark(self.data)
 
@@ -230,6 +230,25 @@ class Tensor(Operators):
             "a Tensor cannot be changed in place, because the backward pass may need its values: build a new one "
             "(F.where, F.concatenate), or change x.data[...] of a leaf before anything is computed from it"
         )
+
+
+def _fixed(instead: str) -> Callable[[Tensor, Any], NoReturn]:
+    """The setter of an attribute that follows from the data."""
+
+    def refuse(_x: Tensor, _value: Any) -> NoReturn:
+        raise CallError(f"the data of a tensor determine it, so it cannot be set: write {instead}")
+
+    return refuse
+
+
+for _name, _instead in {
+    "shape": "x.reshape(3, 2)",
+    "ndim": "x.reshape(3, 2)",
+    "size": "x.reshape(3, 2)",
+    "dtype": "x.astype(np.float64), or model.astype(np.float64)",
+    "backend": 'x.to("cupy"), or model.to("cupy")',
+}.items():
+    setattr(Tensor, _name, vars(Tensor)[_name].setter(_fixed(_instead)))
 
 
 @explained
@@ -254,7 +273,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
 
 def _owned(dxs: Sequence[Array], i: int) -> Array:
     """A gradient for a leaf in memory that the op does not share: optimizers and clipping write into it."""
-    is_own = dxs[i].base is None and is_the_only_one(dxs, i)
+    try:
+        is_own = dxs[i].base is None and is_the_only_one(dxs, i)
+    except AttributeError:
+        given = type(dxs[i]).__name__
+        raise GraphError(f"a backward returned {given} as a gradient, expected an array: use self.xp") from None
     return dxs[i] if is_own else dxs[i].copy()
 
 
@@ -263,7 +286,7 @@ def _total(x: Tensor, dx: Array) -> Array:
     if x.grad is not None:
         is_usual = type(x.grad) is type(x.data) is type(dx) and x.grad.dtype is dx.dtype
         if not is_usual or x.grad.shape != x.data.shape:  # it may have been set by hand
-            gradients.checked([x])
+            checks.checked([x])
         dx = x.grad + dx
     if dx.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .errors import MinidlError
+from .errors import MinidlError, brief
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def set_num_threads(count: int) -> None:
     >>> set_num_threads(before)
     """
     if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
-        raise MinidlError(f"the number of threads must be an integer >= 1, got {count!r}")
+        raise MinidlError(f"the number of threads must be an integer >= 1, got {brief(count)}")
     with _Settings.lock:  # work on the old pool finishes there: its threads end once it is no longer referenced
         _Settings.num_threads, _Settings.pool = int(count), None
 

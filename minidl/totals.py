@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from . import backends
-from .errors import CallError, MinidlError
+from .errors import CallError, MinidlError, brief
 from .habits import Answering
-from .options import number, whole
+from .options import integer, number
 from .states import require_entries
 
 Array = Any
@@ -37,7 +37,7 @@ class Totals:
         require_entries(state, ["sums", "count"], "totals")
         require_entries(state["sums"], [], "sums")
         sums = {name: number(f"the sum of {name}", value) for name, value in state["sums"].items()}
-        return cls(sums, whole("count", state["count"], least=0))
+        return cls(sums, integer("count", state["count"], least=0))
 
     def add(self, names: tuple[str, ...], means: Array, size: int) -> None:
         """Add the means over a batch of ``size`` samples; float64, because long float32 sums lose precision."""
@@ -83,7 +83,7 @@ class History(Answering, list[Row]):
     def of_state(cls, rows: Any) -> "History":
         """The history of a state. Raises :class:`MinidlError` unless it is a list of rows, each of an epoch."""
         if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
-            raise MinidlError(f"expected a history, a list of rows, got {rows!r:.60}: use a trainer's state_dict()")
+            raise MinidlError(f"expected a history, a list of rows, got {brief(rows)}: use a trainer's state_dict()")
         for row in rows:
-            whole("'epoch' of the history", row.get("epoch"), least=1)
+            integer("'epoch' of the history", row.get("epoch"), least=1)
         return cls(dict(row) for row in rows)

@@ -24,13 +24,14 @@ import numpy as np
 from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
-from .errors import MinidlError
-from .habits import Answering, Strict, explained
+from .errors import MinidlError, brief
+from .habits import Guarded, explained
+from .hooks import require_hooks
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
 from .nn import Module
 from .nn.module import evaluating, held_in
 from .optimizer import Optimizer, checked_optimizer
-from .options import flag, number, option, optional, whole
+from .options import flag, integer, number, option, optional
 from .states import all_or_nothing, require_entries
 from .tensor import Tensor, no_grad
 from .totals import History, Row, Totals
@@ -40,12 +41,19 @@ class TrainingError(MinidlError, ArithmeticError):
     """Raised if training cannot continue because the loss became infinite or NaN."""
 
 
-class Callback(Answering):
+class Callback(Guarded):
     """The base class of callbacks, which a :class:`Trainer` calls during training: override the methods you need.
 
     An error in a callback ends the training: the callbacks after it are not called for this event, but
     ``on_train_error`` is called for all.
+
+    Raises :class:`MinidlError` for a class with another method ``on_...``, and for hooks with other arguments, such as
+    those of Keras.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        require_hooks(cls, Callback)
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a call of ``fit``."""
@@ -73,11 +81,21 @@ def _callbacks(_name: str, callbacks: Any) -> list[Callback]:
             hint = "make an instance of the class, with parentheses"
         elif callable(wrong):
             hint = "pass a schedule to the optimizer, lr=...; for your own code derive a class from md.Callback"
-        raise MinidlError(f"expected callbacks, got {wrong!r}: {hint}")
+        raise MinidlError(f"expected callbacks, got {brief(wrong)}: {hint}")
     return found
 
 
-class Trainer(Strict):
+def _end(name: str, value: Any) -> float:
+    """A number of epochs or steps, or infinity, as an option."""
+    return value if isinstance(value, float) and value == math.inf else integer(name, value, least=0)
+
+
+def _require_fit(options: dict[str, Any]) -> None:
+    if not options.get("_fitting"):
+        raise MinidlError("fit sets when training ends, and a callback may change it: write trainer.fit(..., epochs=5)")
+
+
+class Trainer(Guarded):
     """Trains a model on batches ``(inputs, targets)``.
 
     ``loss(outputs, targets)`` returns a tensor with one element. Every metric gets the outputs as plain arrays and
@@ -95,6 +113,8 @@ class Trainer(Strict):
     optimizer: Optimizer = option(lambda _name, optimizer: checked_optimizer(optimizer))
     metrics: Any = option(lambda _name, metrics: checked_metrics(metrics))
     callbacks: Any = option(_callbacks)
+    epochs: float = option(_end, beside=_require_fit)
+    steps: float = option(_end, beside=_require_fit)
 
     def __init__(
         self,
@@ -105,7 +125,7 @@ class Trainer(Strict):
         callbacks: Iterable[Callback] = (),
     ) -> None:
         if not isinstance(model, Module):
-            raise MinidlError(f"expected a model, got {model!r:.60}: use nn.Sequential(...) or another nn.Module")
+            raise MinidlError(f"expected a model, got {brief(model)}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
         self.captured = CapturedStep(self._gradients, model)
@@ -114,12 +134,14 @@ class Trainer(Strict):
         """The number of complete epochs."""
         self.history, self.totals = History(), Totals()
         """A row for each complete epoch, and the sums over the current epoch so far."""
-        self.seconds, self.images = 0.0, 0
+        self.seconds, self.samples = 0.0, 0
         """Time spent in training steps, including waiting for data, and the number of samples trained on."""
         self.trained = False
         """Whether only the validation of the current epoch is left."""
+        self._ended_at = 0
+        """The number of steps until the end of the last epoch; -1 in a state from inside an epoch."""
         self.stopping = self._fitting = False
-        self.epochs = self.steps = math.inf
+        vars(self).update(epochs=math.inf, steps=math.inf)
         """The number of epochs and of steps after which ``fit`` ends; infinite if not given."""
         self.train_loader: DataLoader | None = None
         self._place: dict[str, int] = {}
@@ -171,16 +193,16 @@ class Trainer(Strict):
             )
         for loader in [train] if validation is None else [train, validation]:
             require_loader(loader)
-        epochs, steps = optional(whole)("epochs", epochs, 0), optional(whole)("steps", steps, 0)
+        epochs, steps = optional(integer)("epochs", epochs, 0), optional(integer)("steps", steps, 0)
         if train is not self.train_loader:
             self._begin_anew()
             self._place = train.state_dict() | {"position": train.start}
         self.train_loader, self.stopping = train, False
         self._find_place(train)
-        self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
-        self.steps = math.inf if steps is None else steps
         self._fitting = True
         try:
+            self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
+            self.steps = math.inf if steps is None else steps
             with np.errstate(over="ignore", invalid="ignore"):  # the loss is checked instead
                 return self._fit(train, validation)
         except BaseException:
@@ -272,6 +294,11 @@ class Trainer(Strict):
         return self.totals.count > 0
 
     @property
+    def at_epoch_end(self) -> bool:
+        """Whether there is an epoch, and no step since it ended, not even in an epoch that an error ended."""
+        return bool(self.history) and self.optimizer.steps == self._ended_at
+
+    @property
     def steps_left(self) -> float:
         """The number of training steps until :meth:`fit` ends."""
         assert self.train_loader is not None, "there are steps left only in fit"
@@ -285,7 +312,7 @@ class Trainer(Strict):
         self.optimizer.zero_grad()
         means = self.captured(inputs, targets)
         self.optimizer.step()
-        self.images += size
+        self.samples += size
         self.totals.add(("loss", *self.metrics), means, size)
 
     def _gradients(self, inputs: Any, targets: Any) -> Any:
@@ -327,7 +354,7 @@ class Trainer(Strict):
         self._require_finite(row)
         self.history.append(row)
         self.epoch += 1
-        self.totals, self.trained = Totals(), False
+        self.totals, self.trained, self._ended_at = Totals(), False, self.optimizer.steps
 
     def _require_finite(self, row: Row) -> None:
         bad = [name for name in ("loss", "val_loss") if not math.isfinite(row.get(name, 0.0))]
@@ -347,7 +374,7 @@ class Trainer(Strict):
             "trained": self.trained,
             "totals": self.totals.state_dict(),
             "seconds": self.seconds,
-            "images": self.images,
+            "samples": self.samples,
             "model": self.model.state_dict(),
             "loss": self._loss_module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -363,12 +390,14 @@ class Trainer(Strict):
         errors of the model, the optimizer and the loader for states that do not fit, changing nothing.
         """
         require_loader(train)
+        if isinstance(state, Mapping) and "images" in state:  # saved by an earlier version
+            state = {"samples": state["images"], **state}
         require_entries(state, _ENTRIES, "a trainer")
         own = {
-            "epoch": whole("epoch", state["epoch"], least=0),
+            "epoch": integer("epoch", state["epoch"], least=0),
             "trained": flag("trained", state["trained"]),
             "seconds": number("seconds", state["seconds"], ">= 0"),
-            "images": whole("images", state["images"], least=0),
+            "samples": integer("samples", state["samples"], least=0),
             "totals": Totals.of_state(state["totals"]),
             "history": History.of_state(state["history"]),
         }
@@ -377,7 +406,7 @@ class Trainer(Strict):
         require_entries(random_states, [], "random generators")
         random_states = {**random_states, _DEFAULT: state["random"]}
         if "loss" not in state:  # saved by an earlier version
-            beside = {name: own for name, own in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
+            beside = {name: held for name, held in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
             random_states = beside | random_states
         loss = self._loss_module
         with all_or_nothing(self.model, loss, self.optimizer, generators):
@@ -388,6 +417,7 @@ class Trainer(Strict):
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
         vars(self).update(own, train_loader=train, _place=train.state_dict() | {"position": train.start})
+        self._ended_at = -1 if self.inside_epoch else self.optimizer.steps
         if state["loader"] is not None:
             train.start = 0  # the trainer has the position: other loops, such as evaluate, are complete epochs
 
@@ -412,7 +442,7 @@ class Trainer(Strict):
                 stack.callback(callback.on_train_error, self)
 
 
-_ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "images", "model", "optimizer", "loader", "random")
+_ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "samples", "model", "optimizer", "loader", "random")
 """The entries that a state must have; states of earlier versions have only these."""
 _DEFAULT = ""
 """The name of minidl's default generator among the generators of a model."""

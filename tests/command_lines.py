@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from minidl import doctor
-from minidl.bench import small
+from tests.benchmarks.peers import small
 from tests.benchmarks.peers.frameworks import FRAMEWORKS
 from tests.pages import ROOT
 

@@ -1,6 +1,7 @@
 """Configuration of all tests: which of them run, on how many processes, and the report of those that do not."""
 
 import importlib.util
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,15 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from minidl.testing.arrays import other_backends
-
 from . import devices
 from .captures import replays as replays
 from .dependencies import as_before as as_before
 from .devices import device as device
 from .devices import in_tf32 as in_tf32
-
-other_backends()  # registers the stand-ins for CuPy
 
 # All cores are busy: the duration of an example means nothing.
 settings.register_profile("busy", settings(), deadline=None)
@@ -28,6 +25,15 @@ WITH_PYTORCH = [
     *("fuzz/against_torch.py", "fuzz/theirs.py", "fuzz/torch_tensor.py"),
 ]
 collect_ignore = [] if importlib.util.find_spec("torch") else WITH_PYTORCH
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """No test switches the power off; ``os.fsync`` takes milliseconds, and a run writes dozens of files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
 
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 """The number of deselected tests, by marker."""
@@ -64,6 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=list(left_out))
     config.stash[LEFT_OUT] = dict(Counter(left_out.values()))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a comparison with PyTorch if it is not installed. One thread is enough for its small inputs."""
+    if item.get_closest_marker("parity"):
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+        torch.set_num_threads(1)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

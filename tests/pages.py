@@ -2,10 +2,10 @@
 
 import ast
 import doctest
+import functools
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,18 +63,21 @@ def spans(page: Path) -> list[str]:
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
 
 
-def strings(path: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def strings(path: Path) -> list[tuple[int, str]]:
     """The string literals of a module with their lines, docstrings included; fields of f-strings become NAME."""
+    found: list[tuple[int, str]] = []
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.JoinedStr):
             parts = (str(part.value) if isinstance(part, ast.Constant) else "NAME" for part in node.values)
-            yield node.lineno, "".join(parts)
+            found.append((node.lineno, "".join(parts)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.lineno, node.value
+            found.append((node.lineno, node.value))
         else:
             waiting += ast.iter_child_nodes(node)
+    return found
 
 
 def commands(line: str) -> list[list[str]]:

@@ -48,7 +48,6 @@ def test_rates_and_memory_of_minidl(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parity
 def test_pytorch_computes_the_same_and_gets_a_ratio(capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     result = measured(capfd, ["pytorch_channels_last"])
     assert list(result["peers"]) == ["minidl", "pytorch_channels_last"]
     mine, peer = (of["train"] for of in result["peers"].values())

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import errno
 import inspect
 import io
 import pickle
@@ -21,7 +22,7 @@ from minidl.errors import MinidlError
 from minidl.progress import epoch_facts
 from minidl.train import Callback, Trainer
 
-from .training import StopAfter, assert_same, make, regression, trained
+from .training import StopAfter, assert_same, make, regression, saved_in, trained
 
 
 def test_before_training_there_is_no_epoch_to_report() -> None:
@@ -47,6 +48,86 @@ def test_best_and_last_weights_are_kept(tmp_path: Path) -> None:
     assert_same(dict(md.load(tmp_path / "last.safetensors")), trainer.model.state_dict())
     trainer.model.load_state_dict(best)
     assert trainer.evaluate(validation)["loss"] == history[1]["val_loss"]
+
+
+class Worse(Callback):
+    """Epochs after the second are worse."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.epoch >= 2:
+            trainer.model[0].w.data[...] = 50
+
+
+def failing_save(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    """Make the second save of a file fail, once."""
+    save, calls = checkpoint.save, []
+
+    def fail(path: Any, *arguments: Any) -> None:
+        calls.extend([1] * (path.name == name))
+        if path.name == name and len(calls) == 2:
+            raise error
+        save(path, *arguments)
+
+    monkeypatch.setattr(checkpoint, "save", fail)
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_weights_that_an_error_kept_from_being_saved_are_saved_by_the_next_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, name: str
+) -> None:
+    trainer, train, validation = make([Checkpoint(tmp_path), Worse()])
+    failing_save(monkeypatch, name, error)
+    with pytest.raises(type(error)):
+        trainer.fit(train, validation, epochs=4)
+    history = trainer.fit(train, validation, epochs=2)
+    assert checkpoint.read_metadata(tmp_path / "last.safetensors") == {"epoch": "2"}
+    history = trainer.fit(train, validation, epochs=4)
+    assert best_row(history)["epoch"] == 2
+    best, notes = checkpoint.load_with_metadata(tmp_path / "best.safetensors")
+    assert notes == {"epoch": "2"}
+    trainer.model.load_state_dict(best)
+    assert trainer.evaluate(validation)["loss"] == history[1]["val_loss"]
+
+
+def test_a_state_resumed_in_another_folder_brings_its_best_weights_or_says_that_they_are_not_there(
+    tmp_path: Path,
+) -> None:
+    for number, epochs in enumerate((2, 3)):
+        here, there = tmp_path / f"{number}", tmp_path / f"{number}-elsewhere"
+        here.mkdir()
+        there.mkdir()
+        trained([Checkpoint(here), Worse()], epochs=epochs)
+        trainer, train, validation = make([Checkpoint(there), Worse()])
+        trainer.load_state_dict(saved_in(here), train)
+        if epochs == 2:
+            trainer.fit(train, validation, epochs=4)
+            best, expected = (folder / "best.safetensors" for folder in (there, here))
+            assert best.read_bytes() == expected.read_bytes()
+        else:
+            lost = r"elsewhere.best.safetensors is missing or damaged, but epoch 2 has the best val_loss"
+            with pytest.warns(UserWarning, match=lost) as warned:
+                trainer.fit(train, validation, epochs=4)
+            assert warned[0].filename == __file__
+            assert not (there / "best.safetensors").exists()
+
+
+def test_weights_of_a_step_after_the_best_epoch_are_not_saved_as_its_own(tmp_path: Path) -> None:
+    """The epoch that an error ends begins again, but the weights have changed."""
+
+    class Fail(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            if trainer.optimizer.steps == 10:
+                raise ZeroDivisionError
+
+    trainer, train, validation = make([Fail()])
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(train, validation, epochs=3)
+    assert best_row(trainer.history)["epoch"] == trainer.epoch == 2
+    trainer.callbacks += [Checkpoint(tmp_path), Worse()]
+    with pytest.warns(UserWarning, match="epoch 2 has the best val_loss, and its weights are not in the last state"):
+        trainer.fit(train, validation, epochs=3)
+    assert checkpoint.read_metadata(tmp_path / "last.safetensors") == {"epoch": "3"}
 
 
 def test_early_stopping_waits_for_its_patience() -> None:

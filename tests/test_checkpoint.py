@@ -255,10 +255,10 @@ def test_weights_are_no_state(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "outline", ["", "[" * 100_000, '{"array": "/gone"}', '{"array": []}', "{}", '{"dict": 3}', '[{"dict": [1]}]']
+    "description", ["", "[" * 100_000, '{"array": "/gone"}', '{"array": []}', "{}", '{"dict": 3}', '[{"dict": [1]}]']
 )
-def test_a_state_that_does_not_say_what_its_arrays_are_is_damaged(path: Path, outline: str) -> None:
-    md.save(path, {}, {checkpoint.STATE: outline})
+def test_a_state_that_does_not_say_what_its_arrays_are_is_damaged(path: Path, description: str) -> None:
+    md.save(path, {}, {checkpoint.STATE: description})
     with pytest.raises(CheckpointError, match="cannot be loaded: its description of the state is invalid"):
         checkpoint.load_state(path)
 

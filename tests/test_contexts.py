@@ -13,7 +13,6 @@ from minidl import backends
 from minidl.backends import choice
 from minidl.errors import MinidlError
 from minidl.op import Op
-from minidl.testing.arrays import other_backends
 
 DIRECT, PLAIN, USUAL = ("direct", True), ("auto", False), ("auto", True)
 
@@ -185,7 +184,6 @@ def in_turn(*works: Callable[[threading.Barrier], None]) -> None:
 
 
 def test_what_a_thread_says_of_capturable_kernels_holds_for_it_alone() -> None:
-    other_backends()
     device: Any = backends.get("strict")
 
     def first(barrier: threading.Barrier) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from minidl import course
+from minidl.course import answer
 from tests.answers import CHECKERS, FUNCTIONS, RIGHT, SOLVED, WRONG, typed
 from tests.mutation.mutants import mutants
 
@@ -61,8 +62,9 @@ NO_MISTAKE = {
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_no_slip_of_the_pen_is_taken_for_right(checker: str) -> None:
+def test_no_slip_of_the_pen_is_taken_for_right(checker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The solution with one operator, number or index changed by `tests.mutation`."""
+    monkeypatch.setattr(answer, "SECONDS", 0.3)  # some mutants do not end
     solution = getattr(course, f"check_{checker}").solution
     for mutant in mutants(solution):
         if mutant.after not in NO_MISTAKE:
@@ -71,8 +73,8 @@ def test_no_slip_of_the_pen_is_taken_for_right(checker: str) -> None:
 
 
 TO_DO = {
-    *("winograd", "cross_entropy_gradient", "numerical_gradient"),
-    *("momentum_step", "adam_step", "luma", "block_shape", "conv_parameters", "saliency", "grad_cam"),
+    "winograd",
+    *("luma", "block_shape", "conv_parameters", "saliency", "grad_cam"),
     *("calibration_error", "attainable", "finish_times", "power_mean", "adagrad_step", "window_pixels"),
 }
 """Exercises whose lists of answers in tests/answers are not complete yet."""

@@ -68,7 +68,8 @@ def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.
     )
     subject = ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, [TILES], device.name)
     subject.run_check("weight_gradient")
-    subject.run_check("pooled")
+    if parts > 1:  # one part is what the test above has
+        subject.run_check("pooled")
     assert set(launched) == {parts}
 
 

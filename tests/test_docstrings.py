@@ -1,9 +1,11 @@
 """Every public name has a docstring with an example, or points to one."""
 
+import doctest
 import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from types import FunctionType, ModuleType
 from typing import Any
@@ -79,6 +81,19 @@ def test_public_names_have_docstrings() -> None:
 def test_public_names_are_shown() -> None:
     hidden = [name for name, thing in PUBLIC.items() if not excused(name) and not is_shown(thing)]
     assert hidden == [], "give each an example, or point to one: see :func:`that_one`"
+
+
+def test_an_example_shows_a_result() -> None:
+    """One without output only fails by an error, which is what ``outliving_terminal`` prevents."""
+    texts = {name: docstring(thing) for name, thing in PUBLIC.items()}
+    texts |= {module.__name__: module.__doc__ or "" for module in sys.modules.values() if _is_ours(module)}
+    examples = {name: doctest.DocTestParser().get_examples(text) for name, text in texts.items()}
+    silent = [name for name, shown in examples.items() if shown and not any(example.want for example in shown)]
+    assert silent == ["minidl.command:outliving_terminal"]
+
+
+def _is_ours(module: ModuleType) -> bool:
+    return module.__name__.partition(".")[0] in ("minidl", "agegender")
 
 
 def test_references_lead_somewhere() -> None:

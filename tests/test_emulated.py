@@ -1,7 +1,9 @@
 """The emulated GPU: kernels behave as in CUDA, and what CUDA leaves undefined is an error."""
 
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from minidl import backends
 from minidl.errors import BackendError
 from minidl.kernels.cupy.source import NULL, Struct, by_value
 from minidl.kernels.window import sliding_window
-from minidl.testing import check_backend
+from minidl.testing import check_backend, emulated
 from minidl.testing.emulated import EmulatedArray, EmulatedBackend, LaunchError, RawModule
 
 from .devices import NEEDS_COMPILER
@@ -189,8 +191,12 @@ def test_threads_of_python_may_launch_kernels_at_the_same_time(device: Any) -> N
 
 
 def test_a_barrier_that_not_all_threads_reach_is_an_error(device: Any) -> None:
+    reverse = kernel("reverse_twice<1, 63>", BARRIERS)
     with pytest.raises(LaunchError, match="some threads of a block wait at a barrier that others never reach"):
-        kernel("reverse_twice<1, 63>", BARRIERS)((1,), (64,), (device.asarray(np.zeros(64, np.float32)),))
+        reverse((1,), (64,), (device.asarray(np.zeros(64, np.float32)),))
+    y = device.asarray(np.arange(63, dtype=np.float32))
+    reverse((1,), (63,), (y,))  # all threads start anew
+    np.testing.assert_array_equal(device.to_numpy(y), np.arange(63) + 2)
 
 
 @pytest.mark.parametrize("at", [-1, 6, 1000, 1_000_000])
@@ -268,6 +274,53 @@ def test_code_that_does_not_compile_and_names_that_are_not_there_are_errors() ->
         kernel("nothing")
     with pytest.raises(LaunchError, match="not one of the module's name_expressions"):
         RawModule(code=CODE, name_expressions=("beyond",)).get_function("width")
+
+
+def in_another_process() -> None:
+    """Forget what is compiled, and where."""
+    emulated._compiled.cache_clear()
+    emulated._cache.cache_clear()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache that nothing is in."""
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
+    in_another_process()
+    yield tmp_path / "cache"
+    in_another_process()
+
+
+def test_a_kernel_is_compiled_once_for_all_processes(
+    cache: Path, tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cache / "emulated"
+
+    def written(number: int, option: str) -> int:
+        in_another_process()
+        y = device.asarray(np.zeros(1, np.int32))
+        code = f"__global__ void number(int* y) {{ y[0] = {number} + OPTION; }}"
+        module = RawModule(code=code, options=(f"-DOPTION={option}",), name_expressions=("number",))
+        module.get_function("number")((1,), (1,), (y,))
+        return int(device.to_numpy(y)[0])
+
+    assert (written(1, "0"), len(list(folder.iterdir()))) == (1, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(emulated, "_compile", lambda *arguments: pytest.fail("compiled twice"))
+        assert written(1, "0") == 1
+    assert (written(2, "0"), written(1, "5"), len(list(folder.iterdir()))) == (2, 6, 3)
+    harness = tmp_path / "emulated.hpp"
+    harness.write_text(emulated.HARNESS.read_text() + "#undef OPTION\n#define OPTION 7\n")
+    monkeypatch.setattr(emulated, "HARNESS", harness)
+    assert written(1, "0") == 8
+    assert {path.suffix for path in folder.iterdir()} == {".so"}
+
+
+def test_where_the_cache_is_not_writable_kernels_are_compiled_in_each_process(cache: Path, device: Any) -> None:
+    cache.touch()
+    y = device.asarray(ROW)
+    kernel("beyond")((1,), (1,), (y, np.int32(2)))
+    assert device.to_numpy(y)[2] == 1
 
 
 def test_without_a_compiler_the_backend_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import minidl as md
+from minidl.errors import MinidlError
 from minidl.files import atomic_write, remove_leftovers
 
 
@@ -87,3 +89,84 @@ def test_a_link_into_no_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*no to write such to"):
         md.save(tmp_path / "link", {})
     assert (tmp_path / "link").is_symlink()
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="FIFOs and devices of POSIX")
+
+
+@posix
+@pytest.mark.parametrize("through_link", [False, True])
+def test_weights_saved_into_a_pipe_reach_its_reader_and_the_pipe_stays(through_link: bool, tmp_path: Path) -> None:
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    md.save(link if through_link else fifo, {"w": [1.0]})
+    reader.join(10)
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert set(tmp_path.iterdir()) == {fifo, link}
+    (tmp_path / "copy").write_bytes(read[0])
+    assert md.load(tmp_path / "copy")["w"].tolist() == [1.0]
+
+
+@posix
+def test_weights_saved_into_a_device_leave_it_a_device(tmp_path: Path) -> None:
+    node = tmp_path / "null"
+    try:
+        os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        node.read_bytes()
+    except OSError:
+        pytest.skip("only root may make a device, and not on every file system")
+    md.save(node, {"w": [1.0]})
+    assert stat.S_ISCHR(node.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [node]
+
+
+@posix
+def test_a_reader_that_has_left_is_named_with_its_pipe(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+    def write() -> None:
+        with atomic_write(fifo) as file:
+            os.close(reader)
+            file.write(b"nobody reads this")
+
+    with pytest.raises(BrokenPipeError, match=str(fifo)):
+        write()
+
+
+@pytest.mark.parametrize("path", ["", ".", "folder", "link"])
+def test_a_folder_is_not_written_to_as_a_file(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("link").symlink_to("folder")
+    with pytest.raises(IsADirectoryError, match=r"(\.|folder|link) is a folder: add the name of the file to write"):
+        md.save(path, {})
+    assert {found.name for found in tmp_path.iterdir()} == {"folder", "link"}
+
+
+@posix
+def test_a_link_to_itself_is_not_replaced(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(OSError, match="loop"):
+        md.save(loop, {})
+    assert list(tmp_path.iterdir()) == [loop]
+    assert loop.is_symlink()
+
+
+def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 255)
+    md.save(path, {"w": [1.0]})
+    assert md.load(path)["w"].tolist() == [1.0]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("use", [lambda path: md.save(path, {}), md.load], ids=["save", "load"])
+def test_a_path_with_a_nul_is_refused_in_a_sentence(use: Callable[[str], object]) -> None:
+    with pytest.raises(MinidlError, match=r"no file can have a NUL character in its path: leave it out of 'a\\x00b'"):
+        use("a\0b")

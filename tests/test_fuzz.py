@@ -1,8 +1,6 @@
 """``python -m tests.fuzz`` in short: no differences from PyTorch or the plain loop, and planted faults are found."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,25 +10,13 @@ from tests.fuzz import contracts, faults, machine
 PROGRAMS, HISTORIES = 150, 250
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @pytest.mark.parity
 def test_random_programs_give_what_pytorch_gives() -> None:
-    with one_thread():
-        from tests.fuzz import against_torch as fuzzer
+    from tests.fuzz import against_torch as fuzzer
 
-        for seed in range(PROGRAMS):
-            program, found = fuzzer.write(seed)
-            assert found is None, fuzzer.report(fuzzer.shortest(program, found), found, seed)
+    for seed in range(PROGRAMS):
+        program, found = fuzzer.write(seed)
+        assert found is None, fuzzer.report(fuzzer.shortest(program, found), found, seed)
 
 
 def test_random_histories_of_training_are_those_of_the_plain_loop() -> None:
@@ -48,8 +34,7 @@ def test_the_machine_finds_a_fault(name: str) -> None:
 @pytest.mark.parity
 @pytest.mark.parametrize("name", [name for name, fault in faults.FAULTS.items() if fault.finder == "programs"])
 def test_the_programs_find_a_fault(name: str) -> None:
-    with one_thread():
-        assert faults.found(name)[0] < faults.ENOUGH
+    assert faults.found(name)[0] < faults.ENOUGH
 
 
 def test_what_is_reported_runs_by_itself_and_is_short() -> None:

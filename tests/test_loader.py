@@ -1,6 +1,9 @@
 """The loader: every sample once per epoch, a reproducible order, states that can be saved, and errors on the way."""
 
+import os
+import signal
 import threading
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -9,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minidl as md
 from minidl import backends
-from minidl.data import ArrayDataset, DataLoader
+from minidl.data import ArrayDataset, DataLoader, Dataset, Subset
 from minidl.errors import MinidlError
+from minidl.nested import leaves
 
 from .datasets import Computed, loader_threads
 
@@ -74,6 +79,82 @@ def test_a_loop_that_is_left_early_starts_its_epoch_again() -> None:
 def test_a_state_for_other_data_is_refused() -> None:
     with pytest.raises(MinidlError, match="state is for 10 samples and batch 0, the data set has 11 samples"):
         loader(11).load_state_dict(loader(10).state_dict())
+
+
+class Reusing(Dataset):
+    """Fills the same arrays for every batch: one, two in a structure, or a part of one."""
+
+    def __init__(self, structure: Callable[[Any, Any], Any]) -> None:
+        self.first, self.second, self.structure = np.zeros(4), np.zeros((9, 1)), structure
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, index: int) -> float:
+        return float(index)
+
+    def batch(self, indices: Any) -> Any:
+        self.first[:] = indices
+        self.second[:4, 0] = indices
+        return self.structure(self.first, self.second[:4])
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        lambda one, two: one,
+        lambda one, two: two,
+        lambda one, two: (one, {"y": two}),
+        lambda one, two: md.Tensor(one),
+    ],
+)
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_data_set_may_fill_one_array_for_all_its_batches(structure: Any, prefetch: int) -> None:
+    expected = np.arange(24.0).reshape(6, 4).tolist()
+    for dataset in (Reusing(structure), Subset(Reusing(structure), np.arange(24))):
+        for parts in zip(*map(leaves, DataLoader(dataset, 4, prefetch=prefetch)), strict=True):
+            assert [values(part) for part in parts] == expected
+
+
+def values(part: Any) -> list[float]:
+    numbers: list[float] = (part.numpy() if isinstance(part, md.Tensor) else part).ravel().tolist()
+    return numbers
+
+
+def test_samples_that_are_taken_are_not_those_of_the_next_take() -> None:
+    dataset = Reusing(lambda one, two: (one, two))
+    taken = [dataset.take(np.array(indices)) for indices in ([0, 1, 2, 3], [4, 5, 6, 7])]
+    assert [values(some[:][0]) for some in taken] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_threads_that_share_a_loop_get_every_batch_once(prefetch: int) -> None:
+    batches, got = iter(loader(200, batch_size=1, prefetch=prefetch)), []
+    threads = [threading.Thread(target=lambda: got.extend(batch.tolist() for (batch,) in batches)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(chain(*got)) == list(range(200))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_process_forked_inside_a_loop_starts_another_one() -> None:
+    made = iter(loader(100, batch_size=1))
+    next(made)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            next(made)
+        except MinidlError as error:
+            told = "forked inside a loop over a loader: start another loop in it" in str(error)
+            os._exit(0 if told and len(epoch(loader(100, batch_size=1))) == 100 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert next(made)[0].tolist() == [1]
 
 
 def test_an_error_in_the_data_reaches_the_loop_and_ends_the_thread() -> None:
@@ -293,3 +374,15 @@ def test_after_an_error_on_the_way_to_a_device_the_next_batch_is_the_next() -> N
         except OSError:
             made.append([])
     assert made == [[0, 1], [], [4, 5], [6, 7]]
+
+
+def test_the_backend_of_a_loader_is_set_by_its_name() -> None:
+    loader = DataLoader(ArrayDataset(np.arange(4)), batch_size=2)
+    loop = iter(loader)
+    loader.backend = "strict"  # type: ignore[assignment]
+    assert [type(x) for (x,) in loader] == [backends.get("strict").array_type] * 2
+    assert [x.tolist() for (x,) in loop] == [[0, 1], [2, 3]], "a loop that has begun keeps its backend"
+    for wrong in ("stric", 3, None):
+        with pytest.raises(MinidlError):
+            loader.backend = wrong  # type: ignore[assignment]
+    assert loader.backend is backends.get("strict")

@@ -49,7 +49,9 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
 @pytest.mark.parametrize("buffered", ["", "1"])
-@pytest.mark.parametrize("words", ["minidl", "minidl plugins --json", "agegender", "agegender.train --list --json"])
+@pytest.mark.parametrize(
+    "words", ["minidl", "minidl plugins --json", "agegender", "agegender.train --list --json", "agegender.train --help"]
+)
 def test_output_that_cannot_be_written_is_told_as_that(tmp_path: Path, words: str, buffered: str) -> None:
     """Also with line buffering."""
     with Path("/dev/full").open("w") as full:

@@ -7,7 +7,7 @@ import io
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,31 @@ import agegender
 import minidl as md
 from agegender.options import ELSEWHERE
 from minidl import nn, optim, plugins
-from minidl.__main__ import BENCHES
-from minidl.__main__ import COMMANDS as TOOLS
+from minidl.__main__ import BENCHES, parsers
 from tests.command_lines import EXTRAS, PACKAGES, complaint
 from tests.pages import PAGES, ROOT, commands, spans, strings
 
 EXAMPLE = re.compile(r"^ *>>> .*?(?=\n *\n|\Z)", re.DOTALL | re.MULTILINE)
-MESSAGES = [
-    (f"{path.relative_to(ROOT)}:{line}", EXAMPLE.sub("", text))
-    for package in (md, agegender)
-    for path in sorted(Path(package.__path__[0]).rglob("*.py"))
-    for line, text in strings(path)
-]
-"""Every string of the packages, and its place: with docstrings, but without their examples, which run elsewhere."""
-SAID = [*((name, span) for name, page in PAGES.items() for span in spans(page)), *MESSAGES]
-"""These, and the text in backticks on the pages."""
+Texts = list[tuple[str, str]]
+"""Texts, and their places."""
+
+
+@cache
+def messages() -> Texts:
+    """Every string of the packages: with docstrings, but without their examples, which run elsewhere."""
+    return [
+        (f"{path.relative_to(ROOT)}:{line}", EXAMPLE.sub("", text))
+        for package in (md, agegender)
+        for path in sorted(Path(package.__path__[0]).rglob("*.py"))
+        for line, text in strings(path)
+    ]
+
+
+@cache
+def on_pages() -> Texts:
+    """The text in backticks on the pages."""
+    return [(name, span) for name, page in PAGES.items() for span in spans(page)]
+
 
 WRITTEN = {
     "docs/_build/html": "the site",
@@ -50,22 +60,24 @@ NO_NAMES = {"minidl.sha256": "an entry in the metadata of a safetensors file", "
 """Texts that look like a name in a module, but are not."""
 
 
-def said(pattern: str, where: list[tuple[str, str]] = SAID) -> Iterator[tuple[str, str]]:
-    """Every occurrence of this pattern, and its text."""
+def said(pattern: str, where: Texts | None = None) -> Iterator[tuple[str, str]]:
+    """Every occurrence of this pattern on the pages and in messages, or in other texts."""
+    where = [*on_pages(), *messages()] if where is None else where
     return ((place, found) for place, text in where for found in re.findall(pattern, text))
 
 
 def test_options_exist() -> None:
     there = options() | {*ELSEWHERE, *OF_OTHERS}
-    without_pip = [(place, re.sub(r"pip \w+[^\n]*", "", text)) for place, text in SAID]
+    without_pip = [(place, re.sub(r"pip \w+[^\n]*", "", text)) for place, text in [*on_pages(), *messages()]]
     options_said = said(r"(?<![\w-])--[a-z][\w-]*", without_pip)
     assert [(place, option) for place, option in options_said if option not in there] == []
 
 
 def options() -> set[str]:
     """The options of all programs, from their --help."""
-    calls = [("minidl.__main__", *words) for words in [*zip(TOOLS), *(("bench", what) for what in BENCHES)]]
-    calls += [("tests.benchmarks.gpu.__main__",), ("tests.benchmarks.peers.__main__",), ("notebooks.build",)]
+    calls = [("minidl.__main__", *words) for words in [*zip(parsers()[1]), *(("bench", what) for what in BENCHES)]]
+    calls += [(f"tests.benchmarks.{name}",) for name in ("gpu.__main__", "peers.__main__", "peers.small")]
+    calls += [("notebooks.build",)]
     calls += [(name,) for _, name, _ in pkgutil.walk_packages(agegender.__path__, "agegender.") if "__" not in name]
     shown = io.StringIO()
     for module, *words in calls:
@@ -78,7 +90,7 @@ def options() -> set[str]:
 def test_what_is_to_be_run_exists(pytestconfig: pytest.Config) -> None:
     modules = [(place, name) for place, name in said(r"python -m (\w[\w.]*\w)") if "NAME" not in name]
     assert [(place, name) for place, name in modules if importlib.util.find_spec(name) is None] == []
-    lines = [*said(r"``(python -m \w[^`]+)``"), *said(r"^python -m \w.+$", MESSAGES)]
+    lines = [*said(r"``(python -m \w[^`]+)``"), *said(r"^python -m \w.+$", messages())]
     told = [(place, words) for place, line in lines if "NAME" not in line for words in commands(line)]
     wrong = [(place, complaint(words, pytestconfig)) for place, words in told]
     assert [(place, what) for place, what in wrong if what and "arguments are required" not in what] == []
@@ -122,43 +134,44 @@ def test_files_exist() -> None:
     paths = said(r"(?<![\w./-])(?:docs|tests|notebooks|minidl|agegender)/[\w./-]*\w")
     there = [(place, path) for place, path in paths if path not in WRITTEN and not PLACEHOLDER.search(path)]
     assert [(place, path) for place, path in there if not (ROOT / path).exists()] == []
-    names = said(r"^\w[\w/-]*(?:/|\.(?:py|cuh?|hpp|toml|ipynb|md))$", SAID[: -len(MESSAGES)])
+    names = said(r"^\w[\w/-]*(?:/|\.(?:py|cuh?|hpp|toml|ipynb|md))$", on_pages())
     named = [(place, name) for place, name in names if name not in WRITTEN and not PLACEHOLDER.search(name)]
     assert [(place, name) for place, name in named if not any(ROOT.rglob(name))] == []
 
 
 def test_environment_variables_are_read() -> None:
-    literals = {text for _, text in MESSAGES}
+    literals = {text for _, text in messages()}
     assert [(place, name) for place, name in said(r"\bMINIDL_[A-Z_]+") if name not in literals] == []
 
 
-EVERYTHING = [
-    *((name, page.read_text()) for name, page in PAGES.items()),
-    *((path.name, path.read_text()) for path in (ROOT / "notebooks").glob("*.ipynb")),
-    *(
-        (f"{path.relative_to(ROOT)}:{line}", text)
-        for folder in ("minidl", "agegender", "tests", "notebooks", "docs")
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        for line, text in strings(path)
-    ),
-]
-"""All texts for readers, and their places."""
+def everything() -> Texts:
+    """All texts for readers."""
+    return [
+        *((name, page.read_text()) for name, page in PAGES.items()),
+        *((path.name, path.read_text()) for path in (ROOT / "notebooks").glob("*.ipynb")),
+        *(
+            (f"{path.relative_to(ROOT)}:{line}", text)
+            for folder in ("minidl", "agegender", "tests", "notebooks", "docs")
+            for path in sorted((ROOT / folder).rglob("*.py"))
+            for line, text in strings(path)
+        ),
+    ]
 
 
 def test_nobody_is_told_to_install_minidl_by_its_name_alone() -> None:
     """The package is on no index, where the name may belong to anyone; it is installed from a clone or a wheel."""
-    assert list(said(r"pip install [^\n`&;#,]*?(?<![\w./-])(?:minidl|agegender)(?![\w-])", EVERYTHING)) == []
+    assert list(said(r"pip install [^\n`&;#,]*?(?<![\w./-])(?:minidl|agegender)(?![\w-])", everything())) == []
 
 
 def test_messages_name_the_package_that_is_missing() -> None:
     """It works in a clone and with a wheel, where ``pip install '.[extra]'`` finds nothing to install."""
-    named = list(said(r"pip install (?:--[\w-]+ )*'?([\w.\[\]-]*)", MESSAGES))
+    named = list(said(r"pip install (?:--[\w-]+ )*'?([\w.\[\]-]*)", messages()))
     assert named
     assert [(place, name) for place, name in named if name.replace("NAME", "") and name not in PACKAGES] == []
 
 
 def test_cupy_is_named_as_the_extras_do() -> None:
-    (message,) = (text for _, text in MESSAGES if "needs CuPy" in text)
+    (message,) = (text for _, text in messages() if "needs CuPy" in text)
     wanted = {Requirement(text).name for extra in ("gpu", "gpu13") for text in EXTRAS[extra]}
     assert {*re.findall(r"cupy-\w+", message)} == wanted
     for name in ("README.md", "docs/guide/howto.md"):
@@ -176,7 +189,8 @@ SOURCES = {
 
 def words_that_are_out() -> list[str]:
     """The words in backticks in the last column of the glossary, "not called"."""
-    rows = re.findall(r"^\|.*\| ([^|]*) \|$", PAGES[GLOSSARY].read_text(), re.MULTILINE)
+    glossary = PAGES[GLOSSARY].read_text().partition("\n## Words\n")[2]
+    rows = re.findall(r"^\|.*\| ([^|]*) \|$", glossary, re.MULTILINE)
     return [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
 
 

@@ -1,5 +1,7 @@
 """A test run deselects tests that need a GPU or are slow, unless selected, with one line for each reason."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from . import conftest, devices
 
+ROOT = Path(__file__).parents[1]
 ALL = ["fast", "gpu", "slow"]
 
 
@@ -74,3 +77,10 @@ def test_a_run_of_everything_takes_all_cores(options: dict[str, Any], processes:
     vars(config).update({name: options[name] for name in ("args_source", "workerinput") if name in options})
     conftest.pytest_cmdline_main(config)
     assert (option.numprocesses, option.dist) == (processes, "worksteal" if processes == "auto" else "no")
+
+
+def test_the_marker_alone_decides_what_needs_pytorch() -> None:
+    """``.ci/run`` runs what is marked: a test that skips itself without PyTorch would run nowhere."""
+    skipping = re.compile(r"importorskip\(.torch|find_spec\(.torch")
+    files = [path for path in ROOT.glob("tests/**/*.py") if path.name != "conftest.py"]
+    assert [path.name for path in files if skipping.search(path.read_text())] == []

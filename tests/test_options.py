@@ -140,7 +140,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "widths": (lambda: F.pad(X, (1, 2, 3)), r"expected one pair \(before, after\) per axis, got \(1, 2, 3\)"),
     "lr of a schedule": (lambda: optim.constant(-1), "lr must be a number >= 0, got -1"),
     "factor": (lambda: optim.step(1.0, 2, factor=-0.5), "factor must be a number >= 0, got -0.5"),
-    "every": (lambda: optim.step(1.0, 2.5), "the number of steps must be an integer, got 2.5"),
+    "every": (lambda: optim.step(1.0, 2.5), "every must be an integer >= 1, got 2.5"),
     "warmup": (lambda: optim.cosine(1.0, 10, warmup=-1), "warmup must be an integer >= 0, got -1"),
     "rise": (lambda: optim.one_cycle(1.0, 10, rise=2), "rise must be a number >= 0 and <= 1, got 2"),
     "seed": (lambda: md.seed(-1), "seed must be an integer >= 0, got -1"),
@@ -298,6 +298,40 @@ def test_an_option_that_is_not_set_yet_says_so() -> None:
             super().__init__(P)
 
     assert Early().seen == "<the option momentum, not set yet>"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda option: option * 2,
+        lambda option: 2 - option,
+        lambda option: -option,
+        lambda option: option > 0,
+        lambda option: not option,
+        lambda option: float(option),
+        lambda option: range(option),
+        lambda option: [*option],
+        lambda option: option[0],
+        lambda option: np.float32(2) * option,
+    ],
+)
+def test_computing_with_an_option_that_is_not_set_yet_is_an_error(use: Callable[[Any], Any]) -> None:
+    class Early(optim.SGD):
+        def __init__(self) -> None:
+            self.seen = use(self.momentum)
+            super().__init__(P)
+
+    with pytest.raises(MinidlError, match=r"^momentum is not set yet: call super\(\).__init__\(\) before using it$"):
+        Early()
+
+
+def test_an_attribute_of_an_option_that_is_not_set_yet_is_an_error() -> None:
+    class Early(DataLoader):
+        def __init__(self) -> None:
+            self.dataset.take([0])
+
+    with pytest.raises(AttributeError, match=r"^dataset is not set yet and has no 'take': call super"):
+        Early()
 
 
 @pytest.mark.parametrize("wrong", ["False", "", 0.5, None, 2, np.array([True, False]), np.ones(2)])

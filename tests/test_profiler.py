@@ -81,7 +81,7 @@ def test_what_other_threads_do_is_not_measured() -> None:
 
 
 def test_wrong_words_are_named() -> None:
-    with pytest.raises(MinidlError, match="the number of steps must be >= 1, got 0"):
+    with pytest.raises(MinidlError, match="the number of steps must be an integer >= 1, got 0"):
         md.profile(network(), IMAGES, steps=0)
     with pytest.raises(MinidlError, match="expected by='layer' or by='op', got by='ops'"):
         md.profile(network(), IMAGES, steps=1).table(by="ops")
@@ -183,5 +183,5 @@ def test_a_profile_leaves_the_generators_of_layers_where_they_were() -> None:
 
 @pytest.mark.parametrize("steps", [2.5, "3", None, True])
 def test_steps_that_are_no_integer_are_named(steps: Any) -> None:
-    with pytest.raises(MinidlError, match="the number of steps must be an integer, got"):
+    with pytest.raises(MinidlError, match="the number of steps must be an integer >= 1, got"):
         md.profile(nn.Dense(2, 1), np.ones((1, 2), np.float32), steps=steps)

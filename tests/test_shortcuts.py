@@ -10,7 +10,7 @@ from agegender.data.faces import Faces, Record
 from minidl import backends, dataset, nn, ops, optim
 from minidl.data import ArrayDataset, DataLoader, Dataset, ImageDataset, Subset
 from minidl.errors import GraphError, ShapeError
-from minidl.kernels.conv import ConvAlgorithm, ConvSpec
+from minidl.kernels.conv import ConvSpec
 from minidl.kernels.conv.algorithm import PASSES
 from minidl.kernels.window import sliding_window
 from minidl.shortcuts import definer
@@ -239,9 +239,10 @@ def both_ways(algorithm: Any, backend: Any) -> tuple[list[Any], list[Any]]:
     spec = ConvSpec(2, 4, 4, sliding_window(6, 6, 3, 1, 0), np.dtype(np.float32))
     pool = sliding_window(4, 4, 2, 2, 0)
     results = []
-    for cls in (type(algorithm), ConvAlgorithm):
-        y, pooled = cls.forward_pooled(algorithm, x, w, b, spec, pool, True)
-        gradients = cls.backward_pooled(algorithm, dy, pooled, (True, True, True))
+    passes = (algorithm.forward_pooled, algorithm.backward_pooled)
+    for forward, backward in (passes, (algorithm._forward_composed, algorithm._backward_composed)):
+        y, pooled = forward(x, w, b, spec, pool, True)
+        gradients = backward(dy, pooled, (True, True, True))
         results.append([backend.to_numpy(array) for array in (y, *gradients)])
     return results[0], results[1]
 

@@ -4,6 +4,7 @@ import copy
 import operator
 import pickle
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,10 @@ def test_a_graph_of_diamonds_is_walked_once() -> None:
     np.testing.assert_array_equal(x.grad, [1.0])
 
 
-def test_100_000_nodes() -> None:
+def test_a_graph_may_be_deeper_than_the_recursion_limit() -> None:
     x = leaf(1.0)
     y = x
-    for _ in range(100_000):
+    for _ in range(10 * sys.getrecursionlimit()):
         y = y + 1e-5
     y.backward()
     np.testing.assert_array_equal(x.grad, [1.0])
@@ -175,7 +176,10 @@ def test_a_copy_of_a_leaf_is_a_leaf_of_its_class_and_of_a_result_an_error(copied
         assert copied(leaf(1.0)).requires_grad
     other.data[0], other.grad[0] = 9.0, 9.0
     np.testing.assert_array_equal([w.data, w.grad], [[1, 2], [1, 1]])
-    with pytest.raises(GraphError, match=r"only leaves .* got the result of Mul: x\.clone\(\) .* x\.detach\(\)"):
+    said = r"only leaves .* got the result of Mul: x\.clone\(\) .* x\.detach\(\)"
+    if copied is copy.copy:
+        said = r"the result of Mul is not copied or converted .* use x\.numpy\(\) .* or x\.clone\(\)"
+    with pytest.raises(GraphError, match=said):
         copied(w * 2.0)
 
 

@@ -156,6 +156,15 @@ def test_a_state_saved_before_the_loss_was_part_of_it_still_goes_on() -> None:
         assert resumed.optimizer.steps == 4
 
 
+def test_a_state_saved_when_samples_were_called_images_still_goes_on() -> None:
+    whole, begun = trained(epochs=2), trained(epochs=1)
+    state = begun.state_dict()
+    state["images"] = state.pop("samples")
+    resumed = continued_from(state, epochs=2)
+    assert_same(final(resumed), final(whole))
+    assert resumed.samples == whole.samples > begun.samples
+
+
 def test_of_a_state_whose_loss_does_not_fit_nothing_is_loaded() -> None:
     first, train = with_a_loss_that_learns(1)
     first.fit(train, steps=2)

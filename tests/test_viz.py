@@ -131,3 +131,16 @@ def test_the_name_and_the_format_of_a_saved_picture_are_those_of_matplotlib(
             picture.savefig(folder / name, **options)
             assert [path.name for path in folder.iterdir()] == [made]
             assert (folder / made).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2)])
+@pytest.mark.parametrize("computed", [True, False])
+def test_a_tensor_that_is_plotted_as_it_is_says_to_plot_its_array(shape: tuple[int, ...], computed: bool) -> None:
+    leaf = md.tensor(np.ones(shape, np.float32), requires_grad=True)
+    axes = Figure().add_subplot()
+    for draw in (axes.plot, axes.hist, lambda x: axes.scatter(x, x)):
+        with pytest.raises(
+            GraphError, match=r"converted to a NumPy array implicitly.* use x\.numpy\(\) if no gradient"
+        ):
+            draw(leaf * 2 if computed else leaf)
+    axes.plot(leaf.numpy())

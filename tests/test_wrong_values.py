@@ -213,7 +213,7 @@ def test_a_loader_has_no_place_that_is_not_there(entry: str, wrong: Any) -> None
     assert loader.state_dict() == before
 
 
-@pytest.mark.parametrize("entry", ["epoch", "images", "seconds", "trained", "totals", "history"])
+@pytest.mark.parametrize("entry", ["epoch", "samples", "seconds", "trained", "totals", "history"])
 def test_a_trainer_takes_nothing_over_from_a_state_with_a_wrong_entry(entry: str) -> None:
     one = trainer()
     before = one.state_dict()

@@ -45,8 +45,12 @@ with suppress(ImportError):  # some Pythons are built without it
 
     DAMAGE += (LZMAError,)
 ENCRYPTED = "encrypted in the archive: unpack it with its password and pass the folder"
-MORE = "data after the end of the archive: if archives were joined, unpack it with 'tar -xi'"
+MORE = (
+    "data after the end of the archive: if archives were joined, unpack it with `tar -xif ARCHIVE` and pass the folder"
+)
 _PEEKED_BYTES = 20_000_000
+_UNPACKED = ("symbolic link", "hard link", "sparse file")
+"""Kinds of members that become files, or links to files, when the archive is unpacked."""
 _TAR_KINDS = {
     tarfile.SYMTYPE: "symbolic link",
     tarfile.LNKTYPE: "hard link",
@@ -74,6 +78,8 @@ class Archive(Source):
 
     checker: str
     """The command that reads the whole archive."""
+    unpacker: str
+    """The command that unpacks it."""
 
     def identity(self) -> str:
         """The name and the hash of the content, because times can be set and may differ for a copy."""
@@ -94,6 +100,11 @@ class Archive(Source):
     def unpack(self, member: str) -> str:
         """How to extract a member, for a message."""
 
+    def _problem(self, kind: str, size: int) -> str:
+        """The reason not to read a member, see :func:`agegender.data.sources.problem`."""
+        remedy = f": unpack the archive with `{self.unpacker} ARCHIVE` and pass the folder" if kind in _UNPACKED else ""
+        return problem(kind, size) + remedy
+
     @contextmanager
     def _reported(self) -> Iterator[None]:
         """Turn errors into ``DataError``; damage and read errors, which may be temporary, get different messages."""
@@ -108,18 +119,18 @@ class Archive(Source):
                 raise DataError(part) from None
             raise DataError(
                 f"{shown(self.path)} is truncated or damaged ({cause(error)}), so it is not used: "
-                f"'{self.checker} {quoted(self.path)}' checks the whole file; if that fails too, download it again"
+                f"`{self.checker} {quoted(self.path)}` checks the whole file; if that fails too, download it again"
             ) from None
 
 
 class Tar(Archive):
     """A tar archive, plain or compressed with gzip, bzip2 or xz, once or twice; see :class:`Archive`."""
 
-    checker = "tar -tf"
+    checker, unpacker = "tar -tf", "tar -xf"
 
     def entries(self) -> Iterator[Entry]:
         with self._stream(sources.MAX_TOTAL_BYTES) as stream, tarfile.TarFile(fileobj=stream) as archive:
-            yield from _members(archive)
+            yield from self._members(archive)
             # tarfile takes a broken header for the end; the true end is a block of zeros, then gzip's checksum.
             stream.seek(archive.offset)
             if stream.read(512) != bytes(512):
@@ -133,8 +144,15 @@ class Tar(Archive):
     def peek(self, count: int) -> list[Entry]:
         found: list[Entry] = []
         with suppress(DataError), self._stream(_PEEKED_BYTES) as stream, tarfile.TarFile(fileobj=stream) as archive:
-            found.extend(islice(_members(archive), count))
+            found.extend(islice(self._members(archive), count))
         return found
+
+    def _members(self, archive: tarfile.TarFile) -> Iterator[Entry]:
+        for member in archive:
+            kind = "" if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) else "special file"
+            kind = _TAR_KINDS.get(member.type, kind)
+            if kind != "folder" or is_picture(member.name):
+                yield Entry(member.name, member.size, self._problem(kind, member.size), member.offset_data)
 
     def read(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | Unusable]]:
         with self._stream(sources.MAX_TOTAL_BYTES) as stream:
@@ -145,7 +163,7 @@ class Tar(Archive):
     def unpack(self, member: str) -> str:
         dashes = "-- " if member.startswith("-") else ""
         command = f"tar -xf {quoted(self.path)} {dashes}{shlex.quote(member)}"
-        return f"unpack it with '{command}' and pass {shown(member)}"
+        return f"unpack it with `{command}` and pass {shown(member)}"
 
     @contextmanager
     def _stream(self, limit: int) -> Iterator["_Capped"]:
@@ -153,18 +171,10 @@ class Tar(Archive):
             yield _Capped(decompressed(file)[0], limit, self.path)
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[Entry]:
-    for member in archive:
-        kind = "" if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) else "special file"
-        kind = _TAR_KINDS.get(member.type, kind)
-        if kind != "folder" or is_picture(member.name):
-            yield Entry(member.name, member.size, problem(kind, member.size), member.offset_data)
-
-
 class Zip(Archive):
     """A zip archive; see :class:`Archive`."""
 
-    checker = "python -m zipfile -t"
+    checker, unpacker = "unzip -t", "unzip"
 
     def entries(self) -> Iterator[Entry]:
         with self._reported(), zipfile.ZipFile(self.path) as archive:
@@ -176,7 +186,8 @@ class Zip(Archive):
                 kind = "folder" if path != member.filename else kind
                 if kind != "folder" or is_picture(path):
                     encrypted = ENCRYPTED if member.flag_bits & 1 else ""
-                    yield Entry(path, member.file_size, problem(kind, member.file_size) or encrypted, position)
+                    reason = self._problem(kind, member.file_size) or encrypted
+                    yield Entry(path, member.file_size, reason, position)
 
     def read(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | Unusable]]:
         with self._reported(), zipfile.ZipFile(self.path) as archive:
@@ -192,7 +203,7 @@ class Zip(Archive):
 
     def unpack(self, member: str) -> str:
         command = f"python -m zipfile -e {quoted(self.path)} unpacked"
-        return f"unpack all with '{command}' and pass unpacked/{member}"
+        return f"unpack all with `{command}` and pass {shown(f'unpacked/{member}')}"
 
 
 def is_archive(name: str) -> bool:
@@ -208,16 +219,16 @@ def as_part(path: Path) -> str:
     """The message for a file whose name marks it as a part of a split archive; "" for any other file.
 
     >>> as_part(Path("UTKFace.zip.001")).partition(": ")[2]
-    "join the parts with 'cat UTKFace.zip.* > UTKFace.zip' and pass UTKFace.zip"
+    'join the parts with `cat UTKFace.zip.* > UTKFace.zip` and pass UTKFace.zip'
     >>> as_part(Path("UTKFace.z01")).partition(": ")[2]
-    "unpack all of them with '7z x UTKFace.zip' and pass the folder"
+    'unpack all of them with `7z x UTKFace.zip` and pass the folder'
     """
     advice = ""
     if match := _PIECE.fullmatch(path.name):
         whole = path.with_name(match[1])
-        advice = f"join the parts with 'cat {quoted(whole)}.* > {quoted(whole)}' and pass {shown(whole)}"
+        advice = f"join the parts with `cat {quoted(whole)}.* > {quoted(whole)}` and pass {shown(whole)}"
     elif first := _first_volume(path):
-        advice = f"unpack all of them with '7z x {quoted(first)}' and pass the folder"
+        advice = f"unpack all of them with `7z x {quoted(first)}` and pass the folder"
     return f"{shown(path)} is a part of a split archive: {advice}" if advice else ""
 
 

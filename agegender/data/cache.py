@@ -1,8 +1,9 @@
 """Cache of decoded data sets: decoded once, then opened as a memory map.
 
 Each data set has a folder, ``<cache>/faces/<key>/``, with the pixels in ``images.npy`` and everything else in
-``faces.json``. It may be deleted at any time. ``<cache>`` is ``$MINIDL_CACHE``, or ``minidl`` in the user's cache
-folder. A data set is built under a temporary name and then renamed, so a folder named by a key is complete.
+``faces.json``, which includes a hash of both: a data set is built again if they were damaged. The folder may be deleted
+at any time. ``<cache>`` is ``$MINIDL_CACHE``, or ``minidl`` in the user's cache folder. A data set is built under a
+temporary name and then renamed, so a folder named by a key is complete.
 """
 
 import atexit
@@ -21,18 +22,19 @@ from typing import Any
 import numpy as np
 
 from minidl.errors import counted
+from minidl.files import expanded, user_cache
 from minidl.progress import size
 
 from ..errors import DataError, cause
-from .faces import IMAGE_SIZE, Faces, Images, Kind, Record
-from .files import expanded, remove_abandoned
+from .faces import IMAGE_SIZE, Faces, Images, Kind, Record, pixel_digests
+from .files import remove_abandoned
 
 FORMAT_VERSION = 3
 _ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
 _RECORD_BYTES = 200
 _SIZE = f"{_ROW_BYTES / 1000:.0f} kB each"
 _WAYS = "make room there, or set MINIDL_CACHE to a folder elsewhere"
-_BUILDING = ".building-"
+_BUILDING, _TEMPORARY = ".building-", "minidl-faces-"
 
 
 def cached(
@@ -117,27 +119,44 @@ class ImageFile:
 
 
 def write_records(folder: Path, records: Iterable[Record], skipped: Iterable[tuple[str, str]]) -> None:
-    """Write ``faces.json``, see :func:`cached`: a record for each image, in order, and the skipped files."""
+    """Write ``faces.json``, see :func:`cached`: a record for each image, in order, and the skipped files.
+
+    The images must have been written before, because their hash is included.
+    """
     content = {"columns": Record._fields, "records": list(records), "skipped": list(skipped)}
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     with (folder / "faces.json").open("w", encoding="ascii") as file:
-        file.write(json.dumps(content))
+        file.write(json.dumps({"sha256": _checksum(content, pixel_digests(images)), **content}))
         file.flush()
         os.fsync(file.fileno())
 
 
+def _checksum(content: Any, digests: Iterable[bytes]) -> str:
+    """The SHA-256 of the content of ``faces.json`` without the checksum, and of the hashes of the images."""
+    checksum = hashlib.sha256(json.dumps(content).encode())
+    for digest in digests:
+        checksum.update(digest)
+    return checksum.hexdigest()
+
+
 def _load(folder: Path, source: str, kind: Kind) -> Faces | None:
-    """The data set in ``folder``; None if it is missing or damaged."""
+    """The data set in ``folder``; None if it is missing or damaged.
+
+    The hashes of the images are kept for the split, which needs them: to check them costs little.
+    """
     try:
-        content: dict[str, Any] = json.loads((folder / "faces.json").read_text(encoding="ascii"))
-        return Faces.from_records(
-            np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
-            [Record(*row) for row in content["records"]],
-            source=source,
-            kind=kind,
-            skipped=[(name, reason) for name, reason in content["skipped"]],
-        )
-    except (OSError, EOFError, ValueError, TypeError, KeyError):
+        content: Any = json.loads((folder / "faces.json").read_text(encoding="ascii"))
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        digests = pixel_digests(images)
+        if content.pop("sha256") != _checksum(content, digests):
+            return None
+    except (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
+    records = [Record(*row) for row in content["records"]]
+    skipped = [(name, reason) for name, reason in content["skipped"]]
+    faces = Faces.from_records(images, records, source=source, kind=kind, skipped=skipped)
+    faces.pixel_digests = digests
+    return faces
 
 
 def _build(target: Path, build: Callable[[Path], bool | None], source: str, kind: Kind) -> Faces | None:
@@ -172,7 +191,7 @@ def _remove(folder: Path) -> None:
 def _writable_root(cache: Path | None, key: str) -> Path:
     """The folder of all data sets; a temporary one if it is not writable and does not contain ``key``."""
     try:
-        root = (expanded(cache) if cache else _user_cache()) / "faces"
+        root = (expanded(cache) if cache else user_cache()) / "faces"
     except RuntimeError:
         return _temporary_root("there is no home folder for the cache")
     try:
@@ -187,7 +206,8 @@ def _writable_root(cache: Path | None, key: str) -> Path:
 def _temporary_root(why: str) -> Path:
     way = "Set MINIDL_CACHE to a writable folder"
     try:
-        folder = Path(tempfile.mkdtemp(prefix="minidl-faces-"))
+        remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
     except OSError as error:
         raise DataError(f"{why}, and there is no temporary folder ({cause(error)}). {way}") from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -196,9 +216,3 @@ def _temporary_root(why: str) -> Path:
         stacklevel=6,  # the line that calls open()
     )
     return folder
-
-
-def _user_cache() -> Path:
-    if named := os.environ.get("MINIDL_CACHE"):
-        return expanded(named)
-    return expanded(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidl"

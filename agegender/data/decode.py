@@ -37,7 +37,7 @@ _UNREAD_FORMATS = (  # offset, magic bytes, and the reason
     (8, b"WEBP", "WebP that is damaged or not supported by this Pillow"),
     (0, b"II*\0", _UNREAD_TIFF),
     (0, b"MM\0*", _UNREAD_TIFF),
-    (0, b"version https://git-lfs", "a Git LFS pointer instead of a picture: git lfs pull"),
+    (0, b"version https://git-lfs", "a Git LFS pointer instead of a picture: run `git lfs pull`"),
     *(
         (start, magic, f"{name}, which is not supported: save it as JPEG")
         for name, start, beginnings in (

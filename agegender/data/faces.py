@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minidl.data import ImageDataset, Subset
 
 from ..errors import TooManySkipped
-from .files import write_table
+from .files import table, write_text
 
 IMAGE_SIZE = 128
 Images: TypeAlias = NDArray[np.uint8]
@@ -116,7 +116,7 @@ class Faces(ImageDataset):
     @cached_property
     def pixel_digests(self) -> list[bytes]:
         """The hash of each image; equal for copies of a picture in other lossless formats."""
-        return [hashlib.sha256(image.tobytes()).digest() for image in self.images]
+        return pixel_digests(self.images)
 
     def subset(self, indices: NDArray[np.integer[Any]]) -> Subset:
         """A view of the faces at ``indices``, such as the training part of a split."""
@@ -137,6 +137,15 @@ class Faces(ImageDataset):
         return cast(Faces, taken.to(self.backend.name))
 
 
+def pixel_digests(images: Images) -> list[bytes]:
+    """The SHA-256 of each image.
+
+    >>> len(pixel_digests(np.zeros((3, 128, 128), np.uint8)))
+    3
+    """
+    return [hashlib.sha256(image.tobytes()).digest() for image in images]
+
+
 def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:
     """Write the skipped files to a CSV file with the columns ``name`` and ``reason``.
 
@@ -147,4 +156,4 @@ def write_skipped(faces: Faces | TooManySkipped, path: str | Path) -> None:
     ...     Path(folder, "skipped.csv").read_text()
     'name,reason\\na.jpg,empty\\n'
     """
-    write_table(Path(path), [("name", "reason"), *faces.skipped])
+    write_text(Path(path), table([("name", "reason"), *faces.skipped]))

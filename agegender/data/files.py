@@ -1,7 +1,10 @@
 """Paths as users write them, identities of folders, and text files written in one step."""
 
 import csv
+import errno
 import io
+import os
+import re
 import shlex
 import shutil
 import time
@@ -11,19 +14,11 @@ from pathlib import Path
 
 from minidl.files import atomic_write
 
+from ..errors import cause
+
 ABANDONED_SECONDS = 3600.0
-
-
-def expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` replaced by the home folder, for a ``~`` that the shell did not expand.
-
-    >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
-    True
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # no such user
-        return Path(path)
+_UNWRITTEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def shown(path: str | Path) -> str:
@@ -64,7 +59,7 @@ def located(source: str) -> str:
     >>> located("drawn")
     'drawn'
     """
-    return str(Path(source).resolve()) if Path(source).exists() and source != "drawn" else source
+    return str(Path(source).resolve()) if exists(Path(source)) and source != "drawn" else source
 
 
 def identity(folder: Path) -> object:
@@ -83,34 +78,113 @@ def identity(folder: Path) -> object:
 def dangling(path: Path) -> Path | None:
     """The first broken link among the path and its parents; None if there is none.
 
-    >>> dangling(Path("/"))
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     link = Path(folder, "link")
+    ...     link.symlink_to("nowhere")
+    ...     dangling(link / "faces") == link, dangling(Path(folder))
+    (True, None)
     """
-    return next((link for link in (path, *path.parents) if link.is_symlink() and not link.exists()), None)
+    return next(filter(leads_nowhere, (path, *path.parents)), None)
+
+
+def leads_nowhere(path: Path | os.DirEntry[str]) -> bool:
+    """Whether a path is a broken link, rather than one whose target nobody may see.
+
+    >>> leads_nowhere(Path("nowhere"))
+    False
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in _NOWHERE and path.is_symlink()
+    return False
+
+
+def exists(path: Path) -> bool:
+    """Whether a path exists; like :func:`is_folder`, False if a folder above it cannot be searched.
+
+    >>> exists(Path("."))
+    True
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path | os.DirEntry[str]) -> bool:
+    """Whether a path is a folder; False where ``Path.is_dir`` raises ``PermissionError``.
+
+    >>> is_folder(Path("."))
+    True
+    """
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file, see :func:`is_folder`.
+
+    >>> is_file(Path("."))
+    False
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def unreadable(folder: Path) -> str:
+    """Why a folder cannot be listed or searched; "" if it can be, and if there is none.
+
+    >>> unreadable(Path(".")), unreadable(Path("nowhere"))
+    ('', '')
+    """
+    try:
+        os.scandir(folder).close()
+        os.stat(os.path.join(folder, "."))  # noqa: PTH116, PTH118 - a Path would drop the dot
+    except OSError as error:
+        return "" if error.errno in _NOWHERE else f"{shown(folder)} cannot be read: {cause(error)}"
+    return ""
 
 
 def remove_abandoned(parent: Path, prefix: str) -> None:
     """Remove folders with this prefix that killed processes left: a live process would have written to them recently.
 
-    >>> remove_abandoned(Path("nowhere"), ".building-")
+    >>> import os
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in (".building-a", ".building-b", "other"):
+    ...         Path(folder, name).mkdir()
+    ...     os.utime(Path(folder, ".building-a"), (0, 0))
+    ...     os.utime(Path(folder, "other"), (0, 0))
+    ...     remove_abandoned(Path(folder), ".building-")
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['.building-b', 'other']
     """
     for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):  # already removed
-            latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            latest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
             if time.time() - latest > ABANDONED_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV file in one step, see :func:`agegender.data.faces.write_skipped`."""
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(rows)
-    write_text(path, table.getvalue())
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as the content of a CSV file; for names with control characters, see :func:`written`.
+
+    >>> table([("name", "reason"), ("a,b.jpg", "empty")])
+    'name,reason\\n"a,b.jpg",empty\\n'
+    """
+    content = io.StringIO()
+    csv.writer(content, lineterminator="\n").writerows([written(cell) for cell in row] for row in rows)
+    return content.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one step: a crash leaves the earlier file or the new one, never a part.
-
-    Characters that UTF-8 cannot hold (parts of undecodable file names) are written as backslash escapes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -119,13 +193,16 @@ def write_text(path: Path, text: str) -> None:
     'all of it'
     """
     with atomic_write(path) as file:
-        file.write(written(text).encode())
+        file.write(text.encode())
 
 
 def written(text: str) -> str:
-    """The text as :func:`write_text` stores it.
+    """The text as :func:`table` stores it.
 
-    >>> print(written("ü \\udcff.jpg"))
-    ü \\udcff.jpg
+    Control characters, which may change a terminal that shows the file, and characters that UTF-8 cannot hold (parts of
+    undecodable file names) are written as backslash escapes.
+
+    >>> print(written("ü \\x1b[31m \\udcff.jpg"))
+    ü \\x1b[31m \\udcff.jpg
     """
-    return text.encode("utf-8", "backslashreplace").decode()
+    return _UNWRITTEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -1,6 +1,5 @@
 """A folder of pictures or links to pictures."""
 
-import errno
 import hashlib
 import os
 import stat
@@ -11,11 +10,10 @@ from typing import TypeAlias
 
 from ..errors import Unreadable, Unusable, cause
 from . import sources
-from .files import identity
+from .files import identity, leads_nowhere
 from .names import is_picture
 from .sources import UNIX_KINDS, Entry, Source, problem
 
-_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _State: TypeAlias = tuple[int, ...]
 _FOLDER = problem("folder", 0)
 
@@ -68,7 +66,7 @@ class Folder(Source):
                         else:
                             folders.appendleft(path)
             except OSError as error:
-                found.append((Entry(folder, 0, f"unreadable folder: {cause(error)}"), ()))
+                found.append((Entry(folder, 0, f"{sources.LOCKED}: {cause(error)}"), ()))
         return sorted(found)
 
 
@@ -77,8 +75,7 @@ def _entry(path: str, item: os.DirEntry[str]) -> tuple[Entry, _State]:
     try:
         status = item.stat()
     except OSError as error:
-        broken = item.is_symlink() and error.errno in _NOWHERE
-        return Entry(path, 0, "broken link" if broken else f"unreadable: {cause(error)}"), ()
+        return Entry(path, 0, "broken link" if leads_nowhere(item) else f"unreadable: {cause(error)}"), ()
     kind = UNIX_KINDS.get(stat.S_IFMT(status.st_mode), "")
     # The modification time can be set by anyone; the inode's change time reveals this.
     state = status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino

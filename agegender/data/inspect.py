@@ -22,6 +22,7 @@ EXAMPLES = (
     ("python -m agegender.data.inspect drawn", "the built-in faces"),
     ("python -m agegender.data.inspect photos --max-skipped 0.5 --json", "allow half of the pictures to be unusable"),
 )
+ELSEWHERE = {"--data": "the argument without an option"}
 _QUANTILES = {"minimum": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "maximum": 1.0}
 
 
@@ -95,7 +96,10 @@ def _shown(entry: float | list[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print statistics of a data set; return the exit status."""
-    options = Options(**parse_given(PROGRAM, "Print statistics of a data set.", Options, arguments, examples=EXAMPLES))
+    given = parse_given(
+        PROGRAM, "Print statistics of a data set.", Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE
+    )
+    options = Options(**given)
     with skipped_written_to(Path("skipped.csv")):
         faces = open(options.data, max_skipped=options.max_skipped)
     numbers = inspect(faces) | {"duplicate names": sum("/" in name for name in faces.names)}

@@ -1,7 +1,7 @@
 """Detect from its content whether a path is a folder, an archive, or an unsupported file."""
 
 import difflib
-import os
+import re
 import stat
 import tarfile
 from collections.abc import Sequence
@@ -9,23 +9,25 @@ from pathlib import Path
 
 from minidl import plugins
 from minidl.errors import suggestion
+from minidl.files import expanded
 
 from ..errors import DataError, cause
 from .archives import DAMAGE, Tar, Zip, as_part, decompressed
-from .files import dangling, expanded, quoted, shown
+from .files import dangling, quoted, shown, unreadable
 from .folder import Folder
 from .sources import Source
 
 EXPECTED = "a folder or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz or .zip) of UTKFace"
 _PAGE = "It is a web page: the download needed a login or a confirmation, so open the link in a browser and download it"
 _FOREIGN = (
-    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with '7z x {}' and pass the folder"),
-    (b"Rar!\x1a\x07", "It is a rar archive: unpack it with 'unrar x {}' and pass the folder"),
-    (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with 'tar --zstd -xf {}' and pass the folder"),
-    (b"version https://git-lfs", "It is a Git LFS pointer instead of the file: run 'git lfs pull'"),
+    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive: unpack it with `7z x {}` and pass the folder"),
+    (b"Rar!\x1a\x07", "It is a rar archive: unpack it with `unrar x {}` and pass the folder"),
+    (b"\x28\xb5\x2f\xfd", "It is compressed with zstd: unpack it with `tar --zstd -xf {}` and pass the folder"),
+    (b"version https://git-lfs", "It is a Git LFS pointer instead of the file: run `git lfs pull`"),
     (b"\xff\xd8\xff", "It is a picture: pass its folder"),
     (b"\x89PNG", "It is a picture: pass its folder"),
 )
+_ADDRESS = re.compile(r"(https?:|ftp:)/+(.*)", re.IGNORECASE)  # a Path keeps one of the slashes
 _INNER = ((b"PK", "zip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b"\x28\xb5\x2f\xfd", "tar.zst"))
 """Archives that may be inside a compressed file."""
 
@@ -42,7 +44,8 @@ def open_source(path: Path) -> Source:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            os.scandir(path).close()
+            if reason := unreadable(path):
+                raise DataError(reason)
             return Folder(path)
         if not stat.S_ISREG(mode):
             raise DataError(f"{shown(path)} is neither a file nor a folder")
@@ -94,18 +97,18 @@ def _hint(head: bytes, path: Path, commands: Sequence[str] = ()) -> str:
         return next((". " + hint.format(quoted(path)) for magic, hint in _FOREIGN if head.startswith(magic)), "")
     pipeline = " | ".join([f"{commands[0]} -dc {quoted(path)}", *(f"{command} -dc" for command in commands[1:])])
     inner = next((suffix for magic, suffix in _INNER if head.startswith(magic)), "")
-    return f". It contains a {inner} archive: extract it with '{pipeline} > faces.{inner}'" if inner else ""
+    return f". It contains a {inner} archive: extract it with `{pipeline} > faces.{inner}`" if inner else ""
 
 
 def _missing(path: Path) -> str:
     if link := dangling(path):
         return f"{shown(link)} is a link to {shown(link.readlink())}, which does not exist"
+    if address := _ADDRESS.match(str(path)):
+        return f"{address[1]}//{address[2]} is a web address: download the file and pass its path"
     return f"{shown(path)} does not exist. {_similar(path)}"
 
 
 def _similar(path: Path) -> str:
-    if str(path).startswith(("http:", "https:")):
-        return "It is a web address: download the file and pass its path."
     try:
         names = {child.name.lower(): child.name for child in path.parent.iterdir()}
     except OSError:

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from minidl.errors import counted
 
 from ..errors import DataError
 from .archives import Archive, as_part, is_archive
-from .files import dangling, identity, shown
+from .files import dangling, exists, identity, is_folder, quoted, shown, unreadable
 from .folder import Folder
 from .kinds import open_source, place
 from .names import has_label, is_picture, why_unread
@@ -54,7 +54,7 @@ def found() -> list[Path]:
         others = [path for path in candidates if path not in called]
         if _are_faces(path.name for path in candidates):
             holding.append(parent)
-            others = [path for path in others if not path.is_dir()]  # they are included in the parent
+            others = [path for path in others if not is_folder(path)]  # they are included in the parent
         for path in others:
             holding += _data_sets(path)
     return holding + empty
@@ -66,7 +66,7 @@ def not_taken(others: Sequence[Path]) -> str:
     >>> not_taken([])
     ''
     """
-    broken = [path for path in others if path.exists() and not any(_data_sets(path))]
+    broken = [path for path in others if exists(path) and not any(_data_sets(path))]
     holding = [path for path in others if path not in broken]
     told = f"; not used: {_reason(broken[0])}" if broken else ""
     return _found_too(holding) + told if holding else told
@@ -120,16 +120,19 @@ def blaming_environment(source: object) -> Iterator[None]:
 
 def _reasons(parent: Path, candidates: Sequence[Path]) -> Iterator[str]:
     """The reasons why possible data sets in a folder are not used."""
+    if reason := unreadable(parent):
+        yield reason
     for path in candidates:
-        if path.is_dir():
+        if is_folder(path):
             if next(islice(_walk(path), _FOLDERS, None), None):
                 many = f"{shown(path)} has over {_FOLDERS} folders, too many to search"
                 yield f"{many}: pass the one with faces to --data"
-            inside = [file for _, files in islice(_walk(path), _FOLDERS) for file in files]
-            yield from _reasons(path, inside)
-        elif is_archive(path.name) or path.suffix.lower() in _FOREIGN or as_part(path) or not path.exists():
+            walked = list(islice(_walk(path), _FOLDERS))
+            yield from filter(None, (unreadable(folder) for folder, _ in walked[1:]))
+            yield from _reasons(path, [file for _, files in walked for file in files])
+        elif is_archive(path.name) or path.suffix.lower() in _FOREIGN or as_part(path) or not exists(path):
             yield _reason(path)
-    pictures = [path for path in candidates if not path.is_dir() and (is_picture(path.name) or why_unread(path.name))]
+    pictures = [path for path in candidates if not is_folder(path) and (is_picture(path.name) or why_unread(path.name))]
     if pictures:
         yield _without_face(Folder(parent), [Entry(str(path.relative_to(parent)), 1) for path in pictures])
 
@@ -147,7 +150,8 @@ def _without_face(source: Source, entries: list[Entry]) -> str:
     pictures, skipped = choose([entry for entry in entries if not any(map(is_hidden, entry.parts))])
     if pictures:
         checked = f"{len(pictures):,} of {counted(len(entries), 'file')} checked"
-        return f"{shown(source.path)} has names of faces for {checked}"
+        way = f"to leave out the others, use --data {quoted(source.path)} --max-skipped 1"
+        return f"{shown(source.path)} has names of faces for {checked}: {way}"
     return no_face(source, entries if skipped else [], skipped)
 
 
@@ -164,7 +168,7 @@ def _places() -> Iterator[tuple[Path, list[Path]]]:
 
 def _data_sets(path: Path) -> Iterator[Path]:
     """The data sets at a path: the path itself, or a folder or archives in it that contain the faces."""
-    if not path.is_dir():
+    if not is_folder(path):
         if is_archive(path.name) and _shows_faces(path):
             yield path
         return
@@ -197,13 +201,12 @@ def _walk(top: Path) -> Iterator[tuple[Path, list[Path]]]:
 def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
     """The subfolders and the files of a folder, sorted, without hidden ones; at most :data:`_LOOKED_AT` in total."""
     found: tuple[list[Path], list[Path]] = [], []
-    try:
-        with os.scandir(folder) as items:
-            for item in islice(items, _LOOKED_AT):
-                if not is_hidden(item.name):
-                    found[not item.is_dir()].append(folder / item.name)
-    except OSError:  # an unreadable folder counts as empty
-        pass
+    with suppress(OSError):  # then it counts as empty; passed_over() gives the reason
+        if not unreadable(folder):
+            with os.scandir(folder) as items:
+                for item in islice(items, _LOOKED_AT):
+                    if not is_hidden(item.name):
+                        found[not is_folder(item)].append(folder / item.name)
     return sorted(found[0]), sorted(found[1])
 
 
@@ -219,7 +222,7 @@ def _shows_faces(archive: Path) -> bool:
 
 
 def _is_called_utkface(path: Path) -> bool:
-    return path.name.lower().startswith("utkface") and (is_archive(path.name) or path.is_dir())
+    return path.name.lower().startswith("utkface") and (is_archive(path.name) or is_folder(path))
 
 
 def _are_faces(names: Iterable[str]) -> bool:

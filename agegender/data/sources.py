@@ -13,6 +13,8 @@ MAX_FILE_BYTES = 25_000_000
 MAX_FILES = 1_000_000
 MAX_TOTAL_BYTES = 50_000_000_000
 REPLACED = "replaced by a later file with the same path in the archive"
+LOCKED = "unreadable folder"
+"""The beginning of the reason for a folder that cannot be listed."""
 
 UNIX_KINDS = {
     stat.S_IFLNK: "symbolic link",
@@ -53,7 +55,7 @@ class Source(ABC):
         """A string that changes with the content, computed without decoding pictures."""
 
     def visible(self) -> list[Entry]:
-        """All files except hidden ones and those that macOS adds; raises ``DataError`` if the source is damaged."""
+        """All files except hidden ones, see :func:`is_hidden`; raises ``DataError`` if the source is damaged."""
         found: list[Entry] = []
         last: dict[object, int] = {}
         for entry in self.entries():
@@ -93,9 +95,9 @@ def problem(kind: str, size: int) -> str:
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a folder or a file is hidden, or added to an archive by macOS.
+    """Whether a folder or a file is hidden, or added by macOS to an archive or by Linux to a disk.
 
-    >>> [is_hidden(part) for part in (".git", "__MACOSX", "..", "UTKFace")]
-    [True, True, False, False]
+    >>> [is_hidden(part) for part in (".git", "__MACOSX", "lost+found", "..", "UTKFace")]
+    [True, True, True, False, False]
     """
-    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
+    return part in ("__MACOSX", "lost+found") or (part.startswith(".") and part not in (".", ".."))

@@ -13,7 +13,7 @@ from minidl.errors import counted
 
 from ..errors import DataError
 from .faces import Faces
-from .files import write_table, written
+from .files import table, write_text, written
 
 _COLUMNS = ["name", "part"]
 
@@ -39,9 +39,13 @@ class Split:
 
     def save(self, path: str | Path) -> None:
         """Write a CSV file with a row for each face: its name, and "train" or "validation"."""
+        write_text(Path(path), self.table())
+
+    def table(self) -> str:
+        """The content of this file."""
         parts = np.full(len(self.names), "train", dtype="U10")
         parts[self.validation] = "validation"
-        write_table(Path(path), [_COLUMNS, *zip(self.names, parts.tolist(), strict=True)])
+        return table([_COLUMNS, *zip(self.names, parts.tolist(), strict=True)])
 
     @classmethod
     def load(cls, path: str | Path, faces: Faces) -> "Split":
@@ -49,7 +53,7 @@ class Split:
         try:
             with Path(path).open(encoding="utf-8", newline="") as file:
                 header, *rows = csv.reader(file)
-            parts = dict(rows)
+            parts = {written(name): part for name, part in rows}
         except (OSError, ValueError, csv.Error) as error:
             raise DataError(f"{path} cannot be read as a split: {error}") from None
         if header != _COLUMNS or not set(parts.values()) <= {"train", "validation"}:

@@ -2,7 +2,8 @@
 
 Copies in other folders (as in Kaggle's ``utkface-new``) are read once. A copy has the same name and the same bytes. Of
 several pictures with the same name, those in a folder called ``UTKFace`` come first, then those with the fewest parent
-folders. The first one keeps its name; others that are not copies are named by their paths.
+folders. The first one keeps its name; others that are not copies are named by their paths below the folder of all
+pictures, so a folder has the same names as its archive.
 """
 
 import math
@@ -10,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -29,7 +31,7 @@ from .sources import Entry, Source
 MAX_SKIPPED = 0.1
 _FIRST = 5
 _LIST = b"name,reason\n"
-_OWN_ADVICE = re.compile(r": (save|unpack|add|git)\b")
+_OWN_ADVICE = re.compile(r": (save|unpack|add|run)\b")
 
 Progress: TypeAlias = Callable[[int, int], None]
 Skipped: TypeAlias = list[tuple[str, str]]
@@ -61,12 +63,17 @@ def read(
     (1, [26], (1, 128, 128))
     """
     source = open_source(path)
+    identity = source.identity()
 
     def build(folder: Path) -> bool:
-        return _build(source, folder, progress)
+        unread = _build(source, folder, progress)
+        changed = open_source(path).identity() != identity
+        if changed and isinstance(source, Archive):  # pixels may have got the labels of others
+            raise DataError(f"{shown(path)} changed while it was read: open it again once it is complete")
+        return unread or changed
 
-    identity = f"{source.identity()}|{','.join(formats())}"  # another Pillow may read files that this one skips
-    faces = cached(identity, build, source=str(path), kind="utkface", cache=cache)
+    key = f"{identity}|{','.join(formats())}"  # another Pillow may read files that this one skips
+    faces = cached(key, build, source=str(path), kind="utkface", cache=cache)
     _check_share(faces, max_skipped)
     return faces
 
@@ -141,6 +148,8 @@ def without_copies(pictures: Sequence[Picture], digests: Mapping[Entry, str]) ->
     >>> [picture.name for picture in faces], copies
     (['1_0_0.jpg', 'c/1_0_0.jpg'], [('b/', '1 copy of a picture read elsewhere')])
     """
+    levels = zip(*(picture.entry.parts[:-1] for picture in pictures), strict=False)
+    shared = len([*takewhile(lambda level: len(set(level)) == 1, levels)])  # the folders that all pictures are in
     contents: dict[str, set[str]] = defaultdict(set)
     found: dict[str, Picture] = {}
     copies: Counter[str] = Counter()
@@ -150,7 +159,7 @@ def without_copies(pictures: Sequence[Picture], digests: Mapping[Entry, str]) ->
             copies["/".join(picture.entry.parts[:-1]) or "."] += 1
             continue
         contents[picture.name].add(content)
-        name = picture.name if picture.name not in found else "/".join(picture.entry.parts)
+        name = picture.name if picture.name not in found else "/".join(picture.entry.parts[shared:])
         while name in found:
             name = f"./{name}"
         found[name] = picture._replace(name=name)
@@ -220,6 +229,7 @@ def _digests(source: Source, pictures: Sequence[Picture]) -> tuple[dict[Entry, s
 
 
 def _check_share(faces: Faces, most: float) -> None:
+    _check_folders(faces, most)
     skipped = [(name, reason) for name, reason in faces.skipped if _is_meant(name) and reason != sources.REPLACED]
     total = len(faces) + len(skipped)
     if len(faces) and len(skipped) <= most * total:
@@ -239,6 +249,18 @@ def _check_share(faces: Faces, most: float) -> None:
         f"({count:,} of them: {reason}). The first: {first}{more}. {ways}",
         faces.skipped,
     )
+
+
+def _check_folders(faces: Faces, most: float) -> None:
+    """Raise ``TooManySkipped`` if a folder could not be read: nobody knows how many pictures are in it."""
+    locked = [f"{name!r} ({reason})" for name, reason in faces.skipped if reason.startswith(sources.LOCKED)]
+    if locked and most < 1:
+        more = f" and {len(locked) - 1:,} more" if len(locked) > 1 else ""
+        raise TooManySkipped(
+            f"pictures may be missing in {shown(faces.source)}: {locked[0]}{more}. Make it readable, remove it, or set "
+            "--max-skipped 1 (max_skipped=1 in Python) to do without its pictures",
+            faces.skipped,
+        )
 
 
 def _is_meant(path: str) -> bool:

@@ -14,30 +14,33 @@ from minidl.errors import MinidlError
 from minidl.table import table
 
 from ..cli import command_line
-from ..data.files import operand
+from ..data.files import operand, unreadable
 from ..errors import cause
 from ..options import PROGRAM, RUNS
 from ..runs import lock
-from ..runs.earlier import found, last_written
+from ..runs.earlier import found, is_run, last_written
 from ..runs.folder import CONFIG, METRICS, Run
 from .results import LABELS
 
 RESULTS = (*LABELS, "no_better_than_guessing")
 HEAD = ("run", "last written", "data", "state", "epochs", *(label for label, _ in LABELS.values()))
-LEAST = ("data", "last written", "epochs")
+LEAST = ("data", "last written", "epochs", *(label for label, _ in LABELS.values()))
 """The columns to drop in a narrow terminal, in this order."""
 
 
 def overview(parent: Path, width: int | None = None) -> str:
     """A table of all runs in a folder, the latest last, for a terminal of ``width`` columns.
 
-    Columns are dropped until it fits; names of runs are never shortened. Remarks on runs follow. Raises OSError if the
-    folder can't be read.
+    Columns are dropped until it fits; names of runs are never shortened. Remarks on runs follow. Raises
+    :class:`UsageError` or OSError if the folder can't be read.
 
     >>> print(overview(Path("nowhere")))
     There are no runs in nowhere/. To start one: python -m agegender.train --out nowhere
     """
     facts = listed(parent)
+    if not facts and is_run(parent):
+        whole = command_line(PROGRAM, "--list", "--out", operand(parent.parent))
+        return f"{parent} is a run itself. To list it and the other runs next to it: {whole}"
     if not facts:
         how = PROGRAM if parent == Path(RUNS) else command_line(PROGRAM, "--out", operand(parent))
         return f"There are no runs in {parent}/. To start one: {how}"
@@ -58,19 +61,20 @@ def _table(columns: Mapping[str, Sequence[str]]) -> str:
 def listed(parent: Path) -> list[dict[str, Any]]:
     """The facts about each run in a folder as JSON values, null if unknown; the latest run last.
 
-    Raises OSError if the folder can't be read.
+    Raises :class:`UsageError` or OSError if the folder can't be read.
 
     >>> listed(Path("nowhere"))
     []
     """
-    if parent.exists():
-        list(parent.iterdir())
     return [_facts(run) for run in found(parent)]
 
 
 def _facts(run: Run) -> dict[str, Any]:
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(last_written(run.folder)))
     facts: dict[str, Any] = {"run": str(run.folder), "last_written": date}
+    unknown = dict.fromkeys(("data", "epochs", "of_epochs", "process")) | dict.fromkeys(RESULTS)
+    if reason := unreadable(run.folder):
+        return facts | unknown | {"state": f"unreadable: {reason}"}
     try:
         run.require_whole()
         known = {"data": str(run.config["data"]), "epochs": run.epochs, "of_epochs": int(run.config["epochs"])}
@@ -84,9 +88,7 @@ def _facts(run: Run) -> dict[str, Any]:
         damage = f"damaged: {error.filename or run.folder} cannot be read: {cause(error)}"
     except (LookupError, TypeError, ValueError, ArithmeticError):
         damage = f"damaged: {run.folder / CONFIG} lacks options: restore an earlier version of the file"
-    return (
-        facts | dict.fromkeys(("data", "epochs", "of_epochs", "process")) | {"state": damage} | dict.fromkeys(RESULTS)
-    )
+    return facts | unknown | {"state": damage}
 
 
 def _state(run: Run) -> str:
@@ -96,7 +98,8 @@ def _state(run: Run) -> str:
         return "finished"
     if run.epochs < int(run.config["epochs"]):
         return "can be resumed"
-    return f"can be resumed: its {run.lacking} is missing; to write it: {run.resume_command()}"
+    problem = "damaged or outdated" if (run.folder / run.lacking).exists() else "missing"
+    return f"can be resumed: its {run.lacking} is {problem}; to write it: {run.resume_command()}"
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -109,7 +112,8 @@ def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
 def _remarks(facts: Mapping[str, Any]) -> list[str]:
     """The remarks on a run, below the table."""
     name, (state, _, reason) = _printable(Path(facts["run"]).name), facts["state"].partition(": ")
-    remarks = [f"{name} {'is damaged' if state == 'damaged' else state}: {reason}"] if reason else []
+    state = f"is {state}" if state in ("damaged", "unreadable") else state
+    remarks = [f"{name} {state}: {reason}"] if reason else []
     remarks += [f"{name} is running: {facts['process']}"] if facts["process"] else []
     guessed = [LABELS[name][0] if name in LABELS else name for name in facts["no_better_than_guessing"] or []]
     return [
@@ -131,6 +135,8 @@ def _results(run: Run) -> dict[str, Any]:
             rows: Any = [{**row, "val_loss": float(row["val_loss"])} for row in csv.DictReader(file)]
         return _of_epoch(best_row(rows), "val_")
     except FileNotFoundError:
+        if run.epochs == 1:  # killed before it was written for the first time
+            return dict.fromkeys(RESULTS)
         problem = f"{run.folder / METRICS} is missing"
     except (MinidlError, ValueError, TypeError, LookupError, csv.Error):
         problem = f"{run.folder / METRICS} is not a table of epochs"

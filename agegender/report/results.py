@@ -45,7 +45,7 @@ def summarize(
         "still_learning": still_learning(trainer.history),
         "precision": trainer.model.parameters()[0].backend.precision,
         "seconds": round(seconds, 1),
-        "images_per_second": round(trainer.images / trainer.seconds, 1),
+        "images_per_second": round(trainer.samples / trainer.seconds, 1),
         "run": str(folder),
     }
 

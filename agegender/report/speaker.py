@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TextIO
 
+from minidl.command import printable
+
 from ..errors import cause
 
 
@@ -15,6 +17,7 @@ class Speaker:
         self._waiting: list[str] = []
 
     def __call__(self, text: str, always: bool = False) -> None:
+        text = printable(text)
         if always or not self.quiet:
             self.stream.write(text + "\n")
             self.stream.flush()

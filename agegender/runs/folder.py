@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from minidl import checkpoint
 from minidl.checkpoint import CheckpointError
@@ -15,23 +15,50 @@ from minidl.command import UsageError
 
 from ..cli import command_line
 from ..data.files import located, operand, write_text
+from ..json_files import conform, read_json
 from ..options import CONFIGURED, FREE, OF_THIS_CALL, PROGRAM, RUNS, spelled, words
 
 CONFIG, ENVIRONMENT, METRICS, SUMMARY = "config.json", "env.json", "metrics.csv", "summary.json"
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "last.state.safetensors"
+SPLIT, SKIPPED, SKIPPED_VALIDATION = "split.csv", "skipped.csv", "skipped_validation.csv"
 PLOTS, EXAMPLES = "plots", "examples.png"
 BEGUN = ".new-run-"
 """The prefix of a run folder that is being created."""
-SUMMARIZED = {
-    "epochs": int,
-    "best_epoch": int,
-    "gender_accuracy": float,
-    "age_mae": float,
-    "baseline_gender_accuracy": float,
-    "baseline_age_mae": float,
-    "no_better_than_guessing": list,
-}
-"""The entries and types that a valid summary must have."""
+
+
+class Summary(TypedDict):
+    """The entries of ``summary.json`` that are read."""
+
+    epochs: int
+    best_epoch: int
+    gender_accuracy: float
+    age_mae: float
+    baseline_gender_accuracy: float
+    baseline_age_mae: float
+    no_better_than_guessing: list[str]
+
+
+class Data(TypedDict):
+    """What identifies the data of a run, and those of a separate validation."""
+
+    source: str
+    faces: int
+    fingerprint: str
+    validation: NotRequired["Data"]
+
+
+class Environment(TypedDict):
+    """The entries of ``env.json`` that are read."""
+
+    data: Data
+
+
+class TrainedWith(TypedDict, total=False):
+    """The saved options that are computed with; those of other versions are not checked."""
+
+    data: str | None
+    val: str | None
+    epochs: int | None
 
 
 @dataclass(frozen=True)
@@ -51,19 +78,21 @@ class Run:
         if not path.exists():
             return self.trained_with
         try:
-            return read_json(path)
+            return read_json(path, dict)
         except UsageError as error:
-            known = self.trained_with and os.access(path, os.R_OK)
-            remedy = "Delete it to resume with the saved options" if known else ""
-            raise UsageError(f"{error}. {remedy or 'Restore it, or start a new run'}") from None
+            if not os.access(path, os.R_OK):
+                remedy = "Make it readable"
+            elif self.trained_with:
+                remedy = "Delete it to resume with the saved options"
+            else:
+                remedy = "Restore it, or start a new run"
+            raise UsageError(f"{error}. {remedy}") from None
 
     @cached_property
     def notes(self) -> dict[str, str]:
         """The metadata of the last saved state; empty before the first save. :class:`UsageError` if damaged."""
-        try:
+        with self.or_again():
             return checkpoint.read_metadata(self.folder / STATE) if self.is_saved else {}
-        except CheckpointError as error:
-            raise UsageError(f"{error} Or start a new run: {self.again_command()}") from None
 
     @property
     def is_saved(self) -> bool:
@@ -75,7 +104,8 @@ class Run:
         """The number of complete epochs."""
         if not self.is_saved or "epoch" in self.notes:
             return int(self._note("epoch", 0))
-        return int(checkpoint.load_state(self.folder / STATE)["epoch"])  # a state saved without notes
+        with self.or_again():
+            return int(checkpoint.load_state(self.folder / STATE)["epoch"])  # a state saved without notes
 
     @property
     def seconds(self) -> float:
@@ -85,7 +115,7 @@ class Run:
     @property
     def trained_with(self) -> dict[str, Any]:
         """The options that led to the saved state; empty before the first save."""
-        return dict(self._note("config", {}))
+        return dict(self._note("config", {}, TrainedWith))
 
     def require_whole(self) -> None:
         """Raise :class:`UsageError` if a file that the run needs was lost or cannot be written."""
@@ -102,22 +132,22 @@ class Run:
                 f"run: {self.again_command()}"
             )
 
-    def _note(self, name: str, default: Any) -> Any:
+    def _note(self, name: str, default: Any, declared: Any = None) -> Any:
         notes = self.notes
-        try:
-            return type(default)(json.loads(notes[name])) if name in notes else default
-        except (ValueError, TypeError):
-            raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' cannot be read") from None
+        with self.or_again():
+            try:
+                return conform(json.loads(notes[name]), declared or type(default), name) if name in notes else default
+            except (ValueError, RecursionError):
+                raise CheckpointError(f"{self.folder / STATE} is damaged: its '{name}' cannot be read.") from None
 
     @cached_property
     def summary(self) -> dict[str, Any] | None:
         """The results, or None if they are missing, damaged or of an earlier epoch."""
         try:
-            summary = read_json(self.folder / SUMMARY)
-            whole = all(type(summary[name]) is kind for name, kind in SUMMARIZED.items())
-        except (UsageError, LookupError):  # missing, or damaged: it is written again at the end of training
+            summary = read_json(self.folder / SUMMARY, Summary)
+        except UsageError:  # missing, or damaged: it is written again at the end of training
             return None
-        return summary if whole and summary["epochs"] == self.epochs else None
+        return {**summary} if summary["epochs"] == self.epochs else None
 
     @property
     def is_finished(self) -> bool:
@@ -153,6 +183,21 @@ class Run:
             options = spelled(self._held(), flags)
         return command_line(PROGRAM, *options, *where, *flags)
 
+    @contextmanager
+    def or_again(self) -> Iterator[None]:
+        """Turn errors about damaged weights or a damaged state into :class:`UsageError` with a way out.
+
+        It is the command that starts the run again, and the best weights if they are whole.
+        """
+        try:
+            yield
+        except CheckpointError as error:
+            kept = ""
+            with suppress(CheckpointError, OSError):
+                checkpoint.load(self.folder / BEST)
+                kept = f" The weights of the best epoch are whole: {self.folder / BEST}."
+            raise UsageError(f"{error}{kept} Or start a new run: {self.again_command()}") from None
+
     def _asked_beyond(self, names: Collection[str]) -> dict[str, Any]:
         """The options of this call among ``names`` that differ from those in the run folder."""
         held = self._held()
@@ -178,27 +223,10 @@ class Run:
     def _written(self) -> dict[str, Any] | None:
         """The options in ``config.json``, or None if it is missing or damaged."""
         with suppress(UsageError):
-            return read_json(self.folder / CONFIG)
+            return read_json(self.folder / CONFIG, dict)
         return None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, indented, in one step."""
     write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object; raises :class:`UsageError` for anything else."""
-    if (path / CONFIG).is_file():
-        raise UsageError(f"{path} is a folder: pass the file in it, {path / CONFIG}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows may add a byte order mark
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} cannot be read: it is not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} must hold a JSON object")
-    return content

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from minidl.command import UsageError
+from minidl.command import UsageError, reason
 from minidl.progress import size
 
-from ..data.files import dangling, remove_abandoned
+from ..data.files import dangling, exists, is_folder, leads_nowhere, remove_abandoned, unreadable
 from ..options import PLACES, Options
 from . import lock
 from .earlier import is_run
@@ -30,7 +30,10 @@ def create(options: Options, asked: Mapping[str, Any]) -> Run:
     ``asked`` are the options of this call. Raises :class:`UsageError` if the name is taken.
     """
     parent = Path(options.out)
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except RecursionError:
+        raise UsageError(f"--out has {len(parent.parts):,} folders inside one another, too many to create") from None
     remove_abandoned(parent, BEGUN)
     # The folder is renamed when complete, so a killed process leaves no partial run.
     whole = parent / f"{BEGUN}{secrets.token_hex(8)}"
@@ -71,12 +74,15 @@ def _renamed(whole: Path, folder: Path) -> bool:
 
 def _is_taken(folder: Path) -> bool:
     """Whether a path exists and is not an empty folder."""
-    is_empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
-    return (folder.exists() or folder.is_symlink()) and not is_empty
+    if not exists(folder):
+        return leads_nowhere(folder)
+    return folder.is_symlink() or not folder.is_dir() or bool(unreadable(folder)) or any(folder.iterdir())
 
 
 def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
     """The message for a new run whose name is taken."""
+    if locked := unreadable(folder):
+        return f"{locked}: choose another --name"
     if is_run(folder):
         run = Run(folder, asked)
         try:
@@ -84,8 +90,8 @@ def _taken(folder: Path, asked: Mapping[str, Any]) -> str:
             if run.is_saved:  # it keeps its own data
                 run = Run(folder, {name: value for name, value in asked.items() if name not in PLACES})
             go_on = _going_on(run)
-        except UsageError as error:
-            return f"the run {folder} already exists: choose another --name. {error}"
+        except (UsageError, OSError) as error:
+            return f"the run {folder} already exists: choose another --name. {reason(error)}"
         if lock.is_held(folder):
             return f"another process is training the run {folder}: choose another --name"
         remark = "" if run.is_saved else " (nothing was saved yet, so its options may change)"
@@ -106,7 +112,7 @@ def _going_on(run: Run) -> str:
 def require_place(options: Options, earlier: Run | None, weights: int, asked: Mapping[str, Any]) -> None:
     """Raise :class:`UsageError` if a run with weights of ``weights`` bytes cannot be written to its folder."""
     if earlier is not None:
-        _require_room(earlier.folder, COPIES * weights, "copy the run to a disk with room, and resume it there")
+        _require_room(earlier.folder, COPIES * weights, "copy the run to another disk, and resume it there")
         return
     if options.name is not None and _is_taken(folder := Path(options.out, options.name)):
         raise UsageError(_taken(folder, asked))
@@ -121,8 +127,8 @@ def _require_room(folder: Path, nbytes: int, remedy: str) -> None:
     if link := dangling(folder):
         raise UsageError(f"{link} is a link to {link.readlink()}, which does not exist: {remedy}")
     place = folder
-    nbytes -= sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    while not place.exists() and place != place.parent:
+    nbytes -= sum(path.stat().st_size for path in (folder.glob("*.safetensors") if is_folder(folder) else ()))
+    while not exists(place) and place != place.parent:
         place = place.parent
     if not place.is_dir():
         raise UsageError(f"{place} is a file: {remedy}")

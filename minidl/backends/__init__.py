@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import plugins
-from ..errors import BackendError, DtypeError, MinidlError, ShapeError
+from ..errors import BackendError, DtypeError, MinidlError, ShapeError, brief
 from ..options import in_host_order
 from . import cupy, numpy
 from .base import Backend, DeviceBackend
@@ -39,7 +39,9 @@ def get(name: str) -> Backend:
     if name == default.name:
         return default
     if not isinstance(name, str):
-        raise BackendError(f"expected the name of a backend, such as 'numpy', got {name!r}: astype() converts a dtype")
+        raise BackendError(
+            f"expected the name of a backend, such as 'numpy', got {brief(name)}: astype() converts a dtype"
+        )
     return _made(plugins.get("backend", name))
 
 
@@ -51,8 +53,8 @@ def _made(plugin: Callable[[], Backend]) -> Backend:
         given = getattr(backend, name, None)
         if given is None or not isinstance(given, kind):
             raise BackendError(
-                f"the backend {type(backend).__name__} needs {name}, {meaning}, got {given!r}: set it in the class, or "
-                "in __init__"
+                f"the backend {type(backend).__name__} needs {name}, {meaning}, got {brief(given)}: set it in the "
+                "class, or in __init__"
             )
     if backend.array_type is default.array_type:
         raise BackendError(

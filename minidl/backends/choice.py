@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .. import plugins
 from ..contexts import Decorating
-from ..errors import MinidlError, suggestion
+from ..errors import MinidlError, brief, suggestion
 from ..kernels.conv import ConvAlgorithm, ConvSpec
 from .base import Backend
 
@@ -55,8 +55,9 @@ class using(Decorating):  # noqa: N801 - a context manager, named like a functio
     pooling into one pass. Both apply to the forward pass, and the backward pass follows it. Contexts may be nested, and
     may end in any order. Raises :class:`MinidlError` for an argument of the wrong type and for an unknown name.
 
-    >>> with using(conv_algorithm="direct"):
-    ...     pass
+    >>> with using(conv_algorithm="direct"), using(fusion=False):
+    ...     current()
+    Choice(conv_algorithm='direct', fusion=False)
     """
 
     def __init__(
@@ -70,9 +71,9 @@ class using(Decorating):  # noqa: N801 - a context manager, named like a functio
                 'using(conv_algorithm="direct"), with parentheses'
             )
         if not isinstance(conv_algorithm, str | None):
-            raise MinidlError(f"conv_algorithm must be the name of an algorithm, got {conv_algorithm!r}")
+            raise MinidlError(f"conv_algorithm must be the name of an algorithm, got {brief(conv_algorithm)}")
         if not isinstance(fusion, bool | None):
-            raise MinidlError(f"fusion must be True or False, got {fusion!r}")
+            raise MinidlError(f"fusion must be True or False, got {brief(fusion)}")
         if conv_algorithm is not None and conv_algorithm != "auto":
             plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not inside a model
         self.conv_algorithm, self.fusion = conv_algorithm, fusion
@@ -136,5 +137,7 @@ def _instance(name: str, backend: Backend) -> ConvAlgorithm:
 def _made(plugin: Callable[[Backend], ConvAlgorithm], name: str, backend: Backend) -> ConvAlgorithm:
     """One instance per plugin, not per name, because a name may be registered again."""
     algorithm = plugin(backend)
+    if not hasattr(algorithm, "xp"):
+        raise MinidlError(f"the algorithm '{name}' has no xp: call super().__init__(backend) in its __init__")
     algorithm.name = name
     return algorithm

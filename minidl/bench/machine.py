@@ -10,31 +10,18 @@ from typing import Any
 from ..errors import counted
 from ..threads import get_num_threads
 
-PACKAGES = (
-    "minidl",
-    "numpy",
-    "torch",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "jax",
-    "mygrad",
-    "autograd",
-    "pillow",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-)
+PACKAGES = ("minidl", "numpy", "pillow", "cupy-cuda12x", "cupy-cuda13x")
 
 
-def describe() -> dict[str, Any]:
-    """Everything that a figure depends on, except the code."""
+def describe(*compared: str) -> dict[str, Any]:
+    """Everything that a figure depends on, except the code; ``compared`` names packages that take part in it."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": {name: version for name in (*PACKAGES, *compared) if (version := _version(name))},
         "blas": _blas(),
         "settings": {name: value for name, value in sorted(os.environ.items()) if name.startswith("OPENBLAS_")},
     }

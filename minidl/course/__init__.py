@@ -15,13 +15,20 @@ the solution otherwise, so the rest of the notebook works. :func:`mine` gives an
 """
 
 from .answer import NotSolved
-from .autograd import check_gradients, check_topological_order, check_unbroadcast
+from .autograd import check_gradients, check_matmul_backward, check_topological_order, check_unbroadcast
 from .convolution import check_conv2d, check_conv2d_backward, check_im2col, check_output_size, check_winograd
 from .exercise import Exercise
 from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
 from .inside import check_calibration_error, check_grad_cam, check_group_means, check_saliency
 from .kept import mine
-from .losses import check_bce_with_logits, check_cross_entropy_gradient, check_log_sum_exp, check_numerical_gradient
+from .losses import (
+    check_bce_gradient,
+    check_bce_with_logits,
+    check_cross_entropy_gradient,
+    check_l1_gradient,
+    check_log_sum_exp,
+    check_numerical_gradient,
+)
 from .network import check_block_shape, check_conv_parameters, check_gender_accuracy, check_training_step
 from .neurons import check_hat, check_layer, check_neuron, check_product_slopes, check_relu_slope, check_step
 from .optimizers import check_adam_step, check_clip_by_norm, check_early_stopping, check_momentum_step
@@ -42,6 +49,7 @@ __all__ = [
     "check_topological_order",
     "check_gradients",
     "check_unbroadcast",
+    "check_matmul_backward",
     "check_output_size",
     "check_conv2d",
     "check_conv2d_backward",
@@ -52,8 +60,10 @@ __all__ = [
     "check_relu_backward",
     "check_dense_backward",
     "check_bce_with_logits",
+    "check_bce_gradient",
     "check_log_sum_exp",
     "check_cross_entropy_gradient",
+    "check_l1_gradient",
     "check_numerical_gradient",
     "check_momentum_step",
     "check_adam_step",

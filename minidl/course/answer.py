@@ -68,19 +68,33 @@ def call(function: Function, arguments: Sequence[Any], watched: Iterable[Functio
     >>> call(lambda x: exit(), [2]).problem
     'it calls exit(): return the result instead.'
     """
-    output, harm, ran = _Output(), list[str](), list[Function]()
+    output, harm, ran, unseen = _Output(), list[str](), list[Function](), list[str]()
     value, problem = None, ""
     with _threads_as_before([function, *arguments], harm), _ctrl_c() as pressed:
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(output):
                 warnings.simplefilter("ignore")  # a hint is more helpful than a warning
-                with _watch(watched, ran, harm):
-                    value = _in_time(function, arguments, _modules(harm))
+                value = _in_time(function, arguments, _watch(watched, ran, unseen), _modules(harm))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and pressed:
                 raise
             problem = described(error)
+    harm += [] if problem else unseen  # an error inside the profile function ends it, too
     return Answer(None if value is ... else value, problem, output.getvalue(), ran, " ".join(harm))
+
+
+def trusted(function: Function, arguments: Sequence[Any]) -> Answer:
+    """As :func:`call`, for functions of the course itself: they may only raise exceptions and warn.
+
+    >>> trusted(lambda x: 1 / x, [0]).problem
+    'it stops with ZeroDivisionError: division by zero.'
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            return Answer(function(*arguments))
+        except Exception as error:
+            return Answer(problem=described(error))
 
 
 def described(error: BaseException) -> str:
@@ -119,12 +133,19 @@ class _Output(io.StringIO):
         return len(text)
 
 
-def _in_time(function: Function, arguments: Sequence[Any], restore: Callable[[], None]) -> Any:
+def _in_time(
+    function: Function,
+    arguments: Sequence[Any],
+    watching: tuple[Callable[[], None], Callable[[], None]],
+    restore: Callable[[], None],
+) -> Any:
     """The value of a call; raises :class:`OutOfTime` inside it, again and again, once its time is over.
 
-    ``restore`` is called after the call, before anything else is looked up in a module. Until then everything needed
-    is a local variable, as the call may have deleted what it is called by elsewhere.
+    ``watching`` are called before and after the call alone, as a profile function slows everything down. ``restore`` is
+    called after the call, before anything else is looked up in a module. Until then everything needed is a local
+    variable, as the call may have deleted what it is called by elsewhere.
     """
+    start, stop = watching
     caller, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
     raise_in, out_of_time, seconds, again = _raise_in, OutOfTime, SECONDS, AGAIN
 
@@ -137,6 +158,7 @@ def _in_time(function: Function, arguments: Sequence[Any], restore: Callable[[],
                     raise_in(caller, out_of_time)
 
     def end() -> None:
+        stop()
         restore()
         with lock:
             ended.set()  # nothing is raised from here on, but in the next few steps what was on its way
@@ -144,6 +166,7 @@ def _in_time(function: Function, arguments: Sequence[Any], restore: Callable[[],
     threading.Thread(target=watch, daemon=True).start()
     try:
         try:
+            start()
             return function(*arguments)
         finally:
             end()
@@ -163,23 +186,32 @@ def _raise_in(
     set_exception(number(thread or 0), as_object(error))
 
 
-@contextlib.contextmanager
-def _watch(functions: Iterable[Function], ran: list[Function], harm: list[str]) -> Iterator[None]:
-    """Note which of these functions are called, by anything that runs."""
+def _watch(
+    functions: Iterable[Function], ran: list[Function], unseen: list[str]
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Two functions: between their calls, ``ran`` notes which of ``functions`` are called, by anything that runs.
+
+    ``unseen`` says in words that another profile function took the place of this one."""
     known = {id(code_of(function)): function for function in functions}
+    before, get_profile, set_profile, add = sys.getprofile(), sys.getprofile, sys.setprofile, unseen.append
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and id(frame.f_code) in known:
             ran.append(known[id(frame.f_code)])
 
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        yield
-        if sys.getprofile() != note:  # an error, too, may end it
-            harm.append("it calls sys.setprofile, with which the checker sees what it calls.")
-    finally:
-        sys.setprofile(before)
+    watching = [False]
+
+    def start() -> None:
+        watching[0] = True
+        set_profile(note)
+
+    def stop() -> None:
+        if watching[0] and get_profile() is not note:
+            add("it calls sys.setprofile, with which the checker sees what it calls.")
+        watching[0] = False
+        set_profile(before)
+
+    return start, stop
 
 
 def code_of(function: Function) -> CodeType | None:

@@ -34,23 +34,24 @@ def same(one: Array, other: Array) -> bool:
     return bool(np.allclose(one, other, rtol=RELATIVE, atol=allowed, equal_nan=True))
 
 
-def unchanged(before: Any, after: Any, known: frozenset[tuple[int, int]] = frozenset()) -> bool:
+def unchanged(before: Any, after: Any, known: dict[tuple[int, int], tuple[Any, Any]] | None = None) -> bool:
     """Whether an argument still equals a copy made before the call.
 
     Arrays, tensors, lists, dictionaries and plain objects are compared with all they hold. Functions and other objects
-    without attributes count as equal.
+    without attributes count as equal. ``known`` has the pairs that are being compared, or were found
+    equal: each pair is compared once, however many paths lead to it.
 
     >>> unchanged({"a": [np.zeros(2)]}, {"a": [np.zeros(2)]}), unchanged([1, [2]], [1, [2, 3]])
     (True, False)
     """
-    pair = id(before), id(after)
-    if pair in known:  # an object that holds itself
+    known = {} if known is None else known
+    if (id(before), id(after)) in known:
         return True
     if type(before) is not type(after):
         return False
-    inside = known | {pair}
+    known[id(before), id(after)] = before, after  # which keeps temporary objects, and so their ids
     if isinstance(before, Tensor):
-        return unchanged(before.numpy(), after.numpy(), inside)
+        return unchanged(before.numpy(), after.numpy(), known)
     if isinstance(before, np.ndarray):
         return _equal(before, after)
     if isinstance(before, str | bytes | int | float | complex | None):
@@ -58,10 +59,10 @@ def unchanged(before: Any, after: Any, known: frozenset[tuple[int, int]] = froze
     if isinstance(before, Mapping):
         before, after = list(before.items()), list(after.items())
     if isinstance(before, list | tuple):
-        return len(before) == len(after) and all(unchanged(*two, inside) for two in zip(before, after, strict=True))
+        return len(before) == len(after) and all(unchanged(*two, known) for two in zip(before, after, strict=True))
     if isinstance(before, type | ModuleType) or not hasattr(before, "__dict__"):
         return True
-    return unchanged(vars(before), vars(after), inside)
+    return unchanged(vars(before), vars(after), known)
 
 
 def _equal(before: Array, after: Array) -> bool:

@@ -79,6 +79,65 @@ check_bce_with_logits = Exercise(
 )
 
 
+def bce_gradient(logits: Array, targets: Array) -> Array:
+    """The gradient of :func:`bce_with_logits` with respect to the logits: (s(x) - t) / N, for N logits."""
+    slopes: Array = (_sigmoid(logits) - targets) / logits.size
+    return slopes
+
+
+def _sigmoid(x: Array) -> Array:
+    p: Array = np.exp(-np.logaddexp(0, -x))  # 1 / (1 + e^-x), in which no exponent is positive
+    return p
+
+
+def _column(rng: np.random.Generator) -> tuple[int, ...]:
+    """The shape of the outputs of a network with one output: (N,) or (N, 1)."""
+    return (int(rng.integers(2, 7)), 1)[: rng.integers(1, 3)]
+
+
+def _over_e(logits: Array) -> Array:
+    """The sigmoid with e^x above and below the line: infinity by infinity for large x."""
+    return np.exp(logits) / (1 + np.exp(logits))  # type: ignore[no-any-return]
+
+
+check_bce_gradient = Exercise(
+    bce_gradient,
+    examples=[
+        (np.array([0.0]), np.array([1.0])),
+        (np.array([2.0]), np.array([0.0])),
+        (np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 0.0])),
+        (np.array([[3.0], [-3.0]]), np.array([[0.25], [0.5]])),
+        (np.array([1e4, -1e4, 1e4, -1e4]), np.array([1.0, 0.0, 0.0, 1.0])),
+    ],
+    draw=lambda rng: (rng.normal(0, 10 ** rng.uniform(-1, 4), size := _column(rng)), rng.uniform(size=size)),
+    mistakes={
+        "the sign is wrong: where s(x) is above t the logit must fall, so its gradient s(x) - t is positive.": (
+            lambda logits, targets: -bce_gradient(logits, targets)
+        ),
+        "the loss is a mean over N samples: divide by N.": lambda logits, targets: _sigmoid(logits) - targets,
+        "the sigmoid is missing: x is a logit, s(x) = 1 / (1 + e^-x) the probability.": lambda logits, targets: (
+            (logits - targets) / logits.size
+        ),
+        "this is the gradient of the sigmoid alone, s(x) (1 - s(x)): the loss is a logarithm of it.": (
+            lambda logits, targets: _sigmoid(logits) * _sigmoid(-logits) / logits.size
+        ),
+        "the factor s(x) (1 - s(x)) belongs to the squared error: the logarithm of the cross-entropy cancels it.": (
+            lambda logits, targets: bce_gradient(logits, targets) * _sigmoid(logits) * _sigmoid(-logits)
+        ),
+        "this is the loss: its gradient has one number for each logit.": bce_with_logits,
+        "this is one number: the gradient has one for each logit, so take no mean.": lambda logits, targets: np.mean(
+            _sigmoid(logits) - targets
+        ),
+        "the target is added: subtract it, s(x) - t.": lambda logits, targets: (
+            (_sigmoid(logits) + targets) / logits.size
+        ),
+        "for large x, e^x / (1 + e^x) is infinity by infinity: divide both by e^x, 1 / (1 + e^-x).": (
+            lambda logits, targets: (_over_e(logits) - targets) / logits.size
+        ),
+    },
+)
+
+
 def log_sum_exp(x: Array) -> Any:
     """log(sum of e^x) for x (K,) of any magnitude."""
     return x.max() + np.log(np.exp(x - x.max()).sum())
@@ -121,7 +180,7 @@ def cross_entropy_gradient(logits: Array, labels: Array) -> Array:
 
 
 def _softmax(logits: Array, axis: int | None = 1) -> Array:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shifted = np.exp(logits - logits.max(axis=axis, keepdims=True))
     p: Array = shifted / shifted.sum(axis=axis, keepdims=True)
     return p
 
@@ -180,6 +239,57 @@ check_cross_entropy_gradient = Exercise(
 def _overflowed(logits: Array, labels: Array) -> Any:
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return (p - _one_hot(logits, labels)) / len(logits)
+
+
+def l1_gradient(predictions: Array, targets: Array) -> Array:
+    """The gradient of the mean of abs(predictions - targets), for predictions of any shape; 0 where both are equal."""
+    slopes: Array = np.sign(predictions - targets) / predictions.size
+    return slopes
+
+
+def _near(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Whole numbers of years, some of them predicted exactly."""
+    predictions, targets = rng.integers(20, 24, (2, *_column(rng))) * 1.0
+    return predictions, targets
+
+
+check_l1_gradient = Exercise(
+    l1_gradient,
+    examples=[
+        (np.array([30.0]), np.array([20.0])),
+        (np.array([30.0, 18.0, 40.5]), np.array([20.0, 20.0, 40.0])),
+        (np.array([30.0, 20.0, 18.0]), np.array([20.0, 20.0, 20.0])),
+        (np.array([[30.0], [18.0]]), np.array([[20.0], [20.0]])),
+    ],
+    draw=_near,
+    mistakes={
+        "the sign is wrong: a prediction above its target must fall, so its gradient is positive.": (
+            lambda predictions, targets: -l1_gradient(predictions, targets)
+        ),
+        "the loss is a mean over N samples: divide by N.": lambda predictions, targets: np.sign(predictions - targets),
+        "this is the loss: its gradient has one number for each prediction.": lambda predictions, targets: np.abs(
+            predictions - targets
+        ).mean(),
+        "these are the errors: abs(d) has the slope 1 or -1, whatever the size of d.": lambda predictions, targets: (
+            (predictions - targets) / predictions.size
+        ),
+        "this is the gradient of the squared error: abs(d) has the slope 1 or -1, whatever the size of d.": (
+            lambda predictions, targets: 2 * (predictions - targets) / predictions.size
+        ),
+        "all slopes are positive: below its target a prediction must grow, so its slope is -1.": (
+            lambda predictions, targets: np.abs(l1_gradient(predictions, targets))
+        ),
+        "where prediction and target are equal there is no derivative. As in minidl, let it be 0 there, not 1.": (
+            lambda predictions, targets: np.where(predictions >= targets, 1.0, -1.0) / predictions.size
+        ),
+        "where prediction and target are equal there is no derivative. As in minidl, let it be 0 there, not -1.": (
+            lambda predictions, targets: np.where(predictions > targets, 1.0, -1.0) / predictions.size
+        ),
+        "d / abs(d) is 0 by 0 where prediction and target are equal: let it be 0 there, as np.sign does.": (
+            lambda predictions, targets: (predictions - targets) / np.abs(predictions - targets) / predictions.size
+        ),
+    },
+)
 
 
 def numerical_gradient(f: Callable[[Array], float], x: Array, h: float) -> Array:

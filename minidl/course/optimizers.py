@@ -69,6 +69,7 @@ check_momentum_step = Exercise(
             momentum * v + dw,
         ),
         "the order is w, v.": lambda w, dw, v, lr, momentum: momentum_step(w, dw, v, lr, momentum)[::-1],
+        "the velocity is missing: return both, w and v.": lambda *given: momentum_step(*given)[:1],
     },
 )
 
@@ -135,6 +136,7 @@ check_adam_step = Exercise(
         "the root is missing: m is divided by sqrt(v) + eps.": lambda *given: _adam(*given, root=False),
         "eps is inside the root: it is added to sqrt(v).": lambda *given: _adam(*given, eps_inside=True),
         "beta1 and beta2 are swapped: beta1 belongs to m, beta2 to v.": lambda *given: _adam(*given, swapped=True),
+        "m and v are missing: return all three, w, m and v.": lambda *given: _adam(*given)[:1],
         "it climbs: subtract, w - lr m / (sqrt(v) + eps).": lambda w, *given: (
             2 * w - _adam(w, *given)[0],
             *_adam(w, *given)[1:],

@@ -12,7 +12,7 @@ its first cell.
 ('x', ['wanted', 'model'])
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ HEIGHT = 2.8
 CELL = 0.55, 0.34
 """Width and height of a cell with a number, in inches."""
 
-__all__ = ["panels", "curves", "points", "bars", "numbers", "positions", "images"]
+__all__ = ["panels", "curves", "landscape", "points", "bars", "numbers", "positions", "images"]
 
 
 def panels(count: int, height: float = HEIGHT, share: str = "none", widths: Sequence[float] = ()) -> list[Axes]:
@@ -68,6 +68,33 @@ def curves(
     for number, (name, y) in enumerate(ys.items()):
         axes.plot(x, y, marks, label=name, color=_colour(colours, number))
     return _finished(axes, labels, log, legend=len(ys) > 1)
+
+
+def landscape(
+    loss: Callable[..., Any],
+    paths: Mapping[str, Any],
+    box: tuple[float, float, float, float],
+    colours: Sequence[str] = (),
+    axes: Axes | None = None,
+    **labels: Any,
+) -> Figure:
+    """Contour lines of ``loss(a, b)``, and paths (steps, 2) over it; each starts at a cross.
+
+    ``box`` is the left, right, lower and upper limit. There is a legend if there is more than one path.
+
+    >>> path = np.array([[1.0, 1.0], [0.5, 0.5]])
+    >>> figure = landscape(lambda a, b: a**2 + b**2, {"descent": path}, (-1, 2, -1, 2), xlabel="a", ylabel="b")
+    >>> figure.axes[0].get_xlabel(), len(figure.axes[0].lines)
+    ('a', 2)
+    """
+    axes = axes or panels(1)[0]
+    a, b = np.meshgrid(np.linspace(*box[:2], 200), np.linspace(*box[2:], 200))
+    heights = np.log(loss(a, b) + 0.01)  # the lines are close together at the lowest point, too
+    axes.contour(a, b, heights, levels=12, colors=style.REFERENCE, linewidths=0.5, linestyles="solid")
+    for number, (name, path) in enumerate(paths.items()):
+        axes.plot(*np.transpose(path), ".-", color=_colour(colours, number), lw=1, label=name)
+        axes.plot(*path[0], "x", color=style.DATA, ms=6)
+    return _finished(axes, {"xlim": box[:2], "ylim": box[2:], **labels}, legend=len(paths) > 1)
 
 
 def points(
@@ -137,7 +164,8 @@ def numbers(matrices: Mapping[str, Any], form: str = "{:.3g}", limit: float | No
         axes.imshow(plane, cmap="RdBu_r", vmin=-2 * strongest, vmax=2 * strongest, aspect="auto")  # pale: text on it
         for (i, j), value in np.ndenumerate(plane):
             axes.text(j, i, form.format(value), ha="center", va="center", fontsize=style.SMALLEST)
-        axes.set(xticks=[], yticks=[], title=title)
+        axes.set(xticks=[], yticks=[], title=title, ylim=(rows - 0.5, -0.5))  # cells of all matrices are equally high
+        axes.spines[:].set_visible(False)
     figure = _figure(parts[0])
     figure.set_size_inches(max(wide * scale, 2.0), rows * CELL[1] + 0.5)
     return figure

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import ShapeError, suggestion
+from ..errors import ShapeError, brief, suggestion
 from ..options import plain
 
 Pair = int | tuple[int, int]
@@ -131,7 +131,7 @@ def pooling_window(H: int, W: int, size: Pair, stride: Pair, padding: Padding) -
     window = sliding_window(H, W, size, stride, padding)
     if max(window.top, window.bottom) >= window.KH or max(window.left, window.right) >= window.KW or 0 in (H, W):
         raise ShapeError(
-            f"the padding must be smaller than the pooling window of {window.KH}x{window.KW}, got {padding!r} for "
+            f"the padding must be smaller than the pooling window of {window.KH}x{window.KW}, got {brief(padding)} for "
             f"{H}x{W} pixels: a window with only padding has no result"
         )
     return window
@@ -178,7 +178,7 @@ def frozen(value: Any) -> Any:
         return tuple(frozen(part) for part in value)
     found = plain(value)
     if type(found).__hash__ is None:
-        raise ShapeError(f"expected integers, or pairs of them, got {value!r}")
+        raise ShapeError(f"expected integers, or pairs of them, got {brief(value)}")
     return found
 
 
@@ -192,7 +192,7 @@ def pair(value: Pair, what: str, least: int = 0) -> tuple[int, int]:
     """
     first, second = _two(value, what)
     if not (_is_size(first, least) and _is_size(second, least)):
-        raise ShapeError(f"{what} must be an integer >= {least} or a tuple of two, got {value!r}")
+        raise ShapeError(f"{what} must be an integer >= {least} or a tuple of two, got {brief(value)}")
     return int(first), int(second)
 
 
@@ -201,7 +201,7 @@ def _two(value: Any, what: str) -> tuple[Any, Any]:
     if not isinstance(value, tuple):
         return value, value
     if len(value) != 2:
-        raise ShapeError(f"{what} must be one value or a tuple of two, got {value!r}")
+        raise ShapeError(f"{what} must be one value or a tuple of two, got {brief(value)}")
     return value
 
 

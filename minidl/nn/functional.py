@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import backends, ops, random
-from ..errors import MinidlError, ShapeError
+from ..errors import CallError, MinidlError, ShapeError, brief
 from ..habits import explain_calls_in
 from ..kernels.window import Padding, Pair
 from ..ops.dropout import check_rate
 from ..ops.loss import check_probabilities
 from ..random import Generator
 from ..tensor import Tensor, tensor
-from .inputs import require_floats as require_floats
-from .inputs import require_tensor as require_tensor
+from .inputs import require_tensor
 
 # Elementwise
 
@@ -143,7 +142,11 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     >>> concatenate([tensor([1.0]), tensor([2.0, 3.0])])
     tensor([1., 2., 3.])
     """
-    return ops.Concatenate.apply(*_several(xs), axis=axis)
+    try:
+        return ops.Concatenate.apply(*_several(xs), axis=axis)
+    except MinidlError:
+        _require_axis(axis)
+        raise
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -154,7 +157,11 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     >>> stack([tensor([1.0, 2.0]), tensor([3.0, 4.0])]).shape
     (2, 2)
     """
-    return ops.Stack.apply(*_several(xs), axis=axis)
+    try:
+        return ops.Stack.apply(*_several(xs), axis=axis)
+    except MinidlError:
+        _require_axis(axis)
+        raise
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
@@ -366,6 +373,12 @@ def _several(xs: Any) -> Sequence[Any]:
     if not isinstance(xs, Iterable) or getattr(xs, "ndim", 1) == 0:
         raise MinidlError(f"expected a list of tensors, got {type(xs).__name__}: write [x, y]")
     return list(xs)
+
+
+def _require_axis(axis: Any) -> None:
+    """Raise for an axis that is a tensor, which was meant to be joined."""
+    if getattr(axis, "ndim", 0):
+        raise CallError(f"expected a list of tensors and an axis, got {brief(axis)} as the axis: write [x, y]")
 
 
 def _target(b: Any, a: Any, check: Callable[[Any], None] | None = None) -> Any:

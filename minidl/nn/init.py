@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import plugins
 from ..creation import sizes_of
-from ..errors import DtypeError, MinidlError, ShapeError
+from ..errors import DtypeError, MinidlError, ShapeError, brief
 from ..habits import explained
 from ..random import Generator, chosen
 
@@ -114,7 +114,7 @@ def get(initializer: str | Initializer) -> Initializer:
     """
     found: Any = plugins.get("initializer", initializer) if isinstance(initializer, str) else initializer
     if not callable(found):
-        raise MinidlError(f"expected the name of an initializer or a function (shape, rng), got {found!r}")
+        raise MinidlError(f"expected the name of an initializer or a function (shape, rng), got {brief(found)}")
     function: Initializer = found
     return function
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from .. import ops, plugins, random
+from ..attributes import changed_options
 from ..creation import require_memory
-from ..errors import DtypeError, MinidlError, ShapeError, counted
+from ..errors import DtypeError, MinidlError, ShapeError, brief, counted
 from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
 from ..op import HALF, SINGLE
 from ..ops.dropout import check_rate
 from ..ops.norm import check_channels
-from ..options import finite, number, option, optional, whole
+from ..options import finite, integer, number, option, optional
 from ..random import Generator
 from ..tensor import Tensor
 from . import functional as F
@@ -36,11 +37,16 @@ class _Weighted(Module):
         require_memory(shape)
         if not isinstance(bias, bool | np.bool_):
             raise MinidlError(
-                f"expected bias=True or bias=False, got {bias!r}: an activation is a separate layer, such as nn.ReLU()",
+                f"expected bias=True or bias=False, got {brief(bias)}: an activation is a separate layer, such "
+                "as nn.ReLU()",
                 type(self).__name__,
             )
         self.w = Parameter(init.drawn(initializer, shape, random.chosen(rng)))
         self.b = Parameter(np.zeros(shape[-1:], np.float32)) if bias else None
+
+
+def _without_bias(layer: _Weighted) -> str:
+    return ", bias=False" if layer.b is None else ""
 
 
 @plugins.register("layer", "dense")
@@ -80,7 +86,7 @@ class Dense(_Weighted):
         return f"The previous layer outputs {counted(x.shape[-1], 'feature')}: use Dense({x.shape[-1]}, {outputs})."
 
     def describe(self) -> str:
-        return f"{self.w.shape[0]}, {self.w.shape[1]}"
+        return f"{self.w.shape[0]}, {self.w.shape[1]}{_without_bias(self)}"
 
 
 @plugins.register("layer", "conv2d")
@@ -119,7 +125,10 @@ class Conv2D(_Weighted):
 
     def describe(self) -> str:
         KH, KW, channels, filters = self.w.shape
-        return f"{channels}, {filters}, kernel_size=({KH}, {KW}), stride={self.stride}, padding={self.padding!r}"
+        options = f"stride={self.stride}, padding={self.padding!r}{_without_bias(self)}"
+        if self.algorithm != "auto":
+            options += f", algorithm={self.algorithm!r}"
+        return f"{channels}, {filters}, kernel_size=({KH}, {KW}), {options}"
 
 
 class _Pooling2D(Module):
@@ -260,7 +269,7 @@ class Softmax(Module):
            [0. , 1. ]])
     """
 
-    axis: int = option(whole)
+    axis: int = option(integer)
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
@@ -320,7 +329,7 @@ class BatchNorm(Module):
 
     def __init__(self, channels: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         super().__init__()
-        channels = whole("channels", channels, least=1)
+        channels = integer("channels", channels, least=1)
         require_memory((channels,))
         self.momentum, self.eps = momentum, eps
         self.gamma = Parameter(np.ones(channels, np.float32))
@@ -368,4 +377,4 @@ class BatchNorm(Module):
         running.mark_changed()
 
     def describe(self) -> str:
-        return f"{self.gamma.shape[0]}"
+        return ", ".join([f"{self.gamma.shape[0]}", *changed_options(self)])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .. import plugins
-from ..options import number, option, optional, whole
+from ..options import integer, number, option, optional
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -18,7 +18,7 @@ class SoftmaxCrossEntropy(Module):
     0.6931471824645996
     """
 
-    ignore_index: int | None = option(optional(whole))
+    ignore_index: int | None = option(optional(integer))
 
     def __init__(self, ignore_index: int | None = None) -> None:
         super().__init__()

@@ -3,15 +3,16 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import backends
-from ..errors import DtypeError, MinidlError, ShapeError
-from ..gradients import require_data
-from ..habits import Strict, explained, misfit
+from ..attributes import changed_options, is_own
+from ..checks import require_data
+from ..errors import CallError, DtypeError, MinidlError, ShapeError, brief
+from ..habits import Guarded, explained, misfit
 from ..nested import NAMELESS, hidden_in, parts
 from ..options import dtype_of, flag, require_room
 from ..tensor import Tensor
@@ -20,7 +21,7 @@ from .parameter import Buffer, Parameter
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
-class Module(Strict):
+class Module(Guarded):
     """Base class of layers and models: define ``forward``, call the module itself.
 
     Parameters, buffers and modules that are assigned to attributes (directly, or in lists, tuples, dictionaries and
@@ -79,7 +80,7 @@ class Module(Strict):
 
         Raises :class:`MinidlError` if ``hook`` is not callable."""
         if not callable(hook):
-            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {hook!r}", self._where())
+            raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {brief(hook)}", self._where())
         added = functools.partial(hook)  # distinct even if the same function is added twice
 
         self._hooks.append(added)
@@ -220,10 +221,10 @@ class Module(Strict):
         """The random generators that modules hold, such as the ``rng`` of a ``Dropout``, with their dotted names."""
         return ((name, held) for name, held in self._walk("", set()) if isinstance(held, np.random.Generator))
 
-    def parameters(self) -> list[Parameter]:
+    def parameters(self) -> "_Parameters":
         """All parameters. The ``name`` of each is its dotted path from this module, or from one that contains it."""
         self._require_names()
-        return [parameter for _, parameter in self.named_parameters()]
+        return _Parameters(parameter for _, parameter in self.named_parameters())
 
     # Operations on all parameters and buffers
 
@@ -319,8 +320,15 @@ class Module(Strict):
         return f"{type(self).__name__}({self.describe()}{body}{chr(10) if body else ''})"
 
     def describe(self) -> str:
-        """The layer's own options, as ``repr`` and ``summary`` show them."""
-        return ""
+        """The layer's own options, as ``repr`` and ``summary`` show them: those that are not the default."""
+        return ", ".join(changed_options(self)) if is_own(type(self)) else ""
+
+
+class _Parameters(list[Parameter]):
+    """A list that answers ``next(model.parameters())``, which would be the first parameter every time."""
+
+    def __next__(self) -> NoReturn:
+        raise CallError("the parameters are a list here: write model.parameters()[0], or iter(...) once before next")
 
 
 _LEARNED = (Parameter, Buffer)
@@ -380,7 +388,7 @@ def _on_host(name: str, value: Any) -> NDArray[Any]:
     except ValueError:  # lists of different lengths
         array = np.array(value, object)
     if array.dtype.kind not in "fiubc":
-        raise DtypeError(f"{name} holds {value!r:.60}, expected an array of numbers: use a state_dict()")
+        raise DtypeError(f"{name} holds {brief(value)}, expected an array of numbers: use a state_dict()")
     return array
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..gradients import require_array
+from ..checks import require_array
+from ..errors import CallError
 from ..habits import explained
 from ..op import HALF, SINGLE
 from ..tensor import Tensor
@@ -20,7 +21,15 @@ class Parameter(Tensor):
 
     @explained
     def __init__(self, data: Any) -> None:
-        """Copy the data as floats, like :func:`minidl.tensor`: training never changes the array that was passed."""
+        """Copy the data as floats, like :func:`minidl.tensor`: training never changes the array that was passed.
+
+        Raises :class:`CallError` for a tuple of integers, which is a shape.
+        """
+        if isinstance(data, tuple) and data and all(isinstance(size, int) for size in data):
+            raise CallError(
+                f"expected values, got {data}: write nn.Parameter(np.zeros({data}, np.float32)) for a shape, "
+                f"nn.Parameter({list(data)}) for values"
+            )
         super().__init__(as_tensor(data, requires_grad=True).data, requires_grad=True)
 
 

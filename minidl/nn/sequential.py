@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn, overload
 
 from .. import plugins
-from ..errors import BoundsError, MinidlError
+from ..errors import BoundsError, MinidlError, brief
 from . import fusion
 from .module import Module
 
@@ -75,7 +75,8 @@ def _at(layers: list[Any], index: Any) -> Any:
         raise BoundsError(f"there is no layer {index}: {numbers}", "Sequential") from error
     except TypeError as error:
         raise MinidlError(
-            f"expected an index, got {index!r}: write model[0], or model[:3] for the first three layers", "Sequential"
+            f"expected an index, got {brief(index)}: write model[0], or model[:3] for the first three layers",
+            "Sequential",
         ) from error
 
 

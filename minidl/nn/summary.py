@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import backends, random
-from ..errors import MinidlError, ShapeError
+from ..errors import MinidlError, ShapeError, brief
 from ..grad_mode import recording
 from ..habits import explained
 from ..nested import leaves
 from ..op import Op
-from ..options import whole
+from ..options import integer
 from ..table import table
 from ..tensor import Tensor
 from .module import Module, evaluating
@@ -123,13 +123,13 @@ def _sample(input_shape: Any) -> tuple[int, ...]:
     if hasattr(input_shape, "shape"):
         raise ShapeError(f"expected the shape of one sample, got a batch: use {tuple(input_shape.shape[1:])}")
     if not isinstance(input_shape, tuple | list):
-        raise ShapeError(f"expected the shape of one sample, such as (28, 28, 1), got {input_shape!r}")
+        raise ShapeError(f"expected the shape of one sample, such as (28, 28, 1), got {brief(input_shape)}")
     if None in input_shape:
         rest = tuple(size for size in input_shape if size is not None)
         raise ShapeError(
             f"input_shape is the shape of one sample, without the batch axis: use {rest}, got {input_shape}"
         )
-    return tuple(whole("a size of input_shape", size, least=1) for size in input_shape)
+    return tuple(integer("a size of input_shape", size, least=1) for size in input_shape)
 
 
 def _takes(model: Module, sample: tuple[int, ...], place: Any, dtype: Any) -> bool:

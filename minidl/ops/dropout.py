@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..errors import MinidlError
+from ..errors import MinidlError, brief
 from ..op import Op
 from ..options import plain
 from ..plugins import register
@@ -47,5 +47,5 @@ def check_rate(rate: float) -> float:
     """
     share: float = plain(rate)
     if not isinstance(share, int | float) or not 0 <= share < 1:
-        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {rate!r}: 0.5 drops half", "Dropout")
+        raise MinidlError(f"the dropout rate must be in 0 <= rate < 1, got {brief(rate)}: 0.5 drops half", "Dropout")
     return share

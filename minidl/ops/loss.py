@@ -12,7 +12,7 @@ from .. import backends
 from ..errors import DtypeError, GraphError, ShapeError, counted
 from ..kernels.reference import LossFormula, from_0
 from ..op import Op
-from ..options import number, whole
+from ..options import integer, number
 from ..plugins import register
 from ..shortcuts import Methods
 from .elementwise import sigmoid
@@ -39,7 +39,7 @@ class Softmax(Op):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = whole("axis", axis)
+        self.axis = integer("axis", axis)
 
     def forward(self, x: Array) -> Array:
         y = self.xp.exp(self.backend.log_softmax(x, self.axis))
@@ -60,7 +60,7 @@ class LogSoftmax(Op):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = whole("axis", axis)
+        self.axis = integer("axis", axis)
 
     def forward(self, x: Array) -> Array:
         y = self.backend.log_softmax(x, self.axis)
@@ -86,7 +86,7 @@ class SoftmaxCrossEntropy(Op):
 
     def __init__(self, labels: Array, ignore_index: int | None = None) -> None:
         self.labels = labels
-        self.ignore_index = None if ignore_index is None else whole("ignore_index", ignore_index)
+        self.ignore_index = None if ignore_index is None else integer("ignore_index", ignore_index)
 
     def forward(self, logits: Array) -> Array:
         labels = self._checked(logits)

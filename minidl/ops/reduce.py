@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..op import Op
-from ..options import flag, whole
+from ..options import flag, integer
 from ..plugins import register
 
 __all__ = ["Sum", "Mean", "Max", "Min", "Var", "ArgMax", "ArgMin"]
@@ -19,16 +19,18 @@ Array = Any
 Axis = int | tuple[int, ...] | None
 
 
-def _whole(axis: Any) -> Any:
+def _integers(axis: Any) -> Any:
     """One or several axes as Python integers."""
-    return tuple(whole("axis", one) for one in axis) if isinstance(axis, tuple | list | range) else whole("axis", axis)
+    return (
+        tuple(integer("axis", one) for one in axis) if isinstance(axis, tuple | list | range) else integer("axis", axis)
+    )
 
 
 class _Reduction(Op):
     """An op that reduces one axis, several, or all (None), with NumPy's ``axis`` and ``keepdims``."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
-        self.axis = axis if axis is None or type(axis) is int else _whole(axis)
+        self.axis = axis if axis is None or type(axis) is int else _integers(axis)
         self.keepdims = keepdims if keepdims is False or keepdims is True else flag("keepdims", keepdims)
 
     def axes(self, x: Array) -> tuple[int, ...]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import BoundsError, DtypeError, ShapeError
+from ..errors import BoundsError, DtypeError, ShapeError, brief
 from ..op import Op
-from ..options import exact_beside, number, whole
+from ..options import exact_beside, integer, number
 from ..plugins import register
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Reshape(_Move):
         try:
             return x.reshape(self.shape)
         except TypeError as error:
-            raise ShapeError(f"the sizes of a shape are integers, got {self.shape}: divide with //") from error
+            raise ShapeError(f"the sizes of a shape are integers, got {brief(self.shape)}: divide with //") from error
         except ValueError as error:
             raise ShapeError(
                 f"cannot reshape {x.shape} to {self.shape}: the product of the sizes must be {x.size} (-1 is inferred)"
@@ -64,7 +64,7 @@ class Transpose(_Move):
     """
 
     def __init__(self, axes: tuple[int, ...] | None = None) -> None:
-        self.axes = None if axes is None else tuple(whole("axis", axis) for axis in axes)
+        self.axes = None if axes is None else tuple(integer("axis", axis) for axis in axes)
 
     def forward(self, x: Array) -> Array:
         axes = tuple(range(x.ndim))[::-1] if self.axes is None else tuple(_from_0(axis, x.ndim) for axis in self.axes)
@@ -103,7 +103,7 @@ class GetItem(_Move):
         except IndexError as error:
             raise BoundsError(f"{error}: the input has the shape {x.shape}") from error
         except TypeError as error:
-            raise DtypeError(f"{error}, got {self.index!r}: use // and int(...)") from error
+            raise DtypeError(f"{error}, got {brief(self.index)}: use // and int(...)") from error
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         dx = self.xp.zeros(self.x_shape, dy.dtype)
@@ -121,7 +121,7 @@ class GetItem(_Move):
         array = self.own(part.data if hasattr(part, "requires_grad") else part, np.int64 if nothing else None)
         if array.dtype.kind not in "iub":
             raise DtypeError(
-                f"an index is an integer, a slice, or an array of integers or booleans, got {part!r}: "
+                f"an index is an integer, a slice, or an array of integers or booleans, got {brief(part)}: "
                 "use int(...) or .astype(np.int64)"
             )
         return array
@@ -136,7 +136,7 @@ class Concatenate(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = whole("axis", axis)
+        self.axis = integer("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         axis = self.axis
@@ -162,7 +162,7 @@ class Stack(_Move):
     """
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = whole("axis", axis)
+        self.axis = integer("axis", axis)
 
     def forward(self, *xs: Array) -> Array:
         if len({x.shape for x in xs}) > 1:
@@ -184,7 +184,7 @@ class Pad(_Move):
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> None:
         try:
-            self.widths = tuple((whole("a width", before), whole("a width", after)) for before, after in widths)
+            self.widths = tuple((integer("a width", before), integer("a width", after)) for before, after in widths)
         except (TypeError, ValueError) as error:  # not pairs
             raise ShapeError(
                 f"expected one pair (before, after) per axis, got {widths}: write widths=[(0, 0), (1, 1)] for two axes"
@@ -219,9 +219,9 @@ class BroadcastTo(_Move):
         try:
             return self.xp.broadcast_to(x, self.shape)
         except TypeError as error:
-            raise ShapeError(f"the sizes of a shape are integers, got {self.shape!r}: as in (2, 3)") from error
+            raise ShapeError(f"the sizes of a shape are integers, got {brief(self.shape)}: as in (2, 3)") from error
         except ValueError as error:
-            raise ShapeError(f"shape {x.shape} cannot be broadcast to {self.shape}") from error
+            raise ShapeError(f"shape {x.shape} cannot be broadcast to {brief(self.shape)}") from error
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         return (dy,)  # Op.gradients sums it

@@ -10,6 +10,7 @@ from ..backends import Backend
 from ..tensor import tensor
 from .arrays import distance, furthest, numbers, same_bits
 from .check_ops import OpExample, evaluate
+from .examples import OPS
 from .kit import Subject, require
 
 
@@ -43,8 +44,6 @@ class BackendSubject(Subject):
 
     def check_ops(self, backend: Backend) -> None:
         """Every op has the same outputs and gradients as on NumPy, in float32 and float64."""
-        from .examples import OPS
-
         for name, examples in OPS.items():
             for example in examples:
                 if example.portable:

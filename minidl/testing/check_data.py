@@ -9,7 +9,7 @@ from .. import backends
 from ..data import DataLoader, Dataset, collate
 from ..errors import counted
 from ..nested import leaves, map_leaves, outline
-from .arrays import other_backends, same_bits
+from .arrays import same_bits
 from .kit import NotApplicable, Subject, require
 
 SAMPLES = 16
@@ -65,7 +65,7 @@ class DatasetSubject(Subject):
     def check_moves(self, dataset: Dataset) -> None:
         """A subset of the samples, moved to a device, forms the same batch there."""
         indices = np.array(_some(dataset)[::-1])
-        backend = backends.get(other_backends()[0])
+        backend = backends.get("strict")
         there = dataset.take(indices).to(backend.name).batch(np.arange(len(indices)))
         got = map_leaves(backend.to_numpy, there)
         alike = outline(got, _dash) == outline(dataset.batch(indices), _dash)

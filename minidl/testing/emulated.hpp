@@ -64,61 +64,85 @@ struct Memory {
     size_t beyond;
     bool written;
 };
-static Memory* memory;
+static Memory memory;
 #define UNCHECKED __attribute__((no_sanitize_address))
 
 UNCHECKED static inline void access(size_t address, size_t size, bool writes) {
-    if (address - memory->whole.begin >= memory->whole.end - memory->whole.begin) return;
-    for (const Span* array = memory->arrays; array < memory->end; ++array) {
+    if (address - memory.whole.begin >= memory.whole.end - memory.whole.begin) return;
+    for (const Span* array = memory.arrays; array < memory.end; ++array) {
         if (address >= array->begin && address + size <= array->end) return;
     }
-    if (memory->beyond) return;
-    memory->beyond = address;
-    memory->written = writes;
+    if (memory.beyond) return;
+    memory.beyond = address;
+    memory.written = writes;
 }
 
 constexpr size_t STACK = 1 << 16;
 
+// A thread of a block: its stack, and the place in the code at which it waits.
 struct Thread {
-    ucontext_t context;
     char* stack;
-    bool done;
+    void* place[5];
+    bool started, done;
 };
 static Thread threads[1024];
-static ucontext_t scheduler;
+static void* scheduler[5];
 static Thread* running;
 static void (*body)(void*);
 static void* arguments;
 
+// GCC's own setjmp and longjmp change the stack in a few instructions; swapcontext also makes a system call, which takes
+// longer than the code between two barriers. Functions that call them must not be inlined.
+#define SWITCHES __attribute__((noinline))
+SWITCHES static void jump(void** place) { __builtin_longjmp(place, 1); }
+
+// Runs the other threads up to the next barrier.
+SWITCHES static void wait() {
+    if (!__builtin_setjmp(running->place)) jump(scheduler);
+}
+
+// A thread runs once per block; between two blocks it waits.
 static void run_thread() {
-    body(arguments);
-    running->done = true;
+    for (;; wait()) {
+        body(arguments);
+        running->done = true;
+    }
+}
+
+static void start(Thread& thread) {
+    ucontext_t context;
+    getcontext(&context);
+    if (!thread.stack) thread.stack = static_cast<char*>(__builtin_malloc(STACK));
+    context.uc_stack.ss_sp = thread.stack;
+    context.uc_stack.ss_size = STACK;
+    makecontext(&context, run_thread, 0);
+    thread.started = true;
+    setcontext(&context);
+}
+
+SWITCHES static void run_to_barrier(Thread& thread) {
+    running = &thread;
+    thread.done = false;
+    if (__builtin_setjmp(scheduler)) return;
+    if (thread.started) jump(thread.place);
+    start(thread);
 }
 
 // Runs all threads of a block to the end; false if some wait at a barrier that others never reach.
 static bool run_block() {
     const unsigned count = blockDim.size();
-    for (unsigned i = 0; i < count; ++i) {
-        Thread& thread = threads[i];
-        if (!thread.stack) thread.stack = new char[STACK];
-        thread.done = false;
-        getcontext(&thread.context);
-        thread.context.uc_stack.ss_sp = thread.stack;
-        thread.context.uc_stack.ss_size = STACK;
-        thread.context.uc_link = &scheduler;
-        makecontext(&thread.context, run_thread, 0);
-    }
     for (bool forward = true;; forward = !forward) {
         unsigned done = 0;
         for (unsigned i = 0; i < count; ++i) {
             const unsigned number = forward ? i : count - 1 - i;
             threadIdx = blockDim.at(number);
-            running = &threads[number];
-            swapcontext(&scheduler, &running->context);
-            done += running->done;
+            run_to_barrier(threads[number]);
+            done += threads[number].done;
         }
         if (done == count) return true;
-        if (done > 0) return false;
+        if (done == 0) continue;
+        for (Thread& thread : threads) thread.started = false;
+        return false;
     }
 }
 
@@ -130,9 +154,6 @@ static bool run_block_without_barriers() {
     }
     return true;
 }
-
-// Runs the other threads up to the next barrier.
-static void wait() { swapcontext(&running->context, &scheduler); }
 
 // The kind of a parameter in NumPy's letters: {'f', 4}, {'i', 8}, {'V', 48} for a struct; for a pointer, its target.
 struct Kind {
@@ -167,16 +188,18 @@ template <typename... P>
 UNCHECKED bool launch(void (*kernel)(P...), const unsigned* sizes, void** pointers, Memory* reachable, bool barriers) {
     static decltype(kernel) target;
     target = kernel;
-    memory = reachable;
+    memory = *reachable;  // without a pointer to follow at every access
     body = [](void* given) { call(target, static_cast<void**>(given), std::index_sequence_for<P...>()); };
     arguments = pointers;
     gridDim = {sizes[0], sizes[1], sizes[2]};
     blockDim = {sizes[3], sizes[4], sizes[5]};
-    for (unsigned i = gridDim.size(); i-- > 0;) {
+    bool met = true;
+    for (unsigned i = gridDim.size(); met && i-- > 0;) {
         blockIdx = gridDim.at(i);
-        if (!(barriers ? run_block() : run_block_without_barriers())) return false;
+        met = barriers ? run_block() : run_block_without_barriers();
     }
-    return true;
+    *reachable = memory;
+    return met;
 }
 
 }  // namespace emulated

@@ -12,13 +12,16 @@ A launch checks what a GPU does not, and raises an error for
 
 Uninitialized memory is NaN.
 
->>> import minidl as md
->>> from minidl.errors import BackendError
+>>> from minidl import backends
+>>> emulated = backends.get("emulated")
+>>> isinstance(emulated, CuPyBackend), emulated.to_numpy(emulated.xp.empty(2, np.float32))
+(True, array([nan, nan], dtype=float32))
 """
 
 import atexit
 import ctypes
 import functools
+import hashlib
 import mmap
 import shutil
 import struct
@@ -37,6 +40,7 @@ from numpy.typing import NDArray
 
 from ..backends.cupy import CuPyBackend
 from ..errors import BackendError, MinidlError, counted
+from ..files import atomic_write, user_cache
 from ..kernels.cupy.source import Struct
 from . import emulated_graph
 from .strict import StrictArray, StrictBackend, StrictModule
@@ -45,6 +49,8 @@ HARNESS = Path(__file__).with_name("emulated.hpp")
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-x", "c++", "-fsanitize=kernel-address")
 PARAMETERS = ("asan-instrumentation-with-call-threshold=0", "asan-stack=0", "asan-globals=0")
 """Make GCC's sanitizer insert a call before each memory access, and nothing else."""
+LIBRARIES = ("-nodefaultlibs", "-lm", "-lc", "-lgcc")
+"""Without the C++ library, which nothing needs: to search it takes half of the compile time of a kernel."""
 GRID = (2**31 - 1, 65535, 65535)
 BLOCK = (1024, 1024, 64)
 THREADS_IN_BLOCK = 1024
@@ -71,7 +77,7 @@ class EmulatedArray(StrictArray):
 
 
 class RawModule:
-    """Kernels from CUDA C++, like ``cupy.RawModule``; compiled on the first ``get_function``."""
+    """Kernels from CUDA C++, like ``cupy.RawModule``; compiled on the first ``get_function``, and cached on disk."""
 
     def __init__(self, *, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] = ()) -> None:
         self.code, self.options, self.names = code, tuple(options), tuple(name_expressions)
@@ -248,11 +254,16 @@ def _three(what: str, sizes: tuple[int, ...], most: tuple[int, ...]) -> list[int
 
 
 @functools.cache
-def _folder() -> Path:
-    """The folder of compiled kernels, for the lifetime of the process."""
-    folder = tempfile.mkdtemp(prefix="minidl-emulated-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+def _cache() -> Path:
+    """The folder of compiled kernels: in the user's cache; if that is not writable, for the lifetime of the process."""
+    try:
+        folder = user_cache() / "emulated"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError):
+        folder = Path(tempfile.mkdtemp(prefix="minidl-emulated-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @functools.cache
@@ -266,13 +277,30 @@ def _compiled(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> ct
         for i, name in enumerate(names)
     )
     barrier = "static void __syncthreads() { emulated::wait(); }"
-    whole = f'#include "{HARNESS}"\n{barrier}\n{code}\n{exports}\n'
-    library = _folder() / f"{len(list(_folder().iterdir()))}.so"
-    command = [compiler(), *FLAGS, *(f"--param={p}" for p in PARAMETERS), *options, "-o", str(library), "-"]
-    done = subprocess.run(command, input=whole, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise LaunchError(f"g++ cannot compile {', '.join(names)}:\n{done.stderr}")
+    whole = f"{barrier}\n{code}\n{exports}\n"
+    flags = (*FLAGS, *(f"--param={p}" for p in PARAMETERS), *options)
+    key = hashlib.sha256(repr((_version(compiler()), flags, HARNESS.read_text(), whole)).encode()).hexdigest()
+    library = _cache() / f"{key}.so"
+    if not library.exists():
+        _compile(whole, flags, library, names)
     return ctypes.CDLL(str(library))
+
+
+def _compile(whole: str, flags: tuple[str, ...], library: Path, names: tuple[str, ...]) -> None:
+    with tempfile.TemporaryDirectory(prefix="minidl-emulated-") as folder:
+        built = Path(folder, library.name)
+        command = [compiler(), *flags, "-include", str(HARNESS), "-", *LIBRARIES, "-o", str(built)]
+        done = subprocess.run(command, input=whole, text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise LaunchError(f"g++ cannot compile {', '.join(names)}:\n{done.stderr}")
+        with atomic_write(library) as file:  # another process may be compiling the same
+            file.write(built.read_bytes())
+
+
+@functools.cache
+def _version(path: str) -> str:
+    """What a compiler says of its version, its target and its configuration."""
+    return subprocess.run([path, "-v"], text=True, capture_output=True, check=True).stderr
 
 
 def compiler() -> str:

@@ -29,7 +29,9 @@ class CheckError(MinidlError, AssertionError):
 def require(condition: Any, message: str) -> None:
     """Raise :class:`CheckError` with ``message`` unless ``condition`` is true.
 
-    >>> require(True, "nothing happens")
+    >>> require(1 + 1 == 3, "1 + 1 is 2")
+    Traceback (most recent call last):
+    minidl.testing.kit.CheckError: 1 + 1 is 2
     """
     if not condition:
         raise CheckError(message)
@@ -174,6 +176,8 @@ def parametrize_with_checks(subjects: Iterable[Subject]) -> Any:
     >>> @parametrize_with_checks([subject("op", "exp"), subject("layer", "dense")])
     ... def test_my_plugins(check):
     ...     check()
+    >>> [case.id for case in test_my_plugins.pytestmark[0].args[1]][:2]
+    ['op-exp-accumulation', 'op-exp-backends']
     """
     import pytest
 

@@ -13,7 +13,6 @@ import pytest
 
 from .. import backends, plugins
 from ..errors import PluginError
-from .arrays import other_backends
 from .kit import NotApplicable
 from .strict import StrictBackend
 from .subjects import KINDS, subject
@@ -78,7 +77,6 @@ class CheckItem(pytest.Item):
 @pytest.fixture
 def strict_backend() -> StrictBackend:
     """The stand-in for CuPy, with its counts of copies reset to 0."""
-    other_backends()
     backend = backends.get("strict")
     assert isinstance(backend, StrictBackend)
     backend.to_device = backend.to_host = 0

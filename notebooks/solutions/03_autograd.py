@@ -1,110 +1,164 @@
 # %% [markdown]
 # # 3. Automatic differentiation
 #
-# Training needs the derivative of one number, the loss, by millions of others. This notebook takes apart how minidl
-# finds all of them in about the time that the loss itself took:
+# Training needs the derivatives of the loss with respect to every parameter, and a network has millions of them. One
+# pass through the computation, from the loss back to the parameters, computes all of them for a small multiple of the
+# cost of the loss itself. This unit takes that pass apart, and you write its two central functions.
 #
-# 1. every computation leaves a **graph** behind;
-# 2. the **chain rule**, along every path of the graph, and why paths must not be counted one by one;
-# 3. the **order** in which to go back;
-# 4. **accumulation**: what is used twice gets two gradients;
-# 5. **images** as parameters;
-# 6. an **op** of your own, and the check that finds its mistakes.
+# **You will be able to**
 #
-# You need notebook 2, or an idea of what a derivative is.
+# - read the graph that a computation leaves behind;
+# - apply the chain rule to a graph, and say why nobody follows its paths one by one;
+# - write a backward pass: the order of the nodes, and the gradients in that order;
+# - say why gradients add up, and what `zero_grad()` is for;
+# - define an op with its own `backward`, and find its mistakes by a gradient check.
+#
+# **You need** unit 2 (slope, chain rule, loss, gradient descent), and in Python recursion and dictionaries.
+# **Time:** about 100 minutes, two exercises included.
 
 # %%
 import inspect
+import itertools
+from time import perf_counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl as md
-from agegender import data
 from minidl import course, nn, ops, viz
+from minidl.course import plots, style
 from minidl.errors import GraphError
 from minidl.op import Op
 from minidl.testing import GradientError, gradcheck
 
-F = nn.functional
+style.use()
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# ## 1. The graph
+# ## 1. One backward pass computes millions of derivatives
 #
-# An expression with tensors is computed at once, as in NumPy. But if one of them has `requires_grad`, the result also
-# keeps the *op* that made it, and the op keeps its inputs. Following these links from the result gives a graph.
+# A **parameter** is a number that training changes, such as a weight or a bias. This network has two million of them.
+# Its loss is one number. Three ways to spend time on it:
+#
+# - the **forward pass**, from the inputs to the loss;
+# - the **backward pass**, `loss.backward()`, from the loss to the gradients of all parameters;
+# - **finite differences**, the definition of the derivative: move one parameter a little up, then a little down, and
+#   see how much the loss changes. This takes two forward passes for each parameter.
+#
+# **Predict:** how many times as long as the forward pass does the backward pass take: 1, 2, 1,000 or 1,000,000 times?
+
+# %%
+model = nn.Sequential(nn.Dense(1000, 1000), nn.ReLU(), nn.Dense(1000, 1000))
+x = md.tensor(rng.normal(size=(256, 1000)), dtype=np.float32)
+count = sum(p.size for p in model.parameters())
+forward, backward = [], []
+for _ in range(9):
+    model.zero_grad()
+    start = perf_counter()
+    loss = (model(x) ** 2).mean()
+    middle = perf_counter()
+    loss.backward()
+    forward.append(middle - start)
+    backward.append(perf_counter() - middle)
+ratio = np.median(backward) / np.median(forward)
+print(f"{count:,} parameters; the backward pass takes {ratio:.1f} times as long as the forward pass")
+
+# %%
+times = {"forward": 1, "backward": ratio, "finite differences": 2 * count}
+labels = {"xscale": "log", "xlim": (0.1, 2e8), "xlabel": "time, forward pass = 1"}
+plots.bars(times, ["reference", "gradient", "mistake"], "{:,.1f}", **labels)
+
+# %% [markdown]
+# The bar of finite differences is computed, not measured: nobody wants to wait that long. The backward pass takes the
+# time of a few forward passes at most, and would do so for any number of parameters. Most of the time goes into
+# products of matrices: two of them forward, three backward (unit 4 shows which). Section 4 counts the operations of any
+# graph.
+#
+# ## 2. A computation leaves a graph behind
+#
+# minidl computes an expression with tensors at once, as NumPy does. If one of the tensors has `requires_grad=True`, the
+# result also keeps the **op** that made it, such as a sum or a product, and the op keeps its inputs. These links form a
+# **graph**: each tensor is a **node**, and an **edge** leads from each input of an op to its result. A node that was
+# not computed from others, such as a parameter, is a **leaf**.
 
 
 # %%
 def example():
-    """A small loss in which x and z are used twice."""
-    x, w, b = (md.tensor(value, requires_grad=True) for value in (2.0, -3.0, 10.0))
-    z = F.relu(x * w + b)
-    return (z - 1) ** 2 + z * x, {"x": x, "w": w, "b": b, "z": z}
+    """A small loss, in which x and z are used twice."""
+    x, w = md.tensor(3.0, requires_grad=True), md.tensor(2.0, requires_grad=True)
+    z = x * w
+    return z**2 + z * x, {"x": x, "w": w, "z": z}
 
 
 loss, named = example()
-print("loss was made by", loss.op.name, "from", [x.item() for x in loss.op.inputs])
+print("the loss was made by", loss.op.name, "from", [x.item() for x in loss.op.inputs])
 graph = viz.Graph(loss, named | {"loss": loss})
 graph.draw(0)
 
 # %% [markdown]
-# Blue: what we want gradients for. Grey: constants. The red box is where the way back begins: the derivative of the
-# loss by itself is 1.
+# Blue boxes are leaves whose gradients we want; the grey box is a constant. The red box is where the backward pass
+# starts: the derivative of the loss with respect to itself is 1.
 #
-# ## 2. The chain rule
+# ## 3. The chain rule: multiply along a path, add up over the paths
 #
-# Every op knows its own derivatives by its inputs. For $y = x w$ they are $w$ and $x$; for $y = \max(x, 0)$ it is 1 or
-# 0. If $x$ acts on $y$ and $y$ on the loss $L$, then a small change goes through both, and the slopes multiply:
+# Each op knows the slopes of its result with respect to its inputs. For $p = z x$ they are $\partial p/\partial z = x$
+# and $\partial p/\partial x = z$; for $s = z^2$ the slope is $\partial s/\partial z = 2 z$. If $x$ affects $z$, and $z$
+# affects the loss $L$, then a small change of $x$ passes through both, and the slopes multiply:
 #
-# $$ \frac{\partial L}{\partial x} = \frac{\partial L}{\partial y}\,\frac{\partial y}{\partial x} $$
+# $$ \frac{\partial L}{\partial x} = \frac{\partial L}{\partial z}\,\frac{\partial z}{\partial x} $$
 #
-# Here it is step by step. In each picture one op, red, passes the gradient that has arrived at it on to its inputs:
-# times its own slope, which gives the number at the arrow. A gradient that comes second is added to the first.
+# If a node is used in several places, its changes reach the loss along several **paths**, and the effects add up. (The
+# symbol $\partial$ marks a *partial* derivative: one input changes, the others stay as they are.)
+#
+# **Predict:** in the graph above, $z = 6$. It is used in $s = z^2$ and in $p = z x$. What is $\partial L/\partial z$?
+# Then step through the backward pass. In each picture the op of the red box passes the gradient that has arrived at it
+# to its inputs, times its slope: the number at the arrow. A gradient that arrives second is added to the first.
 
 # %%
 graph.draw_backward(columns=1)
 
 # %% [markdown]
-# The last picture has all gradients. `backward()` computes just these, in this order:
+# $\partial L/\partial z = 2 z + x = 15$: 12 from the square and 3 from the product. `backward()` computes the same
+# gradients, and stores those of the leaves in `grad`:
 
 # %%
 loss.backward()
-for name in "xwb":
+for name in "xw":
     print(f"dL/d{name} = {named[name].grad:g}")
-    assert graph.steps[-1].gradients[named[name]] == named[name].grad
 
 # %% [markdown]
-# Another reading of the same rule: take every **path** from $x$ to the loss, multiply the slopes along it, and add up
-# the products. With a `Node` that knows its inputs and its slopes by them, this is three lines:
+# Check by hand: $L = x^2 w^2 + x^2 w$, so $\partial L/\partial x = 2 x w^2 + 2 x w = 24 + 12$, and
+# $\partial L/\partial w = 2 x^2 w + x^2 = 36 + 9$.
+#
+# The chain rule for a graph says: take every path from $x$ to the loss, multiply the slopes along it, and add up
+# the products. With a `Node` that knows its inputs and the slopes with respect to them, this takes three lines.
 
 
 # %%
 class Node:
-    """A result: what it was computed from, and its slope by each of these."""
+    """A number that was computed: its inputs, and its slope with respect to each of them."""
 
     def __init__(self, inputs=(), slopes=()):
         self.inputs, self.slopes = inputs, slopes
 
 
 def by_all_paths(last, x):
-    """The derivative of last by x: the sum over all paths of the product of slopes."""
+    """The derivative of last with respect to x: the sum over all paths of the product of the slopes."""
     if last is x:
         return 1.0
     return sum(slope * by_all_paths(y, x) for y, slope in zip(last.inputs, last.slopes, strict=True))
 
 
-x = Node()
-wx = Node([x], [-3.0])
-z = Node([wx], [1.0])  # adding b does not change the slope, and ReLU is on
-square = Node([z], [2 * 3.0])  # (z - 1)^2 where z - 1 = 3
-product = Node([z, x], [2.0, 4.0])
-print("dL/dx =", by_all_paths(Node([square, product], [1.0, 1.0]), x))
+x, w = Node(), Node()
+z = Node([x, w], [2.0, 3.0])
+s = Node([z], [2 * 6.0])
+p = Node([z, x], [3.0, 6.0])
+last = Node([s, p], [1.0, 1.0])
+print("dL/dx =", by_all_paths(last, x), " dL/dw =", by_all_paths(last, w))
 
 # %% [markdown]
-# This is right and useless: the number of paths explodes. Take $y_0 = x$ and $y_{n+1} = y_n + y_n$. Each step doubles
-# the paths, but adds one node.
+# The result is right, and the method is useless. Take $y_0 = x$ and $y_{n+1} = y_n + y_n$: each doubling adds one node.
+#
+# **Predict:** how many nodes and how many paths are there after 14 doublings?
 
 
 # %%
@@ -117,31 +171,29 @@ def doublings(steps):
 
 
 lengths = range(1, 15)
-paths = [by_all_paths(nodes[-1], nodes[0]) for nodes in map(doublings, lengths)]  # every path has the product 1
-figure, axes = plt.subplots(figsize=(5, 2.6), layout="constrained")
-axes.semilogy(lengths, paths, "o-", label="paths", color="tab:red")
-axes.semilogy(lengths, [n + 1 for n in lengths], "o-", label="nodes", color="tab:gray")
-axes.set(xlabel="doublings")
-axes.legend()
-plt.show()
+paths = [by_all_paths(nodes[-1], nodes[0]) for nodes in map(doublings, lengths)]  # each path contributes 1
+counts = {"paths": paths, "nodes": [n + 1 for n in lengths]}
+plots.curves(lengths, counts, ["mistake", "reference"], "o-", "y", xlabel="doublings")
 
 # %% [markdown]
-# The way out is to work backward and to *wait*: if a node passes its gradient on only when everything that used it has
-# reported, it does so once, and paths that share a part share the work. This is **reverse-mode differentiation**
-# (Griewank and Walther, "Evaluating Derivatives", 2nd ed., 2008, chapter 3), in neural networks called backpropagation.
+# Every doubling doubles the number of paths: there are $2^n$ of them, on $n + 1$ nodes. The logarithmic axis makes this
+# a straight line.
 #
-# ## 3. The order
+# The way out is to go backward and to *wait*. A node passes its gradient on only when everything that was computed from
+# it has reported. Then it does so once, and paths that share a part share the work. This is **reverse-mode
+# differentiation**; in neural networks it is called **backpropagation**.
 #
-# So we need an order of the nodes in which each comes after everything that was computed from it: a **topological
-# order**.
+# ## 4. Backward in the right order
 #
-# **Exercise.** Write it, for nodes with `inputs`. One way: visit a node's inputs first (each node once), then put the
-# node on a list. At the end the list has inputs before results: reverse it.
+# We need an order in which each node comes after everything that was computed from it: a **topological order**.
+#
+# **Exercise.** Write it, for nodes with `inputs`. One way: to visit a node, visit its inputs first (no node twice),
+# then append the node to a list. In this list inputs come before results: reverse it at the end.
 
 
 # %%
 def topological_order(last):
-    """All nodes that last was computed from, last first, each after everything that was computed from it."""
+    """A list of last and all nodes that it was computed from, each after everything that was computed from it."""
     # <blank>
     found, seen = [], set()
 
@@ -160,13 +212,13 @@ def topological_order(last):
 topological_order = course.check_topological_order(topological_order)
 
 # %% [markdown]
-# **Exercise.** Now the backward pass, given the order. Start with 1 at the first node and 0 everywhere else. Then go
-# through the nodes: each gives to each of its inputs its own gradient times the slope.
+# **Exercise.** Now write the backward pass for a given order. Start with 1 for the first node and 0 for all others.
+# Then go through the nodes: each adds to each of its inputs its own gradient times the slope.
 
 
 # %%
 def gradients(order):
-    """A dictionary with the derivative of order[0] by every node."""
+    """A dictionary: for each node, the derivative of order[0] with respect to it."""
     # <blank>
     found = dict.fromkeys(order, 0.0)
     found[order[0]] = 1.0
@@ -180,35 +232,65 @@ def gradients(order):
 gradients = course.check_gradients(gradients)
 
 # %% [markdown]
-# Sixty doublings have more than $10^{18}$ paths. It takes no time at all:
+# These two functions are the core of an autograd engine. The rest is bookkeeping: operators that note the slopes while
+# they compute. For sums and products this takes a few lines, and the loss of section 2 can be written as a formula:
+
+
+# %%
+class Number(Node):
+    """A node with a value; sums and products of Numbers note their slopes."""
+
+    def __init__(self, value, inputs=(), slopes=()):
+        super().__init__(inputs, slopes)
+        self.value = value
+
+    def __add__(self, other):
+        return Number(self.value + other.value, [self, other], [1.0, 1.0])
+
+    def __mul__(self, other):
+        return Number(self.value * other.value, [self, other], [other.value, self.value])
+
+
+x, w = Number(3.0), Number(2.0)
+z = x * w
+found = gradients(topological_order(z * z + z * x))
+print("dL/dx =", found[x], " dL/dw =", found[w])
+
+# %% [markdown]
+# What does it cost? Your loop does one multiplication and one addition for each edge. Every edge belongs to an op of
+# the forward pass, and a sum or a product has two. So the backward pass needs a small multiple of the operations of the
+# forward pass, for all derivatives together. Sixty doublings have $2^{60}$ paths, but only 120 edges:
 
 # %%
 nodes = doublings(60)
-print(f"{gradients(topological_order(nodes[-1]))[nodes[0]]:.0f} = 2^60 = {2**60}")
+order = topological_order(nodes[-1])
+print("edges:", sum(len(node.inputs) for node in order))
+print(f"derivative: {gradients(order)[nodes[0]]:.0f} = 2^60 = {2**60}")
 
 # %% [markdown]
-# And what if the order is wrong? Here $c = a + b$ where $b = 3 a$, so that $dc/da = 4$. We try all orders that start
-# with $c$:
+# What if the order is wrong? In this graph $b = 3 a$, $c = a + b$ and $d = 2 c$, so $d = 8 a$, and the derivative is 8.
+# We try all six orders that start with $d$.
+#
+# **Predict:** which of them give 8? Only d, c, b, a is a topological order.
 
 # %%
 a = Node()
 b = Node([a], [3.0])
 c = Node([a, b], [1.0, 1.0])
-figure, axes = plt.subplots(figsize=(5, 1.4), layout="constrained")
-orders = {"c, b, a": [c, b, a], "c, a, b": [c, a, b]}
-longer = Node([c], [1.0])  # and with one more node behind it
-orders |= {"d, c, b, a": [longer, c, b, a], "d, b, c, a": [longer, b, c, a]}
-results = {name: gradients(order)[a] for name, order in orders.items()}
-axes.barh(list(results), results.values(), color=["tab:green" if r == 4 else "tab:red" for r in results.values()])
-axes.set(xlabel="dc/da")
-plt.show()
+d = Node([c], [2.0])
+names = {a: "a", b: "b", c: "c", d: "d"}
+results = {}
+for rest in itertools.permutations([c, b, a]):
+    results[", ".join(names[node] for node in (d, *rest))] = gradients([d, *rest])[a]
+colours = ["model" if derivative == 8 else "mistake" for derivative in results.values()]
+plots.bars(results, colours, xlabel="derivative of d with respect to a")
 
 # %% [markdown]
-# The order c, a, b still gives 4, as $a$ has nothing to pass on. But in d, b, c, a the node $b$ was asked before $c$
-# had reported: it passed on a 0.
+# The orders with $b$ before $c$ are wrong: $b$ passes on 0, because $c$ has not reported yet. The place of $a$ does not
+# matter, as $a$ has no inputs to pass anything to. A topological order is always right.
 #
-# minidl needs no search in depth. It numbers the ops as they are made; an op is always newer than its inputs', so
-# *newest first* is a topological order:
+# minidl needs no search. It numbers the ops as they are made. An op is made after its inputs, so *newest first* is a
+# topological order:
 
 # %%
 loss, _ = example()
@@ -217,19 +299,31 @@ first = min(number for _, number in numbers)
 print(", ".join(f"{name} #{number - first + 1}" for name, number in numbers))
 
 # %% [markdown]
-# ## 4. Accumulation
+# ## 5. Gradients add up until `zero_grad()`
 #
-# Within one backward pass, gradients from several uses add up. Between passes they do too: `grad` keeps growing until
-# `zero_grad()`. This is useful to add up the gradients of several batches, and a trap for those who forget it. The same
-# descent on $L = (w - 3)^2$, with and without:
+# Within one backward pass, the gradients from several uses add up. Between passes they add up as well: `backward()`
+# adds to `grad`, and only `zero_grad()` clears it. This is useful when a loss is a sum whose parts are computed one
+# after another, for example because all samples together do not fit into memory: the gradient of a sum is the sum of
+# the gradients. Here $L = (w - 3)^2 + (w - 5)^2$ at $w = 0$, at once and in two parts:
+
+# %%
+whole, parts = md.tensor(0.0, requires_grad=True), md.tensor(0.0, requires_grad=True)
+((whole - 3) ** 2 + (whole - 5) ** 2).backward()
+((parts - 3) ** 2).backward()
+((parts - 5) ** 2).backward()
+print(f"at once: {whole.grad:g}, in two parts: {parts.grad:g}")
+
+# %% [markdown]
+# It is a trap for those who forget `zero_grad()`. **Predict:** gradient descent on $L = (w - 3)^2$, from $w = 0$,
+# without clearing the gradient: does it arrive at 3 later, sooner or never?
 
 
 # %%
-def descend(forget):
-    """The values of w in 40 steps from 0."""
+def descend(forget, steps=40):
+    """The values of w in gradient descent from 0."""
     w = md.tensor(0.0, requires_grad=True)
     path = []
-    for _ in range(40):
+    for _ in range(steps):
         path.append(w.item())
         ((w - 3) ** 2).backward()
         w.data = w.data - 0.1 * w.grad
@@ -238,19 +332,20 @@ def descend(forget):
     return path
 
 
-figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
-axes.axhline(3, color="tab:gray", lw=0.8)
-axes.plot(descend(forget=False), color="tab:green", label="with zero_grad()")
-axes.plot(descend(forget=True), color="tab:red", label="without")
-axes.set(xlabel="step", ylabel="w", ylim=(-0.5, 8.5))
-axes.legend(ncols=2)
-plt.show()
+paths = {"with zero_grad()": descend(forget=False), "without": descend(forget=True), "goal": [3] * 40}
+plots.curves(range(40), paths, ["model", "mistake", "reference"], xlabel="step", ylabel="w")
 
 # %% [markdown]
-# Without it, every step repeats all earlier ones: $w$ swings about the goal for ever.
-#
-# The graph itself is used once. `backward()` frees it on the way, so that memory is given back early; asking twice is
-# an error that says so:
+# Never: each step repeats all earlier ones, so $w$ overshoots and swings about the goal like a pendulum without
+# friction. After 10,000 steps it still does:
+
+# %%
+late = descend(forget=True, steps=10_000)[-100:]
+print(f"without zero_grad(), steps 9,900 to 10,000: w between {min(late):.1f} and {max(late):.1f}")
+
+# %% [markdown]
+# The graph itself can be used once. `backward()` frees it on the way, so that its memory can be used again. A second
+# call is an error that says so:
 
 # %%
 loss, _ = example()
@@ -261,40 +356,13 @@ except GraphError as error:
     print(error)
 
 # %% [markdown]
-# ## 5. Images as parameters
+# ## 6. Your own op, and a check that finds its mistakes
 #
-# A gradient has the shape of what it belongs to. For an image it is an image, which says for each pixel how the loss
-# changes with it. Let the loss be the mean squared difference of a face from another one, and go down:
-
-# %%
-faces, _ = data.drawn(20).batch(np.array([4, 9]))
-face = md.tensor(faces[0], requires_grad=True)
-goal = faces[1]
-shown, titles, slopes = [], [], []
-for number in range(41):
-    loss = F.mse_loss(face, goal)
-    loss.backward()
-    if number in (0, 5, 10, 20, 40):
-        shown.append(face.numpy())
-        slopes.append(face.grad)
-        titles.append(f"step {number}, loss {loss:.4f}")
-    face.data = face.data - 0.05 * face.size * face.grad
-    face.zero_grad()
-viz.images(shown, titles, columns=5, limits=(0, 1))
-
-# %%
-largest = np.abs(slopes[0]).max()
-titles = [f"gradient, step {number}" for number in (0, 5, 10, 20, 40)]
-viz.images(slopes, titles, columns=5, signed=True, limits=(-largest, largest))
-
-# %% [markdown]
-# Blue pixels must become brighter, red ones darker, the less the closer they are. No network is trained here: the
-# pixels are the parameters.
-#
-# ## 6. An op of your own
-#
-# An op is a class with `forward` and `backward`, written for arrays. Softplus, $y = \ln(1 + e^x)$, is a ReLU without a
-# kink; its slope is the sigmoid $1 / (1 + e^{-x})$.
+# An op is a class with `forward` and `backward`, written for arrays. Softplus, $y = \ln(1 + e^x)$, is a smooth ReLU. By
+# the chain rule its slope is $e^x / (1 + e^x) = 1 / (1 + e^{-x})$, the sigmoid function. `backward` gets **dy**, the
+# gradient of the loss with respect to the output $y$, one number for each element. It returns dx, the gradient with
+# respect to the input. Here each element of $y$ depends on one element of $x$, so dx is dy times the slope, element by
+# element. (Unit 4 is about ops for which this is not so simple.)
 
 
 # %%
@@ -313,22 +381,21 @@ class Softplus(Op):
 x = md.tensor(np.linspace(-4, 4, 81), requires_grad=True)
 y = Softplus.apply(x)
 y.sum().backward()
-figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
-axes.plot(x.numpy(), np.maximum(x.numpy(), 0), ":", color="tab:gray", label="ReLU")
-axes.plot(x.numpy(), y.numpy(), label="softplus")
-axes.plot(x.numpy(), x.grad, label="its gradient")
-axes.legend()
-plt.show()
+shown = {"ReLU": np.maximum(x.numpy(), 0), "softplus": y.numpy(), "slope of softplus": x.grad}
+plots.curves(x.numpy(), shown, ["reference", "model", "gradient"], xlabel="x")
 
 # %% [markdown]
-# Is the gradient right? Move each input a little to both sides and see how much the output changes: this needs no
-# `backward`. `gradcheck` compares the two, and if they do not agree, says what it sees:
+# Is the gradient right? Finite differences need no `backward`: too slow for training, but good enough to check a few
+# inputs. `gradcheck` compares the two for every input element. If they do not agree, it says where and what it sees.
+# Two wrong versions of the op:
+#
+# - `Forgetful` returns the slope, and forgets to multiply it by dy;
+# - `WrongSign` returns minus the gradient.
+#
+# **Predict:** above, the loss was `y.sum()`. Would `Forgetful` have given a wrong curve there?
+
 
 # %%
-points = rng.normal(size=(3, 4))
-print("Softplus:", gradcheck(Softplus.apply, points))
-
-
 class Forgetful(Softplus):
     """Softplus that forgets dy."""
 
@@ -338,36 +405,96 @@ class Forgetful(Softplus):
 
 
 class WrongSign(Softplus):
-    """Softplus that goes the wrong way."""
+    """Softplus whose gradient has the wrong sign."""
 
     def backward(self, dy):
         return (-super().backward(dy)[0],)
 
 
-for op in (Forgetful, WrongSign):
+points = rng.normal(size=(3, 4))
+for op in (Softplus, Forgetful, WrongSign):
     try:
-        gradcheck(op.apply, points)
+        print(f"{op.__name__}: right, {gradcheck(op.apply, points).compared} derivatives compared")
     except GradientError as error:
         print(error)
 
 # %% [markdown]
-# How small should "a little" be? A step that is too large sees the curve bend; one that is too small drowns in rounding
-# errors. For $\sin x$ at $x = 1$ and the difference of both sides, $(f(x + h) - f(x - h)) / 2h$:
+# No: for a sum dy is 1 everywhere, and multiplying by 1 is easily forgotten. `gradcheck` therefore uses random dy.
+#
+# How large should the step of a finite difference be? For $\sin x$ at $x = 1$ we compare $(f(x + h) - f(x - h)) / 2h$
+# with the true derivative $\cos 1$, for many $h$. Two errors compete:
+#
+# - **Truncation.** The curve bends. By Taylor's theorem the error is about $h^2/6 \cdot \cos 1$, so it grows with $h$.
+# - **Rounding.** NumPy computes in **float64**, numbers of 53 binary digits, about 16 decimal ones. So $1 + h$ and the
+#   values of $f$ are rounded. Divided by a small $h$, this becomes large: up to about $\varepsilon / h$, where
+#   $\varepsilon = 2^{-52}$ is the distance from 1 to the next larger number. Networks are usually computed in
+#   **float32**, with 24 binary digits, about 7 decimal ones.
+#
+# **Predict:** which $h$ is best: $10^{-12}$, $10^{-5}$ or $10^{-1}$?
 
 # %%
-steps = np.logspace(-12, 0, 60)
-errors = [abs((np.sin(1 + h) - np.sin(1 - h)) / (2 * h) - np.cos(1)) for h in steps]
-figure, axes = plt.subplots(figsize=(5, 2.6), layout="constrained")
-axes.loglog(steps, errors, ".-", color="tab:red")
-axes.set(xlabel="step h", ylabel="error of the derivative")
-plt.show()
+h = np.logspace(-12, 0, 60)
+errors = np.abs((np.sin(1 + h) - np.sin(1 - h)) / (2 * h) - np.cos(1))
+shown = {"truncation": h**2 / 6 * np.cos(1), "rounding": 2.0**-52 / h, "error": errors}
+plots.curves(h, shown, ["model", "mistake", "data"], log="xy", xlabel="step h", ylabel="error", ylim=(1e-14, 1))
 
 # %% [markdown]
+# The best $h$ is where the two lines cross, near $10^{-5}$, and even there the derivative has only about 11 correct
+# digits. In float32, where $\varepsilon = 2^{-23}$, the lines would cross near $10^{-2}$, and leave about 5 digits:
+# `gradcheck` therefore computes in float64. The backward pass has no step, and only the rounding errors of its own
+# operations.
+#
 # ## Now read the real thing
 #
-# `minidl/op.py` is the contract of an op: `save`, `saved`, and `gradients`, which calls `backward` and undoes the
-# broadcasting. In `minidl/tensor.py` follow `backward`, which you know from notebook 2, into `_total` (accumulation)
-# and `_newest_first` (the order). Then pick an op from `minidl/ops/elementwise.py`, and check its `backward` by hand.
+# `minidl/op.py` defines what an op is: `save`, `saved`, and `gradients`, which calls `backward`. In `minidl/tensor.py`
+# follow `backward` into `_newest_first` (the order) and `_total` (accumulation). Then choose an op of
+# `minidl/ops/elementwise.py` and check its `backward` by hand, for example that of a quotient:
 
 # %%
 print(inspect.getsource(ops.Div))
+
+# %% [markdown]
+# ## Questions
+#
+# 1. A graph has 1,000 nodes and 2,000 edges. How many multiplications does your `gradients` need for the derivatives of
+#    the last node with respect to all others? How many does `by_all_paths` need?
+#
+# <details><summary>Answer</summary>
+#
+# 2,000, one for each edge. For `by_all_paths` the number of nodes and edges does not say: it depends on the number of
+# paths, which can grow exponentially with the number of nodes.
+#
+# </details>
+#
+# 2. `L = x * x` makes a product with the same input twice. What goes wrong in `gradients` with `=` instead of `+=`?
+#
+# <details><summary>Answer</summary>
+#
+# The node has two edges to $x$, each with slope $x$. With `+=` they add up to $2 x$. With `=` the second replaces the
+# first, and the result is $x$, half of the derivative.
+#
+# </details>
+#
+# 3. In reverse mode one backward pass gives the derivatives of *one* result with respect to *all* inputs. A function
+#    has one input and a million results. Is reverse mode a good choice?
+#
+# <details><summary>Answer</summary>
+#
+# No: it needs one backward pass for each result. Finite differences need two evaluations of the function, for all
+# results together, as there is only one input to move. The exact counterpart is *forward mode*, which carries the
+# derivative with respect to one input along with the computation. Training is the opposite case, one loss and millions
+# of parameters.
+#
+# </details>
+#
+# ## Further reading
+#
+# - A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM, 2008, chapter 3: forward and reverse mode.
+# - A. G. Baydin, B. A. Pearlmutter, A. A. Radul and J. M. Siskind, "Automatic Differentiation in Machine Learning: a
+#   Survey", *Journal of Machine Learning Research* 18, 2018.
+# - D. E. Rumelhart, G. E. Hinton and R. J. Williams, "Learning representations by back-propagating errors", *Nature*
+#   323, 1986: backpropagation for networks with hidden layers.
+# - T. H. Cormen, C. E. Leiserson, R. L. Rivest and C. Stein, *Introduction to Algorithms*, section "Topological sort":
+#   your first exercise, with a proof that it is right.
+# - A. Karpathy, *micrograd* (code, github.com/karpathy/micrograd) and the lecture about it, 2022: an engine for
+#   numbers.

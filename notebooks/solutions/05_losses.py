@@ -1,101 +1,121 @@
 # %% [markdown]
 # # 5. Losses
 #
-# A loss is the question that a network is trained to answer: one number that says how wrong it is. The gradient of
-# every weight starts there. This notebook shows where the usual losses come from, and what can go wrong with them:
+# A network is trained to make one number small: its **loss**, which measures how wrong its answers are. All gradients
+# start there. In this unit you derive the usual losses, write them with their gradients, and train a classifier with
+# your own code: from a face of 16 x 16 pixels it tells children, adults and old people apart. At the end you check your
+# gradients, and learn how to check any other.
 #
-# 1. **likelihood**: what the loss for yes or no follows from;
-# 2. the same **from logits**, so that no answer is too wrong for it;
-# 3. **softmax and cross-entropy**, for several classes;
-# 4. **years**: L1, L2 and Huber, and what each makes of a typing error;
-# 5. **gradients checked by hand**, with differences;
-# 6. **how small a step** should be;
-# 7. **gradcheck**, which does all this for you.
+# **You will be able to**
 #
-# You need notebook 4. Numbers are float64 unless a cell says otherwise.
+# - derive the cross-entropy from probabilities, for two classes and for several;
+# - compute it for logits of any size, without overflow;
+# - write the gradients of the cross-entropy and of L1, and train a classifier with them;
+# - choose between L1, L2 and Huber for numbers such as an age;
+# - check a gradient by differences, with the right step.
+#
+# **You need** units 2 (gradient descent) and 4 (the gradient of a matrix product), derivatives of `exp` and `log`, and
+# what a probability is. **Time:** about two hours and a quarter, in two sittings: sections 1 to 6, then 7 to 10.
 
 # %%
 import inspect
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl as md
 from agegender import data
-from minidl import course, nn, ops, viz
+from minidl import course, nn, ops
+from minidl.course import plots, style
 from minidl.testing import GradientError, gradcheck
 
+style.use()
 F = nn.functional
 rng = np.random.default_rng(0)
-pixels, labels = data.drawn(300).batch(np.arange(300))
+pixels, labels = data.drawn(1500).batch(np.arange(1500))
 ages, genders = labels["age"][:, 0].astype(np.float64), labels["gender"][:, 0].astype(np.float64)
 chosen = [9, 0, 4, 2, 7, 1]
-viz.images(pixels[chosen], [f"label {genders[i]:.0f}, {ages[i]:.0f} years" for i in chosen])
+plots.images(pixels[chosen], [f"{genders[i]:.0f}, {ages[i]:.0f} years" for i in chosen])
 
 # %% [markdown]
-# ## 1. How likely is what we see?
+# These faces are drawn by a program. Each is a **sample**: pixels, and two labels in the format of the data set
+# UTKFace, a gender (0 for male, 1 for female) and an age.
 #
-# A face has the label $t$, 1 or 0. A network does not say 1 or 0, it says how sure it is: the probability $p$ that the
-# label is 1. Then the label that the face really has was given the probability $p$ if it is 1, and $1 - p$ if it is 0.
-# For all faces together these multiply. This product is the **likelihood**, and a good network makes it large:
+# ## 1. A loss follows from a probability
 #
-# $$ \prod_n p_n^{t_n} (1 - p_n)^{1 - t_n} $$
+# Let $t$, 0 or 1, be the label of gender. A network does not answer 0 or 1. It answers with a probability $p$ that the
+# label is 1. So it gives the true label the probability $p$ if $t = 1$, and $1 - p$ if $t = 0$. Both cases in one
+# formula: $p^t (1 - p)^{1 - t}$.
 #
-# Let a network be so simple that it gives the same $p$ for all. Here is its likelihood for the first 20 faces:
+# Now take $N$ samples. We assume that they are **independent**: the label of one face tells nothing about that of
+# another. Then the probabilities of all labels multiply. The product is the **likelihood**, and a good network makes it
+# large:
+#
+# $$ \prod_{n=1}^{N} p_n^{t_n} (1 - p_n)^{1 - t_n} $$
+#
+# The simplest network of all gives the same $p$ for every face. We compute its likelihood for 20 faces, for each $p$.
+#
+# **Predict:** the cell prints how many of the 20 labels are 1. Which $p$ has the largest likelihood?
 
 # %%
 t = genders[:20]
 p = np.linspace(0.01, 0.99, 197)
 likelihood = np.prod(np.where(t[:, None] == 1, p, 1 - p), axis=0)
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained")
-axes[0].plot(p, likelihood)
-axes[0].set(title="likelihood", xlabel="p")
-axes[1].plot(p, -np.log(likelihood) / 20)
-axes[1].set(title="-log likelihood, for each face", xlabel="p")
-for part in axes:
-    part.axvline(t.mean(), color="tab:red", ls=":", label=f"share of label 1: {t.mean():.2f}")
-    part.legend(fontsize=8)
-plt.show()
-assert abs(p[likelihood.argmax()] - t.mean()) < 0.01
+print(
+    f"{t.sum():.0f} of 20 labels are 1. Largest likelihood: {likelihood.max():.1e}, at p = {p[likelihood.argmax()]:.3f}"
+)
+
+left, right = plots.panels(2, 2.4)
+for axes in (left, right):
+    axes.axvline(t.mean(), color=style.colour("data"), ls=":")
+plots.curves(p, {"L": likelihood}, ["model"], axes=left, title="likelihood", xlabel="p")
+plots.curves(p, {"L": -np.log(likelihood) / 20}, ["model"], axes=right, title="-log(likelihood) / N", xlabel="p")
 
 # %% [markdown]
-# The likelihood is largest where $p$ is the share that was seen. It is also tiny, below one in a hundred thousand, and
-# for thousands of faces no float can hold it. Its **logarithm** is largest at the same place and makes a sum of the
-# product. With a minus, so that small is good, and as a mean:
+# The dotted line is the share of label 1, and the likelihood is largest there. In general: with $k$ labels of 1 among
+# $N$, the logarithm of the likelihood is $k \log p + (N - k) \log(1 - p)$. Its derivative $k / p - (N - k) / (1 - p)$
+# is 0 at $p = k / N$.
 #
-# $$ L = \frac{1}{N} \sum_n -t_n \log p_n - (1 - t_n) \log(1 - p_n) $$
-#
-# This is the **binary cross-entropy** (Bishop, "Pattern Recognition and Machine Learning", 2006, equation 4.90).
-#
-# ## 2. From logits
-#
-# A network's last layer gives any number $x$, called a **logit**. The sigmoid $s(x) = 1 / (1 + e^{-x})$ makes a
-# probability of it. Put in as it stands, the formula fails just where it matters, for answers that are very wrong. In
-# float32, for a face with label 0:
+# The likelihood is tiny, and for a few thousand samples no float can represent it. Its logarithm has no such problem:
 
 # %%
-x = np.linspace(-30, 30, 601, dtype=np.float32)
-with np.errstate(all="ignore"):
-    naive = -np.log(1 - 1 / (1 + np.exp(-x)))
-figure, axes = plt.subplots(figsize=(5, 2.6), layout="constrained")
-axes.plot(x, np.logaddexp(0, x), color="tab:green", lw=4, alpha=0.4, label="should be")
-axes.plot(x[np.isfinite(naive)], naive[np.isfinite(naive)], color="tab:red", label="as the formula stands")
-axes.set(title="loss for label 0, float32", xlabel="logit x")
-axes.legend(fontsize=8)
-plt.show()
-print(f"infinite from x = {x[np.isinf(naive)].min():.1f} on")
+print(
+    f"the product of 2000 probabilities of 0.5: {np.prod(np.full(2000, 0.5))}; its logarithm: {2000 * np.log(0.5):.1f}"
+)
 
 # %% [markdown]
-# From there on $s(x)$ is rounded to 1, and $\log(1 - 1)$ is minus infinity. The way out is to do the algebra first. The
-# loss for label 0 is $\log(1 + e^x)$, and
+# The **logarithm** turns the product into a sum, and is largest at the same $p$. With a minus sign small is good, and
+# with the mean the value does not depend on the number of samples. This is the **binary cross-entropy**:
 #
-# $$ \log(1 + e^x) = \max(x, 0) + \log(1 + e^{-|x|}) $$
+# $$ L = \frac{1}{N} \sum_{n=1}^{N} \left( -t_n \log p_n - (1 - t_n) \log(1 - p_n) \right) $$
 #
-# where the exponent is never positive, so that nothing overflows. For label 1 it is the same less $x$. Together, for
-# any $t$: $\;\max(x, 0) - x t + \log(1 + e^{-|x|})$.
+# ## 2. The loss of a very wrong answer must not be infinite
 #
-# **Exercise.** Write it, as a mean over the samples. It must be right for logits of +-10000. (`np.log1p(z)` is
-# $\log(1 + z)$, exact for small $z$, too.)
+# The last layer of a network outputs any number $x$, its **logit**. The **sigmoid** $s(x) = 1 / (1 + e^{-x})$ maps it
+# to a probability between 0 and 1. We insert $p = s(x)$ into the formula, for a label of 0, and compute in **float32**:
+# numbers of 32 bits with about 7 decimal digits, usual in training. (Those of NumPy, float64, have about 16.)
+
+# %%
+x = np.linspace(10, 20, 501, dtype=np.float32)
+with np.errstate(all="ignore"):
+    inserted = -np.log(1 - 1 / (1 + np.exp(-x)))
+print(f"from x = {x[np.isinf(inserted)].min():.1f} on the formula gives infinity")
+both = {"exact": np.logaddexp(0, x), "the formula in float32": np.where(np.isinf(inserted), np.nan, inserted)}
+plots.curves(x, both, ["reference", "mistake"], xlabel="logit x", ylabel="loss for label 0", ylim=(9, 21))
+
+# %% [markdown]
+# The red curve moves in larger and larger steps, then it ends: $s(x)$ is rounded to exactly 1, and $\log(1 - 1)$ is
+# minus infinity. Very wrong answers, from which a network has most to learn, get no useful loss.
+#
+# The remedy is to simplify before computing. For label 0 the loss is
+#
+# $$ -\log(1 - s(x)) = \log(1 + e^x) = \max(x, 0) + \log(1 + e^{-|x|}) $$
+#
+# The last form never takes `exp` of a positive number, so nothing overflows. For label 1 the loss is
+# $-\log s(x) = \log(1 + e^{-x}) = \log(1 + e^x) - x$: subtract $x$. One formula holds for both:
+# $\max(x, 0) - x t + \log(1 + e^{-|x|})$.
+#
+# **Exercise.** Write it, as a mean over the samples. It must be right for logits of 10000 and -10000, too.
+# (`np.log1p(z)` computes $\log(1 + z)$, and is exact even for a tiny $z$.)
 
 
 # %%
@@ -107,40 +127,67 @@ def bce_with_logits(logits, targets):
 
 
 bce_with_logits = course.check_bce_with_logits(bce_with_logits)
-for pair in (np.array([2.0, -1.0]), np.array([1e4, -1e4])):
-    tensor = md.tensor(pair, requires_grad=True)
-    loss = F.binary_cross_entropy_with_logits(tensor, np.zeros(2))
-    loss.backward()
-    print(f"logits {pair}: {bce_with_logits(pair, np.zeros(2)):.6g}, minidl {loss.item():.6g}, gradient {tensor.grad}")
+for x in (np.array([2.0, -1.0]), np.array([1e4, -1e4])):
+    by_minidl = F.binary_cross_entropy_with_logits(md.tensor(x), np.zeros(2)).item()
+    print(f"logits {x}, both with target 0: {bce_with_logits(x, np.zeros(2)):.6f}, minidl {by_minidl:.6f}")
 
 # %% [markdown]
-# The slope is as simple as can be: $s(x) - t$, what was said minus what is so, never more than 1 (divided by $N$, for
-# the mean). A face that is judged quite wrongly pulls with full strength; one that is judged rightly, hardly. For
-# comparison, squaring the difference $(s(x) - t)^2$ looks harmless, but its slope vanishes for the worst answers:
+# ## 3. The gradient is the answer minus the truth
+#
+# For one sample the loss is $\log(1 + e^x) - x t$. Its derivative is
+#
+# $$ \frac{e^x}{1 + e^x} - t = s(x) - t $$
+#
+# the probability that was answered minus the label. For the mean over $N$ samples, divide by $N$.
+#
+# **Exercise.** Write the gradient of `bce_with_logits` with respect to the logits, an array of their shape. The last
+# unit trains with it.
+
 
 # %%
-x = md.tensor(np.linspace(-10, 10, 401), requires_grad=True)
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained")
-losses = {"cross-entropy": F.binary_cross_entropy_with_logits, "squared": lambda x, t: F.mse_loss(F.sigmoid(x), t)}
-for name, loss in losses.items():
-    axes[0].plot(x.numpy(), [loss(md.tensor([z]), [0.0]).item() for z in x.numpy()], label=name)
-    (loss(x, np.zeros(401)) * 401).backward()
-    axes[1].plot(x.numpy(), x.grad, label=name)
-    x.zero_grad()
-axes[0].set(title="loss for label 0", xlabel="logit x", ylim=(0, 5))
-axes[1].set(title="slope", xlabel="logit x")
-axes[0].legend(fontsize=8)
-plt.show()
+def bce_gradient(logits, targets):
+    """(s(x) - t) / N for logits x and targets t, arrays of one shape with N elements."""
+    # <blank>
+    p = np.exp(-np.logaddexp(0, -logits))  # 1 / (1 + e^-x), without overflow
+    return (p - targets) / logits.size
+    # </blank>
+
+
+bce_gradient = course.check_bce_gradient(bce_gradient)
 
 # %% [markdown]
-# ## 3. Several classes
+# Would another loss do? The squared error $(s(x) - t)^2$ is small for good answers as well. Its derivative, by the
+# chain rule, is $2 (s(x) - t)\, s(x) (1 - s(x))$.
 #
-# For $K$ classes the network gives $K$ logits, and **softmax** makes probabilities of them: all positive, with sum 1.
+# **Predict:** a face has the label 0 and gets the logit 8, so the answer is very wrong. Which of the two losses has the
+# larger slope there?
+
+# %%
+x = np.linspace(-10, 10, 401)
+s = 1 / (1 + np.exp(-x))
+losses = {"cross-entropy": np.array([bce_with_logits(z, 0.0 * z) for z in x[:, None]]), "squared": s**2}
+slopes = {"cross-entropy": bce_gradient(x, 0.0 * x) * x.size, "squared": 2 * s * s * (1 - s)}
+left, right = plots.panels(2)
+plots.curves(x, losses, ["model", "mistake"], axes=left, title="loss for label 0", xlabel="logit x", ylim=(0, 5))
+plots.curves(x, slopes, ["model", "mistake"], axes=right, title="slope", xlabel="logit x")
+
+# %% [markdown]
+# The slope of the cross-entropy approaches 1 for a wrong answer and 0 for a right one. That of the squared error is
+# almost 0 for both: a network that is very wrong would hardly learn.
 #
-# $$ p_k = \frac{e^{x_k}}{\sum_j e^{x_j}}, \qquad -\log p_k = \log \sum_j e^{x_j} - x_k $$
+# ## 4. Softmax turns logits into probabilities of several classes
 #
-# The loss of a sample is $-\log p$ of its own class: the **cross-entropy**. On the right it needs no quotient, only the
-# logarithm of a sum of exponentials. $e^{10000}$ is too large for any float, but a common factor can be taken out:
+# A **class** is one of the possible answers, such as child, adult, old. For $K$ classes the network outputs $K$ logits,
+# and **softmax** turns them into probabilities: positive numbers with the sum 1.
+#
+# $$ p_k = \frac{e^{x_k}}{\sum_j e^{x_j}} $$
+#
+# The loss of a sample is $-\log p$ of its own class, as before: the **cross-entropy**. For a sample of class $k$,
+#
+# $$ -\log p_k = \log \sum_j e^{x_j} - x_k $$
+#
+# so all we need is the logarithm of a sum of exponentials. $e^{10000}$ is too large for any float, but we can factor
+# out the largest exponential:
 #
 # $$ \log \sum_j e^{x_j} = m + \log \sum_j e^{x_j - m}, \qquad m = \max_j x_j $$
 #
@@ -157,24 +204,35 @@ def log_sum_exp(x):
 
 
 log_sum_exp = course.check_log_sum_exp(log_sum_exp)
-logits = np.array([2.0, 1.0, -1.0])
-figure, axes = plt.subplots(1, 4, figsize=(10, 2.2), layout="constrained", sharey=True)
-for part, (factor, shift) in zip(axes, ((1, 0), (1, 9999), (0.2, 0), (5, 0)), strict=True):
-    x = factor * logits + shift
-    part.bar(("child", "adult", "old"), np.exp(x - log_sum_exp(x)))
-    part.set(title=", ".join(f"{z:g}" for z in x), ylim=(0, 1))
-plt.show()
 
 # %% [markdown]
-# Adding the same number to all logits changes nothing; it is the differences that count. Larger differences mean that
-# the network is surer.
+# Since $\log p_k = x_k - \log \sum_j e^{x_j}$, softmax is `np.exp(x - log_sum_exp(x))`.
 #
-# Now the gradient. $\log \sum_j e^{x_j}$ has the slopes $p_k$, and $-x_k$ of the sample's own class has the slope -1.
-# So with $y$ as the **one-hot** vector, 1 at the own class and 0 elsewhere, the gradient is $p - y$: what was said
-# minus what is so, again (Bishop, equation 4.109).
+# **Predict:** the logits 2, 1, -1 give the first picture. What changes if 9999 is added to all of them? If all are
+# multiplied by 5?
+
+# %%
+CLASSES = "child", "adult", "old"
+logits = np.array([2.0, 1.0, -1.0])
+for axes, x in zip(plots.panels(4, 1.9, share="y"), (logits, logits + 9999, logits / 5, logits * 5), strict=True):
+    axes.bar(CLASSES, np.exp(x - log_sum_exp(x)), color=style.colour("model"))
+    axes.set(title=", ".join(f"{z:g}" for z in x), ylim=(0, 1))
+axes.figure
+
+# %% [markdown]
+# A constant added to all logits changes nothing: only their differences count. Larger differences make the network more
+# certain.
 #
-# **Exercise.** Write it for a batch: the gradient of the *mean* over its $N$ samples. The logits are of any size here,
-# too.
+# ## 5. The gradient for several classes is again the answer minus the truth
+#
+# The derivative of $\log \sum_j e^{x_j}$ with respect to $x_i$ is $e^{x_i} / \sum_j e^{x_j} = p_i$. The derivative of
+# $-x_k$ is -1 for the sample's own class, $i = k$, and 0 for the others. Let $y$ be the **one-hot** vector of the
+# class: 1 at $k$, 0 elsewhere. Then the gradient of the cross-entropy is $p - y$.
+#
+# A **batch** is a group of samples that are computed together, here as the rows of a matrix (N, K).
+#
+# **Exercise.** Write the gradient of the *mean* loss over the $N$ samples of a batch: $(p - y) / N$. Again, the logits
+# may be large.
 
 
 # %%
@@ -189,73 +247,188 @@ def cross_entropy_gradient(logits, labels):
 
 
 cross_entropy_gradient = course.check_cross_entropy_gradient(cross_entropy_gradient)
-batch, classes = np.array([[2.0, 1.0, -1.0], [2.0, 1.0, -1.0], [8.0, 1.0, -1.0]]), np.array([0, 1, 2])
-dx = cross_entropy_gradient(batch, classes) * 3
-x = md.tensor(batch, requires_grad=True)
-(F.softmax_cross_entropy(x, classes) * 3).backward()
-assert np.allclose(dx, x.grad)
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.2), layout="constrained", sharey=True)
-for part, slopes, logits, own in zip(axes, dx, batch, classes, strict=True):
-    part.bar(("child", "adult", "old"), slopes, color=["tab:green" if slope < 0 else "tab:red" for slope in slopes])
-    loss = log_sum_exp(logits) - logits[own]
-    part.set(title=f"it is {('a child', 'an adult', 'old')[own]}: loss {loss:.2f}", ylim=(-1.05, 1.05))
-    part.axhline(0, color="black", lw=0.8)
-plt.show()
 
 # %% [markdown]
-# The bars are $p - y$. Green logits are to grow, red ones are to fall. In each picture they add up to 0: probabilities
-# are only moved from one class to another.
-#
-# ## 4. Years
-#
-# For an age there is no right or wrong, only near and far. With the difference $d$ between answer and truth:
-#
-# - **L1** $|d|$, the mean error in years. Every face pulls equally hard, however far off it is.
-# - **L2** $d^2$: pulls the harder the farther off it is.
-# - **Huber** $d^2 / 2$ near 0, straight beyond $\delta$: L2 for small errors, L1 for large ones (Huber, "Robust
-#   Estimation of a Location Parameter", 1964).
-#
-# What would each want for an answer if it had to be the same for all faces? We try all answers. Then we do it again
-# with 10 of the 300 ages mistyped, a 0 too many:
+# Three samples: a child and an adult with the same logits, and an old person whom the network takes for a child. The
+# bars are $p - y$.
 
 # %%
-mistyped = ages.copy()
-mistyped[:10] *= 10
-answers = np.linspace(0, 100, 401)
-losses = {"L1": F.l1_loss, "L2": F.mse_loss, "Huber": lambda a, b: F.huber_loss(a, b, delta=5.0)}
-figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
-for part, (name, loss) in zip(axes, losses.items(), strict=True):
-    for truth, colour, title in ((ages, "tab:blue", "ages"), (mistyped, "tab:red", "10 mistyped")):
-        values = np.array([loss(md.tensor(np.full(300, answer)), truth).item() for answer in answers])
-        best = answers[values.argmin()]
-        part.plot(answers, values / values.min(), color=colour, label=f"{title}: best at {best:.1f}")
-        part.axvline(best, color=colour, ls=":")
-    part.set(title=f"{name}, relative to its least", xlabel="the answer for all (years)", ylim=(0.95, 2))
-    part.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
-plt.show()
-for title, truth in (("ages", ages), ("10 mistyped", mistyped)):
-    print(f"{title}: median {np.median(truth):.1f}, mean {truth.mean():.1f}")
+batch, own = np.array([[2.0, 1.0, -1.0], [2.0, 1.0, -1.0], [8.0, 1.0, -1.0]]), np.array([0, 1, 2])
+gradients = cross_entropy_gradient(batch, own) * 3
+for axes, dx, x, k in zip(plots.panels(3, 2.2, share="y"), gradients, batch, own, strict=True):
+    axes.bar(CLASSES, dx, color=style.colour("gradient"))
+    axes.axhline(0, color=style.colour("data"), lw=0.8)
+    axes.set(title=f"is {CLASSES[k]}: loss {log_sum_exp(x) - x[k]:.2f}", ylim=(-1.05, 1.05))
+axes.figure
 
 # %% [markdown]
-# L1 wants the **median**: there, as many faces pull up as down. L2 wants the **mean**, where the differences add up to
-# 0, and a few wrong ages move it a long way. Huber is hardly moved either. This is the choice: L1 if the error in years
-# is what counts or the data has odd values, L2 if large errors are much worse than small ones.
+# A step of gradient descent goes against these bars: the logit of the own class grows, the others fall. In each picture
+# the bars add up to 0, as $p$ and $y$ both have the sum 1.
 #
-# ## 5. Is the gradient right? By hand
+# ## 6. Your classifier
 #
-# A derivative says how much a function changes when one number changes a little. So change it a little, and look:
+# You have all that a classifier needs. Three classes of age: under 18, 18 to 59, 60 and older. Each face is averaged to
+# 16 x 16 pixels, so it is a row of 256 numbers, and one layer gives the logits: `x @ w + b`, with `w` (256, 3) and `b`
+# (3,). From the gradient of the logits follow those of the weights, `x.T @ dlogits`, and of the biases, the sum over
+# the samples (unit 4).
+#
+# We train on 1000 faces. The other 500 are **held out**: the network never sees them in training, so they show what it
+# does with new faces. The **accuracy** is the share of faces whose largest logit is that of their class. It means
+# nothing without a **baseline**, the accuracy of an answer without a network: always the most frequent class.
+
+# %%
+step = course.mine("step")
+groups = np.digitize(ages, [18, 60])  # 0, 1 or 2
+faces = F.avg_pool2d(md.tensor(pixels), 8).numpy().reshape(1500, 256).astype(np.float64)
+faces -= faces[:1000].mean(axis=0)  # each pixel as its difference from the mean face
+learned, held_out = slice(1000), slice(1000, None)
+
+
+def mean_loss(w, b, part):
+    """The mean cross-entropy of the classifier."""
+    logits = faces[part] @ w + b
+    return np.mean([log_sum_exp(x) - x[k] for x, k in zip(logits, groups[part], strict=True)])
+
+
+def accuracy(w, b, part):
+    """The share of right answers."""
+    return np.mean((faces[part] @ w + b).argmax(axis=1) == groups[part])
+
+
+# %% [markdown]
+# **Predict:** before the first step all weights are 0, so all logits are 0. What is the loss? (You need no computer.)
+
+# %%
+w, b = np.zeros((256, 3)), np.zeros(3)
+steps, losses, accuracies = range(0, 401, 10), {"learned": [], "held out": []}, {"learned": [], "held out": []}
+for number in range(401):
+    if number in steps:
+        for name, part in (("learned", learned), ("held out", held_out)):
+            losses[name].append(mean_loss(w, b, part))
+            accuracies[name].append(accuracy(w, b, part))
+    dlogits = cross_entropy_gradient(faces[learned] @ w + b, groups[learned])
+    w, b = step(w, faces[learned].T @ dlogits, lr=1.0), step(b, dlogits.sum(axis=0), lr=1.0)
+
+baseline = np.mean(groups[held_out] == np.bincount(groups[learned]).argmax())
+print(f"loss at first {losses['learned'][0]:.4f}, at the end {losses['learned'][-1]:.4f}")
+print(f"accuracy on held-out faces {accuracies['held out'][-1]:.0%}, baseline {baseline:.0%}")
+accuracies["baseline"] = [baseline] * len(steps)
+left, right = plots.panels(2)
+plots.curves(steps, losses, ["training", "validation"], axes=left, title="loss", xlabel="step")
+kinds = ["training", "validation", "reference"]
+plots.curves(steps, accuracies, kinds, axes=right, title="accuracy", xlabel="step", ylim=(0.5, 1))
+
+# %% [markdown]
+# The first loss is $\log 3$: each class has the probability 1/3. At the end the classifier is far better than the
+# baseline, also on faces that it has never seen. On those it has learned it is a little better still; unit 9 is about
+# this difference.
+#
+# The weights of a class are an image of 16 x 16 numbers. A logit is the sum of pixels times weights. So a pixel that is
+# brighter than in the mean face raises the logit where the weight is red (positive), and lowers it where it is blue:
+
+# %%
+largest = np.abs(w).max()
+plots.images(w.T.reshape(3, 16, 16), CLASSES, columns=3, size=2, signed=True, limits=(-largest, largest))
+
+# %% [markdown]
+# Two held-out faces of each class, with the answer of your classifier and its probability:
+
+# %%
+shown = 1000 + np.concatenate([np.flatnonzero(groups[held_out] == k)[:2] for k in range(3)])
+logits = faces[shown] @ w + b
+answers = [f"{CLASSES[x.argmax()]}, {np.exp(x.max() - log_sum_exp(x)):.0%}" for x in logits]
+plots.images(pixels[shown], [f"{age:.0f} years:\n{answer}" for age, answer in zip(ages[shown], answers, strict=True)])
+
+# %% [markdown]
+# ## 7. For numbers: L1, L2 or Huber
+#
+# An age is not right or wrong, but near or far. Let $d$ be the prediction minus the true age.
+#
+# - **L1**, $|d|$: the error in years. Its slope is 1 or -1, so every sample pulls equally hard, however far off it is.
+# - **L2**, $d^2$, the squared error: its slope is $2d$, so a sample pulls harder the farther off it is.
+# - **Huber**, $d^2 / 2$ for $|d|$ up to $\delta$ and $\delta (|d| - \delta / 2)$ beyond: L2 for small errors, L1 for
+#   large ones.
+#
+# **Exercise.** Write the gradient of the mean of $|d|$ over $N$ predictions. At $d = 0$ there is no derivative; as in
+# minidl, use 0 there. The last unit trains with it.
+
+
+# %%
+def l1_gradient(predictions, targets):
+    """The gradient of the mean of |predictions - targets| with respect to the predictions, arrays of one shape."""
+    # <blank>
+    return np.sign(predictions - targets) / predictions.size
+    # </blank>
+
+
+l1_gradient = course.check_l1_gradient(l1_gradient)
+
+# %% [markdown]
+# What does each loss want? The simplest model answers the same age for all faces, and gradient descent finds the best
+# one. The gradient of this single number is the sum over the samples, as it is used for all of them. Then the same with
+# 10 of the 300 ages mistyped, with a 0 too many.
+#
+# **Predict:** how far do the mistyped ages move the answer, with L1 and with L2?
+
+# %%
+typed = ages[:300].copy()
+typed[:10] *= 10
+
+
+def best_answer(gradient, targets, lr):
+    """The answers of 400 steps of gradient descent, from 0."""
+    answer, found = 0.0, []
+    for _ in range(400):
+        answer = step(answer, gradient(np.full(300, answer), targets).sum(), lr)
+        found.append(answer)
+    return found
+
+
+ways = {}
+for name, targets in (("ages", ages[:300]), ("10 mistyped", typed)):
+    ways[f"L1, {name}"] = best_answer(l1_gradient, targets, 0.5)
+    ways[f"L2, {name}"] = best_answer(lambda p, t: 2 * (p - t) / p.size, targets, 0.01)
+    print(f"{name}: median {np.median(targets):.1f}, mean {targets.mean():.1f}")
+    print("  found by", ", ".join(f"{way}: {found[-1]:.1f}" for way, found in ways.items() if name in way))
+plots.curves(
+    range(400), ways, [style.BLUE, style.SKY, style.VERMILION, style.ORANGE], xlabel="step", ylabel="answer (years)"
+)
+
+# %% [markdown]
+# L1 finds the **median**, the middle one of the sorted ages: there, as many samples pull up as down, and it does not
+# matter how far away they are. L2 finds the **mean**, where the differences add up to 0, and a few wrong labels move it
+# far.
+#
+# So use L1 if the error in years is what counts or if some labels may be wrong, and L2 if a large error is much worse
+# than several small ones. Huber is smooth near 0 like L2, and the mistyped ages move it little, too:
+
+# %%
+answers = np.linspace(0, 100, 1001)
+best = {}
+for name, loss in (("L1", F.l1_loss), ("Huber", lambda a, b: F.huber_loss(a, b, delta=5.0)), ("L2", F.mse_loss)):
+    for what, targets in (("ages", ages[:300]), ("10 mistyped", typed)):
+        best[f"{name}, {what}"] = answers[
+            np.argmin([loss(md.tensor(np.full(300, a)), targets).item() for a in answers])
+        ]
+plots.bars(best, ["model", "mistake"] * 3, "{:.1f}", xlabel="best answer for all faces (years)")
+
+# %% [markdown]
+# ## 8. Check a gradient by differences
+#
+# Is a gradient right that somebody has derived by hand? A derivative says how much $f$ changes when one number changes
+# a little. So change it a little, and look:
 #
 # $$ \frac{\partial f}{\partial x_i} \approx \frac{f(x + h e_i) - f(x - h e_i)}{2 h} $$
 #
-# with $e_i$ as the array that is 1 at element $i$. This needs no graph and no chain rule, so it can judge those that
-# do. It also takes two evaluations *for each number*, so nobody trains with it.
+# where $e_i$ is 1 at element $i$ and 0 elsewhere. This uses neither a graph nor the chain rule, so it can judge those
+# that do. It takes two evaluations of $f$ *for each element*, which is why nobody trains with it.
 #
-# **Exercise.** Write it, for `x` of any shape. `np.ndindex(x.shape)` counts through its indices. Leave `x` as it was.
+# **Exercise.** Write it, for `x` of any shape. `np.ndindex(x.shape)` counts through the indices. Leave `x` unchanged.
 
 
 # %%
 def numerical_gradient(f, x, h):
-    """The derivative of f, a function from an array to a number, by each element of x."""
+    """The derivative of f, a function from an array to a number, with respect to each element of x."""
     # <blank>
     slopes = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
@@ -267,33 +440,41 @@ def numerical_gradient(f, x, h):
 
 
 numerical_gradient = course.check_numerical_gradient(numerical_gradient)
-small = F.avg_pool2d(md.tensor(pixels[9:10].astype(np.float64)), 4).numpy()
-kernel = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])[:, :, None, None]
-
-
-def edges_of(x):
-    """A loss that is large where a face has upright edges."""
-    return (F.tanh(F.conv2d(x, kernel)) ** 2).mean()
-
-
-face = md.tensor(small, requires_grad=True)
-edges_of(face).backward()
-by_differences = numerical_gradient(lambda x: edges_of(md.tensor(x)).item(), small, 1e-5)
-difference, largest = by_differences - face.grad, np.abs(face.grad).max()
-print(f"2048 losses against one backward pass: they differ by {np.abs(difference).max() / largest:.0e} of the largest")
-assert np.abs(difference).max() < 1e-7 * largest
-titles = ["by differences", "by backward", "their difference, x 10^9"]
-shown = [by_differences[0], face.grad[0], 1e9 * difference[0]]
-viz.images(shown, titles, columns=3, size=2, signed=True, limits=(-largest, largest))
 
 # %% [markdown]
-# ## 6. How small a step?
+# Now it judges your own work: first the two gradients of section 3 and 7, then that of your classifier with respect to
+# all 768 weights, on 20 faces.
+
+# %%
+x, t, few = rng.normal(size=5), rng.integers(0, 2, 5) * 1.0, slice(20)
+by_differences = numerical_gradient(lambda x: bce_with_logits(x, t), x, 1e-5)
+print(f"binary cross-entropy: largest difference {np.abs(by_differences - bce_gradient(x, t)).max():.0e}")
+by_differences = numerical_gradient(lambda x: np.abs(x - t).mean(), x, 1e-5)
+print(f"L1:                   largest difference {np.abs(by_differences - l1_gradient(x, t)).max():.0e}")
+
+by_differences = numerical_gradient(lambda w: mean_loss(w, b, few), w, 1e-5)
+by_formula = faces[few].T @ cross_entropy_gradient(faces[few] @ w + b, groups[few])
+print(f"your classifier:      largest difference {np.abs(by_differences - by_formula).max():.0e}")
+shown, largest = [by_differences[:, 0], by_formula[:, 0]], np.abs(by_formula).max()
+titles = ["by 1536 losses", "by your formula"]
+plots.images([g.reshape(16, 16) for g in shown], titles, columns=2, size=2, signed=True, limits=(-largest, largest))
+
+# %% [markdown]
+# The pictures show the gradient with respect to the weights of the class "child", by both methods. They cannot be told
+# apart.
 #
-# The formula is off for two reasons. The curve bends between the two points: this **truncation error** falls with $h^2$
-# (with $h$ alone if only one side is used, $(f(x + h) - f(x)) / h$). And $f$ is rounded: the difference of two nearly
-# equal numbers keeps few right digits, and this **rounding error** grows as $h$ falls, like $\epsilon / h$, with
-# $\epsilon$ as the float's relative error (Press et al., "Numerical Recipes", 3rd ed., 2007, section 5.7). Measured,
-# for the loss $\log(1 + e^x)$ at $x = 1$:
+# ## 9. The best step is neither large nor tiny
+#
+# The difference quotient is inexact for two reasons.
+#
+# - The curve bends between the two points. This **truncation error** falls with $h^2$. If only one side is used,
+#   $(f(x + h) - f(x)) / h$, it falls with $h$ alone.
+# - $f$ is rounded. The difference of two nearly equal numbers has few correct digits, and dividing by $h$ enlarges the
+#   error. This **rounding error** grows like $\epsilon / h$, where $\epsilon$ is the relative spacing of the floats.
+#
+# We measure both for the loss $\log(1 + e^x)$ at $x = 1$, whose slope $s(1)$ we know.
+#
+# **Predict:** which of the three kinds of points gets lowest, and near which $h$?
 
 # %%
 steps = np.logspace(-13, 0, 100)
@@ -302,94 +483,137 @@ slope = 1 / (1 + np.exp(-1.0))
 
 def error(dtype, sides):
     """The error of the slope at 1 for each step."""
-    h = steps.astype(dtype)
-    one = dtype(1)
-    above, below = (np.logaddexp(dtype(0), z) for z in (one + h, one - h if sides == 2 else one + 0 * h))
-    return np.abs((above - below) / (sides * h) - slope)
+    h, one = steps.astype(dtype), dtype(1)
+    below = one - h if sides == 2 else one + 0 * h
+    rise = np.logaddexp(dtype(0), one + h) - np.logaddexp(dtype(0), below)
+    return np.abs(rise / (sides * h) - slope)
 
 
-figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
-axes.loglog(steps, error(np.float64, 1), ".", color="tab:orange", label="float64, one side")
-axes.loglog(steps, error(np.float64, 2), ".", color="tab:blue", label="float64, both sides")
-axes.loglog(steps, error(np.float32, 2), ".", color="tab:gray", label="float32, both sides")
-bend = slope * (1 - slope) * (1 - 2 * slope) / 6  # a sixth of the third derivative
-axes.loglog(steps, abs(bend) * steps**2, "--", color="tab:green", label="truncation, both sides")
-for dtype in (np.float64, np.float32):
-    axes.loglog(steps, np.finfo(dtype).eps / steps, ":", color="tab:red")
-axes.set(xlabel="step h", ylabel="error", ylim=(1e-14, 3))
-axes.plot([], ":", color="tab:red", label="rounding, eps / h")
-axes.legend(fontsize=8)
-plt.show()
-assert error(np.float64, 2).min() < error(np.float64, 1).min() / 10
+bend = slope * (1 - slope) * (2 * slope - 1) / 6  # a sixth of the third derivative, without its sign
+axes = plots.panels(1, 3.2)[0]
+axes.loglog(steps, bend * steps**2, "--", color=style.colour("data"), label="truncation, two sides")
+axes.loglog(
+    steps, np.finfo(np.float64).eps / steps, ":", color=style.colour("data"), label="rounding, float64: eps / h"
+)
+errors = {
+    "one side": error(np.float64, 1),
+    "two sides": error(np.float64, 2),
+    "two sides, float32": error(np.float32, 2),
+}
+plots.curves(
+    steps,
+    errors,
+    ["mistake", "model", "reference"],
+    ".",
+    log="xy",
+    axes=axes,
+    xlabel="step h",
+    ylabel="error",
+    ylim=(1e-19, 30),
+)
 
 # %% [markdown]
-# The best step is where the two lines cross: near $\epsilon^{1/3}$, about $10^{-5}$ in float64, where ten digits are
-# right. In float32 it is four or five: check gradients in float64.
+# The error is smallest where the two lines cross. For most functions this is of the order of $\epsilon^{1/3}$: about
+# $10^{-5}$ in float64, where ten digits or more are correct. In float32 it is four or five. So check gradients in
+# float64.
 #
-# ## 7. With the kit
+# ## 10. gradcheck does all this for you
 #
-# `gradcheck` takes differences in float64, for random sums of all outputs. It uses three steps and extrapolates, which
-# takes the $h^2$ away, so that the errors are smaller still. For all losses of this notebook:
+# `gradcheck` of minidl computes in float64, with three steps, and combines them so that the $h^2$ part of the
+# truncation error cancels (Richardson extrapolation). If a function has many outputs it checks random sums of them. For
+# all losses of this unit:
 
 # %%
-a, b = rng.normal(size=(8, 3)), rng.normal(size=(8, 3))
-yes, own = rng.integers(0, 2, (8, 3)).astype(np.float64), rng.integers(0, 3, 8)
+a, c = rng.normal(size=(8, 3)), rng.normal(size=(8, 3))
+targets, own = rng.integers(0, 2, (8, 3)).astype(np.float64), rng.integers(0, 3, 8)
 checks = {
-    "binary cross-entropy": gradcheck(lambda x: F.binary_cross_entropy_with_logits(x, yes), a),
+    "binary cross-entropy": gradcheck(lambda x: F.binary_cross_entropy_with_logits(x, targets), a),
     "softmax cross-entropy": gradcheck(lambda x: F.softmax_cross_entropy(x, own), a),
-    "L1": gradcheck(F.l1_loss, a, b),
-    "L2": gradcheck(F.mse_loss, a, b),
-    "Huber": gradcheck(F.huber_loss, a, b),
+    "L1": gradcheck(F.l1_loss, a, c),
+    "L2": gradcheck(F.mse_loss, a, c),
+    "Huber": gradcheck(F.huber_loss, a, c),
 }
-figure, axes = plt.subplots(figsize=(7, 2.2), layout="constrained")
-axes.plot([max(check.worst, 1e-17) for check in checks.values()], list(checks), "o")
-axes.axvline(1e-8, color="tab:red", ls=":", label="what gradcheck allows")
-axes.set(xscale="log", xlabel="worst error, relative to the largest derivative")
-axes.margins(y=0.2)
-axes.invert_yaxis()
-axes.legend(fontsize=8)
-plt.show()
+worst = [max(check.worst, 1e-17) for check in checks.values()]
+
+axes = plots.panels(1, 2.2)[0]
+axes.plot(worst, list(checks), "o", color=style.colour("model"))
+axes.axvline(1e-8, color=style.colour("mistake"), ls=":", label="the largest that gradcheck accepts")
+axes.set(xscale="log", xlabel="worst error, relative to the largest derivative", ylim=(4.5, -1.5))
+axes.legend().figure
 
 # %% [markdown]
-# And what does it say if a gradient is wrong? Here are two that are often written:
+# What does it say of a gradient that is wrong? Here are two common mistakes, made on purpose:
 
 
 # %%
 class ForgotTheMean(ops.BinaryCrossEntropyWithLogits):
-    """The gradient of the sum in the place of that of the mean."""
+    """The gradient of the sum instead of that of the mean."""
 
     def backward(self, dy):
         return super().backward(dy)[0] * self.saved[0].size, None
 
 
 class ForgotTheLabel(ops.SoftmaxCrossEntropy):
-    """p in the place of p - y."""
+    """p instead of p - y."""
 
     def backward(self, dy):
         log_p, _ = self.saved
         return (np.exp(log_p) * (dy / len(log_p)),)
 
 
-for call in (lambda x: ForgotTheMean.apply(x, yes), lambda x: ForgotTheLabel.apply(x, labels=own)):
+for call in (lambda x: ForgotTheMean.apply(x, targets), lambda x: ForgotTheLabel.apply(x, labels=own)):
     try:
         gradcheck(call, a)
     except GradientError as problem:
         print(problem)
 
 # %% [markdown]
-# Of the second it cannot know the cause: 16 of 24 numbers are right, those of the two wrong classes.
+# It recognises the first mistake by its constant factor. Of the second it counts what is right: of the 24 numbers, the
+# 16 of the two other classes. The cause that it suggests is a guess from this count, and here a wrong one.
 #
-# L1 has a kink at 0, where there is no derivative. Differences across it say something, but not what `backward` says;
-# gradcheck notices, and leaves such numbers out:
+# L1 has a **kink** at 0, a point without a derivative. A difference across it gives some number, but not one to compare
+# with. `gradcheck` notices kinks and leaves them out:
 
 # %%
 print(gradcheck(F.l1_loss, np.array([1.0, 2.0, 3.0]), np.array([1.0, 5.0, 0.0])))
 
 # %% [markdown]
+# ## Questions
+#
+# 1. A network answers $p = 0.99$ for each of 100 faces with label 1, and is right. For one more face, of label 0, it
+#    answers 0.99 as well. What contributes more to the sum of the losses, the 100 faces or the one?
+#
+# <details><summary>Answer</summary>The one: it adds -log 0.01 = 4.6, the hundred add 100 times -log 0.99 = 0.01, which
+# is 1.0. To be certain and wrong is expensive.</details>
+#
+# 2. A classifier gives the logits 3, 1, 0. You replace them by 0, -2, -3. What happens to the probabilities, to the
+#    loss and to the gradient?
+#
+# <details><summary>Answer</summary>Nothing: 3 was subtracted from all, and softmax depends on the differences
+# only.</details>
+#
+# 3. You compute (f(1 + h) - f(1)) / h in float32 with h = 1e-8 and get exactly 0, for a function whose slope at 1 is
+#    not 0. Why?
+#
+# <details><summary>Answer</summary>Near 1 the floats of 32 bits are about 1e-7 apart, so 1 + h is rounded to 1, and the
+# difference is 0.</details>
+#
 # ## Now read the real thing
 #
-# `minidl/ops/loss.py` has all of these, each a few lines; `minidl/testing/gradcheck.py` says how it extrapolates and
-# finds kinks.
+# `minidl/ops/loss.py` has all losses of this unit, each in a few lines. Compare your gradient with minidl's:
 
 # %%
 print(inspect.getsource(ops.SoftmaxCrossEntropy.backward))
+
+# %% [markdown]
+# Further reading:
+#
+# - C. Bishop, *Pattern Recognition and Machine Learning*, 2006, sections 4.3.2 and 4.3.4: the cross-entropy for two and
+#   for several classes, with its gradients.
+# - I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 4.1 (overflow, and softmax) and section
+#   6.2.2 (which output goes with which loss).
+# - P. Huber, "Robust Estimation of a Location Parameter", *Annals of Mathematical Statistics*, 1964: his loss.
+# - W. Press et al., *Numerical Recipes*, 3rd edition, 2007, section 5.7: numerical derivatives, their step, and
+#   extrapolation.
+#
+# The next unit, `06_optimizers`, makes better use of a gradient than `step` does.

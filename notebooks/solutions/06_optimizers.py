@@ -1,93 +1,107 @@
 # %% [markdown]
 # # 6. Optimizers
 #
-# The gradient says which way is down. It does not say how far to go, and "down" is seldom the way to the lowest point.
-# This notebook walks over loss surfaces that you can see, then over those of networks:
+# The gradient says which direction goes down. It does not say how far to go, and straight down is seldom the way to the
+# lowest point. An **optimizer** turns gradients into steps. In this unit you write momentum and Adam, the two that most
+# networks are trained with. You watch them on surfaces that you can see. Then you train the classifier of unit 5 with
+# them: in ten passes through the faces it gets further than with plain gradient descent.
 #
-# 1. **gradient descent**, and how long a step may be;
-# 2. **momentum**, which remembers where it was going;
-# 3. **Adam**, which measures each direction with its own ruler;
-# 4. all of them in a **bent valley**;
-# 5. **schedules**: long steps first, short ones at the end;
-# 6. **clipping**, for gradients that explode;
-# 7. **overfitting**, and stopping in time.
+# **You will be able to**
 #
-# You need notebook 2; from section 5 on, what a network is.
+# - say what limits the learning rate, and why a valley is slow;
+# - write momentum and Adam, and explain every term of them;
+# - train with batches, and lower the learning rate by a schedule;
+# - stop a single large gradient from ruining a training;
+# - recognise overfitting, and end a training at the right epoch.
+#
+# **You need** units 2 (gradient descent) and 5 (the classifier of three ages, whose gradient is used here). **Time:**
+# about 100 minutes, in two sittings: sections 1 to 4, then 5 to 8.
 
 # %%
 import inspect
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl as md
 from agegender import data
 from minidl import callbacks, course, nn, optim
+from minidl.course import plots, style
 from minidl.data import ArrayDataset, DataLoader
+from minidl.kernels.reference import ReferenceKernels
 from minidl.train import Trainer
 
+style.use()
 F = nn.functional
+step = course.mine("step")
+cross_entropy_gradient = course.mine("cross_entropy_gradient")
 
 # %% [markdown]
-# ## 1. Gradient descent
+# ## 1. The steepest direction limits the learning rate
 #
-# A loss with two weights is a landscape. Ours is a valley, 25 times as steep across as along, and its lowest point is
-# at (0, 0):
+# A loss with two weights $a$ and $b$ is a landscape. Ours is a valley with its lowest point at (0, 0). It bends 25
+# times as much across, along $b$, as along $a$:
 #
 # $$ L(a, b) = \tfrac{1}{2} (a^2 + 25\, b^2) $$
 #
-# A step goes against the gradient, with the learning rate as its factor: $w \leftarrow w - \text{lr} \cdot dw$. It
-# starts at the cross.
+# Its gradient is $(a, 25\, b)$. Gradient descent makes the step $w \leftarrow w - \text{lr} \cdot dw$ with your `step`
+# of unit 2. It starts at the cross. The lines connect points of equal loss.
+#
+# **Predict:** a learning rate of 0.01 is safe. Is 0.07 better? Is 0.081?
 
 
 # %%
-CURVES = np.array([1.0, 25.0])
+BENDS = np.array([1.0, 25.0])
 START = np.array([-10.0, 1.5])
+VALLEY = (-11.0, 4.0, -3.0, 3.0)
 
 
-def slope(w):
-    """The gradient of the valley."""
-    return CURVES * w
+def valley(a, b):
+    """The loss."""
+    return (a**2 + 25 * b**2) / 2
+
+
+def valley_gradient(w):
+    """Its gradient."""
+    return BENDS * w
 
 
 def descend(lr, steps):
-    """The way of plain gradient descent, (steps + 1, 2)."""
-    way = [START]
+    """The path of plain gradient descent, (steps + 1, 2)."""
+    path = [START]
     for _ in range(steps):
-        way.append(way[-1] - lr * slope(way[-1]))
-    return np.array(way)
+        path.append(step(path[-1], valley_gradient(path[-1]), lr))
+    return np.array(path)
 
 
-def draw(axes, way, colour="tab:red", label=None, loss=lambda a, b: (a**2 + 25 * b**2) / 2, box=(-11, 4, -3, 3)):
-    """A way over the contour lines of a loss."""
-    a, b = np.meshgrid(np.linspace(*box[:2], 200), np.linspace(*box[2:], 200))
-    axes.contour(a, b, np.log(loss(a, b) + 0.01), levels=12, colors="tab:gray", linewidths=0.5, linestyles="solid")
-    axes.plot(*way.T, ".-", color=colour, ms=4, lw=1, label=label)
-    axes.plot(*way[0], "kx")
-    axes.set(xlim=box[:2], ylim=box[2:])
-
-
-figure, axes = plt.subplots(1, 3, figsize=(12, 2.8), layout="constrained", sharey=True)
-for part, lr in zip(axes, (0.01, 0.07, 0.081), strict=True):
-    way = descend(lr, 25)
-    draw(part, way)
-    part.set(title=f"learning rate {lr}, 25 steps", xlabel="a")
-axes[0].set_ylabel("b")
-plt.show()
+for axes, lr in zip(plots.panels(3, 2.2, share="y"), (0.01, 0.07, 0.081), strict=True):
+    plots.landscape(valley, {"": descend(lr, 25)}, VALLEY, ["model"], axes=axes, xlabel="a", title=f"lr {lr}, 25 steps")
+axes.figure
 
 # %% [markdown]
-# A step multiplies $b$ by $1 - 25\,\text{lr}$ and $a$ by $1 - \text{lr}$. If $25\,\text{lr}$ is more than 2 the first
-# factor is below -1, and $b$ swings higher with every step: the steepest direction sets the limit, here 0.08. Under it,
-# the flat direction hardly moves. How long it takes depends on how *unlike* the directions are, here 25 to 1, which is
-# called the condition of the surface.
+# A step multiplies $a$ by $1 - \text{lr}$ and $b$ by $1 - 25\,\text{lr}$. A direction shrinks if the absolute value of
+# its factor is below 1, the faster the nearer it is to 0:
+
+# %%
+rates = np.linspace(0, 0.09, 200)
+factors = {"along a": np.abs(1 - rates), "along b": np.abs(1 - 25 * rates)}
+plots.curves(rates, factors, ["model", "mistake"], xlabel="learning rate", ylabel="|factor| of a step", ylim=(0, 1.3))
+
+# %% [markdown]
+# For $b$ the factor is below -1 if $25\,\text{lr} > 2$. Then $b$ changes its sign and grows with every step: it
+# **diverges**. So the steepest direction sets the limit, here 0.08. And the flat direction sets the time: even just
+# below the limit, a step takes only 8 % off $a$. The slowness comes from the ratio of the two, here 25, which is called
+# the **condition number** of the surface. The losses of networks have this problem, too (Goodfellow et al., 2016,
+# section 8.2.1).
 #
-# ## 2. Momentum
+# ## 2. Momentum adds up the gradients that agree
 #
-# Give the walker a **velocity**. Each gradient adds to it, and of the old velocity a share is kept, usually 0.9. Where
-# gradients agree, step after step, they add up to ten times the speed; where they change signs, they cancel (Polyak,
-# "Some methods of speeding up the convergence of iteration methods", 1964):
+# Give the moving point a **velocity** $v$. Each step keeps a share of the old velocity, the **momentum**, usually 0.9,
+# and adds the gradient (Polyak, 1964):
 #
 # $$ v \leftarrow \text{momentum} \cdot v + dw, \qquad w \leftarrow w - \text{lr} \cdot v $$
+#
+# If the gradient is the same in every step, the velocity grows to $dw \, (1 + 0.9 + 0.9^2 + \dots) = 10\, dw$. If its
+# sign alternates, the contributions nearly cancel.
 #
 # **Exercise.** Write a step.
 
@@ -103,48 +117,55 @@ def momentum_step(w, dw, v, lr, momentum):
 
 momentum_step = course.check_momentum_step(momentum_step)
 
+# %% [markdown]
+# **Predict:** all three use the learning rate 0.02. How does the loss fall with the momentum 0, 0.6 and 0.9?
 
-def roll(lr, momentum, steps):
-    """The way with momentum."""
-    way, v = [START], np.zeros(2)
+
+# %%
+def roll(momentum, steps=60):
+    """The path with momentum, at the learning rate 0.02."""
+    path, v = [START], np.zeros(2)
     for _ in range(steps):
-        w, v = momentum_step(way[-1], slope(way[-1]), v, lr, momentum)
-        way.append(w)
-    return np.array(way)
+        w, v = momentum_step(path[-1], valley_gradient(path[-1]), v, 0.02, momentum)
+        path.append(w)
+    return np.array(path)
 
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 2.8), layout="constrained")
-ways = {"momentum 0": descend(0.02, 60), "momentum 0.6": roll(0.02, 0.6, 60), "momentum 0.9": roll(0.02, 0.9, 60)}
-for part, (name, way), colour in zip(axes, list(ways.items())[1:], ("tab:orange", "tab:red"), strict=False):
-    draw(part, way, colour)
-    part.set(title=f"{name}, 60 steps", xlabel="a")
-for (name, way), colour in zip(ways.items(), ("tab:gray", "tab:orange", "tab:red"), strict=True):
-    axes[2].semilogy((CURVES * way**2).sum(axis=1) / 2, label=name, color=colour)
-axes[2].set(title="loss, learning rate 0.02", xlabel="step")
-axes[2].legend(fontsize=8)
-plt.show()
+paths = {f"momentum {momentum}": roll(momentum) for momentum in (0.0, 0.6, 0.9)}
+left, right = plots.panels(2)
+shown = {name: paths[name] for name in ("momentum 0.6", "momentum 0.9")}
+plots.landscape(valley, shown, VALLEY, [style.BLUE, style.ORANGE], axes=left, xlabel="a", ylabel="b")
+losses = {name: valley(*path.T) for name, path in paths.items()}
+plots.curves(
+    range(61), losses, ["reference", style.BLUE, style.ORANGE], log="y", axes=right, xlabel="step", title="loss"
+)
 
 # %% [markdown]
-# It also rolls beyond the lowest point and has to come back: too much momentum is no gain either. **Nesterov's** method
-# looks ahead: it steps by $dw + \text{momentum} \cdot v$, which is about where the velocity is leading, and so brakes
-# earlier (Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013). In minidl it is
-# `optim.SGD(parameters, lr, momentum=0.9, nesterov=True)`; section 4 has both.
+# Momentum is faster, but more is not always better: with 0.9 the point rolls beyond the lowest point and has to come
+# back. The method of **Nesterov** brakes earlier. It steps by $dw + \text{momentum} \cdot v$, so it already takes into
+# account where the velocity will carry it (Sutskever et al., 2013). In minidl: `optim.SGD(parameters, lr, momentum=0.9,
+# nesterov=True)`.
 #
-# ## 3. Adam
+# ## 3. Adam measures each direction with its own scale
 #
-# Why one learning rate for all weights, if the directions are so unlike? **Adam** keeps two running means for each
-# weight, of the gradient and of its square (Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015):
+# Why use one learning rate for all weights, if the directions are so different? **Adam** (Kingma and Ba, 2015) keeps
+# two **running means** for each weight, of the gradient and of its square:
 #
 # $$ m \leftarrow \beta_1 m + (1 - \beta_1)\, dw, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, dw^2 $$
 #
-# and steps by $m / \sqrt{v}$: the usual gradient in units of its usual size. Both start at 0, so at first they are too
-# small: after $t$ steps only the share $1 - \beta^t$ of the weight lies on gradients, the rest on that 0. Dividing by
-# this share takes the **bias** away:
+# It steps by $m / \sqrt{v}$, the mean gradient divided by its usual size. Usual values are $\beta_1 = 0.9$, so that $m$
+# is a mean of about the last 10 gradients, and $\beta_2 = 0.999$.
+#
+# Both means start at 0, so at first they are too small. After $t$ steps with equal gradients, $m$ is $(1 - \beta_1^t)\,
+# dw$: the rest of the weight is on the 0 at the start. This error is called the **bias**, and dividing by $1 - \beta^t$
+# removes it:
 #
 # $$ \hat m = \frac{m}{1 - \beta_1^t}, \quad \hat v = \frac{v}{1 - \beta_2^t}, \qquad
 # w \leftarrow w - \text{lr}\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} $$
 #
-# **Exercise.** Write a step. The steps are counted from $t = 1$. Give back $m$ and $v$ as they are, with their bias.
+# The tiny $\epsilon$ prevents a division by 0.
+#
+# **Exercise.** Write a step. Steps are counted from $t = 1$. Return $m$ and $v$ as they are, with their bias.
 
 
 # %%
@@ -160,134 +181,211 @@ def adam_step(w, dw, m, v, t, lr, beta1, beta2, eps):
 
 adam_step = course.check_adam_step(adam_step)
 
+# %% [markdown]
+# **Predict:** at the start the gradient is (-10, 37.5). How long is the first step of Adam in each direction, with the
+# learning rate 0.5?
 
-def adam(lr, steps, late=0):
-    """Adam's way; `late` starts to count the steps later, when there is hardly a bias to take away."""
-    way, m, v = [START], np.zeros(2), np.zeros(2)
+
+# %%
+def adam_path(steps, late=0):
+    """The path of Adam; `late` counts the steps from a later one, where no bias is left to remove."""
+    path, m, v = [START], np.zeros(2), np.zeros(2)
     for t in range(1, steps + 1):
-        w, m, v = adam_step(way[-1], slope(way[-1]), m, v, t + late, lr, 0.9, 0.999, 1e-8)
-        way.append(w)
-    return np.array(way)
+        w, m, v = adam_step(path[-1], valley_gradient(path[-1]), m, v, t + late, 0.5, 0.9, 0.999, 1e-8)
+        path.append(w)
+    return np.array(path)
 
 
-figure, axes = plt.subplots(1, 2, figsize=(11, 2.8), layout="constrained")
-way, biased = adam(0.5, 40), adam(0.5, 40, late=10**6)
-draw(axes[0], way, "tab:blue")
-axes[0].set(title="Adam, learning rate 0.5, 40 steps", xlabel="a", ylabel="b")
-for name, path, colour in (("as it should be", way, "tab:blue"), ("with the bias left in", biased, "tab:red")):
-    axes[1].plot(range(1, 21), np.abs(np.diff(path[:21, 0])), ".-", color=colour, label=name)
-axes[1].set(title="length of the steps along a", xlabel="step", ylim=(0, None))
-axes[1].legend(fontsize=8)
-plt.show()
-print(f"the first step: {way[1] - way[0]}, with the bias left in: {biased[1] - biased[0]}")
+path, biased = adam_path(40), adam_path(40, late=10**6)
+print(f"the first step: {path[1] - path[0]}; with the bias left in: {biased[1] - biased[0]}")
+left, right = plots.panels(2)
+plots.landscape(valley, {"": path}, VALLEY, ["model"], axes=left, xlabel="a", ylabel="b", title="Adam, 40 steps")
+lengths = {"bias removed": path, "bias left in": biased}
+lengths = {name: np.abs(np.diff(steps[:21, 0])) for name, steps in lengths.items()}
+plots.curves(range(1, 21), lengths, ["model", "mistake"], ".-", axes=right, xlabel="step", title="length along a")
 
 # %% [markdown]
-# The first step goes by the learning rate in *both* directions, though the gradients differ by a factor of almost four:
-# $m / \sqrt{v}$ is 1 at first, whatever the gradient is. So Adam's learning rate is a length (the paper's is 0.001).
-# With the bias left in, the first step is about three times too long, and those that follow even more: $\sqrt{v}$
-# begins with 0.03 of what it should be, $m$ with 0.1.
+# The first step has the length of the learning rate in *both* directions, although one gradient is almost four times
+# the other: at $t = 1$, $\hat m / \sqrt{\hat v}$ is $dw / |dw|$. So the learning rate of Adam is a length, and one
+# value suits many networks; the paper proposes 0.001. With the bias left in, the first step is about three times as
+# long ($0.1 / \sqrt{0.001} = 3.2$), and the next ones are even longer.
 #
-# ## 4. A bent valley
+# ## 4. A bent valley: no method wins everywhere
 #
-# Rosenbrock's function ("An Automatic Method for Finding the Greatest or Least Value of a Function", 1960), here with
-# 20 in the place of 100, is a valley with a bend. Going down into it is easy; along it, to (1, 1), is not. Here are
-# minidl's own optimizers, 500 steps each, with learning rates that were the best of three for each:
+# The function of Rosenbrock (1960), here with the factor 20 instead of his 100, is a valley with a bend:
+#
+# $$ L(a, b) = (1 - a)^2 + 20\, (b - a^2)^2 $$
+#
+# The descent into the valley is easy. The way along it, to the lowest point at (1, 1), is not. We try nine learning
+# rates for each method, and keep the one with the lowest loss after 500 steps. So that all methods are called alike,
+# each is a function of the weights, the gradient, its own state (such as a velocity), the number of the step and the
+# learning rate:
+
+
+# %%
+def sgd(w, dw, state, t, lr):
+    """Plain gradient descent; it has no state."""
+    return step(w, dw, lr), None
+
+
+def momentum(w, dw, state, t, lr):
+    """Momentum; the state is v."""
+    v = 0 * w if t == 1 else state
+    return momentum_step(w, dw, v, lr, 0.9)
+
+
+def nesterov(w, dw, state, t, lr):
+    """Nesterov's method; the state is v."""
+    v = dw if t == 1 else 0.9 * state + dw
+    return step(w, dw + 0.9 * v, lr), v
+
+
+def adam(w, dw, state, t, lr):
+    """Adam; the state is m and v."""
+    m, v = (0 * w, 0 * w) if t == 1 else state
+    w, m, v = adam_step(w, dw, m, v, t, lr, 0.9, 0.999, 1e-8)
+    return w, (m, v)
+
+
+# %% [markdown]
+# **Predict:** which method gets nearest to the lowest point?
 
 
 # %%
 def rosenbrock(a, b):
-    """The bent valley, of numbers, arrays or tensors."""
+    """The bent valley."""
     return (1 - a) ** 2 + 20 * (b - a * a) ** 2
 
 
-def walk(make, steps=500):
-    """The way of an optimizer of minidl."""
-    w = md.tensor([-1.4, 1.6], dtype=np.float64, requires_grad=True)
-    optimizer, way = make([w]), []
-    for _ in range(steps + 1):
-        way.append(w.numpy().copy())
-        optimizer.zero_grad()
-        rosenbrock(w[0], w[1]).backward()
-        optimizer.step()
-    return np.array(way)
+def rosenbrock_gradient(w):
+    """Its gradient."""
+    a, b = w
+    return np.array([2 * (a - 1) - 80 * a * (b - a * a), 40 * (b - a * a)])
 
 
-ways = {
-    "SGD": walk(lambda p: optim.SGD(p, 0.006)),
-    "momentum": walk(lambda p: optim.SGD(p, 0.003, momentum=0.9)),
-    "Nesterov": walk(lambda p: optim.SGD(p, 0.003, momentum=0.9, nesterov=True)),
-    "Adam": walk(lambda p: optim.Adam(p, 0.3)),
-}
-figure, axes = plt.subplots(1, 5, figsize=(14, 2.6), layout="constrained")
-for part, (name, way), colour in zip(axes, ways.items(), ("gray", "tab:orange", "tab:red", "tab:blue"), strict=False):
-    draw(part, way, colour, loss=rosenbrock, box=(-1.8, 1.6, -1.2, 2.2))
-    part.plot(1, 1, "k*")
-    part.set_title(name)
-    axes[4].semilogy(rosenbrock(*way.T), color=colour)
-axes[4].set(title="loss", xlabel="step")
-plt.show()
+def walk(method, lr, steps=500):
+    """The path of a method; it ends early if it diverges."""
+    path, state = [np.array([-1.4, 1.6])], None
+    for t in range(1, steps + 1):
+        w, state = method(path[-1], rosenbrock_gradient(path[-1]), state, t, lr)
+        if np.abs(w).max() > 100:
+            break
+        path.append(w)
+    return np.array(path)
 
-# %% [markdown]
-# Plain gradient descent creeps along the valley and does not arrive. Momentum and Adam swing from wall to wall at
-# first, Nesterov's method does not; all three arrive, Adam with most digits. No method wins everywhere: on other
-# surfaces, and with other learning rates, the order is another one.
-#
-# ## 5. Schedules
-#
-# In a network the loss is a mean over thousands of faces, and a step looks at a few of them, a **batch**. So every
-# gradient is a little wrong, by chance, and near the lowest point the steps only shake the weights. Shorter steps shake
-# less, but take longer to get there: start with long ones, and shorten them. A **schedule** gives the learning rate for
-# each step. Three that minidl has: in stairs, along half a cosine (Loshchilov and Hutter, "SGDR", 2017), and first up,
-# then down (one cycle: Smith and Topin, "Super-Convergence", 2018).
+
+best = {}
+for name, method in (("plain", sgd), ("momentum", momentum), ("Nesterov", nesterov), ("Adam", adam)):
+    found = [(lr, walk(method, lr)) for lr in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)]
+    lr, path = min((pair for pair in found if len(pair[1]) == 501), key=lambda pair: rosenbrock(*pair[1][-1]))
+    best[f"{name}, lr {lr}"] = path
+    print(f"{name}: best with lr {lr}, loss at the end {rosenbrock(*path[-1]):.0e}")
+losses = {name: np.maximum(rosenbrock(*path.T), 1e-30) for name, path in best.items()}
+plots.curves(range(501), losses, log="y", xlabel="step", ylabel="loss")
 
 # %%
-pixels, labels = data.drawn(300).batch(np.arange(300))
-faces = F.avg_pool2d(md.tensor(pixels), 8).numpy().reshape(300, 256) - 0.5  # 16 x 16 pixels, -0.5 ... 0.5
-ages = labels["age"]
-LR, STEPS = 0.02, 300  # 30 epochs of 10 batches
+for axes, (name, path) in zip(plots.panels(4, 2.0, share="y"), best.items(), strict=True):
+    plots.landscape(
+        rosenbrock, {name: path}, (-1.8, 1.6, -1.2, 2.2), ["model"], axes=axes, title=name.replace(", ", "\n")
+    )
+    axes.plot(1, 1, "*", color=style.colour("mistake"), ms=9)
+axes.figure
+
+# %% [markdown]
+# Plain gradient descent creeps along the valley and does not arrive. The others come far closer, by different paths.
+# Which one wins depends on the surface, the start and the number of steps: try another start.
+#
+# ## 5. On the classifier: batches, epochs and the right learning rate
+#
+# Now a loss that matters, that of your classifier of three ages, with its 771 parameters. Until now each step used the
+# gradient over all samples. For a million faces this is far too slow. The mean over a small random **batch** is an
+# estimate of it, so a step costs little, and there can be many. This is **stochastic gradient descent**, SGD. One pass
+# through all samples is an **epoch**: with 1000 faces and batches of 50 it has 20 steps.
+
+# %%
+pixels, labels = data.drawn(1500).batch(np.arange(1500))
+small = F.avg_pool2d(md.tensor(pixels), 8).numpy().reshape(1500, 256) - 0.5  # 16 x 16 pixels, -0.5 to 0.5
+groups = np.digitize(labels["age"][:, 0], [18, 60])  # child, adult, old
+faces = small.astype(np.float64) - small[:1000].mean(axis=0)
 
 
-def fit(learn, test, y, loss, lr, epochs=30, batch_size=32, watchers=()):
-    """The trainer of a small network, after learning y from the faces `learn`, each epoch validated on `test`."""
-    rng = md.Generator(1)
-    layers = nn.Dense(256, 64, rng=rng), nn.ReLU(), nn.Dense(64, 64, rng=rng), nn.ReLU(), nn.Dense(64, 1, rng=rng)
-    model = nn.Sequential(*layers)
-    trainer = Trainer(model, loss, optim.Adam(model.parameters(), lr), callbacks=watchers)
-    loader = DataLoader(ArrayDataset(faces[learn], y[learn]), batch_size, shuffle=True)
-    trainer.fit(loader, DataLoader(ArrayDataset(faces[test], y[test]), 300), epochs)
-    return trainer
+def mean_loss(w, b):
+    """The mean cross-entropy over the 1000 faces to learn from (unit 5)."""
+    logits = faces[:1000] @ w + b
+    return np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(1000), groups[:1000]])
 
 
-everyone = slice(None)
+def train(method, schedule, epochs, size):
+    """The loss before training and after each epoch; schedule(t) is the learning rate of step t, from 0."""
+    random = np.random.default_rng(0)
+    weights, states, t = [np.zeros((256, 3)), np.zeros(3)], [None, None], 0
+    losses = [mean_loss(*weights)]
+    for _ in range(epochs):
+        for batch in random.permutation(1000).reshape(-1, size):
+            dlogits = cross_entropy_gradient(faces[batch] @ weights[0] + weights[1], groups[batch])
+            lr, t = schedule(t), t + 1
+            for i, dw in enumerate((faces[batch].T @ dlogits, dlogits.sum(axis=0))):
+                weights[i], states[i] = method(weights[i], dw, states[i], t, lr)
+        losses.append(mean_loss(*weights))
+    return losses
+
+
+# %% [markdown]
+# We train for 10 epochs with each of seven learning rates, and draw the loss at the end.
+#
+# **Predict:** at small learning rates, how far apart are the curves of plain SGD and of momentum?
+
+# %%
+rates = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
+ends = {
+    name: [train(method, optim.constant(lr), epochs=10, size=50)[-1] for lr in rates]
+    for name, method in (("plain SGD", sgd), ("momentum", momentum), ("Adam", adam))
+}
+for name, losses in ends.items():
+    print(f"{name}: lowest loss {min(losses):.3f}, with the learning rate {rates[np.argmin(losses)]}")
+plots.curves(rates, ends, marks="o-", log="x", xlabel="learning rate", ylabel="loss after 10 epochs", ylim=(0.25, 1.1))
+
+# %% [markdown]
+# At small rates the curve of momentum is that of plain SGD, moved to the left by a factor of about ten: gradients that
+# agree add up to ten times the step. Adam gets lowest, with a rate of its own. For each method there is a range of good
+# learning rates, and the first thing to tune in any training is this one number.
+#
+# ## 6. Schedules: long steps first, short steps at the end
+#
+# The gradient of a batch differs from that of all samples, by chance. Near the lowest point this noise keeps the
+# weights moving around. Shorter steps move them less, but need more time to get there. So begin with long steps and
+# shorten them. A **schedule** gives the learning rate of each step. minidl has three besides the constant one: stairs;
+# half a cosine (Loshchilov and Hutter, 2017); and one cycle, first up, then down (Smith and Topin, 2017).
+#
+# Plain SGD, in batches of only 10 faces, so the gradients are noisy:
+
+# %%
+LR, STEPS = 3.0, 2000  # 20 epochs of 100 batches
 schedules = {
     "constant": optim.constant(LR),
-    "stairs": optim.step(LR, every=100, factor=0.2),
+    "stairs": optim.step(LR, every=500, factor=0.3),
     "cosine": optim.cosine(LR, STEPS),
     "one cycle": optim.one_cycle(LR, STEPS),
 }
-figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
-for name, schedule in schedules.items():
-    found = [row["val_loss"] for row in fit(everyone, everyone, ages, F.l1_loss, schedule).history]
-    axes[0].plot([schedule(number) for number in range(STEPS)], label=name)
-    axes[1].plot(range(1, 31), found, label=f"{name}: {found[-1]:.1f} at the end")
-axes[0].set(title="learning rate", xlabel="step")
-axes[1].set(title="mean error on the same 300 faces (years)", xlabel="epoch", ylim=(4, 20))
-for part in axes:
-    part.legend(fontsize=8)
-plt.show()
+losses = {name: train(sgd, schedule, epochs=20, size=10) for name, schedule in schedules.items()}
+print("loss at the end:", ", ".join(f"{name} {found[-1]:.2f}" for name, found in losses.items()))
+left, right = plots.panels(2)
+plotted = {name: [schedule(t) for t in range(STEPS)] for name, schedule in schedules.items()}
+plots.curves(range(STEPS), plotted, axes=left, xlabel="step", title="learning rate", ylim=(0, 6.5))
+plots.curves(range(21), losses, axes=right, xlabel="epoch", title="loss", ylim=(0, 2.5))
 
 # %% [markdown]
-# With the constant rate the error jumps up and down to the end; with the others it settles, though the stairs, which
-# come too early here, settle too high. The one cycle begins with short steps and is behind for a long time. Which of
-# them ends lowest is partly luck: with `md.Generator(0)` in the place of 1 the order is another one.
+# With the constant rate the loss jumps up and down to the end. With each of the others it settles, and lower. A small
+# constant rate is no substitute: with `LR = 1` the schedules settle, too, but higher, as shorter steps get less far.
 #
-# ## 6. Clipping
+# ## 7. Clipping: one large gradient must not ruin a training
 #
-# A single wild gradient can throw the weights so far that nothing brings them back. **Clipping** shortens it: if the
-# norm of all gradients together is more than a limit, all are scaled by the same factor, so that the direction stays
-# (Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013).
+# Where the loss has a steep wall, one gradient can throw the weights so far that nothing brings them back. **Clipping**
+# limits its length. The **norm** of all gradients together is the square root of the sum of all their squares. If it is
+# above a limit, all gradients are multiplied by the same factor, so that the norm becomes the limit and the direction
+# stays (Pascanu, Mikolov and Bengio, 2013).
 #
-# **Exercise.** Write it, for a list of arrays.
+# **Exercise.** Write it, for a list of arrays. Leave the arrays unchanged.
 
 
 # %%
@@ -302,60 +400,78 @@ def clip_by_norm(gradients, max_norm):
 
 clip_by_norm = course.check_clip_by_norm(clip_by_norm)
 
-
-def thrown(max_norm, steps, lr=0.009):
-    """The way in the bent valley from far up its wall, and the norm of each gradient, as it was before clipping."""
-    way, norms = [np.array([-1.6, -0.5])], []
-    for _ in range(steps):
-        a, b = way[-1]
-        dw = np.array([2 * (a - 1) - 80 * a * (b - a * a), 40 * (b - a * a)])
-        norms.append(np.sqrt((dw**2).sum()))
-        way.append(way[-1] - lr * clip_by_norm([dw], max_norm)[0])
-    return np.array(way), norms
-
-
-figure, axes = plt.subplots(1, 3, figsize=(12, 3), layout="constrained")
-limits = {"not clipped": (1e9, 5), "clipped to 10": (10.0, 200)}
-for part, (name, (limit, steps)), colour in zip(axes, limits.items(), ("tab:red", "tab:green"), strict=False):
-    way, norms = thrown(limit, steps)
-    draw(part, way, colour, loss=rosenbrock, box=(-2.6, 3.6, -1.6, 2.8))
-    part.plot(1, 1, "k*")
-    part.set(title=f"{name}: {steps} steps")
-    axes[2].semilogy(norms, ".-", color=colour, label=name)
-axes[2].set(title="norm of the gradient", xlabel="step", xlim=(-1, 40))
-axes[2].legend(fontsize=8)
-plt.show()
-
 # %% [markdown]
-# Without clipping the first step leaps over the valley and higher up the other wall, the next one back and higher
-# still, and after five the gradient has ten digits. With it the way down the wall is walked in steps of one length,
-# until the gradient is short enough to be left alone. In minidl: `optim.clip_grad_norm(parameters, 1.0)`, between
-# `backward()` and `step()`.
-#
-# ## 7. Overfitting, and stopping in time
-#
-# A network with enough weights can learn any few faces by heart. What we want is the answer for *other* faces. So keep
-# some aside, never train on them, and watch the loss there: the **validation loss**. Here the network of section 5
-# learns the ages of 40 faces, with L2 in decades, and is asked for those of 200 others:
+# A start high on the wall of the bent valley, with and without clipping:
+
 
 # %%
-decades = (ages / 10).astype(np.float32)
+def thrown(max_norm, steps):
+    """The path from high up, and the norm of each gradient before it is clipped."""
+    path, norms = [np.array([-1.6, -0.5])], []
+    for _ in range(steps):
+        dw = rosenbrock_gradient(path[-1])
+        norms.append(np.sqrt((dw**2).sum()))
+        path.append(step(path[-1], clip_by_norm([dw], max_norm)[0], 0.009))
+    return np.array(path), norms
+
+
+wild, wild_norms = thrown(1e9, 5)
+calm, calm_norms = thrown(10.0, 200)
+print(f"norms without clipping: {', '.join(f'{norm:.0e}' for norm in wild_norms)}")
+print(f"with clipping to 10: {calm_norms[0]:.0f} at first, {calm_norms[-1]:.2f} at the end")
+box = (-2.6, 3.6, -1.6, 2.8)
+for axes, (name, path) in zip(
+    plots.panels(2), {"not clipped, 5 steps": wild, "clipped, 200 steps": calm}.items(), strict=True
+):
+    plots.landscape(rosenbrock, {"": path}, box, ["mistake" if path is wild else "model"], axes=axes, title=name)
+    axes.plot(1, 1, "*", color=style.colour("data"), ms=9)
+axes.figure
+
+# %% [markdown]
+# Without clipping the first step leaps across the valley and lands higher up on the other wall, the next one higher
+# still. With clipping the point walks down the wall in steps of one length, until the gradient is short enough to be
+# left alone. In minidl: `optim.clip_grad_norm(parameters, 1.0)`, between `backward()` and `step()`.
+#
+# ## 8. Overfitting, and when to stop
+#
+# A lower loss is not the goal. A network with enough parameters can learn the labels of a few faces by heart, and know
+# nothing about others. This is **overfitting**. What we want is a low loss on *new* faces. So keep some faces aside,
+# never train on them, and watch the loss there, the **validation loss**.
+#
+# Here a network with two hidden layers learns the ages of only 40 faces, with L2 in decades, and is asked for the ages
+# of 200 others.
+#
+# **Predict:** how will the two losses go over 100 epochs?
+
+# %%
+decades = (labels["age"] / 10).astype(np.float32)
 
 
 def overfit(count, watchers=()):
-    """The trainer after learning for 100 epochs from the first faces."""
-    return fit(slice(count), slice(100, None), decades, F.mse_loss, 3e-3, 100, 20, watchers)
+    """The trainer of a network after 100 epochs with the first `count` faces; validated on 200 others."""
+    rng = md.Generator(1)
+    layers = nn.Dense(256, 64, rng=rng), nn.ReLU(), nn.Dense(64, 64, rng=rng), nn.ReLU(), nn.Dense(64, 1, rng=rng)
+    model = nn.Sequential(*layers)
+    trainer = Trainer(model, F.mse_loss, optim.Adam(model.parameters(), 3e-3), callbacks=watchers)
+    loader = DataLoader(ArrayDataset(small[:count], decades[:count]), 20, shuffle=True)
+    trainer.fit(loader, DataLoader(ArrayDataset(small[100:300], decades[100:300]), 200), 100)
+    return trainer
 
 
 history = overfit(40).history
 learned, validated = [row["loss"] for row in history], [row["val_loss"] for row in history]
-assert learned[-1] < 0.1 < min(validated) < 0.9 * validated[-1]
+both = {"the 40 faces": learned, "200 other faces": validated}
+labelled = {"xlabel": "epoch", "ylabel": "squared error (decades²)", "ylim": (0, 12)}
+plots.curves(range(100), both, ["training", "validation"], **labelled)
 
 # %% [markdown]
-# **Early stopping** ends the training when the validation loss has not been better than its best for some epochs, the
-# **patience**, and goes back to the weights of the best epoch (Prechelt, "Early Stopping - But When?", 1998).
+# The loss on the 40 faces falls almost to 0. On the others it falls for some epochs and then rises: what the network
+# learns from there on holds for these 40 alone.
 #
-# **Exercise.** Write it: go through the losses as they come, and never look ahead.
+# **Early stopping** ends a training when the validation loss has not reached a new best for some epochs, the
+# **patience**, and takes the weights of the best epoch (Prechelt, 1998).
+#
+# **Exercise.** Write it. Go through the losses as they come, and never look ahead.
 
 
 # %%
@@ -373,33 +489,72 @@ def early_stopping(losses, patience):
 
 
 early_stopping = course.check_early_stopping(early_stopping)
-end, best = early_stopping(validated, 15)
-figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
-axes[0].plot(learned, label="the 40 faces")
-axes[0].plot(validated, label="200 other faces")
-axes[0].axvline(best, color="tab:green", ls="--", label=f"best: epoch {best}")
-axes[0].axvline(end, color="tab:red", ls=":", label=f"stop after epoch {end}")
-axes[0].set(title="mean squared error (decades^2)", xlabel="epoch", ylim=(0, 12))
-axes[0].legend(fontsize=8)
-counts = (40, 60, 80, 100)
-runs = [[row["val_loss"] for row in overfit(count).history] for count in counts]
-axes[1].plot(counts, [min(run) for run in runs], "o--", color="tab:green", label="at the best epoch")
-axes[1].plot(counts, [run[-1] for run in runs], "o-", color="tab:orange", label="after 100 epochs")
-axes[1].set(title="200 other faces", xlabel="faces to learn from", ylim=(0, None))
-axes[1].legend(fontsize=8)
-plt.show()
-print(f"yours ends after {end + 1} epochs, minidl's after {overfit(40, [callbacks.EarlyStopping(15)]).epoch}")
+end, best_epoch = early_stopping(validated, 15)
+by_minidl = overfit(40, [callbacks.EarlyStopping(15)]).epoch
+print(f"yours ends after {end + 1} epochs, minidl's after {by_minidl}; the best was number {best_epoch + 1}")
+axes = plots.panels(1)[0]
+axes.axvline(best_epoch, color=style.colour("data"), ls="--", label="best")
+axes.axvline(end, color=style.colour("mistake"), ls=":", label="stop")
+plots.curves(range(100), both, ["training", "validation"], axes=axes, **labelled)
 
 # %% [markdown]
-# The loss on the 40 faces falls to 0. On the others it falls for some epochs and then rises: what is learned from there
-# on holds for these 40 alone. Stopping saves what can be saved. More faces to learn from help more, and make stopping
-# less urgent. (The validation faces helped to choose the epoch, so their loss is a little too good. For the last word
-# one keeps a third set, the test set.)
+# Stopping saves what can be saved. How much do more faces help?
+#
+# **Predict:** with more faces, does early stopping matter more or less?
+
+# %%
+counts = (40, 60, 80, 100)
+runs = [[row["val_loss"] for row in overfit(count).history] for count in counts]
+ends = {"after 100 epochs": [run[-1] for run in runs], "at the best epoch": [min(run) for run in runs]}
+assert runs[-1][-1] < min(runs[0])
+axis = {"ylabel": "squared error, 200 others", "ylim": (0, None)}
+plots.curves(counts, ends, ["mistake", "validation"], "o-", xlabel="faces to learn from", **axis)
+
+# %% [markdown]
+# With 100 faces and no stopping the network is better than with 40 faces and stopping at the best epoch. And the more
+# faces, the less it matters when training ends. Unit 9 is about other remedies.
+#
+# One caution: the validation faces have helped to choose the epoch, so their loss is a little too good. For the final
+# figure one keeps a third part, the **test set**, that has chosen nothing.
+#
+# ## Questions
+#
+# 1. For $L(a, b) = \tfrac{1}{2} (a^2 + 100\, b^2)$, above which learning rate does plain gradient descent diverge?
+#
+# <details><summary>Answer</summary>Above 2 / 100 = 0.02: then the factor of b, 1 - 100 lr, is below -1.</details>
+#
+# 2. You forget to divide the loss by the number of samples, so all gradients are 1000 times as large. What happens to
+#    the steps of plain SGD, of Adam, and of SGD with gradients that were clipped before, too?
+#
+# <details><summary>Answer</summary>Those of SGD are 1000 times as long, and it will probably diverge. Those of Adam
+# hardly change, as m and the root of v both grow by 1000. Clipped gradients have the same length and direction as
+# before.</details>
+#
+# 3. The validation losses are 5, 4, 4.5, 4.2, 3.9, 4, 4.1 and the patience is 3. After which epoch (from 0) does
+#    training end, and which is the best?
+#
+# <details><summary>Answer</summary>It ends with the last one, epoch 6, as the losses end; the best is epoch 4. The wait
+# after epoch 1 ended at epoch 4, with a new best just in time.</details>
 #
 # ## Now read the real thing
 #
-# `minidl/optim.py` has all of this. An optimizer is one method, `update`, for one weight array:
+# `minidl/optim.py` has all of these optimizers. SGD is one method, `update`, for one array of weights. The arithmetic
+# of Adam is in the kernels, as on a GPU it is a single program for all arrays:
 
 # %%
 print(inspect.getsource(optim.SGD.update))
-print(inspect.getsource(optim.Adam.update))
+print(inspect.getsource(ReferenceKernels.adam))
+
+# %% [markdown]
+# Further reading:
+#
+# - G. Goh, "Why Momentum Really Works", *Distill*, 2017: section 2 of this unit with sliders, and the theory.
+# - D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", *ICLR*, 2015: algorithm 1 is your `adam_step`.
+# - I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016: chapter 8 (optimizers) and section 7.8 (early
+#   stopping).
+# - Sources of the other methods: B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964;
+#   I. Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013; H. Rosenbrock, "An
+#   Automatic Method for Finding the Greatest or Least Value of a Function", 1960; I. Loshchilov and F. Hutter, "SGDR:
+#   Stochastic Gradient Descent with Warm Restarts", 2017; L. Smith and N. Topin, "Super-Convergence", 2017; R. Pascanu,
+#   T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", 2013; L. Prechelt, "Early
+#   Stopping - But When?", 1998.

@@ -51,8 +51,10 @@ def test_only_regular_members_of_a_tar_are_read(tmp_path: Path) -> None:
     folder.type = tarfile.DIRTYPE
     opened = data.open(write_tar(tmp_path / "faces.tar.gz", files(60), [*extra, folder]))
     assert len(opened) == 60
+    advice = ": unpack the archive with `tar -xf ARCHIVE` and pass the folder"
     assert opened.skipped == [
-        (name(300 + number), f"not a regular file ({kind})") for number, kind in enumerate(kinds.values())
+        (name(300 + number), f"not a regular file ({kind}){advice if 'link' in kind else ''}")
+        for number, kind in enumerate(kinds.values())
     ]
 
 
@@ -73,7 +75,7 @@ def test_links_and_encrypted_members_of_a_zip_are_not_read(tmp_path: Path) -> No
     opened = data.open(path)
     assert len(opened) == 30
     assert opened.skipped == [
-        (name(400), "not a regular file (symbolic link)"),
+        (name(400), "not a regular file (symbolic link): unpack the archive with `unzip ARCHIVE` and pass the folder"),
         (name(401), "encrypted in the archive: unpack it with its password and pass the folder"),
     ]
 
@@ -188,16 +190,16 @@ def test_an_archive_that_cannot_be_read_now_is_not_called_damaged(
         (b"<html>404</html>", r"not a data set: expected a folder.* It is a web page: .* open the link in a browser"),
         (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<head><title>Sign in", "It is a web page"),
         (gzip.compress(b"<!doctype HTML>"), "is compressed, but not a tar archive: .* It is a web page"),
-        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "It is a 7z archive: unpack it with '7z x .*' and pass the folder"),
-        (b"Rar!\x1a\x07\x01\0" + bytes(50), "It is a rar archive: unpack it with 'unrar x .*' and pass the folder"),
-        (b"\x28\xb5\x2f\xfd" + bytes(50), "It is compressed with zstd: unpack it with 'tar --zstd -xf .*'"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "It is a Git LFS pointer .* 'git lfs pull'"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "It is a 7z archive: unpack it with `7z x .*` and pass the folder"),
+        (b"Rar!\x1a\x07\x01\0" + bytes(50), "It is a rar archive: unpack it with `unrar x .*` and pass the folder"),
+        (b"\x28\xb5\x2f\xfd" + bytes(50), "It is compressed with zstd: unpack it with `tar --zstd -xf .*`"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "It is a Git LFS pointer .* `git lfs pull`"),
         (b"age,gender,pixels\n", r"not a data set: expected a folder or an archive \(\.tar.*\) of UTKFace$"),
         (b"", "an empty file: download it again"),
         (gzip.compress(b"hello" * 500), r"compressed, but not a tar archive: expected a folder.* of UTKFace$"),
         (bz2.compress(b"age,gender"), "compressed, but not a tar archive"),
         (lzma.compress(b""), "compressed, but not a tar archive"),
-        (gzip.compress(b"PK\3\4"), "not a tar archive: .* It contains a zip archive: .* 'gzip -dc .* > faces.zip'"),
+        (gzip.compress(b"PK\3\4"), "not a tar archive: .* It contains a zip archive: .* `gzip -dc .* > faces.zip`"),
         (b"PK not a zip", "truncated or damaged"),
         (lzma.compress(random.Random(0).randbytes(500))[:90], "truncated or damaged"),
     ],
@@ -286,7 +288,9 @@ def test_what_follows_the_end_of_an_archive_is_told(tmp_path: Path, suffix: str)
     assert len(opened) == 3
     ((name, reason),) = opened.skipped
     assert name == joined.name
-    assert reason.startswith("data after the end of the archive: if archives were joined, unpack it with 'tar -xi'")
+    assert reason.startswith("data after the end of the archive: if archives were joined, unpack it with `")
+    subprocess.run(reason.split("`")[1].replace("ARCHIVE", joined.name), shell=True, check=True)
+    assert len(data.open("UTKFace")) == 6
 
 
 def halves(count: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -316,7 +320,7 @@ def test_an_archive_in_an_archive_gets_a_command_that_works(tmp_path: Path, oute
     write(tmp_path / outer, {f"folder/{inner}": content, "README.md": b"read me"})
     with pytest.raises(DataError, match=r"contains no face: .* It contains the archive 'folder/") as error:
         data.open(outer)
-    ((command, place),) = re.findall(r"with '(.*)' and pass (\S+)$", str(error.value))
+    ((command, place),) = re.findall(r"with `([^`]*)` and pass (\S+)$", str(error.value))
     program, *arguments = shlex.split(command)
     subprocess.run([sys.executable if program == "python" else program, *arguments], check=True)
     assert len(data.open(place)) == 3

@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -130,59 +129,6 @@ def test_what_this_pillow_cannot_read_another_one_may(tmp_path: Path, monkeypatc
     assert len(data.open(path)) == 13
 
 
-def damage_pixels(folder: Path) -> None:
-    with (folder / "images.npy").open("r+b") as file:
-        file.truncate(20_000)
-
-
-def damage_header(folder: Path) -> None:
-    np.save(folder / "images.npy", np.zeros((2, 128, 128), np.float32))
-
-
-def damage_count(folder: Path) -> None:
-    np.save(folder / "images.npy", np.zeros((1, 128, 128), np.uint8))
-
-
-def damage_records(folder: Path) -> None:
-    path = folder / "faces.json"
-    path.write_bytes(path.read_bytes()[:-5])
-
-
-def damage_columns(folder: Path) -> None:
-    (folder / "faces.json").write_text(json.dumps({"records": [["a", 1], ["b", 2]], "skipped": []}))
-
-
-def damage_everything(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.write_bytes(b"")
-
-
-def damage_by_deleting(folder: Path) -> None:
-    (folder / "images.npy").unlink()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        damage_pixels,
-        damage_header,
-        damage_count,
-        damage_records,
-        damage_columns,
-        damage_everything,
-        damage_by_deleting,
-    ],
-)
-def test_a_damaged_cache_is_built_again(root: Path, damage: Callable[[Path], None]) -> None:
-    open_value(1)
-    (folder,) = root.iterdir()
-    damage(folder)
-    again = open_value(2)
-    assert again.digests == ["2", "2"]
-    assert np.all(again.images == 2)
-    assert list(root.iterdir()) == [folder]
-
-
 def test_the_slower_of_two_builders_uses_the_result_of_the_faster(root: Path) -> None:
     def slow(folder: Path) -> None:
         builder(1)(folder)
@@ -271,6 +217,22 @@ def test_without_a_writable_cache_a_temporary_one_serves(tmp_path: Path, monkeyp
     monkeypatch.setattr(cache.tempfile, "mkdtemp", failing(errno.ENOSPC, "No space left on device"))
     with pytest.raises(DataError, match=r"\(Not a directory\), and there is no temporary folder \(No space left"):
         open_value(4)
+
+
+def test_temporary_caches_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
+    old, new = tmp_path / "minidl-faces-old", tmp_path / "minidl-faces-new"
+    for folder in (old, new):
+        (folder / "utkface-1").mkdir(parents=True)
+        (folder / "utkface-1" / "images.npy").touch()
+        for path in (folder / "utkface-1" / "images.npy", folder / "utkface-1", folder):
+            os.utime(path, (1e9, 1e9))
+    os.utime(new / "utkface-1" / "images.npy")
+    with pytest.warns(UserWarning, match="minidl-faces-"):
+        open_value(3)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_without_a_home_a_temporary_cache_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

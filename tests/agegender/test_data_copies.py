@@ -117,3 +117,14 @@ def test_a_copy_that_could_not_be_read_is_no_other_picture_for_good(
         patch.setattr(Path, "read_bytes", read)
         data.open(faces)
     assert data.open(faces).names == sorted(files(3, ""))
+
+
+@pytest.mark.parametrize("top", ["faces/", "UTKFace/", "far/away/"])
+def test_a_folder_and_its_archive_have_the_same_names(tmp_path: Path, top: str) -> None:
+    """Also of different pictures with one name, which are named by their paths."""
+    content = {f"{folder}/{name(i)}": encode(picture(i + len(folder))) for folder in ("a", "bb") for i in range(3)}
+    opened = data.open(write_folder(tmp_path / "folder", content))
+    packed = data.open(write_tar(tmp_path / "a.tar", {top + path: one for path, one in content.items()}))
+    assert opened.names == packed.names
+    assert sum("/" in one for one in opened.names) == 3
+    assert opened.fingerprint == packed.fingerprint

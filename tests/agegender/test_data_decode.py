@@ -145,7 +145,7 @@ def bmp_header(width: int, height: int) -> bytes:
         (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not supported: save it as JPEG"),
         (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF that is damaged or not supported by this Pillow"),
         (b"RIFF\x30\0\0\0WEBP" + bytes(40), "WebP that is damaged or not supported by this Pillow"),
-        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer .* git lfs pull"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer .* run `git lfs pull`"),
     ],
 )
 def test_bad_pictures_have_a_reason(encoded: bytes, reason: str) -> None:

@@ -164,7 +164,11 @@ def test_what_could_not_be_looked_at_is_tried_again(tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", failing)
         patch.setattr(folder, "_entry", lambda path, item: entry(path, Link() if path == link else item))
-        opened = data.open(faces)
+        with pytest.raises(
+            DataError, match=r"may be missing in .*: 'part2' \(unreadable folder: Permission denied\)\."
+        ):
+            data.open(faces, max_skipped=0.5)
+        opened = data.open(faces, max_skipped=1)
         assert len(opened) == 19
         assert opened.skipped == [
             (link, "unreadable: Permission denied"),

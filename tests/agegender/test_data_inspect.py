@@ -75,6 +75,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
         ([str(tmp_path / "missing")], "does not exist"),
         (["drawn", "--jsn"], "unknown option --jsn. Did you mean '--json'?"),
         ([], "the following arguments are required: data"),
+        (["--data", "drawn"], "unknown option --data: it is the argument without an option here. See --help."),
     ):
         with pytest.raises(SystemExit) as ended:
             command.run(partial(main, arguments))

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,3 +238,13 @@ def test_more_folders_than_are_looked_into_are_told(tmp_path: Path, monkeypatch:
         "; not used: data/many has over 5 folders, too many to search: pass the one with faces to --data"
     )
     assert len(data.open("data/many/z/faces")) == 2
+
+
+def test_faces_too_few_to_be_found_are_read_as_advised(tmp_path: Path) -> None:
+    others = {f"{number}.jpg": encode(picture(number)) for number in range(7)}
+    write_folder(tmp_path / "data" / "my photos", files(3, "") | others)
+    assert data.found() == []
+    told, words = data.passed_over(), shlex.split(data.passed_over())
+    assert told.startswith("; not used: data/my photos has names of faces for 3 of 10 files checked: to leave out the")
+    assert words[-4:] == ["--data", "data/my photos", "--max-skipped", "1"]
+    assert len(data.open(words[-3], max_skipped=float(words[-1]))) == 3

@@ -176,8 +176,10 @@ def test_an_error_says_that_the_environment_named_the_data(tmp_path: Path, monke
 
 
 def test_a_web_address_is_to_be_downloaded_first() -> None:
-    with pytest.raises(DataError, match="web address: download the file"):
-        data.open("https://susanqq.github.io/UTKFace")
+    address = "https://susanqq.github.io/UTKFace"
+    for given in (address, Path(address)):
+        with pytest.raises(DataError, match=f"^{address} is a web address: download the file and pass its path$"):
+            data.open(given)
 
 
 def test_an_empty_name_is_not_the_current_folder(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import csv
 import os
 import sys
 from pathlib import Path
@@ -164,3 +165,20 @@ def test_a_split_of_faces_whose_names_are_not_utf_8_is_loaded_as_it_was_saved(
         loaded = Split.load("split.csv", opened)
         assert loaded.validation.tolist() == saved.validation.tolist()
         assert list(loaded.names) == list(found.names)
+
+
+def test_a_split_that_is_shown_in_a_terminal_leaves_its_colours_alone(tmp_path: Path) -> None:
+    """Names with control characters are written as escapes; a file that has them as they are can be read, too."""
+    names = [f"{age}_0_0_\x1b[31mred\n.jpg" for age in range(20, 25)]
+    opened = data.open(write_folder(tmp_path / "faces", {name: encode(picture(i)) for i, name in enumerate(names)}))
+    parts, path = split(opened), tmp_path / "split.csv"
+    parts.save(path)
+    header, *rows = path.read_text().split("\n")
+    assert (header, len(rows)) == ("name,part", 6)
+    assert all(map(str.isprintable, rows))
+    assert rows[0].startswith("20_0_0_\\x1b[31mred\\n.jpg,")
+    assert np.array_equal(Split.load(path, opened).validation, parts.validation)
+    with path.open("w", newline="") as file:
+        kinds = (row.rpartition(",")[2] for row in rows[:-1])
+        csv.writer(file).writerows([("name", "part"), *zip(names, kinds, strict=True)])
+    assert np.array_equal(Split.load(path, opened).validation, parts.validation)

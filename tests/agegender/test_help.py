@@ -52,6 +52,9 @@ THERE = "as --data was already given: leave it out, or put a name with spaces in
     [
         (["UTKFace.zip"], "unexpected argument 'UTKFace.zip': write --data UTKFace.zip. See --help."),
         (["--data", "../faces", "extra"], f"unexpected argument 'extra', {THERE}. See --help."),
+        (["resume", "runs/a"], "unexpected argument 'resume': write --resume. See --help."),
+        (["--data", "drawn", "help"], "unexpected argument 'help': write --help. See --help."),
+        (["--list", "a"], "unexpected argument 'a': write --out a. See --help."),
         (["--data=my", "faces"], f"unexpected argument 'faces', {THERE}. See --help."),
         (["--learning-rate=0.1"], "unknown option --learning-rate: it is --lr here. See --help."),
         (["--frob"], "unknown option --frob. See --help."),
@@ -68,3 +71,26 @@ THERE = "as --data was already given: leave it out, or put a name with spaces in
 def test_what_is_no_option_here_is_told_with_what_is(command: Command, words: list[str], message: str) -> None:
     done = command(*words)
     assert (done.code, done.err) == (2, f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "message"),
+    [
+        (train.main, ["--data", "-dash"], "argument --data: expected one argument."),
+        (train.main, ["--data", "--dash"], "argument --data: expected one argument."),
+        (inspect.main, ["-dash"], "the following arguments are required: data."),
+        (inspect.main, ["drawn", "--dash"], "unknown option --dash."),
+    ],
+)
+def test_a_file_that_looks_like_an_option_has_another_name(
+    main: Callable[[list[str]], int], words: list[str], message: str, utkface: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = f"./{words[-1]}"
+    assert finish(lambda: main(words)) == 2
+    assert capsys.readouterr().err == f"error: {message} See --help.\n"
+    Path(named).symlink_to(utkface)
+    assert finish(lambda: main(words)) == 2
+    assert capsys.readouterr().err == f"error: {message} For the file {words[-1]}, write {named}. See --help.\n"
+    if words[0] != "drawn":
+        options = ["--dry-run"] if main is train.main else []
+        assert finish(lambda: main([*words[:-1], named, *options])) == 0

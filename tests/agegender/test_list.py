@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Command
+from commands import Command, printed
 
 from agegender.report import listing
 
@@ -93,6 +93,13 @@ def test_the_command_of_an_empty_list_can_be_pasted(command: Command) -> None:
     assert "To start one: python -m agegender.train --out 'no runs'\n" in command("--list", "--out", "no runs").out
 
 
+def test_the_list_of_a_run_is_to_be_had_from_its_folder(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--epochs", 1, "--out", "my runs", "--name", "a")
+    done = command("--list", "--out", "my runs/a")
+    assert done.out.startswith("my runs/a is a run itself. To list it and the other runs next to it: python")
+    assert command(*printed(done)).out.splitlines()[1].split()[0] == "a"
+
+
 def test_without_runs_the_list_is_empty(command: Command) -> None:
     assert command("--list", "--json").out == "[]\n"
 
@@ -144,7 +151,19 @@ def test_a_damaged_run_is_told_in_a_sentence_and_the_others_are_listed(
     assert done.err.count("\n") == bool(resumed)
 
 
-@pytest.mark.parametrize("width", [130, 100, 80, 70])
+def test_a_run_killed_before_its_first_table_can_be_resumed(command: Command, small: tuple[object, ...]) -> None:
+    command(*small, "--epochs", 1, "--name", "a")
+    for name in ("metrics.csv", "summary.json"):
+        Path("runs/a", name).unlink()
+    shown = json.loads(command("--list", "--json").out)[0]
+    assert shown["state"].startswith("can be resumed: its summary.json is missing; to write it: python -m")
+    assert (shown["epochs"], shown["age_mae"]) == (1, None)
+    assert command("--list").code == 0
+    assert command("--resume", "a").code == 0
+    assert json.loads(command("--list", "--json").out)[0]["state"] == "finished"
+
+
+@pytest.mark.parametrize("width", [130, 100, 80, 70, 45])
 def test_the_table_fits_the_terminal_and_keeps_the_names(
     command: Command, small: tuple[object, ...], width: int
 ) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Command, weights
+from commands import Command, printed, weights
 
 import minidl as md
 from agegender import tasks, train
 from agegender.data.files import ABANDONED_SECONDS
 from agegender.runs import lock
 from agegender.runs.folder import write_json
-from minidl import viz
+from minidl import checkpoint, viz
 from minidl.callbacks import StopOnSignal
 from minidl.command import UsageError
 from minidl.files import atomic_write
@@ -79,6 +79,18 @@ def test_a_run_whose_folder_is_taken_away_writes_nothing_more(
     assert command("--resume", "b").code == 0
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_that_another_process_trains_is_not_said_to_have_ended(
+    command: Command, small: tuple[object, ...], stop_at: Stop
+) -> None:
+    stop_at(2, MemoryError())
+    command(*small, "--name", "a")
+    with lock.holding(Path("runs/a")):
+        done = command("--resume", "a")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("error: another process is training runs/a: wait until it ends")
+
+
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from agegender.runs import lock\n"
@@ -132,6 +144,48 @@ def test_damaged_best_weights_are_noticed_before_the_epochs_that_follow(
 
 
 @pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("place", [-1, 100, 4])
+def test_a_damaged_state_says_which_weights_are_whole_and_how_to_start_again(
+    command: Command, small: tuple[object, ...], place: int
+) -> None:
+    """Bytes of its arrays, of its description, and of the length of its header."""
+    command(*small, "--name", "a")
+    state = Path("runs/a/last.state.safetensors")
+    content = bytearray(state.read_bytes())
+    content[place] ^= 0x40
+    state.write_bytes(content)
+    done = command("--resume", "a", "--epochs", 3)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"{state} cannot be loaded: " in done.err
+    assert " The weights of the best epoch are whole: runs/a/best.safetensors. Or start a new run: python" in done.err
+    assert command(*printed(done)).code == 0
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_killed_before_its_state_was_saved_ends_with_the_weights_of_the_epochs_that_it_has(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights of the third epoch are on disk, its state is not, and two epochs are enough now."""
+    save, saved = checkpoint.save_state, []
+
+    def killed(*arguments: Any) -> None:
+        saved.append(1)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save_state", killed)
+    command(*small, "--epochs", 3, "--name", "a")
+    notes = [checkpoint.read_metadata(f"runs/a/{name}.safetensors")["epoch"] for name in ("best", "last", "last.state")]
+    assert notes == ["3", "3", "2"]
+    done = command("--resume", "a", "--epochs", 2, "--json")
+    assert (done.code, "warning" in done.err, done.summary["best_epoch"]) == (0, False, 2)
+    command(*small, "--epochs", 2, "--name", "b")
+    for name in ("best.safetensors", "last.safetensors"):
+        assert Path("runs/a", name).read_bytes() == Path("runs/b", name).read_bytes()
+
+
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("call", [1, 2, 4])
 def test_a_run_that_was_stopped_in_its_first_epoch_goes_on_there(
     command: Command, small: tuple[object, ...], stop_at: Stop, call: int
@@ -151,10 +205,19 @@ def test_a_run_that_was_stopped_in_its_first_epoch_goes_on_there(
     ("file", "change", "state"),
     [
         ("config.json", {"epochs": float("inf")}, "damaged: "),
-        ("summary.json", {"age_mae": float("nan")}, "damaged: "),
-        ("summary.json", {"gender_accuracy": float("inf")}, "damaged: "),
-        ("summary.json", {"no_better_than_guessing": 3}, "can be resumed"),
-        ("summary.json", {"age_mae": "many"}, "can be resumed"),
+        ("config.json", {"lr": 10**400}, "finished"),
+        *(
+            ("summary.json", change, "can be resumed: its summary.json is damaged or outdated; to write it: python -m")
+            for change in (
+                {"age_mae": float("nan")},
+                {"gender_accuracy": float("inf")},
+                {"gender_accuracy": 10**400},
+                {"age_mae": "many"},
+                {"no_better_than_guessing": 3},
+                {"no_better_than_guessing": [5]},
+                {"no_better_than_guessing": [["age_mae"]]},
+            )
+        ),
     ],
 )
 def test_a_value_that_makes_no_sense_spoils_no_list(
@@ -170,7 +233,10 @@ def test_a_value_that_makes_no_sense_spoils_no_list(
     states = {Path(fact["run"]).name: fact["state"] for fact in json.loads(done.out)}
     assert states["a"].startswith(state)
     assert states["b"] == "finished"
-    assert "Traceback" not in command("--resume", "a").err
+    assert command("--list").code == 0
+    done = command("--resume", "a")
+    assert done.code == (2 if file == "config.json" else 0)
+    assert done.err.count("\n") == done.code / 2
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Command
+from commands import Command, printed
 from pictures import files, write_folder
 
 from agegender import cli
@@ -88,3 +88,69 @@ def test_the_command_of_a_new_run_has_what_was_asked_for(
     assert words == ["--config", "runs/a/config.json", "--epochs", "1", "--lr", "0.5"]
     assert command(*words).code == 0
     assert json.loads(max(Path("runs").glob("2*/config.json")).read_text())["lr"] == 0.5
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_name_that_the_program_uses_itself_is_refused(command: Command, small: tuple[object, ...]) -> None:
+    """Such a folder would be deleted an hour later."""
+    done = command(*small, "--name", ".new-run-mine")
+    assert (done.code, done.err.startswith("error: --name begins with '.new-run-', as folders of runs")) == (2, True)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("option", ["--name", "--out", "--data", "--resume", "--config", "--val"])
+def test_a_name_with_a_nul_is_one_line(command: Command, option: str) -> None:
+    done = command(option, "a\0b")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"{option} has a NUL character" in done.err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_thousands_of_folders_inside_one_another_are_refused_in_a_line(
+    command: Command, small: tuple[object, ...]
+) -> None:
+    done = command(*small, "--out", "a/" * 2000)
+    assert (done.code, done.err) == (2, "error: --out has 2,000 folders inside one another, too many to create\n")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_control_characters_of_a_name_are_not_sent_to_the_terminal(
+    command: Command, small: tuple[object, ...], tmp_path: Path
+) -> None:
+    command(*small, "--name", "a\x1b[31m")
+    for done in (
+        command(*small, "--name", "b\x1b[31m"),
+        command("--resume", "a\x1b[31m", "--epochs", 3),
+        command("--resume", "no\x1b[31m"),
+        command("--list"),
+    ):
+        assert "\x1b" not in done.out + done.err
+        assert "\\x1b[31m" in done.out + done.err
+    assert "\x1b" not in Path("runs/a\x1b[31m/log.txt").read_text()
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("change", [{"lr": -1}, {"lr": 1e400}, {"batch_size": 0}, {"model": "none"}, {"limit": 1}])
+def test_an_edit_that_no_run_could_have_is_refused_without_a_command_that_fails(
+    command: Command, small: tuple[object, ...], change: dict[str, object]
+) -> None:
+    command(*small, "--name", "a")
+    path = Path("runs/a/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    done = command("--resume", "a", "--epochs", 3)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("error: runs/a/config.json: ")
+    assert "python -m agegender.train" not in done.err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_that_is_resumed_from_inside_its_folder_starts_no_other_one_there(
+    command: Command, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command(*small, "--name", "a")
+    monkeypatch.chdir("runs/a")
+    assert command("--resume", ".", "--epochs", 3).code == 0
+    done = command("--resume", ".", "--lr", 0.5)
+    assert printed(done)[:4] == ["--config", f"{tmp_path}/runs/a/config.json", "--out", f"{tmp_path}/runs"]
+    monkeypatch.chdir("plots")
+    assert command("--resume", "..", "--epochs", 4).code == 0

@@ -324,6 +324,85 @@ def test_an_environment_file_that_was_damaged_is_one_line(
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("validation", ["abc", {}, {"fingerprint": None}, 5, [], True, None])
+def test_an_environment_file_whose_validation_set_was_damaged_is_one_line(
+    command: Command, small: tuple[object, ...], tmp_path: Path, validation: Any
+) -> None:
+    command(*small, "--val", write_folder(tmp_path / "other", files(8)), "--name", "a")
+    path = Path("runs/a/env.json")
+    content = json.loads(path.read_text())
+    content["data"]["validation"] = validation
+    path.write_text(json.dumps(content))
+    done = command("--resume", "a", "--epochs", 3)
+    assert done.code == 2
+    assert done.err.startswith("error: runs/a/env.json cannot be read: 'data.validation")
+    assert "Restore the file, or start a new run: python -m" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_an_environment_file_that_lost_its_validation_set_is_one_line(
+    command: Command, small: tuple[object, ...], tmp_path: Path
+) -> None:
+    command(*small, "--val", write_folder(tmp_path / "other", files(8)), "--name", "a")
+    path = Path("runs/a/env.json")
+    content = json.loads(path.read_text())
+    del content["data"]["validation"]
+    path.write_text(json.dumps(content))
+    done = command("--resume", "a", "--epochs", 3)
+    assert done.err.startswith("error: runs/a/env.json: 'data.validation' is missing, so the data that the run")
+
+
+@pytest.mark.parametrize(
+    "split", ["", "name,part\n", lambda text: text.replace("train", "validation", 1), lambda text: text[:-3]]
+)
+def test_a_run_goes_on_only_with_the_split_that_it_has(
+    command: Command, small: tuple[object, ...], split: str | Callable[[str], str]
+) -> None:
+    command(*small, "--name", "a")
+    path = Path("runs/a/split.csv")
+    before = path.read_text()
+    path.write_text(split if isinstance(split, str) else split(before))
+    kept = snapshot("a")
+    for options in ([], ["--dry-run"]):
+        done = command("--resume", "a", "--epochs", 3, *options)
+        assert done.code == 2
+        assert done.err.startswith("error: runs/a/split.csv is not the split that is drawn from the data now: training")
+        assert printed(done)[:2] == ["--config", "runs/a/config.json"]
+        assert snapshot("a") == kept
+    path.unlink()
+    assert command("--resume", "a", "--epochs", 3).code == 0
+    assert path.read_text() == before
+
+
+def test_a_run_that_gets_a_validation_set_before_its_first_save_has_no_split_of_another(
+    command: Command, small: tuple[object, ...], stop_at: Stop, tmp_path: Path
+) -> None:
+    other = write_folder(tmp_path / "other", files(8))
+    stop_at(2, MemoryError())
+    command(*small, "--name", "a")
+    assert Path("runs/a/split.csv").exists()
+    stop_at(2, MemoryError())
+    command("--resume", "a", "--val", other)
+    assert not Path("runs/a/split.csv").exists()
+    assert Path("runs/a/skipped_validation.csv").exists()
+    assert command("--resume", "a", "--val-fraction", 0.3).code == 0
+    assert Path("runs/a/split.csv").exists()
+    assert not Path("runs/a/skipped_validation.csv").exists()
+
+
+@pytest.mark.parametrize(("option", "kind"), [("lr", "float"), ("max_skipped", "float"), ("val_fraction", "float")])
+def test_a_number_of_400_digits_in_a_configuration_is_one_line(
+    command: Command, small: tuple[object, ...], option: str, kind: str
+) -> None:
+    command(*small, "--name", "a")
+    edit("a", **{option: 10**400})
+    for words in (["--resume", "a", "--epochs", 3], ["--config", "runs/a/config.json", "--name", "b"]):
+        done = command(*words)
+        assert done.code == 2
+        assert done.err.startswith(f"error: runs/a/config.json: '{option}' must be {kind}, got 1000")
+        assert len(done.err) < 400
+
+
 @pytest.mark.parametrize("name", ["config.json", STATE])
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"{}"])
 def test_a_run_whose_files_were_damaged_is_one_line(
@@ -337,7 +416,17 @@ def test_a_run_whose_files_were_damaged_is_one_line(
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("notes", [{"epoch": "x"}, {"epoch": "1", "config": "{"}, {"epoch": "1", "config": "[1]"}])
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"epoch": "x"},
+        {"epoch": "1", "config": "{"},
+        {"epoch": "1", "config": "[1]"},
+        {"epoch": "1", "config": '[["epochs", 1]]'},
+        {"epoch": "1", "config": '{"epochs": "many"}'},
+        {"epoch": "[" * 100_000},
+    ],
+)
 def test_notes_that_cannot_be_read_are_one_line(
     command: Command, small: tuple[object, ...], notes: dict[str, str]
 ) -> None:

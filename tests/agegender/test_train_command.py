@@ -61,6 +61,7 @@ def test_a_run_leaves_everything(command: Command, utkface: Path) -> None:
     assert len(done.out.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_summary_is_what_the_best_weights_give(command: Command, utkface: Path) -> None:
     done = command("--data", utkface, "--epochs", 2, "--batch-size", 8, "--json", "--quiet")
     from agegender import data, models
@@ -253,9 +254,12 @@ def test_utkface_is_found_where_the_environment_says(
         (["--device", "numpy", "--precision", "tf32"], "the backend 'numpy' computes in float32, not in 'tf32'"),
         (["--out", "text.tar.gz"], "text.tar.gz is a file: choose another folder for the runs with --out"),
         (["--resume"], "there is no run to resume in runs/"),
-        (["--resume", "nothing"], "runs/nothing is not a run: it has no config.json. Runs in runs/: none."),
+        (["--resume", "nothing"], "runs/nothing does not exist. Runs in runs/: none."),
+        (["--resume", "empty"], "empty is not a run: it has no config.json. Runs in runs/: none."),
+        (["--resume", "text.tar.gz"], "text.tar.gz is not a run: it has no config.json. Runs in runs/: none."),
         (["--config", "nothing.json"], "nothing.json cannot be read"),
         (["--config", "list.json"], "must hold a JSON object"),
+        (["--config", "empty.json"], "empty.json is empty, but must hold a JSON object"),
         (["--config", "odd.json"], "has an unknown option 'epoch'. Did you mean 'epochs'?"),
         (["--config", "text.json"], "text.json: 'epochs' must be int or null, got 'many'"),
         (["--config", "number.json"], "number.json: 'model' must be str, got 5"),
@@ -268,6 +272,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command: Command, arguments: l
     Path("empty").mkdir()
     Path("text.tar.gz").write_text("no archive")
     Path("list.json").write_text("[]")
+    Path("empty.json").write_text("\n")
     Path("odd.json").write_text('{"epoch": 3}')
     Path("text.json").write_text('{"epochs": "many"}')
     Path("number.json").write_text('{"model": 5}')
@@ -322,11 +327,12 @@ def test_help_shows_defaults() -> None:
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_a_run_in_tf32_says_so(utkface: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_in_tf32_says_so(small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """On a backend that claims to support it."""
     monkeypatch.setattr(type(md.backends.default), "precisions", ("float32", "tf32"))
     monkeypatch.setattr(md.backends.default, "precision", "float32")
-    options = ["--data", str(utkface), "--epochs", "1", "--device", "numpy", "--precision", "tf32", "--name", "mine"]
+    options = [*map(str, small), "--device", "numpy", "--precision", "tf32", "--name", "mine"]
     assert train.main(options) == 0
     environment, summary = (json.loads(Path("runs/mine", name).read_text()) for name in ("env.json", "summary.json"))
     assert environment["precision"] == summary["precision"] == "tf32"

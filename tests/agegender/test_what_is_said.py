@@ -114,7 +114,7 @@ def test_room_for_a_run_that_goes_on_is_what_is_written_anew(
         monkeypatch.setattr(shutil, "disk_usage", lambda place, free=needed - held - lacking: Usage(10**9, 0, free))
         done = command("--resume", "a", "--epochs", 3 + lacking)
         assert done.code == code
-    assert "make room, or copy the run to a disk with room" in done.err
+    assert "make room, or copy the run to another disk" in done.err
 
 
 def test_an_error_in_writing_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

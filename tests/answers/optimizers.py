@@ -23,8 +23,25 @@ v = beta2 * v + (1 - beta2) * dw**2
 NORM = "norm = np.sqrt(sum((g**2).sum() for g in gradients))\n"
 
 RIGHT = {
-    "momentum_step": ["return w - lr * dw - lr * momentum * v, momentum * v + dw"],
-    "adam_step": [ADAM.format(more="")],
+    "momentum_step": [
+        "return w - lr * dw - lr * momentum * v, momentum * v + dw",
+        "v_new = momentum * v + dw\nw_new = w - lr * v_new\nreturn w_new, v_new",
+        "v = v * momentum\nv += dw\nreturn w - lr * v, v",
+        "new = np.add(momentum * v, dw)\nreturn [np.subtract(w, lr * new), new]",
+        "w, v = w.copy(), v.copy()\nv *= momentum\nv += dw\nw -= lr * v\nreturn (w, v)",
+    ],
+    "adam_step": [
+        ADAM.format(more=""),
+        "m = m + (1 - beta1) * (dw - m)\nv = v + (1 - beta2) * (dw * dw - v)\n"
+        "mh = m / (1 - beta1**t)\nvh = v / (1 - beta2**t)\nreturn w - lr * mh / (vh**0.5 + eps), m, v",
+        "m, v = beta1 * m + (1 - beta1) * dw, beta2 * v + (1 - beta2) * dw**2\n"
+        "c1, c2 = 1 - np.power(beta1, t), 1 - np.power(beta2, t)\n"
+        "return w - (lr / c1) * m / (np.sqrt(v) / np.sqrt(c2) + eps), m, v",
+        "m2 = beta1 * m + (1 - beta1) * dw\nv2 = beta2 * v + (1 - beta2) * np.square(dw)\n"
+        "step = lr * (m2 / (1 - beta1**t)) / (np.sqrt(v2 / (1 - beta2**t)) + eps)\nreturn w - step, m2, v2",
+        "m, v = m.copy(), v.copy()\nm *= beta1\nm += (1 - beta1) * dw\nv *= beta2\nv += (1 - beta2) * dw**2\n"
+        "return [w - lr * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps), m, v]",
+    ],
     "early_stopping": [
         STOPPED.format(better="<", reset=", bad = epoch, 0"),
         "best = 0\nfor epoch in range(len(losses)):\n    if losses[epoch] < losses[best]:\n        best = epoch\n"
@@ -53,9 +70,15 @@ WRONG = {
     "momentum_step": [
         ("return w - lr * v, momentum * v + dw", "w moved by the old velocity"),
         ("v[:] = momentum * v + dw\nreturn w - lr * v, v", "it changes its arguments (v)"),
+        ("v = momentum * v + dw\nreturn w + lr * v, v", "it climbs"),
+        ("v = momentum * v + (1 - momentum) * dw\nreturn w - lr * v, v", "as in Adam"),
+        ("v = momentum * v + lr * dw\nreturn w - v, v", "some books do this"),
+        ("v = 0.9 * v + dw\nreturn w - lr * v, v", "Hint: "),
+        ("v = momentum * v + dw\nreturn w - lr * v", "return both, w and v"),
     ],
     "adam_step": [
         (KERAS, "Hint: expected"),
+        (ADAM.format(more="").replace(", m, v", ""), "return all three"),
         (ADAM.format(more="lr = 0.1\n"), "Hint: "),
         (ADAM.format(more="").replace("beta1", "0.9"), "Hint: "),
         (ADAM.format(more="").replace("beta2", "0.99"), "Hint: "),

@@ -240,7 +240,7 @@ class Machine:
         same("dtypes", {str(w.dtype), str(b.dtype)}, {"float64"})
         same("steps", trainer.optimizer.steps, now.steps)
         same("epoch", trainer.epoch, len(now.history))
-        same("images", trainer.images, now.images)
+        same("samples", trainer.samples, now.samples)
         same("samples of this epoch", trainer.totals.count, now.count)
         near("the learning rate", trainer.optimizer.lr, now.lr)
         same("the names of the history", [[*row] for row in trainer.history], [[*row] for row in now.history])

@@ -57,7 +57,7 @@ class Result(NamedTuple):
     history: list[dict[str, float]]
     steps: int
     lr: float
-    images: int
+    samples: int
     count: int
     """Samples of the current epoch."""
 
@@ -69,7 +69,7 @@ def replay(setting: Setting, tape: list[Any]) -> Result:
     x, t = setting.data()
     state: dict[str, Array] = {}
     history: list[dict[str, float]] = []
-    steps = images = count = 0
+    steps = trained = count = 0
     total = 0.0
     lr = setting.lr(0)
     source = np.random.Generator(np.random.PCG64(5))
@@ -82,7 +82,7 @@ def replay(setting: Setting, tape: list[Any]) -> Result:
             if setting.dropout:
                 inputs = inputs * (source.random((n, 2), dtype="float32") >= 0.25) / 0.75
             error = inputs @ w + b - t[samples]
-            total, count, images = total + float((error * error).sum()), count + n, images + n
+            total, count, trained = total + float((error * error).sum()), count + n, trained + n
             lr = setting.lr(steps) if setting.schedule else lr
             steps += 1
             for name, value, gradient in (("w", w, inputs.T @ error * 2 / n), ("b", b, error.sum(axis=0) * 2 / n)):
@@ -98,7 +98,7 @@ def replay(setting: Setting, tape: list[Any]) -> Result:
         else:
             other = replay(setting, rest[0])
             w, b = other.w, other.b
-    return Result(w, b, history, steps, lr, images, count)
+    return Result(w, b, history, steps, lr, trained, count)
 
 
 def validation(setting: Setting, w: Array, b: Array) -> float:

@@ -212,5 +212,8 @@ def _calls(use: Use | UnitTest, backward: bool) -> set[tuple[str, str]]:
 def _starts_backward(code: CodeType) -> bool:
     return "minidl" in code.co_filename and (
         code.co_qualname == "Tensor.backward"
-        or (code.co_name.endswith(("_gradient", "_backward", "backward_pooled")) and "testing" not in code.co_filename)
+        or (
+            code.co_name.endswith(("_gradient", "_backward", "backward_fused", "_backward_composed"))
+            and "testing" not in code.co_filename
+        )
     )

@@ -257,7 +257,7 @@ Other differences, which the twins take into account:
   average; in PyTorch, eps is 1e-5 and `momentum` is the weight of the new value.
 - Both sides of dropout use minidl's mask, because the random generators differ.
 
-Measured: {machine.line(machine.describe())}.
+Measured: {machine.line(machine.describe("torch"))}.
 """
 
 

@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ...errors import counted
+from ...shortcuts import Methods
 from ..reference import ReferenceKernels
 from ..window import Window
 
@@ -102,6 +103,13 @@ class ConvAlgorithm(ABC):
 
     name = ""
     """The name it is registered under."""
+    _of_fused: ClassVar[Methods]
+    """The passes for which :meth:`forward_fused` stands, in classes that define it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward_fused" in vars(cls):
+            cls._of_fused = Methods(cls, *PASSES, shortcut="forward_pooled")
 
     def __init__(self, backend: ReferenceKernels) -> None:
         self.backend = backend
@@ -132,19 +140,53 @@ class ConvAlgorithm(ABC):
     ) -> tuple[Array, Pooled | None]:
         """relu(max_pool(conv(x, w, b))), an array (N, POH, POW, K), and what its gradients need if ``needs_grad``.
 
-        This is the composition. An algorithm with a fused pass overrides both methods, for the windows it supports. A
-        subclass of that algorithm may override one of the three passes, and must then get the composition again: see
-        :mod:`minidl.shortcuts`.
+        This is :meth:`forward_fused` if it supports the window and stands for the passes in use, else the composition
+        of the separate passes: a subclass may override one of them, see :mod:`minidl.shortcuts`.
         """
-        convolved, saved = self.forward(x, w, b, spec)
-        maxima, argmax = self.backend.max_pool(convolved, pool)
-        y = self.backend.relu(maxima)
-        return y, Pooled(x, w, y, argmax, spec, pool, saved) if needs_grad else None
+        if self._is_fused(spec, pool):
+            return self.forward_fused(x, w, b, spec, pool, needs_grad)
+        return self._forward_composed(x, w, b, spec, pool, needs_grad)
 
     def backward_pooled(
         self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
         """dx, dw and db, None for those that are not needed, given dy (N, POH, POW, K)."""
+        if self._is_fused(pooled.spec, pooled.pool):
+            return self.backward_fused(dy, pooled, needs_grad)
+        return self._backward_composed(dy, pooled, needs_grad)
+
+    def fuses(self, spec: ConvSpec, pool: Window) -> bool:
+        """Whether :meth:`forward_fused` and :meth:`backward_fused` support this pooling; an algorithm with both
+        overrides this.
+        """
+        return False
+
+    def forward_fused(
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        """As :meth:`forward_pooled`, in one pass."""
+        raise NotImplementedError
+
+    def backward_fused(
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """As :meth:`backward_pooled`, in one pass."""
+        raise NotImplementedError
+
+    def _is_fused(self, spec: ConvSpec, pool: Window) -> bool:
+        return self.fuses(spec, pool) and self._of_fused.belong_to(self)
+
+    def _forward_composed(
+        self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
+    ) -> tuple[Array, Pooled | None]:
+        convolved, saved = self.forward(x, w, b, spec)
+        maxima, argmax = self.backend.max_pool(convolved, pool)
+        y = self.backend.relu(maxima)
+        return y, Pooled(x, w, y, argmax, spec, pool, saved) if needs_grad else None
+
+    def _backward_composed(
+        self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
+    ) -> tuple[Array | None, Array | None, Array | None]:
         needs_dx, needs_dw, needs_db = needs_grad
         through_relu = self.backend.relu_backward(dy, pooled.y)
         db = self.backend.sum_to_channels(through_relu) if needs_db else None

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ... import plugins
-from ...shortcuts import Methods
-from ..conv.algorithm import PASSES, ConvAlgorithm, ConvSpec, Pooled
+from ..conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
 from ..window import Window
 from . import pool as pooling
 from .reduce import GROUPS, LANES, parts_of, sum_rows
@@ -51,11 +50,12 @@ class Gemm(ConvAlgorithm):
             dw += self.backend.matmul(self._columns(x[chunk], part).T, dy[chunk].reshape(-1, spec.K))
         return dw.reshape(spec.window.KH, spec.window.KW, spec.C, spec.K)
 
-    def forward_pooled(
+    def fuses(self, spec: ConvSpec, pool: Window) -> bool:
+        return not pool.padded and pooling.supports(pool)
+
+    def forward_fused(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
     ) -> tuple[Array, Pooled | None]:
-        if not self._pools(pool):
-            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         x, b, weights = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(b), _matrix(self.xp, w, spec)
         y, argmax = self._empty_pooled(spec, pool, needs_grad)
         for chunk, part in _chunks(spec):
@@ -63,12 +63,10 @@ class Gemm(ConvAlgorithm):
             pooling.pool_into(self.xp, convolved, b, pool, y[chunk], None if argmax is None else argmax[chunk])
         return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
-    def backward_pooled(
+    def backward_fused(
         self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
         x, w, argmax, spec, pool = pooled.x, pooled.w, pooled.argmax, pooled.spec, pooled.pool
-        if not self._pools(pool):
-            return super().backward_pooled(dy, pooled, needs_grad)
         needs_dx, needs_dw, needs_db = needs_grad
         weights = _matrix(self.xp, w, spec)
         dx = self._empty_images(spec) if needs_dx else None
@@ -101,9 +99,6 @@ class Gemm(ConvAlgorithm):
         arguments = (columns, dx, by_value(window), self.xp.int32(spec.C))
         run(*in_blocks(spec.N * window.H, window.W * spec.C), arguments)
 
-    def _pools(self, pool: Window) -> bool:
-        return not pool.padded and pooling.supports(pool) and _OWN.belong_to(self)
-
     def _empty_images(self, spec: ConvSpec) -> Array:
         return self.xp.empty((spec.N, spec.window.H, spec.window.W, spec.C), spec.dtype)
 
@@ -115,9 +110,6 @@ class Gemm(ConvAlgorithm):
         return self.xp.zeros((spec.window.KH * spec.window.KW * spec.C, spec.K), spec.dtype)
 
 
-_OWN = Methods(Gemm, *PASSES, shortcut="forward_pooled")
-
-
 @plugins.register("conv_algorithm", "first_layer")
 class FirstLayer(Gemm):
     """Convolution, ReLU and max pooling of images with few channels in one kernel (first_layer.cu); else Gemm."""
@@ -125,23 +117,19 @@ class FirstLayer(Gemm):
     def supports(self, spec: ConvSpec) -> bool:
         return super().supports(spec) and spec.C <= 4 and (spec.window.SH, spec.window.SW) == (1, 1)
 
-    def _pools(self, pool: Window) -> bool:
-        return super()._pools(pool) and _OF_FIRST.belong_to(self)
-
     def _in_one_kernel(self, spec: ConvSpec, pool: Window) -> bool:
         pixels = (pool.KH + spec.window.KH - 1) * (pool.KW + spec.window.KW - 1)
         return (
-            self._pools(pool)
-            and (pool.SH, pool.SW) == (pool.KH, pool.KW)
+            (pool.SH, pool.SW) == (pool.KH, pool.KW)
             and pixels <= 36  # they and the sums are in registers, of which a thread has 255
             and pool.KH * pool.KW <= 9
         )
 
-    def forward_pooled(
+    def forward_fused(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
     ) -> tuple[Array, Pooled | None]:
         if not self._in_one_kernel(spec, pool):
-            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
+            return super().forward_fused(x, w, b, spec, pool, needs_grad)
         y, argmax = self._empty_pooled(spec, pool, needs_grad)
         if y.size:
             filters = FILTERS if spec.K % FILTERS == 0 else 1
@@ -152,14 +140,14 @@ class FirstLayer(Gemm):
             kernel(self.xp, "first_layer.cu", name)(grid, block, (*inputs, y, argmax, *sizes))
         return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
-    def backward_pooled(
+    def backward_fused(
         self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
         x, w, spec, pool = pooled.x, pooled.w, pooled.spec, pooled.pool
         if not self._in_one_kernel(spec, pool):
-            return super().backward_pooled(dy, pooled, needs_grad)
+            return super().backward_fused(dy, pooled, needs_grad)
         needs_dx, needs_dw, needs_db = needs_grad  # a first layer rarely needs dx, so Gemm computes it
-        dx = super().backward_pooled(dy, pooled, (True, False, False))[0] if needs_dx else None
+        dx = super().backward_fused(dy, pooled, (True, False, False))[0] if needs_dx else None
         if not (needs_dw or needs_db):
             return dx, None, None
         rows, count = w.size // spec.K + 1, parts_of(spec.N * pool.OH * pool.OW)
@@ -174,9 +162,6 @@ class FirstLayer(Gemm):
         kernel(self.xp, "first_layer.cu", name)((count, -(-spec.K // LANES), spec.C), (LANES, GROUPS), arguments)
         sums = sum_rows(self.xp, parts).reshape(rows, spec.K)
         return dx, sums[:-1].reshape(w.shape) if needs_dw else None, sums[-1] if needs_db else None
-
-
-_OF_FIRST = Methods(FirstLayer, *PASSES, shortcut="forward_pooled")
 
 
 def _matrix(xp: Any, w: Array, spec: ConvSpec) -> Array:

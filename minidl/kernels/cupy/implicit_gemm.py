@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ... import plugins
-from ...shortcuts import Methods
-from ..conv.algorithm import PASSES, ConvAlgorithm, ConvSpec, Pooled
+from ..conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
 from ..window import Window
 from .reduce import sum_rows
 from .source import TYPES, by_value, kernel, name_of, packed
@@ -55,21 +54,20 @@ class ImplicitGemm(ConvAlgorithm):
     def weight_gradient(self, x: Array, dy: Array, spec: ConvSpec, saved: None) -> Array:
         return self._weight_gradient(x, dy, None, spec)
 
-    def forward_pooled(
+    def fuses(self, spec: ConvSpec, pool: Window) -> bool:
+        return (pool.KH, pool.KW, pool.SH, pool.SW) == (2, 2, 2, 2) and not pool.padded
+
+    def forward_fused(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
     ) -> tuple[Array, Pooled | None]:
-        if not (_of_four_pixels(pool) and _OWN.belong_to(self)):
-            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         y = self.xp.empty((spec.N, pool.OH, pool.OW, spec.K), spec.dtype)
         argmax = self.xp.empty(y.shape, self.xp.uint8) if needs_grad else None
         self._convolve(x, None, w, b, y, argmax, spec, pooled=True)
         return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
-    def backward_pooled(
+    def backward_fused(
         self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        if not (_of_four_pixels(pooled.pool) and _OWN.belong_to(self)):
-            return super().backward_pooled(dy, pooled, needs_grad)
         needs_dx, needs_dw, needs_db = needs_grad
         through_relu = self.backend.relu_backward(dy, pooled.y)
         dx = self._input_gradient(through_relu, pooled.argmax, pooled.w, pooled.spec) if needs_dx else None
@@ -119,13 +117,6 @@ class ImplicitGemm(ConvAlgorithm):
 
     def _tensor_cores(self, spec: ConvSpec) -> bool:
         return self.backend.precision == "tf32" and spec.dtype == np.float32
-
-
-_OWN = Methods(ImplicitGemm, *PASSES, shortcut="forward_pooled")
-
-
-def _of_four_pixels(pool: Window) -> bool:
-    return (pool.KH, pool.KW, pool.SH, pool.SW) == (2, 2, 2, 2) and not pool.padded
 
 
 def _sizes(spec: ConvSpec) -> tuple[Any, ...]:

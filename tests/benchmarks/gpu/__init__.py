@@ -28,7 +28,7 @@ def measure(backend: Backend, seed: int, data: str | None) -> dict[str, Any]:
     wait = backend.xp.cuda.Device().synchronize
     checks = [asdict(check) | {"passed": check.passed} for check in kernels.check(backend, seed)]
     result = {
-        "machine": machine.describe(),
+        "machine": machine.describe("torch"),
         "card": card(backend),
         "seed": seed,
         "kernels": checks,

@@ -34,6 +34,8 @@ class Framework:
         return importlib.import_module(f"{__package__}.{self.module}").Training(weights, **self.options)
 
 
+PACKAGES = ("torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "mygrad", "autograd")
+"""The packages whose versions are stored with the figures; TensorFlow is in one of two."""
 FRAMEWORKS = {
     "minidl": Framework("minidl", "ours"),
     "pytorch_channels_last": Framework("PyTorch, channels_last", "pytorch", ("torch",), {"layout": "channels_last"}),

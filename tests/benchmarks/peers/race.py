@@ -16,7 +16,7 @@ from minidl.bench import machine
 from minidl.errors import MinidlError
 
 from . import ours
-from .frameworks import FRAMEWORKS
+from .frameworks import FRAMEWORKS, PACKAGES
 
 TASKS = ("train", "predict")
 PAUSE = 0.3
@@ -88,7 +88,7 @@ def measure(names: Sequence[str], batch_size: int, rounds: int, steps: int, thre
                     time.sleep(PAUSE)
                     worker.run(task, steps)
     return {
-        "machine": machine.describe(),
+        "machine": machine.describe(*PACKAGES),
         "batch_size": batch_size,
         "rounds": rounds,
         "steps": steps,

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .... import threads
-from ....shortcuts import Methods
-from ...conv.algorithm import PASSES, ConvAlgorithm, ConvSpec, Pooled
+from ...conv.algorithm import ConvAlgorithm, ConvSpec, Pooled
 from ...reference import argmax_dtype
 from ...window import Window, pad
 from .. import memory
@@ -118,11 +117,12 @@ class PerChunk(ConvAlgorithm):
         threads.for_each(add_up, range(len(parts)), spec.flops)
         return np.asarray(sums.sum(axis=0))
 
-    def forward_pooled(
+    def fuses(self, spec: ConvSpec, pool: Window) -> bool:
+        return not pool.padded
+
+    def forward_fused(
         self, x: Array, w: Array, b: Array, spec: ConvSpec, pool: Window, needs_grad: bool
     ) -> tuple[Array, Pooled | None]:
-        if pool.padded or not _OWN.belong_to(self):
-            return super().forward_pooled(x, w, b, spec, pool, needs_grad)
         y = memory.empty((spec.N, pool.OH, pool.OW, spec.K), x.dtype)
         argmax = memory.empty(y.shape, argmax_dtype(np, pool)) if needs_grad else None
         weights, columns = self.transformed_weights(w, spec), by_phase(spec.window.OW, pool.SW)
@@ -140,11 +140,9 @@ class PerChunk(ConvAlgorithm):
         threads.for_each(one, [chunk for part in _parts(spec) for chunk in part], spec.flops)
         return y, None if argmax is None else Pooled(x, w, y, argmax, spec, pool)
 
-    def backward_pooled(
+    def backward_fused(
         self, dy: Array, pooled: Pooled, needs_grad: Sequence[bool]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        if pooled.pool.padded or not _OWN.belong_to(self):
-            return super().backward_pooled(dy, pooled, needs_grad)
         x, y, argmax, spec, pool = pooled.x, pooled.y, pooled.argmax, pooled.spec, pooled.pool
         needs_dx, needs_dw, needs_db = needs_grad
         parts, columns = _parts(spec), by_phase(spec.window.OW, pool.SW)
@@ -176,9 +174,6 @@ class PerChunk(ConvAlgorithm):
             None if dw is None else dw.sum(axis=0),
             None if db is None else db.sum(axis=0),
         )
-
-
-_OWN = Methods(PerChunk, *PASSES, shortcut="forward_pooled")
 
 
 def by_phase(length: int, stride: int) -> Columns:
