@@ -134,14 +134,27 @@ def test_a_trained_model_goes_on_in_another_process(tmp_path: Path) -> None:
 ONES = (1.0, 1.0, 1.0)
 
 
-def changed_afterwards(x: md.Tensor, array: Any, use: Any) -> Any:
+class Info(np.ndarray[Any, Any]):
+    """A view of an array with a class of its own, as in NumPy's "Subclassing ndarray"."""
+
+
+VIEWS = {
+    "itself": lambda array: array,
+    "a view": lambda array: array[:],
+    "a subclass": lambda array: array.view(Info),
+    "a buffer": lambda array: np.asarray(memoryview(array)),
+}
+
+
+def changed_afterwards(x: md.Tensor, array: Any, use: Any, view: str) -> Any:
     """x.grad if ``array`` is changed between the forward and the backward pass."""
-    y = use(x, array)
+    y = use(x, VIEWS[view](array))
     array[...] = array[0]
     y.sum().backward()
     return x.grad
 
 
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(
     ("array", "use", "expected"),
     [
@@ -159,9 +172,11 @@ def changed_afterwards(x: md.Tensor, array: Any, use: Any) -> Any:
         ([0, 0, 1], lambda x, labels: F.softmax_cross_entropy(F.stack([x, 0 * x], axis=1), labels), None),
     ],
 )
-def test_an_array_that_is_changed_before_backward_counts_as_it_was(array: Any, use: Any, expected: Any) -> None:
+def test_an_array_that_is_changed_before_backward_counts_as_it_was(
+    array: Any, use: Any, expected: Any, view: str
+) -> None:
     dtype = np.float32 if isinstance(array[0], float) else None
-    got = changed_afterwards(leaf(*ONES), np.array(array, dtype), use)
+    got = changed_afterwards(leaf(*ONES), np.array(array, dtype), use, view)
     unchanged = leaf(*ONES)
     use(unchanged, np.array(array, dtype)).sum().backward()
     np.testing.assert_array_equal(got, unchanged.grad)

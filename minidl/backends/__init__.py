@@ -148,14 +148,13 @@ def numbers_in(data: Any) -> Any:
 
 
 def unshared(array: Any, source: Any) -> Any:
-    """``array``, the result of ``asarray(source)``; a copy if it shares the memory of ``source``.
+    """``array``, the result of ``asarray(source)``; a copy if it may share the memory of ``source``, as any view may.
 
     >>> x = np.ones(2)
     >>> unshared(np.asarray(x), x) is x
     False
     """
-    shared = array is source or getattr(array, "base", None) is source
-    return array.copy() if shared and source is not None else array
+    return array.copy() if array is source or getattr(array, "base", None) is not None else array
 
 
 def to_host(value: Any) -> Any:
