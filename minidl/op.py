@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import backends, changes, nested
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import DtypeError, GraphError, MinidlError, ShapeError
 
 if TYPE_CHECKING:
     import weakref
@@ -161,11 +161,15 @@ class Op:
             each = zip(gradients, self.seen, self.needs_grad, strict=True)
             gradients = tuple(
                 [
-                    None if dx is None or not needed else dx if dx.shape == x.shape else unbroadcast(dx, x.shape)
+                    None
+                    if dx is None or not needed
+                    else dx
+                    if type(dx) is type(x) and dx.shape == x.shape
+                    else unbroadcast(backends.native(dx), x.shape)
                     for dx, x, needed in each
                 ]
             )
-        except ShapeError as error:
+        except MinidlError as error:
             error.where = self.name
             raise
         return tuple([self.narrowed(dx) for dx in gradients]) if self.half else gradients
@@ -215,6 +219,8 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     (array([2., 2., 2.]), array([[3.],
            [3.]]))
     """
+    if gradient.shape == shape:
+        return gradient
     added: int = gradient.ndim - len(shape)
     repeated = [
         added + axis for axis, size in enumerate(shape) if added >= 0 and size == 1 != gradient.shape[added + axis]

@@ -292,7 +292,7 @@ class Optimizer(Strict, ABC):
 
     def _restored(self, name: str, value: Any, param: Tensor) -> Any:
         """A value of a state as :meth:`update` needs it: a plain number, or an array on the device in its dtype."""
-        kind = self._kinds().get(name, "")
+        kind, value = self._kinds().get(name, ""), backends.native(value)
         if kind == "count":
             return plain(value)
         if kind:

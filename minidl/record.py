@@ -30,6 +30,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         if dtype is HALF:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
+        data = data if backends.is_array(data) else backend.asarray(backends.native(data))
     except MinidlError as error:
         if isinstance(error, BackendError):
             gradients.require_data(inputs)
@@ -42,7 +43,7 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         raise ShapeError(f"failed for input shapes {shapes}: {reason}", op.name) from error
     except OverflowError as error:  # raised by the array module for a Python number
         raise DtypeError(f"{error}: bring the input to a wider dtype", op.name) from error
-    output = Tensor(data if backends.is_array(data) else backend.asarray(data))
+    output = Tensor(data)
     op.check_dtype(output.data, dtype)
     if op.half and op.keeps_dtype:
         output.data = op.narrowed(output.data)

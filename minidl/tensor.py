@@ -42,7 +42,7 @@ class Tensor(Operators):
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray:  # the fast path: it nearly always is
-            gradients.require_array(data)
+            data = gradients.plain_array(data)
         self.data = data
         self.grad: Array | None = None
         self.op: Op | None = None

@@ -82,8 +82,13 @@ def of(array: Any) -> Backend:
     """
     found = _by_array_type.get(type(array))
     if found is None:
-        if isinstance(array, np.ndarray | np.generic):
+        if isinstance(array, np.generic):
             return default
+        if isinstance(array, np.ndarray):
+            raise BackendError(
+                f"{type(array).__name__} is a subclass of np.ndarray, which may define * or a mask in its own way: "
+                "np.asarray(x) makes an array of it, md.tensor(...) a tensor"
+            )
         if type(array).__module__.partition(".")[0] == "cupy":
             return get("cupy")
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
@@ -94,7 +99,8 @@ def of(array: Any) -> Backend:
 
 
 def native(value: Any) -> Any:
-    """Convert a foreign array, such as one of pandas or PyTorch, to a NumPy array; return anything else unchanged.
+    """Convert a foreign array, such as one of pandas or PyTorch, or a np.matrix, to a plain NumPy array; return
+    anything else unchanged.
 
     Raises :class:`BackendError` if the conversion fails, and :class:`DtypeError` for a NumPy masked array.
 
@@ -106,10 +112,12 @@ def native(value: Any) -> Any:
     """
     if type(value) in _by_array_type or not hasattr(value, "__array__"):
         return value
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.generic):
+        return value
+    if isinstance(value, np.ndarray):
         if hasattr(value, "filled"):
             raise DtypeError("a masked array has missing values: np.ma.filled(x, 0) replaces them by 0")
-        return value
+        return np.asarray(value)
     module = type(value).__module__.partition(".")[0]
     if module == "cupy":
         return value
