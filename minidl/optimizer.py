@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from . import backends, changes, gradients
-from .errors import GraphError, MinidlError
+from .errors import GraphError, MinidlError, ShapeError
 from .habits import Strict, explained, takes
 from .op import HALF, SINGLE
 from .options import number, option, plain, require_room, whole
@@ -104,7 +104,7 @@ class Optimizer(Strict, ABC):
         self.state: dict[str, State] = {name: {} for name in names}
         self._homes = [_home(p.data) for p in self.parameters]
         self._known: list[Array] = [None] * len(names)
-        """The data of each parameter that were checked and can be changed in place."""
+        """The data of each parameter that were checked."""
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -130,7 +130,8 @@ class Optimizer(Strict, ABC):
         """Update every parameter that has a gradient.
 
         Raises :class:`GraphError` if none has. Raises an error, changing nothing, if data and gradient are not float
-        arrays of one shape (:func:`minidl.gradients.checked`), or if data are read-only.
+        arrays of one shape (:func:`minidl.gradients.checked`), if data are read-only, or if data were replaced by an
+        array of another shape than the parameter's state.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         if len(self.state) != len(self.parameters):
@@ -144,7 +145,8 @@ class Optimizer(Strict, ABC):
             if grad is None:
                 continue
             is_usual = data is self._known[i] and type(grad) is type(data) and grad.dtype is data.dtype
-            if not is_usual or grad.shape != data.shape:
+            is_fixed = type(data) is np.ndarray and not data.flags.writeable  # which may change at any time
+            if not is_usual or is_fixed or grad.shape != data.shape:
                 data, grad = self._looked_at(i, state)
             changed.append(data)
             if data.dtype.char == "e":
@@ -156,12 +158,7 @@ class Optimizer(Strict, ABC):
             raise GraphError("step() found no gradient: call backward() first, on a loss computed from the parameters")
         vars(self)["lr"] = lr
         changes.mark(*changed)
-        try:
-            given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
-        except ValueError:  # raised by NumPy if an array has become read-only since it was checked
-            for param in self.parameters:
-                _require_writable(param)
-            raise
+        given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
         if given is not None:
             self._require_nothing("update_all", given, updates)
         for data, wide in halves:
@@ -169,7 +166,8 @@ class Optimizer(Strict, ABC):
         self.steps += 1
 
     def _looked_at(self, i: int, state: State) -> tuple[Array, Array]:
-        """The checked data and gradient of a parameter; moves its state if its backend or dtype has changed."""
+        """The checked data and gradient of a parameter; moves its state if its backend or dtype has changed, and raises
+        an error if its shape has."""
         param = self.parameters[i]
         gradients.checked([param])
         _require_writable(param)
@@ -180,7 +178,13 @@ class Optimizer(Strict, ABC):
 
     def _follow(self, i: int, state: State) -> None:
         """Move the state of a parameter to its new backend and dtype."""
-        param, (_, before) = self.parameters[i], self._homes[i]
+        param, (_, before, shape) = self.parameters[i], self._homes[i]
+        if shape != param.shape and any(getattr(value, "shape", None) == shape for value in state.values()):
+            raise ShapeError(
+                f"the data of parameter '{list(self.state)[i]}' were replaced by an array of shape {param.shape}, and "
+                f"its state in the optimizer is for {shape}: make another optimizer, or clear this state, "
+                f"optimizer.state['{list(self.state)[i]}'].clear()"
+            )
         for key, value in state.items():
             if backends.is_array(value):
                 if backends.of(value) is not param.backend:
@@ -310,10 +314,10 @@ def _require_writable(param: Tensor) -> None:
         )
 
 
-def _home(data: Array) -> tuple[Any, Any]:
-    """The array type, which identifies the backend, and the float dtype of an array."""
+def _home(data: Array) -> tuple[Any, Any, Any]:
+    """The array type, which identifies the backend, the float dtype and the shape of an array."""
     dtype = getattr(data, "dtype", None)
-    return type(data), dtype if getattr(dtype, "kind", "") == "f" else None
+    return type(data), dtype if getattr(dtype, "kind", "") == "f" else None, getattr(data, "shape", None)
 
 
 def _remembered_in(dtype: Any) -> Any:
