@@ -307,7 +307,7 @@ class Optimizer(Strict, ABC):
 
 
 def _require_writable(param: Tensor) -> None:
-    if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
+    if not backends.is_writable(param.data):
         raise MinidlError(
             f"the data of {gradients.called(param)} are read-only, and a step changes them in place: set "
             "x.data = x.data.copy()"

@@ -12,7 +12,7 @@ from ..options import in_host_order
 from . import cupy, numpy
 from .base import Backend, DeviceBackend
 
-__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "native", "numbers_in", "of"]
+__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "is_writable", "native", "numbers_in", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
@@ -163,6 +163,15 @@ def unshared(array: Any, source: Any) -> Any:
     False
     """
     return array.copy() if array is source or getattr(array, "base", None) is not None else array
+
+
+def is_writable(array: Any) -> bool:
+    """Whether an array can be changed in place; scalars and read-only arrays of NumPy cannot.
+
+    >>> is_writable(np.ones(2)), is_writable(np.broadcast_to(1.0, 2)), is_writable(np.float32(1))
+    (True, False, False)
+    """
+    return bool(array.flags.writeable) if isinstance(array, np.ndarray | np.generic) else True
 
 
 def to_host(value: Any) -> Any:
