@@ -17,6 +17,7 @@ them to the shapes of the inputs, for all ops.
 array([ 3., 12.], dtype=float32)
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,8 +27,6 @@ from . import backends, changes, nested
 from .errors import DtypeError, GraphError, MinidlError, ShapeError
 
 if TYPE_CHECKING:
-    import weakref
-
     from .backends import Backend
     from .tensor import Tensor
 
@@ -68,6 +67,9 @@ class Op:
     needs_grad: tuple[bool, ...] = ()
     number: int = 0
     output: "weakref.ref[Tensor] | None" = None
+    """The output if its gradient is retained."""
+    _result: "weakref.ref[Tensor] | None" = None
+    """The output of the last call of an instance."""
     _saved: tuple[Array, ...] = ()
 
     def forward(self, *arrays: Array) -> Array:
@@ -98,8 +100,13 @@ class Op:
                 f"{self.name}.apply(...), which makes a new instance for each call",
                 self.name,
             )
-        self.half = False
-        return type(self).record(self, inputs)
+        earlier = None if self._result is None else self._result()
+        if earlier is not None and earlier.op is self:
+            earlier.op = object.__new__(type(self))  # a node that is freed, as this one was
+        self.half, self.output = False, None
+        result = type(self).record(self, inputs)
+        self._result = weakref.ref(result)
+        return result
 
     def save(self, *arrays: Array) -> None:
         """Keep arrays for the backward pass."""

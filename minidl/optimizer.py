@@ -105,6 +105,7 @@ class Optimizer(Strict, ABC):
         self._homes = [_home(p.data) for p in self.parameters]
         self._known: list[Array] = [None] * len(names)
         """The data of each parameter that were checked."""
+        self._on_host = [False] * len(names)
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -140,13 +141,15 @@ class Optimizer(Strict, ABC):
                 "`for state in optimizer.state.values(): state.clear()`, or make another optimizer"
             )
         updates, halves, changed = [], [], []
-        for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
+        on_host = self._on_host
+        each = zip(self.parameters, self.state.values(), self._known, strict=True)
+        for i, (param, state, known) in enumerate(each):
             data, grad = param.data, param.grad
             if grad is None:
                 continue
-            is_usual = data is self._known[i] and type(grad) is type(data) and grad.dtype is data.dtype
-            is_fixed = type(data) is np.ndarray and not data.flags.writeable  # which may change at any time
-            if not is_usual or is_fixed or grad.shape != data.shape:
+            is_usual = data is known and type(grad) is type(data) and grad.dtype is data.dtype
+            # Also of known data: NumPy lets anybody set the flag at any time.
+            if not is_usual or grad.shape != data.shape or (on_host[i] and not data.flags.writeable):
                 data, grad = self._looked_at(i, state)
             changed.append(data)
             if data.dtype.char == "e":
@@ -173,7 +176,7 @@ class Optimizer(Strict, ABC):
         _require_writable(param)
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
-        self._known[i] = param.data
+        self._known[i], self._on_host[i] = param.data, isinstance(param.data, np.ndarray)
         return param.data, param.grad
 
     def _follow(self, i: int, state: State) -> None:
