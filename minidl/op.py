@@ -159,6 +159,8 @@ class Op:
         None for an input that needed none in the forward pass, whatever the op returned for it.
         """
         inputs = self._require_inputs()
+        if type(dy) is not type(self.seen[0]):  # a scalar, or a np.matrix from a user's op
+            dy = backends.native(dy)
         gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
             given = f"length {len(gradients)}" if isinstance(gradients, tuple) else type(gradients).__name__
@@ -168,11 +170,7 @@ class Op:
             each = zip(gradients, self.seen, self.needs_grad, strict=True)
             gradients = tuple(
                 [
-                    None
-                    if dx is None or not needed
-                    else dx
-                    if type(dx) is type(x) and dx.shape == x.shape
-                    else unbroadcast(backends.native(dx), x.shape)
+                    None if dx is None or not needed else dx if dx.shape == x.shape else unbroadcast(dx, x.shape)
                     for dx, x, needed in each
                 ]
             )
@@ -226,8 +224,6 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     (array([2., 2., 2.]), array([[3.],
            [3.]]))
     """
-    if gradient.shape == shape:
-        return gradient
     added: int = gradient.ndim - len(shape)
     repeated = [
         added + axis for axis, size in enumerate(shape) if added >= 0 and size == 1 != gradient.shape[added + axis]

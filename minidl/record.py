@@ -30,7 +30,8 @@ def record(op: Op, inputs: Sequence[Any]) -> Tensor:
         if dtype is HALF:
             op.half, dtype, arrays = True, SINGLE, [x.astype(SINGLE) for x in arrays]
         data = op.forward(*arrays)
-        data = data if backends.is_array(data) else backend.asarray(backends.native(data))
+        if not backends.is_array(data):
+            data = backend.asarray(data if isinstance(data, np.generic) else backends.native(data))
     except MinidlError as error:
         if isinstance(error, BackendError):
             gradients.require_data(inputs)
