@@ -1,11 +1,12 @@
 """The layers. Images are (N, H, W, C); parameters are named w and b, as in the ops."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from .. import ops, plugins, random
+from ..backends import is_writable
 from ..creation import require_memory
 from ..errors import DtypeError, MinidlError, ShapeError
 from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
@@ -331,6 +332,9 @@ class BatchNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         require_tensor(x)
         check_channels(x, self.gamma, self.beta, least=int(self.training))
+        for running in (self.mean, self.var):
+            if running.data.shape != self.gamma.data.shape or not (is_writable(running.data) or not self.training):
+                self._refuse(running)
         x = self._in_own_dtype(x)
         if self.training:
             if x.size == x.shape[-1]:
@@ -347,6 +351,14 @@ class BatchNorm(Module):
             wide, gamma, beta = (part.astype(SINGLE) for part in (x, self.gamma, self.beta))
             return self._normalized(wide, gamma, beta).astype(HALF)
         return self._normalized(x, self.gamma, self.beta)
+
+    def _refuse(self, running: Buffer) -> NoReturn:
+        if running.shape == self.gamma.shape:
+            raise MinidlError(
+                f"the data of {running.name} are read-only, and training changes them in place: set "
+                "x.data = x.data.copy()"
+            )
+        raise ShapeError(f"{running.name} has the shape {running.shape}, expected {self.gamma.shape}, as of gamma")
 
     def _in_own_dtype(self, x: Tensor) -> Tensor:
         """The input in the dtype of ``gamma``: integers are converted, other float dtypes raise an error."""
