@@ -451,7 +451,7 @@ def test_batch_norm_refuses_statistics_of_another_shape(name: str, shape: tuple[
     layer = nn.BatchNorm(2).train(training)
     getattr(layer, name).data = np.ones(shape, np.float32)
     before = layer.state_dict()
-    with pytest.raises(ShapeError, match=rf"^BatchNorm: {name} has the shape .*, expected \(2,\), as of gamma"):
+    with pytest.raises(ShapeError, match=rf"^BatchNorm: {name} has the shape .*, expected that of gamma, \(2,\)"):
         layer(md.randn(4, 2))
     np.testing.assert_equal(layer.state_dict(), before)
 

@@ -171,7 +171,9 @@ def is_writable(array: Any) -> bool:
     >>> is_writable(np.ones(2)), is_writable(np.broadcast_to(1.0, 2)), is_writable(np.float32(1))
     (True, False, False)
     """
-    return bool(array.flags.writeable) if isinstance(array, np.ndarray | np.generic) else True
+    if type(array) is np.ndarray:
+        return array.flags.writeable
+    return not isinstance(array, np.generic)
 
 
 def to_host(value: Any) -> Any:
