@@ -203,7 +203,8 @@ class _State:
         """Restore the buffers and clear the gradients, so that the captured step does not accumulate."""
         for tensor, data, copy in self.buffers:
             tensor.data = data
-            data[...] = copy
+            if backends.is_writable(data):
+                data[...] = copy
         for tensor, _ in self.gradients:
             tensor.grad = None
 

@@ -21,15 +21,23 @@ if TYPE_CHECKING:
 Array = Any
 
 
-def require_array(data: Any) -> None:
-    """Raise unless ``data`` is an array: the class Tensor does not convert its argument, :func:`minidl.tensor` does.
+def plain_array(data: Any) -> Array:
+    """An array of a backend, without a copy; a subclass of np.ndarray becomes a plain array of the same memory.
 
-    >>> require_array([1.0])
+    Raises :class:`DtypeError` for other objects: the class Tensor does not convert its argument, :func:`minidl.tensor`
+    does.
+
+    >>> type(plain_array(np.ones(2).view(np.recarray)))
+    <class 'numpy.ndarray'>
+    >>> plain_array([1.0])
     Traceback (most recent call last):
     minidl.errors.DtypeError: expected an array, got list: md.tensor(...) takes lists and numbers too
     """
+    if backends.is_array(data):
+        return data
     if not hasattr(data, "dtype") or hasattr(data, "requires_grad"):
         raise DtypeError(f"expected an array, got {type(data).__name__}: md.tensor(...) takes lists and numbers too")
+    return backends.native(data)
 
 
 def require_data(tensors: Iterable[Any]) -> None:

@@ -2,10 +2,11 @@
 
 import functools
 import inspect
+import threading
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from .errors import MinidlError, brief
 
@@ -93,6 +94,50 @@ class Decorating(metaclass=ContextMeta):
             f"{name} cannot decorate the coroutine {called}: write `with {name}(...):` inside, around what does not "
             "await"
         )
+
+
+class OfThread(Decorating):
+    """A context of the thread that enters it, even if another thread ends it, as it may end a generator.
+
+    >>> class Depth(threading.local):
+    ...     def __init__(self):
+    ...         self.depth = 0
+    >>> class Deeper(OfThread):
+    ...     local = Depth()
+    ...     def enter(self, state):
+    ...         state["depth"] += 1
+    ...     def leave(self, state):
+    ...         state["depth"] -= 1
+    ...     def again(self):
+    ...         return Deeper()
+    >>> with Deeper(), Deeper():
+    ...     Deeper.local.depth
+    2
+    """
+
+    local: ClassVar[threading.local]
+    """Its attributes in a thread are what the context changes."""
+
+    def __init__(self) -> None:
+        self._entered: list[dict[str, Any]] = []
+
+    @abstractmethod
+    def enter(self, state: dict[str, Any]) -> None:
+        """Begin in the thread with these attributes of ``local``."""
+
+    @abstractmethod
+    def leave(self, state: dict[str, Any]) -> None:
+        """End in that thread."""
+
+    def __enter__(self) -> None:
+        self._entered.append(vars(self.local))
+        self.enter(self._entered[-1])
+
+    def __exit__(self, *error: object) -> None:
+        place, here = -1, vars(self.local)
+        if self._entered[-1] is not here:  # several threads are inside, or another thread entered it
+            place = max((place for place, state in enumerate(self._entered) if state is here), default=-1)
+        self.leave(self._entered.pop(place))
 
 
 def _stepped(generator: Generator[Any, Any, Any], context: Callable[[], AbstractContextManager[Any]]) -> Any:

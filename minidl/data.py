@@ -4,7 +4,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,10 @@ class DataLoader(Guarded):
         """The number of batches of this epoch returned so far, by the loop that advanced last."""
         self.start = 0
         """The first batch of the next loop: 0, unless :meth:`load_state_dict` set another."""
+        self._of_position: dict[str, int] = {}
+        """The options of the loop that advanced last."""
+        self._of_start: dict[str, int] = {}
+        """The options in :meth:`load_state_dict`."""
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
@@ -137,14 +141,26 @@ class DataLoader(Guarded):
         )
 
     def __iter__(self) -> "Batches":
-        self.position, self.start = self.start, 0
+        if self.start > 0:
+            self._require_options_of_start()
+        self.position, self.start, self._of_start = self.start, 0, {}
         return Batches(self)
+
+    def _require_options_of_start(self) -> None:
+        """Raise if options were set after :meth:`load_state_dict` on which the meaning of the position depends."""
+        now = self.options()
+        for name, value in self._of_start.items():
+            if now[name] != value:
+                raise MinidlError(
+                    f"the loader continues at batch {self.start} of an epoch with {name}={value}, and has "
+                    f"{name}={now[name]} now: set it before load_state_dict, or set start = 0"
+                )
 
     def _maker(self) -> Callable[[int], Iterator[Any]]:
         """A function that makes the batches of the current epoch from a given one on, even if the loader advances."""
-        size = self.batch_size
+        size, source = self.batch_size, self.dataset
         whole = [slice(number * size, (number + 1) * size) for number in range(len(self))]
-        order = self.dataset.backend.asarray(self.order())
+        order = source.backend.asarray(self.order())
         mirrored = self.backend.asarray(self.mirrored()) if self.mirror else None
         place, there = (self.seed, self.epoch), self.backend
 
@@ -159,12 +175,12 @@ class DataLoader(Guarded):
 
         def taken(part: slice) -> Dataset:
             with drawing(part):
-                return self.dataset.take(order[part])
+                return source.take(order[part])
 
         def made(start: int) -> Iterator[Any]:
             parts = whole[start:]
-            if there is self.dataset.backend:
-                return self._ahead(batch(self.dataset, order[part], part) for part in parts)
+            if there is source.backend:
+                return self._ahead(batch(source, order[part], part) for part in parts)
             stored = self._ahead(taken(part) for part in parts)
             moved = (some.to(there.name) for some in stored)
             pairs = zip(moved, parts, strict=True)
@@ -197,11 +213,16 @@ class DataLoader(Guarded):
     def state_dict(self) -> dict[str, int]:
         """The position of the loader and the options that it depends on.
 
-        ``position`` is the number of batches of this epoch returned by the loop that advanced last;
+        ``position`` is the number of batches of this epoch returned by the loop that advanced last, and the options are
+        those of this loop, even if others were set since;
         :meth:`Batches.state_dict` is the state of one loop.
         """
-        place = {"seed": self.seed, "epoch": self.epoch, "position": self.position, "samples": len(self.dataset)}
-        return place | {name: getattr(self, name) for name in _MEANING}
+        options = (self._of_position if self.position > 0 else None) or self.options()
+        return {"epoch": self.epoch, "position": self.position, **options}
+
+    def options(self) -> dict[str, int]:
+        """The options on which the meaning of a position in an epoch depends."""
+        return {"seed": self.seed, "samples": len(self.dataset), **{name: getattr(self, name) for name in _MEANING}}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continue where :meth:`state_dict` was taken, with the same data in the same batches.
@@ -224,6 +245,7 @@ class DataLoader(Guarded):
                     f"{name}={getattr(self, name)}: make it with the options of the one that was saved"
                 )
         self.seed, self.epoch, self.position, self.start = seed, epoch, position, position
+        self._of_position = self._of_start = self.options()
 
 
 _OF_MIRRORS, _OF_BATCHES = 1, 2
@@ -241,7 +263,7 @@ class Batches(Iterator[Any]):
     """
 
     def __init__(self, loader: DataLoader) -> None:
-        self._loader, self._state = loader, loader.state_dict()
+        self._loader, self._options = loader, loader.options()
         self.epoch, self.position = loader.epoch, loader.position
         self._from, self._next = loader._maker(), self.position
         self._batches = self._from(self._next)
@@ -268,10 +290,17 @@ class Batches(Iterator[Any]):
 
     def _move(self, epoch: int, position: int) -> None:
         self.epoch, self.position = self._loader.epoch, self._loader.position = epoch, position
+        self._loader._of_position = self._options
 
     def state_dict(self) -> dict[str, int]:
         """As :meth:`DataLoader.state_dict`, but the position of this loop, independent of others."""
-        return {**self._state, "epoch": self.epoch, "position": self.position}
+        return {"epoch": self.epoch, "position": self.position, **self._options}
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise MinidlError(
+            "a loop over a loader cannot be copied or pickled, because a thread makes its batches: save its "
+            "state_dict(), and load it into another loader"
+        )
 
 
 # Helpers of training loops

@@ -5,20 +5,21 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from .contexts import Decorating
+from .contexts import OfThread
 from .errors import MinidlError, brief
 
 
 class _Mode(threading.local):
     """The number of active ``no_grad`` contexts in the current thread, which may end in any order."""
 
-    without_grad = 0
+    def __init__(self) -> None:
+        self.without_grad = 0
 
 
 mode = _Mode()
 
 
-class no_grad(Decorating):  # noqa: N801 - PyTorch's name
+class no_grad(OfThread):  # noqa: N801 - PyTorch's name
     """A context and decorator, also of generators, that disables the recording of a graph; may be nested.
 
     Affects only the current thread. Raises :class:`MinidlError` without parentheses, for classes, and for coroutines,
@@ -38,16 +39,19 @@ class no_grad(Decorating):  # noqa: N801 - PyTorch's name
     (0.5, False)
     """
 
+    local = mode
+
     def __init__(self, *wrong: Any, **unknown: Any) -> None:
         if wrong or unknown:
             given = brief(wrong[0]) if wrong else ", ".join(unknown)
             raise MinidlError(f"no_grad takes no arguments, got {given}: write @no_grad(), with parentheses")
+        super().__init__()
 
-    def __enter__(self) -> None:
-        mode.without_grad += 1
+    def enter(self, state: dict[str, Any]) -> None:
+        state["without_grad"] += 1
 
-    def __exit__(self, *error: object) -> None:
-        mode.without_grad = max(0, mode.without_grad - 1)  # another thread may have ended a generator
+    def leave(self, state: dict[str, Any]) -> None:
+        state["without_grad"] = max(0, state["without_grad"] - 1)  # inside recording()
 
     def again(self) -> "no_grad":
         return no_grad()

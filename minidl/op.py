@@ -17,6 +17,7 @@ them to the shapes of the inputs, for all ops.
 array([ 3., 12.], dtype=float32)
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,12 +25,10 @@ import numpy as np
 
 from . import backends, changes, nested, op_errors
 from .attributes import is_own
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import DtypeError, GraphError, MinidlError, ShapeError
 from .habits import Missing
 
 if TYPE_CHECKING:
-    import weakref
-
     from .backends import Backend
     from .tensor import Tensor
 
@@ -70,6 +69,9 @@ class Op:
     needs_grad: tuple[bool, ...] = ()
     number: int = 0
     output: "weakref.ref[Tensor] | None" = None
+    """The output if its gradient is retained."""
+    _result: "weakref.ref[Tensor] | None" = None
+    """The output of the last call of an instance."""
     _saved: tuple[Array, ...] = ()
     save_for_backward, saved_tensors, needs_input_grad, mark_dirty = Missing(), Missing(), Missing(), Missing()
 
@@ -117,8 +119,13 @@ class Op:
                 f"{self.name}.apply(...), which makes a new instance for each call",
                 self.name,
             )
-        self.half = False
-        return type(self).record(self, inputs)
+        earlier = None if self._result is None else self._result()
+        if earlier is not None and earlier.op is self:
+            earlier.op = object.__new__(type(self))  # a node that is freed, as this one was
+        self.half, self.output = False, None
+        result = type(self).record(self, inputs)
+        self._result = weakref.ref(result)
+        return result
 
     def save(self, *arrays: Array) -> None:
         """Keep arrays for the backward pass."""
@@ -169,6 +176,8 @@ class Op:
         None for an input that needed none in the forward pass, whatever the op returned for it.
         """
         inputs = self._require_inputs()
+        if type(dy) is not type(self.seen[0]):  # a scalar, or a np.matrix from a user's op
+            dy = backends.native(dy)
         try:
             gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         except (ValueError, IndexError) as error:
@@ -187,7 +196,7 @@ class Op:
                     for dx, x, needed in each
                 ]
             )
-        except ShapeError as error:
+        except MinidlError as error:
             error.where = self.name
             raise
         except AttributeError:  # a number or a list has no shape

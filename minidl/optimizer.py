@@ -9,7 +9,7 @@ import numpy as np
 
 from . import backends, changes, checks
 from .attributes import changed_options
-from .errors import CallError, GraphError, MinidlError, brief, counted
+from .errors import CallError, GraphError, MinidlError, ShapeError, brief, counted
 from .habits import Guarded, explained, takes
 from .op import HALF, SINGLE
 from .options import integer, number, option, plain, require_room
@@ -111,7 +111,8 @@ class Optimizer(Guarded, ABC):
         self.state: dict[str, State] = {name: {} for name in names}
         self._homes = [_home(p.data) for p in self.parameters]
         self._known: list[Array] = [None] * len(names)
-        """The data of each parameter that were checked and can be changed in place."""
+        """The data of each parameter that were checked."""
+        self._on_host = [False] * len(names)
         if len(self.state) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise MinidlError(
@@ -149,7 +150,8 @@ class Optimizer(Guarded, ABC):
         """Update every parameter that has a gradient.
 
         Raises :class:`GraphError` if none has. Raises an error, changing nothing, if data and gradient are not float
-        arrays of one shape (:func:`minidl.checks.checked`), or if data are read-only.
+        arrays of one shape (:func:`minidl.checks.checked`), if data are read-only, or if data were replaced by an
+        array of another shape than the parameter's state.
         """
         lr = self.lr if self.schedule is None else self._scheduled(self.schedule(self.steps))
         if len(self.state) != len(self.parameters):
@@ -158,12 +160,15 @@ class Optimizer(Guarded, ABC):
                 "`for state in optimizer.state.values(): state.clear()`, or make another optimizer"
             )
         updates, halves, changed = [], [], []
-        for i, (param, state) in enumerate(zip(self.parameters, self.state.values(), strict=True)):
+        on_host = self._on_host
+        each = zip(self.parameters, self.state.values(), self._known, strict=True)
+        for i, (param, state, known) in enumerate(each):
             data, grad = param.data, param.grad
             if grad is None:
                 continue
-            is_usual = data is self._known[i] and type(grad) is type(data) and grad.dtype is data.dtype
-            if not is_usual or grad.shape != data.shape:
+            is_usual = data is known and type(grad) is type(data) and grad.dtype is data.dtype
+            # Also of known data: NumPy lets anybody set the flag at any time.
+            if not is_usual or grad.shape != data.shape or (on_host[i] and not data.flags.writeable):
                 data, grad = self._looked_at(i, state)
             changed.append(data)
             if data.dtype.char == "e":
@@ -177,10 +182,6 @@ class Optimizer(Guarded, ABC):
         changes.mark(*changed)
         try:
             given: Any = self.update_all(updates)  # type: ignore[func-returns-value]
-        except ValueError:  # raised by NumPy if an array has become read-only since it was checked
-            for param in self.parameters:
-                _require_writable(param)
-            raise
         except (TypeError, AttributeError) as error:
             of_array = isinstance(error, AttributeError) and "numpy.ndarray" in str(error)
             if not of_array and "memoryview" not in str(error):
@@ -193,18 +194,25 @@ class Optimizer(Guarded, ABC):
         self.steps += 1
 
     def _looked_at(self, i: int, state: State) -> tuple[Array, Array]:
-        """The checked data and gradient of a parameter; moves its state if its backend or dtype has changed."""
+        """The checked data and gradient of a parameter; moves its state if its backend or dtype has changed, and raises
+        an error if its shape has."""
         param = self.parameters[i]
         checks.checked([param])
         _require_writable(param)
         if self._homes[i] != _home(param.data):
             self._follow(i, state)
-        self._known[i] = param.data
+        self._known[i], self._on_host[i] = param.data, isinstance(param.data, np.ndarray)
         return param.data, param.grad
 
     def _follow(self, i: int, state: State) -> None:
         """Move the state of a parameter to its new backend and dtype."""
-        param, (_, before) = self.parameters[i], self._homes[i]
+        param, (_, before, shape) = self.parameters[i], self._homes[i]
+        if shape != param.shape and any(getattr(value, "shape", None) == shape for value in state.values()):
+            raise ShapeError(
+                f"the data of parameter '{list(self.state)[i]}' were replaced by an array of shape {param.shape}, and "
+                f"its state in the optimizer is for {shape}: make another optimizer, or clear this state, "
+                f"optimizer.state['{list(self.state)[i]}'].clear()"
+            )
         for key, value in state.items():
             if backends.is_array(value):
                 if backends.of(value) is not param.backend:
@@ -316,7 +324,7 @@ class Optimizer(Guarded, ABC):
 
     def _restored(self, name: str, value: Any, param: Tensor) -> Any:
         """A value of a state as :meth:`update` needs it: a plain number, or an array on the device in its dtype."""
-        kind = self._kinds().get(name, "")
+        kind, value = self._kinds().get(name, ""), backends.native(value)
         if kind == "count":
             return plain(value)
         if kind:
@@ -327,17 +335,17 @@ class Optimizer(Guarded, ABC):
 
 
 def _require_writable(param: Tensor) -> None:
-    if isinstance(param.data, np.ndarray) and not param.data.flags.writeable:
+    if not backends.is_writable(param.data):
         raise MinidlError(
             f"the data of {checks.called(param)} are read-only, and a step changes them in place: set "
             "x.data = x.data.copy()"
         )
 
 
-def _home(data: Array) -> tuple[Any, Any]:
-    """The array type, which identifies the backend, and the float dtype of an array."""
+def _home(data: Array) -> tuple[Any, Any, Any]:
+    """The array type, which identifies the backend, the float dtype and the shape of an array."""
     dtype = getattr(data, "dtype", None)
-    return type(data), dtype if getattr(dtype, "kind", "") == "f" else None
+    return type(data), dtype if getattr(dtype, "kind", "") == "f" else None, getattr(data, "shape", None)
 
 
 def _remembered_in(dtype: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DtypeError, MinidlError, brief
+from .errors import DtypeError, GraphError, MinidlError, brief
 
 
 def plain(value: Any) -> Any:
@@ -20,8 +20,18 @@ def plain(value: Any) -> Any:
     >>> import numpy as np
     >>> plain(np.float64(0.5)), plain(np.array(2)), plain("same")
     (0.5, 2, 'same')
+
+    Raises :class:`GraphError` for a tensor that requires a gradient, because an option has none.
     """
-    return value.item() if getattr(value, "ndim", None) == 0 else value
+    if getattr(value, "ndim", None) != 0:
+        return value
+    if getattr(value, "requires_grad", False):
+        raise GraphError(
+            "an option is a number without a gradient, got a tensor with requires_grad=True: compute with tensors "
+            "instead, such as F.maximum(x, low) for clip or F.where(x > 0, x, slope * x) for leaky_relu, or pass "
+            "x.item()"
+        )
+    return value.item()
 
 
 def dtype_of(value: Any) -> np.dtype[Any]:

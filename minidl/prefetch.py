@@ -24,42 +24,46 @@ def prefetched(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
     >>> list(prefetched(range(3), 2))
     [0, 1, 2]
     """
-    ready: queue.Queue[Any] = queue.Queue(ahead)
+    # Not queue.Queue, whose lock an interrupt may leave locked: then both sides would wait for ever.
+    ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    places: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for _ in range(ahead):
+        places.put(None)
     end = object()
-    stop = threading.Event()
-
-    def put(item: Any) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
+    began = stopped = False
 
     def work() -> None:
+        nonlocal began
+        began = True
         try:
+            if stopped:
+                return
             for batch in batches:
-                put(batch)
-                if stop.is_set():
+                places.get()
+                if stopped:
                     return
-            put(end)
+                ready.put(batch)
+            ready.put(end)
         except BaseException as error:  # any exception is raised again in the loop
-            put(_Failure(error))
+            ready.put(_Failure(error))
 
     process = os.getpid()
     thread = threading.Thread(target=work, name="minidl-loader", daemon=True)
     try:
-        thread.start()
-    except RuntimeError:  # no threads, in a browser for example
-        yield from batches
-        return
-    try:
+        try:
+            thread.start()
+        except RuntimeError:  # no threads, in a browser for example
+            yield from batches
+            return
         while (item := ready.get()) is not end:
             if isinstance(item, _Failure):
                 raise item.error
+            places.put(None)
             yield item
             if os.getpid() != process:
                 raise MinidlError("this process was forked inside a loop over a loader: start another loop in it")
     finally:
-        stop.set()
-        thread.join()
+        stopped = True
+        places.put(None)
+        if began:  # otherwise it ends when it begins, if an interrupt has not kept it from beginning
+            thread.join()

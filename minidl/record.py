@@ -109,9 +109,18 @@ def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
     whole = np.result_type(np.bool_, *kinds)
     if whole.kind in op.exact:
         return None, None if compares else whole
+    if whole.kind == "f" and "i" in op.exact and all(_is_of_integers(kind) for kind in kinds):
+        raise DtypeError(
+            "int64 and uint64 have no common integer dtype, and float32 would round them: convert one with "
+            "x.astype(np.int64)"
+        )
     floats = (host_order(x.dtype) for x in inputs if hasattr(x, "dtype") and x.dtype.kind == "f" and x.ndim)
     dtype = next(floats, SINGLE)
     return dtype, SINGLE if dtype is HALF and not compares else dtype
+
+
+def _is_of_integers(kind: Any) -> bool:
+    return isinstance(kind, int) or kind.kind in "iub"
 
 
 def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor:

@@ -5,14 +5,13 @@ referenced elsewhere.
 """
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 ARE_COUNTED = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
-def is_the_only_one(holders: Sequence[Any], position: int) -> bool:
-    """Whether a list or tuple holds the only reference to its element.
+def is_the_only_one(holders: Any, position: Any) -> bool:
+    """Whether a list, tuple or dictionary holds the only reference to its element.
 
     >>> alone, other = [object()], object()
     >>> is_the_only_one(alone, 0) or not ARE_COUNTED, is_the_only_one([other], 0)

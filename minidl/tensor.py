@@ -42,7 +42,7 @@ class Tensor(Operators):
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray:  # the fast path: it nearly always is
-            checks.require_array(data)
+            data = checks.plain_array(data)
         self.data = data
         self.grad: Array | None = None
         self.op: Op | None = None
@@ -290,7 +290,8 @@ def _total(x: Tensor, dx: Array) -> Array:
         dx = x.grad + dx
     if dx.dtype != x.data.dtype:
         raise DtypeError(f"a gradient of {dx.dtype} came for {x.name or 'a tensor'} of {x.dtype}: keep the dtype")
-    return x.backend.asarray(dx) if isinstance(dx, np.generic) else dx  # NumPy turns 0-d arrays into scalars
+    # NumPy turns 0-d arrays into scalars, and a user's op may return a np.matrix.
+    return dx if type(dx) is type(x.data) else x.backend.asarray(backends.native(dx))
 
 
 def _newest_first(last: Op) -> list[Op]:

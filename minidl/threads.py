@@ -14,6 +14,10 @@ Contexts (``no_grad``, ``using``, a capture) apply to the thread that enters the
 callback may be used by one thread at a time. The whole process shares the number of threads, the precision of a backend
 and the default generator (:func:`minidl.seed`), whose values then depend on the order of the threads: pass each thread
 its own ``rng``.
+
+A signal handler and a ``__del__`` may compute, also with the model of the forward pass that they interrupt; they do so
+on their thread alone. They must not change what it uses: no training step of that model, and no ``model.eval()``
+without ``model.train()`` at the end.
 """
 
 import contextvars
@@ -28,6 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .errors import MinidlError, brief
+from .references import is_the_only_one
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -40,13 +45,14 @@ class _Settings:
 
     num_threads: int | None = None
     pool: "ThreadPoolExecutor | None" = None
-    lock = threading.Lock()
+    lock = threading.RLock()
 
 
 class _Here(threading.local):
-    """The state of the current thread: whether it is running a chunk, and its scratch memory."""
+    """The state of the current thread."""
 
     inside = False
+    """Whether it works on the items of :func:`for_each`, or shares them out: then other items are its own."""
 
     def __init__(self) -> None:
         self.scratch: dict[str, np.ndarray[Any, Any]] = {}
@@ -107,20 +113,20 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
     numbers = itertools.count()  # shared: every thread takes the next free item
 
     def work() -> None:
-        _here.inside = True
-        try:
-            while (number := next(numbers)) < len(items):
-                function(items[number])
-        finally:
-            _here.inside = False
+        while (number := next(numbers)) < len(items):
+            function(items[number])
 
-    # Copy the context, because it holds NumPy's error handling (np.errstate): all threads use the caller's.
-    pool = _pool()
-    helpers = [pool.submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
+    _here.inside = True  # also of a signal handler, which must not wait for a lock of the pool that this thread holds
     try:
-        work()
+        # Copy the context, because it holds NumPy's error handling (np.errstate): all threads use the caller's.
+        pool = _pool()
+        helpers = [pool.submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
+        try:
+            work()
+        finally:
+            errors = [helper.exception() for helper in helpers]
     finally:
-        errors = [helper.exception() for helper in helpers]
+        _here.inside = False
     for error in errors:
         if error is not None:
             raise error
@@ -136,17 +142,19 @@ def chunks(length: int, size: int) -> list[slice]:
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
-    """Uninitialised memory that the current thread keeps and reuses for the next call with the same name.
+    """Uninitialised memory that the current thread keeps, and reuses for the next call with the same name.
 
-    It must not leave the calling function, because the next call overwrites it.
+    While the result or a view of it is in use, other calls get new memory: a signal handler may run the same function.
+    So drop it before the next call in a loop.
 
-    >>> scratch("example", (2, 3), np.float32).shape
-    (2, 3)
+    >>> address = scratch("example", (2, 3), np.float32).ctypes.data
+    >>> scratch("example", (3, 1), np.float32).ctypes.data == address
+    True
     """
-    nbytes = prod(shape) * np.dtype(dtype).itemsize
-    memory = _here.scratch.get(name)
-    if memory is None or memory.nbytes < nbytes:
-        memory = _here.scratch[name] = np.empty(nbytes, np.uint8)
+    nbytes, kept_by_name = prod(shape) * np.dtype(dtype).itemsize, _here.scratch
+    if name not in kept_by_name or kept_by_name[name].nbytes < nbytes:
+        kept_by_name[name] = np.empty(nbytes, np.uint8)
+    memory = kept_by_name[name] if is_the_only_one(kept_by_name, name) else np.empty(nbytes, np.uint8)
     kept: np.ndarray[Any, Any] = memory[:nbytes].view(dtype).reshape(shape)
     return kept
 
@@ -161,7 +169,7 @@ def _pool() -> "ThreadPoolExecutor":
         if _Settings.pool is None:
             from concurrent.futures import ThreadPoolExecutor  # slow to import
 
-            _Settings.pool = ThreadPoolExecutor(threads, thread_name_prefix="minidl")
+            _Settings.pool = ThreadPoolExecutor(threads, "minidl", setattr, (_here, "inside", True))
         return _Settings.pool
 
 
@@ -177,6 +185,6 @@ def _single_threaded_blas() -> object:
 if hasattr(os, "register_at_fork"):  # a forked process does not inherit the threads of the pool
 
     def _after_fork() -> None:
-        _Settings.pool, _Settings.lock = None, threading.Lock()
+        _Settings.pool, _Settings.lock = None, threading.RLock()
 
     os.register_at_fork(after_in_child=_after_fork)

@@ -196,7 +196,7 @@ class Trainer(Guarded):
         epochs, steps = optional(integer)("epochs", epochs, 0), optional(integer)("steps", steps, 0)
         if train is not self.train_loader:
             self._begin_anew()
-            self._place = train.state_dict() | {"position": train.start}
+            self._place = train.options() | {"epoch": train.epoch, "position": train.start}
         self.train_loader, self.stopping = train, False
         self._find_place(train)
         self._fitting = True
@@ -275,7 +275,7 @@ class Trainer(Guarded):
         return self._place_in(self.train_loader)
 
     def _place_in(self, loader: DataLoader) -> dict[str, int]:
-        return loader.state_dict() | {name: self._place[name] for name in ("epoch", "position")}
+        return {name: self._place[name] for name in ("epoch", "position")} | loader.options()
 
     def _begin_anew(self) -> None:
         """Start the current epoch again: its first batch is the next one, also after :meth:`load_state_dict`."""
@@ -416,7 +416,9 @@ class Trainer(Guarded):
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
-        vars(self).update(own, train_loader=train, _place=train.state_dict() | {"position": train.start})
+        vars(self).update(
+            own, train_loader=train, _place=train.options() | {"epoch": train.epoch, "position": train.start}
+        )
         self._ended_at = -1 if self.inside_epoch else self.optimizer.steps
         if state["loader"] is not None:
             train.start = 0  # the trainer has the position: other loops, such as evaluate, are complete epochs

@@ -1,10 +1,10 @@
 """Detecting changes of objects: a walk over everything that can be reached from them, without a list of what to check.
 
 Numbers, strings, booleans, None, NumPy scalars and arrays on the host are compared by value. Tensors are compared by
-identity, array and ``requires_grad``; lists, tuples, sets and dictionaries by their contents. Every other object is
-compared by identity and by its attributes, including those of its class and metaclass; a function also by its closure,
-its defaults and the global names in its code; a bound method by its object. A Python module is compared by identity and
-by the names in it that appear in the code of these functions, also as attributes.
+identity, array and ``requires_grad``, on the host also by value; lists, tuples, sets and dictionaries by their
+contents. Every other object is compared by identity and by its attributes, including those of its class and metaclass;
+a function also by its closure, its defaults and the global names in its code; a bound method by its object. A Python
+module is compared by identity and by the names in it that appear in the code of these functions, also as attributes.
 
 Changes that cannot be reached by name are not detected: imports inside a function, lookups by ``getattr`` or
 ``globals()``, the environment, context variables, targets of weak references, the inside of objects implemented in C,
@@ -201,6 +201,8 @@ class Traits(Unseen):
             elif isinstance(part, Tensor):
                 self.tensors.append(part)
                 self.things.append(part.data)
+                if isinstance(part.data, np.ndarray):  # on the host, where code may read its values
+                    self._look_at_numbers(part.data)
                 self.values.append(part.requires_grad)
                 self._reads += (_DATA, part), (_REQUIRES_GRAD, part)
         self._look_at_attributes(part, kind)

@@ -212,6 +212,12 @@ def set_rate(layer: Any) -> None:
 
 
 ATTRIBUTES: dict[str, tuple[Callable[[Any], float], Callable[[], Any], Callable[[Any], None]]] = {
+    "tensor on the host": (lambda s: s.options.item(), lambda: md.tensor(1.0), lambda s: s.options.data.fill(3.0)),
+    "scalar as data of a tensor": (
+        lambda s: s.options.item(), lambda: md.tensor(1.0), lambda s: setattr(s.options, "data", s.options.data * 3)),
+    "read-only data of a tensor": (
+        lambda s: s.options.item(), lambda: md.tensor(1.0),
+        lambda s: setattr(s.options, "data", np.broadcast_to(np.float32(3.0), ()))),
     "class attribute": (lambda s: s.rate, lambda: None, lambda s: setattr(Scale, "rate", 3.0)),
     "table of the class": (lambda s: s.table["rate"], lambda: None, lambda s: Scale.table.update(rate=3.0)),
     "dataclass": (lambda s: s.options.rate, Options, set_rate),

@@ -14,7 +14,7 @@ from minidl.errors import BackendError, DtypeError, GraphError, MinidlError, Sha
 from minidl.kernels.window import sliding_window
 from minidl.ops.conv import conv_spec
 
-from .tensors import leaf
+from .tensors import leaf, matrix
 
 F = nn.functional
 OPTIMIZERS = [name for name in plugins.names("optimizer") if name in ("sgd", "adam", "adamw", "rmsprop", "adagrad")]
@@ -203,6 +203,7 @@ WRONG = {
     "too long": (lambda: np.ones(3, np.float32), ShapeError, r"has shape \(3,\)"),
     "one for all": (lambda: np.ones(1, np.float32), ShapeError, r"of a tensor of shape \(2,\) has shape \(1,\)"),
     "no axis": (lambda: np.float32(1), ShapeError, r"has shape \(\)"),
+    "a matrix": (lambda: matrix(np.ones(2, np.float32)), MinidlError, r"is a Matrix, expected an array"),
     "one more axis": (lambda: np.ones((1, 2), np.float32), ShapeError, r"has shape \(1, 2\)"),
     "elsewhere": (lambda: backends.get("strict").asarray(ONES), BackendError, r"is on strict, the data"),
 }
@@ -228,7 +229,7 @@ def test_a_gradient_that_does_not_fit_changes_nothing(name: str, what: str) -> N
     assert a.grad.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("what", ["a list", "a tensor", "integers"])
+@pytest.mark.parametrize("what", ["a list", "a tensor", "integers", "a matrix"])
 def test_data_that_do_not_fit_are_named(what: str) -> None:
     w = leaf(1, 2)
     w.grad, w.data = np.ones(2, np.float32), WRONG[what][0]()
@@ -236,7 +237,9 @@ def test_data_that_do_not_fit_are_named(what: str) -> None:
         optim.SGD([w], lr=0.1).step()
 
 
-@pytest.mark.parametrize("data", [md.ones(2, 2), [[1.0, 2.0], [3.0, 4.0]], 3.0, None], ids=str)
+@pytest.mark.parametrize(
+    "data", [md.ones(2, 2), [[1.0, 2.0], [3.0, 4.0]], 3.0, None, matrix(np.ones((2, 2), np.float32))], ids=type
+)
 def test_data_that_are_no_array_are_named_wherever_they_are_found(data: Any) -> None:
     layer, x = nn.Dense(2, 2), md.ones(1, 2)
     w = layer.w
@@ -246,7 +249,7 @@ def test_data_that_are_no_array_are_named_wherever_they_are_found(data: Any) -> 
         lambda: w.numpy(), lambda: w.backend, lambda: w.mark_changed(), lambda: w.clone(),
         lambda: layer.state_dict(), lambda: layer.astype(np.float64), lambda: md.summary(layer, (2,)),
     ]  # fmt: skip
-    if not isinstance(data, md.Tensor):
+    if not isinstance(data, md.Tensor | np.ndarray):
         uses += [lambda: w.shape, lambda: w.dtype, lambda: w.size, lambda: w.ndim, lambda: len(w)]
     for use in uses:
         with pytest.raises(MinidlError, match=rf"data of w is a {type(data).__name__}, .*: set x\.data = y\.data"):

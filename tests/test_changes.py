@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.array_utils import byte_bounds
 
 import minidl as md
 from minidl import changes, nn, optim
@@ -103,6 +104,68 @@ def test_memory_that_is_no_array_s_is_that_of_the_array_over_it(view: Any) -> No
         y.backward()
 
 
+def lent_by(owner: str) -> tuple[Any, Any]:
+    """Two arrays over the same memory, [1, 2], which no array owns, or of which NumPy does not know the owner."""
+    array = np.array([1, 2], np.float32)
+    buffer = bytearray(array.tobytes())
+    if owner == "a tensor of PyTorch":
+        tensor = pytest.importorskip("torch").tensor([1.0, 2.0])
+        return tensor.numpy(), tensor.numpy()
+    return {
+        "a buffer": lambda: (np.frombuffer(buffer, np.float32), np.frombuffer(buffer, np.float32)),
+        "a part of a buffer": lambda: (np.frombuffer(buffer, np.float32), np.frombuffer(buffer, np.float32)[:]),
+        "an exported array": lambda: (array, np.asarray(memoryview(array))),
+        "an array exported twice": lambda: (np.asarray(memoryview(array)), np.asarray(memoryview(array))),
+        "DLPack": lambda: (array, np.from_dlpack(array, copy=False)),
+    }[owner]()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    "owner",
+    [
+        "a tensor of PyTorch",
+        "a buffer",
+        "a part of a buffer",
+        "an exported array",
+        "an array exported twice",
+        "DLPack",
+    ],
+)
+def test_a_change_of_memory_that_no_array_owns_is_noticed(owner: str, turned: bool) -> None:
+    first, second = lent_by(owner)[:: -1 if turned else 1]
+    if not first.flags.writeable:
+        first, second = second, first
+    w, x = md.Tensor(first, requires_grad=True), leaf(1.0, 1.0)
+    y = (x * md.Tensor(second)).sum()
+    w.grad = np.ones(2, np.float32)
+    optim.SGD([w], lr=1.0).step()
+    with pytest.raises(GraphError, match=r"^Mul: .* was changed"):
+        y.backward()
+    again = (x * md.Tensor(second)).sum()
+    md.Tensor(np.frombuffer(bytearray(8), np.float32)).mark_changed()  # other memory
+    again.backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 1.0])
+
+
+def test_a_part_of_a_buffer_that_is_not_changed_is_not_concerned() -> None:
+    buffer = bytearray(16)
+    first, second = np.frombuffer(buffer, np.float32, 2), np.frombuffer(buffer, np.float32, 2, offset=8)
+    x = leaf(1.0, 1.0)
+    y = (x * md.Tensor(second)).sum()
+    md.Tensor(first).mark_changed()
+    y.backward()
+    np.testing.assert_array_equal(x.grad, second)
+
+
+def test_the_record_of_memory_that_no_array_owns_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "_MOST_LENT", 2)
+    monkeypatch.setattr(changes, "_lent", {})
+    kept = [np.frombuffer(bytearray(8), np.float32) for _ in range(9)]
+    changes.mark(*kept)
+    assert list(changes._lent) == [byte_bounds(array) for array in kept[-2:]]
+
+
 def test_a_view_that_outlives_the_tensor_is_known() -> None:
     w = leaf(1.0, 2.0)
     x, view = leaf(3.0), md.Tensor(w.data[:1])
@@ -134,14 +197,27 @@ def test_a_trained_model_goes_on_in_another_process(tmp_path: Path) -> None:
 ONES = (1.0, 1.0, 1.0)
 
 
-def changed_afterwards(x: md.Tensor, array: Any, use: Any) -> Any:
+class Info(np.ndarray[Any, Any]):
+    """A view of an array with a class of its own, as in NumPy's "Subclassing ndarray"."""
+
+
+VIEWS = {
+    "itself": lambda array: array,
+    "a view": lambda array: array[:],
+    "a subclass": lambda array: array.view(Info),
+    "a buffer": lambda array: np.asarray(memoryview(array)),
+}
+
+
+def changed_afterwards(x: md.Tensor, array: Any, use: Any, view: str) -> Any:
     """x.grad if ``array`` is changed between the forward and the backward pass."""
-    y = use(x, array)
+    y = use(x, VIEWS[view](array))
     array[...] = array[0]
     y.sum().backward()
     return x.grad
 
 
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(
     ("array", "use", "expected"),
     [
@@ -159,9 +235,11 @@ def changed_afterwards(x: md.Tensor, array: Any, use: Any) -> Any:
         ([0, 0, 1], lambda x, labels: F.softmax_cross_entropy(F.stack([x, 0 * x], axis=1), labels), None),
     ],
 )
-def test_an_array_that_is_changed_before_backward_counts_as_it_was(array: Any, use: Any, expected: Any) -> None:
+def test_an_array_that_is_changed_before_backward_counts_as_it_was(
+    array: Any, use: Any, expected: Any, view: str
+) -> None:
     dtype = np.float32 if isinstance(array[0], float) else None
-    got = changed_afterwards(leaf(*ONES), np.array(array, dtype), use)
+    got = changed_afterwards(leaf(*ONES), np.array(array, dtype), use, view)
     unchanged = leaf(*ONES)
     use(unchanged, np.array(array, dtype)).sum().backward()
     np.testing.assert_array_equal(got, unchanged.grad)

@@ -447,3 +447,24 @@ def test_numbers_in_the_other_byte_order_are_converted_on_the_way_in(make: Any) 
 def test_a_tensor_of_an_array_in_the_other_byte_order_says_how_to_convert_it() -> None:
     with pytest.raises(DtypeError, match=r"Mean: the data are .f4, in another byte order: md\.tensor\(\.\.\.\)"):
         md.Tensor(SWAPPED).mean()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda a, b: F.concatenate([a, b]),
+        lambda a, b: F.stack([a, b]),
+        F.maximum,
+        F.minimum,
+        lambda a, b: F.where([True], a, b),
+        lambda a, b: a + b,
+        lambda a, b: a * b.numpy(),
+    ],
+)
+def test_int64_and_uint64_do_not_meet_in_float32(use: Any) -> None:
+    """float32 has 24 bits: 2**53 + 1 would become 2**53."""
+    signed, unsigned = md.tensor(np.array([2**53 + 1])), md.tensor(np.array([5], np.uint64))
+    for a, b in ((signed, unsigned), (unsigned, signed)):
+        with pytest.raises(DtypeError, match="int64 and uint64 have no common integer dtype"):
+            use(a, b)
+        assert use(a.astype(np.int64), b.astype(np.int64)).dtype == np.int64

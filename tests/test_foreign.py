@@ -1,17 +1,19 @@
 """Arrays of other libraries are converted to NumPy arrays and checked like them, or raise a named error."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minidl as md
-from minidl import backends, nn, ops
+from minidl import backends, nn, ops, optim
 from minidl.data import ArrayDataset, DataLoader, ImageDataset, Subset
 from minidl.errors import BackendError, DtypeError, MinidlError, ShapeError
+from minidl.nn import Buffer
 
-from .tensors import leaf
+from .tensors import leaf, matrix
 
 F = nn.functional
 LOGITS = np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0]], np.float32)
@@ -188,6 +190,74 @@ def test_layers_with_weights_want_a_tensor() -> None:
             layer(Column([1.0, 2.0]))
 
 
+class Returns(ops.Add):
+    """The identity, whose forward or backward pass returns another array."""
+
+    def __init__(self, forward: Any = None, backward: Any = None) -> None:
+        self.output_array, self.gradient = forward, backward
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        return x if self.output_array is None else self.output_array
+
+    def backward(self, dy: Any) -> Any:
+        return (dy if self.gradient is None else self.gradient,)
+
+
+def restored(m: Any) -> md.Tensor:
+    """A parameter after a step of Adam that continues from the running mean ``m``."""
+    w = md.tensor(np.zeros(m.shape, np.float32), requires_grad=True)
+    w.grad = np.ones(m.shape, np.float32)
+    optimizer = optim.Adam([w])
+    state = {"m": m, "v": np.ones(m.shape, np.float32), "t": 1}
+    optimizer.load_state_dict({"steps": 1, "lr": 0.1, "state": {"0": state}})
+    optimizer.step()
+    return w
+
+
+def loaded(w: Any) -> md.Tensor:
+    layer = nn.Dense(2, 2)
+    layer.load_state_dict({"w": w, "b": np.zeros(2)})
+    return layer.w
+
+
+A = np.array([[1, 2], [3, 4]], np.float32)
+HELD: dict[str, Callable[[Any], md.Tensor]] = {
+    "Tensor": md.Tensor,
+    "tensor": md.tensor,
+    "Parameter": nn.Parameter,
+    "Buffer": Buffer,
+    "the output of an op": lambda a: Returns.apply(md.ones(2, 2), forward=a),
+    "loaded weights": loaded,
+    "initial weights": lambda a: nn.Dense(2, 2, initializer=lambda shape, rng: a).w,
+    "a restored state": restored,
+    "a factor": lambda a: md.ones(2, 2) * a,
+    "targets": lambda a: F.mse_loss(md.zeros(2, 2), a),
+}
+
+
+@pytest.mark.parametrize("kind", [matrix, lambda a: a.view(np.recarray)], ids=["matrix", "recarray"])
+@pytest.mark.parametrize("held", HELD)
+def test_a_tensor_holds_a_plain_array(held: str, kind: Any) -> None:
+    """A product with a matrix would be a matrix product."""
+    x, expected = HELD[held](kind(A)), HELD[held](A).numpy()
+    assert type(x.data) is np.ndarray
+    np.testing.assert_array_equal((x * x).numpy(), expected * expected)
+
+
+def test_a_gradient_is_a_plain_array() -> None:
+    x = md.tensor(A, requires_grad=True)
+    (Returns.apply(x * A, backward=matrix(A))).sum().backward()
+    assert type(x.grad) is np.ndarray
+    np.testing.assert_array_equal(x.grad, A * A)
+
+
+def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
+    mapped = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(2, 2))
+    x = md.Tensor(mapped)
+    assert type(x.data) is np.ndarray
+    assert np.shares_memory(x.data, mapped)
+
+
 def test_arrays_stay_themselves() -> None:
     for value in (np.ones(2), np.float32(1), [1.0], 2, None, backends.get("strict").asarray([1.0])):
         assert backends.native(value) is value
@@ -202,6 +272,14 @@ def test_arrays_stay_themselves() -> None:
         lambda x: F.mse_loss(md.ones(2), x),
         md.data.ArrayDataset,
         lambda x: md.data.collate([x, x]),
+        md.Tensor,
+        nn.Parameter,
+        Buffer,
+        lambda x: Returns.apply(md.ones(2), forward=x),
+        lambda x: Returns.apply(leaf(1, 2), backward=x).sum().backward(),
+        lambda x: nn.Dense(2, 1).load_state_dict({"w": x.reshape(2, 1), "b": np.zeros(1)}),
+        lambda x: nn.Dense(1, 2, initializer=lambda shape, rng: x.reshape(shape)),
+        lambda x: restored(x),
     ],
 )
 def test_the_mask_of_an_array_is_not_lost_unasked(use: Any) -> None:

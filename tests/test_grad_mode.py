@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 import minidl as md
+from minidl.backends import choice
 from minidl.errors import MinidlError
+
+from .elsewhere import in_a_thread
 
 X = md.tensor([1.0, 2.0], requires_grad=True)
 
@@ -112,6 +115,30 @@ def test_a_generator_that_another_thread_ends_leaves_that_thread_as_it_was() -> 
     assert recording()
     with md.no_grad():
         assert not recording()
+
+
+@pytest.mark.parametrize("context", [md.no_grad, lambda: md.using(fusion=False)])
+def test_a_generator_that_another_thread_ends_leaves_the_thread_that_began_it(context: Any) -> None:
+    def inside() -> Iterator[None]:
+        with context():
+            yield
+
+    def state() -> Any:
+        return recording(), choice.current()
+
+    before, generator = state(), inside()
+    next(generator)
+    assert state() != before
+    in_a_thread(lambda: next(generator, None))
+    assert state() == before
+
+
+def test_one_context_serves_two_threads() -> None:
+    without = md.no_grad()
+    with without:
+        in_a_thread(without.__enter__)
+        assert not recording()
+    assert recording()
 
 
 def test_a_function_that_calls_itself() -> None:

@@ -119,6 +119,19 @@ def test_an_instance_can_be_used_again_after_its_backward_pass_and_without_a_gra
     np.testing.assert_allclose(x.grad, 2 * np.exp(0.5), rtol=1e-6)
 
 
+def test_an_instance_that_is_used_again_leaves_the_earlier_output_alone() -> None:
+    f, x, other = ops.Exp(), leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = f(x)
+    y.retain_grad()
+    y.sum().backward()
+    again = (f(other) * 100).sum()
+    with pytest.raises(GraphError, match="went through this part of the graph before"):
+        y.sum().backward()
+    again.backward()
+    assert y.grad.tolist() == [1.0, 1.0]
+    np.testing.assert_allclose(other.grad, 100 * np.exp([3.0, 4.0]), rtol=1e-6)
+
+
 def test_a_module_that_holds_an_op_is_told() -> None:
     class Holds(nn.Module):
         def __init__(self) -> None:

@@ -1,6 +1,8 @@
 """The loader: every sample once per epoch, a reproducible order, states that can be saved, and errors on the way."""
 
+import copy
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from minidl.errors import MinidlError
 from minidl.nested import leaves
 
 from .datasets import Computed, loader_threads
+from .elsewhere import printed
 
 
 def loader(length: int = 10, **options: Any) -> DataLoader:
@@ -267,6 +270,52 @@ def test_the_place_of_a_loader_is_that_of_the_loop_that_moved_last() -> None:
     assert epoch(resumed) == [[6, 7]]
 
 
+SET_INSIDE_A_LOOP = [
+    {"batch_size": 3},
+    {"shuffle": False},
+    {"seed": 1},
+    {"drop_last": True},
+    {"dataset": ArrayDataset(np.arange(6))},
+]
+
+
+@pytest.mark.parametrize("change", SET_INSIDE_A_LOOP)
+def test_a_state_inside_a_loop_has_the_options_of_the_loop(change: dict[str, Any]) -> None:
+    batches = loader(8, batch_size=2, shuffle=True)
+    loop = iter(batches)
+    next(loop), next(loop)
+    (name, value), *_ = change.items()
+    setattr(batches, name, value)
+    assert batches.state_dict() == loop.state_dict()
+    resumed = loader(8, batch_size=2, shuffle=True)
+    resumed.load_state_dict(batches.state_dict())
+    assert epoch(resumed) == [batch.tolist() for (batch,) in loop]
+    after = batches.state_dict()
+    assert (after["position"], after["samples"]) == (0, len(batches.dataset))
+    assert after.get(name, value) == value
+
+
+@pytest.mark.parametrize("change", SET_INSIDE_A_LOOP)
+def test_options_are_set_before_a_state_is_loaded_and_not_after(change: dict[str, Any]) -> None:
+    batches = loader(8, batch_size=2, shuffle=True)
+    batches.load_state_dict({**batches.state_dict(), "position": 2})
+    (name, value), *_ = change.items()
+    setattr(batches, name, value)
+    with pytest.raises(MinidlError, match=r"^the loader continues at batch 2 of an epoch with .* before load_"):
+        next(iter(batches))
+    batches.start = 0
+    assert len(epoch(batches)) == len(batches)
+
+
+@pytest.mark.parametrize("made", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_loop_is_not_copied(made: Any) -> None:
+    loop = iter(loader(6, batch_size=2))
+    next(loop)
+    with pytest.raises(MinidlError, match=r"a loop over a loader cannot be copied or pickled.* its state_dict"):
+        made(loop)
+    assert [batch.tolist() for (batch,) in loop] == [[2, 3], [4, 5]]
+
+
 @pytest.mark.parametrize("change", [{"batch_size": 3}, {"shuffle": False}, {"drop_last": True}])
 def test_a_state_of_other_batches_is_refused_and_changes_nothing(change: dict[str, Any]) -> None:
     options: dict[str, Any] = {"batch_size": 2, "shuffle": True}
@@ -363,6 +412,58 @@ def test_an_interrupt_loses_no_batch(prefetch: int) -> None:
         next(loop)
     data.broken = ()
     assert [batch.tolist() for (batch,) in loop] == [[2, 3], [4, 5], [6, 7]]
+
+
+def test_an_interrupt_while_the_thread_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(loader(100, batch_size=2)))
+    monkeypatch.undo()
+    for thread in loader_threads():
+        thread.join(10)
+    assert not loader_threads()
+
+
+INTERRUPTED = """
+import sys, threading, numpy as np
+from minidl.data import ArrayDataset, DataLoader
+data, interrupts = ArrayDataset(np.arange(6)), 0
+def starts_a_thread(frame):
+    # The standard library's own locks are not safe against an interrupt there.
+    return frame is not None and (frame.f_code is threading.Thread.start.__code__ or starts_a_thread(frame.f_back))
+for number in range(1, 150):
+    calls = 0
+    def interrupt(frame, event, _):
+        # Where Python handles signals: when a function begins, and after a call of a function in C.
+        global calls
+        if event in ("call", "c_return") and not starts_a_thread(frame):
+            calls += 1
+            if calls == number:
+                raise KeyboardInterrupt
+    loop = iter(DataLoader(data, batch_size=1, prefetch=1))
+    sys.setprofile(interrupt)
+    try:
+        for _ in loop:
+            pass
+    except KeyboardInterrupt:
+        interrupts += 1
+    sys.setprofile(None)
+    del loop
+for thread in threading.enumerate():
+    if thread.name == "minidl-loader":
+        thread.join(5)
+print(interrupts > 50, [thread.name for thread in threading.enumerate() if thread.name == "minidl-loader"])
+"""
+
+
+def test_an_interrupt_between_any_two_calls_ends_the_loop_and_its_thread() -> None:
+    assert printed(INTERRUPTED) == "True []\n"
 
 
 def test_after_an_error_on_the_way_to_a_device_the_next_batch_is_the_next() -> None:

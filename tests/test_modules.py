@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import pytest
@@ -71,6 +71,32 @@ def test_a_parameter_can_be_replaced_by_another_one_and_taken_away() -> None:
     assert list(layer.state_dict()) == ["w"]
     assert layer.w.name == "w"
     assert layer(md.ones(1, 2)).numpy().tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [(nn.Dense(2, 2), "w"), (nn.Conv2D(1, 1, 1), "w"), (nn.BatchNorm(2), "gamma"), (nn.BatchNorm(2), "beta")],
+)
+def test_a_parameter_that_a_layer_needs_is_not_taken_away(layer: Any, name: str) -> None:
+    before = getattr(layer, name)
+    with pytest.raises(MinidlError, match=f"'{name}' of .* can only be replaced by another one, got NoneType: [^;]*$"):
+        setattr(layer, name, None)
+    assert getattr(layer, name) is before
+
+
+@pytest.mark.parametrize("declared", [nn.Parameter | None, "Parameter | None", Optional[nn.Parameter]])  # noqa: UP045
+def test_a_parameter_of_ones_own_that_is_declared_as_optional_may_be_taken_away(declared: Any) -> None:
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift = nn.Parameter([1.0])
+
+    layer: Any = Shifted()
+    with pytest.raises(MinidlError, match="'shift' of Shifted is a Parameter"):
+        layer.shift = None
+    Shifted.__annotations__ = {"shift": declared}
+    layer.shift = None
+    assert layer.state_dict() == {}
 
 
 def test_a_part_whose_parts_cannot_be_named_can_be_replaced() -> None:

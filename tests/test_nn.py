@@ -442,3 +442,26 @@ def test_a_layer_that_is_not_there_is_named(index: Any, error: Any, message: str
         nn.Sequential()[0]
     with pytest.raises(MinidlError, match="expected an index"):
         model["a":]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 2), ()])
+@pytest.mark.parametrize("name", ["mean", "var"])
+def test_batch_norm_refuses_statistics_of_another_shape(name: str, shape: tuple[int, ...], training: bool) -> None:
+    layer = nn.BatchNorm(2).train(training)
+    getattr(layer, name).data = np.ones(shape, np.float32)
+    before = layer.state_dict()
+    with pytest.raises(ShapeError, match=rf"^BatchNorm: {name} has the shape .*, expected that of gamma, \(2,\)"):
+        layer(md.randn(4, 2))
+    np.testing.assert_equal(layer.state_dict(), before)
+
+
+@pytest.mark.parametrize("name", ["mean", "var"])
+def test_batch_norm_changes_no_statistics_if_some_are_read_only(name: str) -> None:
+    layer = nn.BatchNorm(2)
+    getattr(layer, name).data = np.broadcast_to(np.float32(0.5), (2,))
+    before = layer.state_dict()
+    with pytest.raises(MinidlError, match=f"^BatchNorm: the data of {name} are read-only, .* x.data = x.data.copy"):
+        layer(md.randn(4, 2))
+    np.testing.assert_equal(layer.state_dict(), before)
+    layer.eval()(md.randn(4, 2))

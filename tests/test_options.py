@@ -11,9 +11,11 @@ import minidl as md
 from minidl import nn, optim
 from minidl.callbacks import EarlyStopping
 from minidl.data import ArrayDataset, DataLoader
-from minidl.errors import MinidlError
+from minidl.errors import GraphError, MinidlError
 from minidl.testing.arrays import numbers
 from minidl.train import Trainer
+
+from .tensors import leaf
 
 F = nn.functional
 X = md.tensor(numbers(2, 3, 4).astype(np.float32))
@@ -103,6 +105,33 @@ def test_an_option_may_be_a_number_of_any_kind(call: str, kind: str) -> None:
     y = CALLS[call](KINDS[kind])
     assert y.dtype == expected.dtype
     np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_an_option_that_would_lose_its_gradient_is_refused(call: str) -> None:
+    """A slope that is a Parameter would never be trained."""
+    learned = []
+
+    def kind(n: Any) -> Any:
+        if not isinstance(n, float):
+            return n
+        learned.append(nn.Parameter(n))
+        return learned[-1]
+
+    message = "an option is a number without a gradient, .* F.maximum.* for clip or F.where.* for leaky_relu, or pass"
+    refused = ""
+    try:
+        CALLS[call](kind)
+    except GraphError as error:
+        refused = error.message
+    assert bool(re.match(message, refused)) == bool(learned)
+
+
+def test_what_the_error_says_to_write_instead_has_the_gradient() -> None:
+    x, slope, low = leaf(-1.0, 0.25, 2.0), leaf(0.25), leaf(0.5)
+    F.where(x > 0, x, slope * x).sum().backward()
+    F.maximum(x.detach(), low).sum().backward()
+    assert (slope.grad, low.grad) == ([-1.0], [2.0])
 
 
 P = [md.tensor([1.0], requires_grad=True)]

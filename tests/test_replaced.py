@@ -1,16 +1,21 @@
 """Parameters that are replaced after the optimizer was created: the trainer notices them, and only them."""
 
+import pickle
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minidl as md
-from minidl import nn, optim
+from minidl import nn, optim, plugins
 from minidl.data import ArrayDataset, DataLoader
-from minidl.errors import MinidlError
+from minidl.errors import MinidlError, ShapeError
 from minidl.nn import functional as F
 from minidl.train import Callback, Trainer
+
+from .devices import EMULATED
+from .tensors import leaf
 
 
 def line() -> DataLoader:
@@ -69,6 +74,38 @@ def test_a_layer_that_is_not_to_be_trained_may_take_the_place_of_one_that_was() 
     trainer.fit(line())
     after = model.state_dict()
     assert {name for name in after if (after[name] != before[name]).any()} == {"0.w", "0.b"}
+
+
+@pytest.mark.parametrize("backend", ["numpy", EMULATED])
+@pytest.mark.parametrize("name", plugins.names("optimizer"))
+@pytest.mark.parametrize("shape", [(2,), (1,), (3, 1), (1, 3), (6,), ()])
+def test_data_of_another_shape_do_not_meet_the_old_state(shape: tuple[int, ...], name: str, backend: str) -> None:
+    """A kernel would read the state beyond its end, and NumPy might broadcast it."""
+    options = {"momentum": 0.9} if name in ("sgd", "rmsprop") else {}
+    one, two = (md.ones(3, requires_grad=True, backend=backend) for _ in range(2))
+    optimizer = plugins.build("optimizer", name, [one, two], lr=0.1, **options)
+    one.grad, two.grad = one.data.copy(), two.data.copy()
+    optimizer.step()
+    before = pickle.dumps([one.numpy(), optimizer.state_dict()])
+    two.data = md.ones(*shape, backend=backend).data
+    two.grad = two.data.copy()
+    message = rf"^the data of parameter '1' were replaced by an array of shape {re.escape(str(shape))}, .* for \(3,\): "
+    with pytest.raises(ShapeError, match=message):
+        optimizer.step()
+    assert pickle.dumps([one.numpy(), optimizer.state_dict()]) == before
+    optimizer.state["1"].clear()
+    optimizer.step()
+    assert two.shape == shape
+    assert (two.numpy() < 1).all()
+
+
+def test_data_of_another_shape_are_fine_where_there_is_no_state() -> None:
+    w = leaf(1.0, 1.0)
+    optimizer, w.grad = optim.SGD([w], lr=0.5), np.ones(2, np.float32)
+    optimizer.step()
+    w.data = w.grad = np.ones(3, np.float32)
+    optimizer.step()
+    assert w.numpy().tolist() == [0.5, 0.5, 0.5]
 
 
 def test_a_layer_that_a_callback_replaces_is_noticed_in_the_next_epoch() -> None:

@@ -14,7 +14,9 @@ import minidl as md
 from minidl import backends, nn, optim, threads
 from minidl.data import ArrayDataset, DataLoader
 from minidl.errors import MinidlError
+from minidl.kernels.numpy.conv import im2col, per_chunk
 from minidl.nn import functional as F
+from minidl.references import is_the_only_one
 from minidl.testing.strict import StrictBackend
 
 from .devices import EMULATED
@@ -117,11 +119,75 @@ def test_the_error_handling_of_numpy_is_the_callers_on_all_threads() -> None:
 
 
 def test_scratch_is_kept_by_thread_and_name() -> None:
-    first = threads.scratch("a", (3, 4), np.float32)
-    assert np.shares_memory(first, threads.scratch("a", (2, 2), np.float64))
-    assert not np.shares_memory(first, threads.scratch("b", (3, 4), np.float32))
-    other = in_a_thread(lambda: threads.scratch("a", (3, 4), np.float32))
-    assert not np.shares_memory(first, other)
+    def address(name: str, shape: tuple[int, ...], dtype: Any) -> int:
+        return int(threads.scratch(name, shape, dtype).ctypes.data)
+
+    first = address("a", (3, 4), np.float32)
+    assert address("a", (2, 2), np.float64) == first
+    assert address("b", (3, 4), np.float32) != first
+    assert in_a_thread(lambda: address("a", (3, 4), np.float32)) != first
+
+
+@pytest.mark.parametrize("use", [lambda memory: memory, lambda memory: memory[:, 0], lambda memory: memory.reshape(-1)])
+def test_scratch_that_is_in_use_is_not_given_again(use: Any) -> None:
+    used = use(threads.scratch("a", (3, 4), np.float32))
+    assert not np.shares_memory(used, threads.scratch("a", (3, 4), np.float32))
+
+
+@pytest.mark.parametrize("name", ["im2col", "shifted", "winograd"])
+def test_loops_over_chunks_use_their_scratch_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that the last round of a loop still refers to would be made anew in each round."""
+    is_free: list[bool] = []
+
+    def seen(holders: Any, position: Any) -> bool:
+        is_free.append(is_the_only_one(holders, position))
+        return is_free[-1]
+
+    monkeypatch.setattr(threads, "is_the_only_one", seen)
+    monkeypatch.setattr(per_chunk, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(im2col, "COLUMNS_BYTES", 1)
+    md.set_num_threads(1)
+    for channels, pooled in ((1, False), (2, False), (2, True)):
+        model = nn.Sequential(nn.Conv2D(channels, 4, 3), *[nn.ReLU(), nn.MaxPooling2D(2)] * pooled)
+        with md.using(conv_algorithm=name):
+            model(md.randn(65, 9, 9, channels, requires_grad=True)).sum().backward()
+    assert all(is_free)
+
+
+IN_A_HANDLER = """
+import sys, numpy as np, minidl as md
+from minidl import nn, optim
+md.set_num_threads({count})
+md.seed(0)
+x, z = md.randn(8, 24, 24, 8), md.randn(8, 24, 24, 8)
+model = nn.Sequential(nn.Conv2D(8, 32, 3), nn.ReLU(), nn.MaxPooling2D(2), nn.Conv2D(32, 8, 3))
+other = nn.Dense(2, 1)
+optimizer = optim.SGD(other.parameters())
+expected = model(x).numpy().copy(), model(z).numpy().copy()
+calls, wrong, handled = 0, 0, 0
+def handler(*_):
+    # A signal handler may run between any two instructions: here it does at every {every}th call or return.
+    global calls, wrong, handled
+    calls += 1
+    if calls % {every} == 0:
+        handled += 1
+        wrong += bool((model(z).numpy() != expected[1]).any())
+        other.zero_grad()
+        other(md.ones(1, 2)).sum().backward()
+        optimizer.step()
+for _ in range({passes}):
+    sys.setprofile(handler)
+    y = model(x)
+    y.mark_changed()
+    sys.setprofile(None)
+    wrong += bool((y.numpy() != expected[0]).any())
+print(wrong, handled > 50)
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_signal_handler_may_run_the_model_that_it_interrupts(count: int) -> None:
+    assert printed(IN_A_HANDLER.format(count=count, every=7, passes=4)) == "0 True\n"
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])

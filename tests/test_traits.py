@@ -69,6 +69,7 @@ def test_traits_are_all_that_a_model_is_made_of() -> None:
         lambda model: setattr(model.more["list"][0], "__dict__", {**vars(model.more["list"][0]), "new": 1}),
         lambda model: setattr(Layer, "__bases__", (Other,)),
         lambda model: setattr(model[0].w, "data", model[0].w.data.copy()),
+        lambda model: model[0].w.data.fill(0),
         lambda model: setattr(model[0].w, "requires_grad", False),
         lambda model: setattr(model, "rng", md.Generator(0)),
     ],

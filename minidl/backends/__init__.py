@@ -12,7 +12,7 @@ from ..options import in_host_order
 from . import cupy, numpy
 from .base import Backend, DeviceBackend
 
-__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "native", "numbers_in", "of"]
+__all__ = ["Backend", "DeviceBackend", "default", "get", "is_array", "is_writable", "native", "numbers_in", "of"]
 
 default: Backend = numpy.NumPyBackend()
 _by_array_type: dict[type, Backend] = {np.ndarray: default}
@@ -84,8 +84,13 @@ def of(array: Any) -> Backend:
     """
     found = _by_array_type.get(type(array))
     if found is None:
-        if isinstance(array, np.ndarray | np.generic):
+        if isinstance(array, np.generic):
             return default
+        if isinstance(array, np.ndarray):
+            raise BackendError(
+                f"{type(array).__name__} is a subclass of np.ndarray, which may define * or a mask in its own way: "
+                "np.asarray(x) makes an array of it, md.tensor(...) a tensor"
+            )
         if type(array).__module__.partition(".")[0] == "cupy":
             return get("cupy")
         known = ", ".join(sorted(backend.name for backend in _by_array_type.values()))
@@ -96,7 +101,8 @@ def of(array: Any) -> Backend:
 
 
 def native(value: Any) -> Any:
-    """Convert a foreign array, such as one of pandas or PyTorch, to a NumPy array; return anything else unchanged.
+    """Convert a foreign array, such as one of pandas or PyTorch, or a np.matrix, to a plain NumPy array; return
+    anything else unchanged.
 
     Raises :class:`BackendError` if the conversion fails, and :class:`DtypeError` for a NumPy masked array.
 
@@ -108,10 +114,12 @@ def native(value: Any) -> Any:
     """
     if type(value) in _by_array_type or not hasattr(value, "__array__"):
         return value
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.generic):
+        return value
+    if isinstance(value, np.ndarray):
         if hasattr(value, "filled"):
             raise DtypeError("a masked array has missing values: np.ma.filled(x, 0) replaces them by 0")
-        return value
+        return np.asarray(value)
     module = type(value).__module__.partition(".")[0]
     if module == "cupy":
         return value
@@ -150,14 +158,24 @@ def numbers_in(data: Any) -> Any:
 
 
 def unshared(array: Any, source: Any) -> Any:
-    """``array``, the result of ``asarray(source)``; a copy if it shares the memory of ``source``.
+    """``array``, the result of ``asarray(source)``; a copy if it may share the memory of ``source``, as any view may.
 
     >>> x = np.ones(2)
     >>> unshared(np.asarray(x), x) is x
     False
     """
-    shared = array is source or getattr(array, "base", None) is source
-    return array.copy() if shared and source is not None else array
+    return array.copy() if array is source or getattr(array, "base", None) is not None else array
+
+
+def is_writable(array: Any) -> bool:
+    """Whether an array can be changed in place; scalars and read-only arrays of NumPy cannot.
+
+    >>> is_writable(np.ones(2)), is_writable(np.broadcast_to(1.0, 2)), is_writable(np.float32(1))
+    (True, False, False)
+    """
+    if type(array) is np.ndarray:
+        return array.flags.writeable
+    return not isinstance(array, np.generic)
 
 
 def to_host(value: Any) -> Any:

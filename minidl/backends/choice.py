@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .. import plugins
-from ..contexts import Decorating
+from ..contexts import OfThread
 from ..errors import MinidlError, brief, suggestion
 from ..kernels.conv import ConvAlgorithm, ConvSpec
 from .base import Backend
@@ -21,18 +21,11 @@ class Choice(NamedTuple):
 
 
 class _Running(threading.local):
-    choice = Choice()
+    """The contexts that the current thread is inside, which may end in any order, and the settings that they give."""
 
     def __init__(self) -> None:
         self.inside: list[using] = []
-
-    def change(self) -> None:
-        """Combine the contexts that this thread is inside; the innermost takes precedence."""
-        algorithm, fusion = Choice()
-        for context in self.inside:
-            algorithm = algorithm if context.conv_algorithm is None else context.conv_algorithm
-            fusion = fusion if context.fusion is None else context.fusion
-        self.choice = Choice(algorithm, fusion)
+        self.choice = Choice()
 
 
 _running = _Running()
@@ -48,7 +41,7 @@ def current() -> Choice:
     return _running.choice
 
 
-class using(Decorating):  # noqa: N801 - a context manager, named like a function
+class using(OfThread):  # noqa: N801 - a context manager, named like a function
     """Set how this thread computes convolutions; a context manager, or a decorator of functions and generators.
 
     ``conv_algorithm`` replaces "auto"; with ``fusion=False``, ``Sequential`` does not fuse convolution, ReLU and max
@@ -59,6 +52,8 @@ class using(Decorating):  # noqa: N801 - a context manager, named like a functio
     ...     current()
     Choice(conv_algorithm='direct', fusion=False)
     """
+
+    local = _running
 
     def __init__(
         self, *wrong: Any, conv_algorithm: str | None = None, fusion: bool | None = None, **unknown: Any
@@ -76,21 +71,29 @@ class using(Decorating):  # noqa: N801 - a context manager, named like a functio
             raise MinidlError(f"fusion must be True or False, got {brief(fusion)}")
         if conv_algorithm is not None and conv_algorithm != "auto":
             plugins.get("conv_algorithm", conv_algorithm)  # an unknown name fails here, not inside a model
+        super().__init__()
         self.conv_algorithm, self.fusion = conv_algorithm, fusion
 
-    def __enter__(self) -> None:
-        _running.inside.append(self)
-        _running.change()
+    def enter(self, state: dict[str, Any]) -> None:
+        state["inside"].append(self)
+        state["choice"] = _combined(state["inside"])
 
-    def __exit__(self, *error: object) -> None:
-        for place in reversed(range(len(_running.inside))):  # may be empty if another thread ends a generator
-            if _running.inside[place] is self:
-                del _running.inside[place]
-                break
-        _running.change()
+    def leave(self, state: dict[str, Any]) -> None:
+        inside = state["inside"]
+        del inside[max(place for place, context in enumerate(inside) if context is self)]
+        state["choice"] = _combined(inside)
 
     def again(self) -> "using":
         return using(conv_algorithm=self.conv_algorithm, fusion=self.fusion)
+
+
+def _combined(contexts: "list[using]") -> Choice:
+    """The settings inside these contexts; the innermost takes precedence."""
+    algorithm, fusion = Choice()
+    for context in contexts:
+        algorithm = algorithm if context.conv_algorithm is None else context.conv_algorithm
+        fusion = fusion if context.fusion is None else context.fusion
+    return Choice(algorithm, fusion)
 
 
 def choose(name: str, spec: ConvSpec, backend: Backend) -> ConvAlgorithm:

@@ -1,12 +1,13 @@
 """The layers. Images are (N, H, W, C); parameters are named w and b, as in the ops."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
 
-from .. import ops, plugins, random
+from .. import changes, ops, plugins, random
 from ..attributes import changed_options
+from ..backends import is_writable
 from ..creation import require_memory
 from ..errors import DtypeError, MinidlError, ShapeError, brief, counted
 from ..kernels.window import Padding, Pair, frozen, pair, pooling_window, require_images, sliding_window
@@ -21,7 +22,7 @@ from . import init
 from .init import Initializer
 from .inputs import require_floats, require_tensor
 from .module import Module
-from .parameter import Buffer, Parameter, Statistic
+from .parameter import Parameter, Statistic
 
 
 class _Weighted(Module):
@@ -340,6 +341,10 @@ class BatchNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         require_tensor(x)
         check_channels(x, self.gamma, self.beta, least=int(self.training))
+        mean, var, shape = self.mean.data, self.var.data, self.gamma.data.shape
+        is_fixed = self.training and not (is_writable(mean) and is_writable(var))
+        if is_fixed or mean.shape != shape or var.shape != shape:
+            self._refuse_statistics()
         x = self._in_own_dtype(x)
         if self.training:
             if x.size == x.shape[-1]:
@@ -349,13 +354,25 @@ class BatchNorm(Module):
                 )
             op = ops.BatchNorm(self.eps)
             y = op(x, self.gamma, self.beta)
-            self._average(self.mean, op.mean)
-            self._average(self.var, op.var)
+            for running, new in ((mean, op.mean), (var, op.var)):
+                running[...] = running * self.momentum + new * (1 - self.momentum)
+            changes.mark(mean, var)
             return y
         if self.gamma.dtype == HALF:  # the statistics are float32, and may exceed its range
             wide, gamma, beta = (part.astype(SINGLE) for part in (x, self.gamma, self.beta))
             return self._normalized(wide, gamma, beta).astype(HALF)
         return self._normalized(x, self.gamma, self.beta)
+
+    def _refuse_statistics(self) -> NoReturn:
+        for running in (self.mean, self.var):
+            if running.shape != self.gamma.shape:
+                raise ShapeError(
+                    f"{running.name} has the shape {running.shape}, expected that of gamma, {self.gamma.shape}"
+                )
+        fixed = self.var if is_writable(self.mean.data) else self.mean
+        raise MinidlError(
+            f"the data of {fixed.name} are read-only, and training changes them in place: set x.data = x.data.copy()"
+        )
 
     def _in_own_dtype(self, x: Tensor) -> Tensor:
         """The input in the dtype of ``gamma``: integers are converted, other float dtypes raise an error."""
@@ -371,10 +388,6 @@ class BatchNorm(Module):
 
     def _normalized(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         return (x - self.mean) / (self.var + self.eps).sqrt() * gamma + beta
-
-    def _average(self, running: Buffer, new: Any) -> None:
-        running.data[...] = running.data * self.momentum + new * (1 - self.momentum)
-        running.mark_changed()
 
     def describe(self) -> str:
         return ", ".join([f"{self.gamma.shape[0]}", *changed_options(self)])

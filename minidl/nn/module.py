@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, Self
 
@@ -122,11 +123,14 @@ class Module(Guarded):
 
     def _require_kind(self, name: str, known: Parameter | Buffer, value: Any) -> None:
         """Raise if a parameter or buffer is replaced by another kind of value: it would silently not be trained or
-        saved. None removes a parameter, such as a bias."""
+        saved. None removes what the class declares as optional, as in ``b: Parameter | None``."""
         kind = Parameter if isinstance(known, Parameter) else Buffer
-        if isinstance(value, kind) or (value is None and kind is Parameter):
+        declared = (str(inspect.get_annotations(cls).get(name)) for cls in type(self).__mro__)
+        is_optional = any("| None" in one or "None |" in one or "Optional[" in one for one in declared)
+        if isinstance(value, kind) or (value is None and is_optional):
             return
-        anew = " and create the optimizer again; None removes it" if kind is Parameter else ""
+        anew = " and create the optimizer again" if kind is Parameter else ""
+        anew += "; None removes it" if is_optional else ""
         raise MinidlError(
             f"'{name}' of {type(self).__name__} is a {kind.__name__} and can only be replaced by another one, got "
             f"{type(value).__name__}: write .{name}.data[...] = ... to change it, or set a new "

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import require_array
+from ..checks import plain_array
 from ..errors import CallError
 from ..habits import explained
 from ..op import HALF, SINGLE
@@ -44,8 +44,7 @@ class Buffer(Tensor):
     @explained
     def __init__(self, data: Any) -> None:
         """Copy an array, like :func:`minidl.tensor`: updates of the buffer never change the array that was passed."""
-        require_array(data)
-        super().__init__(as_tensor(data).data)
+        super().__init__(as_tensor(plain_array(data)).data)
 
     def kept_in(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of this buffer in a model of the given dtype: integers and booleans keep their own."""

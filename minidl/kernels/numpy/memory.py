@@ -24,7 +24,9 @@ KEPT = 1 << 29
 
 _buffers: list[Array] = []
 """All buffers, the most recently used last."""
-_lock = threading.Lock()
+_lock = threading.RLock()
+_is_searched = False
+"""Whether the thread that holds the lock is looking for a buffer; if so, a signal handler has interrupted it."""
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -39,11 +41,18 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     >>> empty((512, 1024), np.float32).ctypes.data == address
     True
     """
+    global _is_searched
     nbytes = prod(shape) * np.dtype(dtype).itemsize
     if nbytes < SMALL or not ARE_COUNTED:
         return np.empty(shape, dtype)
     with _lock:
-        array: Array = _buffer(nbytes).view(dtype).reshape(shape)
+        if _is_searched:
+            return np.empty(shape, dtype)
+        _is_searched = True
+        try:
+            array: Array = _buffer(nbytes).view(dtype).reshape(shape)
+        finally:
+            _is_searched = False
     return array
 
 
@@ -57,7 +66,8 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
 def clear() -> None:
     """Drop all buffers. One that is still in use is freed with its last reference, like any other array."""
     with _lock:
-        _buffers.clear()
+        if not _is_searched:
+            _buffers.clear()
 
 
 def _buffer(nbytes: int) -> Array:

@@ -59,6 +59,7 @@ class Im2col(PerChunk):
                     pixels = image[down, across][rows]
                     for stored, column in columns:
                         pixels[:, column] += taps[:, stored, kh, kw]
+                del matrix, taps  # gives the scratch memory back
 
     def weight_gradient_chunk(
         self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
@@ -68,9 +69,8 @@ class Im2col(PerChunk):
         for image, dy in zip(x, transformed_dy, strict=True):
             windows = _windows(image, spec)
             for rows in _strips(spec):
-                matrix = _matrix(windows[rows], spec, columns)
                 # Not matmul, which holds the GIL where the result is small.
-                np.dot(matrix.T, dy[rows].reshape(-1, spec.K), out=product)
+                np.dot(_matrix(windows[rows], spec, columns).T, dy[rows].reshape(-1, spec.K), out=product)
                 total += product
 
 

@@ -111,8 +111,8 @@ class PerChunk(ConvAlgorithm):
 
         def add_up(part: int) -> None:
             for chunk in parts[part]:
-                transformed_dy = self.transformed_dy(dy[chunk], spec)
-                self.weight_gradient_chunk(pad(np, x[chunk], spec.window), transformed_dy, spec, sums[part], columns)
+                padded = pad(np, x[chunk], spec.window)
+                self.weight_gradient_chunk(padded, self.transformed_dy(dy[chunk], spec), spec, sums[part], columns)
 
         threads.for_each(add_up, range(len(parts)), spec.flops)
         return np.asarray(sums.sum(axis=0))
@@ -151,22 +151,25 @@ class PerChunk(ConvAlgorithm):
         db = memory.zeros((len(parts), spec.K), dy.dtype) if needs_db else None
         weights: Any = self.transformed_weights(pooled.w, spec) if needs_dx else None
 
+        def add(part: int, chunk: slice) -> None:
+            through_relu = keep_where(y[chunk] > 0, dy[chunk])
+            if db is not None:
+                db[part] += sum_rows(through_relu)
+            if dx is None and dw is None:
+                return
+            whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
+            if not pool.covers_once:  # some pixels are in no window, or in several
+                whole[...] = 0
+            unpool_taps(through_relu, argmax[chunk], _taps(whole, pool, columns), pool.overlaps)
+            transformed_dy = self.transformed_dy(whole, spec)
+            if dw is not None:
+                self.weight_gradient_chunk(pad(np, x[chunk], spec.window), transformed_dy, spec, dw[part], columns)
+            if dx is not None:
+                self.input_gradient_chunk(transformed_dy, weights, spec, dx[chunk], columns)
+
         def add_up(part: int) -> None:
             for chunk in parts[part]:
-                through_relu = keep_where(y[chunk] > 0, dy[chunk])
-                if db is not None:
-                    db[part] += sum_rows(through_relu)
-                if dx is None and dw is None:
-                    continue
-                whole = threads.scratch("convolved", (len(through_relu), *spec.output_shape[1:]), dy.dtype)
-                if not pool.covers_once:  # some pixels are in no window, or in several
-                    whole[...] = 0
-                unpool_taps(through_relu, argmax[chunk], _taps(whole, pool, columns), pool.overlaps)
-                transformed_dy = self.transformed_dy(whole, spec)
-                if dw is not None:
-                    self.weight_gradient_chunk(pad(np, x[chunk], spec.window), transformed_dy, spec, dw[part], columns)
-                if dx is not None:
-                    self.input_gradient_chunk(transformed_dy, weights, spec, dx[chunk], columns)
+                add(part, chunk)
 
         threads.for_each(add_up, range(len(parts)), spec.flops)
         return (

@@ -53,9 +53,10 @@ class Shifted(PerChunk):
         self, transformed_dy: Array, weights: Array, spec: ConvSpec, dx: Array, columns: Columns
     ) -> None:
         dx[...] = 0
+        wide, rows = _wide("dy", spec)
+        product = threads.scratch("shifted dx", (len(wide), spec.C), spec.dtype)
         for dy, image in zip(transformed_dy, dx, strict=True):
-            wide = _widened(dy, spec, columns)
-            product = threads.scratch("shifted dx", (len(wide), spec.C), spec.dtype)
+            _widen(dy, rows, columns)
             for tap, pixels in _taps(image, spec):
                 np.matmul(wide, weights[tap].T, out=product)
                 pixels += product
@@ -63,8 +64,9 @@ class Shifted(PerChunk):
     def weight_gradient_chunk(
         self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
     ) -> None:
+        wide, rows = _wide("dy", spec)
         for image, dy in zip(x, transformed_dy, strict=True):
-            wide = _widened(dy, spec, columns)
+            _widen(dy, rows, columns)
             for tap, pixels in _taps(image, spec):
                 dw[tap] += np.dot(pixels.T, wide)  # not @, which holds the GIL where the result is small
 
@@ -87,10 +89,8 @@ def _wide(name: str, spec: ConvSpec) -> tuple[Array, Array]:
     return flat[: len(flat) - window.KW + 1], rows
 
 
-def _widened(dy: Array, spec: ConvSpec, columns: Columns) -> Array:
-    """dy in rows as wide as the image, flattened; 0 where there is no window."""
-    flat, rows = _wide("dy", spec)
+def _widen(dy: Array, rows: Array, columns: Columns) -> None:
+    """Write dy to rows as wide as the image; 0 where there is no window."""
     for stored, column in columns:
         rows[:, column] = dy[:, stored]
-    rows[:, spec.window.OW :] = 0
-    return flat
+    rows[:, dy.shape[1] :] = 0

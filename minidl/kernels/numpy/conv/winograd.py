@@ -94,6 +94,7 @@ class Winograd(PerChunk):
             np.matmul(B_T[:, : rows.shape[2]].T, _tilewise(dV)[:, tiles], out=sums)
             for tile in range(rows.shape[1]):
                 rows[:, tile] += sums[:, tile]  # one at a time, because neighbouring tiles share two rows
+            del sums  # gives its scratch memory back
 
     def weight_gradient_chunk(
         self, x: Array, transformed_dy: Array, spec: ConvSpec, dw: Array, columns: Columns
