@@ -28,6 +28,12 @@ def test_the_notebooks_have_all_exercises_between_them() -> None:
     assert sorted(name.removeprefix("check_") for name in course.__all__ if "check_" in name) == CHECKERS
 
 
+@pytest.fixture(autouse=True)
+def less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shorter limit for answers that do not end."""
+    monkeypatch.setattr(answer, "SECONDS", 0.3)
+
+
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_five_wrong_answers_get_five_hints(checker: str) -> None:
     """Each wrong answer gets the hint of its mistake, and is never accepted."""
@@ -62,9 +68,8 @@ NO_MISTAKE = {
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_no_slip_of_the_pen_is_taken_for_right(checker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_slip_of_the_pen_is_taken_for_right(checker: str) -> None:
     """The solution with one operator, number or index changed by `tests.mutation`."""
-    monkeypatch.setattr(answer, "SECONDS", 0.3)  # some mutants do not end
     solution = getattr(course, f"check_{checker}").solution
     for mutant in mutants(solution):
         if mutant.after not in NO_MISTAKE:

@@ -84,7 +84,7 @@ def call(function: Function, arguments: Sequence[Any], watched: Iterable[Functio
 
 
 def trusted(function: Function, arguments: Sequence[Any]) -> Answer:
-    """As :func:`call`, for functions of the course itself: they may only raise exceptions and warn.
+    """As :func:`call`, for solutions of the course itself: they end, and may only raise exceptions and warn.
 
     >>> trusted(lambda x: 1 / x, [0]).problem
     'it stops with ZeroDivisionError: division by zero.'
