@@ -208,10 +208,11 @@ differences = {
 }
 assert max(differences.values()) < 1e-2
 conv_weights = {f"block {k + 1}": differences[f"features.{3 * k}.w"] for k in range(4)}
-plots.bars(conv_weights, form="{:.0e}", ylabel="relative difference of dw")
+plots.bars(conv_weights, form="{:.0e}", xlabel="relative difference of dw", xscale="log", xlim=(1e-8, 1))
 
 # %% [markdown]
-# What is left is rounding: float32 keeps about seven digits, and both add millions of numbers in different orders.
+# What is left is rounding: float32 keeps about seven digits, and both add many numbers in different orders. Where two
+# pixels of a pooling window are almost equal, rounding can also decide which of them receives the gradient.
 #
 # ## 3. Both networks learn the same
 #
