@@ -21,6 +21,7 @@ from .exercise import Exercise
 from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
 from .inside import check_calibration_error, check_grad_cam, check_group_means, check_saliency
 from .kept import mine
+from .library import check_array_gradients
 from .losses import (
     check_bce_gradient,
     check_bce_with_logits,
@@ -81,6 +82,7 @@ __all__ = [
     "check_grad_cam",
     "check_group_means",
     "check_calibration_error",
+    "check_array_gradients",
     "check_matmul_cost",
     "check_attainable",
     "check_finish_times",
