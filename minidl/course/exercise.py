@@ -149,7 +149,7 @@ class _Try:
         """The answer of a function, its arguments after the call, and its values; or, in words, what went wrong."""
         given = copy.deepcopy(self.example)
         use, numbers = self.exercise.use, self.exercise.numbers
-        strange = function is not self.exercise.solution  # a mistake may not end, as the attempt
+        strange = bool(watched) or function is not self.exercise.solution  # a mistake, too, may not end
         made = answer.call(use, (function, *given), watched) if strange else answer.trusted(use, (function, *given))
         if made.problem:
             return made, given, made.problem
