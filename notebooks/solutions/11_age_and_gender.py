@@ -1,21 +1,27 @@
 # %% [markdown]
 # # 11. Age and gender
 #
-# Here is the whole thing: the documented network, put together layer by layer, trained, and judged.
+# This unit builds the documented network, the one that the later units and agegender's documentation refer to. You put
+# it together layer by layer, train it, and compare it with answers that never look at a face. At the end you change one
+# thing and find out whether it helps.
 #
-# 1. the **task**, and where to compute;
-# 2. a **block** of convolution, ReLU and pooling, and what four of them make of a face;
-# 3. two **heads**, and where the parameters are;
-# 4. the **loss** of two answers at once;
-# 5. the **training step**, and some epochs of it;
-# 6. what has been **learned**, beside what one knows without looking.
+# **You will be able to**
 #
-# The notebook runs as it is on two CPU cores, on Kaggle and on Colab. It takes a GPU if CuPy finds one, and UTKFace if
-# it is there: as a data set added to a Kaggle notebook, in `./data`, or where `$UTKFACE` says. Otherwise it takes drawn
-# faces of invented people.
+# - derive the shapes and the numbers of parameters of a convolutional network;
+# - say where its parameters are and where its work is;
+# - write a training step, and train a network with two answers;
+# - judge a result: beside trivial baselines, and beside the chance in it;
+# - run an experiment that changes one thing, and report it honestly.
 #
-# On a machine without minidl the next cell installs it. Make a wheel on a machine with the repository (`pip wheel
-# --no-deps .`), and upload it: on Colab beside the notebook, on Kaggle as a data set.
+# **Prior knowledge:** losses (unit 5), Adam (unit 6), convolution (unit 7), pooling and dense layers (unit 8), the data
+# and its split (unit 10).
+#
+# **Time:** about 2 hours: 40 minutes for the four exercises, 40 minutes or more for the project.
+#
+# The notebook uses a GPU if CuPy finds one, and UTKFace if it is there: in a data set added to a Kaggle notebook, in
+# `./data`, or where `$UTKFACE` points. Otherwise it uses drawn faces of invented people. If minidl is not installed,
+# the next cell installs it from a wheel. Build the wheel in the repository with `pip wheel --no-deps .`, and upload it:
+# on Colab beside the notebook, on Kaggle as a data set.
 
 # %%
 import importlib.util
@@ -30,16 +36,17 @@ if importlib.util.find_spec("minidl") is None:
     importlib.invalidate_caches()
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl as md
 from agegender import data, models, tasks
 from agegender.report import figures
 from minidl import course, nn, optim, viz
+from minidl.course import plots, style
 from minidl.data import DataLoader
 from minidl.errors import BackendError
 
+style.use()
 try:
     device = md.backends.get("cupy").name
 except BackendError:  # no CuPy, or no GPU that works
@@ -47,34 +54,34 @@ except BackendError:  # no CuPy, or no GPU that works
 print(f"computing with {device}")
 
 # %% [markdown]
-# ## 1. The task
+# ## 1. The task: from a grey face to a gender and an age
 #
-# A grey face of 128 x 128 pixels goes in. Two numbers come out: one says how sure the network is that the label is 1
-# (female), the other is an age in years. With a GPU all faces are used; without, 2,000 of them and only three passes
-# over these, so that it is done within a minute or two.
+# The input is a grey face of 128 x 128 pixels. The network gives two numbers: a logit, positive if it answers label 1
+# (female), and an age in years. Without a GPU the notebook uses at most 800 faces, so that a training takes less than
+# a minute.
 
 # %%
 faces = data.open()
 print(f"{len(faces):,} faces from {faces.source}")
 assert len(faces) >= 30, f"{len(faces)} faces are too few for what follows: take 30 or more, or UTKFACE=drawn"
 if device == "numpy":
-    faces = data.sample(faces, 2000)
+    faces = data.sample(faces, 800)
 EPOCHS = 3 if device == "numpy" else 20
 parts = data.split(faces)
 train, validation = faces.subset(parts.train), faces.subset(parts.validation)
 print(f"{len(train):,} to train, {len(validation):,} to validate, {EPOCHS} epochs")
 images, targets = train.batch(np.arange(6))
-titles = [f"gender {g[0]:.0f}, age {a[0]:.0f}" for g, a in zip(targets["gender"], targets["age"], strict=True)]
+titles = [f"{'MF'[int(g[0])]}, {a[0]:.0f}" for g, a in zip(targets["gender"], targets["age"], strict=True)]
 viz.images(images, titles, limits=(0, 1))
 
 # %% [markdown]
-# ## 2. A block
+# ## 2. Four blocks turn the face into 256 small feature maps
 #
-# The network begins with four blocks of the same kind: a convolution with kernels of 3 x 3 and no padding, ReLU, and
-# max pooling, which keeps the largest of every 2 x 2 numbers (notebooks 7 and 8). Only the number of filters differs:
-# 32, 64, 128 and 256.
+# A **block** is a group of layers that a network repeats. Here it is a convolution with 3 x 3 kernels, stride 1 and no
+# padding, then ReLU, then max pooling over windows of 2 x 2 with stride 2. The four blocks have 32, 64, 128 and 256
+# filters.
 #
-# **Exercise.** What shape does such a block give?
+# **Exercise.** Which shape does a block give? An odd row or column at the end is left out by the pooling.
 
 
 # %%
@@ -91,11 +98,12 @@ shape = (128, 128, 1)
 for filters in (32, 64, 128, 256):
     print(shape, "->", tuple(block_shape(shape, filters)))
     shape = tuple(block_shape(shape, filters))
-print("numbers in the end:", np.prod(shape))
+print("numbers per face at the end:", np.prod(shape))
 
 # %% [markdown]
-# Now with layers. Let a face go through, with the weights as they are drawn at the start. Of each block's channels we
-# look at the first six:
+# The same with layers. The weights are random, as they are before training.
+#
+# **Predict:** in which block can you no longer recognise the face?
 
 # %%
 FILTERS = (1, 32, 64, 128, 256)
@@ -107,36 +115,38 @@ def block(number, rng):
 
 
 rng = md.Generator(0)
-layers = [layer for number in range(4) for layer in block(number, rng)]
-x, shape, shown, titles = md.tensor(images[:1]), (128, 128, 1), [], []
-for number, layer in enumerate(layers):
-    x = layer(x)
-    if number % 3 == 2:
-        shown += [x.numpy()[0, :, :, channel] for channel in range(6)]
-        titles += [f"block {number // 3 + 1}: {x.shape[1]} x {x.shape[2]}"] + [""] * 5
-        shape = tuple(block_shape(shape, x.shape[3]))
-        assert x.shape[1:] == shape
-viz.images(shown, titles, size=1.3)
+x, shown, titles = md.tensor(images[:1]), [], []
+for number in range(4):
+    x = nn.Sequential(*block(number, rng))(x)
+    shown += [x.numpy()[0, :, :, channel] for channel in range(6)]
+    titles += [f"block {number + 1}", f"{x.shape[1]} x {x.shape[2]}", *[""] * 4]
+viz.images(shown, titles, columns=6)
 
 # %% [markdown]
-# The pictures become small and many. Though nothing is learned yet, the face is still there for a while: random filters
-# are filters too.
+# Each row shows six feature maps of one block. The maps become smaller, and there are more of them. Random filters
+# already keep much of the face in the first blocks; training chooses filters that help to answer.
 #
-# ## 3. Two heads
+# ## 3. Two heads hold most of the parameters, the blocks do most of the work
 #
-# In the end the 6 x 6 x 256 numbers are put in one row of 9,216 and go to two **heads**, one for each question: a dense
-# layer of 256 neurons with ReLU, and one neuron that gives the answer.
+# The 6 x 6 x 256 numbers are flattened into 9,216 **features**, the numbers from which the answers are computed. Two
+# **heads** read them. A head is the part of a network that computes one of its answers: here a dense layer of 256 units
+# with ReLU, then a dense layer with one output.
 
 
 # %%
+def head(rng):
+    """A dense layer of 256 units with ReLU, and one output."""
+    return nn.Sequential(nn.Dense(9216, 256, rng=rng), nn.ReLU(), nn.Dense(256, 1, rng=rng))
+
+
 class AgeAndGender(nn.Module):
     """The documented network."""
 
     def __init__(self, rng):
         super().__init__()
         self.features = nn.Sequential(*(layer for number in range(4) for layer in block(number, rng)), nn.Flatten())
-        self.gender = nn.Sequential(nn.Dense(9216, 256, rng=rng), nn.ReLU(), nn.Dense(256, 1, rng=rng))
-        self.age = nn.Sequential(nn.Dense(9216, 256, rng=rng), nn.ReLU(), nn.Dense(256, 1, rng=rng))
+        self.gender = head(rng)
+        self.age = head(rng)
 
     def forward(self, x):
         features = self.features(x)
@@ -148,7 +158,7 @@ summary = md.summary(model, (128, 128, 1))
 summary
 
 # %% [markdown]
-# **Exercise.** How many parameters does a convolution have? Check the table by it.
+# **Exercise.** How many parameters does a convolution have? The cell compares your answer with the table.
 
 
 # %%
@@ -164,24 +174,23 @@ for row, number in zip(summary.rows[:12:3], range(4), strict=True):
     count = conv_parameters(3, FILTERS[number], FILTERS[number + 1])
     print(f"{row.path}: {count:,} parameters, the table says {row.parameters:,}")
 
+# %% [markdown]
+# **Predict:** which layers have the most parameters, and which need the most operations for a face?
+
 # %%
 rows = [row for row in summary.rows if row.parameters]
-names = [f"{row.path} ({row.kind})" for row in rows]
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained", sharey=True)
-axes[0].barh(names, [row.parameters / 1e6 for row in rows], color="tab:blue")
-axes[0].set(xlabel="parameters (millions)")
-axes[1].barh(names, [row.flops / 1e6 for row in rows], color="tab:red")
-axes[1].set(xlabel="work for a face (million operations)")
-axes[0].invert_yaxis()
-plt.show()
 dense = sum(row.parameters for row in rows if row.kind == "Dense")
 print(f"{dense / summary.parameters:.0%} of the {summary.parameters:,} parameters are in the dense layers")
+work = sum(row.flops for row in rows if row.kind == "Conv2D") / sum(row.flops for row in rows)
+print(f"{work:.0%} of the operations of these layers are in the convolutions")
+left, right = plots.panels(2)
+plots.bars({row.path: row.parameters / 1e6 for row in rows}, axes=left, xlabel="parameters (millions)")
+plots.bars({row.path: row.flops / 1e6 for row in rows}, axes=right, xlabel="operations (millions)")
 
 # %% [markdown]
-# Nearly all parameters are in the heads, nearly all work is in the convolutions: a kernel has few weights, but uses
-# each at every place of the picture.
+# A weight of a dense layer is used once per face. A weight of a convolution is used at every position of the image.
 #
-# This is the network that agegender knows as "documented". From the same seed it has the same weights:
+# agegender calls this network "documented". From the same seed it has the same weights and gives the same answers:
 
 # %%
 ours, theirs = model, models.build("documented", rng=md.Generator(0))
@@ -191,38 +200,32 @@ with md.no_grad():
 print("same answers:", np.array_equal(*answers))
 
 # %% [markdown]
-# ## 4. The loss
+# ## 4. The loss is the sum of two losses
 #
-# The gender head gives a **logit** $z$. The probability of label 1 is $p = 1 / (1 + e^{-z})$, one half where $z = 0$.
-# Its loss is the *binary cross-entropy*, $-\ln p$ if the label is 1 and $-\ln(1 - p)$ if it is 0. The age head gives
-# years; its loss is the *absolute error*. The loss of the network is their sum:
+# The gender head gives a logit $z$, and $p = 1 / (1 + e^{-z})$ is the probability of label 1. Its loss is the binary
+# cross-entropy. The age head gives years, and its loss is the absolute error (unit 5). The network's loss is the sum of
+# both, each averaged over the batch.
 
 # %%
-z = np.linspace(-6, 6, 200)
-years = np.linspace(0, 60, 200)
+z, years = np.linspace(-6, 6, 201), np.linspace(0, 60, 201)
 one = [nn.functional.binary_cross_entropy_with_logits(md.tensor([v]), np.ones(1)).item() for v in z]
-absolute = [nn.functional.l1_loss(md.tensor([v]), np.array([30.0])).item() for v in years]
-figure, axes = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained")
-axes[0].plot(z, figures.probabilities(z))
-axes[0].set(xlabel="logit", title="probability of label 1")
-axes[1].plot(z, one, label="label 1")
-axes[1].plot(z, one[::-1], label="label 0")
-axes[1].set(xlabel="logit", title="loss of the gender")
-axes[1].legend(fontsize=8)
-axes[2].plot(years, absolute, color="tab:red")
-axes[2].set(xlabel="predicted, where 30 is right (years)", title="loss of the age")
-plt.show()
+left, right = plots.panels(2)
+plots.curves(z, {"label 1": one, "label 0": one[::-1]}, axes=left, xlabel="logit", ylabel="loss of the gender")
+plots.curves(years, {"age": np.abs(years - 30)}, axes=right, xlabel="predicted age, true age 30", ylabel="loss of age")
 
 # %% [markdown]
-# Look at the scales. Ten years of error weigh more than a gender that is missed by a logit of 6. So the age comes
-# first: watch the gender accuracy after the first epoch.
+# The age makes up most of the loss at first: ten years of error count 10, but a gender that is wrong with a logit of 6
+# counts about 6. What moves the weights is not the loss but its slope. For one face the slope of the age loss is 1 or
+# -1, however large the error is. The slope of the gender loss is $p - t$ for the label $t$, between -1 and 1, and it
+# becomes small where the network is right and sure (unit 5). So the curve of the sum tells little about the gender:
+# watch the two measures separately.
 #
-# ## 5. Training
+# ## 5. Training makes the loss smaller, step by step
 #
-# A step of training takes a batch of faces and does four things: it computes the loss (forward), forgets the gradients
-# of the step before, computes the new ones (backward), and lets the optimizer change the parameters.
+# A training step computes the loss of a batch (forward pass), sets the old gradients to zero, computes the new ones
+# (backward pass), and lets the optimizer change the parameters.
 #
-# **Exercise.** Write it. `loss(outputs, targets)` gives a tensor; return its number, `.item()`.
+# **Exercise.** Write it. `loss(outputs, targets)` gives a tensor; `.item()` makes a number of it.
 
 
 # %%
@@ -240,53 +243,76 @@ def training_step(model, loss, optimizer, images, targets):
 training_step = course.check_training_step(training_step)
 
 # %% [markdown]
-# The optimizer is Adam (notebook 6). A `DataLoader` makes batches of 32 faces, in a new order in every epoch; a
-# `Trainer` could do the whole loop, but here we do it by hand and let it only measure.
+# The optimizer is Adam. A `DataLoader` makes batches, in a new order in each epoch. A `Trainer` could run the whole
+# loop; here it only measures. The same function trains every network of this unit. Its keyword arguments are
+# **hyperparameters**: numbers and choices that training does not change. The **seed** fixes all random numbers of a
+# run: the initial weights and the order of the faces.
+
 
 # %%
-md.seed(0)
-model.to(device)
-optimizer = optim.Adam(model.parameters(), lr=1e-3)
-trainer = md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
-validation_loader = DataLoader(validation, batch_size=64)
-
-
 def on_device(batch):
     """Images and targets as tensors, where the model is."""
     images, targets = batch
     return md.tensor(images, backend=device), {name: md.tensor(y, backend=device) for name, y in targets.items()}
 
 
-loader = DataLoader(train, batch_size=32, shuffle=True, seed=0)
-losses, history = [], [trainer.evaluate(validation_loader)]
-for epoch in range(EPOCHS):
-    for batch in loader:
-        losses.append(training_step(model, tasks.loss, optimizer, *on_device(batch)))
-    history.append(trainer.evaluate(validation_loader))
-    row = history[-1]
-    print(f"epoch {epoch + 1}: gender accuracy {row['gender_accuracy']:.3f}, age error {row['age_mae']:.2f} years")
+validation_loader = DataLoader(validation, batch_size=64)
+
+
+def fit(build=AgeAndGender, seed=0, lr=1e-3, batch_size=32, epochs=EPOCHS, loss=tasks.loss):
+    """A trained model, the loss of each step, and the validation measures before training and after each epoch."""
+    md.seed(seed)
+    model = build(md.Generator(seed))
+    model.to(device)
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+    trainer = md.Trainer(model, tasks.loss, optimizer, tasks.METRICS)
+    loader = DataLoader(train, batch_size=batch_size, shuffle=True, seed=seed)
+    losses, history = [], [trainer.evaluate(validation_loader)]
+    for _ in range(epochs):
+        losses += [training_step(model, loss, optimizer, *on_device(batch)) for batch in loader]
+        history.append(trainer.evaluate(validation_loader))
+    return model, losses, history
+
+
+# %% [markdown]
+# A **trivial baseline** answers without looking at the face: always the more common gender, always the median age. Both
+# are computed here from the validation labels themselves, so no other constant answer is better on this part.
+#
+# **Predict:** after how many epochs is each measure better than its baseline?
+
+# %%
+model, losses, history = fit()
+baselines = tasks.baselines((faces.genders[parts.validation], faces.ages[parts.validation]))
+for epoch, row in enumerate(history):
+    print(f"epoch {epoch}: gender accuracy {row['gender_accuracy']:.3f}, age error {row['age_mae']:.2f} years")
+print(f"baselines: gender accuracy {baselines['gender_accuracy']:.3f}, age error {baselines['age_mae']:.2f} years")
+for axes, name in zip(plots.panels(2), ("gender_accuracy", "age_mae"), strict=True):
+    measured = {"network": [row[name] for row in history], "baseline": [baselines[name]] * len(history)}
+    figure = plots.curves(
+        range(EPOCHS + 1), measured, ["validation", "reference"], axes=axes, xlabel="epoch", ylabel=name
+    )
+figure
+
+# %% [markdown]
+# The loss of each batch varies, because each batch has other faces. A mean over several steps shows the trend:
 
 # %%
 window = min(20, len(losses))
 smooth = np.convolve(losses, np.ones(window) / window, "valid")
-figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-axes.plot(losses, color="tab:blue", alpha=0.3, label="each batch")
-axes.plot(np.arange(len(smooth)) + window // 2, smooth, color="tab:blue", label=f"mean of {window} batches")
-axes.plot(
-    np.arange(EPOCHS + 1) * len(loader), [row["loss"] for row in history], "o-", color="tab:red", label="validation"
-)
-axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
-axes.legend(fontsize=8)
-plt.show()
 before, after = history[0]["loss"], history[-1]["loss"]
 print(f"validation loss: {before:.1f} before, {after:.1f} after {EPOCHS} epochs")
 if after > before / 2:  # as with few faces, which make few steps
-    print(f"It has not even halved in {len(losses)} steps: take more faces or more EPOCHS.")
+    print(f"It has not halved in {len(losses)} steps: take more faces or more EPOCHS.")
+[axes] = plots.panels(1)
+plots.curves(range(len(losses)), {"each batch": losses}, ["data"], axes=axes)
+plots.curves(np.arange(len(smooth)) + window - 1, {f"last {window}": smooth}, ["training"], axes=axes, xlabel="step")
+axes.set(ylabel="training loss")
+axes.figure
 
 # %% [markdown]
-# ## 6. What it has learned
+# ## 6. The result beside the trivial baselines
 #
-# Now every validation face gets its two answers. None of them was seen in training.
+# Each validation face now gets its two answers. No step of the training used these faces.
 #
 # **Exercise.** Compute the gender accuracy from the logits.
 
@@ -310,62 +336,123 @@ with md.no_grad():
             outputs[name].append(y.numpy())
             truth[name].append(targets[name])
 outputs, truth = ({name: np.concatenate(part) for name, part in both.items()} for both in (outputs, truth))
-baselines = tasks.baselines((faces.genders[parts.validation], faces.ages[parts.validation]))
 accuracy = gender_accuracy(outputs["gender"], truth["gender"])
-error = np.abs(outputs["age"] - truth["age"]).mean()
-print(f"gender accuracy {accuracy:.3f}, always the commonest {baselines['gender_accuracy']:.3f}")
-print(f"age error {error:.2f} years, always the median {baselines['age_mae']:.2f}")
-
-# %%
-figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained", width_ratios=(1, 1, 2))
-axes[0].bar(("always the\nsame", "network"), (baselines["gender_accuracy"], accuracy), color=("tab:gray", "tab:blue"))
-axes[0].set(title="gender accuracy", ylim=(0, 1))
-axes[1].bar(("always the\nsame", "network"), (baselines["age_mae"], error), color=("tab:gray", "tab:red"))
-axes[1].set(title="age error (years)")
-axes[2].scatter(truth["age"], outputs["age"], s=6, color="tab:red")
-axes[2].plot([0, 90], [0, 90], color="black", lw=0.8)
-axes[2].set(xlabel="age (years)", ylabel="predicted (years)", title="every validation face")
-plt.show()
+error = np.abs(tasks.years(outputs["age"]) - truth["age"]).mean()
+chance = np.sqrt(accuracy * (1 - accuracy) / len(validation))
+print(f"gender accuracy {accuracy:.3f} (standard error {chance:.3f}), baseline {baselines['gender_accuracy']:.3f}")
+print(f"age error {error:.2f} years, baseline {baselines['age_mae']:.2f}")
+left, right = plots.panels(2)
+plots.points(truth["age"].ravel(), outputs["age"].ravel(), axes=left, xlabel="age (years)", ylabel="predicted (years)")
+left.plot([0, 90], [0, 90], color=style.colour("reference"))
+chances = [figures.probabilities(outputs["gender"][truth["gender"] == label]) for label in (0, 1)]
+right.hist(chances, bins=10, range=(0, 1), label=["male", "female"])
+right.set(xlabel="probability of label 1 (female)", ylabel="faces")
+right.legend(title="label")
+right.figure
 
 # %% [markdown]
-# A perfect network would put all points on the line. (Real faces are harder: 2,000 of UTKFace and three epochs gave a
-# gender accuracy of 0.69 and an age error of 16.1 years, where the median makes 15.5. They take more faces and epochs,
-# and so a GPU or some patience.)
+# On the left, a perfect network would put all points on the grey line. The **standard error** of the accuracy,
+# $\sqrt{a(1-a)/n}$ for accuracy $a$ on $n$ faces, is the size of the change to expect if $n$ other faces of the same
+# kind had been drawn: each face is right or wrong, with variance $a(1-a)$, and the mean of $n$ independent ones has the
+# $n$-th part of it.
 #
-# And the genders? Nothing in the loss makes the two mistakes, "male" for female and "female" for male, equal:
+# The loss does not ask that both kinds of mistakes be equally frequent. A **confusion matrix** counts them: a row for
+# each label, a column for each answer, male first.
 
 # %%
 said, label = outputs["gender"] > 0, truth["gender"] > 0.5
-counts = np.array([[((said == s) & (label == t)).sum() for s in (False, True)] for t in (False, True)])
-figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained", width_ratios=(1, 2))
-axes[0].imshow(counts, cmap="Blues", vmin=0, vmax=counts.max() * 1.3)
-for (i, j), count in np.ndenumerate(counts):
-    axes[0].text(j, i, count, ha="center", va="center")
-axes[0].set(xticks=(0, 1), xticklabels=("male", "female"), yticks=(0, 1), yticklabels=("male", "female"))
-axes[0].set(xlabel="said", ylabel="label")
-bins = np.linspace(0, 1, 21)
-for gender, name in enumerate(("male", "female")):
-    chances = figures.probabilities(outputs["gender"][label == gender])
-    axes[1].hist(chances, bins=bins, alpha=0.6, label=name)
-axes[1].set(xlabel="probability of label 1 (female)", ylabel="faces")
-axes[1].legend(title="label")
-plt.show()
+counts = [[((said == s) & (label == t)).sum() for s in (False, True)] for t in (False, True)]
+plots.numbers({"rows: label\ncolumns: answer": counts}, form="{:.0f}")
 
 # %% [markdown]
-# And the faces themselves, with the answers below them, wrong genders in red:
+# Twelve validation faces, each with its label and the network's answer:
 
 # %%
 some = np.linspace(0, len(validation) - 1, 12).astype(int)
 images, targets = validation.batch(some)
-predicted = {"gender": figures.probabilities(outputs["gender"][some]), "age": outputs["age"][some]}
-figures.predictions(images, targets, predicted)
+labels = [f"{'MF'[int(truth['gender'][i, 0])]}, {truth['age'][i, 0]:.0f}" for i in some]
+answers = [f"said {'MF'[int(said[i, 0])]}, {outputs['age'][i, 0]:.0f}" for i in some]
+titles = ["\n".join(pair) for pair in zip(labels, answers, strict=True)]
+viz.images(images, titles, columns=6, limits=(0, 1))
 
 # %% [markdown]
+# Drawn faces are easier than photographs. What the network reaches on UTKFace is in `docs/results.md`.
+#
+# ## 7. Project: change one thing, predict, measure, report
+#
+# 1. **Change one thing.** Two changes at once cannot be told apart.
+# 2. **Predict** the result, with a number and a reason, before you run it.
+# 3. **Measure.** Run it with at least two seeds. The second run below changes nothing but the seed: its distance from
+#    the first shows how far apart runs can be that differ by chance alone.
+# 4. **Report** every run, also those that disappoint.
+#
+# `run` keeps a row for each run. The first is the network that you have trained.
+
+
+# %%
+def measured(name, prediction, history):
+    """A row of the table: the measures after the last epoch."""
+    last = history[-1]
+    return {"run": name, "prediction": prediction, "accuracy": last["gender_accuracy"], "error": last["age_mae"]}
+
+
+runs = [measured("documented, seed 0", "-", history)]
+
+
+def run(name, prediction, **options):
+    """Train with these options of `fit`, and keep the row."""
+    runs.append(measured(name, prediction, fit(**options)[2]))
+
+
+run("documented, seed 1", "as with seed 0", seed=1)
+
+# %% [markdown]
+# Your runs go here. Ideas: another learning rate or batch size, half the filters, one head for both answers, a loss in
+# which the age counts a tenth, dropout in the heads. A network of your own is a class like `AgeAndGender`, passed as
+# `build`.
+
+# %%
+# run("lr 3e-4, seed 0", "age error 1 year larger: smaller steps", lr=3e-4)
+# run("lr 3e-4, seed 1", "the same", lr=3e-4, seed=1)
+
+# %%
+print(f"{'run':<22}{'accuracy':>9}{'age error':>11}  prediction")
+for row in runs:
+    print(f"{row['run']:<22}{row['accuracy']:>9.3f}{row['error']:>11.2f}  {row['prediction']}")
+bars = {row["run"]: row["error"] for row in runs} | {"always the median": baselines["age_mae"]}
+plots.bars(bars, [*["validation"] * (len(bars) - 1), "reference"], xlabel="age error (years)")
+
+# %% [markdown]
+# Your report, in five lines: what you changed; what you predicted, and why; the table; whether the difference is larger
+# than the one between two seeds; what you would try next. If you choose the best of many runs by the validation part,
+# its figure is too good: faces that chose nothing must confirm it (the test set of unit 6).
+#
+# ## Questions
+#
+# 1. The first dense layer of a head has 9,216 x 256 weights. How many would it have with a fifth block of 256 filters?
+# 2. A network has a gender accuracy of 0.70 on a part in which 70% of the faces have label 0. What has it learned?
+# 3. A change raises the accuracy from 0.90 to 0.91 on 240 faces. Does it help?
+#
+# <details><summary>Answers</summary>
+#
+# 1. The block makes (2, 2, 256) from (6, 6, 256), 1,024 features, so 1,024 x 256 weights: a ninth.
+# 2. Perhaps nothing: it may always answer label 0, which gives the same accuracy.
+# 3. It cannot be said. The standard error is $\sqrt{0.9 \cdot 0.1 / 240}$, about 0.019, larger than the difference.
+#   More  faces or more seeds are needed.
+#
+# </details>
+#
+# ## Further reading
+#
+# - K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015: networks
+#   of 3 x 3 convolutions and 2 x 2 max pooling, with dense layers at the end.
+# - D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", 2015.
+# - R. Caruana, "Multitask Learning", 1997: one network for several answers.
+#
 # ## Going on
 #
-# - `md.save("weights.safetensors", model.state_dict())` keeps what was learned, `model.load_state_dict(md.load(...))`
-#   brings it back.
-# - The same training in one command, with checkpoints, curves and a run that can be stopped and resumed:
-#   `python -m agegender.train`. What it reaches on UTKFace is in `docs/results.md`.
-# - The next notebook opens the network up: what its filters are, what it looks at, and where and how it is wrong.
-# - To read on: `agegender/models.py` is the network, `tasks.py` the loss, `minidl/train.py` the loop.
+# - `md.save("weights.safetensors", model.state_dict())` writes the weights, and `model.load_state_dict(md.load(...))`
+#   reads them.
+# - `python -m agegender.train` runs the same training, with checkpoints and curves, and can be resumed.
+# - `agegender/models.py` contains the network, `tasks.py` the loss, `minidl/train.py` the loop.
+# - The next unit looks inside: what the filters are, what the network looks at, and where it is wrong.

@@ -3,7 +3,20 @@
 FORWARD = "value = loss(model(images), targets)\n"
 
 RIGHT = {
-    "block_shape": ["return [int((side - 2) / 2) for side in shape[:2]] + [filters]"],
+    "block_shape": [
+        "return [int((side - 2) / 2) for side in shape[:2]] + [filters]",
+        "h, w, c = shape\nreturn (h - 2) // 2, (w - 2) // 2, filters",
+        "return (shape[0] // 2 - 1, shape[1] // 2 - 1, filters)",
+        "h = shape[0] - 3 + 1\nw = shape[1] - 3 + 1\nreturn ((h - 2) // 2 + 1, (w - 2) // 2 + 1, filters)",
+        "return *((side - 2) // 2 for side in shape[:2]), filters",
+    ],
+    "conv_parameters": [
+        "return kernel * kernel * channels * filters + filters",
+        "return (kernel**2 * channels + 1) * filters",
+        "weights = kernel * kernel * channels * filters\nbiases = filters\nreturn weights + biases",
+        "total = 0\nfor f in range(filters):\n    total += kernel**2 * channels + 1\nreturn total",
+        "return int(np.prod([kernel, kernel, channels, filters])) + filters",
+    ],
     "gender_accuracy": [
         "return np.mean((logits > 0) == (labels == 1))",
         "return float(((logits > 0) == labels).mean())",
@@ -36,6 +49,7 @@ WRONG = {
         ("return (kernel**2 + 1) * channels * filters", "not one per input channel"),
         ("return kernel * channels * filters + filters", "a kernel is square"),
         ("return kernel**2 * filters + filters", "for every input channel"),
+        ("return kernel**2 * channels + 1", "multiply by filters"),
     ],
     "gender_accuracy": [
         ("return np.mean((logits > 0.5) == labels)", "a logit is not a probability"),
