@@ -11,6 +11,7 @@
 # 6. the **worst errors**;
 # 7. errors **by group**: who is served badly;
 # 8. **calibration**: is a probability of 80 % right in 80 % of the cases?
+# 9. **misuse and consent**, and what the labels are.
 #
 # It takes UTKFace and a GPU where they are, else drawn faces and the CPU, as notebook 11 does. What the text says of
 # the results is said of the drawn faces. Their people are cartoons: what holds for them says nothing about real ones.
@@ -385,17 +386,47 @@ axes[2].set(xlabel="temperature", title="cross-entropy of the first half")
 plt.show()
 
 # %% [markdown]
-# The dots should lie on the line; the numbers at the top count the faces of each bin. A temperature below 1 says
-# that the network was too cautious, as here after a short training; those that were trained for long are often too sure
-# (Guo et al.). Is the rest its fault, or chance? Let labels be drawn *from* the probabilities, so that these are right
-# by construction, many times:
+# The dots should lie on the line. The numbers at the top count the faces of each bin. A temperature below 1 means that
+# the probabilities were too close to one half; a temperature above 1 means that they were too close to 0 and 1, which
+# is common after long training (Guo et al.).
+#
+# Is the error that remains after the repair real, or is it chance? To find out, draw labels *from the repaired
+# probabilities*, so that these are calibrated by construction, and compute the error of the drawn labels, many times:
 
 # %%
-p = chances[~half]
+p = figures.probabilities(logits[~half] / temperature)
+measured = calibration_error(p, labels[~half], BINS)
 by_chance = [calibration_error(p, (rng.random(len(p)) < p).astype(float), BINS) for _ in range(500)]
 low, high = np.quantile(by_chance, (0.05, 0.95))
-print(f"perfectly calibrated: an error of {low:.3f} to {high:.3f} in nine cases of ten")
+print(f"calibrated probabilities: an error of {low:.3f} to {high:.3f} in nine cases of ten")
+print(f"measured: {measured:.3f}, {'above' if measured > high else 'not above'} that range")
 
 # %% [markdown]
-# An error in this range is no more than one must expect of so few faces, however well calibrated the network is.
-# To read on: hooks are in `minidl/nn/module.py`, `retain_grad` is in `minidl/tensor.py`.
+# The drawn labels must come from the same probabilities as the measured error. With the probabilities before the repair
+# the two numbers would describe two different predictors, and could not be compared. An error far above the range means
+# that one temperature was not enough: it stretches all logits alike. An error just above it is weak evidence, because
+# calibrated probabilities too are above it once in twenty times.
+#
+# ## 9. Misuse, consent and what the labels are
+#
+# **What the labels are.** A label of UTKFace is not what a person said about themselves. Its authors write that age,
+# gender and race were estimated by an algorithm and checked by a human annotator (Zhang, Song and Qi, "Age
+# Progression / Regression by Conditional Adversarial Autoencoder", 2017, and the page of the data set). The label
+# "gender" has two values and records how a face was read by others. It is not a person's gender: it has no place for
+# people who are neither male nor female, and it is wrong for people whom others misread. The label "age" is an
+# estimate too. An accuracy on such labels measures agreement with the people and programs that made them, and nothing
+# else. Keyes ("The Misgendering Machines", 2018) describes what such systems mean for trans people.
+#
+# **Consent.** The pictures of UTKFace were collected from the web, and the data set is offered for non-commercial
+# research only. Nobody asked the people in them whether they wanted to be training data. If you add faces of your
+# own, ask each person first, say what you will do with the picture, and delete it when they ask you to. For this
+# reason the notebooks are published with drawn faces only.
+#
+# **Misuse.** A mean accuracy says little about who is served badly. Buolamwini and Gebru ("Gender Shades", 2018)
+# measured three commercial gender classifiers: the error was at most 0.8 % for lighter-skinned men and up to 34.7 %
+# for darker-skinned women. A network like this one should decide nothing about a person: not who may enter, not who
+# may buy, not what they are shown. A saliency map or a calibrated probability does not change that: it tells how the
+# network behaves, not whether the question should be asked. Before others use a model, say in writing what it is for,
+# what it is not for, and how it does in each group (Mitchell et al., "Model Cards for Model Reporting", 2019).
+#
+# To read on in the code: hooks are in `minidl/nn/module.py`, `retain_grad` is in `minidl/tensor.py`.
