@@ -423,6 +423,10 @@ bars = {row["run"]: row["error"] for row in runs} | {"always the median": baseli
 plots.bars(bars, [*["validation"] * (len(bars) - 1), "reference"], xlabel="age error (years)")
 
 # %% [markdown]
+# The first two rows differ only in the seed. If they are far apart, or if one of them is no better than the median, so
+# short a training does not give a stable result: a single run proves nothing, and a change counts only if it is larger
+# than that distance.
+#
 # Your report, in five lines: what you changed; what you predicted, and why; the table; whether the difference is larger
 # than the one between two seeds; what you would try next. If you choose the best of many runs by the validation part,
 # its figure is too good: faces that chose nothing must confirm it (the test set of unit 6).

@@ -418,7 +418,7 @@ print(f"measured: {measured:.3f}, {'above' if measured > high else 'not above'} 
 # else. Keyes ("The Misgendering Machines", 2018) describes what such systems mean for trans people.
 #
 # **Consent.** The pictures of UTKFace were collected from the web, and the data set is offered for non-commercial
-# research only. Nobody asked the people in them whether they wanted to be training data. If you add faces of your
+# research only. It does not say that the people in them agreed to be training data. If you add faces of your
 # own, ask each person first, say what you will do with the picture, and delete it when they ask you to. For this
 # reason the notebooks are published with drawn faces only.
 #
