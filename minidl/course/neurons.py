@@ -125,7 +125,7 @@ def product_slopes(a: float, b: float) -> tuple[float, float]:
 
 check_product_slopes = Exercise(
     product_slopes,
-    examples=[(2.0, 5.0), (-3.0, 0.5)],
+    examples=[(2.0, 5.0), (-3.0, 0.5), (4.0, 0.0)],
     draw=lambda rng: tuple(float(number) for number in rng.normal(size=2).round(2)),
     mistakes={
         "the two are swapped: if a grows by 1, then a b grows by b.": lambda a, b: (a, b),
@@ -163,7 +163,10 @@ def step(w: Array, dw: Array, lr: float) -> Array:
 
 check_step = Exercise(
     step,
-    examples=[(np.array([1.0, -2.0, 0.5]), np.array([4.0, 2.0, -1.0]), 0.1)],
+    examples=[
+        (np.array([1.0, -2.0, 0.5]), np.array([4.0, 2.0, -1.0]), 0.1),
+        (np.array([[1.0, 0.0, 3.0], [-2.0, 0.5, 1.0]]), np.array([[0.0, 2.0, 1.0], [-1.0, 3.0, 0.5]]), 0.25),
+    ],
     draw=lambda rng: (*rng.normal(size=(2, *rng.integers(1, 4, rng.integers(1, 3)))), float(rng.uniform(0.01, 1))),
     mistakes={
         "it climbs: the gradient points uphill, so subtract it.": lambda w, dw, lr: w + lr * dw,

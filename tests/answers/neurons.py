@@ -64,7 +64,7 @@ WRONG = {
         ("return w / 0.0", "NaN or infinity"),
         ("return w + lr * dw", "it climbs"),
         ("return w - 0.1 * dw", "expected"),
-        ("return w - lr * np.array([4.0, 2.0, -1.0])", "the answer has shape (3, 3)"),
+        ("return w - lr * np.array([4.0, 2.0, -1.0])", "expected -1.75 at index (1, 0)"),
         ("return list(w - lr * dw)", "this is a list: the notebook needs a NumPy array"),
     ],
     "relu_slope": [
