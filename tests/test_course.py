@@ -28,6 +28,10 @@ def test_the_notebooks_have_all_exercises_between_them() -> None:
     assert sorted(name.removeprefix("check_") for name in course.__all__ if "check_" in name) == CHECKERS
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""The exception that ends a call may be raised inside a weak reference's callback, which Python reports and ignores."""
+
+
 @pytest.fixture(autouse=True)
 def less_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shorter limit for answers that do not end."""

@@ -18,6 +18,8 @@ from minidl import course
 from minidl.course import answer
 from tests.answers import typed
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""The exception that ends a call may be raised inside a weak reference's callback, which Python reports and ignores."""
 RIGHT = "return 1.0 if x > 0 else 0.0"
 RELU_SLOPE = {
     "an endless loop": ("while True:\n    pass", "it does not end"),
@@ -157,13 +159,18 @@ def test_what_an_answer_does_to_its_arguments_is_seen(what: str, capsys: pytest.
 
 
 def test_the_reader_can_interrupt_an_answer() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
+
     def presses_ctrl_c(x: float) -> float:
         signal.raise_signal(signal.SIGINT)
         return x
 
-    with pytest.raises(KeyboardInterrupt):
-        course.check_relu_slope(presses_ctrl_c)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            course.check_relu_slope(presses_ctrl_c)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("odd", [None, 3, "relu", np.ones(2)])
