@@ -94,11 +94,13 @@ def turn(check: str) -> int:
 
 
 def unit_tests() -> Iterator[UnitTest]:
-    """The tests without fixtures."""
+    """The tests without fixtures that need no other framework."""
     for module in UNIT_TESTS:
         for name, function in vars(module).items():
-            if name.startswith("test_") and not hasattr(function, "hypothesis"):
-                marks = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "parametrize"]
+            marks = getattr(function, "pytestmark", [])
+            needs_peer = any(mark.name == "parity" for mark in marks)
+            if name.startswith("test_") and not hasattr(function, "hypothesis") and not needs_peer:
+                marks = [mark for mark in marks if mark.name == "parametrize"]
                 for values in itertools.product(*(_parameters(*mark.args) for mark in marks)):
                     arguments = {key: value for part in values for key, value in part.items()}
                     if set(arguments) == set(inspect.signature(function).parameters):
