@@ -403,7 +403,8 @@ def train(lr, steps=500):
 runs = {f"lr = {lr:g}": train(lr) for lr in (0.003, 0.03, 0.1)}
 for name, run in runs.items():
     print(f"{name}: loss {run[0]:.2f} at first, {run[-1]:.2f} at the end; {np.sum(np.diff(run) > 0)} steps uphill")
-plots.curves(range(500), runs, ["reference", "model", "mistake"], log="y", xlabel="step", ylabel="loss", xlim=(-10, 660))
+colours = ["reference", "model", "mistake"]
+plots.curves(range(500), runs, colours, log="y", xlabel="step", ylabel="loss", xlim=(-10, 660))
 
 # %% [markdown]
 # With the smallest rate the loss falls at every step, but it needs many more steps to get as far. The largest is too
