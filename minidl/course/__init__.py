@@ -36,11 +36,15 @@ from .optimizers import check_adam_step, check_clip_by_norm, check_early_stoppin
 from .plugins import check_adagrad_step, check_power_mean, check_window_pixels
 from .pooling import check_dense_backward, check_max_pool, check_max_pool_backward, check_relu_backward
 from .speed import check_attainable, check_finish_times, check_matmul_cost
+from .start import check_cube_slope, check_largest_errors, check_mean_absolute_error
 
 __all__ = [
     "Exercise",
     "NotSolved",
     "mine",
+    "check_mean_absolute_error",
+    "check_largest_errors",
+    "check_cube_slope",
     "check_neuron",
     "check_hat",
     "check_layer",
