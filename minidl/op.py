@@ -176,14 +176,11 @@ class Op:
         None for an input that needed none in the forward pass, whatever the op returned for it.
         """
         inputs = self._require_inputs()
-        if type(dy) is not type(self.seen[0]):  # a scalar, or a np.matrix from a user's op
-            dy = backends.native(dy)
+        dy = op_errors.like(self.seen[0], dy)
         try:
             gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         except (ValueError, IndexError) as error:
-            if wrong := op_errors.nothing_saved(self, error):
-                raise wrong from error
-            raise
+            raise op_errors.nothing_saved(self, error) or error from None
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
             given = f"length {len(gradients)}" if isinstance(gradients, tuple) else type(gradients).__name__
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, or None"
@@ -199,10 +196,8 @@ class Op:
         except MinidlError as error:
             error.where = self.name
             raise
-        except AttributeError:  # a number or a list has no shape
-            if wrong := op_errors.wrong_gradient(self, gradients):
-                raise wrong from None
-            raise
+        except AttributeError as error:  # a number or a list has no shape
+            raise op_errors.wrong_gradient(self, gradients) or error from None
         return tuple([self.narrowed(dx) for dx in gradients]) if self.half else gradients
 
     def narrowed(self, array: Array | None) -> Array | None:
