@@ -196,7 +196,7 @@ class Trainer(Guarded):
         epochs, steps = optional(integer)("epochs", epochs, 0), optional(integer)("steps", steps, 0)
         if train is not self.train_loader:
             self._begin_anew()
-            self._place = train.options() | {"epoch": train.epoch, "position": train.start}
+            self._place = _start_of(train)
         self.train_loader, self.stopping = train, False
         self._find_place(train)
         self._fitting = True
@@ -416,9 +416,7 @@ class Trainer(Guarded):
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
-        vars(self).update(
-            own, train_loader=train, _place=train.options() | {"epoch": train.epoch, "position": train.start}
-        )
+        vars(self).update(own, train_loader=train, _place=_start_of(train))
         self._ended_at = -1 if self.inside_epoch else self.optimizer.steps
         if state["loader"] is not None:
             train.start = 0  # the trainer has the position: other loops, such as evaluate, are complete epochs
@@ -442,6 +440,11 @@ class Trainer(Guarded):
         with contextlib.ExitStack() as stack:  # calls all of them, even if one raises
             for callback in reversed(self.callbacks):
                 stack.callback(callback.on_train_error, self)
+
+
+def _start_of(loader: DataLoader) -> dict[str, int]:
+    """The place at which the next loop over a loader starts."""
+    return {"epoch": loader.epoch, "position": loader.start, **loader.options()}
 
 
 _ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "samples", "model", "optimizer", "loader", "random")
