@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -101,16 +101,21 @@ def leads_nowhere(path: Path | os.DirEntry[str]) -> bool:
     return False
 
 
+def _known(look: Callable[[], bool]) -> bool:
+    """What a look at a path finds; False if it is not allowed."""
+    try:
+        return look()
+    except OSError:
+        return False
+
+
 def exists(path: Path) -> bool:
     """Whether a path exists; like :func:`is_folder`, False if a folder above it cannot be searched.
 
     >>> exists(Path("."))
     True
     """
-    try:
-        return path.exists()
-    except OSError:
-        return False
+    return _known(path.exists)
 
 
 def is_folder(path: Path | os.DirEntry[str]) -> bool:
@@ -119,10 +124,7 @@ def is_folder(path: Path | os.DirEntry[str]) -> bool:
     >>> is_folder(Path("."))
     True
     """
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return _known(path.is_dir)
 
 
 def is_file(path: Path) -> bool:
@@ -131,10 +133,7 @@ def is_file(path: Path) -> bool:
     >>> is_file(Path("."))
     False
     """
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return _known(path.is_file)
 
 
 def unreadable(folder: Path) -> str:
