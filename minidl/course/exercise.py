@@ -88,10 +88,10 @@ class Exercise:
         """The first example on which an attempt fails, with a hint; "" if it is right, :data:`NOTHING` for a blank."""
         if not callable(attempt):
             return f"this is {type(attempt).__name__}, not a function: pass the function that you wrote."
-        forms, ran = list[str](), list[Function]()
+        forms, ran, watched = list[str](), list[Function](), self.watched()
         with answer.random_as_before():
             for example in self.all_examples():
-                tried = _Try(self, attempt, example)
+                tried = _Try(self, attempt, example, watched)
                 hint, form = tried.hints()
                 here = f"for {self._arguments(example)}.\n    Hint: {hint or form}{tried.output()}"
                 if hint:
@@ -141,9 +141,11 @@ def _refusal(called: Function | None, shortcuts: Sequence[Function]) -> str:
 class _Try:
     """An attempt at one example: its answers to two calls with equal arguments, beside the solution's."""
 
-    def __init__(self, exercise: Exercise, attempt: Function, example: tuple[Any, ...]) -> None:
+    def __init__(
+        self, exercise: Exercise, attempt: Function, example: tuple[Any, ...], watched: Sequence[Function] = ()
+    ) -> None:
         self.exercise, self.attempt, self.example = exercise, attempt, example
-        self.first, self.given, self.got = self._outcome(attempt, exercise.watched())
+        self.first, self.given, self.got = self._outcome(attempt, watched)
 
     def _outcome(self, function: Function, watched: Sequence[Function] = ()) -> tuple[answer.Answer, Any, Array | str]:
         """The answer of a function, its arguments after the call, and its values; or, in words, what went wrong."""
