@@ -40,6 +40,15 @@ def plain_array(data: Any) -> Array:
     return backends.native(data)
 
 
+def plain_like(seen: Array, dy: Any) -> Array:
+    """A gradient as a plain array, if it is a ``np.matrix`` or the like from a user's op; scalars stay scalars.
+
+    >>> type(plain_like(np.ones(2), np.ones(2).view(np.recarray)))
+    <class 'numpy.ndarray'>
+    """
+    return dy if type(dy) is type(seen) else backends.native(dy)
+
+
 def require_data(tensors: Iterable[Any]) -> None:
     """Raise :class:`MinidlError` for a tensor whose data were set to something else than an array, such as a list.
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import backends, changes, nested, op_errors
+from . import backends, changes, checks, nested, op_errors
 from .attributes import is_own
 from .errors import DtypeError, GraphError, MinidlError, ShapeError
 from .habits import Missing
@@ -176,7 +176,7 @@ class Op:
         None for an input that needed none in the forward pass, whatever the op returned for it.
         """
         inputs = self._require_inputs()
-        dy = op_errors.like(self.seen[0], dy)
+        dy = checks.plain_like(self.seen[0], dy)
         try:
             gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         except (ValueError, IndexError) as error:

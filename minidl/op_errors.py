@@ -85,16 +85,6 @@ def wrong_call(op: Any, inputs: Sequence[Any], refusal: TypeError | AttributeErr
     return error
 
 
-def like(seen: Array, dy: Any) -> Array:
-    """A gradient as a plain array, if it is a ``np.matrix`` or the like from a user's op.
-
-    >>> import numpy as np
-    >>> type(like(np.ones(2), np.ones(2).view(np.recarray)))
-    <class 'numpy.ndarray'>
-    """
-    return dy if type(dy) is type(seen) else backends.native(dy)
-
-
 def as_array(op: Any, output: Any) -> Array:
     """What ``forward`` returned as an array of the backend: arrays of other libraries are converted.
 
