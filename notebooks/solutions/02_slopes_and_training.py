@@ -67,9 +67,9 @@ plots.curves(ws, {"loss": loss_at(ws)}, ["data"], xlabel="weight w", ylabel="los
 # The loss is 0 at $w = 1$, where $1.5 + 0.5 = 2$. For $w < -1/3$ the sum is negative, the output is 0, and the loss
 # does not depend on $w$: the slope is 0.
 #
-# A number that training changes, such as a weight or a bias, is a **parameter**. With many parameters, the derivative
-# with respect to one of them says how the loss changes if only this one changes. The derivatives with respect to all
-# parameters together are the **gradient** of the loss. To approximate each of them from two values of the loss would
+# Weights and biases are the network's parameters (unit 0). The derivative with respect to one of them says how the loss
+# changes if only this one changes. The derivatives with respect to all parameters together are the **gradient** of the
+# loss. To approximate each of them from two values of the loss would
 # take two computations of the loss for each parameter. There is a better way.
 #
 # ## 2. The chain rule computes slopes from simple steps

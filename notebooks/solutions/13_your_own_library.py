@@ -92,8 +92,8 @@ array_gradients = course.check_array_gradients(array_gradients)
 # `+=` changes a NumPy array in place. Both names stand for one array, so the gradient of $b$ would change as well.
 # `found[x] + dx` makes a new array.
 #
-# Now the node. `Array` holds a value, its inputs and its backward function. An **op** is a function that computes a
-# value and notes how to go back:
+# Now the node. `Array` holds a value, its inputs and its backward function. An op is a function that computes a value
+# and notes how to go back:
 
 
 # %%
