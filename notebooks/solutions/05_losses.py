@@ -92,7 +92,7 @@ print(
 #
 # The last layer of a network outputs any number $x$, its **logit**. The **sigmoid** $s(x) = 1 / (1 + e^{-x})$ maps it
 # to a probability between 0 and 1. We insert $p = s(x)$ into the formula, for a label of 0, and compute in float32,
-# with about 7 decimal digits, as is usual in training. (float64, NumPy's default, has about 16.)
+# as is usual in training:
 
 # %%
 x = np.linspace(10, 20, 501, dtype=np.float32)
