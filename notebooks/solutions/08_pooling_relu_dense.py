@@ -337,9 +337,10 @@ plots.curves(
 # - **LeakyReLU**: units go off as well, but a part of the gradient passes and can bring them back;
 # - **good initial weights**, so that long steps are not necessary.
 #
-# The last one needs a calculation. Take a sum of $n$ products $\sum_i w_i x_i$, where the weights are independent, with
-# mean 0 and variance $v$. Its mean square is $n\,v$ times the mean square of $x$. ReLU sets about half of the sums to
-# 0, which halves the mean square. The signal keeps its size from layer to layer if $n\,v/2 = 1$:
+# The last one needs a calculation. The **variance** is the mean of the squared differences from the mean. Take a sum of
+# $n$ products $\sum_i w_i x_i$, where the weights are independent, with mean 0 and variance $v$. Its mean square is
+# $n\,v$ times the mean square of $x$. ReLU sets about half of the sums to 0, which halves the mean square. The signal
+# keeps its size from layer to layer if $n\,v/2 = 1$:
 #
 # $$ v = \frac{2}{n} $$
 #
