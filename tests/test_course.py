@@ -68,6 +68,7 @@ NO_MISTAKE = {
     "for x, slope in zip(node.inputs, node.slopes, strict=False):": "there are as many of both",
     "for x, dx in zip(node.inputs, node.backward(found[node]), strict=False):": "there are as many of both",
     "return float(((logits >= 0) == (labels == 1)).mean())": "a logit of exactly 0 says neither",
+    "keep = rng.random(x.shape) > p": "no number that is drawn equals p",
 }
 """Changed lines that are not wrong answers, and why."""
 

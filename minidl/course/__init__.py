@@ -19,6 +19,7 @@ from .autograd import check_gradients, check_matmul_backward, check_topological_
 from .convolution import check_conv2d, check_conv2d_backward, check_im2col, check_output_size, check_winograd
 from .exercise import Exercise
 from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
+from .generalisation import check_batch_norm, check_batch_norm_backward, check_dropout
 from .inside import check_calibration_error, check_grad_cam, check_group_means, check_saliency
 from .kept import mine
 from .library import check_array_gradients
@@ -74,6 +75,9 @@ __all__ = [
     "check_adam_step",
     "check_early_stopping",
     "check_clip_by_norm",
+    "check_dropout",
+    "check_batch_norm",
+    "check_batch_norm_backward",
     "check_parse_name",
     "check_luma",
     "check_best_constant",

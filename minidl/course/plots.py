@@ -28,7 +28,7 @@ HEIGHT = 2.8
 CELL = 0.55, 0.34
 """Width and height of a cell with a number, in inches."""
 
-__all__ = ["panels", "curves", "landscape", "points", "bars", "numbers", "positions", "images"]
+__all__ = ["panels", "curves", "landscape", "points", "bars", "spread", "numbers", "positions", "images"]
 
 
 def panels(count: int, height: float = HEIGHT, share: str = "none", widths: Sequence[float] = ()) -> list[Axes]:
@@ -142,6 +142,27 @@ def bars(
     axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=style.SMALLEST)
     axes.invert_yaxis()
     axes.margins(x=0.12)
+    return _finished(axes, labels)
+
+
+def spread(
+    values: Mapping[str, Any], colours: Sequence[str] = ("model",), axes: Axes | None = None, **labels: Any
+) -> Figure:
+    """A row of points for each entry of ``values``, from top to bottom, such as one for each seed; a bar at their mean.
+
+    ``colours`` is one for all rows or one for each.
+
+    >>> figure = spread({"plain": [3.0, 4.0], "dropout": [2.0, 4.0]}, ["validation"], xlabel="years off")
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()], len(figure.axes[0].collections)
+    (['plain', 'dropout'], 2)
+    """
+    axes = axes or panels(1, height=0.7 + 0.32 * len(values))[0]
+    each = colours if len(colours) > 1 else list(colours) * len(values)
+    for row, (points, one) in enumerate(zip(values.values(), each, strict=True)):
+        axes.scatter(points, [row] * len(points), s=16, color=style.colour(one))
+        axes.plot([np.mean(points)] * 2, [row - 0.3, row + 0.3], color=style.DATA)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.set_ylim(len(values) - 0.5, -0.5)
     return _finished(axes, labels)
 
 

@@ -202,6 +202,7 @@ plots.bars(by_change, ["model"], "{:.1f}", xlabel="mean absolute error (years)")
 # | 3, 4 | derivatives by the computer | How are millions of derivatives computed at once? |
 # | 5, 6 | losses and optimizers | What does training make small, and how does it do this quickly? |
 # | 7, 8 | convolution, pooling, dense layers | Which layers suit images? |
+# | 9 | dropout, batch normalisation, fair comparisons | What helps on faces that were not learned? |
 # | 10, 11, 12 | data, the network of this unit, a look inside | Can the result be trusted? |
 # | 13 | your own library | Do your answers train this network? |
 # | 14, 15, 16 | fast convolution, speed, plugins | How is it made fast, and how is it extended? (electives) |

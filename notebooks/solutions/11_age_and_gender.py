@@ -245,8 +245,8 @@ training_step = course.check_training_step(training_step)
 # %% [markdown]
 # The optimizer is Adam. A `DataLoader` makes batches, in a new order in each epoch. A `Trainer` could run the whole
 # loop; here it only measures. The same function trains every network of this unit. Its keyword arguments are
-# **hyperparameters**: numbers and choices that training does not change. The **seed** fixes all random numbers of a
-# run: the initial weights and the order of the faces.
+# **hyperparameters**: numbers and choices that training does not change. The seed fixes all random numbers of a run:
+# the initial weights and the order of the faces.
 
 
 # %%
