@@ -16,9 +16,10 @@ the solution otherwise, so the rest of the notebook works. :func:`mine` gives an
 
 from .answer import NotSolved
 from .autograd import check_gradients, check_matmul_backward, check_topological_order, check_unbroadcast
-from .convolution import check_conv2d, check_conv2d_backward, check_im2col, check_output_size, check_winograd
+from .convolution import check_conv2d, check_conv2d_backward, check_output_size
 from .exercise import Exercise
 from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
+from .fast_convolution import check_im2col, check_winograd
 from .inside import check_calibration_error, check_grad_cam, check_group_means, check_saliency
 from .kept import mine
 from .library import check_array_gradients
