@@ -36,7 +36,7 @@ from .neurons import check_hat, check_layer, check_neuron, check_product_slopes,
 from .optimizers import check_adam_step, check_clip_by_norm, check_early_stopping, check_momentum_step
 from .plugins import check_adagrad_step, check_power_mean, check_window_pixels
 from .pooling import check_dense_backward, check_max_pool, check_max_pool_backward, check_relu_backward
-from .speed import check_attainable, check_finish_times, check_matmul_cost
+from .speed import check_attainable, check_finish_times, check_fused, check_matmul_cost
 from .start import check_cube_slope, check_largest_errors, check_mean_absolute_error
 
 __all__ = [
@@ -90,6 +90,7 @@ __all__ = [
     "check_array_gradients",
     "check_matmul_cost",
     "check_attainable",
+    "check_fused",
     "check_finish_times",
     "check_power_mean",
     "check_adagrad_step",

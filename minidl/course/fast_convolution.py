@@ -108,8 +108,9 @@ class _Factor:
 
 def _with_four_products(function: Callable[..., Any], x: Array, g: Array) -> Any:
     """The answer; NaN instead of a right one that multiplies inputs by weights more than four times."""
-    answer, products = function(x.copy(), g.copy()), list[float]()
-    if isinstance(answer, np.ndarray) and same(answer, np.array([x[:3] @ g, x[1:] @ g])):
+    right, products = np.array([x[:3] @ g, x[1:] @ g]), list[float]()
+    answer = function(x, g)
+    if isinstance(answer, np.ndarray) and same(answer, right):
         with contextlib.suppress(Exception):  # of NumPy's functions for floats only
             function(*(np.array([_Factor(float(value), products) for value in array]) for array in (x, g)))
     return np.full(2, np.nan) if len(products) > 4 else answer

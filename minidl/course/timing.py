@@ -9,21 +9,26 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 
-def ratios(works: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, list[float]]:
+def ratios(works: Mapping[Key, Callable[[], object]], rounds: int = 7) -> dict[Key, list[float]]:
     """The time of each work in units of the first one's, in every round.
 
-    A round runs each once, in turn, so what else the machine does disturbs all alike. The first round, in which memory
-    is allocated and caches are filled, is not counted.
+    A round runs each once, in turn, so what else the machine does disturbs all alike. Every second round goes
+    backwards, so that none always runs after the same other one, which may leave more or less in the cache. The first
+    round, in which memory is allocated, is not counted.
     """
-    found: dict[str, list[float]] = {name: [] for name in works}
+    found: dict[Key, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
-        times = [_seconds(work) for work in works.values()]
+        order = list(works)[:: -1 if number % 2 else 1]
+        times = {name: _seconds(works[name]) for name in order}
         if number:
-            for measured, seconds in zip(found.values(), times, strict=True):
-                measured.append(seconds / times[0])
+            for name, measured in found.items():
+                measured.append(times[name] / times[next(iter(works))])
     return found
 
 

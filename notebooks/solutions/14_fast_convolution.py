@@ -55,7 +55,8 @@ conv2d = course.mine("conv2d")
 #
 # The second cost is the traffic between memory and processor. Images, kernels and outputs have to be read or written
 # at least once. An algorithm that stores an intermediate array writes it and reads it again. We count each array in
-# full every time it is read or written, in float32. (Unit 15 shows when a cache saves a part of this.)
+# full every time it is read or written, in float32. A part of it may be saved by the **cache**, a small and fast memory
+# in the processor that holds what was used last (unit 15).
 #
 # Your `conv2d` of unit 7 loops over the nine positions of the kernel. For each it reads the pixels and the weights,
 # writes a product as large as the output, and adds it to the output: reads the product, reads the sum, writes the sum.
@@ -273,7 +274,7 @@ table(costs)
 # %% [markdown]
 # Less than half of the multiplications, and more bytes than im2col.
 #
-# ## 4. A Fourier transform makes one product of every wave
+# ## 4. With Fourier transforms each wave takes one product
 #
 # Take a row of $n$ pixels that goes on at the other end: after pixel $n - 1$ comes pixel 0 again. A **wave** of
 # **frequency** $f$ is $x_t = e^{2\pi\mathrm{i} f t / n}$: it goes up and down $f$ times. Lay a kernel on it:
@@ -344,8 +345,8 @@ costs["Fourier"] = fft_multiplications(H, C, K), 4 * moved
 table(costs)
 
 # %% [markdown]
-# For this layer it is the most expensive one by both counts: 8,192 small kernels are transformed. It pays where the
-# kernels are large and the channels few (section 6).
+# For this layer it is the most expensive one by both counts: 8,192 small kernels are transformed. It is for large
+# kernels and few channels (section 6).
 #
 # ## 5. Yours and minidl's, side by side
 #
@@ -411,8 +412,8 @@ plots.compared(found, colours, form="{:.1f}", log="time / fastest,extra memory (
 # - The memory is the most that is needed at one time, forward and backward. For `fft` this is mostly the transformed
 #   kernels.
 #
-# A count says what an algorithm has to do at least. How fast a machine does it depends on where the numbers are, and
-# has to be measured. The order of algorithms that are close to each other can change with the machine.
+# A count says how much an algorithm has to do. How fast a machine does it depends on where the numbers are, and has to
+# be measured. The order of algorithms that are close to each other can change with the machine.
 #
 # ## 6. Large kernels are the case for Fourier transforms
 #
