@@ -35,7 +35,7 @@ def ratios(works: Mapping[Key, Callable[[], object]], rounds: int = 7) -> dict[K
 def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
-    return time.perf_counter() - start
+    return max(time.perf_counter() - start, 1e-9)  # a coarse clock may not have moved
 
 
 def spread(values: Sequence[float]) -> str:

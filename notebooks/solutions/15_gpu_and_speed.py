@@ -173,9 +173,9 @@ print(f"best copy / largest copy, one thread: {max(speeds) / speeds[-1]:.1f}")
 right.figure
 
 # %% [markdown]
-# For small matrices and small copies, starting the operation takes longer than the work. Copies of medium size use the
-# cache, the small memory in the processor (unit 14), which is much faster than the main memory. An array that is larger
-# than the cache has to come from the main memory each time. The bandwidth is that of large copies.
+# For small matrices and small copies, starting the operation takes a large part of the time. Copies of medium size use
+# the cache, the small memory in the processor (unit 14), which is much faster than the main memory. An array that is
+# larger than the cache has to come from the main memory each time. The bandwidth is that of large copies.
 #
 # In one second the memory delivers `bandwidth` bytes, with `intensity` operations to do for each. The processor does
 # at most `peak` operations. Reading and computing overlap, so the slower of the two decides.
@@ -259,9 +259,9 @@ def fused(first, second, x, y, size):
 fused = course.check_fused(fused)
 
 # %% [markdown]
-# Counted in bytes, the fused pass needs half: one pass of reading and writing instead of two. So it is at most twice as
-# fast. We measure two pairs of steps: subtract and multiply, and `exp` and `log`, which do much more arithmetic for
-# each element.
+# The fused pass moves half of the bytes: it reads and writes once instead of twice. If the memory were the only limit,
+# it would be twice as fast. We measure two pairs of steps: subtract and multiply, and `exp` and `log`, which do much
+# more arithmetic for each element.
 #
 # **Predict:** which pair gains more? What happens with very small blocks, and with a single block?
 
@@ -284,7 +284,8 @@ plots.curves(4 * blocks / 1024, gains, kinds, "o-", log="x", xlabel="KiB in a bl
 # %% [markdown]
 # - Small blocks lose: each call of a NumPy function costs the same time, whatever it computes, and there are many.
 # - A single block, at the right, is the two passes again. In between are blocks that fit into the cache.
-# - The gain of the first pair is below 2, because the second step takes some time even if its data is in the cache.
+# - A gain of 2 cannot be expected even of the first pair: the second step takes some time if its data is in the cache,
+#   too.
 # - `exp` and `log` need so much arithmetic that the memory is hardly their limit. Fusion saves bytes, so it can help
 #   only where bytes are the limit.
 #

@@ -199,8 +199,8 @@ viz.images([faces[9], *pooled, windows.max(axis=1).reshape(8, 8)], titles, limit
 # Between mean and maximum only for $p \ge 1$: below 1 the power mean is smaller than the mean.
 #
 # The layer has one $p$ for each channel, a `Parameter`. As an attribute it is found by minidl, named, trained, moved to
-# a GPU and saved. `forward` consists of ops, so its gradients come from autograd. Numbers below 0.01 are raised to
-# that, because at 0 the slope of a power is 0 or infinite, unless $p = 1$.
+# a GPU and saved. `forward` consists of ops, so its gradients come from autograd. Numbers below 0.01 are replaced
+# by it, because at 0 the slope of a power is 0 or infinite, unless $p = 1$.
 
 
 # %%
@@ -491,8 +491,8 @@ compared(found)
 #
 # ## 5. All five in one network
 #
-# Nothing below mentions a class of ours: names are enough. The network learns the ages of 150 faces from the seed that
-# is given. 150 other faces are held out.
+# Nothing below mentions a class of ours: names are enough. The network learns the ages of 150 faces, and 150 others are
+# held out.
 
 
 # %%
