@@ -220,7 +220,7 @@ def roofline(title, *groups):
 print(f"the roof bends at {peak / bandwidth:.0f} operations per byte")
 for op, name in KINDS.items():
     found = [row.flops / row.nbytes for row in plain.rows() if row.op == op and row.flops > 1e6]
-    print(f"{name}: {min(found):.2g} to {max(found):.2g} operations per byte")
+    print(f"{name}: {min(found):.3g} to {max(found):.3g} operations per byte")
 roofline("each layer on its own", ("o", KINDS, plain))
 
 # %% [markdown]

@@ -199,8 +199,8 @@ viz.images([faces[9], *pooled, windows.max(axis=1).reshape(8, 8)], titles, limit
 # Between mean and maximum only for $p \ge 1$: below 1 the power mean is smaller than the mean.
 #
 # The layer has one $p$ for each channel, a `Parameter`. As an attribute it is found by minidl, named, trained, moved to
-# a GPU and saved. `forward` consists of ops, so its gradients come from autograd. Numbers below 0.01 are replaced
-# by it, because at 0 the slope of a power is 0 or infinite, unless $p = 1$.
+# a GPU and saved. `forward` consists of ops, so its gradients come from autograd. Numbers below 0.01 are replaced by
+# 0.01, because at 0 the slope of a power is 0 or infinite, unless $p = 1$.
 
 
 # %%
