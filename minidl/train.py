@@ -128,7 +128,7 @@ class Trainer(Guarded):
             raise MinidlError(f"expected a model, got {brief(model)}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
-        self.captured = CapturedStep(self._gradients, model)
+        self.captured = CapturedStep(_gradients)
         """The forward and the backward pass of a step."""
         self.epoch = 0
         """The number of complete epochs."""
@@ -148,7 +148,7 @@ class Trainer(Guarded):
         """The position of training in the loader, independent of other loops over it; empty before the first fit."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # also for copies
-        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]), _fitting=False)
+        vars(self).update(state, captured=CapturedStep(_gradients), _fitting=False)
 
     @explained
     def fit(
@@ -310,20 +310,10 @@ class Trainer(Guarded):
         inputs, targets = on_backend(self.optimizer.parameters[0].backend, (inputs, targets))
         size = size_of(inputs)
         self.optimizer.zero_grad()
-        means = self.captured(inputs, targets)
+        means = self.captured(inputs, targets, self.model, self.loss, self.metrics)
         self.optimizer.step()
         self.samples += size
         self.totals.add(("loss", *self.metrics), means, size)
-
-    def _gradients(self, inputs: Any, targets: Any) -> Any:
-        """Compute the gradients of the parameters for a batch; returns its loss and metrics."""
-        loss, outputs = self._forward(inputs, targets)
-        loss.backward()
-        return measured(loss, self.metrics, outputs, targets)
-
-    def _forward(self, inputs: Any, targets: Any) -> tuple[Tensor, Any]:
-        outputs = self.model(nested.map_leaves(Tensor, inputs))
-        return checked_loss(self.loss(outputs, targets)), outputs
 
     def _validated(self, loader: DataLoader) -> Row:
         """The result of :meth:`evaluate`; ends early if ``stopping`` is set."""
@@ -343,7 +333,7 @@ class Trainer(Guarded):
         with evaluating(self.model), evaluating(self._loss_module), no_grad():
             for batch in loader:
                 inputs, targets = on_backend(self.optimizer.parameters[0].backend, inputs_and_targets(batch))
-                loss, outputs = self._forward(inputs, targets)
+                loss, outputs = _forward(inputs, targets, self.model, self.loss)
                 means = measured(loss, self.metrics, outputs, targets)
                 totals.add(("loss", *self.metrics), means, size_of(inputs))
         return totals.means()
@@ -440,6 +430,18 @@ class Trainer(Guarded):
         with contextlib.ExitStack() as stack:  # calls all of them, even if one raises
             for callback in reversed(self.callbacks):
                 stack.callback(callback.on_train_error, self)
+
+
+def _gradients(inputs: Any, targets: Any, model: Module, loss: Loss, metrics: Mapping[str, Metric]) -> Any:
+    """Compute the gradients of the parameters for a batch; returns its loss and metrics."""
+    value, outputs = _forward(inputs, targets, model, loss)
+    value.backward()
+    return measured(value, metrics, outputs, targets)
+
+
+def _forward(inputs: Any, targets: Any, model: Module, loss: Loss) -> tuple[Tensor, Any]:
+    outputs = model(nested.map_leaves(Tensor, inputs))
+    return checked_loss(loss(outputs, targets)), outputs
 
 
 def _start_of(loader: DataLoader) -> dict[str, int]:
