@@ -58,7 +58,6 @@ _TAR_KINDS = {
     tarfile.FIFOTYPE: "FIFO",
     tarfile.CHRTYPE: "device",
     tarfile.BLKTYPE: "device",
-    tarfile.GNUTYPE_SPARSE: "sparse file",
 }
 _COMPRESSIONS = (
     (re.compile(rb"\x1f\x8b"), "gzip", "gzip"),
@@ -150,7 +149,7 @@ class Tar(Archive):
     def _members(self, archive: tarfile.TarFile) -> Iterator[Entry]:
         for member in archive:
             kind = "" if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) else "special file"
-            kind = _TAR_KINDS.get(member.type, kind)
+            kind = "sparse file" if member.issparse() else _TAR_KINDS.get(member.type, kind)
             if kind != "folder" or is_picture(member.name):
                 yield Entry(member.name, member.size, self._problem(kind, member.size), member.offset_data)
 
