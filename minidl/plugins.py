@@ -270,7 +270,8 @@ def _describe_registered(kind: str, name: str, packages: Mapping[str, list[str]]
 
 
 def _distribution_of(point: "EntryPoint") -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist is not None else ("unknown", "unknown")
+    """The name and the version of a distribution; an incomplete uninstallation leaves one without them."""
+    return getattr(point.dist, "name", None) or "unknown", getattr(point.dist, "version", None) or "unknown"
 
 
 @functools.cache
@@ -297,7 +298,7 @@ def _load(kind: str, point: "EntryPoint") -> Any:
         plugin = point.load()
     except ModuleNotFoundError as error:
         raise PluginError(f"{described} cannot be imported ({error}): {_remedy(point, error.name)}") from error
-    except Exception as error:  # a foreign module may raise anything
+    except (Exception, SystemExit) as error:  # a foreign module may raise anything, and a script may exit
         raise PluginError(
             f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
         ) from error

@@ -117,7 +117,12 @@ def test_an_installed_package_is_found_and_imported_only_when_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("module", "reason"), [("raise RuntimeError('no licence')\n", "RuntimeError: no licence"), ("", "AttributeError")]
+    ("module", "reason"),
+    [
+        ("raise RuntimeError('no licence')\n", "RuntimeError: no licence"),
+        ("raise SystemExit('no GPU')\n", "SystemExit: no GPU"),
+        ("", "AttributeError"),
+    ],
 )
 def test_a_broken_package_is_named_and_breaks_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, reason: str
@@ -171,6 +176,17 @@ def test_of_two_packages_that_announce_one_name_the_first_counts_and_both_are_li
     assert (first.distribution, first.status, first.reason) == ("minidl_a", "loaded", "")
     assert (second.distribution, second.status) == ("minidl_b", "failed")
     assert re.search(r"'lion' already exists \(minidl_a\.Lion\).* another name .* of minidl_b", second.reason)
+
+
+def test_packages_that_were_uninstalled_in_part_break_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("minidl_b", "minidl_a"):
+        _install(tmp_path, monkeypatch, name, "", f"[minidl.layers]\n{name} = {name}:Layer\n")
+    (tmp_path / "minidl_b-1.2.dist-info" / "METADATA").unlink()
+    rows = {row.name: row for row in plugins.describe() if row.kind == "layer"}
+    assert (rows["minidl_b"].distribution, rows["minidl_b"].version) == ("unknown", "unknown")
+    assert (rows["minidl_a"].distribution, rows["dense"].status) == ("minidl_a", "loaded")
 
 
 def test_an_announced_name_that_is_built_in_is_listed_and_ignored(
