@@ -303,6 +303,16 @@ def test_what_follows_the_end_of_an_archive_is_told(tmp_path: Path, suffix: str)
     assert len(data.open("UTKFace")) == 6
 
 
+def test_what_precedes_the_start_of_a_zip_is_told(tmp_path: Path) -> None:
+    one, two = (write(tmp_path / f"{name}.zip", part) for name, part in zip("ab", halves(6), strict=True))
+    joined = tmp_path / "joined.zip"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    opened = data.open(joined)
+    assert opened.digests == data.open(two).digests
+    reason = "data before the start of the archive: if archives were joined, unpack each one and pass the folder"
+    assert opened.skipped == [("joined.zip", reason)]
+
+
 def halves(count: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
     items = list(files(count).items())
     return dict(items[: count // 2]), dict(items[count // 2 :])
