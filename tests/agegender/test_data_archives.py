@@ -60,7 +60,7 @@ def test_only_regular_members_of_a_tar_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", [{"GNU.sparse.size": "9000"}, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}])
 def test_a_file_that_a_tar_holds_without_its_holes_is_not_read(tmp_path: Path, header: dict[str, str]) -> None:
-    """The header of macOS's and POSIX's tar calls such a member a regular file; its content is a map and the rest."""
+    """The header of the POSIX format calls such a member a regular file; its content is a map and the rest."""
     extra = tarfile.TarInfo(name(300))
     extra.pax_headers = {"GNU.sparse.name": name(300), "GNU.sparse.realsize": "9000", "GNU.sparse.map": "0,0", **header}
     opened = data.open(write_tar(tmp_path / "faces.tar", files(60), [extra]))
