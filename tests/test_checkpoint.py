@@ -126,7 +126,7 @@ def entry(**changes: Any) -> dict[str, Any]:
     [
         (b"", "0 bytes and is not a safetensors file"),
         (b"\x80\x04not a pickle loader", "not a safetensors file"),
-        (handmade({"w": entry(dtype="BF16", shape=[4])}), "'w' has the dtype BF16, which NumPy lacks. Convert it to F32 first."),
+        (handmade({"w": entry(dtype="BF16", shape=[4])}), "dtype BF16, which NumPy lacks. Convert it to F32 first."),
         (handmade({"w": entry(shape=[3])}), "8 bytes, not as many as F32"),
         (handmade({"w": entry(shape=[-2])}), "has the shape"),
         (handmade({"w": entry(shape=[2.0])}), "has the shape"),
