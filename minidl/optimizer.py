@@ -167,7 +167,7 @@ class Optimizer(Guarded, ABC):
             if grad is None:
                 continue
             is_usual = data is known and type(grad) is type(data) and grad.dtype is data.dtype
-            # Also of known data: NumPy lets anybody set the flag at any time.
+            # Also of known data: the flag can be set at any time.
             if not is_usual or grad.shape != data.shape or (on_host[i] and not data.flags.writeable):
                 data, grad = self._looked_at(i, state)
             changed.append(data)
@@ -382,7 +382,7 @@ def _checked(parameters: Any) -> list[Tensor]:
     if len(set(map(id, found))) < len(found):
         twice = next(p for number, p in enumerate(found) if any(p is one for one in found[:number]))
         raise MinidlError(
-            f"{twice.name or f'a tensor of shape {twice.shape}'} appears twice, and would be updated twice in each "
+            f"{checks.called(twice)} appears twice, and would be updated twice in each "
             "step: pass the parameters() of one module that holds all, which returns each once"
         )
     if not found:
