@@ -278,13 +278,11 @@ class Optimizer(Guarded, ABC):
 
         Raises :class:`MinidlError`, changing nothing, if the class or the names differ, or if :meth:`check_state` does.
         """
-        require_entries(saved, ["state"], "an optimizer")
-        own = type(self).__name__
-        if (given := saved.get("class", own)) != own:  # states of earlier versions have none
+        require_entries(saved, ["class", "steps", "lr", "state"], "an optimizer")
+        if (given := saved["class"]) != (own := type(self).__name__):
             raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
         require_entries(saved["state"], [], "the parameters of an optimizer")
         require_names(saved["state"], self.state, "parameters")
-        require_entries(saved, ["steps", "lr"], "an optimizer")
         steps, lr = integer("steps", saved["steps"], least=0), number("lr", saved["lr"], ">= 0")
         state = {}
         for param, name in zip(self.parameters, self.state, strict=True):

@@ -380,8 +380,6 @@ class Trainer(Guarded):
         errors of the model, the optimizer and the loader for states that do not fit, changing nothing.
         """
         require_loader(train)
-        if isinstance(state, Mapping) and "images" in state:  # saved by an earlier version
-            state = {"samples": state["images"], **state}
         require_entries(state, _ENTRIES, "a trainer")
         own = {
             "epoch": integer("epoch", state["epoch"], least=0),
@@ -391,17 +389,12 @@ class Trainer(Guarded):
             "totals": Totals.of_state(state["totals"]),
             "history": History.of_state(state["history"]),
         }
-        own_random = (generators := self._generators()).state_dict()
-        random_states = state.get("generators", own_random)
-        require_entries(random_states, [], "random generators")
-        random_states = {**random_states, _DEFAULT: state["random"]}
-        if "loss" not in state:  # saved by an earlier version
-            beside = {name: held for name, held in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
-            random_states = beside | random_states
-        loss = self._loss_module
+        require_entries(state["generators"], [], "random generators")
+        random_states = {**state["generators"], _DEFAULT: state["random"]}
+        generators, loss = self._generators(), self._loss_module
         with all_or_nothing(self.model, loss, self.optimizer, generators):
             self.model.load_state_dict(state["model"])
-            loss.load_state_dict(state.get("loss", loss.state_dict()))
+            loss.load_state_dict(state["loss"])
             self.optimizer.load_state_dict(state["optimizer"])
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
@@ -449,8 +442,11 @@ def _start_of(loader: DataLoader) -> dict[str, int]:
     return {"epoch": loader.epoch, "position": loader.start, **loader.options()}
 
 
-_ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "samples", "model", "optimizer", "loader", "random")
-"""The entries that a state must have; states of earlier versions have only these."""
+_ENTRIES = (
+    *("epoch", "history", "trained", "totals", "seconds", "samples"),
+    *("model", "loss", "optimizer", "loader", "random", "generators"),
+)
+"""The entries that a state must have."""
 _DEFAULT = ""
 """The name of minidl's default generator among the generators of a model."""
 _OF_LOSS, _OF_OPTIMIZER = "loss/", "optimizer/"
