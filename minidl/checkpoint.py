@@ -107,7 +107,8 @@ def checked_metadata(metadata: Any) -> Mapping[str, str]:
 def load(path: str | Path) -> Arrays:
     """The arrays of a file by name, each writable and with its own memory.
 
-    Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or has another format.
+    Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or has another format, and for one
+    written by :func:`save_state`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +116,13 @@ def load(path: str | Path) -> Arrays:
     ...     load(f"{folder}/w.safetensors")
     {'w': array([0., 0.])}
     """
-    return load_with_metadata(path)[0]
+    arrays, notes = load_with_metadata(path)
+    if STATE in notes:
+        raise CheckpointError(
+            f"{path} holds a state, not weights: read it with minidl.checkpoint.load_state(path), whose ['model'] is "
+            "the weights if a trainer saved it"
+        )
+    return arrays
 
 
 def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:

@@ -160,6 +160,14 @@ def test_bad_files_say_what_is_wrong(path: Path, content: bytes, reason: str) ->
         md.load(path)
 
 
+def test_the_weights_in_a_state_are_not_at_its_top(path: Path) -> None:
+    model = nn.Dense(2, 1)
+    checkpoint.save_state(path, {"model": model.state_dict()})
+    with pytest.raises(CheckpointError, match=r"load_state\(path\), whose \['model'\] is the weights"):
+        md.load(path)
+    nn.Dense(2, 1).load_state_dict(checkpoint.load_state(path)["model"])
+
+
 def test_a_missing_file_is_a_missing_file(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         md.load(path)
