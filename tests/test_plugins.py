@@ -152,6 +152,19 @@ def test_a_plugin_that_is_known_but_not_wholly_installed_gets_the_command_that_i
         plugins.get("layer", "fast")
 
 
+def test_a_folder_that_is_imported_in_place_of_a_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = "[minidl.layers]\nfast = minidl_fast:Fast\nfaster = minidl_fast.layer:Fast\n"
+    _install(tmp_path, monkeypatch, "minidl_fast", "", points)
+    (tmp_path / "minidl_fast.py").unlink()  # as where an editable package is found after all folders
+    (tmp_path / "minidl_fast").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("fast", "faster"):
+        with pytest.raises(PluginError, match=r"the folder \S+minidl_fast was imported in its place, so run this in"):
+            plugins.get("layer", name)
+
+
 def test_where_minidl_s_own_plugin_lacks_a_package_the_doctor_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
