@@ -218,9 +218,10 @@ plots.bars(conv_weights, form="{:.0e}", xlabel="relative difference of dw", xsca
 #
 # Both train with Adam on the same batches of 16 faces, in the same order. 150 other faces are held out.
 #
-# Training repeats what it computes: a difference in the weights changes the next gradients, and these the weights. Where
-# two pixels of a pooling window are almost equal, rounding even decides which of them receives the gradient. In float32
-# the differences can become visible within 60 steps; in float64 they start a billion times smaller.
+# A difference in the weights changes the next gradients, and these change the weights: so differences can grow with
+# every step. Where two pixels of a pooling window are almost equal, rounding even decides which of them receives the
+# gradient. In float32 the differences can become visible within 60 steps; in float64 they start a billion times
+# smaller.
 #
 # **Predict:** will the two curves of the loss differ visibly? How many times longer does your library take for a step?
 
