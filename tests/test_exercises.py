@@ -15,7 +15,6 @@ from minidl.course import Exercise, NotSolved
 EXERCISES: dict[str, Exercise] = {
     name.removeprefix("check_"): getattr(course, name) for name in course.__all__ if name.startswith("check_")
 }
-MISTAKES = [(name, hint) for name, exercise in EXERCISES.items() for hint in exercise.mistakes]
 
 
 def said(name: str, attempt: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> str:
@@ -79,11 +78,6 @@ def test_no_hint_shows_the_address_of_an_object(
     text = said(name, attempt, capsys)
     assert "0x" not in text
     assert "minidl.course" not in text
-
-
-@pytest.mark.parametrize(("name", "hint"), MISTAKES)
-def test_each_mistake_gets_its_own_hint(name: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"Hint: {hint}\n" in said(name, EXERCISES[name].mistakes[hint], capsys)
 
 
 def wrapped(name: str, wrap: Callable[[Any], Any]) -> Callable[..., Any]:

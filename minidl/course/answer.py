@@ -6,6 +6,7 @@ import copy
 import ctypes
 import inspect
 import io
+import operator
 import os
 import random
 import re
@@ -44,24 +45,30 @@ class OutOfTime(BaseException):
 class Answer:
     """What a call gave: its ``value``, or, in words, the ``problem`` that ended it.
 
-    ``value`` is None if the function returned nothing. ``printed`` is its output, ``ran`` the watched functions that it
-    called, and ``harm`` says in words what it changed that a function has to leave alone.
+    ``value`` is None if the function returned nothing; ``numbers`` is what was read from it. If there are a value and a
+    problem, the value could not be read. ``printed`` is the output, ``ran`` lists the watched functions that were
+    called, and ``harm`` describes changes that a function must not make.
     """
 
     value: Any = None
+    numbers: Any = None
     problem: str = ""
     printed: str = ""
     ran: list[Function] = field(default_factory=list)
     harm: str = ""
 
 
-def call(function: Function, arguments: Sequence[Any], watched: Iterable[Function] = ()) -> Answer:
+def call(
+    function: Function, arguments: Sequence[Any], watched: Iterable[Function] = (), read: Function = lambda value: value
+) -> Answer:
     """Call a function with arguments; return an :class:`Answer`, even if it exits, raises or never ends.
 
-    Output is kept apart, warnings are ignored, and what the function changed is restored: attributes of NumPy, of
-    built-in and of this package's modules, signal handlers, the profile function, and threads, which are ended.
-    ``watched`` are functions written in Python, of which ``ran`` lists those that were called. Only a Ctrl-C of the
-    reader raises ``KeyboardInterrupt``. The time limit cannot end a single call into C, such as ``time.sleep``.
+    ``read`` gets what the function returned, if anything; it may run more of the reader's code, such as an
+    ``__array__``. Output is kept apart, warnings are ignored, and what the function changed is restored: attributes of
+    NumPy, of built-in and of this package's modules, signal handlers, the profile function, and threads, which are
+    ended. ``watched`` are functions written in Python, of which ``ran`` lists those that the function called. Only a
+    Ctrl-C of the reader raises ``KeyboardInterrupt``. The time limit cannot end a single call into C, such as
+    ``time.sleep``.
 
     >>> call(lambda x: x + 1, [2]).value
     3
@@ -69,21 +76,22 @@ def call(function: Function, arguments: Sequence[Any], watched: Iterable[Functio
     'it calls exit(): return the result instead.'
     """
     output, harm, ran, unseen = _Output(), list[str](), list[Function](), list[str]()
-    value, problem = None, ""
+    made, problem = list[Any](), ""
     with _threads_as_before([function, *arguments], harm), _ctrl_c() as pressed:
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(output):
                 warnings.simplefilter("ignore")  # a hint is more helpful than a warning
-                value = _in_time(function, arguments, _watch(watched, ran, unseen), _modules(harm))
+                _in_time(function, arguments, _watch(watched, ran, unseen), read, made, _modules(harm))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and pressed:
                 raise
             problem = described(error)
     harm += [] if problem else unseen  # an error inside the profile function ends it, too
-    return Answer(None if value is ... else value, problem, output.getvalue(), ran, " ".join(harm))
+    value, numbers, *_ = [*made, None, None]
+    return Answer(value, numbers, problem, output.getvalue(), ran, " ".join(harm))
 
 
-def trusted(function: Function, arguments: Sequence[Any]) -> Answer:
+def trusted(function: Function, arguments: Sequence[Any], read: Function = lambda value: value) -> Answer:
     """As :func:`call`, for solutions of the course itself: they end, and may only raise exceptions and warn.
 
     >>> trusted(lambda x: 1 / x, [0]).problem
@@ -92,7 +100,8 @@ def trusted(function: Function, arguments: Sequence[Any]) -> Answer:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            return Answer(function(*arguments))
+            value = function(*arguments)
+            return Answer(value, read(value))
         except Exception as error:
             return Answer(problem=described(error))
 
@@ -136,14 +145,17 @@ class _Output(io.StringIO):
 def _in_time(
     function: Function,
     arguments: Sequence[Any],
-    watching: tuple[Callable[[], None], Callable[[], None]],
-    restore: Callable[[], None],
-) -> Any:
-    """The value of a call; raises :class:`OutOfTime` inside it, again and again, once its time is over.
+    watching: tuple[Function, Function],
+    read: Function,
+    made: list[Any],
+    restore: Function,
+) -> None:
+    """Add the value of a call to ``made``, and what was read from it, if it returned anything.
 
-    ``watching`` are called before and after the call alone, as a profile function slows everything down. ``restore`` is
-    called after the call, before anything else is looked up in a module. Until then everything needed is a local
-    variable, as the call may have deleted what it is called by elsewhere.
+    Raises :class:`OutOfTime` inside the call, again and again, once its time is over. ``watching`` are called before
+    and after the call alone, as a profile function slows everything down. ``restore`` is called after the call, before
+    anything else is looked up in a module: the call may have deleted names there, so that only local variables are
+    safe until then.
     """
     start, stop = watching
     caller, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
@@ -167,7 +179,12 @@ def _in_time(
     try:
         try:
             start()
-            return function(*arguments)
+            value = function(*arguments)
+            stop()
+            restore()
+            if value is not None and value is not ...:
+                made += [value]
+                made += [read(value)]
         finally:
             end()
     except out_of_time:
@@ -215,7 +232,7 @@ def _watch(
 
 
 def code_of(function: Function) -> CodeType | None:
-    """The code of a function written in Python, also of one of NumPy's, which are wrapped; else None.
+    """The code of a function written in Python, also if NumPy has wrapped it; None for any other function.
 
     >>> code_of(np.correlate).co_name, code_of(len)
     ('correlate', None)
@@ -247,7 +264,7 @@ def _ctrl_c() -> Iterator[list[int]]:
 def _modules(harm: list[str]) -> Callable[[], None]:
     """A function that restores what the call replaced or deleted in the modules that the checker depends on.
 
-    These are functions, classes and modules; new names may come. What it restores it adds to ``harm``.
+    It restores functions, classes and modules, and adds them to ``harm``; new names are allowed.
     """
     own = [module for name, module in sys.modules.items() if name.startswith(__package__ or __name__)]
     modules = [np, np.linalg, copy, inspect, contextlib, threading, sys, *own]
@@ -255,13 +272,15 @@ def _modules(harm: list[str]) -> Callable[[], None]:
     functions = [f for module in own for f in vars(module).values() if isinstance(f, FunctionType)]
     insides = [(f, f.__code__, f.__defaults__) for f in functions]
     built_in, built_in_before = vars(builtins), dict(vars(builtins))
-    limit, set_limit, is_module = sys.getrecursionlimit(), sys.setrecursionlimit, ModuleType
+    limit, set_limit, is_module, same = sys.getrecursionlimit(), sys.setrecursionlimit, ModuleType, operator.is_
 
     def restore() -> None:
         changed = [("builtins", name) for name, value in built_in_before.items() if built_in.get(name) is not value]
         built_in.update(built_in_before)  # what follows uses them
         set_limit(limit)
         for module, now, before in kept:
+            if len(now) >= len(before) and all(map(same, now.values(), before.values())):
+                continue  # at most new names, which are the last
             for name, value in before.items():
                 if now.get(name) is not value and (callable(value) or isinstance(value, is_module)):
                     now[name] = value

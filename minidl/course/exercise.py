@@ -152,17 +152,16 @@ class _Try:
         given = copy.deepcopy(self.example)
         use, numbers = self.exercise.use, self.exercise.numbers
         strange = bool(watched) or function is not self.exercise.solution  # a mistake, too, may not end
-        made = answer.call(use, (function, *given), watched) if strange else answer.trusted(use, (function, *given))
-        if made.problem:
-            return made, given, made.problem
-        if made.value is None:
-            return made, given, NOTHING
-        reading = answer.call if strange else answer.trusted
-        read = reading(lambda: _array(numbers(_plain(made.value), *given)), ())
-        if read.problem:
+
+        def read(value: Any) -> Array:
+            return _array(numbers(_plain(value), *given))
+
+        arguments = (function, *given)
+        made = answer.call(use, arguments, watched, read) if strange else answer.trusted(use, arguments, read)
+        if made.problem and made.value is not None:
             form = f": expected {self.exercise.form}" if self.exercise.form else ""
             return made, given, f"it returns {type(made.value).__name__}, which cannot be read as the answer{form}."
-        return made, given, read.value
+        return made, given, made.problem or (NOTHING if made.value is None else made.numbers)
 
     def hints(self) -> tuple[str, str]:
         """What is wrong with the answer, and what with the type of one that has the right values; "" if nothing is."""

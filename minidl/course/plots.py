@@ -117,7 +117,7 @@ def points(
     axes: Axes | None = None,
     **labels: Any,
 ) -> Figure:
-    """Points, the first of ``colours``; with ``line=True`` also the straight line that fits them best (least squares).
+    """Points in the first of ``colours``; with ``line=True`` also the line that fits them best (least squares).
 
     >>> figure = points([0, 1, 2], [1, 3, 5], line=True, xlabel="x")
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

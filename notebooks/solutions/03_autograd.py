@@ -13,7 +13,7 @@
 # - say why gradients add up, and what `zero_grad()` is for;
 # - define an op with its own `backward`, and find its mistakes by a gradient check.
 #
-# **You need** unit 2 (slope, chain rule, loss, gradient descent), and in Python recursion and dictionaries.
+# **Prior knowledge:** unit 2 (slope, chain rule, loss, gradient descent), and in Python recursion and dictionaries.
 # **Time:** about 100 minutes, two exercises included.
 
 # %%
@@ -36,8 +36,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. One backward pass computes millions of derivatives
 #
-# A **parameter** is a number that training changes, such as a weight or a bias. This network has two million of them.
-# Its loss is one number. Three ways to spend time on it:
+# This network has two million parameters, and its loss is one number. Three ways to spend time on it:
 #
 # - the **forward pass**, from the inputs to the loss;
 # - the **backward pass**, `loss.backward()`, from the loss to the gradients of all parameters;
@@ -359,7 +358,7 @@ except GraphError as error:
 # ## 6. Your own op, and a check that finds its mistakes
 #
 # An op is a class with `forward` and `backward`, written for arrays. Softplus, $y = \ln(1 + e^x)$, is a smooth ReLU. By
-# the chain rule its slope is $e^x / (1 + e^x) = 1 / (1 + e^{-x})$, the sigmoid function. `backward` gets **dy**, the
+# the chain rule its slope is $e^x / (1 + e^x) = 1 / (1 + e^{-x})$, the sigmoid function. `backward` gets dy, the
 # gradient of the loss with respect to the output $y$, one number for each element. It returns dx, the gradient with
 # respect to the input. Here each element of $y$ depends on one element of $x$, so dx is dy times the slope, element by
 # element. (Unit 4 is about ops for which this is not so simple.)
@@ -386,8 +385,8 @@ plots.curves(x.numpy(), shown, ["reference", "model", "gradient"], xlabel="x")
 
 # %% [markdown]
 # Is the gradient right? Finite differences need no `backward`: too slow for training, but good enough to check a few
-# inputs. `gradcheck` compares the two for every input element. If they do not agree, it says where and what it sees.
-# Two wrong versions of the op:
+# inputs. This is a **gradient check**. `gradcheck` compares the two for every input element. If they do not agree, it
+# says where and what it sees. Two wrong versions of the op:
 #
 # - `Forgetful` returns the slope, and forgets to multiply it by dy;
 # - `WrongSign` returns minus the gradient.
@@ -420,29 +419,7 @@ for op in (Softplus, Forgetful, WrongSign):
 
 # %% [markdown]
 # No: for a sum dy is 1 everywhere, and multiplying by 1 is easily forgotten. `gradcheck` therefore uses random dy.
-#
-# How large should the step of a finite difference be? For $\sin x$ at $x = 1$ we compare $(f(x + h) - f(x - h)) / 2h$
-# with the true derivative $\cos 1$, for many $h$. Two errors compete:
-#
-# - **Truncation.** The curve bends. By Taylor's theorem the error is about $h^2/6 \cdot \cos 1$, so it grows with $h$.
-# - **Rounding.** NumPy computes in **float64**, numbers of 53 binary digits, about 16 decimal ones. So $1 + h$ and the
-#   values of $f$ are rounded. Divided by a small $h$, this becomes large: up to about $\varepsilon / h$, where
-#   $\varepsilon = 2^{-52}$ is the distance from 1 to the next larger number. Networks are usually computed in
-#   **float32**, with 24 binary digits, about 7 decimal ones.
-#
-# **Predict:** which $h$ is best: $10^{-12}$, $10^{-5}$ or $10^{-1}$?
-
-# %%
-h = np.logspace(-12, 0, 60)
-errors = np.abs((np.sin(1 + h) - np.sin(1 - h)) / (2 * h) - np.cos(1))
-shown = {"truncation": h**2 / 6 * np.cos(1), "rounding": 2.0**-52 / h, "error": errors}
-plots.curves(h, shown, ["model", "mistake", "data"], log="xy", xlabel="step h", ylabel="error", ylim=(1e-14, 1))
-
-# %% [markdown]
-# The best $h$ is where the two lines cross, near $10^{-5}$, and even there the derivative has only about 11 correct
-# digits. In float32, where $\varepsilon = 2^{-23}$, the lines would cross near $10^{-2}$, and leave about 5 digits:
-# `gradcheck` therefore computes in float64. The backward pass has no step, and only the rounding errors of its own
-# operations.
+# It also computes in float64, because a finite difference loses digits; unit 5 measures how many.
 #
 # ## Now read the real thing
 #

@@ -14,7 +14,7 @@
 # - write the backward pass of a matrix product, and say why a fitting shape does not prove it right;
 # - check each of these by a gradient check.
 #
-# **You need** unit 3 (graph, chain rule, gradient check), and in NumPy shapes, axes, `sum(axis=...)` and `@`.
+# **Prior knowledge:** unit 3 (graph, chain rule, gradient check), and in NumPy shapes, axes, `sum(axis=...)` and `@`.
 # **Time:** about 90 minutes, two exercises included.
 
 # %%
@@ -35,8 +35,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. The gradient of an image is an image
 #
-# The gradient of the loss with respect to an array has the **shape** of that array, its sizes along all axes: it has
-# one derivative for each element. For an image it is an image, which says for each pixel how the loss changes with it.
+# The gradient of the loss with respect to an array has the shape of that array: it has one derivative for
+# each element. For an image it is an image, which says for each pixel how the loss changes with it.
 #
 # Let the loss be the mean squared difference between one drawn face, $x$, and another one, the goal $g$. Both have $P$
 # pixels. We go down the gradient, and the parameters are the pixels of $x$:

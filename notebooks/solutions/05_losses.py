@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 5. Losses
 #
-# A network is trained to make one number small: its **loss**, which measures how wrong its answers are. All gradients
+# A network is trained to make one number small: its loss, which measures how wrong its answers are. All gradients
 # start there. In this unit you derive the usual losses, write them with their gradients, and train a classifier with
 # your own code: from a face of 16 x 16 pixels it tells children, adults and old people apart. At the end you check your
 # gradients, and learn how to check any other.
@@ -14,8 +14,9 @@
 # - choose between L1, L2 and Huber for numbers such as an age;
 # - check a gradient by differences, with the right step.
 #
-# **You need** units 2 (gradient descent) and 4 (the gradient of a matrix product), derivatives of `exp` and `log`, and
-# what a probability is. **Time:** about two hours and a quarter, in two sittings: sections 1 to 6, then 7 to 10.
+# **Prior knowledge:** units 2 (gradient descent) and 4 (the gradient of a matrix product), derivatives of `exp` and
+# `log`, and what a probability is. **Time:** about two hours and a quarter, in two sittings: sections 1 to 6, then 7
+# to 10.
 
 # %%
 import inspect
@@ -37,7 +38,7 @@ chosen = [9, 0, 4, 2, 7, 1]
 plots.images(pixels[chosen], [f"{genders[i]:.0f}, {ages[i]:.0f} years" for i in chosen])
 
 # %% [markdown]
-# These faces are drawn by a program. Each is a **sample**: pixels, and two labels in the format of the data set
+# These faces are drawn by a program. Each sample has pixels and two labels in the format of the data set
 # UTKFace, a gender (0 for male, 1 for female) and an age.
 #
 # ## 1. A loss follows from a probability
@@ -91,8 +92,8 @@ print(
 # ## 2. The loss of a very wrong answer must not be infinite
 #
 # The last layer of a network outputs any number $x$, its **logit**. The **sigmoid** $s(x) = 1 / (1 + e^{-x})$ maps it
-# to a probability between 0 and 1. We insert $p = s(x)$ into the formula, for a label of 0, and compute in **float32**:
-# numbers of 32 bits with about 7 decimal digits, usual in training. (Those of NumPy, float64, have about 16.)
+# to a probability between 0 and 1. We insert $p = s(x)$ into the formula, for a label of 0, and compute in float32,
+# as is usual in training:
 
 # %%
 x = np.linspace(10, 20, 501, dtype=np.float32)
@@ -229,9 +230,7 @@ axes.figure
 # $-x_k$ is -1 for the sample's own class, $i = k$, and 0 for the others. Let $y$ be the **one-hot** vector of the
 # class: 1 at $k$, 0 elsewhere. Then the gradient of the cross-entropy is $p - y$.
 #
-# A **batch** is a group of samples that are computed together, here as the rows of a matrix (N, K).
-#
-# **Exercise.** Write the gradient of the *mean* loss over the $N$ samples of a batch: $(p - y) / N$. Again, the logits
+# **Exercise.** Write the gradient of the *mean* loss over the $N$ rows of a batch: $(p - y) / N$. Again, the logits
 # may be large.
 
 
@@ -274,7 +273,7 @@ axes.figure
 #
 # We train on 1000 faces. The other 500 are **held out**: the network never sees them in training, so they show what it
 # does with new faces. The **accuracy** is the share of faces whose largest logit is that of their class. It means
-# nothing without a **baseline**, the accuracy of an answer without a network: always the most frequent class.
+# nothing without a baseline, the accuracy of an answer without a network: always the most frequent class.
 
 # %%
 step = course.mine("step")

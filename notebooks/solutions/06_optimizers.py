@@ -2,7 +2,7 @@
 # # 6. Optimizers
 #
 # The gradient says which direction goes down. It does not say how far to go, and straight down is seldom the way to the
-# lowest point. An **optimizer** turns gradients into steps. In this unit you write momentum and Adam, the two that most
+# lowest point. An optimizer turns gradients into steps. In this unit you write momentum and Adam, the two that most
 # networks are trained with. You watch them on surfaces that you can see. Then you train the classifier of unit 5 with
 # them: in ten passes through the faces it gets further than with plain gradient descent.
 #
@@ -14,8 +14,8 @@
 # - stop a single large gradient from ruining a training;
 # - recognise overfitting, and end a training at the right epoch.
 #
-# **You need** units 2 (gradient descent) and 5 (the classifier of three ages, whose gradient is used here). **Time:**
-# about 100 minutes, in two sittings: sections 1 to 4, then 5 to 8.
+# **Prior knowledge:** units 2 (gradient descent) and 5 (the classifier of three ages, whose gradient is used here).
+# **Time:** about 100 minutes, in two sittings: sections 1 to 4, then 5 to 8.
 
 # %%
 import inspect
@@ -298,9 +298,9 @@ axes.figure
 # ## 5. On the classifier: batches, epochs and the right learning rate
 #
 # Now a loss that matters, that of your classifier of three ages, with its 771 parameters. Until now each step used the
-# gradient over all samples. For a million faces this is far too slow. The mean over a small random **batch** is an
+# gradient over all samples. For a million faces this is far too slow. The mean over a small random batch is an
 # estimate of it, so a step costs little, and there can be many. This is **stochastic gradient descent**, SGD. One pass
-# through all samples is an **epoch**: with 1000 faces and batches of 50 it has 20 steps.
+# through all samples is an epoch: with 1000 faces and batches of 50 it has 20 steps.
 
 # %%
 pixels, labels = data.drawn(1500).batch(np.arange(1500))

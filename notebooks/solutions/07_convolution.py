@@ -37,7 +37,7 @@ face = faces[9:10]
 print("faces:", faces.shape, "  one face:", face.shape)
 
 # %% [markdown]
-# A **batch** is an array of several images. Its shape is **(N, H, W, C)**: N images, H rows, W columns and C channels.
+# A batch of images is one array of shape **(N, H, W, C)**: N images, H rows, W columns and C channels.
 # A **channel** is one number per pixel: a grey image has one channel, a colour image has three (red, green, blue), and
 # the images inside a network have many.
 #
@@ -311,7 +311,7 @@ def conv2d_backward(dy, x, w, stride, padding):
 conv2d_backward = course.check_conv2d_backward(conv2d_backward)
 
 # %% [markdown]
-# The checker compares with minidl. A **gradient check** (unit 5) needs no other library: choose any `dy`, and let the
+# The checker compares with minidl. A gradient check (unit 3) needs no other library: choose any `dy`, and let the
 # loss be $L = \sum dy \cdot y$, so that its derivatives with respect to $y$ are `dy`. Then compare with numerical
 # derivatives of $L$, computed with `conv2d` alone:
 

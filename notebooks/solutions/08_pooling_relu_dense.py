@@ -189,7 +189,7 @@ plots.numbers(shown, form="{:g}")
 #
 # ## 4. ReLU passes what is positive
 #
-# **ReLU** is $y = \max(x, 0)$ for every element (unit 1). After a convolution it keeps what matches the kernel and
+# ReLU is $y = \max(x, 0)$ for every element (unit 1). After a convolution it keeps what matches the kernel and
 # replaces the opposite by 0. **LeakyReLU** multiplies negative values by a small slope instead, by default 0.01.
 
 # %%
