@@ -433,7 +433,7 @@ algorithms = ("direct", "im2col", "fft")
 works = {
     (name, k): lambda name=name, w=w: F.conv2d(x, w, algorithm=name) for name in algorithms for k, w in weights.items()
 }
-relative = {key: float(np.median(values)) for key, values in timing.ratios(works, 9).items()}
+relative = {key: float(np.median(values)) for key, values in timing.ratios(works, 21).items()}
 times = {name: [relative[name, k] for k in sizes] for name in algorithms}
 
 # %%
@@ -453,9 +453,9 @@ right.figure
 
 # %% [markdown]
 # The weights grow by a factor of $23^2 / 3^2 \approx 59$ and the outputs shrink from $62^2$ to $42^2$, so the
-# multiplications grow 27 times. Times need not grow by this factor, as a part of them goes into steps that grow less,
-# such as starting each NumPy operation. The transforms are the same for every kernel, and so is their time, apart from
-# disturbances.
+# multiplications grow 27 times. Times need not grow by this factor. A part of them goes into steps that grow less, such
+# as starting each NumPy operation, and larger arrays may no longer fit into the cache. The transforms do the same work
+# for every kernel, so what differs in their times has other causes, such as other programs.
 #
 # `algorithm="auto"`, the default, takes what was fastest on the most similar layer in a table that was measured once
 # (`minidl/kernels/numpy/conv/measured.csv`). It does not measure while a network runs, so the same network always

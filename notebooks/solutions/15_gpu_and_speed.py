@@ -333,9 +333,9 @@ print(f"time of a step, fused / each layer on its own: {timing.spread(measured['
 
 # %% [markdown]
 # The diamonds are further to the right: nearly the same operations for an eighth of the bytes. The last line is a
-# median with its quartiles: half of the ratios lie between them. The gain in time is much smaller than that in bytes.
-# Most of the time goes into products of matrices, whose limit is the processor, and minidl computes ReLU and pooling on
-# all threads, block by block, in any case.
+# median with its quartiles: half of the ratios lie between them. The gain in time, if there is any, is much smaller
+# than that in bytes. Most of the time goes into products of matrices, whose limit is the processor, and minidl computes
+# ReLU and pooling on all threads, block by block, in any case.
 #
 # ## 5. Threads share the work, and the memory
 #
