@@ -1,4 +1,4 @@
-"""JSON files, which people may edit and disks may damage: read, and compared with a declaration."""
+"""Reads JSON files and compares them with a declaration, because they may have been edited or damaged."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def conform(value: Any, declared: Any, name: str) -> Any:
     """A JSON value as declared by a type: a class, ``X | None``, ``list[X]`` or a ``TypedDict``.
 
     Integers become floats where only these are declared; entries that a ``TypedDict`` lacks are kept. Raises
-    ``ValueError`` for another value, and for numbers that are not finite; it says where ``name`` is.
+    ``ValueError`` for another value, and for numbers that are not finite; its message contains ``name``.
 
     >>> conform([1, 2.5], list[float], "weights")
     [1.0, 2.5]

@@ -83,7 +83,7 @@ def _resumed(given: Mapping[str, Any]) -> tuple[Run, dict[str, Any], list[str]]:
 
 
 def _require_epochs(run: Run, epochs: int) -> None:
-    """Raise :class:`UsageError` if an unfinished run has more epochs than it is to have."""
+    """Raise :class:`UsageError` if a run has already trained for more than ``epochs`` epochs."""
     if epochs < run.epochs:
         planned = max(run.epochs, run.trained_with.get("epochs") or 0)
         raise UsageError(

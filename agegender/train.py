@@ -23,7 +23,7 @@ from .report.speaker import Speaker
 from .report.watching import InPlace, explained
 from .resolve import resolve
 from .runs import lock
-from .runs.earlier import resume, tidy
+from .runs.earlier import moved_data_explained, resume, tidy
 from .runs.folder import BEST, SUMMARY, Run, write_json
 from .runs.new import create, require_place
 
@@ -65,7 +65,8 @@ def carry_out(given: dict[str, Any]) -> dict[str, Any] | None:
     trainer = parts.build(options, backend)
     weights = sum(parameter.data.nbytes for parameter in trainer.model.parameters())
     require_place(options, earlier, weights, given)
-    data = parts.open_data(options, backend, say)
+    with moved_data_explained(earlier, given):
+        data = parts.open_data(options, backend, say)
     options = data.settled(options)
     if options.dry_run:
         if earlier is not None:  # raises the errors of a real resume

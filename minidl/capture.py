@@ -19,26 +19,21 @@ from .backends.cuda_graph import CudaGraph
 from .grad_mode import mode
 from .nn import Module
 from .references import ARE_COUNTED
-from .sources import names_read, of_name
 from .traits import Traits, Unseen
 
 Array = Any
-Compute = Callable[[Any, Any], Array]
+Compute = Callable[..., Array]
 
 
 class CapturedStep(Unseen):
-    """A faster ``compute(inputs, targets)``, which returns an array and sets the gradients of a model.
+    """A faster ``compute(inputs, targets, model, *others)``, which returns an array and sets the gradients of a model.
 
     The second of two consecutive batches with the same shapes is computed and captured. Later batches of these shapes
     are copied into the captured arrays, and the step is replayed. The step is captured only if a replay reproduces the
     array and the gradients of that batch bit for bit. Other shapes, such as the last batch of an epoch, are computed as
-    usual, and so are steps that accumulate gradients. Any change of the model, ``compute``, plugins, the precision or
-    the algorithms leads to a new capture: :mod:`minidl.traits` describes which changes are detected. While there are
-    hooks or a profiler, every step is computed.
-
-    If ``compute`` is a bound method, its object may change from step to step, as a trainer does. Only the attributes of
-    the object and its class whose names are in the code are compared (:func:`minidl.sources.names_read`). If a subclass
-    overrides a method of the step, as one of a trainer may, every step is computed.
+    usual, and so are steps that accumulate gradients. Any change of the model, of ``others``, such as a loss, of
+    ``compute``, plugins, the precision or the algorithms leads to a new capture: :mod:`minidl.traits` describes which
+    changes are detected. While there are hooks or a profiler, every step is computed.
 
     Captures only models with ``static = True``, see :class:`minidl.nn.Module`, and only on backends with CUDA graphs:
     ``reason`` is why a step is not captured. ``compute`` may change the model and objects that it depends on, but no
@@ -48,129 +43,115 @@ class CapturedStep(Unseen):
 
     >>> import numpy as np
     >>> from minidl import nn
-    >>> step = CapturedStep(lambda inputs, targets: inputs + targets, nn.Dense(1, 1))
-    >>> step(np.ones(2), np.ones(2)), step.reason
+    >>> step = CapturedStep(lambda inputs, targets, model: inputs + targets)
+    >>> step(np.ones(2), np.ones(2), nn.Dense(1, 1)), step.reason
     (array([2., 2.]), "the backend 'numpy' has no CUDA graphs")
     """
 
-    def __init__(self, compute: Compute, model: Module) -> None:
-        self.compute, self.model = compute, model
-        self._start()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"compute": self.compute, "model": self.model}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._start()  # a copied or unpickled object has its own memory, which no captured graph uses
-
-    def _start(self) -> None:
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
         self.reason: str | None = None
         self._known: Any = None
         self._last: Any = None
         self._noticed: Traits | None = None
-        self._names: list[str] | None = []
         self._captured: _Captured | None = None
         self._gives_copies = not ARE_COUNTED
+
+    def __reduce__(self) -> Any:
+        return CapturedStep, (self.compute,)  # a copied or unpickled object has its own memory, used by no graph
 
     @property
     def replays(self) -> bool:
         """Whether a CUDA graph was captured, to be replayed for steps of the same kind."""
         return self._captured is not None
 
-    def __call__(self, inputs: Any, targets: Any) -> Array:
-        self._look_whether_it_is_possible()
-        circumstances = self._circumstances(inputs, targets) if self.reason is None else None
+    def __call__(self, inputs: Any, targets: Any, model: Module, *others: Any) -> Array:
+        self._look_whether_it_is_possible(model)
+        read = (model, *others)
+        circumstances = self._circumstances(inputs, targets, read) if self.reason is None else None
         if circumstances is None:
-            return self.computed(inputs, targets)
+            return self.computed(inputs, targets, *read)
         alike, self._last = circumstances == self._last, circumstances
         if self._captured is not None and self._captured.circumstances == circumstances:
             if self._gives_copies or not self._captured.is_kept():
                 return self._captured.replay(inputs, targets, copies=self._gives_copies)
             self._gives_copies, self._captured = True, None  # the caller keeps its memory
-        return self._capture(inputs, targets) if alike else self.computed(inputs, targets)
+        return self._capture(inputs, targets, *read) if alike else self.computed(inputs, targets, *read)
 
-    def computed(self, inputs: Any, targets: Any) -> Array:
+    def computed(self, inputs: Any, targets: Any, model: Module, *others: Any) -> Array:
         """The step without a CUDA graph; bit for bit the same for a static model, so that resumed runs reproduce."""
-        backend = _backend_of(self.model)
-        if not self.model.static or not isinstance(backend, backends.DeviceBackend):
-            return self.compute(inputs, targets)
+        backend = _backend_of(model)
+        if not model.static or not isinstance(backend, backends.DeviceBackend):
+            return self.compute(inputs, targets, model, *others)
         with backend.only_capturable():
-            return self.compute(inputs, targets)
+            return self.compute(inputs, targets, model, *others)
 
-    def _look_whether_it_is_possible(self) -> None:
-        backend, static = _backend_of(self.model), self.model.static
+    def _look_whether_it_is_possible(self, model: Module) -> None:
+        backend, static = _backend_of(model), model.static
         if (backend, static) == self._known:
             return
         self._known, self._captured, self.reason = (backend, static), None, None
         if not backend.has_cuda_graphs:
             self.reason = f"the backend '{backend.name}' has no CUDA graphs"
         elif not static:
-            self.reason = f"{type(self.model).__name__} is not declared static"
+            self.reason = f"{type(model).__name__} is not declared static"
 
-    def _traits(self) -> Traits:
-        if self._noticed is None or not self._noticed.hold(*self._roots()):
-            self._names = names_read(self.compute)
-            self._noticed = Traits(*self._roots())
+    def _traits(self, read: tuple[Any, ...]) -> Traits:
+        """The traits of everything that a step depends on, except the batch."""
+        roots = [*read, self.compute, *plugins.registered("conv_algorithm").values()]
+        if self._noticed is None or not self._noticed.hold(*roots):
+            self._noticed = Traits(*roots)
         return self._noticed
 
-    def _roots(self) -> list[Any]:
-        """The objects that a step depends on, except the batch."""
-        roots = [self.model, getattr(self.compute, "__func__", self.compute)]
-        for name in self._names or ():
-            roots += [name, *of_name(self.compute.__self__, name)]  # type: ignore[attr-defined]
-        return [*roots, *plugins.registered("conv_algorithm").values()]
-
-    def _capture(self, inputs: Any, targets: Any) -> Array:
+    def _capture(self, inputs: Any, targets: Any, *read: Any) -> Array:
         """Compute the step and capture it, or set ``reason`` if that is not possible; returns its result."""
         self._captured = None
-        graph = CudaGraph(_backend_of(self.model))
+        graph = CudaGraph(_backend_of(read[0]))
         fixed = nested.map_leaves(lambda array: array.copy(), (inputs, targets))
-        traits = self._traits()
+        traits = self._traits(read)
         before = _State(traits)
-        values = graph.run(lambda: self.compute(*fixed))
+        values = graph.run(lambda: self.compute(*fixed, *read))
         after = _State(traits)
         self.reason = graph.obstacle
         if self.reason is None:
             before.rewind()
             try:
-                replayed = graph.capture(lambda: self.compute(*fixed))
+                replayed = graph.capture(lambda: self.compute(*fixed, *read))
                 graph.replay()
             except Exception as error:  # CuPy and CUDA may raise anything, and the step is already computed
                 self.reason = f"{type(error).__name__}: {error}"
             else:
-                self._keep(_Captured(graph, fixed, replayed, _State(traits)), values, after)
+                self._keep(_Captured(graph, fixed, replayed, _State(traits)), values, after, read)
         after.restore_generators()
         if self._captured is None:
             after.restore()
             return values
         return self._captured.result(copies=self._gives_copies)
 
-    def _keep(self, captured: "_Captured", values: Array, after: "_State") -> None:
+    def _keep(self, captured: "_Captured", values: Array, after: "_State", read: tuple[Any, ...]) -> None:
         """Keep a captured step if its replay reproduced the results of the computed step."""
         if _bits(captured.values) == _bits(values) and _bits(captured.state.contents) == _bits(after.contents):
-            captured.circumstances = self._all_circumstances(*captured.fixed, self._traits())
+            captured.circumstances = self._all_circumstances(captured.fixed, self._traits(read))
             self._captured = captured
         else:
             self.reason = "a replay of the captured step does not reproduce its results"
 
-    def _circumstances(self, inputs: Any, targets: Any) -> Any:
+    def _circumstances(self, inputs: Any, targets: Any, read: tuple[Any, ...]) -> Any:
         """Everything that determines the operations of a step, but not the values of the batch.
 
         None if the step must be computed, because there are hooks or gradients to accumulate.
         """
-        traits = self._traits()
-        own = "it is a method of a user's class, which may read anything of its object" if self._names is None else None
-        self.reason = own or traits.obstacle
+        traits = self._traits(read)
+        self.reason = traits.obstacle
         if self.reason is not None or any(module.has_hooks for module in traits.modules):
             return None
         if any(tensor.grad is not None for tensor in traits.tensors):
             return None
-        return self._all_circumstances(inputs, targets, traits)
+        return self._all_circumstances((inputs, targets), traits)
 
-    def _all_circumstances(self, inputs: Any, targets: Any, traits: Traits) -> Any:
-        shapes = nested.outline((inputs, targets), lambda array: (array.shape, array.dtype))
-        without_grad, precision = mode.without_grad > 0, _backend_of(self.model).precision
+    def _all_circumstances(self, batch: tuple[Any, Any], traits: Traits) -> Any:
+        shapes = nested.outline(batch, lambda array: (array.shape, array.dtype))
+        without_grad, precision = mode.without_grad > 0, _backend_of(traits.roots[0]).precision
         return shapes, traits, self.compute, precision, choice.current(), plugins.changes(), without_grad
 
 

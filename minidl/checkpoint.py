@@ -107,7 +107,8 @@ def checked_metadata(metadata: Any) -> Mapping[str, str]:
 def load(path: str | Path) -> Arrays:
     """The arrays of a file by name, each writable and with its own memory.
 
-    Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or has another format.
+    Raises FileNotFoundError, and :class:`CheckpointError` for a file that is damaged or has another format, and for one
+    written by :func:`save_state`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +116,13 @@ def load(path: str | Path) -> Arrays:
     ...     load(f"{folder}/w.safetensors")
     {'w': array([0., 0.])}
     """
-    return load_with_metadata(path)[0]
+    arrays, notes = load_with_metadata(path)
+    if STATE in notes:
+        raise CheckpointError(
+            f"{path} holds a state, not weights: read it with minidl.checkpoint.load_state(path), whose ['model'] is "
+            "the weights if a trainer saved it"
+        )
+    return arrays
 
 
 def load_with_metadata(path: str | Path) -> tuple[Arrays, dict[str, str]]:
@@ -157,13 +164,15 @@ def _damage_reported(path: str | Path) -> Iterator[None]:
     try:
         yield
     except _Damaged as error:
-        raise CheckpointError(
-            f"{path} cannot be loaded: {error}. Use an earlier checkpoint or copy it again."
-        ) from None
+        raise CheckpointError(f"{path} cannot be loaded: {error}. {error.advice}") from None
 
 
 class _Damaged(ValueError):  # noqa: N818 - a reason that becomes part of an error
-    """What is wrong with a file."""
+    """What is wrong with a file, and what to do about it."""
+
+    def __init__(self, reason: str, advice: str = "Use an earlier checkpoint or copy it again.") -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 def _parse(content: bytes) -> tuple[Arrays, dict[str, str]]:
@@ -208,7 +217,7 @@ def _read(name: str, entry: Any, data: memoryview) -> NDArray[Any]:
     except (KeyError, TypeError, ValueError):
         raise _Damaged(f"the entry of '{name}' is incomplete") from None
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise _Damaged(f"'{name}' has the dtype {dtype}, which NumPy lacks: convert it to F32 first")
+        raise _Damaged(f"'{name}' has the dtype {dtype}, which NumPy lacks", "Convert it to F32 first.")
     if any(type(size) is not int or size < 0 for size in sizes) or end > len(data):
         raise _Damaged(f"'{name}' has the shape {shape} at bytes {begin} to {end} of {len(data)}")
     if end - begin != prod(shape) * np.dtype(DTYPES[dtype]).itemsize:

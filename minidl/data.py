@@ -231,15 +231,15 @@ class DataLoader(Guarded):
         with another ``batch_size``, ``shuffle``, ``drop_last`` or ``mirror``.
         """
         names = ("seed", "epoch", "position", "samples")
-        require_entries(state, names, "a loader")
+        require_entries(state, [*names, *_MEANING], "a loader")
         seed, epoch, position, samples = (integer(name, state[name], least=0) for name in names)
         if samples != len(self.dataset) or not 0 <= position <= len(self):
             raise MinidlError(
                 f"this loader state is for {counted(samples, 'sample')} and batch {position}, the data set has "
                 f"{counted(len(self.dataset), 'sample')} in {counted(len(self), 'batch', 'batches')}"
             )
-        for name in _MEANING:  # states of earlier versions have none of these
-            if state.get(name, getattr(self, name)) != getattr(self, name):
+        for name in _MEANING:
+            if state[name] != getattr(self, name):
                 raise MinidlError(
                     f"this loader state is for batches with {name}={state[name]}, and the loader has "
                     f"{name}={getattr(self, name)}: make it with the options of the one that was saved"

@@ -332,7 +332,7 @@ def _as_arrays(nested: Any) -> Any:
 
 
 def _has_dtype(nested: Any) -> bool:
-    """Whether a number in nested lists has a dtype, as those of NumPy have and those of Python have not."""
+    """Whether nested lists contain a number with a dtype: one of NumPy, not of Python."""
     return any(map(_has_dtype, nested)) if isinstance(nested, list | tuple) else hasattr(nested, "dtype")
 
 

@@ -280,8 +280,8 @@ tf.logical_not(x) | x.logical_not() | x == 0
 tf.sort(x) | x.sort() | np.sort(x.numpy()) # a copy, without a gradient
 tf.math.top_k(x, 2) | x.topk(2) | np.sort(x.numpy())[..., ::-1][..., :2] # a copy, without a gradient
 | x.masked_fill(mask, 0) | F.where(mask, 0, x)
-tf.one_hot(labels, 10) | F.one_hot(labels, 10) | np.eye(10)[labels] # losses take the labels themselves
-keras.utils.to_categorical(labels, 10) | | np.eye(10)[labels] # losses take the labels themselves
+tf.one_hot(labels, 10) | F.one_hot(labels, 10) | np.eye(10, dtype=np.float32)[labels] # losses take labels
+keras.utils.to_categorical(labels, 10) | | np.eye(10, dtype=np.float32)[labels] # losses take labels
 tf.identity(x) | x.clone() | x.clone()
 x.assign(y) | x.copy_(y) | x.data[...] = y.data # not between the forward and the backward pass
 x.assign_add(y) | x.add_(y) | x.data += y.data # not between the forward and the backward pass

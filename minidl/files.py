@@ -109,13 +109,16 @@ def require_folder(path: str | os.PathLike[str]) -> None:
 def expanded(path: str | Path) -> Path:
     """The path with a leading ``~`` replaced by the home folder, for a ``~`` that the shell did not expand.
 
+    Raises :class:`CallError` as :func:`as_path` does.
+
     >>> expanded("~/UTKFace") == Path.home() / "UTKFace"
     True
     """
+    path = as_path(path)
     try:
-        return Path(path).expanduser()
+        return path.expanduser()
     except RuntimeError:  # no such user
-        return Path(path)
+        return path
 
 
 def user_cache() -> Path:

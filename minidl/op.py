@@ -139,7 +139,12 @@ class Op:
 
     @property
     def saved(self) -> tuple[Array, ...]:
-        """The arrays that forward saved."""
+        """The arrays that forward saved. Raises :class:`GraphError` if there are none."""
+        if not self._saved:
+            raise GraphError(
+                "backward reads self.saved, and forward saved nothing: keep there what backward needs, self.save(x)",
+                self.name,
+            )
         return self._saved
 
     @property
@@ -177,10 +182,7 @@ class Op:
         """
         inputs = self._require_inputs()
         dy = checks.plain_like(self.seen[0], dy)
-        try:
-            gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
-        except (ValueError, IndexError) as error:
-            raise op_errors.nothing_saved(self, error) or error from None
+        gradients = self.backward(dy.astype(SINGLE) if self.half else dy)
         if not isinstance(gradients, tuple) or len(gradients) != len(inputs):
             given = f"length {len(gradients)}" if isinstance(gradients, tuple) else type(gradients).__name__
             hint = "end it with `return (dx,)`" if len(inputs) == 1 else "one for each input, or None"

@@ -127,22 +127,3 @@ def wrong_gradient(op: Any, gradients: Sequence[Any]) -> GraphError | None:
                 op.name,
             )
     return None
-
-
-def nothing_saved(op: Any, error: Exception) -> GraphError | None:
-    """The error for a ``backward`` that reads :attr:`Op.saved` though ``forward`` saved nothing, else None.
-
-    >>> from minidl import ops
-    >>> nothing_saved(ops.Exp(), ValueError("an error of its own")) is None
-    True
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    code = getattr(op.backward, "__code__", None)
-    is_in_backward = trace is not None and trace.tb_frame.f_code is code
-    if op.saved or not is_in_backward or not str(error).endswith(("got 0)", "tuple index out of range")):
-        return None
-    return GraphError(
-        "backward reads self.saved, and forward saved nothing: keep there what backward needs, self.save(x)", op.name
-    )

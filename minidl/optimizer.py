@@ -167,7 +167,7 @@ class Optimizer(Guarded, ABC):
             if grad is None:
                 continue
             is_usual = data is known and type(grad) is type(data) and grad.dtype is data.dtype
-            # Also of known data: NumPy lets anybody set the flag at any time.
+            # Also of known data: the flag can be set at any time.
             if not is_usual or grad.shape != data.shape or (on_host[i] and not data.flags.writeable):
                 data, grad = self._looked_at(i, state)
             changed.append(data)
@@ -278,13 +278,11 @@ class Optimizer(Guarded, ABC):
 
         Raises :class:`MinidlError`, changing nothing, if the class or the names differ, or if :meth:`check_state` does.
         """
-        require_entries(saved, ["state"], "an optimizer")
-        own = type(self).__name__
-        if (given := saved.get("class", own)) != own:  # states of earlier versions have none
+        require_entries(saved, ["class", "steps", "lr", "state"], "an optimizer")
+        if (given := saved["class"]) != (own := type(self).__name__):
             raise MinidlError(f"this is the state of {given}, not of {own}: build the optimizer that was saved")
         require_entries(saved["state"], [], "the parameters of an optimizer")
         require_names(saved["state"], self.state, "parameters")
-        require_entries(saved, ["steps", "lr"], "an optimizer")
         steps, lr = integer("steps", saved["steps"], least=0), number("lr", saved["lr"], ">= 0")
         state = {}
         for param, name in zip(self.parameters, self.state, strict=True):
@@ -382,7 +380,7 @@ def _checked(parameters: Any) -> list[Tensor]:
     if len(set(map(id, found))) < len(found):
         twice = next(p for number, p in enumerate(found) if any(p is one for one in found[:number]))
         raise MinidlError(
-            f"{twice.name or f'a tensor of shape {twice.shape}'} appears twice, and would be updated twice in each "
+            f"{checks.called(twice)} appears twice, and would be updated twice in each "
             "step: pass the parameters() of one module that holds all, which returns each once"
         )
     if not found:

@@ -20,6 +20,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import PluginError, brief, suggestion
@@ -270,7 +271,8 @@ def _describe_registered(kind: str, name: str, packages: Mapping[str, list[str]]
 
 
 def _distribution_of(point: "EntryPoint") -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist is not None else ("unknown", "unknown")
+    """The name and the version of a distribution; an incomplete uninstallation leaves one without them."""
+    return getattr(point.dist, "name", None) or "unknown", getattr(point.dist, "version", None) or "unknown"
 
 
 @functools.cache
@@ -297,9 +299,9 @@ def _load(kind: str, point: "EntryPoint") -> Any:
         plugin = point.load()
     except ModuleNotFoundError as error:
         raise PluginError(f"{described} cannot be imported ({error}): {_remedy(point, error.name)}") from error
-    except Exception as error:  # a foreign module may raise anything
+    except (Exception, SystemExit) as error:  # a foreign module may raise anything, and a script may exit
         raise PluginError(
-            f"{described} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
+            f"{described} cannot be imported ({type(error).__name__}: {error}): {_repair(point)}"
         ) from error
     if wrong := _complaint(kind, plugin):
         raise PluginError(f"{described} {wrong}")
@@ -357,11 +359,21 @@ def _remedy(point: "EntryPoint", missing: str | None) -> str:
     """The remedy for a missing module: a part of the plugin's own package, or one of its dependencies."""
     distribution, _ = _distribution_of(point)
     if missing is None or missing.partition(".")[0] == point.module.partition(".")[0]:
-        return "repair or uninstall that package"
+        return _repair(point)
     if distribution == OWN:  # a package index may not have it, or another package of this name
         return "run python -m minidl doctor, which lists what to install"
     extras = f"[{','.join(point.extras)}]" if point.extras else ""
     return f"pip install '{distribution}{extras}'"
+
+
+def _repair(point: "EntryPoint") -> str:
+    """The remedy for a wrong module. A folder without ``__init__.py`` is imported in place of an editable package."""
+    name = point.module.partition(".")[0]
+    module = sys.modules.get(name)
+    instead = Path.cwd() / name
+    if not getattr(module, "__file__", None) and str(instead) in getattr(module, "__path__", ()):
+        return f"the folder {instead} was imported in its place, so run this in another folder"
+    return "repair or uninstall that package"
 
 
 def _origin(plugin: Any) -> tuple[str, str]:

@@ -2,12 +2,11 @@
 
 import dis
 import functools
-import inspect
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import Any
 
 OURS = "minidl"
@@ -70,49 +69,3 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
             used.update(more_used)
             names |= more_names
     return frozenset(used), frozenset(names)
-
-
-def names_read(method: Any) -> list[str] | None:
-    """The names in the code of a bound method and of the methods with these names: every attribute that it reads.
-
-    None if one of these methods is a user's, which may pass the object to any other code. Empty if not bound.
-
-    >>> from minidl.data import ArrayDataset
-    >>> names_read(ArrayDataset([1.0]).__len__)
-    ['arrays', 'leaves', 'len', 'next']
-    """
-    if not hasattr(method, "__func__"):
-        return []
-    cls, names, unread = type(method.__self__), frozenset[str](), [method.__func__]
-    while unread:
-        part = _function_of(unread.pop())
-        if part is None:
-            continue
-        if not library_of(part.__globals__):
-            return None
-        found = names_in(part.__code__)[1] - names
-        unread += [inspect.getattr_static(cls, name, None) for name in found]
-        names |= found
-    return sorted(names)
-
-
-def _function_of(part: Any) -> FunctionType | None:
-    """The function of a method, property or other attribute of a class; None for anything else."""
-    if isinstance(part, staticmethod | classmethod):
-        part = part.__func__
-    elif isinstance(part, property):
-        part = part.fget
-    elif isinstance(part, functools.cached_property):
-        part = part.func
-    return part if isinstance(part, FunctionType) else None
-
-
-def of_name(owner: Any, name: str) -> list[Any]:
-    """The attributes with a name in an object and in all its classes.
-
-    >>> of_name(3, "real") == [int.real]
-    True
-    """
-    own = getattr(owner, "__dict__", {})
-    classes = [vars(cls)[name] for cls in type(owner).__mro__ if name in vars(cls)]
-    return [own[name], *classes] if name in own else classes

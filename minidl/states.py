@@ -5,7 +5,7 @@
 >>> optimizer = optim.SGD(model.parameters())
 >>> optimizer.load_state_dict(model.state_dict())
 Traceback (most recent call last):
-minidl.errors.MinidlError: expected the state of an optimizer, got one without state: it has w, b
+minidl.errors.MinidlError: expected the state of an optimizer, got one without class, steps, lr, state: ...
 """
 
 import contextlib

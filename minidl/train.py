@@ -128,7 +128,7 @@ class Trainer(Guarded):
             raise MinidlError(f"expected a model, got {brief(model)}: use nn.Sequential(...) or another nn.Module")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics, self.callbacks = metrics, callbacks
-        self.captured = CapturedStep(self._gradients, model)
+        self.captured = CapturedStep(_gradients)
         """The forward and the backward pass of a step."""
         self.epoch = 0
         """The number of complete epochs."""
@@ -148,7 +148,7 @@ class Trainer(Guarded):
         """The position of training in the loader, independent of other loops over it; empty before the first fit."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # also for copies
-        vars(self).update(state, captured=CapturedStep(self._gradients, state["model"]), _fitting=False)
+        vars(self).update(state, captured=CapturedStep(_gradients), _fitting=False)
 
     @explained
     def fit(
@@ -310,20 +310,10 @@ class Trainer(Guarded):
         inputs, targets = on_backend(self.optimizer.parameters[0].backend, (inputs, targets))
         size = size_of(inputs)
         self.optimizer.zero_grad()
-        means = self.captured(inputs, targets)
+        means = self.captured(inputs, targets, self.model, self.loss, self.metrics)
         self.optimizer.step()
         self.samples += size
         self.totals.add(("loss", *self.metrics), means, size)
-
-    def _gradients(self, inputs: Any, targets: Any) -> Any:
-        """Compute the gradients of the parameters for a batch; returns its loss and metrics."""
-        loss, outputs = self._forward(inputs, targets)
-        loss.backward()
-        return measured(loss, self.metrics, outputs, targets)
-
-    def _forward(self, inputs: Any, targets: Any) -> tuple[Tensor, Any]:
-        outputs = self.model(nested.map_leaves(Tensor, inputs))
-        return checked_loss(self.loss(outputs, targets)), outputs
 
     def _validated(self, loader: DataLoader) -> Row:
         """The result of :meth:`evaluate`; ends early if ``stopping`` is set."""
@@ -343,7 +333,7 @@ class Trainer(Guarded):
         with evaluating(self.model), evaluating(self._loss_module), no_grad():
             for batch in loader:
                 inputs, targets = on_backend(self.optimizer.parameters[0].backend, inputs_and_targets(batch))
-                loss, outputs = self._forward(inputs, targets)
+                loss, outputs = _forward(inputs, targets, self.model, self.loss)
                 means = measured(loss, self.metrics, outputs, targets)
                 totals.add(("loss", *self.metrics), means, size_of(inputs))
         return totals.means()
@@ -390,8 +380,6 @@ class Trainer(Guarded):
         errors of the model, the optimizer and the loader for states that do not fit, changing nothing.
         """
         require_loader(train)
-        if isinstance(state, Mapping) and "images" in state:  # saved by an earlier version
-            state = {"samples": state["images"], **state}
         require_entries(state, _ENTRIES, "a trainer")
         own = {
             "epoch": integer("epoch", state["epoch"], least=0),
@@ -401,17 +389,12 @@ class Trainer(Guarded):
             "totals": Totals.of_state(state["totals"]),
             "history": History.of_state(state["history"]),
         }
-        own_random = (generators := self._generators()).state_dict()
-        random_states = state.get("generators", own_random)
-        require_entries(random_states, [], "random generators")
-        random_states = {**random_states, _DEFAULT: state["random"]}
-        if "loss" not in state:  # saved by an earlier version
-            beside = {name: held for name, held in own_random.items() if name.startswith((_OF_LOSS, _OF_OPTIMIZER))}
-            random_states = beside | random_states
-        loss = self._loss_module
+        require_entries(state["generators"], [], "random generators")
+        random_states = {**state["generators"], _DEFAULT: state["random"]}
+        generators, loss = self._generators(), self._loss_module
         with all_or_nothing(self.model, loss, self.optimizer, generators):
             self.model.load_state_dict(state["model"])
-            loss.load_state_dict(state.get("loss", loss.state_dict()))
+            loss.load_state_dict(state["loss"])
             self.optimizer.load_state_dict(state["optimizer"])
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
@@ -442,13 +425,28 @@ class Trainer(Guarded):
                 stack.callback(callback.on_train_error, self)
 
 
+def _gradients(inputs: Any, targets: Any, model: Module, loss: Loss, metrics: Mapping[str, Metric]) -> Any:
+    """Compute the gradients of the parameters for a batch; returns its loss and metrics."""
+    value, outputs = _forward(inputs, targets, model, loss)
+    value.backward()
+    return measured(value, metrics, outputs, targets)
+
+
+def _forward(inputs: Any, targets: Any, model: Module, loss: Loss) -> tuple[Tensor, Any]:
+    outputs = model(nested.map_leaves(Tensor, inputs))
+    return checked_loss(loss(outputs, targets)), outputs
+
+
 def _start_of(loader: DataLoader) -> dict[str, int]:
     """The place at which the next loop over a loader starts."""
     return {"epoch": loader.epoch, "position": loader.start, **loader.options()}
 
 
-_ENTRIES = ("epoch", "history", "trained", "totals", "seconds", "samples", "model", "optimizer", "loader", "random")
-"""The entries that a state must have; states of earlier versions have only these."""
+_ENTRIES = (
+    *("epoch", "history", "trained", "totals", "seconds", "samples"),
+    *("model", "loss", "optimizer", "loader", "random", "generators"),
+)
+"""The entries that a state must have."""
 _DEFAULT = ""
 """The name of minidl's default generator among the generators of a model."""
 _OF_LOSS, _OF_OPTIMIZER = "loss/", "optimizer/"

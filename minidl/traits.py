@@ -112,7 +112,7 @@ class Traits(Unseen):
         """Whether nothing was replaced since the walk. If something was, a new walk may still compare equal."""
         try:
             lengths, contents, numbers = self._look_again()
-        except (AttributeError, ValueError, KeyError):  # an attribute in a slot, or a variable, was deleted
+        except (KeyError, ValueError):  # a variable was deleted, or a view of bytes released
             return False
         return (
             len(roots or self.roots) == len(self.roots)
@@ -208,10 +208,9 @@ class Traits(Unseen):
         self._look_at_attributes(part, kind)
 
     def _look_at_numbers(self, part: Any) -> None:
-        nbytes = getattr(part, "nbytes", None)
-        nbytes = len(part) * getattr(part, "itemsize", 1) if nbytes is None else nbytes
-        if nbytes > MOST_BYTES or getattr(part, "dtype", np.dtype(int)).hasobject:
-            what = f"of {nbytes} bytes" if nbytes > MOST_BYTES else "of objects"
+        numbers = np.asarray(part)
+        if numbers.nbytes > MOST_BYTES or numbers.dtype.hasobject:
+            what = f"of {numbers.nbytes} bytes" if numbers.nbytes > MOST_BYTES else "of objects"
             self.obstacle = f"the step depends on an array on the host {what}, too many to compare in every step"
         else:
             self._arrays.append(part)
@@ -242,13 +241,9 @@ class Traits(Unseen):
 
     def _read(self, read: Callable[[Any], Any], part: Any) -> None:
         """Queue a value read from an object, and compare it later."""
-        try:
-            value = read(part)
-        except (AttributeError, ValueError):  # it is empty
-            read = functools.partial(_content, read)
-            value = None
+        read = functools.partial(_content, read)
         self._reads.append((read, part))
-        self._unexplored.append(value)
+        self._unexplored.append(read(part))
 
     def _look_at_class(self, cls: type) -> None:
         if cls in self._classes:
@@ -314,13 +309,14 @@ def _own(part: Any) -> dict[str, Any] | None:
 
 
 def _content(read: Callable[[Any], Any], part: Any) -> Any:
+    """The content of a slot or of a closure's cell; ``...`` if it is empty."""
     try:
         return read(part)
     except (AttributeError, ValueError):
-        return None
+        return ...
 
 
-def _described(numbers: Any) -> tuple[Any, ...]:
+def _described(part: Any) -> tuple[Any, ...]:
     """The shape, dtype and bytes of an array on the host."""
-    content = bytes(numbers) if isinstance(numbers, bytearray) else numbers.tobytes()
-    return getattr(numbers, "shape", None), str(getattr(numbers, "dtype", "")), content
+    numbers = np.asarray(part)
+    return numbers.shape, numbers.dtype, numbers.tobytes()

@@ -43,7 +43,7 @@ HABITS = {
     "nn.MSELoss(reduction=None)": "write (a - b) ** 2",
     "F.cross_entropy": "F.softmax_cross_entropy",
     "F.mse_loss(x.detach(), x).backward(retain_graph=True)": "add losses up and call backward() once",
-    "F.one_hot(labels, 10)": "np.eye(10)[labels]",
+    "F.one_hot(labels, 10)": "np.eye(10, dtype=np.float32)[labels]",
     # its tensors
     "x.view(6)": "x.reshape(3, 2)",
     "x.permute(1, 0)": "x.transpose(1, 0)",

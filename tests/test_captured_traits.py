@@ -14,7 +14,7 @@ import minidl as md
 from minidl import nn, optim, plugins
 from minidl.errors import DtypeError, GraphError
 
-from .captures import F, computing, dense_trainer, steps
+from .captures import F, dense_trainer, steps
 from .dependencies import ATTRIBUTES, LOSSES, OpInside, Scale, ScaleOp, Squares, reset
 
 pytestmark = pytest.mark.usefixtures("as_before")
@@ -199,7 +199,7 @@ def test_a_loss_that_looks_at_its_trainer_is_computed(device: Any, replays: list
         for epoch in range(4):
             one.epoch = epoch // 2
             weights += steps(one, 2)
-            sizes.append(len(one.captured._traits().things))
+            sizes.append(len(one.captured._noticed.things))
         found.append(weights)
         assert one.captured.reason is None
     assert found[0] == found[1]
@@ -246,56 +246,3 @@ def test_a_step_between_loss_and_backward_is_noticed_through_views_on_a_device(d
     optimizer.step()
     with pytest.raises(GraphError, match="was changed"):
         y.backward()
-
-
-def scale_of(one: Any) -> float:
-    return float(one.scale)
-
-
-class Own(md.Trainer):
-    """A trainer with its own step, which reads attributes of the trainer and of its class."""
-
-    alpha = 1.0
-    seen = 0
-
-    def train_step(self, inputs: Any, targets: Any) -> None:
-        super().train_step(inputs, targets)
-        self.seen += 1
-
-    @property
-    def scale(self) -> float:
-        return self.alpha * self.beta["of"]
-
-    def _gradients(self, inputs: Any, targets: Any) -> Any:
-        result = super()._gradients(inputs, targets)
-        for parameter in self.model.parameters():
-            parameter.grad *= scale_of(self)
-        return result
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda one: setattr(one, "alpha", 3.0),
-        lambda one: setattr(Own, "alpha", 2.0),
-        lambda one: one.beta.update(of=2.0),
-        lambda one: setattr(one, "beta", {"of": 2.0}),
-        lambda one: setattr(one, "loss", F.l1_loss),
-    ],
-)
-def test_a_step_that_a_subclass_of_a_trainer_overrides_is_always_computed(
-    change: Any, device: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = []
-    for capturing in (True, False):
-        monkeypatch.setattr(Own, "alpha", 1.0)
-        one: Any = dense_trainer(device, capturing=capturing)
-        own: Any = Own(one.model, one.loss, one.optimizer)
-        own.beta = {"of": 1.0}
-        own = own if capturing else computing(own)
-        before = steps(own, 3)
-        change(own)
-        found.append(before + steps(own, 3))
-        if capturing:
-            assert own.captured.reason == "it is a method of a user's class, which may read anything of its object"
-    assert found[0] == found[1]

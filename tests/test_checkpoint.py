@@ -126,7 +126,7 @@ def entry(**changes: Any) -> dict[str, Any]:
     [
         (b"", "0 bytes and is not a safetensors file"),
         (b"\x80\x04not a pickle loader", "not a safetensors file"),
-        (handmade({"w": entry(dtype="BF16", shape=[4])}), "'w' has the dtype BF16, which NumPy lacks"),
+        (handmade({"w": entry(dtype="BF16", shape=[4])}), "dtype BF16, which NumPy lacks. Convert it to F32 first."),
         (handmade({"w": entry(shape=[3])}), "8 bytes, not as many as F32"),
         (handmade({"w": entry(shape=[-2])}), "has the shape"),
         (handmade({"w": entry(shape=[2.0])}), "has the shape"),
@@ -158,6 +158,14 @@ def test_bad_files_say_what_is_wrong(path: Path, content: bytes, reason: str) ->
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=reason):
         md.load(path)
+
+
+def test_the_weights_in_a_state_are_not_at_its_top(path: Path) -> None:
+    model = nn.Dense(2, 1)
+    checkpoint.save_state(path, {"model": model.state_dict()})
+    with pytest.raises(CheckpointError, match=r"load_state\(path\), whose \['model'\] is the weights"):
+        md.load(path)
+    nn.Dense(2, 1).load_state_dict(checkpoint.load_state(path)["model"])
 
 
 def test_a_missing_file_is_a_missing_file(path: Path) -> None:

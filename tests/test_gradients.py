@@ -30,6 +30,12 @@ def test_another_dtype_error_of_a_checked_function_is_left_as_it_is() -> None:
         gradcheck(nn.functional.softmax_cross_entropy, numbers(2, 4), np.zeros(2, np.float32))
 
 
+@pytest.mark.parametrize("inputs", [(numbers(2, 3), numbers(3, 2)), [md.tensor(1.0), md.tensor(2.0)]])
+def test_inputs_in_a_tuple_are_refused(inputs: Any) -> None:
+    with pytest.raises(MinidlError, match=r"expected an array for each input, .* of them: gradcheck\(fn, x, w\)"):
+        gradcheck(lambda x, w: x @ w, inputs)
+
+
 def test_large_inputs_are_checked_along_directions() -> None:
     assert gradcheck(lambda x: x * x * x, numbers(30, 40)).compared == 20
     with pytest.raises(GradientError, match="in direction"):

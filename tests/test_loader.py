@@ -335,12 +335,6 @@ def test_what_is_no_state_of_a_loader_is_refused(state: Any) -> None:
         loader().load_state_dict(state)
 
 
-def test_a_state_saved_without_the_options_of_the_loader_still_goes_on() -> None:
-    batches = loader(6, batch_size=2)
-    batches.load_state_dict({"seed": 0, "epoch": 3, "position": 2, "samples": 6})
-    assert epoch(batches) == [[4, 5]]
-
-
 class BrokenAt(Computed):
     """Eight samples, some of which cannot be read."""
 

@@ -191,7 +191,11 @@ def test_an_update_of_ones_own_is_what_counts(monkeypatch: pytest.MonkeyPatch) -
         (lambda m: optim.SGD(m.parameters(), lr=dict), "expected a schedule, or None .*, got <class 'dict'>"),
         (lambda m: optim.SGD(m.state_dict()), "tensors to update, got str: pass"),
         (lambda m: optim.SGD(m[0].parameters() + small_model()[0].parameters()), "two parameters are named '0.w'"),
-        (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "other parameters, 0.b, 0.w"),
+        (lambda m: optim.SGD(m.parameters()).load_state_dict({"state": {"x": {}}}), "without class, steps, lr"),
+        (
+            lambda m: optim.SGD(m.parameters()).load_state_dict(optim.SGD([md.Tensor(np.ones(1), True)]).state_dict()),
+            "other parameters, 0, 0.b, 0.w",
+        ),
         (lambda m: optim.cosine(1.0, steps=0), "^the number of steps must be an integer >= 1, got 0"),
         (lambda m: optim.cosine(1.0, steps=5, warmup=5), "steps after the warm-up must be .* >= 1, got 0"),
         (lambda m: optim.step(1.0, every=0), "^every must be an integer >= 1, got 0"),

@@ -121,14 +121,6 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change: Any, m
     np.testing.assert_equal(optimizer.state_dict(), before)
 
 
-def test_a_state_saved_without_the_class_of_its_optimizer_still_goes_on() -> None:
-    saved = trained(optim.Adam).state_dict()
-    del saved["class"]
-    other = trained(optim.Adam)
-    other.load_state_dict(saved)
-    assert other.steps == 1
-
-
 def test_an_optimizer_that_remembers_other_shapes_says_so() -> None:
     class Rows(optim.Optimizer):
         def update(self, param: Any, grad: Any, state: Any) -> None:

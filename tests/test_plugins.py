@@ -117,7 +117,12 @@ def test_an_installed_package_is_found_and_imported_only_when_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("module", "reason"), [("raise RuntimeError('no licence')\n", "RuntimeError: no licence"), ("", "AttributeError")]
+    ("module", "reason"),
+    [
+        ("raise RuntimeError('no licence')\n", "RuntimeError: no licence"),
+        ("raise SystemExit('no GPU')\n", "SystemExit: no GPU"),
+        ("", "AttributeError"),
+    ],
 )
 def test_a_broken_package_is_named_and_breaks_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, reason: str
@@ -147,6 +152,19 @@ def test_a_plugin_that_is_known_but_not_wholly_installed_gets_the_command_that_i
         plugins.get("layer", "fast")
 
 
+def test_a_folder_that_is_imported_in_place_of_a_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = "[minidl.layers]\nfast = minidl_fast:Fast\nfaster = minidl_fast.layer:Fast\n"
+    _install(tmp_path, monkeypatch, "minidl_fast", "", points)
+    (tmp_path / "minidl_fast.py").unlink()  # as where an editable package is found after all folders
+    (tmp_path / "minidl_fast").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("fast", "faster"):
+        with pytest.raises(PluginError, match=r"the folder \S+minidl_fast was imported in its place, so run this in"):
+            plugins.get("layer", name)
+
+
 def test_where_minidl_s_own_plugin_lacks_a_package_the_doctor_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +189,17 @@ def test_of_two_packages_that_announce_one_name_the_first_counts_and_both_are_li
     assert (first.distribution, first.status, first.reason) == ("minidl_a", "loaded", "")
     assert (second.distribution, second.status) == ("minidl_b", "failed")
     assert re.search(r"'lion' already exists \(minidl_a\.Lion\).* another name .* of minidl_b", second.reason)
+
+
+def test_packages_that_were_uninstalled_in_part_break_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("minidl_b", "minidl_a"):
+        _install(tmp_path, monkeypatch, name, "", f"[minidl.layers]\n{name} = {name}:Layer\n")
+    (tmp_path / "minidl_b-1.2.dist-info" / "METADATA").unlink()
+    rows = {row.name: row for row in plugins.describe() if row.kind == "layer"}
+    assert (rows["minidl_b"].distribution, rows["minidl_b"].version) == ("unknown", "unknown")
+    assert (rows["minidl_a"].distribution, rows["dense"].status) == ("minidl_a", "loaded")
 
 
 def test_an_announced_name_that_is_built_in_is_listed_and_ignored(

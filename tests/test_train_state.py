@@ -1,4 +1,4 @@
-"""A stopped training continues bit for bit, from its state or from the state of an earlier version."""
+"""A stopped training continues bit for bit from its state."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -85,17 +85,6 @@ def test_generators_of_layers_are_part_of_the_state(steps: int, tmp_path: Path) 
     assert_same(final(resumed), final(whole))
 
 
-def test_a_state_saved_before_generators_were_part_of_it_still_goes_on() -> None:
-    first, train = with_generators_of_its_own(1)
-    first.fit(train, steps=2)
-    state = first.state_dict()
-    assert list(state.pop("generators")) == ["1.rng", "2.rng"]
-    resumed, train = with_generators_of_its_own(1)
-    resumed.load_state_dict(state, train)
-    resumed.fit(train, steps=4)
-    assert resumed.optimizer.steps == 4
-
-
 class Weighted(nn.Module):
     """A loss with every kind of state: learned weights, running statistics, its own dropout."""
 
@@ -137,32 +126,6 @@ def test_a_loss_that_is_a_module_and_an_optimizers_generators_are_part_of_the_st
     assert_same(final(resumed), final(whole))
     assert_same(resumed.loss.state_dict(), whole.loss.state_dict())
     assert whole.loss.log_variance.item() != 0
-
-
-def test_a_state_saved_before_the_loss_was_part_of_it_still_goes_on() -> None:
-    first, train = with_a_loss_that_learns(1)
-    first.fit(train, steps=2)
-    state = first.state_dict()
-    assert list(state.pop("loss")) == ["log_variance", "norm.gamma", "norm.beta", "norm.mean", "norm.var"]
-    del state["generators"]["loss/drop.rng"], state["generators"]["optimizer/rng"]
-    del state["generators"]["optimizer/others.0"]
-    assert state["generators"] == {}
-    for saved in (state, {name: value for name, value in state.items() if name != "generators"}):
-        resumed, train = with_a_loss_that_learns(1)
-        before = resumed.loss.state_dict()
-        resumed.load_state_dict(saved, train)
-        assert_same(resumed.loss.state_dict(), before)
-        resumed.fit(train, steps=4)
-        assert resumed.optimizer.steps == 4
-
-
-def test_a_state_saved_when_samples_were_called_images_still_goes_on() -> None:
-    whole, begun = trained(epochs=2), trained(epochs=1)
-    state = begun.state_dict()
-    state["images"] = state.pop("samples")
-    resumed = continued_from(state, epochs=2)
-    assert_same(final(resumed), final(whole))
-    assert resumed.samples == whole.samples > begun.samples
 
 
 def test_of_a_state_whose_loss_does_not_fit_nothing_is_loaded() -> None:

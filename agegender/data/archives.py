@@ -48,6 +48,9 @@ ENCRYPTED = "encrypted in the archive: unpack it with its password and pass the 
 MORE = (
     "data after the end of the archive: if archives were joined, unpack it with `tar -xif ARCHIVE` and pass the folder"
 )
+EARLIER = "data before the start of the archive: if archives were joined, unpack each one and pass the folder"
+_SPANNED = 4
+"""The length of the mark before the first member of an archive that was made as one of several volumes."""
 _PEEKED_BYTES = 20_000_000
 _UNPACKED = ("symbolic link", "hard link", "sparse file")
 """Kinds of members that become files, or links to files, when the archive is unpacked."""
@@ -58,7 +61,6 @@ _TAR_KINDS = {
     tarfile.FIFOTYPE: "FIFO",
     tarfile.CHRTYPE: "device",
     tarfile.BLKTYPE: "device",
-    tarfile.GNUTYPE_SPARSE: "sparse file",
 }
 _COMPRESSIONS = (
     (re.compile(rb"\x1f\x8b"), "gzip", "gzip"),
@@ -150,7 +152,7 @@ class Tar(Archive):
     def _members(self, archive: tarfile.TarFile) -> Iterator[Entry]:
         for member in archive:
             kind = "" if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) else "special file"
-            kind = _TAR_KINDS.get(member.type, kind)
+            kind = "sparse file" if member.issparse() else _TAR_KINDS.get(member.type, kind)
             if kind != "folder" or is_picture(member.name):
                 yield Entry(member.name, member.size, self._problem(kind, member.size), member.offset_data)
 
@@ -188,6 +190,8 @@ class Zip(Archive):
                     encrypted = ENCRYPTED if member.flag_bits & 1 else ""
                     reason = self._problem(kind, member.file_size) or encrypted
                     yield Entry(path, member.file_size, reason, position)
+            if min((member.header_offset for member in archive.infolist()), default=0) > _SPANNED:
+                yield Entry(self.path.name, 0, EARLIER)
 
     def read(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | Unusable]]:
         with self._reported(), zipfile.ZipFile(self.path) as archive:

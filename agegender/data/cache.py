@@ -29,7 +29,7 @@ from ..errors import DataError, cause
 from .faces import IMAGE_SIZE, Faces, Images, Kind, Record, pixel_digests
 from .files import remove_abandoned
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE
 _RECORD_BYTES = 200
 _SIZE = f"{_ROW_BYTES / 1000:.0f} kB each"

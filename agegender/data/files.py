@@ -89,7 +89,7 @@ def dangling(path: Path) -> Path | None:
 
 
 def leads_nowhere(path: Path | os.DirEntry[str]) -> bool:
-    """Whether a path is a broken link, rather than one whose target nobody may see.
+    """Whether a path is a broken link, rather than one whose target may not be read.
 
     >>> leads_nowhere(Path("nowhere"))
     False

@@ -111,8 +111,8 @@ def sample_person(age: int, gender: int, rng: np.random.Generator) -> Person:
     grown = 1 - np.exp(-age * rng.lognormal(0, 0.12) / 7)  # 0.1 at one year, 0.9 at 18
     sex = (2 * gender - 1) * (0.6 + 0.4 * grown)
 
-    def vary(mean: float, sd: float, low: float = 0.0, high: float = np.inf) -> float:
-        return float(np.clip(rng.normal(mean, sd), low, high))
+    def vary(mean: float, sd: float, low: float = 0.0) -> float:
+        return max(float(rng.normal(mean, sd)), low)
 
     def female(mean: float, effect: float, sd: float, low: float = 0.0) -> float:
         """Return a trait that is larger in women by twice `effect` (smaller, if negative)."""

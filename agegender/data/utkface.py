@@ -252,7 +252,7 @@ def _check_share(faces: Faces, most: float) -> None:
 
 
 def _check_folders(faces: Faces, most: float) -> None:
-    """Raise ``TooManySkipped`` if a folder could not be read: nobody knows how many pictures are in it."""
+    """Raise ``TooManySkipped`` if a folder could not be read: the number of pictures in it is unknown."""
     locked = [f"{name!r} ({reason})" for name, reason in faces.skipped if reason.startswith(sources.LOCKED)]
     if locked and most < 1:
         more = f" and {len(locked) - 1:,} more" if len(locked) > 1 else ""

@@ -1,1 +1,1 @@
-"""Run folders: created, listed and resumed."""
+"""Run folders: created, found and resumed."""

@@ -1,6 +1,7 @@
 """Find and resume earlier runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..cli import flag
 from ..data.files import exists, is_file, is_folder, unreadable
 from ..data.sources import is_hidden
 from ..data.split import Split
+from ..errors import DataError
 from ..json_files import read_json
 from .folder import (
     BEGUN,
@@ -90,6 +92,18 @@ def tidy(run: Run) -> None:
     """Remove leftovers of a killed process from a run folder, and create the folder for plots."""
     remove_leftovers(run.folder)
     (run.folder / PLOTS).mkdir(exist_ok=True)
+
+
+@contextmanager
+def moved_data_explained(run: Run | None, given: Mapping[str, Any]) -> Iterator[None]:
+    """Add to an error about the data of a run that is resumed how to pass their new path."""
+    try:
+        yield
+    except DataError as error:
+        if run is None or "data" in given:
+            raise
+        command = run.resume_command(data="PATH")
+        raise DataError(f"{error}. If the data of {run.folder} were moved, pass their new path: {command}") from None
 
 
 def resume(run: Run, trainer: md.Trainer, train: DataLoader, data: Data, split: Split | None) -> None:

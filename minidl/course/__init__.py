@@ -16,9 +16,10 @@ the solution otherwise, so the rest of the notebook works. :func:`mine` gives an
 
 from .answer import NotSolved
 from .autograd import check_gradients, check_matmul_backward, check_topological_order, check_unbroadcast
-from .convolution import check_conv2d, check_conv2d_backward, check_im2col, check_output_size, check_winograd
+from .convolution import check_conv2d, check_conv2d_backward, check_output_size
 from .exercise import Exercise
 from .faces import check_best_constant, check_first_copies, check_luma, check_parse_name
+from .fast_convolution import check_im2col, check_winograd
 from .generalisation import check_batch_norm, check_batch_norm_backward, check_dropout
 from .inside import check_calibration_error, check_grad_cam, check_group_means, check_saliency
 from .kept import mine
@@ -36,7 +37,7 @@ from .neurons import check_hat, check_layer, check_neuron, check_product_slopes,
 from .optimizers import check_adam_step, check_clip_by_norm, check_early_stopping, check_momentum_step
 from .plugins import check_adagrad_step, check_power_mean, check_window_pixels
 from .pooling import check_dense_backward, check_max_pool, check_max_pool_backward, check_relu_backward
-from .speed import check_attainable, check_finish_times, check_matmul_cost
+from .speed import check_attainable, check_finish_times, check_fused, check_matmul_cost
 from .start import check_cube_slope, check_largest_errors, check_mean_absolute_error
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "check_array_gradients",
     "check_matmul_cost",
     "check_attainable",
+    "check_fused",
     "check_finish_times",
     "check_power_mean",
     "check_adagrad_step",

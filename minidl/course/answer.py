@@ -45,9 +45,9 @@ class OutOfTime(BaseException):
 class Answer:
     """What a call gave: its ``value``, or, in words, the ``problem`` that ended it.
 
-    ``value`` is None if the function returned nothing, and ``numbers`` what was read from it; a problem beside a value
-    is one of reading it. ``printed`` is the output, ``ran`` the watched functions that it called, and ``harm`` says in
-    words what it changed that a function has to leave alone.
+    ``value`` is None if the function returned nothing; ``numbers`` is what was read from it. If there are a value and a
+    problem, the value could not be read. ``printed`` is the output, ``ran`` lists the watched functions that were
+    called, and ``harm`` describes changes that a function must not make.
     """
 
     value: Any = None
@@ -154,8 +154,8 @@ def _in_time(
 
     Raises :class:`OutOfTime` inside the call, again and again, once its time is over. ``watching`` are called before
     and after the call alone, as a profile function slows everything down. ``restore`` is called after the call, before
-    anything else is looked up in a module. Until then everything needed is a local variable, as the call may have
-    deleted what it is called by elsewhere.
+    anything else is looked up in a module: the call may have deleted names there, so that only local variables are
+    safe until then.
     """
     start, stop = watching
     caller, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
@@ -232,7 +232,7 @@ def _watch(
 
 
 def code_of(function: Function) -> CodeType | None:
-    """The code of a function written in Python, also of one of NumPy's, which are wrapped; else None.
+    """The code of a function written in Python, also if NumPy has wrapped it; None for any other function.
 
     >>> code_of(np.correlate).co_name, code_of(len)
     ('correlate', None)
@@ -264,7 +264,7 @@ def _ctrl_c() -> Iterator[list[int]]:
 def _modules(harm: list[str]) -> Callable[[], None]:
     """A function that restores what the call replaced or deleted in the modules that the checker depends on.
 
-    These are functions, classes and modules; new names may come. What it restores it adds to ``harm``.
+    It restores functions, classes and modules, and adds them to ``harm``; new names are allowed.
     """
     own = [module for name, module in sys.modules.items() if name.startswith(__package__ or __name__)]
     modules = [np, np.linalg, copy, inspect, contextlib, threading, sys, *own]

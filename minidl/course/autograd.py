@@ -38,7 +38,7 @@ LONG_FIRST = _graph((), [(0, 2.0)], [(1, 4.0)], [(2, 3.0), (0, 5.0)])
 TWICE = _graph((), [(0, 2.0), (0, 4.0)])
 LADDER = _graph((), [(0, 2.0)], [(0, 0.5), (1, 3.0)], [(2, -1.0), (1, 4.0)], [(3, 2.0), (0, 7.0), (2, 1.0)])
 DOUBLINGS = _graph((), *([(i, 1.0), (i, 1.0)] for i in range(28)))
-"""So many paths that nobody waits for an answer that follows each of them; the notebook has a graph with even more."""
+"""With this many paths, an answer that follows each of them takes too long; the notebook has a graph with even more."""
 
 
 def _random_graph(rng: np.random.Generator) -> list[Node]:

@@ -1,4 +1,4 @@
-"""The exercises of ``07_convolution`` and ``14_fast_convolution``."""
+"""The exercises of ``07_convolution``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -311,80 +311,5 @@ check_conv2d_backward = Exercise(
             lambda right, *arguments: (_padded_dx(*arguments), *right[1:])
         ),
         "dw meets the images without their padding: pad x first, as in the forward pass.": _without_padding,
-    },
-)
-
-
-def im2col(x: Array, KH: int, KW: int) -> Array:
-    """The windows of one image x (H, W, C) as the rows of a matrix (OH OW, KH KW C)."""
-    windows = np.lib.stride_tricks.sliding_window_view(x, (KH, KW), axis=(0, 1))  # (OH, OW, C, KH, KW)
-    return windows.transpose(0, 1, 3, 4, 2).reshape(-1, KH * KW * x.shape[2])
-
-
-check_im2col = Exercise(
-    im2col,
-    examples=[(_images(3, 3, 1), 1, 1), (_images(4, 5, 1), 2, 3), (_images(4, 5, 2), 2, 3)],
-    draw=lambda rng: (rng.normal(size=rng.integers(3, 7, 3)), *(int(k) for k in rng.integers(1, 4, 2))),
-    mistakes={
-        "the windows are columns: here each window is a row, (OH OW, KH KW C).": lambda x, KH, KW: im2col(x, KH, KW).T,
-        "the elements of a window are in the order (C, KH, KW), but those of w in (KH, KW, C).": (
-            lambda x, KH, KW: (
-                im2col(x, KH, KW).reshape(-1, KH * KW, x.shape[2]).swapaxes(1, 2).reshape(-1, KH * KW * x.shape[2])
-            )
-        ),
-        "the rows and columns of each window are swapped.": lambda x, KH, KW: (
-            im2col(x, KH, KW).reshape(-1, KH, KW, x.shape[2]).transpose(0, 2, 1, 3).reshape(-1, KH * KW * x.shape[2])
-        ),
-        "the windows go down the columns of the image: they must go along its rows, like the outputs.": (
-            lambda x, KH, KW: (
-                im2col(x, KH, KW)
-                .reshape(x.shape[0] - KH + 1, x.shape[1] - KW + 1, -1)
-                .swapaxes(0, 1)
-                .reshape(-1, KH * KW * x.shape[2])
-            )
-        ),
-        "the last windows are missing: there are H - KH + 1 rows and W - KW + 1 columns of them.": (
-            lambda x, KH, KW: im2col(x[:-1, :-1], KH, KW)
-        ),
-        "this is the transposed matrix in the wrong shape: build it row by row.": (
-            lambda x, KH, KW: im2col(x, KH, KW).T.reshape(-1, KH * KW * x.shape[2])
-        ),
-    },
-)
-
-
-def winograd(x: Array, g: Array) -> Array:
-    """Two outputs of a filter g (3,) on x (4,), with four multiplications: Winograd's F(2, 3)."""
-    m = (
-        (x[0] - x[2]) * g[0],
-        (x[1] + x[2]) * (g[0] + g[1] + g[2]) / 2,
-        (x[2] - x[1]) * (g[0] - g[1] + g[2]) / 2,
-        (x[1] - x[3]) * g[2],
-    )
-    return np.array([m[0] + m[1] + m[2], m[1] - m[2] - m[3]])
-
-
-def _wrong_winograd(x: Array, g: Array, halves: float = 2, last: float = 1, third: float = 1) -> Array:
-    m1, m4 = (x[0] - x[2]) * g[0], last * (x[1] - x[3]) * g[2]
-    m2 = (x[1] + x[2]) * (g[0] + g[1] + g[2]) / halves
-    m3 = third * (x[2] - x[1]) * (g[0] - g[1] + g[2]) / halves
-    return np.array([m1 + m2 + m3, m2 - m3 - m4])
-
-
-check_winograd = Exercise(
-    winograd,
-    examples=[(np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.0, 3.0, 5.0])), (_images(4), _images(3))],
-    draw=lambda rng: (rng.normal(size=4), rng.normal(size=3)),
-    shortcuts=(np.correlate, np.convolve),
-    mistakes={
-        "the kernel is flipped: g[0] meets the first of its three inputs.": lambda x, g: winograd(x, g[::-1]),
-        "the sums of the filter are not halved: m2 and m3 both need the factor 1/2.": lambda x, g: _wrong_winograd(
-            x, g, halves=1
-        ),
-        "the sign of m4 is wrong: it contains x1 - x3, and is subtracted.": lambda x, g: _wrong_winograd(x, g, last=-1),
-        "the sign of m3 is wrong: it contains x2 - x1, and y = (m1 + m2 + m3, m2 - m3 - m4).": lambda x, g: (
-            _wrong_winograd(x, g, third=-1)
-        ),
-        "the two outputs are swapped.": lambda x, g: winograd(x, g)[::-1],
     },
 )

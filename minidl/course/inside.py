@@ -153,11 +153,6 @@ _P = np.array([0.05, 0.1, 0.22, 0.28, 0.45, 0.64, 0.68, 0.7, 0.93, 0.97])
 _IS = np.array([0, 1, 0, 0, 1, 0, 1, 1, 1, 1])
 
 
-def _random_labels(rng: np.random.Generator, N: int) -> tuple[Array, Array, int]:
-    """Probabilities, labels and a number of bins."""
-    return rng.uniform(size=N), rng.integers(0, 2, N), int(rng.integers(1, 9))
-
-
 check_calibration_error = Exercise(
     calibration_error,
     examples=[(_P, _IS, 4), (_P[[0, 2, 3, 8, 9]], _IS[[0, 2, 3, 8, 9]], 5), (np.array([0.3, 0.9, 1.0]), _IS[:3], 2)],

@@ -1,17 +1,17 @@
 """What a reader has written and the checker called right: kept in ``mine/`` beside the notebooks, and used again."""
 
 import ast
-import dis
 import importlib
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Protocol
 
 from ..errors import MinidlError, suggestion
 from ..files import atomic_write
+from ..sources import names_in
 from . import answer
 
 Function = Callable[..., Any]
@@ -143,7 +143,7 @@ def _needed(statements: list[ast.stmt], first: list[Any]) -> tuple[list[ast.stmt
     needed: list[ast.stmt] = list(first)
     outside: dict[str, None] = {}
     for statement in needed:  # which grows
-        for name in _loads(compile(ast.Module([statement], []), "cell", "exec")):
+        for name in sorted(names_in(compile(ast.Module([statement], []), "cell", "exec"))[0]):
             binding = [s for s in statements if name in _bound(s)]
             needed += [s for s in binding if s not in needed]
             outside |= {} if binding else {name: None}
@@ -159,16 +159,6 @@ def _bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, ast.Assign | ast.AnnAssign) and "check_" not in ast.unparse(statement):
         return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return set()
-
-
-def _loads(code: CodeType) -> Iterator[str]:
-    """The global names that a piece of code looks up, also in the functions inside it."""
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield instruction.argval
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _loads(constant)
 
 
 def _first_line(statement: Any) -> int:

@@ -1,4 +1,4 @@
-"""The figures that recur in the notebooks, each in one call: curves, points, bars, numbers in cells, images.
+"""The figures that recur in the notebooks, each in one call: curves, points, bars, ranges, numbers in cells, images.
 
 Every function returns a :class:`minidl.viz.Picture`, which is displayed at the end of a cell. With ``axes=`` it draws
 into one panel of :func:`panels` instead, and returns the figure of that. Colours are those of
@@ -28,7 +28,20 @@ HEIGHT = 2.8
 CELL = 0.55, 0.34
 """Width and height of a cell with a number, in inches."""
 
-__all__ = ["panels", "curves", "landscape", "points", "bars", "spread", "numbers", "positions", "images"]
+__all__ = [
+    "panels",
+    "curves",
+    "landscape",
+    "points",
+    "bars",
+    "spread",
+    "compared",
+    "ranges",
+    "timeline",
+    "numbers",
+    "positions",
+    "images",
+]
 
 
 def panels(count: int, height: float = HEIGHT, share: str = "none", widths: Sequence[float] = ()) -> list[Axes]:
@@ -105,7 +118,7 @@ def points(
     axes: Axes | None = None,
     **labels: Any,
 ) -> Figure:
-    """Points, the first of ``colours``; with ``line=True`` also the straight line that fits them best (least squares).
+    """Points in the first of ``colours``; with ``line=True`` also the line that fits them best (least squares).
 
     >>> figure = points([0, 1, 2], [1, 3, 5], line=True, xlabel="x")
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
@@ -163,6 +176,68 @@ def spread(
         axes.plot([np.mean(points)] * 2, [row - 0.3, row + 0.3], color=style.DATA)
     axes.set_yticks(range(len(values)), list(values))
     axes.set_ylim(len(values) - 0.5, -0.5)
+    return _finished(axes, labels)
+
+
+def compared(
+    columns: Mapping[str, Mapping[str, float]], colours: Sequence[str] = ("model",), form: str = "{:.3g}", log: str = ""
+) -> Figure:
+    """Panels of :func:`bars` side by side, with the same names in each: a table of bars.
+
+    ``log`` lists the titles of panels with a logarithmic axis, separated by commas.
+
+    >>> figure = compared({"bytes": {"a": 2, "b": 3}, "time": {"a": 1, "b": 9}}, log="time")
+    >>> [axes.get_title() for axes in figure.axes], figure.axes[1].get_xscale()
+    (['bytes', 'time'], 'log')
+    """
+    names = list(next(iter(columns.values())))
+    parts = panels(len(columns), height=0.8 + 0.3 * len(names), share="y")
+    for axes, (title, values) in zip(parts, columns.items(), strict=True):
+        bars({name: values[name] for name in names}, colours, form, axes=axes, title=title)
+        axes.set(xscale="log" if title in log.split(",") else "linear")
+        axes.margins(x=0.5)
+    parts[0].set_ylim(len(names) - 0.5, -0.5)  # each call of bars has inverted the common axis
+    return _figure(parts[0])
+
+
+def ranges(
+    values: Mapping[str, Sequence[float]], colours: Sequence[str] = ("model",), axes: Axes | None = None, **labels: Any
+) -> Figure:
+    """The median of each list of ratios as a point, on a line over the middle half of them; a dotted line is at 1.
+
+    >>> figure = ranges({"new": [0.5, 0.6, 0.7, 0.6], "newer": [0.2, 0.1, 0.2, 9.0]}, xlabel="relative time")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0.60', '0.20']
+    """
+    axes = axes or panels(1, height=0.7 + 0.3 * len(values))[0]
+    for row, (name, several) in enumerate(values.items()):
+        colour = _colour(colours if len(colours) > 1 else list(colours) * len(values), row)
+        low, middle, high = np.quantile(several, (0.25, 0.5, 0.75))
+        axes.plot([low, high], [name, name], color=colour, lw=1.2)
+        axes.plot(middle, name, "o", color=colour, ms=5)
+        axes.annotate(
+            f"{middle:.2f}", (middle, row), (0, 4), textcoords="offset points", ha="center", fontsize=style.SMALLEST
+        )
+    axes.axvline(1, color=style.REFERENCE, ls=":", lw=1)
+    axes.set_ylim(len(values) - 0.5, -0.8)
+    return _finished(axes, labels)
+
+
+def timeline(
+    rows: Mapping[str, tuple[Any, Any]], colours: Sequence[str] = ("model",), axes: Axes | None = None, **labels: Any
+) -> Figure:
+    """Who is busy when: for each row a bar from every start to its end.
+
+    >>> figure = timeline({"Python": ([0, 1], [1, 2]), "GPU": ([1, 2], [1.5, 2.5])}, xlabel="us")
+    >>> len(figure.axes[0].patches)
+    4
+    """
+    axes = axes or panels(1, height=0.8 + 0.3 * len(rows))[0]
+    for row, (name, (starts, ends)) in enumerate(rows.items()):
+        widths = np.subtract(ends, starts)
+        colour = _colour(colours, row)
+        axes.barh([name] * len(widths), widths, left=starts, color=colour, edgecolor="white", height=0.6)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     return _finished(axes, labels)
 
 

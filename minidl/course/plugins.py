@@ -142,6 +142,9 @@ check_window_pixels = Exercise(
         "the stride is missing: window (i, j) starts at row i * stride and column j * stride.": (
             lambda H, W, KH, KW, stride: _pixels(H, W, KH, KW, stride, move=(1, 1))
         ),
+        "the stride is missing: there is a window at every stride-th row and column only.": (
+            lambda H, W, KH, KW, stride: _pixels(H, W, KH, KW, 1)
+        ),
         "the stride applies to both directions: it is missing for the columns.": lambda H, W, KH, KW, stride: _pixels(
             H, W, KH, KW, stride, move=(stride, 1)
         ),

@@ -1,5 +1,6 @@
 """The exercises of ``15_gpu_and_speed``."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,116 @@ check_attainable = Exercise(
         ),
         "this is a fraction of the peak: return operations per second.": lambda intensity, peak, bandwidth: np.minimum(
             1, bandwidth * intensity / peak
+        ),
+    },
+)
+
+
+Step = Callable[[Array, Array], object]
+"""An elementwise step, called as ``step(source, target)``: it reads an array and writes another one, or the same."""
+
+
+def fused(first: Step, second: Step, x: Array, y: Array, size: int) -> Array:
+    """Both steps for one block of ``size`` elements of x (n,), then for the next; the result is written to y (n,)."""
+    return _in_blocks(first, second, x, y, size)
+
+
+def _in_blocks(
+    first: Step, second: Step, x: Array, y: Array, size: int, *, blocks: int = -1, end: int = 0, second_reads_x: int = 0
+) -> Array:
+    """:func:`fused`, correct unless only some ``blocks`` are done, they ``end`` further on, or ``second`` reads x."""
+    for start in range(0, len(x), size)[: blocks if blocks >= 0 else None]:
+        block = slice(start, start + size + end)
+        first(x[block], y[block])
+        second((x if second_reads_x else y)[block], y[block])
+    return y
+
+
+def _one_after_the_other(first: Step, second: Step, x: Array, y: Array, size: int) -> Array:
+    """Each step for all blocks, then the next step."""
+    for step, source in ((first, x), (second, y)):
+        for start in range(0, len(x), size):
+            step(source[start : start + size], y[start : start + size])
+    return y
+
+
+class WrongCalls(Exception):  # noqa: N818 - an answer that is wrong in what it calls, not in its values
+    """The steps were called with other numbers of elements, or in another order, than block by block."""
+
+
+def _block_by_block(function: Callable[..., Any], first: Step, second: Step, x: Array, y: Array, size: int) -> Any:
+    """The answer; raises :class:`WrongCalls` unless it calls both steps for one block after the other."""
+    calls: list[str] = []
+
+    def noted(step: Step, name: str) -> Step:
+        def call(source: Array, target: Array) -> None:
+            calls.append(f"{name} {len(source)}")
+            step(source, target)
+
+        call.__qualname__ = name  # in messages of errors
+        return call
+
+    answer = function(noted(first, "first"), noted(second, "second"), x, y, size)
+    lengths = [min(size, len(x) - start) for start in range(0, len(x), size)]
+    expected = [f"{name} {length}" for length in lengths for name in ("first", "second")]
+    if isinstance(answer, np.ndarray) and calls != expected:
+        raise WrongCalls(f"elements in each call: {', '.join(calls)}; expected {', '.join(expected)}")
+    return answer
+
+
+def minus_one(source: Array, target: Array) -> None:
+    """A step of the examples."""
+    np.subtract(source, 1, out=target)
+
+
+def squared(source: Array, target: Array) -> None:
+    """A step of the examples."""
+    np.multiply(source, source, out=target)
+
+
+check_fused = Exercise(
+    fused,
+    examples=[
+        (minus_one, squared, np.arange(6.0), np.zeros(6), 2),
+        (minus_one, squared, np.arange(7.0), np.zeros(7), 3),
+        (squared, minus_one, np.arange(3.0), np.zeros(3), 5),
+    ],
+    draw=lambda rng: (
+        minus_one,
+        squared,
+        rng.normal(size=(n := int(rng.integers(1, 30)))),
+        np.zeros(n),
+        int(rng.integers(1, 12)),
+    ),
+    use=_block_by_block,
+    mistakes={
+        "each step runs over all blocks before the next one: do both steps for a block, then go on to the next.": (
+            _one_after_the_other
+        ),
+        "both steps get the whole array: cut it into blocks of size elements.": lambda first, second, x, y, size: (
+            _in_blocks(first, second, x, y, len(x))
+        ),
+        "the last block is missing: it may be shorter than size, range(0, len(x), size) finds it.": (
+            lambda first, second, x, y, size: _in_blocks(first, second, x, y, size, blocks=len(x) // size)
+        ),
+        "only the first block is done: return y after the loop.": lambda first, second, x, y, size: _in_blocks(
+            first, second, x, y, size, blocks=1
+        ),
+        "the second step reads x: it has to read what the first one wrote to y.": lambda first, second, x, y, size: (
+            _in_blocks(first, second, x, y, size, second_reads_x=1)
+        ),
+        "the steps are in the wrong order.": lambda first, second, x, y, size: _in_blocks(second, first, x, y, size),
+        "the blocks overlap: a block ends at start + size, which is not part of it.": (
+            lambda first, second, x, y, size: _in_blocks(first, second, x, y, size, end=1)
+        ),
+        "the blocks have one element each: take size elements.": lambda first, second, x, y, size: _in_blocks(
+            first, second, x, y, 1
+        ),
+        "these are size blocks: take blocks of size elements.": lambda first, second, x, y, size: _in_blocks(
+            first, second, x, y, max(1, len(x) // size)
+        ),
+        "the second step is missing.": lambda first, second, x, y, size: _in_blocks(
+            first, lambda source, target: None, x, y, size
         ),
     },
 )

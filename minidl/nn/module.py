@@ -187,9 +187,9 @@ class Module(Guarded):
         """The modules directly below this one."""
         return [child for _, child in self._named_children() if isinstance(child, Module)]
 
-    def named_modules(self, path: str = "") -> Iterator[tuple[str, "Module"]]:
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
         """This module (with the path ``""``) and all modules below it with their dotted paths, each once."""
-        return ((name, child) for name, child in self._walk(path, set()) if isinstance(child, Module))
+        return ((name, child) for name, child in self._walk("", set()) if isinstance(child, Module))
 
     def _walk(self, path: str, seen: set[Any]) -> Iterator[tuple[str, Any]]:
         """This module and every named part below it, in the order of assignment, each once.

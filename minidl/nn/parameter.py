@@ -52,7 +52,7 @@ class Buffer(Tensor):
 
 
 class Statistic(Buffer):
-    """A buffer that accumulates over many steps: float32 even in a float16 model, where rounding would lose each step.
+    """A buffer that accumulates over many steps: float32 even in a float16 model, where small updates would be lost.
 
     >>> import numpy as np
     >>> Statistic(np.zeros(2, np.float16)).dtype

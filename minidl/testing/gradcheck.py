@@ -103,6 +103,8 @@ def gradcheck(fn: Callable[..., Any], *inputs: Any, tolerance: float = 1e-8, see
 
 
 def _argument(x: Any) -> Any:
+    if isinstance(x, list | tuple) and any(hasattr(one, "dtype") for one in x):
+        raise MinidlError(f"expected an array for each input, got a {type(x).__name__} of them: gradcheck(fn, x, w)")
     array = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
     return Tensor(array.astype(np.float64), requires_grad=True) if array.dtype.kind == "f" else x
 

@@ -14,8 +14,9 @@
 # - choose between L1, L2 and Huber for numbers such as an age;
 # - check a gradient by differences, with the right step.
 #
-# **Prior knowledge:** units 2 (gradient descent) and 4 (the gradient of a matrix product), derivatives of `exp` and `log`, and
-# what a probability is. **Time:** about two hours and a quarter, in two sittings: sections 1 to 6, then 7 to 10.
+# **Prior knowledge:** units 2 (gradient descent) and 4 (the gradient of a matrix product), derivatives of `exp` and
+# `log`, and what a probability is. **Time:** about two hours and a quarter, in two sittings: sections 1 to 6, then 7
+# to 10.
 
 # %%
 import inspect

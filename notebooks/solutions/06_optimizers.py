@@ -14,8 +14,8 @@
 # - stop a single large gradient from ruining a training;
 # - recognise overfitting, and end a training at the right epoch.
 #
-# **Prior knowledge:** units 2 (gradient descent) and 5 (the classifier of three ages, whose gradient is used here). **Time:**
-# about 100 minutes, in two sittings: sections 1 to 4, then 5 to 8.
+# **Prior knowledge:** units 2 (gradient descent) and 5 (the classifier of three ages, whose gradient is used here).
+# **Time:** about 100 minutes, in two sittings: sections 1 to 4, then 5 to 8.
 
 # %%
 import inspect

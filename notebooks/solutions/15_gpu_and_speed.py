@@ -1,93 +1,99 @@
 # %% [markdown]
 # # 15. GPU and speed
 #
-# The same numbers can take a second or a minute. What decides is seldom the arithmetic alone: numbers must come from
-# memory, and somebody must say what to do with them. This notebook measures the machine that it runs on:
+# The same computation can take a second or a minute. The number of operations decides only a part of this. Numbers also
+# have to come from memory, and each operation has to be started. This elective measures all three on your machine, with
+# or without a GPU.
 #
-# 1. where the **time** of a training step goes;
-# 2. what a layer costs: **operations and bytes**;
-# 3. the **roof**: what this machine can do at most, and how near to it the layers come;
-# 4. **fusion**: the same operations on fewer bytes;
-# 5. **threads**;
-# 6. the **GPU**: who waits for whom.
+# **You will be able to**
 #
-# You need notebook 14. All times are those of the machine where the notebook ran last; run it on yours.
+# - find out where the time of a training step goes, and the most that a change there can gain;
+# - count operations and bytes, and tell which of the two limits a layer;
+# - fuse two steps into one pass, predict the gain and measure it;
+# - say what threads can gain, and what they cannot;
+# - explain why a GPU may wait for Python, and what a CUDA graph changes.
+#
+# **Prior knowledge:** the documented network (unit 11), bytes and relative times (unit 14, sections 1 and 2).
+#
+# **Time:** about 2 hours, 40 minutes of them for the four exercises.
 
 # %%
+import inspect
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl as md
 from agegender import data, models
 from minidl import course, threads
+from minidl.capture import CapturedStep
+from minidl.course import plots, style, timing
 from minidl.errors import BackendError
+from minidl.kernels.numpy import elementwise
 
+style.use()
 F = md.nn.functional
-images = data.drawn(64).batch(np.arange(64))[0]
+images, labels = data.drawn(64).batch(np.arange(64))
 places = ["numpy"]
 try:
     places.append(md.backends.get("cupy").name)
 except BackendError as error:
     print(textwrap.fill(f"No GPU here: {error}", 110))
-print(f"computing on: {', '.join(places)}; {threads.get_num_threads()} threads")
+print(f"computing with {' and '.join(places)}, on {threads.get_num_threads()} threads")
 
 
-def best(work, rounds=5, place="numpy"):
-    """The shortest of some times in seconds, after a warm-up: whatever else the machine does only adds to them."""
+def best(work, rounds=5):
+    """The shortest of several times in seconds, after a first one that does not count."""
     times = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
         work()
-        md.backends.get(place).synchronize()  # a GPU works on when Python is done: wait for it
         times.append(time.perf_counter() - start)
     return min(times[1:])
 
 
 # %% [markdown]
-# ## 1. Where the time goes
+# Whatever else a machine does can only add to a time, so for a single computation the shortest of several is the best
+# estimate. To compare two, let them run in turn and look at the ratios, as in unit 14.
 #
-# Measure before you change anything: everybody guesses wrong. `md.profile` runs a model forward and backward and makes
-# a table of its ops. This is the documented network on 16 faces, each layer on its own (section 4 says why this has to
-# be asked for):
+# ## 1. Measure first where the time goes
+#
+# A **profile** is a list of the parts of a program with the time that each takes. `md.profile` runs a model forward and
+# backward and lists its ops. This is the documented network on 8 faces. (`fusion=False` makes each layer an op of its
+# own; section 4 says what happens otherwise.)
+#
+# **Predict:** which layers take most of the time?
 
 # %%
 model = models.build("documented", rng=md.Generator(0))
 with md.using(fusion=False):
-    plain = md.profile(model, images[:16])
+    plain = md.profile(model, images[:8])
 print(plain.table())
 
 # %%
 KINDS = {"Conv2D": "convolution", "ReLU": "ReLU", "MaxPool2D": "pooling", "Linear": "dense"}
-shares = {kind: [0.0, 0.0] for kind in [*KINDS.values(), "all else"]}
+shares = dict.fromkeys([*KINDS.values(), "all else"], 0.0)
+whole = sum(row.total for row in plain.rows())
 for row in plain.rows():
-    for part, value in enumerate((row.forward, row.backward + row.other)):
-        shares[KINDS.get(row.op, "all else")][part] += value
-figure, axes = plt.subplots(figsize=(7, 2.4), layout="constrained")
-forward, backward = np.array(list(shares.values())).T
-axes.barh(list(shares), forward, label="forward")
-axes.barh(list(shares), backward, left=forward, label="backward")
-axes.invert_yaxis()
-axes.set(xlabel="ms in a step")
-axes.legend()
-plt.show()
-largest = max(shares, key=lambda kind: sum(shares[kind]))
-share = sum(shares[largest]) / (forward + backward).sum()
-print(f"largest share: {largest}, {share:.0%}; if it took no time, a step would be {1 / (1 - share):.1f} times as fast")
+    shares[KINDS.get(row.op, "all else")] += row.total / whole
+name, share = max(shares.items(), key=lambda item: item[1])
+print(f"largest share: {name}. If it took no time, a step would be {1 / (1 - share):.1f} times as fast")
+plots.bars(shares, form="{:.0%}", xlabel="share of the time of a step")
 
 # %% [markdown]
-# The last number is the most that can be gained there (Amdahl, "Validity of the Single Processor Approach to Achieving
-# Large Scale Computing Capabilities", 1967). Whatever takes 3% of the time is not worth an afternoon.
+# Let a part take the share $p$ of the time. If it becomes $k$ times as fast, the whole takes $1 - p + p / k$ of its
+# time. So the gain is at most $1 / (1 - p)$, however large $k$ is. This is **Amdahl's law** (Amdahl, 1967). A part with
+# a share of 3% cannot gain more than a factor of $1 / 0.97 = 1.03$.
 #
-# ## 2. Operations and bytes
+# ## 2. Operations per byte is the number to know
 #
-# A product of matrices $(M, K)$ and $(K, N)$ makes $M N$ sums of $K$ products each. At the least, both matrices are
-# read from memory once and the result is written once.
+# We count each addition and each multiplication of floats as one **operation**. A product of matrices $(M, K)$ and
+# $(K, N)$ has $M N$ elements, each a sum of $K$ products. At the least, both matrices are read from memory once and the
+# result is written once.
 #
-# **Exercise.** Write down how many operations that is (a multiplication is one, an addition is one), and how many bytes
-# in float32.
+# **Exercise.** How many operations is that, and how many bytes in float32?
 
 
 # %%
@@ -101,81 +107,86 @@ def matmul_cost(M, K, N):
 matmul_cost = course.check_matmul_cost(matmul_cost)
 
 # %% [markdown]
-# Their quotient is the **intensity**: how many operations there are for each byte that is fetched. A dense layer of the
-# network, 9,216 numbers in and 256 out, reads all its weights for every batch:
+# Operations divided by bytes are the **intensity** of a computation. The first dense layer of a head has 9,216 inputs
+# and 256 outputs.
+#
+# **Predict:** what is its intensity for a batch of one face, roughly? And for 128?
 
 # %%
 batches = (1, 2, 4, 8, 16, 32, 64, 128)
-costs = np.array([matmul_cost(count, 9216, 256) for count in batches], float)
-weights = md.tensor(np.zeros((9216, 256), np.float32))
-inputs = [md.tensor(np.zeros((count, 9216), np.float32)) for count in batches]
-taken = np.array([best(lambda x=x: x @ weights) for x in inputs])
-figure, axes = plt.subplots(1, 2, figsize=(10, 2.8), layout="constrained")
-axes[0].semilogx(batches, costs[:, 0] / costs[:, 1], "o-")
-axes[0].set(title="operations for each byte", xlabel="images in a batch")
-axes[1].semilogx(batches, 1e6 * taken / batches, "o-", color="tab:red")
-axes[1].set(title="microseconds for each image, measured", xlabel="images in a batch", ylim=(0, None))
-for part in axes:
-    part.set_xticks(batches, batches)
-    part.minorticks_off()
-plt.show()
-print(f"for each image, one by one takes {taken[0] / taken[-1] * 128:.1f} times as long as 128 at a time")
+intensities = [np.divide(*matmul_cost(count, 9216, 256)) for count in batches]
+weights = np.ones((9216, 256), np.float32)
+multiply = md.backends.get("numpy").matmul
+inputs = {count: np.ones((count, 9216), np.float32) for count in batches}
+relative = timing.ratios({count: lambda x=x: multiply(x, weights) for count, x in inputs.items()}, 9)
+per_face = [np.median(relative[count]) / count for count in batches]
+print(f"intensity {intensities[0]:.1f} for one face, {intensities[-1]:.0f} for 128")
+print(f"time per face in a batch of 128, relative to one alone: {per_face[-1]:.2f}")
+left, right = plots.panels(2)
+ticks = {"xticks": batches, "xticklabels": batches, "xlabel": "faces in a batch"}
+plots.curves(batches, {"": intensities}, marks="o-", log="xy", axes=left, title="operations per byte", **ticks)
+plots.curves(batches, {"": per_face}, marks="o-", log="x", axes=right, title="time per face, relative", **ticks)
+for axes in (left, right):
+    axes.minorticks_off()
+right.set_ylim(0, None)
+right.figure
 
 # %% [markdown]
-# For one image, every weight is fetched for two operations. With more images the same bytes serve all of them. This is
-# one reason for batches.
+# For one face each weight is read for one multiplication and one addition: two operations for four bytes. In a larger
+# batch the same weights serve all faces. This is one reason for batches.
 #
-# ## 3. The roof
+# ## 3. Peak and bandwidth limit every computation
 #
-# A machine has two limits: its **peak**, operations a second, and its **bandwidth**, bytes a second. Both can be
-# measured, with work that needs only one of them: large products, and copies.
+# A machine has two limits: the **peak**, the most operations per second, and the **bandwidth**, the most bytes per
+# second between memory and processor. Both can be measured, each with work that hardly needs the other: products of
+# large matrices, and copies. (The number of operations per second is given in GFLOP/s, $10^9$ per second.)
+#
+# **Predict:** do small matrices and small copies reach the same rates as large ones?
 
 # %%
-sides, sizes = (32, 64, 128, 256, 512, 1024), 2 ** np.arange(10, 26)
-multiply = md.backends.get("numpy").matmul
+sides, sizes = (32, 64, 128, 256, 512, 1024), 2 ** np.arange(10, 25)
 squares = [np.ones((side, side), np.float32) for side in sides]
 rates = [matmul_cost(len(a), len(a), len(a))[0] / best(lambda a=a: multiply(a, a), 9) for a in squares]
-x, y = np.ones((2, sizes[-1]), np.float32)
+x, y = np.full((2, sizes[-1]), 0.75, np.float32)
 
 
-def copy(size, repeat):
-    """Copy so many numbers again and again, on one thread."""
-    for _ in range(repeat):
+def copy(size):
+    """Copy `size` numbers again and again, 2**20 numbers or more in all."""
+    for _ in range(max(1, 2**20 // size)):
         np.copyto(y[:size], x[:size])
 
 
-repeats = [max(1, 2**18 // size) for size in sizes]
-speeds = [8 * n * k / best(lambda n=n, k=k: copy(n, k)) for n, k in zip(sizes, repeats, strict=True)]
+speeds = [8 * max(size, 2**20) / best(lambda size=size: copy(size), 7) for size in sizes]
 parts = threads.chunks(sizes[-1], 2**18)
-bandwidth = 8 * sizes[-1] / best(lambda: threads.for_each(lambda part: np.copyto(y[part], x[part]), parts))
-peak = max(rates)
-figure, axes = plt.subplots(1, 2, figsize=(10, 2.8), layout="constrained")
-axes[0].semilogx(sides, np.array(rates) / 1e9, "o-")
-axes[0].set(title="products: GFLOP/s", xlabel="side of the matrices", ylim=(0, None))
-axes[0].set_xticks(sides, sides)
-axes[0].minorticks_off()
-axes[1].semilogx(8 * sizes / 2**20, np.array(speeds) / 1e9, ".-", label="one thread")
-axes[1].axhline(bandwidth / 1e9, color="tab:red", ls="--", label="all threads, the largest")
-axes[1].set(title="copies: GB/s", xlabel="MiB read and written", ylim=(0, None))
-axes[1].legend(fontsize=8)
-plt.show()
+together = 8 * sizes[-1] / best(lambda: threads.for_each(lambda part: np.copyto(y[part], x[part]), parts), 9)
+peak, bandwidth = max(rates), max(together, speeds[-1])
+left, right = plots.panels(2)
+plots.curves(sides, {"": np.array(rates) / 1e9}, marks="o-", log="x", axes=left, title="products: GFLOP/s")
+left.set(xticks=sides, xticklabels=sides, xlabel="rows and columns", ylim=(0, None))
+left.minorticks_off()
+plots.curves(8 * sizes / 2**20, {"one thread": np.array(speeds) / 1e9}, marks="o-", log="x", axes=right)
+right.axhline(bandwidth / 1e9, color=style.colour("reference"), ls="--", label="bandwidth")
+right.set(title="copies: GB/s", xlabel="MiB read and written", ylim=(0, None))
+right.legend()
 print(f"peak {peak / 1e9:.0f} GFLOP/s, bandwidth {bandwidth / 1e9:.1f} GB/s")
+print(f"best copy / largest copy, one thread: {max(speeds) / speeds[-1]:.1f}")
+right.figure
 
 # %% [markdown]
-# Small products do not reach the peak, and small copies are slow: there the time is Python's own. In the middle, copies
-# stay in the **cache**, a small and fast memory in the processor. What counts for large layers is the right end.
+# For small matrices and small copies, starting the operation takes a large part of the time. Copies of medium size use
+# the cache, the small memory in the processor (unit 14), which is much faster than the main memory. An array that is
+# larger than the cache has to come from the main memory each time. The bandwidth is that of large copies.
 #
-# In a second, memory delivers `bandwidth` bytes, and for each byte there are `intensity` operations to do. The
-# processor does `peak` of them at most. Fetching and computing go on side by side, so the slower one of them counts
-# (Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
+# In one second the memory delivers `bandwidth` bytes, with `intensity` operations to do for each. The processor does
+# at most `peak` operations. Reading and computing overlap, so the slower of the two decides.
+#
+# **Exercise.** Write the highest attainable rate. It is called the **roofline** (Williams, Waterman and Patterson,
 # 2009).
-#
-# **Exercise.** Write how many operations a second can be had.
 
 
 # %%
 def attainable(intensity, peak, bandwidth):
-    """Operations a second, for an array of intensities."""
+    """The highest number of operations per second, for an array of intensities."""
     # <blank>
     return np.minimum(peak, bandwidth * intensity)
     # </blank>
@@ -183,157 +194,218 @@ def attainable(intensity, peak, bandwidth):
 
 attainable = course.check_attainable(attainable)
 
-
-def points(axes, rows, op, name, style):
-    """The rows of an op, where there is something to do, as points under the roof."""
-    found = [row for row in rows if row.op == op and row.flops > 1e6]
-    axes.plot([row.flops / row.nbytes for row in found], [row.rate for row in found], style, label=name)
-
-
-def roofline():
-    """The roof of this machine, with the ops of the network under it."""
-    axes = plt.figure(figsize=(8, 3.6), layout="constrained").add_subplot()
-    line = np.geomspace(0.1, 1000, 100)
-    axes.loglog(line, attainable(line, peak, bandwidth) / 1e9, "k")
-    axes.axvline(peak / bandwidth, color="tab:gray", ls=":")
-    axes.set(xlabel="intensity: operations for each byte", ylabel="GFLOP/s")
-    for (op, name), colour in zip(KINDS.items(), ("C0", "C1", "C2", "C3"), strict=True):
-        points(axes, plain.rows(), op, name, f"o{colour}")
-    return axes
-
-
-roofline().legend(fontsize=8)
-plt.show()
-print(f"on this machine the roof bends at {peak / bandwidth:.0f} operations for each byte")
-
 # %% [markdown]
-# Left of the dotted line the memory decides, right of it the processor. ReLU and pooling do hardly one operation for
-# each byte: far to the left, and no faster processor would help them. Convolutions of many
-# channels are furthest to the right; the first one has a single channel.
+# Now the ops of the network under the roof of your machine. The profile counts the bytes of each op's inputs and
+# outputs, and the operations of its definition.
 #
-# How near to the roof a point lies says how well it is computed. It can even lie above, for two reasons: what the last
-# op has left in the cache need not be fetched, and Winograd's trick (notebook 14) does fewer operations than the
-# definition, by which they are counted.
-#
-# ## 4. Fusion
-#
-# What is left of the line gets faster by moving fewer bytes. Take $y = \max(a x + b, 0)$. NumPy computes $a x$ for all
-# numbers, then adds $b$ to all, then compares all, and each time everything goes through memory. If it is done **block
-# by block**, a block stays in the cache for all three:
+# **Predict:** which ops are limited by the memory?
+
 
 # %%
-STEPS = (
-    lambda block: np.multiply(x[block], 0.5, out=y[block]),
-    lambda block: np.add(y[block], 0.1, out=y[block]),
-    lambda block: np.maximum(y[block], 0, out=y[block]),
-)
+def roofline(title, *groups):
+    """The roof of this machine, and groups (marker, kinds of ops, profile) of points under it."""
+    [axes] = plots.panels(1, 3.4)
+    line = np.geomspace(0.1, 1000, 200)
+    plots.curves(line, {"roof": attainable(line, peak, bandwidth) / 1e9}, ["data"], log="xy", axes=axes, title=title)
+    axes.axvline(peak / bandwidth, color=style.colour("reference"), ls=":")
+    for marker, kinds, profile in groups:
+        for op, name in kinds.items():
+            rows = [row for row in profile.rows() if row.op == op and row.flops > 1e6]
+            axes.plot([row.flops / row.nbytes for row in rows], [row.rate for row in rows], marker, label=name)
+    axes.set(xlabel="intensity: operations per byte", ylabel="GFLOP/s")
+    axes.legend(loc="lower right")
+    return axes.figure
 
 
-def one_by_one():
-    """Each step for all numbers, then the next."""
-    for step in STEPS:
-        threads.for_each(step, threads.chunks(len(x), 2**16))
-
-
-def in_blocks(size):
-    """All steps for one block, then for the next."""
-    threads.for_each(lambda block: [step(block) for step in STEPS], threads.chunks(len(x), size))
-
-
-blocks = 2 ** np.arange(12, 23)
-taken, whole = np.array([best(lambda size=size: in_blocks(size), 3) for size in blocks]), best(one_by_one)
-figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
-axes.semilogx(4 * blocks / 1024, 1e3 * taken, "o-", label="in blocks")
-axes.axhline(1e3 * whole, color="tab:red", ls="--", label="one step after another")
-axes.set(xlabel="KiB in a block", ylabel="ms", ylim=(0, None))
-axes.legend()
-plt.show()
-print(
-    f"best: {4 * blocks[taken.argmin()] / 1024:.0f} KiB, {whole / taken.min():.1f} times as fast as one after another"
-)
+print(f"the roof bends at {peak / bandwidth:.0f} operations per byte")
+for op, name in KINDS.items():
+    found = [row.flops / row.nbytes for row in plain.rows() if row.op == op and row.flops > 1e6]
+    print(f"{name}: {min(found):.3g} to {max(found):.3g} operations per byte")
+roofline("each layer on its own", ("o", KINDS, plain))
 
 # %% [markdown]
-# With tiny blocks Python's own time shows, for each block anew. Blocks that are too large for the cache gain nothing. A
-# GPU does the same inside of one kernel, with the numbers in registers.
+# Left of the dotted line the memory sets the limit, right of it the processor. ReLU and pooling do less than one
+# operation per byte, so they are far to the left: a higher peak would not help them. Convolutions with many channels
+# are furthest to the right. The first convolution has one channel, and is the leftmost of them.
 #
-# minidl computes a convolution, its ReLU and its max pooling in one pass, where they follow each other in a
-# `Sequential` and the algorithm offers it. The outputs of the convolution, the largest arrays of the whole network, are
-# then never stored as a whole:
+# The distance to the roof is the most that could still be gained. A point can even lie above it, for two reasons: what
+# the op before has left in the cache is not read from memory, and Winograd's algorithm (unit 14) needs fewer operations
+# than the definition, which is what the profile counts.
+#
+# ## 4. Fusion: two steps, one pass through memory
+#
+# An array $x$ is larger than the cache, and $y = 4\,(x - 0.5)$ is to be computed. In NumPy these are two steps. The
+# first reads all of $x$ and writes all of $y$; the second reads and writes all of $y$. If both steps are done for one
+# block of the array, then for the next one, the block is still in the cache when the second step needs it. To
+# combine steps so that data moves through memory once is called **fusion**.
+#
+# **Exercise.** Write it. A step is called as `first(source, target)`: it reads one array and writes the other. Both may
+# be the same, and slices such as `y[start : start + size]` are views: writing to them changes `y`. First `first` reads
+# `x` and writes `y`, then `second` reads `y` and writes `y`. The last block may be shorter.
+
 
 # %%
-fused = md.profile(model, images[:16])
-axes = roofline()
-points(axes, fused.rows(), "Conv2DReLUMaxPool2D", "convolution, ReLU and pooling in one", "DC4")
-axes.legend(fontsize=8)
-plt.show()
-for name, profile in (("one by one", plain), ("in one pass", fused)):
-    rows = [row for row in profile.rows() if row.layer.startswith("features")]
-    print(f"{name}: {sum(row.nbytes for row in rows) / 1e6:.0f} MB, {sum(row.total for row in rows):.0f} ms")
-with md.using(fusion=False), md.no_grad():
-    expected = model(md.tensor(images[:16]))["age"].numpy()
-difference = np.abs(model(md.tensor(images[:16]))["age"].numpy() - expected).max()
-print(f"largest difference of the ages: {difference:.0e} years")
+def fused(first, second, x, y, size):
+    """Write second(first(x)) to y and return y: both steps for one block of `size` elements, then for the next."""
+    # <blank>
+    for start in range(0, len(x), size):
+        block = slice(start, start + size)
+        first(x[block], y[block])
+        second(y[block], y[block])
+    return y
+    # </blank>
+
+
+fused = course.check_fused(fused)
+
+# %% [markdown]
+# The fused pass moves half of the bytes: it reads and writes once instead of twice. If the memory were the only limit,
+# it would be twice as fast. We measure two pairs of steps: subtract and multiply, and `exp` and `log`, which do much
+# more arithmetic for each element.
+#
+# **Predict:** which pair gains more? What happens with very small blocks, and with a single block?
+
+# %%
+PAIRS = {
+    "subtract, multiply": (lambda a, out: np.subtract(a, 0.5, out=out), lambda a, out: np.multiply(a, 4, out=out)),
+    "exp, log": (lambda a, out: np.exp(a, out=out), lambda a, out: np.log(a, out=out)),
+}
+blocks, gains = 2 ** np.arange(12, 25, 2), {}
+for name, (first, second) in PAIRS.items():
+    works = {"two passes": lambda first=first, second=second: (first(x, y), second(y, y))}
+    works |= {n: lambda n=n, first=first, second=second: fused(first, second, x, y, n) for n in blocks}
+    measured = timing.ratios(works, 8)
+    gains[name] = [1 / np.median(measured[n]) for n in blocks]
+    print(f"{name}: with blocks of 1 MiB {gains[name][3]:.2f} times as fast as in two passes")
+gains["two passes"] = [1.0] * len(blocks)
+kinds = [style.BLUE, style.ORANGE, "reference"]
+plots.curves(4 * blocks / 1024, gains, kinds, "o-", log="x", xlabel="KiB in a block", ylabel="times as fast")
+
+# %% [markdown]
+# - Small blocks lose: each call of a NumPy function costs the same time, whatever it computes, and there are many.
+# - A single block, at the right, is the two passes again. In between are blocks that fit into the cache.
+# - A gain of 2 cannot be expected even of the first pair: the second step takes some time if its data is in the cache,
+#   too.
+# - `exp` and `log` need so much arithmetic that the memory is hardly their limit. Fusion saves bytes, so it can help
+#   only where bytes are the limit.
+#
+# How large the gain is depends on the machine, and on what else uses its memory meanwhile: run the cell again to see
+# how far you can trust it.
+#
+# minidl fuses a convolution, its ReLU and its max pooling, where they follow each other in a `Sequential`. The output
+# of the convolution, the largest array of the network, is then never stored as a whole.
+#
+# **Predict:** where do the points move under the roof?
+
+# %%
+fusing = md.profile(model, images[:8])
+moved = {
+    name: sum(row.nbytes for row in profile.rows() if row.layer.startswith("features")) / 1e6
+    for name, profile in (("each layer on its own", plain), ("fused", fusing))
+}
+print(", ".join(f"{name}: {megabytes:.0f} MB" for name, megabytes in moved.items()))
+assert moved["fused"] < 0.2 * moved["each layer on its own"]
+FUSED = {"Conv2DReLUMaxPool2D": "convolution, ReLU and pooling"}
+roofline("circles: each layer on its own, diamonds: fused", ("o", KINDS, plain), ("D", FUSED, fusing))
+
+# %%
+batch = md.tensor(images[:8])
+
+
+def gradients():
+    """The ages of 8 faces, and the gradients of all parameters."""
+    model.zero_grad()
+    outputs = model(batch)
+    (outputs["gender"].sum() + outputs["age"].sum()).backward()
+    return outputs["age"].numpy(), [parameter.grad.copy() for parameter in model.parameters()]
+
+
+def layer_by_layer():
+    with md.using(fusion=False):
+        return gradients()
+
+
+difference = np.abs(gradients()[0] - layer_by_layer()[0]).max()
 assert difference < 1e-3
+measured = timing.ratios({"each layer on its own": layer_by_layer, "fused": gradients}, 5)
+print(f"largest difference of the ages: {difference:.0e} years")
+print(f"time of a step, fused / each layer on its own: {timing.spread(measured['fused'])}")
 
 # %% [markdown]
-# The diamonds are further to the right: the same operations on an eighth of the bytes. (ReLU and pooling are in their
-# time, so they may lie lower than the blue points.) How much time is saved depends on how slow the memory is beside the
-# processor.
+# The diamonds are further to the right: nearly the same operations for an eighth of the bytes. The last line is a
+# median with its quartiles: half of the ratios lie between them. The gain in time, if there is any, is much smaller
+# than that in bytes. Most of the time goes into products of matrices, whose limit is the processor, and minidl computes
+# ReLU and pooling on all threads, block by block, in any case.
 #
-# ## 5. Threads
+# ## 5. Threads share the work, and the memory
 #
-# A processor has several cores, and each is a little computer that shares the memory with the others. minidl cuts its
-# work into chunks and lets a thread for each core take one after another. If a share $p$ of the work can be cut, $n$
-# threads are at most $1 / (1 - p + p / n)$ times as fast (Amdahl's law).
+# A processor has several **cores**, each of which computes on its own. A **thread** is a part of a program that can run
+# on a core beside others. minidl cuts its work into chunks, and each thread takes one after another. If the share $p$
+# of the work can be cut, $n$ threads need $1 - p + p / n$ of the time (Amdahl's law, section 1).
+#
+# **Predict:** how many times as fast is a training step with all threads?
 
 # %%
 cores = threads.get_num_threads()
 counts = sorted({1, cores} | {count for count in (2, 4, 8, 16) if count < cores})
-batch = md.tensor(images[:16])
+results = {}
 
 
-def step():
-    """The gradients of a training step."""
-    model.zero_grad()
-    outputs = model(batch)
-    (outputs["gender"].sum() + outputs["age"].sum()).backward()
-    return [parameter.grad.copy() for parameter in model.parameters()]
+def step_with(count):
+    threads.set_num_threads(count)
+    results[count] = gradients()[1]
 
 
-times, results = {count: [] for count in counts}, {}
-for _ in range(6):  # in turn, so that whatever else the machine does disturbs all alike
-    for count in counts:
-        threads.set_num_threads(count)
-        times[count].append(best(step, 1))
-        results[count] = step()
-figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+relative = timing.ratios({count: lambda count=count: step_with(count) for count in counts}, 5)
 line = np.arange(1, max(counts[-1], 8) + 1)
-for share in (0.5, 0.9, 0.95, 1.0):
-    axes.plot(line, 1 / (1 - share + share / line), lw=1, label=f"{share:.0%} can be cut")
-axes.plot(counts, [min(times[1]) / min(times[count]) for count in counts], "ko", label="measured: a training step")
-axes.set(xlabel="threads", ylabel="times as fast", xticks=line if len(line) < 20 else counts)
-axes.legend(fontsize=8)
-plt.show()
+ideal = {f"{share:.0%} can be cut": 1 / (1 - share + share / line) for share in (0.5, 0.9, 0.95, 1.0)}
+[axes] = plots.panels(1, 3.0)
+plots.curves(line, ideal, axes=axes, xlabel="threads", ylabel="times as fast")
+axes.plot(counts, [1 / np.median(relative[count]) for count in counts], "o", color="black", label="measured")
+axes.legend()
 same = all((a == b).all() for count in counts for a, b in zip(results[1], results[count], strict=True))
-print("the same gradients for any number of threads, to the last bit:", bool(same))
 assert same
+print(f"with {cores} threads: {1 / np.median(relative[cores]):.2f} times as fast as with one")
+print("the gradients are the same for any number of threads, to the last bit")
+axes.figure
 
 # %% [markdown]
-# The last line is a promise of minidl's. Sums of floating-point numbers depend on their order, so the work is cut by
-# its shape, never by the number of threads, and chunks are added up in a fixed order.
+# If something else uses the cores, the points are lower. All curves but the last level off at $1 / (1 - p)$. Threads
+# also share one memory: work that is limited by the bandwidth gains less than Amdahl's law says.
 #
-# All curves but the last flatten: what cannot be cut decides in the end. And threads share the memory: work that waits
-# for it gains less than Amdahl's law says.
+# A sum of floats depends on the order of its terms. minidl cuts the work by its shape, never by the number of threads,
+# and adds the results of chunks in a fixed order. So the result does not depend on the number of threads.
 #
-# ## 6. The GPU
+# ## 6. A GPU works through a queue
 #
-# A GPU has thousands of small cores and its own fast memory: its roof is far higher. In minidl it takes one word,
-# `model.to("cupy")`, and inputs made with `md.tensor(x, backend="cupy")`. But Python only *launches* kernels: it puts
-# them into a queue and goes on, while the card works through the queue. Launching takes some microseconds, whatever the
-# kernel does.
+# A **GPU**, the processor of a graphics card, has thousands of small cores and a fast memory of its own. For float32,
+# NVIDIA's data sheets state 8.1 TFLOP/s and 320 GB/s for the T4 (a card that Colab offers), and 67 TFLOP/s and 3,350
+# GB/s for the H100 (SXM). 1 TFLOP/s is 1,000 GFLOP/s.
 #
-# **Exercise.** Python launches a kernel every `launch` microseconds: kernel $i$, from 0, is in the queue at the time
-# $(i + 1)$ `launch`. It begins then, or when the one before it is finished, and takes `work[i]`. When is each finished?
+# **Predict:** at which intensity do these roofs bend? Does a GPU make memory less of a limit?
+
+# %%
+CARDS = {"this machine": (peak, bandwidth), "T4": (8.1e12, 320e9), "H100": (67e12, 3350e9)}
+for name, (top, reading) in CARDS.items():
+    least = sum(max(row.flops / top, row.nbytes / reading) for row in fusing.rows())
+    print(f"{name}: bends at {top / reading:.0f} operations per byte, a step takes at least {1e3 * least:.2f} ms")
+line = np.geomspace(0.1, 1000, 200)
+roofs = {name: attainable(line, *limits) / 1e9 for name, limits in CARDS.items()}
+plots.curves(line, roofs, log="xy", xlabel="intensity: operations per byte", ylabel="GFLOP/s")
+
+# %% [markdown]
+# The least time of a step is a sum over its ops: each takes at least the longer of its two times, computing and
+# reading. Both limits of a card are much higher than those of a processor. But with less than one operation per byte,
+# ReLU and pooling are far to the left of every bend, so on a GPU the memory limits them, too.
+#
+# On a fast card the ops take so little time that something else may take longer. A function that runs on a GPU is
+# called a **kernel**. (It has nothing in common with the kernel of a convolution.) Python does not run kernels, it
+# **launches** them: it puts them into a queue and goes on, while the card works through the queue in order. A launch
+# takes some microseconds, whatever the kernel does.
+#
+# **Exercise.** Python launches a kernel every `launch` microseconds: kernel $i$, counted from 0, is in the queue at the
+# time $(i + 1)$ `launch`. The card starts it then, or when the kernel before it is finished, whichever is later. It
+# takes `work[i]`. When is each finished?
 
 
 # %%
@@ -349,62 +421,176 @@ def finish_times(launch, work):
 
 
 finish_times = course.check_finish_times(finish_times)
-figure, axes = plt.subplots(1, 2, figsize=(11, 2.2), layout="constrained", sharex=True)
-for part, seconds in zip(axes, (4.0, 25.0), strict=True):
+launches = 10.0 * np.arange(6)
+for axes, seconds in zip(plots.panels(2, 1.7, share="x"), (4.0, 25.0), strict=True):
     ends = finish_times(10.0, np.full(6, seconds))
-    part.barh(["Python"] * 6, [9.5] * 6, left=10 * np.arange(6), color="tab:orange")
-    part.barh(["card"] * 6, seconds - 0.5, left=ends - seconds, color="tab:green")
-    part.set(title=f"kernels of {seconds:.0f} us: the card works {6 * seconds / ends[-1]:.0%} of the time", xlabel="us")
-    part.invert_yaxis()
-plt.show()
+    rows = {"Python": (launches, launches + 10), "card": (ends - seconds, ends)}
+    title = f"kernels of {seconds:.0f} µs: card busy {6 * seconds / ends[-1]:.0%}"
+    plots.timeline(rows, [style.ORANGE, style.BLUE], axes=axes, title=title, xlabel="µs")
+axes.figure
 
 # %% [markdown]
-# On the left the card waits for Python: a faster card would not help, fewer and larger kernels would. On the right
-# Python is done long before the card. Whoever stops the clock then measures nothing, so wait for the card first (`best`
-# does, by `synchronize()`). Reading a number, by `loss.item()` for example, waits as well: do it seldom.
+# On the left the card waits for Python. A faster card would not help; fewer and larger kernels would. On the right
+# Python has launched everything long before the card is done.
 #
-# A processor has this cost, too, in Python and in the graph. How long does a ReLU take, of few numbers and of many?
+# The same happens without a GPU. A thread of its own is our card: `card.submit(f, x)` puts a call into its queue and
+# returns at once. First with work that only waits, where your function predicts the times (in milliseconds), then with
+# products of matrices.
+#
+# **Predict:** Python stops the clock when it has submitted 20 products. Which part of their time does it measure?
 
 # %%
-sizes, flat = 2 ** np.arange(0, 23, 2), {}
-figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
-for place in places:
-    inputs = [md.tensor(np.ones(size, np.float32), backend=place) for size in sizes]
-    flat[place] = np.array([best(lambda x=x: F.relu(x), 50, place) for x in inputs])
-    axes[0].loglog(sizes, 1e6 * flat[place], "o-", label=place)
-    network = models.build("documented", rng=md.Generator(0)).to(place).eval()
-    batches, rates = (1, 2, 4, 8, 16, 32, 64), []
-    for count in batches:
-        some = md.tensor(images[:count], backend=place)
-        with md.no_grad():
-            rates.append(count / best(lambda some=some, network=network: network(some), 3, place))
-    axes[1].plot(batches, rates, "o-", label=place)
-    least = flat[place].min()
-    few = sizes[flat[place] <= 2 * least].max()
-    print(
-        f"{place}: a ReLU takes {1e6 * least:.0f} us at the least, and less than twice that for up to {few:,} numbers"
-    )
-axes[0].set(title="ReLU: microseconds", xlabel="numbers")
-axes[1].set(title="documented network: images/s", xlabel="images in a batch", xscale="log")
-axes[1].set_xticks(batches, batches)
-axes[1].minorticks_off()
-axes[1].set(**({"yscale": "log"} if len(places) > 1 else {"ylim": (0, None)}))
-for part in axes:
-    part.legend()
-plt.show()
+launch, work, ends = 10, [4, 25, 3, 30, 4, 4, 4, 30], []
+start = time.perf_counter()
+
+
+def kernel(milliseconds):
+    time.sleep(milliseconds / 1e3)
+    ends.append(1e3 * (time.perf_counter() - start))
+
+
+with ThreadPoolExecutor(1) as card:
+    for milliseconds in work:
+        time.sleep(launch / 1e3)
+        card.submit(kernel, milliseconds)
+both = {"predicted": finish_times(launch, np.array(work, float)), "measured": ends}
+plots.curves(range(8), both, ["reference", "model"], "o-", xlabel="kernel", ylabel="finished after (ms)")
+
+# %%
+a = np.ones((300, 300), np.float32)
+with ThreadPoolExecutor(1) as card:
+    start = time.perf_counter()
+    submitted = [card.submit(multiply, a, a) for _ in range(20)]
+    launched = time.perf_counter() - start
+    for product in submitted:
+        product.result()  # waits for this one
+    finished = time.perf_counter() - start
+assert launched < finished
+print(f"all are launched after {launched / finished:.0%} of the time in which all are finished")
 
 # %% [markdown]
-# Up to some thousands of numbers a ReLU takes about the same time, whether there are many or few: that is the cost of
-# the op itself, and a batch of one image pays it for every layer. With larger batches it is shared, until the machine
-# is busy. On a GPU this takes more images.
+# The kernels never finish earlier than predicted. They are later, because each sleep and each switch between threads
+# takes longer than planned, above all on a busy machine. And a clock that is stopped after the launches measures the
+# launches. On a GPU, wait for the card first: `md.backends.get("cupy").synchronize()`. Reading a result, for example
+# with `loss.item()`, waits as well, and meanwhile Python launches nothing: do it seldom.
 #
-# Three more things count there. Copying to the card and back is slow, so keep everything on it. Its tensor cores
-# multiply faster in TF32, a format with 10 bits after the point: `backend.set_precision("tf32")`. And one kernel for
-# many ops saves launches as well as bytes, so the fused pass of section 4 is a single kernel there.
+# ## 7. One launch for a whole step: CUDA graphs
+#
+# The ops of a training step are the same for every batch. A **CUDA graph** is a recording of them. It is launched as a
+# whole, and the card goes from kernel to kernel without waiting for Python (NVIDIA, *CUDA Programming Guide*). We count
+# one launch for a graph.
+#
+# **Predict:** a launch takes 10 µs and a step has 50 equal kernels. For which kernels is the graph faster, and by which
+# factor?
+
+# %%
+durations = np.array([1, 2, 5, 10, 20, 50, 100.0])
+one_by_one = np.array([finish_times(10.0, np.full(50, duration))[-1] for duration in durations])
+as_graph = 10.0 + 50 * durations
+factor = {"one by one": one_by_one / as_graph, "as a graph": np.ones(len(durations))}
+print(f"a graph is {factor['one by one'].max():.1f} times as fast for kernels of {durations[0]:.0f} µs")
+labels_of = {"xlabel": "duration of a kernel (µs)", "ylabel": "time, relative to the graph", "ylim": (0, None)}
+plots.curves(durations, factor, ["mistake", "model"], "o-", log="x", **labels_of)
+
+# %% [markdown]
+# The graph wins where a launch takes longer than a kernel: for small batches, small networks and fast cards. For long
+# kernels it changes nothing, as the card is never idle.
+#
+# minidl captures a step as a CUDA graph if the model declares that it does the same for every batch (`static`).
+# `Trainer` does this by itself, with the class that the next cell uses:
+
+
+# %%
+def as_a_graph(place):
+    """The time of a step on 4 faces if it may be captured, relative to one that is computed."""
+    network = models.build("documented", rng=md.Generator(0)).to(place)
+    backend = md.backends.get(place)
+    x, ages = backend.asarray(images[:4]), backend.asarray(labels["age"][:4])
+
+    def compute(x, ages, network):
+        loss = F.l1_loss(network(x)["age"], ages)
+        loss.backward()
+        return loss.data
+
+    def run(step):
+        network.zero_grad()
+        step(x, ages, network)
+        backend.synchronize()
+
+    step = CapturedStep(compute)
+    measured = timing.ratios({"computed": lambda: run(step.computed), "captured": lambda: run(step)}, 5)
+    return timing.spread(measured["captured"]) if step.replays else f"not captured, as {step.reason}"
+
+
+for place in places:
+    print(f"{place}: {as_a_graph(place)}")
+
+# %% [markdown]
+# A processor has no queue. There each op costs the time of Python and of the graph of unit 3, then that of its
+# elements.
+#
+# **Predict:** how much longer than a ReLU of one number takes a ReLU of 1,000 numbers? And one of a million?
+
+# %%
+sizes, by_size = 2 ** np.arange(0, 21, 2), {}
+for place in places:
+    backend = md.backends.get(place)
+    inputs = {n: md.tensor(np.ones(n, np.float32), backend=place) for n in sizes}
+    works = {n: lambda x=x, backend=backend: (F.relu(x), backend.synchronize()) for n, x in inputs.items()}
+    medians = np.array([np.median(values) for values in timing.ratios(works, 51).values()])
+    by_size[place] = medians / medians.min()
+    few = sizes[by_size[place] <= 2].max()
+    print(f"{place}: ReLUs of up to {few:,} numbers take at most twice the least time")
+plots.curves(sizes, by_size, marks="o-", log="xy", xlabel="numbers", ylabel="time of a ReLU, relative")
+
+# %% [markdown]
+# Up to thousands of numbers a ReLU takes about the same time. A batch of one face pays this for every op; in a larger
+# batch the faces share it. A GPU needs larger batches than a processor before it is busy.
+#
+# Three more things count on a GPU.
+#
+# - Its memory is its own. Copies between it and the main memory go over a connection that is much slower than either,
+#   so keep all data on the card: `model.to("cupy")`, `dataset.to("cupy")`.
+# - Its **tensor cores** multiply small matrices as one operation. For float32 they round the factors to TF32, with 10
+#   binary digits after the point instead of 23: `backend.set_precision("tf32")`.
+# - One kernel for several ops saves launches as well as bytes. minidl's fused pass of section 4 is one kernel there.
+#
+# ## Questions
+#
+# 1. An op takes 20% of a step. You make it four times as fast. How much faster is the step?
+# 2. $y = \max(a x + b, 0)$ is computed in three steps on an array that is much larger than the cache, then in one fused
+#    pass. By which factor do the bytes shrink? Why is the gain in time smaller?
+# 3. A model is measured on a GPU, and a batch of 64 takes no longer than a batch of 1. Which two
+#    explanations can you think of, and how do you find out which is right?
+#
+# <details><summary>Answers</summary>
+#
+# 1. It takes 0.8 + 0.2 / 4 = 0.85 of the time: 1.18 times as fast. No change to this op can gain more than 1.25.
+# 2. By 3: each step reads and writes the array once. The arithmetic of all three steps remains, and so does the time
+#    that the cache takes to deliver the data.
+# 3. The clock was stopped after the launches: synchronise before reading it, and the times will differ. Or the launches
+#    take longer than the kernels, even with 64 images: then the times stay equal after synchronising, and a CUDA graph
+#    helps.
+#
+# </details>
+#
+# ## Further reading
+#
+# - G. Amdahl, "Validity of the Single Processor Approach to Achieving Large Scale Computing Capabilities", 1967.
+# - S. Williams, A. Waterman and D. Patterson, "Roofline: An Insightful Visual Performance Model for Multicore
+#   Architectures", 2009.
+# - U. Drepper, "What Every Programmer Should Know About Memory", 2007: caches and bandwidth.
+# - NVIDIA, *CUDA Programming Guide*: asynchronous execution, and the chapter "CUDA Graphs". NVIDIA, data sheets of the
+#   T4 and the H100: the peaks and bandwidths above.
 #
 # ## Now read the real thing
 #
-# `minidl/profiler.py` makes the table. `minidl/kernels/numpy/elementwise.py` goes block by block, `minidl/threads.py`
-# hands out the chunks, and `minidl/kernels/cupy/implicit_gemm.cu` is the fused pass of a GPU. In a clone of
-# the repository, `python -m tests.benchmarks.peers` compares with other frameworks, and `python -m
+# `minidl/kernels/numpy/elementwise.py` is your `fused` for any formula, with a thread for each core:
+
+# %%
+print(inspect.getsource(elementwise.for_blocks))
+
+# %% [markdown]
+# `minidl/profiler.py` makes the table of section 1, `minidl/threads.py` hands out the chunks, and `minidl/capture.py`
+# captures steps. `docs/guide/gpu.md` explains the fused pass on a GPU. In a clone of the repository, `python -m
 # tests.benchmarks.gpu` measures a card against its own roof.

@@ -1,51 +1,174 @@
 # %% [markdown]
 # # 16. Write a plugin
 #
-# Everything in minidl that has a name can be yours: layers, optimizers, convolution algorithms and eight other kinds of
-# things. The built-in ones are registered in the same way, by a decorator above a class or function, such as
-# `@plugins.register("layer", "dense")`. This notebook makes three plugins, and has each checked by the kit that checks
-# minidl's own:
+# Everything in minidl that is selected by a name can be yours: ops, layers, losses, optimizers, convolution algorithms
+# and six other kinds of things. In this elective you write one of each of these five, see which mistakes the tests of
+# minidl find in them, and train a network that consists of your parts.
 #
-# 1. a **layer** that learns how to pool;
-# 2. an **optimizer** with a memory;
-# 3. a **convolution** as one large matrix;
-# 4. all of them in **one network**.
+# **You will be able to**
 #
-# You need notebooks 6, 8 and 14.
+# - write an op with its derivative, and a loss from it;
+# - write a layer with a parameter of its own, an optimizer with a state, and a convolution algorithm;
+# - say what each has to guarantee, beyond the right numbers;
+# - have them checked, and read what the checks report;
+# - give a plugin to others.
+#
+# **Prior knowledge:** `dy` (unit 4), losses (unit 5), optimizers (unit 6), convolution (unit 7), pooling (unit 8).
+#
+# **Time:** about 90 minutes, 30 of them for the three exercises.
 
 # %%
-import re
+import inspect
+import math
 import textwrap
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import ListedColormap
 
 import minidl as md
 from agegender import data
 from minidl import course, nn, optim, plugins, viz
+from minidl.course import plots, style
+from minidl.course.verdicts import compared, verdicts
 from minidl.errors import ShapeError
 from minidl.kernels.conv import ConvAlgorithm
 from minidl.kernels.window import pad
+from minidl.op import Op
 from minidl.ops.conv import conv_spec
-from minidl.testing import CheckError, check_conv_algorithm, check_layer, check_optimizer
+from minidl.testing import check_conv_algorithm, check_layer, check_loss, check_op, check_optimizer
 
+style.use()
 F = nn.functional
+rng = np.random.default_rng(0)
 pixels, labels = data.drawn(300).batch(np.arange(300))
-faces = F.avg_pool2d(md.tensor(pixels), 4).numpy()
+faces, ages = F.avg_pool2d(md.tensor(pixels), 4).numpy(), labels["age"]
 print("small grey faces:", faces.shape, "= (N, H, W, C)")
 
 # %% [markdown]
-# ## 1. A layer
+# A plugin is a class or function that is registered under a name (unit 14). Other code then uses the name: it can
+# choose your optimizer without importing your file. The built-in parts of minidl are registered in the same way.
 #
-# Max pooling keeps the largest number of a window, average pooling the mean (notebook 8). Which is better? Let the
-# network find out. The **power mean** of $n$ positive numbers lies between them:
+# ## 1. An op, and a loss made of it
+#
+# The L1 loss $|d|$ has a kink at 0, and its slope has the size 1 however small the error is. The L2 loss is smooth, and
+# a few large errors dominate it (unit 5). Between them is $\log \cosh d$, with
+# $\cosh d = (e^d + e^{-d}) / 2$. Its slope is
+#
+# $$ \frac{d}{dx} \log \cosh x = \frac{e^x - e^{-x}}{e^x + e^{-x}} = \tanh x $$
+#
+# **Predict:** what is the slope near 0, and for large errors? So which loss does it resemble where?
+
+# %%
+d = np.linspace(-4, 4, 201)
+losses = {"L1": np.abs(d), "L2 / 2": d**2 / 2, "log cosh": np.log(np.cosh(d))}
+slopes = {"L1": np.sign(d), "L2 / 2": d, "log cosh": np.tanh(d)}
+left, right = plots.panels(2)
+kinds = [style.SKY, style.ORANGE, style.BLUE]
+plots.curves(d, losses, kinds, axes=left, xlabel="error d", title="loss", ylim=(0, 4))
+plots.curves(d, slopes, kinds, axes=right, xlabel="error d", title="slope", ylim=(-2, 2))
+
+# %% [markdown]
+# For large numbers $\cosh$ overflows. With $|x|$ taken out nothing does:
+# $\log \cosh x = |x| + \log(1 + e^{-2|x|}) - \log 2$.
+#
+# An op (unit 3) has a `forward` from arrays to an array, and a `backward` from `dy` to the gradients of its inputs.
+# `self.xp` is NumPy, or the module with the same functions for a GPU. `self.save` keeps what `backward` needs, for this
+# call alone. The loss is a function of outputs and targets. It converts the targets, and compares the shapes: otherwise
+# targets (N,) would be broadcast against outputs (N, 1) to a table (N, N), without an error.
+
+
+# %%
+@plugins.register("op", "log_cosh")
+class LogCosh(Op):
+    """y = log(cosh(x))"""
+
+    def forward(self, x):
+        self.save(x)
+        size = self.xp.abs(x)
+        return size + self.xp.log1p(self.xp.exp(-2 * size)) - math.log(2)
+
+    def backward(self, dy):
+        (x,) = self.saved
+        return (dy * self.xp.tanh(x),)
+
+
+@plugins.register("loss", "log_cosh")
+def log_cosh(outputs, targets):
+    """The mean of log(cosh(error))."""
+    targets = md.tensor(targets, dtype=outputs.dtype, backend=outputs.backend.name)
+    if targets.shape != outputs.shape:
+        raise ShapeError(f"expected targets of the shape of the outputs, {outputs.shape}, got {targets.shape}")
+    return LogCosh.apply(outputs - targets).mean()
+
+
+x = np.linspace(-3, 3, 12).reshape(3, 4)
+print(check_op(LogCosh, x))
+
+# %% [markdown]
+# `minidl.testing` is the **conformance kit**: for each kind of plugin a list of checks that minidl's own parts have to
+# pass as well. `md.testing.list_checks("op")` says what each requires. Four wrong versions, two of the op and two of
+# the loss:
+
+
+# %%
+class WithoutDy(LogCosh):
+    def backward(self, dy):
+        (x,) = self.saved
+        return (self.xp.tanh(x),)
+
+
+class InFloat64(LogCosh):
+    def forward(self, x):
+        return super().forward(x) + math.log(2) - np.log(2)  # np.log(2) is a float64, not a plain number
+
+
+def summed(outputs, targets):
+    return log_cosh(outputs, targets) * outputs.size
+
+
+def overflows(outputs, targets):
+    d = outputs - md.tensor(targets, dtype=outputs.dtype, backend=outputs.backend.name)
+    return ((F.exp(d) + F.exp(-d)) / 2).log().mean()
+
+
+def explain(versions, failed):
+    """Print what the kit says of some checks, each of which has to fail."""
+    for version, check in failed.items():
+        status, reason = versions[version][check]
+        assert status == "failed"
+        print(textwrap.fill(f"{check}: {reason}", 110, subsequent_indent="    "))
+
+
+# %% [markdown]
+# **Predict:** which of them computes the right numbers for ordinary inputs, and why is it wrong?
+
+# %%
+found = {op.__name__: verdicts(check_op, op, x) for op in (LogCosh, WithoutDy, InFloat64)}
+explain(found, {"WithoutDy": "gradient", "InFloat64": "dtype"})
+compared(found)
+
+# %%
+with np.errstate(all="ignore"):
+    found = {loss.__name__: verdicts(check_loss, loss) for loss in (log_cosh, summed, overflows)}
+explain(found, {"summed": "mean", "overflows": "extremes"})
+compared(found)
+
+# %% [markdown]
+# The values of `InFloat64` are right, but need twice the memory, and all that follows would be float64 as well. The sum
+# has the right minimum, but with twice the batch its gradients are twice as large.
+#
+# ## 2. A layer with a parameter of its own
+#
+# Max pooling keeps the largest number of a window, average pooling the mean (unit 8). The **power mean** of $n$
+# positive numbers has both as special cases:
 #
 # $$ y = \left(\frac{1}{n} \sum_i x_i^{\,p}\right)^{1/p} $$
 #
-# With $p = 1$ this is the mean. The larger $p$, the more the largest number counts, and for $p \to \infty$ no other
-# does. As a pooling layer it is called GeM (Radenović, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human
-# Annotation", 2019).
+# With $p = 1$ it is the mean. For $p > 1$ the function $x^p$ is convex, so the mean of the powers is at least the power
+# of the mean (Jensen's inequality): $y$ is at least the mean. It is at most the maximum $m$, as no $x_i^{\,p}$ is
+# larger than $m^p$. And it is at least $m\, n^{-1/p}$, as one of the powers is $m^p$. For $p \to \infty$ this factor
+# goes to 1, and $y$ to the maximum. As a pooling layer this is called GeM (Radenović, Tolias and Chum, 2019).
+#
+# **Predict:** where is $y$ for $p = 1/2$, where $x^p$ is concave?
 #
 # **Exercise.** Write it, for the rows of an array.
 
@@ -60,14 +183,24 @@ def power_mean(x, p):
 
 power_mean = course.check_power_mean(power_mean)
 windows = faces[9, ..., 0].reshape(8, 4, 8, 4).swapaxes(1, 2).reshape(64, 16) + 0.01
-pooled = [power_mean(windows, p).reshape(8, 8) for p in (1.0, 3.0, 10.0, 40.0)]
-titles = ["face", "p = 1", "p = 3", "p = 10", "p = 40", "maximum"]
+window = windows[np.ptp(windows, axis=1).argmax()][None]  # with the largest contrast
+p = np.geomspace(0.1, 100, 61)
+means = np.array([power_mean(window, one)[0] for one in p])
+assert (np.diff(means) > 0).all()
+lines = {"power mean": means, "mean": np.full(61, window.mean()), "maximum": np.full(61, window.max())}
+plots.curves(p, lines, ["model", style.GREEN, style.VERMILION], log="x", xlabel="p", ylabel="of one window")
+
+# %%
+pooled = [power_mean(windows, p).reshape(8, 8) for p in (0.5, 1.0, 3.0, 10.0)]
+titles = ["face", "p = 0.5", "p = 1, mean", "p = 3", "p = 10", "maximum"]
 viz.images([faces[9], *pooled, windows.max(axis=1).reshape(8, 8)], titles, limits=(0, 1))
 
 # %% [markdown]
-# The layer has one $p$ for each channel, a `Parameter`: so it is found, named, trained, moved to a GPU and saved, by
-# being an attribute. `forward` is made of ops, so its gradients come by themselves. Numbers below 0.01 are raised to
-# that, as a power of 0 has no useful slope.
+# Between mean and maximum only for $p \ge 1$: below 1 the power mean is smaller than the mean.
+#
+# The layer has one $p$ for each channel, a `Parameter`. As an attribute it is found by minidl, named, trained, moved to
+# a GPU and saved. `forward` consists of ops, so its gradients come from autograd. Numbers below 0.01 are replaced by
+# 0.01, because at 0 the slope of a power is 0 or infinite, unless $p = 1$.
 
 
 # %%
@@ -87,12 +220,10 @@ class PowerPooling(nn.Module):
         return F.avg_pool2d(powers, self.size) ** (1 / self.p)
 
 
-batch = np.random.default_rng(0).uniform(0.1, 1, (3, 5, 4, 2))
-print(check_layer(lambda: PowerPooling(2, 2), batch))
-
 # %% [markdown]
-# Among other things the gradients for the image and for $p$ were compared with numerical differentiation, and the layer
-# was saved and loaded. What would the kit have said if something were wrong? Here are three wrong versions:
+# Three wrong versions. Each computes what look like the right numbers.
+#
+# **Predict:** when would you notice each mistake without the kit?
 
 
 # %%
@@ -112,44 +243,20 @@ class ScaledByBatch(PowerPooling):
         return super().forward(x / x.max())  # so a face looks different beside other faces
 
 
-def tried(check, *arguments, **options):
-    """What the kit says: for each check "passed", "skipped" or "failed", and why."""
-    try:
-        report = str(check(*arguments, **options))
-    except CheckError as error:  # then this is the report
-        report = str(error)
-    rows = re.findall(r"^  (\w+) +(passed|failed|skipped) *(.*)$", report, re.MULTILINE)
-    return {name: (status, reason) for name, status, reason in rows}
-
-
-def compare(results, expected):
-    """Draw what the kit says of each version, and print what the expected check says of a wrong one."""
-    checks, states = list(next(iter(results.values()))), ["failed", "skipped", "passed"]
-    found = [[states.index(result[check][0]) for check in checks] for result in results.values()]
-    axes = plt.figure(figsize=(9, 0.35 * len(results) + 1.6), layout="constrained").add_subplot()
-    colours = ListedColormap(["#d62728", "#dddddd", "#9fd09f"])
-    axes.pcolormesh(found, cmap=colours, vmin=0, vmax=2, edgecolors="white", linewidth=2)
-    axes.set_xticks(np.arange(len(checks)) + 0.5, [name.replace("_", " ") for name in checks], rotation=40, ha="right")
-    axes.set_yticks(np.arange(len(results)) + 0.5, list(results))
-    axes.set_title("green: passed, red: failed, grey: skipped")
-    axes.invert_yaxis()
-    plt.show()
-    for version, check in expected.items():
-        status, reason = results[version][check]
-        assert status == "failed"
-        print(textwrap.fill(f"{check}: {reason}", 110, subsequent_indent="    "))
-
-
-makers = {kind.__name__: lambda kind=kind: kind(2, 2) for kind in (PowerPooling, ByNumPy, OwnRandomness, ScaledByBatch)}
-results = {name: tried(check_layer, make, batch) for name, make in makers.items()}
-compare(results, {"ByNumPy": "gradient", "OwnRandomness": "repeats", "ScaledByBatch": "batches"})
+batch = rng.uniform(0.1, 1, (3, 5, 4, 2))
+layers = (PowerPooling, ByNumPy, OwnRandomness, ScaledByBatch)
+found = {layer.__name__: verdicts(check_layer, lambda layer=layer: layer(2, 2), batch) for layer in layers}
+explain(found, {"ByNumPy": "gradient", "OwnRandomness": "repeats", "ScaledByBatch": "batches"})
+compared(found)
 
 # %% [markdown]
-# Each of them computes what looks like the right numbers. What is wrong would show later: a network that does not
-# learn, a run that nobody can repeat, predictions that depend on who else is in the batch.
+# Without the kit you would notice a network that does not learn, a run that cannot be repeated, and predictions that
+# depend on the other faces of the batch.
 #
-# Now the layer is to find out how the images were pooled that it is shown: by their means in one channel, by their
-# maxima in the other. Both exponents start at 3:
+# Now the layer is shown faces and pooled faces: in one channel the means of the windows, in the other their maxima. It
+# has to find out how they were pooled. Both exponents start at 3.
+#
+# **Predict:** where do the two exponents go?
 
 # %%
 stack = md.tensor(np.concatenate([faces, faces], axis=3))
@@ -162,28 +269,24 @@ for _ in range(150):
     optimizer.zero_grad()
     F.mse_loss(layer(stack), goal).backward()
     optimizer.step()
-figure, axes = plt.subplots(figsize=(6, 2.4), layout="constrained")
-axes.plot(exponents, label=["shown means", "shown maxima"])
-axes.set(xlabel="step", ylabel="p")
-axes.legend()
-plt.show()
 assert abs(exponents[-1][0] - 1) < 0.1 < 5 < exponents[-1][1]
+paths = dict(zip(("shown means", "shown maxima"), np.transpose(exponents), strict=True))
+plots.curves(range(150), paths, [style.GREEN, style.VERMILION], xlabel="step", ylabel="p")
 
 # %% [markdown]
-# One arrives at 1, the mean; the other one climbs on, as the maximum is infinitely far away.
+# One arrives at 1, the mean. The other goes on growing: no finite $p$ gives the maximum exactly.
 #
-# ## 2. An optimizer
+# ## 3. An optimizer with a state
 #
-# An optimizer says what one gradient does to one parameter. **Adagrad** adds up the squares of all gradients that a
-# weight has had, and divides by the root of this sum. Weights that have moved a lot go on in small steps, weights that
-# seldom get a gradient in large ones (Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and
-# Stochastic Optimization", 2011):
+# An optimizer says what a gradient does to a parameter. **Adagrad** adds up the squares of all gradients that a weight
+# has had, and divides by the square root of this sum (Duchi, Hazan and Singer, 2011):
 #
 # $$ v \leftarrow v + dw^2, \qquad w \leftarrow w - \text{lr}\, \frac{dw}{\sqrt{v} + \epsilon} $$
 #
-# minidl has it as `optim.Adagrad`, and the name `adagrad` is taken: ours is `our_adagrad`.
+# **Predict:** a weight gets the same gradient in every step. How long is its step number $t$?
 #
-# **Exercise.** Write a step. Write the root as `v**0.5`: then it takes the arrays of a GPU as well.
+# **Exercise.** Write a step. Write the root as `v**0.5`: an operator belongs to the array, so it also works for arrays
+# that are not NumPy's.
 
 
 # %%
@@ -196,8 +299,26 @@ def adagrad_step(w, dw, v, lr, eps):
 
 
 adagrad_step = course.check_adagrad_step(adagrad_step)
+w, v = np.zeros(3), np.zeros(3)
+path = [w]
+for t in range(100):
+    dw = np.array([1.0, 100.0, 1.0 if t % 10 == 0 else 0.0])
+    w, v = adagrad_step(w, dw, v, 0.1, 1e-8)
+    path.append(w)
+lengths = -np.diff(path, axis=0)
+lengths[lengths == 0] = np.nan
+marks = dict(zip(("gradient 1", "gradient 100", "1, in every tenth step"), lengths.T, strict=True))
+plots.curves(range(1, 101), marks, marks=".", log="xy", xlabel="step t", ylabel="length of the step")
+
+# %% [markdown]
+# With a constant gradient $g$ the sum is $v = t g^2$, so step number $t$ has the length $\text{lr} / \sqrt{t}$, however
+# large the gradient is: two of the three rows of points coincide. A weight that seldom gets a gradient makes larger
+# steps when it does.
+#
+# In a class, the name `adagrad` is taken by minidl's own. Ours is `our_adagrad`:
 
 
+# %%
 @plugins.register("optimizer", "our_adagrad")
 class Adagrad(optim.Optimizer):
     """Steps that shrink with all gradients so far, for each weight on its own."""
@@ -212,19 +333,21 @@ class Adagrad(optim.Optimizer):
 
 
 # %% [markdown]
-# Look at `update`. `param[...] =` writes *into* the array: the layer has no other one. What the optimizer remembers is
-# in `state`, a dictionary of this parameter alone, which is saved with a training that is to be resumed. Three versions
-# forget something of this.
+# `param[...] =` writes *into* the array, which belongs to the layer. What the optimizer remembers of a parameter is in
+# `state`, a dictionary of this parameter alone. It is saved with a training that is to be resumed.
 #
-# One check trains: the loss of a simple problem must fall to a half in 300 steps. Adagrad's steps shrink: with the
-# learning rate 0.01 they are $0.01 / \sqrt{t}$ under a steady gradient, which adds up to 0.33 only. So the check tries
-# 0.1 and 1 as well, and asks that one of the three be good. No optimizer can be judged by a single learning rate.
+# One of the checks trains: the loss of a simple problem must fall to a half in 300 steps. With the learning rate 0.01
+# and a steady gradient, Adagrad's steps add up to $0.01 \sum_t 1 / \sqrt{t} = 0.33$ in 300 steps, which is too little.
+# So the check also tries 0.1 and 1, and one of the three has to succeed.
+#
+# **Predict:** each of these versions forgets something of this. What will the kit say?
 
 
 # %%
 class NewArray(Adagrad):
     def update(self, param, grad, state):
-        param, state["v"] = adagrad_step(param, grad, state.get("v", 0 * param), self.lr, self.eps)  # nobody sees it
+        v = state.get("v", 0 * param)
+        param, state["v"] = adagrad_step(param, grad, v, self.lr, self.eps)  # a new array, of which the layer has none
 
 
 class OneMemory(Adagrad):
@@ -234,35 +357,34 @@ class OneMemory(Adagrad):
         param[...], self.v = adagrad_step(param, grad, self.v, self.lr, self.eps)  # one v for all parameters
 
 
-class RootOfNumPy(Adagrad):
+class MemoryOfNumPy(Adagrad):
     def update(self, param, grad, state):
-        v = state.setdefault("v", md.backends.of(param).xp.zeros_like(param))
-        v += grad * grad
-        param -= self.lr * grad / (np.sqrt(v) + self.eps)  # no arrays of a GPU
+        v = state.setdefault("v", np.zeros(param.shape, param.dtype))  # param may be on a GPU
+        param[...], v[...] = adagrad_step(param, grad, v, self.lr, self.eps)
 
 
-versions = (Adagrad, NewArray, OneMemory, RootOfNumPy)
-results = {kind.__name__: tried(check_optimizer, kind) for kind in versions}
-compare(results, {"NewArray": "in_place", "OneMemory": "state_of_its_own", "RootOfNumPy": "backends"})
+found = {kind.__name__: verdicts(check_optimizer, kind) for kind in (Adagrad, NewArray, OneMemory, MemoryOfNumPy)}
+explain(found, {"NewArray": "in_place", "OneMemory": "state_of_its_own", "MemoryOfNumPy": "backends"})
+compared(found)
 
 # %% [markdown]
-# A computer without a GPU found the last one: the kit has a stand-in for CuPy, whose arrays are as unwilling as those
-# of a card to be mixed with NumPy's.
+# The last one was found without a GPU. The kit has a stand-in for CuPy, the NumPy of GPUs: its arrays refuse to be
+# mixed with those of NumPy, as CuPy's do.
 #
-# ## 3. A convolution as one matrix
+# ## 4. A convolution as one matrix
 #
 # A convolution is linear: every output is a sum of pixels times weights. So there is a matrix $M$ with $y = x M$, where
-# $x$ is all pixels of an image in one row. In the column of an output stand the kernel's weights, in the rows of the
-# pixels under its window, and 0 everywhere else. It is a dense layer, most of whose weights are 0 and the others
-# shared. To build it one must know which pixels are under which window.
+# $x$ is all pixels of an image in one row. The column of an output has the weights of the kernel, in the rows of the
+# pixels in its window, and 0 everywhere else. It is a dense layer, most of whose weights are 0 and the others shared.
+# To build it one must know which pixels are in which window.
 #
-# **Exercise.** Number the pixels row by row from 0, and list those under each window. A window is a row of the answer.
-# Windows go along the rows, and so do the pixels in a window.
+# **Exercise.** Number the pixels of an image row by row from 0, and list those of each window. A window is a row of the
+# answer. The windows go along the rows of the image, and so do the pixels in a window.
 
 
 # %%
 def window_pixels(H, W, KH, KW, stride):
-    """The numbers of the pixels under each window, as integers (OH OW, KH KW)."""
+    """The numbers of the pixels in each window, as integers (OH OW, KH KW)."""
     # <blank>
     numbers = np.arange(H * W).reshape(H, W)
     rows = range(0, H - KH + 1, stride)
@@ -274,9 +396,9 @@ def window_pixels(H, W, KH, KW, stride):
 window_pixels = course.check_window_pixels(window_pixels)
 
 # %% [markdown]
-# With this table, building $M$ is one assignment: the weights go to all their places at once. The gradients are
-# those of a dense layer (notebook 8): $dx = dy\, M^T$, and $dM = x^T dy$, from which a weight collects what lies at its
-# places. An algorithm is a class with these three methods and `supports`:
+# With this table $M$ is made by one assignment: the weights go to all their places at once. The gradients are those of
+# a dense layer (unit 8): $dx = dy\, M^T$, and $dM = x^T dy$, from which a weight collects the elements at its places. A
+# convolution algorithm is a class with these three methods, and `supports`, which says for which layers it can be used:
 
 
 # %%
@@ -306,7 +428,7 @@ class Matrix(ConvAlgorithm):
     def forward(self, x, w, b, spec):
         M = self.matrix(w, spec)
         y = (self.rows(x, spec) @ M).reshape(spec.output_shape)
-        return (y if b is None else y + b), M  # M is kept for the way back
+        return (y if b is None else y + b), M  # M is passed on to the gradients, as `saved`
 
     def input_gradient(self, dy, w, spec, saved):
         dx = dy.reshape(spec.N, len(saved.T)) @ saved.T
@@ -318,20 +440,24 @@ class Matrix(ConvAlgorithm):
         return dM.reshape(shape)[index].sum(axis=0).reshape(spec.window.KH, spec.window.KW, spec.C, spec.K)
 
 
-backend = md.backends.get("numpy")
+# %% [markdown]
+# **Predict:** an image has 8 x 8 pixels, the kernel 3 x 3 weights. What shape has $M$ with stride 1, and with stride 2?
+
+# %%
 x = np.zeros((1, 8, 8, 1), np.float32)
 w = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)[:, :, None, None]
-matrices = [Matrix(backend).matrix(w, conv_spec(x, w, None, stride, 0)) for stride in (1, 2)]
-figure, axes = plt.subplots(1, 3, figsize=(8, 3.6), layout="constrained", width_ratios=(36, 14, 64))
-titles = ["M, stride 1", "M, stride 2", "its transpose, stride 1"]
-for part, M, title in zip(axes, (*matrices, matrices[0].T), titles, strict=True):
-    part.imshow(M, cmap="RdBu_r")
-    part.set(title=title, xlabel=f"{M.shape[0]} x {M.shape[1]}", xticks=[], yticks=[])
-plt.show()
+algorithm = Matrix(md.backends.get("numpy"))
+matrices = [algorithm.matrix(w, conv_spec(x, w, None, stride, 0)) for stride in (1, 2)]
+panels = plots.panels(3, 3.0, widths=(36, 14, 64))
+titles = ["M, stride 1", "stride 2", "M transposed, stride 1"]
+for axes, M, title in zip(panels, (*matrices, matrices[0].T), titles, strict=True):
+    axes.imshow(M, cmap="RdBu_r")
+    axes.set(title=title, xlabel=f"{M.shape[0]} x {M.shape[1]}", xticks=[], yticks=[])
+panels[0].figure
 
 # %% [markdown]
-# Rows are the pixels of an image of 8 x 8, columns the windows. Is it right? The kit compares it with the definition,
-# on convolutions of all sizes, strides and paddings that `supports` accepts. Beside it, two wrong ones:
+# The rows of $M$ are pixels, its columns are outputs. The kit compares an algorithm with the definition, on
+# convolutions of all sizes, strides and paddings that `supports` accepts. Two wrong versions beside ours:
 
 
 # %%
@@ -350,62 +476,111 @@ class OldMatrix(Matrix):
         return super().input_gradient(dy, w, spec, self.M)  # that of another layer, perhaps
 
 
-results = {kind.__name__: tried(check_conv_algorithm, kind) for kind in (Matrix, ForgetsPadding, OldMatrix)}
-compare(results, {"ForgetsPadding": "input_gradient", "OldMatrix": "independence"})
+found = {kind.__name__: verdicts(check_conv_algorithm, kind) for kind in (Matrix, ForgetsPadding, OldMatrix)}
+explain(found, {"ForgetsPadding": "input_gradient", "OldMatrix": "independence"})
+compared(found)
 
 # %% [markdown]
-# `ForgetsPadding` has the right output and a wrong gradient; `OldMatrix` is right until two layers are computed one
+# `ForgetsPadding` has the right output and a wrong gradient. `OldMatrix` is right until two layers are computed one
 # after the other. (`pooled` checks convolution, ReLU and max pooling in a row: an algorithm may compute them in one
 # pass. Ours leaves that to its base class, which does one after the other.)
 #
-# Nobody computes like this: the matrix grows with the square of the pixels. For 128 x 128 of them, one kernel of one
-# channel takes a gigabyte. But whatever holds of dense layers holds of convolutions, and this matrix says how.
+# What the matrix costs: it grows with the square of the number of pixels. For one channel of 128 x 128 pixels and one
+# kernel of 3 x 3 it has 16,384 x 15,876 elements, 1 GB in float32, of which nine in each column are not 0. It is no way
+# to compute a convolution. But it shows that all that holds for dense layers holds for convolutions.
 #
-# ## 4. All in one network
+# ## 5. All five in one network
 #
-# Nothing below mentions a class of ours: names are enough. The same network learns the ages of 200 faces, with our
-# convolution and with minidl's, with our optimizer and with minidl's.
+# Nothing below mentions a class of ours: names are enough. The network learns the ages of 150 faces, and 150 others are
+# held out.
 
 
 # %%
-def learn(algorithm, optimizer):
-    """The mean error in years at each step."""
-    rng = md.Generator(0)
-    pooling = plugins.build("layer", "power_pooling", channels=6, size=4)
-    model = nn.Sequential(nn.Conv2D(1, 6, 5, rng=rng), nn.ReLU(), pooling, nn.Flatten(), nn.Dense(294, 1, rng=rng))
-    stepper, errors = plugins.build("optimizer", optimizer, model.parameters(), lr=0.03), []
+def learn(algorithm="auto", optimizer="our_adagrad", loss="log_cosh", steps=60):
+    """The mean error in years at each step, and that for the held-out faces at the end."""
+    generator = md.Generator(0)
+    pooling = plugins.build("layer", "power_pooling", channels=4, size=4)
+    convolution, dense = nn.Conv2D(1, 4, 5, rng=generator), nn.Dense(196, 1, rng=generator)
+    model = nn.Sequential(convolution, nn.ReLU(), pooling, nn.Flatten(), dense)
+    stepper = plugins.build("optimizer", optimizer, model.parameters(), lr=0.03)
+    loss_of, errors = plugins.get("loss", loss), []
     with md.using(conv_algorithm=algorithm):
-        for _ in range(60):
-            loss = F.l1_loss(model(md.tensor(faces[:200])), labels["age"][:200] / 10)
+        for _ in range(steps):
+            outputs = model(md.tensor(faces[:150]))
             stepper.zero_grad()
-            loss.backward()
+            loss_of(outputs, ages[:150] / 10).backward()  # in decades
             stepper.step()
-            errors.append(10 * loss.item())
-    return np.array(errors)
+            errors.append(10 * np.abs(outputs.numpy() - ages[:150] / 10).mean())
+        held_out = 10 * model(md.tensor(faces[150:])).numpy()
+    return np.array(errors), np.abs(held_out - ages[150:]).mean()
 
-
-figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
-minidls, ours = learn("auto", "our_adagrad"), learn("matrix", "our_adagrad")
-axes.plot(minidls, lw=6, color="lightgray", label="our_adagrad, minidl's convolution")
-axes.plot(ours, "k", label="our_adagrad, the matrix")
-for name, colour in (("sgd", "tab:orange"), ("adam", "tab:blue")):
-    axes.plot(learn("auto", name), color=colour, lw=1, label=f"{name}, minidl's convolution")
-axes.set(xlabel="step", ylabel="mean error (years)", ylim=(8, 25))
-axes.legend(fontsize=8)
-plt.show()
-print(f"convolved by the matrix, errors differ by {np.abs(ours / minidls - 1).max():.0e} of themselves at most")
-assert np.allclose(ours, minidls, rtol=0.02)
 
 # %% [markdown]
-# The black curve lies in the grey one: an algorithm decides how long it takes, not what is learned.
+# **Predict:** does it matter for the result whether the convolution is computed by the matrix or by minidl's algorithm?
+
+# %%
+curves, at_end = {}, {}
+for name, parts in {"all ours": {"algorithm": "matrix"}, "minidl's convolution": {}}.items():
+    curves[name], at_end[name] = learn(**parts)
+    print(f"{name}: {at_end[name]:.1f} years for held-out faces")
+constant = np.abs(ages[150:] - np.median(ages[:150])).mean()
+print(f"the median age for all: {constant:.1f} years")
+ours, minidls = curves.values()
+assert np.allclose(ours, minidls, rtol=0.02)
+[axes] = plots.panels(1)
+axes.plot(minidls, lw=6, color=style.SKY, label="minidl's convolution")
+plots.curves(range(len(ours)), {"all ours": ours}, ["data"], axes=axes, xlabel="step", ylabel="mean error (years)")
+axes.legend()
+axes.figure
+
+# %% [markdown]
+# One curve lies on the other: an algorithm decides how long a computation takes, not what is learned. The loss and the
+# optimizer do matter. To compare them, give each the learning rate that suits it, and take several seeds (unit 11).
 #
 # ## Give it to others
 #
-# A plugin that others can install is a package whose `pyproject.toml` announces it:
+# A plugin that others can install is a package whose `pyproject.toml` announces it as an **entry point**:
 #
 #     [project.entry-points."minidl.optimizers"]
 #     our_adagrad = "my_package:Adagrad"
 #
 # Then every program that uses minidl knows the name without an import, `python -m minidl plugins` lists it, and `python
-# -m pytest --minidl-checks my-package` checks it as we did. `docs/plugins.md` has what each kind promises, and names a
-# package to copy.
+# -m pytest --minidl-checks my-package` checks it as we did. `docs/plugins.md` says what each kind has to guarantee, and
+# names a package to copy.
+#
+# ## Questions
+#
+# 1. A layer multiplies its input by a random number that it draws once, in `__init__`, with `np.random.rand()`. Which
+#    check fails, and what should it use instead?
+# 2. `LogCosh` saves $x$ for its backward pass. What could it save instead, so that `backward` needs no `tanh`? What
+#    would that cost?
+# 3. The kit found no fault in a plugin. What does this prove?
+#
+# <details><summary>Answers</summary>
+#
+# 1. `repeats`: two layers from the same seed differ. It should draw from an argument `rng`, or from
+#    `minidl.random.default_rng`, which `md.seed` sets.
+# 2. $\tanh x$ itself, of the same size. `forward` would have to compute it even where no gradient is needed.
+# 3. That it behaves on the examples of the kit. A loss without the comparison of shapes in section 1 passes all checks,
+#    and is wrong for targets of shape (N,). Add examples for what your plugin does differently.
+#
+# </details>
+#
+# ## Further reading
+#
+# - F. Radenović, G. Tolias and O. Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", 2019, section 3.2:
+#   generalized-mean pooling.
+# - G. Hardy, J. Littlewood and G. Pólya, *Inequalities*, 1934, chapter 2: power means, and why they grow with $p$.
+# - J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
+#   2011: Adagrad.
+#
+# ## Now read the real thing
+#
+# minidl's own Adagrad, with its state and its checks of options:
+
+# %%
+print(inspect.getsource(optim.Adagrad))
+
+# %% [markdown]
+# The checks are in `minidl/testing`, one file for each kind, such as `check_layers.py`. `docs/gradients.md` tells how
+# the checks themselves are tested: on plugins that are wrong on purpose.

@@ -58,6 +58,16 @@ def test_only_regular_members_of_a_tar_are_read(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("header", [{"GNU.sparse.size": "9000"}, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}])
+def test_a_file_that_a_tar_holds_without_its_holes_is_not_read(tmp_path: Path, header: dict[str, str]) -> None:
+    """The header of the POSIX format calls such a member a regular file; its content is a map and the rest."""
+    extra = tarfile.TarInfo(name(300))
+    extra.pax_headers = {"GNU.sparse.name": name(300), "GNU.sparse.realsize": "9000", "GNU.sparse.map": "0,0", **header}
+    opened = data.open(write_tar(tmp_path / "faces.tar", files(60), [extra]))
+    reason = "not a regular file (sparse file): unpack the archive with `tar -xf ARCHIVE` and pass the folder"
+    assert opened.skipped == [(name(300), reason)]
+
+
 def test_links_and_encrypted_members_of_a_zip_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "faces.zip"
     link = zipfile.ZipInfo(name(400))
@@ -291,6 +301,16 @@ def test_what_follows_the_end_of_an_archive_is_told(tmp_path: Path, suffix: str)
     assert reason.startswith("data after the end of the archive: if archives were joined, unpack it with `")
     subprocess.run(reason.split("`")[1].replace("ARCHIVE", joined.name), shell=True, check=True)
     assert len(data.open("UTKFace")) == 6
+
+
+def test_what_precedes_the_start_of_a_zip_is_told(tmp_path: Path) -> None:
+    one, two = (write(tmp_path / f"{name}.zip", part) for name, part in zip("ab", halves(6), strict=True))
+    joined = tmp_path / "joined.zip"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    opened = data.open(joined)
+    assert opened.digests == data.open(two).digests
+    reason = "data before the start of the archive: if archives were joined, unpack each one and pass the folder"
+    assert opened.skipped == [("joined.zip", reason)]
 
 
 def halves(count: int) -> tuple[dict[str, bytes], dict[str, bytes]]:

@@ -14,6 +14,7 @@ from agegender.parts import open_data
 from agegender.report.speaker import Speaker
 from minidl import backends, plugins
 from minidl.data import ArrayDataset
+from minidl.errors import CallError
 
 
 @pytest.fixture(autouse=True)
@@ -188,6 +189,11 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="the name of the data set is empty"):
             data.open(empty)
     assert len(data.open(".")) == 3
+
+
+def test_a_list_of_files_is_refused_with_what_is_expected() -> None:
+    with pytest.raises(CallError, match=r"expected the path of a file, got \['a.jpg'\]"):
+        data.open(["a.jpg"])  # type: ignore[arg-type]
 
 
 def test_a_quoted_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

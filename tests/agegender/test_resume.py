@@ -52,6 +52,12 @@ def test_the_printed_command_knows_where_the_data_were_moved(
     command(*small, "--data", tmp_path / "faces", "--epochs", 1, "--name", "a")
     (tmp_path / "faces").rename(tmp_path / "moved")
     stop_at(6)
+    missing = command("--resume", "a", "--epochs", 3)
+    assert missing.err.startswith("error: " + str(tmp_path / "faces") + " does not exist. ")
+    assert missing.err.endswith(
+        "If the data of runs/a were moved, pass their new path: "
+        "python -m agegender.train --resume runs/a --data PATH --epochs 3\n"
+    )
     stopped = command("--resume", "a", "--epochs", 3, "--data", "moved")
     assert stopped.code == 130
     assert command(*printed(stopped)).code == 0

@@ -108,22 +108,6 @@ RIGHT = {
         ONE_BY_ONE,
         _taps(result="[dx[:, p : p + H, p : p + W], dw, dy.sum(axis=2).sum(axis=1).sum(axis=0)]"),
     ],
-    "im2col": [
-        "OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1\n"
-        "return np.array([x[i : i + KH, j : j + KW].ravel() for i in range(OH) for j in range(OW)])",
-        "OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1\nrows = np.zeros((OH * OW, KH * KW * x.shape[2]))\n"
-        "for i in range(OH):\n    for j in range(OW):\n"
-        "        rows[i * OW + j] = x[i : i + KH, j : j + KW].reshape(-1)\n"
-        "return rows",
-        "OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1\n"
-        "parts = [x[a : a + OH, b : b + OW] for a in range(KH) for b in range(KW)]\n"
-        "return np.concatenate(parts, axis=2).reshape(OH * OW, -1)",
-        "v = np.lib.stride_tricks.sliding_window_view(x, (KH, KW), axis=(0, 1))\n"
-        "return v.transpose(0, 1, 3, 4, 2).reshape(-1, KH * KW * x.shape[2])",
-        "H, W, C = x.shape\nrows = []\nfor i in range(H - KH + 1):\n    for j in range(W - KW + 1):\n"
-        "        rows.append([x[i + a, j + b, c] for a in range(KH) for b in range(KW) for c in range(C)])\n"
-        "return np.array(rows)",
-    ],
 }
 
 WRONG = {
@@ -179,39 +163,5 @@ WRONG = {
             "F.conv2d(x, w, stride=stride, padding=padding).backward(dy)\nreturn x.grad, w.grad, dy.sum((0, 1, 2))",
             "which does the work of this exercise",
         ),
-    ],
-    "im2col": [
-        (
-            "OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1\n"
-            "return np.array([x[i : i + KH, j : j + KW].ravel() for j in range(OW) for i in range(OH)])",
-            "go down the columns",
-        ),
-        (
-            "OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1\n"
-            "return np.array([x[i : i + KH, j : j + KW].transpose(2, 0, 1).ravel()"
-            " for i in range(OH) for j in range(OW)])",
-            "in the order (C, KH, KW)",
-        ),
-        (
-            "OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1\n"
-            "return np.array([x[i : i + KH, j : j + KW].ravel() for i in range(OH) for j in range(OW)]).T",
-            "the windows are columns",
-        ),
-        (
-            "OH, OW = x.shape[0] - KH, x.shape[1] - KW\n"
-            "return np.array([x[i : i + KH, j : j + KW].ravel() for i in range(OH) for j in range(OW)])",
-            "the last windows are missing",
-        ),
-        (
-            "OH, OW = x.shape[0] - KH + 1, x.shape[1] - KW + 1\n"
-            "return [x[i : i + KH, j : j + KW].ravel() for i in range(OH) for j in range(OW)]",
-            "this is a list: the notebook needs a NumPy array",
-        ),
-    ],
-    "winograd": [
-        ("return x[:3] @ g, x[1:] @ g", "this is a tuple"),
-        ("return np.convolve(x, g, 'valid')", "the kernel is flipped"),
-        ("return np.correlate(x, g)[::-1]", "the two outputs are swapped"),
-        ("return np.correlate(x, g)", "correlate, which does the work of this exercise: write it yourself"),
     ],
 }

@@ -200,7 +200,7 @@ def _ready(
             continue
         expected = expected or losses
         captured = getattr(training, "captured", None)
-        if captured is not None and captured.model.static and not captured.replays:
+        if captured is not None and training.model.static and not captured.replays:
             reasons[variant.name] = f"measured without a CUDA graph: {captured.reason}"
         if np.allclose(losses, expected, rtol=TOLERANCES[precision], atol=0):
             yield variant.name, (training, batch)

@@ -1,7 +1,6 @@
 """The documented network in minidl, with the common interface; also the weights and data for all frameworks."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def random_batch(size: int) -> Batch:
     return images, {"gender": genders, "age": rng.uniform(1, 90, (size, 1)).astype(np.float32)}
 
 
-def gradients(model: nn.Module, images: Any, targets: dict[str, Any]) -> Any:
+def gradients(images: Any, targets: dict[str, Any], model: nn.Module) -> Any:
     """The loss; sets the gradients of the model."""
     outputs = model(Tensor(images))
     loss = F.binary_cross_entropy_with_logits(outputs["gender"], targets["gender"])
@@ -50,7 +49,7 @@ class Training:
         self.model.to(backend)
         self.backend = backends.get(backend)
         self.optimizer = optim.Adam(self.model.parameters())
-        self.captured = CapturedStep(partial(gradients, self.model), self.model)
+        self.captured = CapturedStep(gradients)
 
     def put(self, batch: Batch) -> Any:
         """The batch as arrays of the backend."""
@@ -63,7 +62,7 @@ class Training:
     def step(self, images: Any, targets: dict[str, Any]) -> Any:
         """One step; the loss stays on its device."""
         self.optimizer.zero_grad()
-        loss = self.captured(images, targets)
+        loss = self.captured(images, targets, self.model)
         self.optimizer.step()
         return loss
 
