@@ -3,8 +3,8 @@
 #
 # This course builds a neural network and everything that it needs, until nothing in it is a black box. This unit shows
 # the result first: a network that looks at a face and answers with an age and a gender. You train it, measure how good
-# its answers are, and look for its mistakes. Nothing is explained yet; the following units explain every line. At the
-# end you find out whether your Python and your calculus are enough for the course.
+# its answers are, and look for its mistakes. How it works is not explained yet: the other units do that. At the end you
+# find out whether your Python and your calculus are enough for the course.
 #
 # **You will be able to**
 #
@@ -50,14 +50,16 @@ print("shape of the images:", images.shape, " smallest and largest value:", imag
 viz.images(images, [f"{'MF'[int(g)]}, {a:.0f}" for g, a in zip(genders, ages, strict=True)], limits=(0, 1))
 
 # %% [markdown]
-# For the network a face is an array of 128 x 128 brightness values, from 0 (black) to 1 (white). From these it computes
-# two numbers: an age, and a number that is positive if its answer is "female". What it computes depends on millions of
-# numbers, its **parameters**. Nobody chooses them by hand: they start as random numbers, and **training** changes them
-# so that the answers come nearer to the labels of some examples.
+# For the network a face is an array of 128 x 128 brightness values, from 0 (black) to 1 (white). (In the printed shape,
+# 12 is the number of faces, and 1 the number of values for each pixel. A colour image would have three.) From these it
+# computes two numbers: an age, and a number that is positive if its answer is "female". What it computes depends on
+# millions of numbers, its **parameters**. They start as random numbers, and **training** changes them so that the
+# answers come nearer to the labels of some examples.
 #
 # We train with 500 faces, which the network sees four times, and keep 300 other faces to test it.
 #
-# **Predict:** how many years off is the network before training, and how many after it?
+# **Predict:** ages are between 0 and 90. How many years is the answer off, in the mean over all faces, before training?
+# And after it?
 
 # %%
 train, new = faces.subset(np.arange(500)), faces.subset(np.arange(500, 800))
@@ -76,16 +78,16 @@ for times, row in enumerate(history):
 
 # %%
 left, right = plots.panels(2)
-labels = {"xlabel": "times seen", "xticks": range(5)}
-plots.curves(range(5), {"new faces": [row["age_mae"] for row in history]}, ["validation"], "o-", axes=left, **labels)
-plots.curves(range(5), {"": [row["gender_accuracy"] for row in history]}, ["validation"], "o-", axes=right, **labels)
-left.set(title="new faces: years off")
+below = {"xlabel": "times seen", "xticks": range(5)}
+plots.curves(range(5), {"new faces": [row["age_mae"] for row in history]}, ["validation"], "o-", axes=left, **below)
+plots.curves(range(5), {"": [row["gender_accuracy"] for row in history]}, ["validation"], "o-", axes=right, **below)
+left.set(title="new faces: years off", ylim=(0, None))
 right.set(title="new faces: share of genders right", ylim=(0, 1))
 left.figure
 
 # %% [markdown]
-# The curves need not improve every time: training looks at the 500 faces, and these are others. An **epoch** is one
-# pass through all training faces: here there are four.
+# The results need not become better every time: training changes the answers for the 500 faces, and these are measured
+# with the 300 others. An **epoch** is one pass through all training faces: here there are four.
 #
 # ## 2. A result means little without a comparison
 #
@@ -140,11 +142,11 @@ errors = {
 }
 shares = {"always the same": np.mean(genders == common), "network": np.mean(genders == said_genders)}
 left, right = plots.panels(2, height=1.6)
-plots.bars(errors, ["reference", "model"], "{:.1f}", axes=left, xlabel="mean absolute error (years)")
+plots.bars(errors, ["reference", "model"], "{:.1f}", axes=left, xlabel="mean absolute error (years)", xlim=(0, 20))
 plots.bars(shares, ["reference", "model"], "{:.0%}", axes=right, xlabel="genders right", xlim=(0, 1))
 
 # %% [markdown]
-# The same for each face. A perfect network would put all points on the grey line.
+# Here each point is one of the 300 faces. A perfect network would put all points on the grey line.
 
 # %%
 [axes] = plots.panels(1)
@@ -153,12 +155,13 @@ axes.plot([0, 90], [0, 90], color=style.colour("reference"))
 axes.figure
 
 # %% [markdown]
-# So short a training leaves much to improve. What the same network reaches with thousands of photographs is in
+# After so short a training, much can still improve. What the same network reaches with thousands of photographs is in
 # `docs/results.md`.
 #
 # ## 3. The mistakes say what the network does
 #
-# **Exercise.** Find the largest mistakes. `np.argsort(a)` gives the indices that sort `a`, the smallest element first.
+# **Exercise.** Find the largest errors of the ages. `np.argsort(a)` gives the indices that sort `a`, the smallest
+# element first.
 
 
 # %%
@@ -174,11 +177,11 @@ worst = largest_errors(said_ages, ages, 6)
 viz.images(images[worst], [titles[i] for i in worst], limits=(0, 1))
 
 # %% [markdown]
-# Do these faces have something in common, such as their ages? Write down a guess; in unit 12 you will test guesses like
-# this one.
+# Do these faces have something in common, such as their ages? Write down a guess: unit 12 measures the errors of groups
+# of faces, with which you can test it.
 #
 # You can also change the images. A mirrored face shows a person of the same age, and so does a face that is upside
-# down. You would hardly be misled.
+# down. A person would hardly be misled.
 #
 # **Predict:** how does the mean absolute error change for mirrored faces, and how for faces upside down?
 
@@ -187,12 +190,12 @@ changed = {"as they are": images, "mirrored": images[:, :, ::-1], "upside down":
 viz.images([array[0] for array in changed.values()], list(changed), columns=3, limits=(0, 1))
 
 # %%
-by_change = {name: mean_absolute_error(answers(array.copy())[0], ages) for name, array in changed.items()}
+by_change = {name: mean_absolute_error(answers(array)[0], ages) for name, array in changed.items()}
 plots.bars(by_change, ["model"], "{:.1f}", xlabel="mean absolute error (years)")
 
 # %% [markdown]
-# A drawn face is nearly its own mirror image, but not its own image upside down. The network has seen no face upside
-# down, so nothing in its training made it answer well there: it knows what its examples show, and nothing else.
+# A mirrored face is nearly the same image, a face upside down is a very different one. The network has seen no face
+# upside down, so nothing in its training made it answer well there: it has learned from its examples alone.
 #
 # ## What you will build
 #
@@ -242,7 +245,8 @@ def cube_slope(x):
 cube_slope = course.check_cube_slope(cube_slope)
 
 # %% [markdown]
-# The derivative is the slope of the tangent, a straight line that touches the curve.
+# The derivative is the slope of the tangent, a straight line that touches the curve. The figure shows three tangents,
+# in pink, with the slopes of your function.
 #
 # **Predict:** where is the tangent of this curve horizontal?
 
