@@ -122,6 +122,8 @@ def described(error: BaseException) -> str:
         return "it calls itself without end (RecursionError): when does it return without calling itself?"
     if isinstance(error, MemoryError):
         return "it needs more memory than there is (MemoryError): which array is so large?"
+    if isinstance(error, ValueError) and _text(error).startswith("The truth value of an array"):
+        return "a condition or `max` gets a whole array: np.maximum and np.where work element by element."
     message = re.sub(r"<(?:[\w.]+\.)?(\w+)(?: object)?(?: \w+)? at 0x[0-9a-fA-F]+>", r"\1", _text(error))
     return f"it stops with {type(error).__name__}" + (f": {message.rstrip('.')}." if message else ".")
 

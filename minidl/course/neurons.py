@@ -65,7 +65,7 @@ check_hat = Exercise(
         "the third ReLU bends it the wrong way: add it, to bring the falling slope back to 0.": (
             lambda x, centre, width: hat(x, centre, width) - 2 * np.maximum(x - centre - width, 0) / width
         ),
-        "its top is as high as it is wide: the slopes must be 1 / width.": (
+        "its top is at the height width: divide by width, so that the slopes are 1 / width and -1 / width.": (
             lambda x, centre, width: hat(x, centre, width) * width
         ),
         "it sits on the wrong side of 0: a ReLU that bends at c is max(x - c, 0).": (
@@ -119,7 +119,7 @@ check_layer = Exercise(
 
 
 def product_slopes(a: float, b: float) -> tuple[float, float]:
-    """The derivatives of the product a b by a and by b."""
+    """The derivatives of the product a b, with respect to a and with respect to b."""
     return b, a
 
 
@@ -131,8 +131,8 @@ check_product_slopes = Exercise(
         "the two are swapped: if a grows by 1, then a b grows by b.": lambda a, b: (a, b),
         "these are the slopes of a sum: if a grows by 1, how much does a b grow?": lambda a, b: (1.0, 1.0),
         "this is the product itself, not its slopes.": lambda a, b: a * b,
-        "one slope is missing: a function of two inputs has one for each, (by a, by b).": lambda a, b: b,
-        "this is the sum of both: a function of two inputs has a slope for each, (by a, by b).": lambda a, b: a + b,
+        "one slope is missing: return two, with respect to a and with respect to b.": lambda a, b: b,
+        "this is the sum of both: return two, with respect to a and with respect to b.": lambda a, b: a + b,
     },
 )
 
@@ -148,7 +148,7 @@ check_relu_slope = Exercise(
     draw=lambda rng: (round(float(rng.normal()), 2),),
     mistakes={
         "this is ReLU itself: its slope says how much the output grows if x grows by 1.": lambda x: max(x, 0.0),
-        "at 0 itself there is a kink and no derivative. As in minidl, let it be 0 there.": lambda x: 1.0 * (x >= 0),
+        "at 0 there is no derivative: as in minidl, let it be 0 there.": lambda x: 1.0 * (x >= 0),
         "below 0 the output does not depend on x: the slope there is 0.": lambda x: 1.0,
         "below 0 ReLU is flat, not falling: the slope there is 0.": np.sign,
         "it is the other way round: above 0, ReLU grows with x.": lambda x: 1.0 * (x <= 0),

@@ -64,10 +64,10 @@ neuron = course.check_neuron(neuron)
 # %%
 xs = np.linspace(-3, 3, 601)
 left, right = plots.panels(2, share="y")
-by_weight = {f"w = {w:g}": [neuron(np.array([x]), np.array([w]), 0.0) for x in xs] for w in (0.5, 1.0, 2.0, -1.0)}
+by_weight = {f"w = {w:g}": [neuron(np.array([x]), np.array([w]), 1.0) for x in xs] for w in (0.5, 1.0, 2.0, -1.0)}
 by_bias = {f"b = {b:g}": [neuron(np.array([x]), np.array([1.0]), b) for x in xs] for b in (-1.0, 0.0, 1.0)}
-plots.curves(xs, by_weight, axes=left, xlabel="x", ylabel="y", title="the weight is the slope (b = 0)")
-plots.curves(xs, by_bias, axes=right, xlabel="x", title="the bias moves the bend (w = 1)")
+plots.curves(xs, by_weight, axes=left, xlabel="x", ylabel="y", title="the weight is the slope (b = 1)")
+plots.curves(xs, by_bias, axes=right, xlabel="x", title="the bias shifts the bend (w = 1)")
 
 # %% [markdown]
 # The first neuron of the question bends at $-1/2$ and is 0 on the left of it. The second bends at 1 and is 0 on the
@@ -75,7 +75,7 @@ plots.curves(xs, by_bias, axes=right, xlabel="x", title="the bias moves the bend
 #
 # With thousands of inputs the formula is the same. Let the inputs be the pixels of a face. Each pixel then has a
 # weight, so the weights are an image as well. We choose them by hand, from 300 faces: the mean of the faces above 60
-# years minus the mean of those below 20. (The faces are drawn by a program. They show invented people.)
+# years minus the mean of those below 20. So a weight is positive where old faces are brighter than young ones.
 
 # %%
 pixels, labels = data.drawn().batch(np.arange(600))
@@ -87,10 +87,11 @@ viz.images([weights], ["the weights"], columns=1, size=2, signed=True)
 
 # %% [markdown]
 # Red weights are positive: bright pixels there increase the sum. Blue weights are negative: bright pixels there
-# decrease it. White pixels hardly matter. The bias makes the sum 0 for the mean face.
+# decrease it. Where the picture is white, the weights are about 0, and the pixels hardly matter. We choose the bias so
+# that the sum, bias included, is 0 for the mean of the 300 faces.
 #
-# **Predict:** the neuron sees 300 other faces. Which ages do the three smallest sums belong to, and which the three
-# largest?
+# **Predict:** the neuron gets 300 other faces. Which have the three smallest sums, young or old ones? And which the
+# three largest?
 
 # %%
 bias = -(chosen.mean(axis=0) * weights).sum()
@@ -108,20 +109,21 @@ print(f"correlation coefficient: {np.corrcoef(ages[300:], sums)[0, 1]:.2f}")
 plots.points(ages[300:], sums, xlabel="age (years)", ylabel="sum before ReLU")
 
 # %% [markdown]
-# A single weighted sum of pixels already tells something about the age of faces that did not choose its weights. But
-# the sums of equal ages vary widely. The largest weights are those of the hair, so the neuron takes any bright hair for
-# a sign of age, blond hair as well. What can many neurons do?
+# A single weighted sum of pixels already tells something about the age, also of faces that were not used to choose the
+# weights. But the sums of equal ages vary widely. The largest weights are those of the hair, so the neuron takes any
+# bright hair for a sign of age, blond hair as well. What can many neurons do?
 #
 # ## 2. Enough neurons follow any curve
 #
-# Three neurons with one input make a **hat**, a triangle of height 1. Write $r(z) = \max(z, 0)$. The first neuron
-# starts to rise at $c - h$. The second bends the line down at $c$; it counts twice, because it must turn a rise into a
-# fall. The third ends the fall at $c + h$:
+# Three neurons with one input make a **hat**: a triangle of height 1 above the points from $c - h$ to $c + h$, with its
+# top at $c$. Write $r(z) = \max(z, 0)$. Each neuron has the weight 1, and so the slope 1. The first starts to rise at
+# $c - h$. The second bends the line down at $c$; it counts twice, because it must turn a rise into a fall. The third
+# ends the fall at $c + h$. At $c$ the line has risen to $h$, so we divide by $h$:
 #
 # $$ \text{hat}(x) = \frac{r(x - c + h) - 2\, r(x - c) + r(x - c - h)}{h} $$
 #
-# **Exercise.** Write the hat. `x` is an array, `centre` is $c$, and `width` is $h$, the distance from the centre to
-# either end.
+# **Exercise.** Write the hat. `centre` is $c$, and `width` is $h$, the distance from the centre to either end. `x` is
+# an array of many inputs: `np.maximum(z, 0)` gives the larger of the two for each element, which `max` does not.
 
 
 # %%
@@ -145,7 +147,8 @@ plots.curves(xs, {"sum": hat(xs, 0.0, 1.0)}, ["model"], axes=right, xlabel="x", 
 # %% [markdown]
 # Now take a function to follow, and a number of evenly spaced points. Put a hat on each point, as high as the function
 # is there, with its ends at the neighbouring points, and add up the hats. Between two points one hat falls while the
-# next one rises. Both are straight lines there, so their sum is the straight line from one value to the next.
+# next one rises. Both are straight lines there, so their sum is the straight line from one value to the next. In the
+# figure the hats are grey.
 
 
 # %%
@@ -169,21 +172,22 @@ for axes, count in zip(plots.panels(2, share="y"), (7, 15), strict=True):
 figure
 
 # %% [markdown]
-# How large can the error be? If $|f''| \le M$, then a straight line between two values of $f$ at a distance $h$ differs
-# from $f$ by at most $M h^2 / 8$.
+# How large can the error be? If $|f''| \le M$, then the straight line between two points on the graph of $f$, with $h$
+# from one $x$ to the other, differs from $f$ by at most $M h^2 / 8$.
 #
 # <details><summary>Why?</summary>
 #
-# Let $e$ be the difference. It is 0 at both ends, and $e'' = f''$, since a straight line has no second derivative.
-# Where $|e|$ is largest, say at $t$, we have $e'(t) = 0$. The nearer end is at most $d = h/2$ away. Taylor's formula
-# from $t$ to this end is $0 = e(t) + e''(s)\, d^2 / 2$ for some $s$ in between. So
-# $|e(t)| \le M (h/2)^2 / 2 = M h^2 / 8$.
+# Let $e$ be the difference. It is 0 at both ends, and $e'' = f''$, since the second derivative of a straight line is 0.
+# Where $|e|$ is largest, say at $t$, we have $e'(t) = 0$. From there $e'$ changes by at most $M$ per unit of $x$: at a
+# distance $u$ from $t$ we have $|e'| \le M u$. Let $d$ be the distance from $t$ to the nearer end, so $d \le h/2$. On
+# the way to this end $e$ changes by at most $\int_0^d M u\, du = M d^2 / 2 \le M h^2 / 8$. It is 0 there, so $|e(t)|$
+# is no larger than this.
 #
 # </details>
 #
-# Here $f''(x) = -4 \sin 2x$, so $M = 4$.
+# Here $f''(x) = -4 \sin 2x$, so $M = 4$. The next cell takes 5, 9, 17, ... hats: each time $h$ is halved.
 #
-# **Predict:** twice as many hats have half the distance. By which factor does the largest error fall?
+# **Predict:** by which factor does the largest error fall each time?
 
 # %%
 counts = np.array([5, 9, 17, 33, 65, 129])
@@ -195,8 +199,8 @@ both = {"bound": bounds, "measured": errors}
 plots.curves(counts, both, ["reference", "model"], "o-", "xy", xlabel="hats", ylabel="largest error")
 
 # %% [markdown]
-# With every doubling the bound falls to a quarter, and the error soon does the same. As $h$ becomes smaller, it falls
-# below any limit that you set.
+# Each time the bound falls to a quarter, and soon the error does the same. As $h$ becomes smaller, both fall below any
+# limit that you set.
 #
 # A hat is three neurons, so a weighted sum of neurons can follow this function as closely as you like. It can follow
 # any continuous function on an interval in this way, also one without derivatives: if the points are close enough
@@ -209,8 +213,10 @@ plots.curves(counts, both, ["reference", "model"], "o-", "xy", xlabel="hats", yl
 # A polynomial fails, even if its graph is curved. Take $z^2$. Then $(w x + b)^2 = w^2 x^2 + 2 w b x + b^2$ is a
 # polynomial of degree 2, and so is any weighted sum of such neurons, however many there are.
 #
-# The next cell compares the two. It takes neurons with bends evenly spaced, and the weighted sum that has the smallest
-# sum of squared errors (`np.linalg.lstsq` computes it). The curve to follow is $\cos 2x + 0.3 x$.
+# The next cell compares ReLU, $z^2$ and no activation function at all, which is $z$ itself, the *identity*. It takes
+# neurons with evenly spaced bends, and the weighted sum that has the smallest sum of squared errors (`np.linalg.lstsq`
+# computes it). It prints the root of the mean square of the error. The curve to follow is now $\cos 2x + 0.3 x$, which
+# a parabola follows a little better than a straight line.
 #
 # **Predict:** how does the error with $z^2$ change from 5 neurons to 40?
 
@@ -225,15 +231,15 @@ def best_sum(activation, count):
 curve = np.cos(2 * xs) + 0.3 * xs
 activations = {"ReLU": lambda z: np.maximum(z, 0), "square": np.square, "identity": lambda z: z}
 for count in (5, 10, 40):
-    largest = {name: np.abs(best_sum(f, count) - curve).max() for name, f in activations.items()}
-    print(f"{count:2} neurons, largest error:", ", ".join(f"{name} {error:.3f}" for name, error in largest.items()))
+    errors = {name: np.sqrt(np.mean((best_sum(f, count) - curve) ** 2)) for name, f in activations.items()}
+    print(f"{count:2} neurons, error:", ", ".join(f"{name} {error:.3f}" for name, error in errors.items()))
 best = {name: best_sum(f, 10) for name, f in activations.items()}
 colours = ["data", "model", "mistake", "reference"]
 plots.curves(xs, {"wanted": curve, **best}, colours, xlabel="x", title="10 neurons", xlim=(-3, 5))
 
 # %% [markdown]
-# Forty squares are no better than five: both give the best polynomial of degree 2. Without an activation function
-# (*identity*) the neurons are straight lines, and so is their sum. This is what an activation function is for.
+# Forty squares are no better than five: both give the best polynomial of degree 2. With the identity the graphs of the
+# neurons are straight lines, and so is that of their sum. This is what an activation function is for.
 #
 # The theorem says that good weights exist. It does not say how many neurons they take, nor how to find the weights:
 # that is the subject of the next unit.
@@ -248,12 +254,13 @@ plots.curves(xs, {"wanted": curve, **best}, colours, xlabel="x", title="10 neuro
 # $$ (x\,w)_{nk} = x_{n1} w_{1k} + x_{n2} w_{2k} + \dots $$
 #
 # In NumPy the product is `x @ w`. Each neuron has its own bias, so $b$ is a row of numbers, which NumPy adds to every
-# row of the product. The **shapes**, the sizes of the arrays along their axes, are
+# row of the product. With `in` inputs and `out` neurons, the **shapes**, the sizes of the arrays along their axes, are
 #
 # $$ y = \max(x\,w + b,\; 0), \qquad x: (N, \text{in}),\quad w: (\text{in}, \text{out}),\quad b: (\text{out},),
 # \quad y: (N, \text{out}). $$
 #
-# **Predict:** two samples with three inputs, two neurons. What is the first row of $y$, computed by hand?
+# **Predict:** the next cell has two samples with three inputs, and two neurons. Before you run it, compute the first
+# row of $y$ by hand.
 
 # %%
 x = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
@@ -265,7 +272,7 @@ plots.numbers({"x: (2, 3)": x, "w: (3, 2)": w, "b: (2,)": b, "x w + b: (2, 2)": 
 # The first row of $x\,w$ is $1 \cdot 1 + 2 \cdot 2 + 0 \cdot (-3) = 5$ and $1 \cdot (-1) + 2 \cdot 0 + 0 \cdot 1 = -1$.
 # With the biases it is 6 and $-0.5$, and after ReLU 6 and 0.
 #
-# **Exercise.** Write the layer.
+# **Exercise.** Write the layer, with `np.maximum` for all elements at once.
 
 
 # %%

@@ -68,7 +68,7 @@ WRONG = {
         ("return list(w - lr * dw)", "this is a list: the notebook needs a NumPy array"),
     ],
     "relu_slope": [
-        ("return x > -1e-9", "at 0 itself there is a kink"),
+        ("return x > -1e-9", "at 0 there is no derivative"),
         ("return max(x, 0)", "this is ReLU itself"),
         ("if x > 0:\n    return 1\nelse:\n    return -1", "ReLU is flat, not falling"),
         ("if x > 0:\n    return 1", "for x=-2.0.\n    Hint: it returns nothing: every branch"),
@@ -87,15 +87,15 @@ WRONG = {
         ("return np.maximum(w @ x + b, 0)", "the factors are swapped"),
         ("return np.where(np.dot(x, w.T) + b > 0, np.dot(x, w.T) + b, 0)", "w is transposed"),
         ("return F.relu(md.tensor(x) @ w + b)", "this is a Tensor"),
-        ("return max(x @ w + b, 0)", "it stops with ValueError"),
+        ("return max(x @ w + b, 0)", "np.maximum and np.where work element by element"),
         ("return np.maximum(x @ w, 0)", "the bias is missing"),
         ("return np.maximum(x @ w + b, 0).tolist()", "this is a list: the notebook needs a NumPy array"),
     ],
     "hat": [
-        ("return max(0, 1 - abs(x - centre) / width)", "it stops with ValueError"),
+        ("return max(0, 1 - abs(x - centre) / width)", "np.maximum and np.where work element by element"),
         (
             "r = lambda z: z * (z > 0)\nreturn r(x - centre + width) - 2 * r(x - centre) + r(x - centre - width)",
-            "high as",
+            "at the height width",
         ),
         ("return [max(0, 1 - abs(number - centre) / width) for number in x]", "this is a list"),
         ("return np.maximum(1 - abs(x + centre) / width, 0)", "it sits on the wrong side of 0"),
