@@ -69,13 +69,12 @@ plots.curves(ws, {"loss": loss_at(ws)}, ["data"], xlabel="weight w", ylabel="los
 #
 # Weights and biases are the network's parameters (unit 0). The derivative with respect to one of them says how the loss
 # changes if only this one changes. The derivatives with respect to all parameters together are the **gradient** of the
-# loss. To approximate each of them from two values of the loss would
-# take two computations of the loss for each parameter. There is a better way.
+# loss. To approximate it in this way takes two computations of the loss for each parameter. There is a better way.
 #
 # ## 2. The chain rule computes slopes from simple steps
 #
-# The loss is computed in simple steps: a product, a sum, ReLU, a difference, a product. For each step the slope of its
-# result with respect to each of its inputs is simple.
+# The loss is computed in simple steps: a product, a sum, ReLU, a difference, and the square of this as a product. For
+# each step the slope of its result with respect to each of its inputs is simple.
 #
 # **Exercise.** What are the derivatives of $a\,b$ with respect to $a$ and with respect to $b$? What is the derivative
 # of $\max(x, 0)$? At 0 it has none; as usual in neural networks, let it be 0 there.
@@ -164,8 +163,11 @@ class Value:
 
 # %% [markdown]
 # The order matters: the `grad` of a value has to be complete before it is passed on. A value is always newer than its
-# inputs, so newest first is such an order. Unit 3 explains this, and finds an order from the inputs alone. Does the
-# class find the slopes of the curve?
+# inputs, so newest first is such an order, and `number` counts the values as they are made. Unit 3 explains this, and
+# finds an order from the inputs alone.
+#
+# Does the class find the slopes of the curve? At four points the next cell draws a short pink line with the slope that
+# it finds.
 
 
 # %%
@@ -187,7 +189,7 @@ for at in (-0.7, 0.0, 1.0, 1.8):
 axes.figure
 
 # %% [markdown]
-# They are the slopes of section 1, and each line touches the curve.
+# They are the slopes of section 1, and each line is a tangent of the curve.
 #
 # ## 3. Gradient descent takes steps downhill
 #
@@ -209,11 +211,13 @@ def step(w, dw, lr):
 step = course.check_step(step)
 
 # %% [markdown]
-# How long should the steps be? Where the neuron is active, its loss is a parabola with the minimum at 1:
-# $L(w) = (1.5\,w - 1.5)^2 = 2.25\,(w - 1)^2$, so $L'(w) = 4.5\,(w - 1)$. A step therefore multiplies the distance
-# $w - 1$ by $1 - 4.5\,\text{lr}$. For $\text{lr} = 0.1$ the factor is 0.55.
+# How long should the steps be? Where the output of the neuron is not 0, its loss is a parabola with the minimum at 1:
+# $L(w) = (1.5\,w - 1.5)^2 = 2.25\,(w - 1)^2$, so $L'(w) = 4.5\,(w - 1)$. A step leads from the distance $w - 1$ to
+# $w - 1 - \text{lr} \cdot 4.5\,(w - 1)$: it multiplies the distance by $1 - 4.5\,\text{lr}$. For $\text{lr} = 0.1$ the
+# factor is 0.55.
 #
-# **Predict:** the steps start at $w = 0$. What happens with the factors of $\text{lr} = 0.02$, of $0.4$ and of $0.5$?
+# **Predict:** the steps start at $w = 0$. What are the factors for $\text{lr} = 0.02$, $0.4$ and $0.5$, and what will
+# $w$ do with each?
 
 
 # %%
@@ -237,7 +241,7 @@ plots.curves(range(13), paths, colours, "o-", xlabel="step", ylabel="weight w", 
 # | 0.02 | 0.91 | the right way, slowly |
 # | 0.1 | 0.55 | quickly to the minimum |
 # | 0.4 | -0.8 | to the minimum, from one side to the other |
-# | 0.5 | -1.25 | further away with each step |
+# | 0.5 | -1.25 | to the other side and further away |
 #
 # The last path ends where the output of the neuron is 0. The slope is 0 there, so no step leads out again (unit 8 says
 # more about such neurons). The right learning rate depends on how strongly the loss curves, which one rarely knows.
@@ -245,9 +249,10 @@ plots.curves(range(13), paths, colours, "o-", xlabel="step", ylabel="weight w", 
 #
 # ## 4. A network learns a curve from points
 #
-# Now a whole network: eight neurons and the weighted sum of their outputs, 25 parameters. It is to learn the function
-# of unit 1 from its values at 16 points. Nobody tells it about hats; the weights and biases are random. Its loss is the
-# **mean squared error**, the mean over all points of $(\text{answer} - \text{wanted})^2$.
+# Now a whole network: eight neurons, and the weighted sum of their outputs plus a bias, 25 parameters. It will learn
+# the function of unit 1 from its values at 16 points. Its weights are not those of hats: they are random at first, as
+# are the biases of the neurons. Its loss is the **mean squared error**, the mean over all points of
+# $(\text{answer} - \text{wanted})^2$.
 
 # %%
 HIDDEN = 8
@@ -298,7 +303,8 @@ def mean_squared_error(p):
 # %% [markdown]
 # Training is a loop: compute the loss, go back to the gradient, take a step.
 #
-# **Predict:** which parts of the curve will eight neurons follow first?
+# **Predict:** what will the answers look like after 50 steps, and after 500? How does the loss fall: evenly, or fast at
+# first?
 
 # %%
 numbers, losses, stages = first, [], {}
@@ -320,9 +326,10 @@ plots.curves(range(501), {"loss": losses}, ["training"], log="y", axes=right, xl
 
 # %% [markdown]
 # After 50 steps the answers are nearly straight lines. After 500 they have the steep rise in the middle, and not much
-# more. The loss falls fast at first and slowly later: for small steps it falls by about `lr` times the sum of the
-# squared derivatives, which become smaller. The bends move meanwhile: they are at $x = -b / w$, and training changes
-# both.
+# more. The loss falls fast at first and slowly later. A step changes a parameter by `-lr` times its derivative, and if
+# the step is small, this changes the loss by about the derivative times the change. All together the loss falls by
+# about `lr` times the sum of the squared derivatives, and these become smaller. The bends move meanwhile: they are at
+# $x = -b / w$, and training changes both.
 #
 # ## 5. Tensors are Values that hold arrays
 #
@@ -356,10 +363,11 @@ figure.set_size_inches(style.PAGE, figure.get_figheight())
 figure
 
 # %% [markdown]
-# Each box is a tensor with its shape, or its value if it is a single number. The blue boxes are the parameters, the
-# grey ones the data. In red is the shape of its `grad`. Are the derivatives those of the Values?
+# Each box is a tensor with its shape, or its value if it is a single number; its `grad` is in red, in the same way. The
+# blue boxes are the parameters, the grey ones the data, and the white ones are results, with the name of the step that
+# computed them. Are the derivatives those of the Values?
 #
-# **Predict:** how many Values do the work of these tensors: as many, ten times as many, or even more?
+# **Predict:** the graph has ten tensors. How many Values does the same loss take: ten as well, a hundred, or even more?
 
 # %%
 values = as_values(first)
@@ -408,9 +416,9 @@ colours = ["reference", "model", "mistake"]
 plots.curves(range(500), runs, colours, log="y", xlabel="step", ylabel="loss", xlim=(-10, 660))
 
 # %% [markdown]
-# With the smallest rate the loss falls at every step, but it needs many more steps to get as far. The largest is too
-# large for the strongest curvature: the loss jumps up, as the last path of section 3 does, though the steps that follow
-# bring it down again.
+# With the smallest rate the loss falls at every step, but it needs many more steps to get as far as with 0.03. The
+# largest rate is too large where the loss curves most strongly: there it jumps up, as the last path of section 3 moves
+# away from the minimum. The steps that follow bring it down again.
 #
 # ## 6. The same with minidl's layers
 #
@@ -433,11 +441,11 @@ print(f"loss {loss.item():.1e}, {sum(p.size for p in model.parameters())} parame
 
 # %% [markdown]
 # `zero_grad()` removes the derivatives of the last step, because `backward()` adds to them. **float32** is a number
-# format with about 7 decimal digits, which minidl uses unless you ask for another. **float64**, NumPy's default, has
-# about 16.
+# format with about 7 decimal digits, that of the parameters of a new layer. **float64**, NumPy's default, has about 16.
+# `md.tensor` keeps the format of an array, so we ask for float32 here.
 #
-# The loss at the 16 points is nearly 0. The points are not what we want, though: we want the curve between them. `hats`
-# are the straight lines between the points, as in unit 1.
+# The loss at the 16 points is nearly 0. The points are not what we want, though: we want the curve between them. As in
+# unit 1, the sum of 16 hats follows the straight lines between the points.
 #
 # **Predict:** which comes nearer to the wanted curve, the hats or the network?
 
@@ -454,7 +462,7 @@ plots.curves(xs, both, ["data", "reference", "model"], axes=axes, xlabel="x", xl
 
 # %% [markdown]
 # Both come close to the points, and both have to guess between them. Training looks at the points alone, so its loss
-# cannot tell how good the guesses are. For this you need points that were not used to train. Faces are no different:
+# cannot tell how good the guesses are. For this you need points that were not used to train. For faces it is the same:
 # what counts is the answer for a face that the network has not seen (unit 10).
 #
 # ## Now read the real thing
@@ -465,7 +473,8 @@ plots.curves(xs, both, ["data", "reference", "model"], axes=axes, xlabel="x", xl
 print(inspect.getsource(md.Tensor.backward))
 
 # %% [markdown]
-# You will find `ancestors` there as `_newest_first`, and the line with `+=` as `_total`. Unit 3 explains the rest.
+# You will find `ancestors` there as `_newest_first`, and the addition of your line with `+=` in `pending` and
+# `arrived`, which hold the derivatives on their way to `grad`. Units 3 and 4 explain the rest.
 #
 # ## Questions
 #
@@ -492,7 +501,8 @@ print(inspect.getsource(md.Tensor.backward))
 # <details><summary>Answer</summary>
 #
 # Only `b2`. The outputs of the neurons are 0, so the derivatives with respect to `w2` are 0. Those with respect to `w1`
-# and `b1` have the factor `w2`, which is 0. So the weights must start at different random numbers.
+# and `b1` have the factor `w2`, which is 0. Another number for all would not do either: neurons that are equal get
+# equal derivatives, and stay equal. So the weights start at different random numbers.
 #
 # </details>
 #
