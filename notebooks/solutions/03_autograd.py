@@ -8,12 +8,13 @@
 # **You will be able to**
 #
 # - read the graph that a computation leaves behind;
-# - apply the chain rule to a graph, and say why nobody follows its paths one by one;
+# - apply the chain rule to a graph, and say why its paths are not followed one by one;
 # - write a backward pass: the order of the nodes, and the gradients in that order;
 # - say why gradients add up, and what `zero_grad()` is for;
 # - define an op with its own `backward`, and find its mistakes by a gradient check.
 #
 # **Prior knowledge:** unit 2 (slope, chain rule, loss, gradient descent), and in Python recursion and dictionaries.
+#
 # **Time:** about 100 minutes, two exercises included.
 
 # %%
@@ -36,12 +37,12 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. One backward pass computes millions of derivatives
 #
-# This network has two million parameters, and its loss is one number. Three ways to spend time on it:
+# This network has two million parameters, and its loss is one number. Three computations with it:
 #
 # - the **forward pass**, from the inputs to the loss;
 # - the **backward pass**, `loss.backward()`, from the loss to the gradients of all parameters;
-# - **finite differences**, the definition of the derivative: move one parameter a little up, then a little down, and
-#   see how much the loss changes. This takes two forward passes for each parameter.
+# - **finite differences**, with which unit 2 began: move one parameter a little up, then a little down, and divide the
+#   change of the loss by the distance. This takes two forward passes for each parameter.
 #
 # **Predict:** how many times as long as the forward pass does the backward pass take: 1, 2, 1,000 or 1,000,000 times?
 
@@ -67,17 +68,16 @@ labels = {"xscale": "log", "xlim": (0.1, 2e8), "xlabel": "time, forward pass = 1
 plots.bars(times, ["reference", "gradient", "mistake"], "{:,.1f}", **labels)
 
 # %% [markdown]
-# The bar of finite differences is computed, not measured: nobody wants to wait that long. The backward pass takes the
-# time of a few forward passes at most, and would do so for any number of parameters. Most of the time goes into
-# products of matrices: two of them forward, three backward (unit 4 shows which). Section 4 counts the operations of any
-# graph.
+# The bar of finite differences is computed, not measured: that would take too long. The backward pass takes the time of
+# a few forward passes at most, and would do so for any number of parameters. Most of the time goes into products of
+# matrices: two of them forward, three backward (unit 4 shows which). Section 4 counts the operations of any graph.
 #
 # ## 2. A computation leaves a graph behind
 #
-# minidl computes an expression with tensors at once, as NumPy does. If one of the tensors has `requires_grad=True`, the
-# result also keeps the **op** that made it, such as a sum or a product, and the op keeps its inputs. These links form a
-# **graph**: each tensor is a **node**, and an **edge** leads from each input of an op to its result. A node that was
-# not computed from others, such as a parameter, is a **leaf**.
+# minidl computes an expression with tensors immediately, as NumPy does. If one of the tensors has `requires_grad=True`,
+# the result also keeps the **op** that made it, such as a sum or a product, and the op keeps its inputs. These links
+# form a **graph**: each tensor is a **node**, and an **edge** leads from each input of an op to its result. A node that
+# was not computed from others, such as a parameter, is a **leaf**.
 
 
 # %%
@@ -94,23 +94,28 @@ graph = viz.Graph(loss, named | {"loss": loss})
 graph.draw(0)
 
 # %% [markdown]
-# Blue boxes are leaves whose gradients we want; the grey box is a constant. The red box is where the backward pass
-# starts: the derivative of the loss with respect to itself is 1.
+# Each box has the name of a tensor, the sign of the op that made it or both, and below its value. Blue boxes are leaves
+# whose gradients we want; the grey box is a constant, the exponent 2. The **gradient** of a node is the derivative of the
+# loss with respect to it, `grad` in the picture. The red box is where the backward pass starts: the derivative of the
+# loss with respect to itself is 1.
 #
 # ## 3. The chain rule: multiply along a path, add up over the paths
 #
 # Each op knows the slopes of its result with respect to its inputs. For $p = z x$ they are $\partial p/\partial z = x$
-# and $\partial p/\partial x = z$; for $s = z^2$ the slope is $\partial s/\partial z = 2 z$. If $x$ affects $z$, and $z$
-# affects the loss $L$, then a small change of $x$ passes through both, and the slopes multiply:
+# and $\partial p/\partial x = z$; for $s = z^2$ the slope is $\partial s/\partial z = 2 z$. (The symbol $\partial$
+# marks a *partial* derivative: one input changes, the others stay as they are.) If $x$ affects $z$, and $z$ affects the
+# loss $L$, then a small change of $x$ passes through both, and the slopes multiply:
 #
 # $$ \frac{\partial L}{\partial x} = \frac{\partial L}{\partial z}\,\frac{\partial z}{\partial x} $$
 #
-# If a node is used in several places, its changes reach the loss along several **paths**, and the effects add up. (The
-# symbol $\partial$ marks a *partial* derivative: one input changes, the others stay as they are.)
+# If a node is used in several places, its changes reach the loss along several **paths**, and the effects add up.
 #
-# **Predict:** in the graph above, $z = 6$. It is used in $s = z^2$ and in $p = z x$. What is $\partial L/\partial z$?
-# Then step through the backward pass. In each picture the op of the red box passes the gradient that has arrived at it
-# to its inputs, times its slope: the number at the arrow. A gradient that arrives second is added to the first.
+# **Predict:** in the graph above, $z = 6$ and $x = 3$. $z$ is used in $s = z^2$, the box `**`, and in $p = z x$, the
+# box `*`; $L = s + p$. What is $\partial L/\partial z$?
+#
+# Then follow the backward pass. Picture 0 shows the seed, the 1 at the loss. In each further picture the op of the red
+# box multiplies the gradient that has arrived at the box by its slope for each input, and passes the product, the
+# number at the arrow, to this input. A gradient that arrives second is added to the first.
 
 # %%
 graph.draw_backward(columns=1)
@@ -129,7 +134,8 @@ for name in "xw":
 # $\partial L/\partial w = 2 x^2 w + x^2 = 36 + 9$.
 #
 # The chain rule for a graph says: take every path from $x$ to the loss, multiply the slopes along it, and add up
-# the products. With a `Node` that knows its inputs and the slopes with respect to them, this takes three lines.
+# the products. With a `Node` that knows its inputs and the slopes with respect to them, this takes three lines. They go
+# along the paths from the loss to $x$.
 
 
 # %%
@@ -148,10 +154,10 @@ def by_all_paths(last, x):
 
 
 x, w = Node(), Node()
-z = Node([x, w], [2.0, 3.0])
-s = Node([z], [2 * 6.0])
-p = Node([z, x], [3.0, 6.0])
-last = Node([s, p], [1.0, 1.0])
+z = Node([x, w], [2.0, 3.0])  # z = x w: slopes w = 2 and x = 3
+s = Node([z], [12.0])  # s = z^2: slope 2 z = 12
+p = Node([z, x], [3.0, 6.0])  # p = z x: slopes x = 3 and z = 6
+last = Node([s, p], [1.0, 1.0])  # the loss s + p
 print("dL/dx =", by_all_paths(last, x), " dL/dw =", by_all_paths(last, w))
 
 # %% [markdown]
@@ -178,16 +184,17 @@ plots.curves(lengths, counts, ["mistake", "reference"], "o-", "y", xlabel="doubl
 # Every doubling doubles the number of paths: there are $2^n$ of them, on $n + 1$ nodes. The logarithmic axis makes this
 # a straight line.
 #
-# The way out is to go backward and to *wait*. A node passes its gradient on only when everything that was computed from
-# it has reported. Then it does so once, and paths that share a part share the work. This is **reverse-mode
+# The way out is to go backward and to *wait*. A node passes its gradient on only when every node that was computed from
+# it has done so. Then it does this once, and paths that share a part share the work. This is **reverse-mode
 # differentiation**; in neural networks it is called **backpropagation**.
 #
 # ## 4. Backward in the right order
 #
-# We need an order in which each node comes after everything that was computed from it: a **topological order**.
+# We need an order in which each node comes after every node that was computed from it: a **topological order**.
 #
-# **Exercise.** Write it, for nodes with `inputs`. One way: to visit a node, visit its inputs first (no node twice),
-# then append the node to a list. In this list inputs come before results: reverse it at the end.
+# **Exercise.** Write a function that finds one, for a `Node` with its `inputs`. One way: to visit a node, visit its
+# inputs first (no node twice), then append the node to a list. In this list inputs come before results: reverse it at
+# the end.
 
 
 # %%
@@ -231,8 +238,9 @@ def gradients(order):
 gradients = course.check_gradients(gradients)
 
 # %% [markdown]
-# These two functions are the core of an autograd engine. The rest is bookkeeping: operators that note the slopes while
-# they compute. For sums and products this takes a few lines, and the loss of section 2 can be written as a formula:
+# These two functions are the core of **autograd**, short for automatic differentiation. The rest is bookkeeping:
+# operators that note the slopes while they compute. For sums and products this takes a few lines, and the loss of
+# section 2 can be written as a formula:
 
 
 # %%
@@ -285,8 +293,9 @@ colours = ["model" if derivative == 8 else "mistake" for derivative in results.v
 plots.bars(results, colours, xlabel="derivative of d with respect to a")
 
 # %% [markdown]
-# The orders with $b$ before $c$ are wrong: $b$ passes on 0, because $c$ has not reported yet. The place of $a$ does not
-# matter, as $a$ has no inputs to pass anything to. A topological order is always right.
+# The orders with $b$ before $c$ are wrong: $b$ passes on 0, because nothing has arrived from $c$ yet. The place of $a$
+# does not matter, as $a$ has no inputs to pass anything to. So two more orders give 8 in this graph; a topological
+# order is right in every graph.
 #
 # minidl needs no search. It numbers the ops as they are made. An op is made after its inputs, so *newest first* is a
 # topological order:
@@ -303,18 +312,21 @@ print(", ".join(f"{name} #{number - first + 1}" for name, number in numbers))
 # Within one backward pass, the gradients from several uses add up. Between passes they add up as well: `backward()`
 # adds to `grad`, and only `zero_grad()` clears it. This is useful when a loss is a sum whose parts are computed one
 # after another, for example because all samples together do not fit into memory: the gradient of a sum is the sum of
-# the gradients. Here $L = (w - 3)^2 + (w - 5)^2$ at $w = 0$, at once and in two parts:
+# the gradients. Here $L = (w - 3)^2 + (w - 5)^2$ at $w = 0$, as a whole and in two parts:
 
 # %%
 whole, parts = md.tensor(0.0, requires_grad=True), md.tensor(0.0, requires_grad=True)
 ((whole - 3) ** 2 + (whole - 5) ** 2).backward()
 ((parts - 3) ** 2).backward()
 ((parts - 5) ** 2).backward()
-print(f"at once: {whole.grad:g}, in two parts: {parts.grad:g}")
+print(f"as a whole: {whole.grad:g}, in two parts: {parts.grad:g}")
 
 # %% [markdown]
-# It is a trap for those who forget `zero_grad()`. **Predict:** gradient descent on $L = (w - 3)^2$, from $w = 0$,
-# without clearing the gradient: does it arrive at 3 later, sooner or never?
+# It is an error to forget `zero_grad()` where nothing is to be added up, as in gradient descent: each step needs its
+# own gradient.
+#
+# **Predict:** gradient descent on $L = (w - 3)^2$ starts at $w = 0$, and the gradient is never cleared. Does $w$ come
+# to rest at 3 later than with `zero_grad()`, sooner or never?
 
 
 # %%
@@ -332,19 +344,19 @@ def descend(forget, steps=40):
 
 
 paths = {"with zero_grad()": descend(forget=False), "without": descend(forget=True), "goal": [3] * 40}
-plots.curves(range(40), paths, ["model", "mistake", "reference"], xlabel="step", ylabel="w")
+plots.curves(range(40), paths, ["model", "mistake", "reference"], xlabel="step", ylabel="w", xlim=(-1, 55))
 
 # %% [markdown]
-# Never: each step repeats all earlier ones, so $w$ overshoots and swings about the goal like a pendulum without
-# friction. After 10,000 steps it still does:
+# Never: each step repeats all earlier ones, so $w$ goes past the goal, returns, and goes past it again. After 10,000
+# steps it still does:
 
 # %%
 late = descend(forget=True, steps=10_000)[-100:]
 print(f"without zero_grad(), steps 9,900 to 10,000: w between {min(late):.1f} and {max(late):.1f}")
 
 # %% [markdown]
-# The graph itself can be used once. `backward()` frees it on the way, so that its memory can be used again. A second
-# call is an error that says so:
+# The graph itself can be used once: `backward()` removes it on the way, so that its memory is free again. A second call
+# is an error that says so:
 
 # %%
 loss, _ = example()
@@ -362,6 +374,9 @@ except GraphError as error:
 # gradient of the loss with respect to the output $y$, one number for each element. It returns dx, the gradient with
 # respect to the input. Here each element of $y$ depends on one element of $x$, so dx is dy times the slope, element by
 # element. (Unit 4 is about ops for which this is not so simple.)
+#
+# `save` keeps arrays that `backward` needs, and `saved` gives them back. `self.xp` is NumPy, or CuPy if the arrays are
+# on a GPU, and `logaddexp(x, 0)` is $\ln(e^x + e^0)$. `backward` returns a tuple, with one gradient for each input.
 
 
 # %%
@@ -384,14 +399,14 @@ shown = {"ReLU": np.maximum(x.numpy(), 0), "softplus": y.numpy(), "slope of soft
 plots.curves(x.numpy(), shown, ["reference", "model", "gradient"], xlabel="x")
 
 # %% [markdown]
-# Is the gradient right? Finite differences need no `backward`: too slow for training, but good enough to check a few
-# inputs. This is a **gradient check**. `gradcheck` compares the two for every input element. If they do not agree, it
-# says where and what it sees. Two wrong versions of the op:
+# Is the gradient right? Finite differences need no `backward`. They are too slow for training, but fast enough to check
+# a small input. This is a **gradient check**. `gradcheck` compares the two for every element of the input. If they do
+# not agree, it says where, and shows both numbers. Two wrong versions of the op:
 #
 # - `Forgetful` returns the slope, and forgets to multiply it by dy;
 # - `WrongSign` returns minus the gradient.
 #
-# **Predict:** above, the loss was `y.sum()`. Would `Forgetful` have given a wrong curve there?
+# **Predict:** above, the loss was `y.sum()`. Would the curve of the slope have been wrong with `Forgetful`?
 
 
 # %%
@@ -418,7 +433,7 @@ for op in (Softplus, Forgetful, WrongSign):
         print(error)
 
 # %% [markdown]
-# No: for a sum dy is 1 everywhere, and multiplying by 1 is easily forgotten. `gradcheck` therefore uses random dy.
+# No: for a sum dy is 1 everywhere, so a missing factor dy changes nothing. `gradcheck` therefore uses random dy.
 # It also computes in float64, because a finite difference loses digits; unit 5 measures how many.
 #
 # ## Now read the real thing
