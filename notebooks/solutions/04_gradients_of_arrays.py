@@ -1,20 +1,21 @@
 # %% [markdown]
 # # 4. Gradients of arrays
 #
-# In unit 3 every node of the graph was a number. In a network every node is an array: an image, many samples at once,
+# In unit 3 the nodes of the graphs were numbers. In a network every node is an array: an image, many samples at once,
 # the weights of a layer. This unit carries the chain rule over to arrays, and the results are short: what broadcasting
 # copies forward is summed backward, and one matrix product forward becomes two backward. At the end a layer trains with
 # gradients that you wrote.
 #
 # **You will be able to**
 #
-# - say what dy is, the gradient that arrives at an op, and which shape it has;
+# - say what dy is, the gradient that arrives at an op in the backward pass, and which shape it has;
 # - derive the gradient of an op on arrays, index by index;
 # - undo broadcasting in the backward pass;
 # - write the backward pass of a matrix product, and say why a fitting shape does not prove it right;
 # - check each of these by a gradient check.
 #
 # **Prior knowledge:** unit 3 (graph, chain rule, gradient check), and in NumPy shapes, axes, `sum(axis=...)` and `@`.
+#
 # **Time:** about 90 minutes, two exercises included.
 
 # %%
@@ -39,7 +40,7 @@ rng = np.random.default_rng(0)
 # each element. For an image it is an image, which says for each pixel how the loss changes with it.
 #
 # Let the loss be the mean squared difference between one drawn face, $x$, and another one, the goal $g$. Both have $P$
-# pixels. We go down the gradient, and the parameters are the pixels of $x$:
+# pixels. We do gradient descent, and the parameters are the pixels of $x$:
 #
 # $$ L = \frac{1}{P} \sum_i (x_i - g_i)^2, \qquad \frac{\partial L}{\partial x_i} = \frac{2}{P} (x_i - g_i) $$
 #
@@ -77,16 +78,18 @@ viz.images([slopes[n] for n in steps], [f"gradient, step {n}" for n in steps], s
 #
 # $$ dy_i = \frac{\partial L}{\partial y_i} $$
 #
-# It has one derivative for each element of $y$, so it has the shape of $y$. Its name is the **cotangent** of $y$; we
-# write **dy**, and likewise dx, dw, db for the gradients of the loss with respect to $x$, $w$, $b$. The op has to
-# compute dx from dy. Each element is a number, so the chain rule of unit 3 holds: add up over all paths. From $x_j$ a
-# path leads through each $y_i$ that depends on it:
+# It has one derivative for each element of $y$, so it has the shape of $y$. Its name is the **cotangent** of $y$. We
+# write **dy**, as one name (it is no product, and no differential), and likewise dx, dw, db for the gradients of the
+# loss with respect to $x$, $w$, $b$. The op has to compute dx from dy. Each element is a number, so the chain rule of
+# unit 3 holds: add up over all paths. From $x_j$ a path leads through each $y_i$ that depends on it:
 #
 # $$ dx_j = \sum_i dy_i \, \frac{\partial y_i}{\partial x_j} $$
 #
 # The table of all $\partial y_i / \partial x_j$, with a row for each result and a column for each input, is the
 # **Jacobian** $J$. So $dx = dy\,J$, a row of numbers times a matrix: a **vector-Jacobian product**. An example: the
 # products of neighbours, $y_i = x_i\,x_{i+1}$, for four numbers $x$.
+#
+# Indices count from 0 in this unit, as in NumPy.
 #
 # **Predict:** which elements of its Jacobian, of 3 rows and 4 columns, are 0? What stands in the others?
 
@@ -113,7 +116,8 @@ plots.numbers({"dy": dy, "Jacobian": jacobian, "dx = dy J": gradient(dy)})
 # $dx_1 = 1 \cdot 2 + (-2) \cdot 3 = -4$.
 #
 # A backward pass does not store the Jacobian, because it is huge. Take one layer of unit 3: 256 samples, 1,000 outputs
-# each, and 1,000 x 1,000 weights, in float32, which takes 4 bytes for each number.
+# each, and 1,000 x 1,000 weights, in float32, which takes 4 bytes for each number. How large is the Jacobian of its
+# outputs with respect to its weights?
 
 # %%
 results, weights = 256 * 1000, 1000 * 1000
@@ -131,7 +135,7 @@ print(f"elements of the Jacobian: {results * weights:,}, in float32 {4 * results
 # **broadcasting**. An element of $b$ has four paths to the loss, one through each row, and each has slope 1. So its
 # gradient is a sum: **the gradient of what was copied is the sum of dy over the copies**.
 #
-# **Predict:** what are the three elements of db?
+# **Predict:** the next cell has a dy of shape `(4, 3)`. What are the three elements of db?
 
 # %%
 x = md.tensor(np.zeros((4, 3)), requires_grad=True)
@@ -153,7 +157,8 @@ plots.numbers({"dy": dy, "dx": x.grad, "db": b.grad})
 # | `(4, 3)` | `()` | both, which were added | `dy.sum()`, shape `()` |
 # | `(4, 3)` | `(4, 3)` | none | `dy` |
 #
-# **Exercise.** Write it for any shape that NumPy can broadcast to the shape of dy.
+# **Exercise.** Write a function that computes the last column, for any shape that NumPy can broadcast to that of dy.
+# (`sum(axis=...)` also takes a tuple of axes, and `keepdims=True` keeps them with size 1.)
 
 
 # %%
@@ -170,9 +175,9 @@ def unbroadcast(dy, shape):
 unbroadcast = course.check_unbroadcast(unbroadcast)
 
 # %% [markdown]
-# The gradient check does not know the formula. It moves each input element a little, so it is a second, independent
-# witness. We try your function inside an op, a product with broadcasting, for several pairs of shapes. (minidl would
-# undo the broadcasting itself if `backward` did not; here nothing is left for it to do.)
+# The gradient check does not use this formula: it moves each element of the inputs a little. We try your function
+# inside an op, a product with broadcasting, for several pairs of shapes. (minidl would undo the broadcasting itself if
+# `backward` did not; here nothing is left for it to do.)
 
 
 # %%
@@ -208,8 +213,9 @@ plots.numbers({"dy": dy, "dx": x.grad})
 # %% [markdown]
 # ## 4. The matrix product, index by index
 #
-# A layer computes $y = x w + b$. Here $x$ is a **batch**: several samples that are computed together, one in each row.
-# If there are $N$ samples with `in` inputs each, and the layer has `out` outputs, the shapes are
+# A layer computes $y = x w + b$. Section 3 has given db, so we take $y = x w$ here. $x$ is a **batch**: several samples
+# that are computed together, one in each row. If there are $N$ samples with `in` inputs each, and the layer has `out`
+# outputs, the shapes are
 #
 # $$ x: (N, \mathrm{in}), \qquad w: (\mathrm{in}, \mathrm{out}), \qquad y = x w: (N, \mathrm{out}), \qquad
 # y_{nj} = \sum_i x_{ni}\, w_{ij} $$
@@ -219,7 +225,8 @@ plots.numbers({"dy": dy, "dx": x.grad})
 # $$ y_{00} = x_{00} w_{00} + x_{01} w_{10} \qquad y_{01} = x_{00} w_{01} + x_{01} w_{11} $$
 # $$ y_{10} = x_{10} w_{00} + x_{11} w_{10} \qquad y_{11} = x_{10} w_{01} + x_{11} w_{11} $$
 #
-# **Predict:** $w_{10}$, in the lower left corner of $w$, grows by 1. Which results change, and by how much?
+# **Predict:** $w_{10}$, in the lower left corner of $w$, grows by 1. Which results change, and by how much? Take $x$
+# from the next cell.
 
 # %%
 x = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -240,7 +247,7 @@ plots.numbers({"x": x, "w": w, "y = x w": x @ w, "change of y": x @ larger - x @
 #
 # This sum over $n$ is the element in row $i$ and column $j$ of a matrix product. Of which matrices? In a product
 # $(a b)_{ij} = \sum_n a_{in} b_{nj}$ the summed index is the *last* of the first factor and the *first* of the second.
-# Where it stands elsewhere, a matrix must be transposed: $a^T_{in} = a_{ni}$.
+# A factor in which it is the other one must be transposed: $(a^T)_{in} = a_{ni}$, in NumPy `a.T`.
 #
 # **Exercise.** Write dw as a matrix product. Then do the same for dx: in which results does $x_{ni}$ occur, and with
 # which slopes?
@@ -259,6 +266,14 @@ def matmul_backward(dy, x, w):
 matmul_backward = course.check_matmul_backward(matmul_backward)
 
 # %% [markdown]
+# <details><summary>dx, index by index</summary>
+#
+# $x_{ni}$ occurs in the results of its own sample, $y_{nj}$ for every $j$, with slope $w_{ij}$. So
+# $dx_{ni} = \sum_j dy_{nj}\, w_{ij}$. The summed index $j$ is the last of dy, as it must be, but also the last of $w$,
+# which must be transposed: $dx = dy\,w^T$.
+#
+# </details>
+#
 # The gradient check, as before in an op, for three sizes:
 
 
@@ -279,7 +294,7 @@ for N, inputs, outputs in [(2, 2, 2), (4, 3, 2), (1, 5, 3)]:
     print(f"N = {N}, in = {inputs}, out = {outputs}: right, {checked.compared} derivatives compared")
 
 # %% [markdown]
-# "Find the product whose shape fits" is popular advice, and a good test, but it proves nothing. If $N$, in and out are
+# "Find the product whose shape fits" is popular advice, but a shape that fits proves nothing. If $N$, in and out are
 # equal, *every* product of dy and $x$, transposed or not, has the shape of $w$. Here are four of them as dw, for three
 # samples with three inputs and three outputs.
 #
@@ -309,15 +324,15 @@ for name, product in candidates.items():
 
 # %% [markdown]
 # You now know where the time of a backward pass goes: each matrix product of the forward pass costs two in the backward
-# pass, one for dx and one for dw. The first layer of a network needs no dx, as nobody asks for the gradient of the
-# data. Two layers have two products forward and three backward: those of unit 3.
+# pass, one for dx and one for dw. The first layer of a network needs no dx, because training does not change the data.
+# Two layers have two products forward and three backward: those of unit 3.
 #
 # ## 5. A layer trained by your own gradients
 #
-# All parts are there to train a layer without autograd. The data are 200 samples with three inputs and two targets.
-# They come from weights and biases that we pretend not to know, plus noise with a mean square of $0.1^2 = 0.01$. The
-# loss is the mean squared error over all elements, so $dy = 2\,(y - t) / (\text{number of elements})$ for targets $t$.
-# `step` is your own from unit 2.
+# All parts are there to train a layer without autograd. The data are 200 samples with three inputs and two **targets**,
+# the outputs that the layer should have. They come from weights and biases that we pretend not to know, plus **noise**:
+# random numbers, here with a mean square of about $0.1^2 = 0.01$. The loss is the mean squared error over all elements,
+# so $dy = 2\,(y - t) / (\text{number of elements})$ for targets $t$. `step` is your own from unit 2, if you wrote it.
 #
 # **Predict:** to about which value does the loss fall: 0, 0.01 or 0.1?
 
@@ -361,12 +376,13 @@ print("your weights equal minidl's up to rounding:", np.allclose(w, p["w"].numpy
 plots.numbers({"true w": true_w, "your w": w, "true b": true_b, "your b": b}, form="{:.2f}")
 
 # %% [markdown]
-# The loss falls to about 0.01, the mean square of the noise, which no weights can predict. The two
-# curves are the same.
+# The loss falls to about 0.01, the mean square of the noise, which no weights can predict. (The 400 random numbers of
+# these targets do not have exactly this mean square, and the weights follow them a little.) The two curves are the
+# same.
 #
 # ## Now read the real thing
 #
-# In minidl `backward` of an op need not think of broadcasting: `Op.gradients` in `minidl/op.py` calls this function on
+# In minidl `backward` of an op may ignore broadcasting: `Op.gradients` in `minidl/op.py` calls the function below on
 # whatever `backward` returns. Compare it with yours; most of it is the message for a wrong shape. Then read `MatMul` in
 # `minidl/ops/matmul.py`, and `Sum` and `Mean` in `minidl/ops/reduce.py`.
 
