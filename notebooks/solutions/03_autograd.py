@@ -95,9 +95,9 @@ graph.draw(0)
 
 # %% [markdown]
 # Each box has the name of a tensor, the sign of the op that made it or both, and below its value. Blue boxes are leaves
-# whose gradients we want; the grey box is a constant, the exponent 2. The **gradient** of a node is the derivative of the
-# loss with respect to it, `grad` in the picture. The red box is where the backward pass starts: the derivative of the
-# loss with respect to itself is 1.
+# whose gradients we want; the grey box is a constant, the exponent 2. The **gradient** of a node is the derivative of
+# the loss with respect to it, `grad` in the picture. The red box is where the backward pass starts: the derivative of
+# the loss with respect to itself is 1.
 #
 # ## 3. The chain rule: multiply along a path, add up over the paths
 #
@@ -140,7 +140,7 @@ for name in "xw":
 
 # %%
 class Node:
-    """A number that was computed: its inputs, and its slope with respect to each of them."""
+    """A number in a graph: its inputs, none for a leaf, and its slope with respect to each of them."""
 
     def __init__(self, inputs=(), slopes=()):
         self.inputs, self.slopes = inputs, slopes
@@ -178,7 +178,7 @@ def doublings(steps):
 lengths = range(1, 15)
 paths = [by_all_paths(nodes[-1], nodes[0]) for nodes in map(doublings, lengths)]  # each path contributes 1
 counts = {"paths": paths, "nodes": [n + 1 for n in lengths]}
-plots.curves(lengths, counts, ["mistake", "reference"], "o-", "y", xlabel="doublings")
+plots.curves(lengths, counts, ["mistake", "reference"], "o-", "y", xlabel="doublings", ylabel="number")
 
 # %% [markdown]
 # Every doubling doubles the number of paths: there are $2^n$ of them, on $n + 1$ nodes. The logarithmic axis makes this
@@ -347,8 +347,18 @@ paths = {"with zero_grad()": descend(forget=False), "without": descend(forget=Tr
 plots.curves(range(40), paths, ["model", "mistake", "reference"], xlabel="step", ylabel="w", xlim=(-1, 55))
 
 # %% [markdown]
-# Never: each step repeats all earlier ones, so $w$ goes past the goal, returns, and goes past it again. After 10,000
-# steps it still does:
+# Never: each step repeats all earlier ones, so $w$ goes past the goal, returns, and goes past it again.
+#
+# <details><summary>Why does this not become less?</summary>
+#
+# Let $u_t = w - 3$ at step $t$. Each step changes $u$ by $-0.1$ times the sum of all gradients $2 u$ so far, so it is
+# the change of the step before, minus $0.2\,u_t$: $u_{t+1} - u_t = u_t - u_{t-1} - 0.2\,u_t$, which is
+# $u_{t+1} = 1.8\,u_t - u_{t-1}$. The waves $A \cos(\theta t + \varphi)$ with $\cos\theta = 0.9$ satisfy this, because
+# $\cos(\alpha + \theta) + \cos(\alpha - \theta) = 2 \cos\theta \cos\alpha$. Their height $A$ stays the same.
+#
+# </details>
+#
+# After 10,000 steps $w$ still does:
 
 # %%
 late = descend(forget=True, steps=10_000)[-100:]
