@@ -260,7 +260,7 @@ plots.curves(xs, {"wanted": curve, **best}, colours, xlabel="x", title="10 neuro
 # \quad y: (N, \text{out}). $$
 #
 # **Predict:** the next cell has two samples with three inputs, and two neurons. Before you run it, compute the first
-# row of $y$ by hand.
+# row of $y$ by hand. (In such tables red cells are positive and blue ones negative.)
 
 # %%
 x = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
