@@ -229,9 +229,10 @@ largest = {name: float(np.abs(found).max()) for name, found in cases.items()}
 plots.bars(largest, ["model", "reference", "mistake"], "{:.2f}", xlabel="largest correlation with the age")
 
 # %% [markdown]
-# Training has made the correlation larger, but it did not start from 0. A random filter already tells bright hair from
-# dark hair, and most old people have white hair. Even with shuffled ages it is not 0: that is the largest of 64
-# correlations which are there by chance. So before you call a channel "the age detector", compare it with both.
+# Training has made the correlation larger, but it did not start from 0. A random filter, too, gives other values for
+# bright hair than for dark hair, and in these drawings most old people have bright hair. Even with shuffled ages it is
+# not 0: that is the largest of 64 correlations which are there by chance. So before you call a channel "the age
+# detector", compare it with both.
 #
 # The six faces that excite two channels most: the one that rises most with the age, and the one that falls most.
 
@@ -302,11 +303,10 @@ viz.images([*images[some], *maps[0], *maps[1]], titles, columns=4, size=1.3)
 
 # %%
 chosen = images[:100]
-steps = np.diff(chosen[..., 0], axis=2, append=0), np.diff(chosen[..., 0], axis=1, append=0)
 scores = saliency_for_age(model, chosen)
 ways = {
     "most salient": scores,
-    "edges of the face": np.hypot(*steps),
+    "edges of the face": np.hypot(*np.gradient(chosen[..., 0], axis=(1, 2))),
     "most salient, untrained": saliency_for_age(untrained, chosen),
     "by chance": rng.random(scores.shape),
     "least salient": -scores,
@@ -322,9 +322,10 @@ for name, score in ways.items():
 plots.bars(moved, ["model", *["reference"] * 4], "{:.1f}", xlabel="how far the age moves (years)")
 
 # %% [markdown]
-# The map passes: its pixels move the answer most, and those that it calls unimportant hardly move it. But edges, and
-# even the map of a network that has learned nothing, choose pixels that matter more than others. So it proves little
-# that a map lies on the face: what counts is how far the first bar is from the next two.
+# The map passes: its pixels move the answer most, and those that it calls unimportant hardly move it. But the edges
+# come near to it without any network, and even the map of a network that has learned nothing chooses pixels that matter
+# more than others. So it proves little that a map lies on the face: what counts is how far the first bar is from the
+# next two.
 #
 # One doubt remains. A painted face is unlike any face in the training part, so some of the movement may come from that.
 # Hooker et al. (2019) therefore train again on painted images.
