@@ -17,7 +17,7 @@
 # **Prior knowledge:** `dy` (unit 4), logits and cross-entropy (unit 5), convolution and the receptive field (unit 7),
 # the data and its split (unit 10), the documented network and the standard error (unit 11).
 #
-# **Time:** about 2 hours and a half, in two sittings: sections 1 to 6, then 7 to 11.
+# **Time:** about two and a half hours, in two sittings: sections 1 to 6, then 7 to 11.
 #
 # As in unit 11, the notebook uses UTKFace and a GPU if they are there, else drawn faces and the CPU. What the text says
 # of results was found with the drawn faces, which are cartoons: it says nothing about real people.
@@ -391,14 +391,13 @@ plots.heat(images[[*some, *some]], both, (6.5, 54.5, 54.5, 6.5), titles, columns
 # rise more, white hair or wrinkles? Which changes the answer "male" more, long hair or a full beard?
 
 # %%
-LINES = {"forehead": 0.8, "crow_feet": 0.8, "folds": 0.8, "bags": 0.8}
 CHANGES = {
     "long hair": {"style": "long"},
     "long lashes": {"lashes": 0.11},
     "full beard": {"beard": "full"},
     "glasses": {"glasses": True},
     "white hair": {"hair": 240.0},
-    "wrinkles": LINES,
+    "wrinkles": {"forehead": 0.8, "crow_feet": 0.8, "folds": 0.8, "bags": 0.8},
 }
 PLAIN = {"style": "short", "beard": "none", "glasses": False, "earrings": False, "hair": 60.0, "beard_tone": 60.0}
 
@@ -425,11 +424,11 @@ older = {name: float(age - plain_ages.mean()) for name, (_, age) in differences.
 plots.bars(older, form="{:+.1f}", axes=right_panel, xlabel="age (years)", yticks=[])
 
 # %% [markdown]
-# White hair alone makes a man of 30 old; wrinkles, which the drawing program gives to old people as well, hardly count.
-# Long hair says "female", too, not only the lashes on which the heat of section 6 lay. A full beard does not say "male"
-# much more clearly than a bare chin. So the network has not learned what age is, or gender. It has learned what was
-# easy to see and went with the labels: a **shortcut** (Geirhos et al., 2020). This works as long as new faces are like
-# the old ones, and fails for a young man with bleached hair.
+# White hair alone makes a man of 30 old. Wrinkles, which the drawing program gives to old people as well, hardly count;
+# they are thin lines at 64 x 64 pixels. Long hair says "female", too, not only the lashes on which the heat of section
+# 6 lay. A full beard does not say "male" much more clearly than a bare chin. So the network has not learned what age
+# is, or gender. It has learned a **shortcut** (Geirhos et al., 2020): a rule that works for faces like those of the
+# training part and fails for others, such as a young man with bleached hair.
 #
 # ## 8. The worst errors suggest a guess
 #
@@ -535,8 +534,8 @@ calibration_error = course.check_calibration_error(calibration_error)
 
 # %% [markdown]
 # A remedy for bad calibration: divide all logits by one number, the **temperature** $T$ (Guo et al., 2017). This
-# changes no answer, as the sign of a logit stays. It makes all probabilities less certain ($T > 1$) or more certain ($T
-# < 1$). We choose $T$ on one half of the validation faces, by the smallest cross-entropy, and look at the other half.
+# changes no answer, as the sign of a logit stays. Above 1 it makes all probabilities less certain, below 1 more
+# certain. We choose $T$ on one half of the validation faces, by the smallest cross-entropy, and look at the other half.
 #
 # **Predict:** this network was trained for a short time. Is it too certain or not certain enough?
 
@@ -581,9 +580,10 @@ for t in (1.0, temperature):
     print(f"T = {t:.2f}: by chance {low:.3f} to {high:.3f} in 90% of the draws; measured {measured:.3f}, {verdict}")
 
 # %% [markdown]
-# The labels must be drawn from the same probabilities that the error is measured for: otherwise two different networks
-# are compared. Right probabilities, too, have an error above the range once in twenty times. And an error within the
-# range does not prove that they are right, only that so few faces do not show the contrary.
+# The labels must be drawn from the same probabilities that the error is measured for: otherwise the two numbers
+# describe different probabilities, and cannot be compared. Right probabilities, too, have an error above the range once
+# in twenty times. And an error within the range does not prove that they are right, only that so few faces do not show
+# the contrary.
 #
 # ## 11. What the labels are, and what they must not be used for
 #
@@ -596,7 +596,7 @@ for t in (1.0, temperature):
 # else. Keyes (2018) describes what this means for trans people.
 #
 # **Consent.** The pictures of UTKFace were collected from the web, for non-commercial research only. Its page does not
-# say that the people in them were asked; it offers to remove a picture if its owner complains. If you add faces of your
+# say that the people in them were asked; it offers to remove a picture if its owner asks. If you add faces of your
 # own, ask each person first, say what you will do with the picture, and delete it when they want you to. For this
 # reason the course shows drawn faces only.
 #
