@@ -387,20 +387,13 @@ for name, y in {"gender": faces.genders, "age": faces.ages}.items():
     centre = y[parts.train].mean()
     w = np.linalg.solve(known.T @ known + 0.1 * np.eye(256), known.T @ (y[parts.train] - centre))
     simple[name] = x[parts.validation] @ w + centre
-accuracies = {
-    "trivial": baselines["gender_accuracy"],
-    "weighted sum": float(np.mean((simple["gender"] > 0.5) == faces.genders[parts.validation])),
-    "network": float(accuracy),
+named = float(np.mean((simple["gender"] > 0.5) == faces.genders[parts.validation]))
+off = float(np.abs(simple["age"] - faces.ages[parts.validation]).mean())
+measures = {
+    "gender accuracy": {"trivial": baselines["gender_accuracy"], "weighted sum": named, "network": float(accuracy)},
+    "age error (years)": {"trivial": baselines["age_mae"], "weighted sum": off, "network": float(error)},
 }
-ages_off = {
-    "trivial": baselines["age_mae"],
-    "weighted sum": float(np.abs(simple["age"] - faces.ages[parts.validation]).mean()),
-    "network": float(error),
-}
-left, right = plots.panels(2, 1.7)
-colours = ["reference", "reference", "model"]
-plots.bars(accuracies, colours, "{:.2f}", axes=left, xlabel="gender accuracy")
-plots.bars(ages_off, colours, "{:.1f}", axes=right, xlabel="age error (years)", yticks=[])
+plots.compared(measures, ["reference", "reference", "model"])
 
 # %% [markdown]
 # The drawn faces are all alike in their pose, and a CPU makes few steps here. So the weighted sum is better than a

@@ -154,11 +154,11 @@ def put_back(number):
 
 
 mixed = {"trained": (logits, said_ages)} | {f"old convolution {number + 1}": put_back(number) for number in range(3)}
-left, right_panel = plots.panels(2, 1.8)
-found = {name: float(((z > 0) == labels).mean()) for name, (z, _) in mixed.items()}
-plots.bars(found, ["model", *["mistake"] * 3], "{:.2f}", axes=left, xlabel="gender accuracy")
-found = {name: float(np.abs(a - ages).mean()) for name, (_, a) in mixed.items()}
-plots.bars(found, ["model", *["mistake"] * 3], "{:.1f}", axes=right_panel, xlabel="age error (years)", yticks=[])
+measures = {
+    "gender accuracy": {name: float(((z > 0) == labels).mean()) for name, (z, _) in mixed.items()},
+    "age error (years)": {name: float(np.abs(years - ages).mean()) for name, (_, years) in mixed.items()},
+}
+plots.compared(measures, ["model", *["mistake"] * 3])
 
 # %% [markdown]
 # A small change of weights can be a large change of answers: the later layers were trained together with these kernels.
@@ -415,13 +415,12 @@ shown = [men({}, 1)[0], *(array[0] for array in changed.values())]
 viz.images(shown, ["a man of 30", *changed], columns=7, limits=(0, 1))
 
 # %%
-differences = {name: [answers(model, array)[k].mean() for k in (0, 1)] for name, array in changed.items()}
 print(f"without a change: mean logit {plain_logits.mean():.1f}, mean age {plain_ages.mean():.1f}")
-left, right_panel = plots.panels(2, 2.4)
-to_female = {name: float(logit - plain_logits.mean()) for name, (logit, _) in differences.items()}
-plots.bars(to_female, form="{:+.1f}", axes=left, xlabel="logit: towards female")
-older = {name: float(age - plain_ages.mean()) for name, (_, age) in differences.items()}
-plots.bars(older, form="{:+.1f}", axes=right_panel, xlabel="age (years)", yticks=[])
+differences = {"logit, towards female": {}, "age (years)": {}}
+for name, array in changed.items():
+    for kind, plain, said in zip(differences.values(), (plain_logits, plain_ages), answers(model, array), strict=True):
+        kind[name] = float((said - plain).mean())
+plots.compared(differences, form="{:+.1f}")
 
 # %% [markdown]
 # White hair alone makes a man of 30 old. Wrinkles, which the drawing program gives to old people as well, hardly count;
