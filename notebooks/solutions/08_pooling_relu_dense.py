@@ -342,10 +342,10 @@ plots.curves(
 # - **good initial weights**, so that long steps are not necessary.
 #
 # The last one needs a calculation. Take a sum of $n$ products $\sum_i w_i x_i$, where the weights are independent, with
-# mean 0 and variance $v$. (The **variance** is the mean of the squared differences from the mean, here of $w_i^2$.) In
-# the square of the sum, the terms with two different weights have the mean 0. What remains is the sum of the $w_i^2
-# x_i^2$: its mean is $n\,v$ times the mean square of $x$. ReLU sets about half of the sums to 0, which halves the mean
-# square. The signal keeps its size from layer to layer if $n\,v/2 = 1$:
+# mean 0 and variance $v$. (The **variance** is the mean of the squared differences from the mean: here the mean of
+# $w_i^2$.) In the square of the sum, the terms with two different weights have the mean 0. What remains is the sum of
+# the $w_i^2 x_i^2$: its mean is $n\,v$ times the mean square of $x$. ReLU sets about half of the sums to 0, which
+# halves the mean square. The signal keeps its size from layer to layer if $n\,v/2 = 1$:
 #
 # $$ v = \frac{2}{n} $$
 #
