@@ -35,8 +35,9 @@ parts = ("bce_with_logits", "bce_gradient", "l1_gradient", "adam_step")
 bce_with_logits, bce_gradient, l1_gradient, adam_step = map(course.mine, parts)
 
 # %% [markdown]
-# The other four parts do most of the work. A right answer may be too slow for a whole network, for example with a loop
-# over all pixels. So the next cell measures each on a small array, and takes minidl's version for one that is too slow.
+# The other four parts, convolution and max pooling forward and backward, do most of the work. A right answer may be too
+# slow for a whole network, for example with a loop over all pixels. So the next cell measures each on a small array,
+# and takes minidl's version for one that is too slow.
 
 
 # %%
