@@ -273,3 +273,17 @@ def test_a_batch_of_targets_that_are_lists_is_refused_because_it_would_be_transp
             compare(y, given)
     np.testing.assert_array_equal(np.stack(targets, axis=1), [[0, 1], [0.25, 1]])
     compare(y, np.stack(targets, axis=1))
+
+
+def test_inputs_that_are_lists_are_refused_with_what_the_data_set_should_return() -> None:
+    class Rows(data.Dataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return [0.5, 0.25, 1.0], np.zeros(2, np.float32)
+
+    layer = model()
+    trainer = Trainer(layer, F.mse_loss, optim.SGD(layer.parameters()))
+    with pytest.raises(MinidlError, match=r"got list: .* let the data set return np\.array\(\[\.\.\.\]\) for inputs"):
+        trainer.fit(data.DataLoader(Rows(), batch_size=2))
