@@ -86,7 +86,7 @@ def checked_loss(loss: Any) -> Tensor:
 def measured(loss: Tensor, metrics: Mapping[str, Metric], outputs: Any, targets: Any) -> Array:
     """The loss and the metrics of a batch in one array on their device, because reading them would synchronize."""
     if metrics:
-        outputs = nested.map_leaves(lambda y: y.data, outputs)
+        outputs = nested.map_leaves(lambda y: y.data if isinstance(y, Tensor) else y, outputs)
     values = loss.backend.xp.empty(1 + len(metrics), np.float64)
     values[0] = loss.data.reshape(())
     for i, (name, metric) in enumerate(metrics.items(), start=1):

@@ -41,6 +41,8 @@ class Operators:
     """
 
     __slots__ = ()
+    _is_state = False
+    """Whether modules hold such tensors as their state: parameters and buffers, frozen or not."""
     device = Missing()
     __array_ufunc__ = ArrayUfunc()  # so that numpy_array * tensor calls Tensor.__rmul__
 
@@ -107,10 +109,12 @@ class Operators:
         return self._in_place("@", self @ other)
 
     def _in_place(self: Any, sign: str, result: "Tensor") -> "Tensor":
-        """The new tensor that ``x += 1`` binds to x; an error for a leaf that requires grad, which would not change."""
-        if self.requires_grad and self.op is None:
+        """The new tensor that ``x += 1`` binds to x; an error for a leaf that requires grad, and for a parameter or
+        buffer, which would not change."""
+        if self.op is None and (self.requires_grad or self._is_state):
+            which = "has requires_grad=True" if self.requires_grad else f"is a {type(self).__name__}"
             raise GraphError(
-                f"{sign}= would make a new tensor and leave this one, which has requires_grad=True, unchanged: "
+                f"{sign}= would make a new tensor and leave this one, which {which}, unchanged: "
                 f"write x.data {sign}= ... to change it after backward(), or y = x {sign} ... to compute from it"
             )
         return result

@@ -103,7 +103,7 @@ def _promoted(op: Op, inputs: Sequence[Any]) -> tuple[Any, Any]:
     compares = "f" in op.exact
     # For type promotion, NumPy only uses whether a Python number is an integer.
     kinds = [
-        x.dtype if hasattr(x, "dtype") else x if type(x) is int and not compares else backends.numbers_in(x).dtype
+        x.dtype if hasattr(x, "dtype") else x if type(x) is int and not compares else backends.values_in(x).dtype
         for x in inputs
     ]
     whole = np.result_type(np.bool_, *kinds)
@@ -135,7 +135,7 @@ def _operand(x: Any, backend: backends.Backend, dtype: Any, weak: Any) -> Tensor
             raise DtypeError(f"the data are {x.dtype.str}, in another byte order: md.tensor(...) converts them")
         return Tensor(x.data.astype(weak))
     x = backends.native(x)
-    array: Array = x if isinstance(x, int | float) else backends.numbers_in(x)
+    array: Array = x if isinstance(x, int | float) else backends.values_in(x)
     given = array.dtype if hasattr(x, "dtype") else None
     if given is None:  # a new array, which nothing else refers to
         return Tensor(backend.asarray(array, weak))

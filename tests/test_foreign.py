@@ -209,7 +209,7 @@ def restored(m: Any) -> md.Tensor:
     w.grad = np.ones(m.shape, np.float32)
     optimizer = optim.Adam([w])
     state = {"m": m, "v": np.ones(m.shape, np.float32), "t": 1}
-    optimizer.load_state_dict({"steps": 1, "lr": 0.1, "state": {"0": state}})
+    optimizer.load_state_dict({"class": "Adam", "steps": 1, "lr": 0.1, "state": {"0": state}})
     optimizer.step()
     return w
 

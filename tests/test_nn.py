@@ -405,6 +405,13 @@ def test_a_hook_that_cannot_be_called_is_refused() -> None:
     assert not layer.has_hooks
 
 
+def test_a_hook_that_returns_other_outputs_is_refused_because_they_would_be_ignored() -> None:
+    model = nn.Sequential(nn.Dense(2, 2), nn.ReLU())
+    model[0].add_hook(lambda module, inputs, outputs: 0 * outputs)  # type: ignore[arg-type, return-value]
+    with pytest.raises(MinidlError, match=r"0 \(Dense\): a hook returned Tensor, which is ignored: .*a module after"):
+        model(md.tensor([[1.0, 2.0]]))
+
+
 class Stubborn(nn.Module):
     def train(self, mode: bool = True) -> "Stubborn":
         raise RuntimeError("no")

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,24 @@ def test_there_is_a_solution_and_a_notebook_of_each() -> None:
     files = [path for folder in (build.HERE, build.SOLUTIONS) for path in folder.iterdir() if path.is_file()]
     expected = [build.HERE / "build.py", *(build.HERE / f"{name}.ipynb" for name in NAMES)]
     assert sorted(files) == sorted([*expected, *(build.SOLUTIONS / f"{name}.py" for name in NAMES)])
+
+
+def terms(name: str) -> set[str]:
+    """The words in bold of a unit, without labels such as "Predict:" and "Exercise."."""
+    text = " ".join(line[2:] for line in solution(name).splitlines() if line.startswith("# "))
+    found = {" ".join(term.lower().split()) for term in re.findall(r"\*\*([^*]+?)\*\*", text)}
+    return {term for term in found - LABELS if not term.endswith((":", "."))}
+
+
+LABELS = {"predict", "you will be able to"}
+
+
+def test_a_term_is_defined_in_one_unit() -> None:
+    """A word in bold is a definition; one with two meanings has two lines in the glossary."""
+    glossary = (ROOT / "docs" / "guide" / "glossary.md").read_text(encoding="utf-8")
+    meanings = Counter(re.findall(r"^- \*\*(.+?)\*\*", glossary, re.MULTILINE))
+    units = Counter(term for name in NAMES for term in terms(name))
+    assert {term: count for term, count in units.items() if count > max(1, meanings[term])} == {}
 
 
 @pytest.mark.parametrize("name", NAMES)

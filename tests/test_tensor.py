@@ -223,6 +223,16 @@ def test_no_operator_in_place_leaves_a_leaf_behind(sign: str) -> None:
     np.testing.assert_array_equal(x.numpy(), [1.0, 2.0])
 
 
+@pytest.mark.parametrize("sign", IN_PLACE)
+def test_no_operator_in_place_leaves_the_state_of_a_model_behind(sign: str) -> None:
+    """As in ``t *= 0.9`` for every parameter of a frozen copy of a model, and every running mean."""
+    frozen = md.nn.Parameter([1.0, 2.0])
+    frozen.requires_grad = False
+    for held in (frozen, md.nn.Buffer(np.ones(2))):
+        with pytest.raises(GraphError, match=f"which is a {type(held).__name__}, unchanged: write x"):
+            IN_PLACE[sign](held, md.tensor([1.0, 2.0], held.dtype))
+
+
 def test_every_operator_in_place_is_tried_here() -> None:
     refused = {"floordiv", "mod", "lshift", "rshift"}  # for any tensor
     logical = {"and", "or", "xor"}

@@ -206,6 +206,22 @@ def test_a_metric_that_gives_no_number_is_an_error(value: Any, message: str) -> 
             run(loader)
 
 
+def test_parts_of_the_outputs_that_are_no_tensors_reach_the_metrics_unchanged() -> None:
+    class Explained(nn.Dense):
+        def forward(self, x: md.Tensor) -> Any:
+            y = super().forward(x)
+            return {"y": y, "attention": None, "name": "dense", "host": y.numpy()}
+
+    def kinds(outputs: Any, targets: Any) -> float:
+        assert [type(part) for part in outputs.values()] == [np.ndarray, type(None), str, np.ndarray]
+        return 1.0
+
+    model = Explained(1, 1)
+    trainer = Trainer(model, lambda y, t: F.mse_loss(y["y"], t), optim.SGD(model.parameters()), {"kinds": kinds})
+    loader = DataLoader(ArrayDataset(np.ones((4, 1), np.float32), np.ones((4, 1), np.float32)), 2)
+    assert trainer.fit(loader, loader)[0]["val_kinds"] == 1
+
+
 def test_a_metric_that_fails_is_named_with_what_metrics_get() -> None:
     trainer, loader = regression(metrics={"fine": lambda y, t: 1, "worst": lambda y, t: y.item()})
     for run in (trainer.fit, trainer.evaluate):

@@ -10,7 +10,7 @@ import pytest
 
 import minidl as md
 from minidl import data, nn, optim
-from minidl.errors import BoundsError, MinidlError
+from minidl.errors import BoundsError, MinidlError, ShapeError
 from minidl.testing.arrays import numbers
 from minidl.train import Trainer
 
@@ -251,3 +251,39 @@ def test_samples_that_are_not_there_are_index_errors_so_loops_over_data_sets_end
         dataset[10]
     with pytest.raises(BoundsError, match="there is no sample 10"):
         dataset.batch(np.array([0, 10]))
+
+
+@pytest.mark.parametrize(
+    "compare", [F.mse_loss, F.binary_cross_entropy_with_logits, lambda y, t: ((y - t) ** 2).mean(), lambda y, t: y == t]
+)
+def test_a_batch_of_targets_that_are_lists_is_refused_because_it_would_be_transposed(compare: Any) -> None:
+    """As many samples as elements: nothing but the order of the axes is wrong."""
+
+    class Boxes(data.Dataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return np.zeros(2, np.float32), [0.25 * index, 1.0]
+
+    ((inputs, targets),) = data.DataLoader(Boxes(), batch_size=2)
+    y = md.tensor(inputs, requires_grad=True)
+    for given in (targets, tuple(targets), [targets, targets]):
+        with pytest.raises(ShapeError, match=r"of arrays, which may be rows or columns: write np\.stack"):
+            compare(y, given)
+    np.testing.assert_array_equal(np.stack(targets, axis=1), [[0, 1], [0.25, 1]])
+    compare(y, np.stack(targets, axis=1))
+
+
+def test_inputs_that_are_lists_are_refused_with_what_the_data_set_should_return() -> None:
+    class Rows(data.Dataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return [0.5, 0.25, 1.0], np.zeros(2, np.float32)
+
+    layer = model()
+    trainer = Trainer(layer, F.mse_loss, optim.SGD(layer.parameters()))
+    with pytest.raises(MinidlError, match=r"got list: .* let the data set return np\.array\(\[\.\.\.\]\) for inputs"):
+        trainer.fit(data.DataLoader(Rows(), batch_size=2))

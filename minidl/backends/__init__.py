@@ -157,6 +157,27 @@ def numbers_in(data: Any) -> Any:
     return in_host_order(array)
 
 
+def values_in(operand: Any) -> Any:
+    """:func:`numbers_in` an operand or a target. Raises :class:`ShapeError` for a list of arrays.
+
+    A batch of samples that are lists, such as ``[left, top]``, is a list of one array per element: stacked, it would
+    have the samples along the second axis.
+
+    >>> values_in([np.ones(3), np.ones(3)])
+    Traceback (most recent call last):
+    minidl.errors.ShapeError: got a list of arrays, which may be rows or columns: write np.stack(arrays), or np.stack...
+    """
+    first = operand
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    if first is not operand and is_array(first) and first.ndim:
+        raise ShapeError(
+            f"got a {type(operand).__name__} of arrays, which may be rows or columns: write np.stack(arrays), or "
+            "np.stack(arrays, axis=1) for a batch of samples that are lists, or let the data set return np.array([...])"
+        )
+    return numbers_in(operand)
+
+
 def unshared(array: Any, source: Any) -> Any:
     """``array``, the result of ``asarray(source)``; a copy if it may share the memory of ``source``, as any view may.
 

@@ -307,6 +307,9 @@ check_conv2d_backward = Exercise(
             lambda right, dy, *_: (right[0], right[1], dy.sum())
         ),
         "the stride is missing: the window of dy[:, i, j] starts at row i stride and column j stride.": _without_stride,
+        "dx is cut off at the end only: its padding is at the top and left, too, padding : padding + H.": _wrong(
+            lambda right, dy, x, *rest: (_padded_dx(dy, x, *rest)[:, : x.shape[1], : x.shape[2]], *right[1:])
+        ),
         "dx still has its padding: cut it off, so that dx has the shape of x.": _wrong(
             lambda right, *arguments: (_padded_dx(*arguments), *right[1:])
         ),

@@ -29,7 +29,7 @@ check_saliency = Exercise(
         "take the absolute value first, then the maximum: otherwise a large negative gradient is lost.": (
             lambda dx: np.abs(dx.max(axis=3))
         ),
-        "the channels are not combined yet: take the maximum over the last axis.": np.abs,
+        "the last axis, that of the channels, is still there: take the maximum over it, without keepdims.": np.abs,
         "this is the sum over the channels: take the maximum.": lambda dx: np.abs(dx).sum(axis=3),
         "this is the mean over the channels: take the maximum.": lambda dx: np.abs(dx).mean(axis=3),
         "this is the maximum over the images: channels are the last axis.": lambda dx: np.abs(dx).max(axis=0),

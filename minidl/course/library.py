@@ -41,7 +41,7 @@ _DY = np.array([[1.0, 2.0], [-3.0, 0.5]])
 CHAIN = _order((), [(0, _A)], [(1, _B)])
 SKIP = _order((), [(0, _A)], [(0, _B), (1, _A)])
 TWICE = _order((), [(0, _A), (0, _B)])
-SUM = _order((), [(0, _A)], [(0, None), (1, None)])
+SUM = _order((), [(0, _A)], [(0, None), (1, None)], [(2, _B)])
 
 
 def _random(rng: np.random.Generator) -> tuple[list[Node], Array]:
@@ -98,6 +98,9 @@ check_array_gradients = Exercise(
     mistakes={
         "the first node has the gradient dy, not 1: start with {order[0]: dy}.": (
             lambda order, dy: array_gradients(order, np.ones_like(dy))
+        ),
+        "the first node has the gradient dy, an array, not the number 1: start with {order[0]: dy}.": (
+            lambda order, dy: array_gradients(order, 1.0)  # type: ignore[arg-type]
         ),
         "every node is given the first dy: pass on the gradient that arrived at the node, found[node].": _not_passed_on,
         "a node that is used more than once keeps only the last contribution: add them up.": _by(lambda so_far, dx: dx),

@@ -27,10 +27,14 @@ def _by_probabilities(logits: Array, targets: Array, nearest: float = 0.0) -> An
     return np.mean(-targets * np.log(p) - (1 - targets) * np.log(1 - p))
 
 
-_LIMITED = (
-    "the probabilities are kept away from 0 and 1 by a small number, so the loss stops growing and its slope is 0 "
-    "where the error is largest. Write it without the sigmoid."
-)
+def _limited(nearest: float) -> dict[str, Callable[..., Any]]:
+    """The mistake to keep probabilities at least ``nearest`` away from 0 and 1, with its hint."""
+    hint = (
+        f"the probabilities are kept {nearest:g} away from 0 and 1, so the loss stops growing and its slope is 0 where "
+        "the error is largest. Write it without the sigmoid."
+    )
+    return {hint: lambda logits, targets: _by_probabilities(logits, targets, nearest)}
+
 
 check_bce_with_logits = Exercise(
     bce_with_logits,
@@ -71,10 +75,17 @@ check_bce_with_logits = Exercise(
         "the exponent must never be positive, or e overflows: log(1 + e^-|x|).": lambda logits, targets: np.mean(
             np.maximum(logits, 0) + np.log1p(np.exp(-logits)) - logits * targets
         ),
-        _LIMITED: lambda logits, targets: _by_probabilities(logits, targets, 1e-7),
-        _LIMITED.replace("a small number", "a very small number"): lambda logits, targets: _by_probabilities(
-            logits, targets, 1e-12
+        "x t is added: for t = 1 the loss is log(1 + e^x) - x, so subtract it.": lambda logits, targets: (
+            bce_with_logits(logits, targets) + 2 * np.mean(logits * targets)
         ),
+        "x is in the place of max(x, 0): this is right for positive logits only.": lambda logits, targets: np.mean(
+            logits - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+        ),
+        **_limited(1e-7),
+        **_limited(1e-8),
+        **_limited(1e-10),
+        **_limited(1e-12),
+        **_limited(1e-15),
     },
 )
 
@@ -117,6 +128,9 @@ check_bce_gradient = Exercise(
         "the loss is a mean over N samples: divide by N.": lambda logits, targets: _sigmoid(logits) - targets,
         "the sigmoid is missing: x is a logit, s(x) = 1 / (1 + e^-x) the probability.": lambda logits, targets: (
             (logits - targets) / logits.size
+        ),
+        "this sigmoid falls: the exponent is -x, s(x) = 1 / (1 + e^-x).": lambda logits, targets: bce_gradient(
+            -logits, targets
         ),
         "this is the gradient of the sigmoid alone, s(x) (1 - s(x)): the loss is a logarithm of it.": (
             lambda logits, targets: _sigmoid(logits) * _sigmoid(-logits) / logits.size
@@ -167,8 +181,8 @@ check_log_sum_exp = Exercise(
         "sum first, then take the logarithm: the log of e^x alone is x again.": lambda x: x.sum(),
         "this is the mean of the e^x: take the sum.": lambda x: log_sum_exp(x) - np.log(len(x)),
         "this is the largest x: close, but the others count as well.": lambda x: x.max(),
-        "e^x overflows to infinity, or is 0 for all x and log 0 is infinite. Subtract the largest x from all of them "
-        "first, and add it at the end.": lambda x: np.log(np.exp(x).sum()),
+        "e^x overflows to infinity, or is 0 for all x and log 0 is infinite. Subtract the largest x, with its "
+        "sign, from all of them first, and add it at the end.": lambda x: np.log(np.exp(x).sum()),
     },
 )
 
@@ -226,11 +240,23 @@ check_cross_entropy_gradient = Exercise(
         "the softmax is taken over all samples together: each row is a separate sample, keepdims=True.": (
             lambda logits, labels: (_softmax(logits, axis=None) - _one_hot(logits, labels)) / len(logits)
         ),
+        "the softmax is taken down the columns: the logits of a sample are a row, axis=1.": lambda logits, labels: (
+            (_softmax(logits, axis=0) - _one_hot(logits, labels)) / len(logits)
+        ),
+        "p[:, labels] means these columns of every row: one element of each row is p[np.arange(N), labels].": (
+            lambda logits, labels: (_softmax(logits) - _one_hot(logits, labels).any(axis=0)) / len(logits)
+        ),
+        "the number of the class is subtracted: y is one-hot, 1 at that class and 0 elsewhere.": (
+            lambda logits, labels: (_softmax(logits) - labels[:, None]) / len(logits)
+        ),
         "the logits are not probabilities: apply softmax first.": lambda logits, labels: (
             (logits - _one_hot(logits, labels)) / len(logits)
         ),
         "e^x overflows: first subtract the largest logit of each row.": lambda logits, labels: _overflowed(
             logits, labels
+        ),
+        "the largest logit of all is subtracted, so all e^x of a row far below it are 0: subtract that of each row.": (
+            lambda logits, labels: _overflowed(logits - logits.max(), labels)
         ),
     },
 )

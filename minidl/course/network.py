@@ -23,7 +23,7 @@ def block_shape(shape: tuple[int, int, int], filters: int) -> Shape:
 
 check_block_shape = Exercise(
     block_shape,
-    examples=[((128, 128, 1), 32), ((63, 63, 32), 64), ((20, 31, 3), 8)],
+    examples=[((63, 63, 32), 64), ((128, 128, 1), 32), ((20, 31, 3), 8)],
     draw=lambda rng: (tuple(rng.integers(6, 99, 3).tolist()), int(rng.integers(1, 99))),
     mistakes={
         "the convolution is missing: a 3x3 kernel without padding makes height and width smaller by 2.": (
@@ -32,6 +32,11 @@ check_block_shape = Exercise(
         "the pooling is missing: it halves height and width.": lambda shape, filters: (
             shape[0] - 2,
             shape[1] - 2,
+            filters,
+        ),
+        "a 3x3 kernel fits at 2 positions fewer than there are pixels, not 3: subtract 2.": lambda shape, filters: (
+            (shape[0] - 3) // 2,
+            (shape[1] - 3) // 2,
             filters,
         ),
         "the pooling comes after the convolution: first subtract 2, then halve.": lambda shape, filters: (

@@ -51,6 +51,9 @@ check_momentum_step = Exercise(
         "the learning rate is in the velocity (some books do this): here v = momentum v + dw and w = w - lr v.": (
             lambda w, dw, v, lr, momentum: (w - lr * dw - momentum * v, momentum * v + lr * dw)
         ),
+        "the velocity is momentum v - lr dw (some books do this): here v = momentum v + dw and w = w - lr v.": (
+            lambda w, dw, v, lr, momentum: (w + momentum * v - lr * dw, momentum * v - lr * dw)
+        ),
         "the gradient is scaled by 1 - momentum, as in Adam: here v = momentum v + dw.": (
             lambda w, dw, v, lr, momentum: (
                 w - lr * (momentum * v + (1 - momentum) * dw),
@@ -99,14 +102,16 @@ def _adam(
     root: bool = True,
     eps_inside: bool = False,
     swapped: bool = False,
+    means: bool = True,
+    powers: bool = True,
 ) -> tuple[Array, Array, Array]:
     """A step of Adam, correct unless an option selects a mistake."""
     first, second = (beta2, beta1) if swapped else (beta1, beta2)
-    m = first * m + (1 - first) * dw
-    v = second * v + (1 - second) * (dw * dw if squared else dw)
+    m = first * m + (1 - first if means else 1) * dw
+    v = second * v + (1 - second if means else 1) * (dw * dw if squared else dw)
     t = t + counted_from
-    m_hat = m / (1 - first**t) if unbias_m else m
-    v_hat = v / (1 - second**t) if unbias_v else v
+    m_hat = m / (1 - (first**t if powers else first * t)) if unbias_m else m
+    v_hat = v / (1 - (second**t if powers else second * t)) if unbias_v else v
     scale = np.sqrt(v_hat + eps) if eps_inside else np.sqrt(v_hat) + eps if root else v_hat + eps
     return w - lr * m_hat / scale, m, v
 
@@ -117,8 +122,8 @@ _SETTINGS = (0.1, 0.9, 0.99, 1e-8)
 check_adam_step = Exercise(
     adam_step,
     examples=[
-        (_W, _DW, np.zeros(3), np.zeros(3), 1, *_SETTINGS),
         (_W, _DW, _M, _SECOND, 3, *_SETTINGS),
+        (_W, _DW, np.zeros(3), np.zeros(3), 1, *_SETTINGS),
         (_W, _DW, _M, _SECOND, 3, 0.1, 0.9, 0.99, 0.5),
     ],
     numbers=_flat,
@@ -136,6 +141,10 @@ check_adam_step = Exercise(
         "the root is missing: m is divided by sqrt(v) + eps.": lambda *given: _adam(*given, root=False),
         "eps is inside the root: it is added to sqrt(v).": lambda *given: _adam(*given, eps_inside=True),
         "beta1 and beta2 are swapped: beta1 belongs to m, beta2 to v.": lambda *given: _adam(*given, swapped=True),
+        "the factors 1 - beta are missing: m = beta1 m + (1 - beta1) dw, and v likewise.": (
+            lambda *given: _adam(*given, means=False)
+        ),
+        "1 - beta^t contains a power: write beta**t, not beta * t.": lambda *given: _adam(*given, powers=False),
         "m and v are missing: return all three, w, m and v.": lambda *given: _adam(*given)[:1],
         "it climbs: subtract, w - lr m / (sqrt(v) + eps).": lambda w, *given: (
             2 * w - _adam(w, *given)[0],
@@ -226,6 +235,14 @@ check_early_stopping = Exercise(
         "it stops after patience epochs, regardless of the losses.": lambda losses, patience: (
             patience,
             int(np.argmin(losses[: patience + 1])),
+        ),
+        "epochs are counted from 0: this is one more than the epoch after which it ends.": lambda losses, patience: (
+            early_stopping(losses, patience)[0] + 1,
+            early_stopping(losses, patience)[1],
+        ),
+        "the second number is the lowest loss: return its epoch.": lambda losses, patience: (
+            early_stopping(losses, patience)[0],
+            losses[early_stopping(losses, patience)[1]],
         ),
         "the order is the epoch after which it ends, then the best one.": lambda losses, patience: early_stopping(
             losses, patience

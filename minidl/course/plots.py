@@ -33,6 +33,7 @@ __all__ = [
     "curves",
     "landscape",
     "points",
+    "whiskers",
     "bars",
     "spread",
     "compared",
@@ -40,6 +41,7 @@ __all__ = [
     "timeline",
     "numbers",
     "positions",
+    "heat",
     "images",
 ]
 
@@ -134,6 +136,26 @@ def points(
     return _finished(axes, labels, legend=line)
 
 
+def whiskers(
+    x: Any,
+    ys: Mapping[str, Any],
+    errors: Mapping[str, Any],
+    colours: Sequence[str] = (),
+    axes: Axes | None = None,
+    **labels: Any,
+) -> Figure:
+    """Points over ``x`` with whiskers of the length ``errors[name]`` up and down, for each entry of ``ys``.
+
+    >>> figure = whiskers(range(2), {"mean": [4.0, 5.0]}, {"mean": [1.0, 2.0]}, ["model"], ylabel="years")
+    >>> len(figure.axes[0].containers), figure.axes[0].get_ylabel()
+    (1, 'years')
+    """
+    axes = axes or panels(1)[0]
+    for number, (name, y) in enumerate(ys.items()):
+        axes.errorbar(x, y, errors[name], fmt="o", capsize=2, lw=1.2, label=name, color=_colour(colours, number))
+    return _finished(axes, labels, legend=len(ys) > 1)
+
+
 def bars(
     values: Mapping[str, float],
     colours: Sequence[str] = ("model",),
@@ -154,7 +176,10 @@ def bars(
     drawn = axes.barh(list(values), list(values.values()), color=[style.colour(one) for one in each])
     axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=style.SMALLEST)
     axes.invert_yaxis()
-    axes.margins(x=0.12)
+    signs = min(values.values(), default=0) < 0
+    axes.margins(x=0.25 if signs else 0.12)  # room for the labels on both sides
+    if signs:
+        axes.axvline(0, color=style.DATA, lw=0.8)
     return _finished(axes, labels)
 
 
@@ -286,6 +311,27 @@ def positions(size: int, kernel: int, stride: int, padding: int, axes: Axes | No
     below = -0.8 * max(size, len(starts)) - 0.6
     title = f"stride {stride}, padding {padding}:\n{len(starts)} outputs"
     return _finished(axes, {"xlim": (-padding - 0.2, size + padding + 0.2), "ylim": (below, 1.2), "title": title})
+
+
+def heat(
+    pictures: Sequence[Any],
+    maps: Sequence[Any],
+    box: tuple[float, float, float, float],
+    titles: Sequence[str] = (),
+    columns: int = 4,
+) -> Picture:
+    """Images (H, W, 1) with values in [0, 1], each with its map (h, w) over it: yellow where the map is largest.
+
+    ``box`` is what a map covers: its left, right, lower and upper edge, in pixels of the image.
+
+    >>> len(heat(np.ones((2, 8, 8, 1)), np.ones((2, 3, 3)), (1, 6, 6, 1)).axes)
+    2
+    """
+    picture = images(pictures, titles, columns, limits=(0, 1))
+    for axes, image, plane in zip(picture.axes, pictures, maps, strict=True):
+        axes.imshow(plane, cmap="inferno", alpha=0.5, extent=box, interpolation="bilinear")
+        axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    return picture
 
 
 def _colour(colours: Sequence[str], number: int) -> str:

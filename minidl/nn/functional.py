@@ -390,7 +390,7 @@ def _target(b: Any, a: Any, check: Callable[[Any], None] | None = None) -> Any:
     array, dtype = _data(b), a.dtype if a.dtype.kind == "f" else np.dtype(np.float32)
     if type(array) is type(a.data) and array.dtype == dtype:
         return array
-    array = tensor(array, dtype).data
+    array = tensor(backends.values_in(array), dtype).data
     if check is not None and a.backend is not backends.default:
         check(array)
     return a.backend.asarray(array)

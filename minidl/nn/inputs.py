@@ -12,11 +12,12 @@ def require_tensor(x: Any) -> None:
 
     >>> require_tensor([1.0])
     Traceback (most recent call last):
-    minidl.errors.MinidlError: expected a tensor, got list: use md.tensor(...), and take the inputs out of a batch first
+    minidl.errors.MinidlError: expected a tensor, got list: use md.tensor(...), take the inputs out of a batch ...
     """
     if not isinstance(x, Tensor) and (not hasattr(x, "dtype") or backends.native(x) is not x):
         raise MinidlError(
-            f"expected a tensor, got {_kind(x)}: use md.tensor(...), and take the inputs out of a batch first"
+            f"expected a tensor, got {_kind(x)}: use md.tensor(...), take the inputs out of a batch first, and let the "
+            "data set return np.array([...]) for inputs, not a list"
         )
 
 

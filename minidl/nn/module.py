@@ -60,6 +60,13 @@ class Module(Guarded):
             outputs = self.forward(*inputs, **options)
             if outputs is None:
                 raise MinidlError("forward returned None: end it with `return y`")
+            for hook in tuple(self._hooks):  # a hook may remove itself
+                given: Any = hook(self, inputs, outputs)
+                if given is not None:
+                    raise MinidlError(
+                        f"a hook returned {type(given).__name__}, which is ignored: it observes outputs and returns "
+                        "nothing; to change them, put a module after this one"
+                    )
         except MinidlError as error:
             error.locate(self._where())
             raise
@@ -68,8 +75,6 @@ class Module(Guarded):
                 raise
             wrong.locate(self._where())
             raise wrong from None
-        for hook in tuple(self._hooks):  # a hook may remove itself
-            hook(self, inputs, outputs)
         return outputs
 
     def _where(self) -> str:
@@ -79,7 +84,8 @@ class Module(Guarded):
     def add_hook(self, hook: Hook) -> Callable[[], None]:
         """Call ``hook(module, inputs, outputs)`` after every forward pass; returns a function that removes it.
 
-        Raises :class:`MinidlError` if ``hook`` is not callable."""
+        A hook observes: unlike PyTorch's, it cannot replace the outputs. Raises :class:`MinidlError` if ``hook`` is not
+        callable; the forward pass raises it if a hook returns anything but None."""
         if not callable(hook):
             raise MinidlError(f"a hook is a function hook(module, inputs, outputs), got {brief(hook)}", self._where())
         added = functools.partial(hook)  # distinct even if the same function is added twice

@@ -19,6 +19,8 @@ class Parameter(Tensor):
     True
     """
 
+    _is_state = True
+
     @explained
     def __init__(self, data: Any) -> None:
         """Copy the data as floats, like :func:`minidl.tensor`: training never changes the array that was passed.
@@ -40,6 +42,8 @@ class Buffer(Tensor):
     >>> Buffer(np.zeros(2)).requires_grad
     False
     """
+
+    _is_state = True
 
     @explained
     def __init__(self, data: Any) -> None:

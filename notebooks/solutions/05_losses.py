@@ -27,6 +27,7 @@ import minidl as md
 from agegender import data
 from minidl import course, nn, ops
 from minidl.course import plots, style
+from minidl.kernels.reference import ReferenceKernels
 from minidl.testing import GradientError, gradcheck
 
 style.use()
@@ -48,8 +49,8 @@ plots.images(pixels[chosen], [f"{genders[i]:.0f}, {ages[i]:.0f} years" for i in 
 # formula: $p^t (1 - p)^{1 - t}$.
 #
 # Now take $N$ samples. We assume that they are **independent**: the label of one face tells nothing about that of
-# another. Then the probabilities of all labels multiply. The product is the **likelihood**, and a good network makes it
-# large:
+# another. Then the probabilities of all labels multiply. The product ($\prod$) is the **likelihood**, and a good
+# network makes it large:
 #
 # $$ \prod_{n=1}^{N} p_n^{t_n} (1 - p_n)^{1 - t_n} $$
 #
@@ -73,8 +74,8 @@ plots.curves(p, {"L": -np.log(likelihood) / 20}, ["model"], axes=right, title="-
 
 # %% [markdown]
 # The dotted line is the share of label 1, and the likelihood is largest there. In general: with $k$ labels of 1 among
-# $N$, the logarithm of the likelihood is $k \log p + (N - k) \log(1 - p)$. Its derivative $k / p - (N - k) / (1 - p)$
-# is 0 at $p = k / N$.
+# $N$, the logarithm of the likelihood is $k \log p + (N - k) \log(1 - p)$. (As in NumPy, $\log$ is the natural
+# logarithm, $\ln$.) Its derivative $k / p - (N - k) / (1 - p)$ is 0 at $p = k / N$.
 #
 # The likelihood is tiny, and for a few thousand samples no float can represent it. Its logarithm has no such problem:
 
@@ -84,8 +85,8 @@ print(
 )
 
 # %% [markdown]
-# The **logarithm** turns the product into a sum, and is largest at the same $p$. With a minus sign small is good, and
-# with the mean the value does not depend on the number of samples. This is the **binary cross-entropy**:
+# The logarithm turns the product into a sum, and is largest at the same $p$. A minus sign makes small values good, and
+# the mean over the samples can be compared between sets of any size. This is the **binary cross-entropy**:
 #
 # $$ L = \frac{1}{N} \sum_{n=1}^{N} \left( -t_n \log p_n - (1 - t_n) \log(1 - p_n) \right) $$
 #
@@ -141,8 +142,8 @@ for x in (np.array([2.0, -1.0]), np.array([1e4, -1e4])):
 #
 # the probability that was answered minus the label. For the mean over $N$ samples, divide by $N$.
 #
-# **Exercise.** Write the gradient of `bce_with_logits` with respect to the logits, an array of their shape. The last
-# unit trains with it.
+# **Exercise.** Write the gradient of `bce_with_logits` with respect to the logits, an array of their shape. Unit 13
+# trains with it.
 
 
 # %%
@@ -210,7 +211,7 @@ log_sum_exp = course.check_log_sum_exp(log_sum_exp)
 # Since $\log p_k = x_k - \log \sum_j e^{x_j}$, softmax is `np.exp(x - log_sum_exp(x))`.
 #
 # **Predict:** the logits 2, 1, -1 give the first picture. What changes if 9999 is added to all of them? If all are
-# multiplied by 5?
+# divided by 5, or multiplied by 5?
 
 # %%
 CLASSES = "child", "adult", "old"
@@ -268,8 +269,8 @@ axes.figure
 #
 # You have all that a classifier needs. Three classes of age: under 18, 18 to 59, 60 and older. Each face is averaged to
 # 16 x 16 pixels, so it is a row of 256 numbers, and one layer gives the logits: `x @ w + b`, with `w` (256, 3) and `b`
-# (3,). From the gradient of the logits follow those of the weights, `x.T @ dlogits`, and of the biases, the sum over
-# the samples (unit 4).
+# (3,). Let `dlogits` be the gradient of the loss with respect to the logits. Then that of the weights is
+# `x.T @ dlogits`, and that of the biases is the sum of `dlogits` over the samples (unit 4).
 #
 # We train on 1000 faces. The other 500 are **held out**: the network never sees them in training, so they show what it
 # does with new faces. The **accuracy** is the share of faces whose largest logit is that of their class. It means
@@ -345,11 +346,11 @@ plots.images(pixels[shown], [f"{age:.0f} years:\n{answer}" for age, answer in zi
 #
 # - **L1**, $|d|$: the error in years. Its slope is 1 or -1, so every sample pulls equally hard, however far off it is.
 # - **L2**, $d^2$, the squared error: its slope is $2d$, so a sample pulls harder the farther off it is.
-# - **Huber**, $d^2 / 2$ for $|d|$ up to $\delta$ and $\delta (|d| - \delta / 2)$ beyond: L2 for small errors, L1 for
-#   large ones.
+# - **Huber**, $d^2 / 2$ for $|d|$ up to a limit $\delta$ that you choose, and $\delta (|d| - \delta / 2)$ beyond: like
+#   L2 for small errors, like L1 for large ones.
 #
 # **Exercise.** Write the gradient of the mean of $|d|$ over $N$ predictions. At $d = 0$ there is no derivative; as in
-# minidl, use 0 there. The last unit trains with it.
+# minidl, use 0 there. Unit 13 trains with it.
 
 
 # %%
@@ -367,7 +368,7 @@ l1_gradient = course.check_l1_gradient(l1_gradient)
 # one. The gradient of this single number is the sum over the samples, as it is used for all of them. Then the same with
 # 10 of the 300 ages mistyped, with a 0 too many.
 #
-# **Predict:** how far do the mistyped ages move the answer, with L1 and with L2?
+# **Predict:** with which of the two losses, L1 or L2, do the mistyped ages move the answer further?
 
 # %%
 typed = ages[:300].copy()
@@ -420,7 +421,7 @@ plots.bars(best, ["model", "mistake"] * 3, "{:.1f}", xlabel="best answer for all
 # $$ \frac{\partial f}{\partial x_i} \approx \frac{f(x + h e_i) - f(x - h e_i)}{2 h} $$
 #
 # where $e_i$ is 1 at element $i$ and 0 elsewhere. This uses neither a graph nor the chain rule, so it can judge those
-# that do. It takes two evaluations of $f$ *for each element*, which is why nobody trains with it.
+# that do. It takes two evaluations of $f$ *for each element*, so it is too slow to train with.
 #
 # **Exercise.** Write it, for `x` of any shape. `np.ndindex(x.shape)` counts through the indices. Leave `x` unchanged.
 
@@ -441,7 +442,7 @@ def numerical_gradient(f, x, h):
 numerical_gradient = course.check_numerical_gradient(numerical_gradient)
 
 # %% [markdown]
-# Now it judges your own work: first the two gradients of section 3 and 7, then that of your classifier with respect to
+# Now it judges your own work: first the gradients of sections 3 and 7, then that of your classifier with respect to
 # all 768 weights, on 20 faces.
 
 # %%
@@ -466,14 +467,16 @@ plots.images([g.reshape(16, 16) for g in shown], titles, columns=2, size=2, sign
 #
 # The difference quotient is inexact for two reasons.
 #
-# - The curve bends between the two points. This **truncation error** falls with $h^2$. If only one side is used,
-#   $(f(x + h) - f(x)) / h$, it falls with $h$ alone.
+# - The curve bends between the two points. This **truncation error** is proportional to $h^2$. If only one side is
+#   used, $(f(x + h) - f(x)) / h$, it is proportional to $h$.
 # - $f$ is rounded. The difference of two nearly equal numbers has few correct digits, and dividing by $h$ enlarges the
-#   error. This **rounding error** grows like $\epsilon / h$, where $\epsilon$ is the relative spacing of the floats.
+#   error. This **rounding error** is about $\epsilon / h$, where $\epsilon$ is the relative spacing of the floats:
+#   $2 \cdot 10^{-16}$ in float64, $10^{-7}$ in float32.
 #
-# We measure both for the loss $\log(1 + e^x)$ at $x = 1$, whose slope $s(1)$ we know.
+# We measure the whole error for the loss $\log(1 + e^x)$ at $x = 1$, whose slope $s(1)$ we know: with one side, with
+# two sides, and with two sides in float32.
 #
-# **Predict:** which of the three kinds of points gets lowest, and near which $h$?
+# **Predict:** which of the three gets lowest, and near which $h$? (Where is $h^2 = \epsilon / h$?)
 
 # %%
 steps = np.logspace(-13, 0, 100)
@@ -512,15 +515,15 @@ plots.curves(
 )
 
 # %% [markdown]
-# The error is smallest where the two lines cross. For most functions this is of the order of $\epsilon^{1/3}$: about
-# $10^{-5}$ in float64, where ten digits or more are correct. In float32 it is four or five. So check gradients in
-# float64.
+# With two sides the error is smallest near the crossing of the two lines. For most functions this is at an $h$ of the
+# order of $\epsilon^{1/3}$: about $10^{-5}$ in float64, where ten digits or more are correct. In float32 only four or
+# five are. So check gradients in float64.
 #
 # ## 10. gradcheck does all this for you
 #
-# `gradcheck` of minidl computes in float64, with three steps, and combines them so that the $h^2$ part of the
-# truncation error cancels (Richardson extrapolation). If a function has many outputs it checks random sums of them. For
-# all losses of this unit:
+# `gradcheck` of minidl computes in float64. It combines the differences of steps $h$ and $h/2$ so that the $h^2$ part
+# of the truncation error cancels (Richardson extrapolation). If a function has many outputs it checks random sums of
+# them. For all losses of this unit:
 
 # %%
 a, c = rng.normal(size=(8, 3)), rng.normal(size=(8, 3))
@@ -599,10 +602,12 @@ print(gradcheck(F.l1_loss, np.array([1.0, 2.0, 3.0]), np.array([1.0, 5.0, 0.0]))
 #
 # ## Now read the real thing
 #
-# `minidl/ops/loss.py` has all losses of this unit, each in a few lines. Compare your gradient with minidl's:
+# `minidl/ops/loss.py` has all losses of this unit. The arithmetic is in kernels, of which each
+# device has its own version. Compare your gradient with the simplest version. `self.xp` is NumPy here, and `saved` is
+# what the forward pass kept:
 
 # %%
-print(inspect.getsource(ops.SoftmaxCrossEntropy.backward))
+print(inspect.getsource(ReferenceKernels.softmax_cross_entropy_backward))
 
 # %% [markdown]
 # Further reading:

@@ -73,8 +73,10 @@ def descend(lr, steps):
     return np.array(path)
 
 
-for axes, lr in zip(plots.panels(3, 2.2, share="y"), (0.01, 0.07, 0.081), strict=True):
+panels = plots.panels(3, 2.2, share="y")
+for axes, lr in zip(panels, (0.01, 0.07, 0.081), strict=True):
     plots.landscape(valley, {"": descend(lr, 25)}, VALLEY, ["model"], axes=axes, xlabel="a", title=f"lr {lr}, 25 steps")
+panels[0].set_ylabel("b")
 axes.figure
 
 # %% [markdown]
@@ -118,7 +120,7 @@ def momentum_step(w, dw, v, lr, momentum):
 momentum_step = course.check_momentum_step(momentum_step)
 
 # %% [markdown]
-# **Predict:** all three use the learning rate 0.02. How does the loss fall with the momentum 0, 0.6 and 0.9?
+# **Predict:** with the learning rate 0.02, is a momentum of 0.6 better than none? Is 0.9 better still?
 
 
 # %%
@@ -141,10 +143,10 @@ plots.curves(
 )
 
 # %% [markdown]
-# Momentum is faster, but more is not always better: with 0.9 the point rolls beyond the lowest point and has to come
-# back. The method of **Nesterov** brakes earlier. It steps by $dw + \text{momentum} \cdot v$, so it already takes into
-# account where the velocity will carry it (Sutskever et al., 2013). In minidl: `optim.SGD(parameters, lr, momentum=0.9,
-# nesterov=True)`.
+# Momentum is faster, but more is not always better: with 0.9 the point is ahead at first, then rolls beyond the lowest
+# point and has to come back, so after 60 steps little of its lead is left. The method of **Nesterov** brakes earlier.
+# It steps by $dw + \text{momentum} \cdot v$ with the new $v$, so it already takes into account where the velocity will
+# carry it (Sutskever et al., 2013). In minidl: `optim.SGD(parameters, lr, momentum=0.9, nesterov=True)`.
 #
 # ## 3. Adam measures each direction with its own scale
 #
@@ -153,11 +155,12 @@ plots.curves(
 #
 # $$ m \leftarrow \beta_1 m + (1 - \beta_1)\, dw, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, dw^2 $$
 #
-# It steps by $m / \sqrt{v}$, the mean gradient divided by its usual size. Usual values are $\beta_1 = 0.9$, so that $m$
-# is a mean of about the last 10 gradients, and $\beta_2 = 0.999$.
+# ($dw^2$ is the square of each element. This $v$ is not the velocity of section 2; both names are usual.) Adam steps by
+# $m / \sqrt{v}$, the mean gradient divided by its usual size. Usual values are $\beta_1 = 0.9$, so that $m$ is a mean
+# of about the last 10 gradients, and $\beta_2 = 0.999$, of about the last 1000.
 #
 # Both means start at 0, so at first they are too small. After $t$ steps with equal gradients, $m$ is $(1 - \beta_1^t)\,
-# dw$: the rest of the weight is on the 0 at the start. This error is called the **bias**, and dividing by $1 - \beta^t$
+# dw$ instead of $dw$. This error is called the **bias**, and dividing by $1 - \beta^t$
 # removes it:
 #
 # $$ \hat m = \frac{m}{1 - \beta_1^t}, \quad \hat v = \frac{v}{1 - \beta_2^t}, \qquad
@@ -216,10 +219,10 @@ plots.curves(range(1, 21), lengths, ["model", "mistake"], ".-", axes=right, xlab
 #
 # $$ L(a, b) = (1 - a)^2 + 20\, (b - a^2)^2 $$
 #
-# The descent into the valley is easy. The way along it, to the lowest point at (1, 1), is not. We try nine learning
-# rates for each method, and keep the one with the lowest loss after 500 steps. So that all methods are called alike,
-# each is a function of the weights, the gradient, its own state (such as a velocity), the number of the step and the
-# learning rate:
+# The descent into the valley is easy. The way along it, to the lowest point at (1, 1), the star in the pictures, is
+# not. We try nine learning rates for each method, and keep the one with the lowest loss after 500 steps. So that all
+# methods are called alike, each is a function of the weights, the gradient, its own state (such as a velocity), the
+# number of the step and the learning rate:
 
 
 # %%
@@ -248,7 +251,8 @@ def adam(w, dw, state, t, lr):
 
 
 # %% [markdown]
-# **Predict:** which method gets nearest to the lowest point?
+# **Predict:** along the valley the gradient is small and keeps nearly the same direction. Which of the four methods
+# gets least far along it?
 
 
 # %%
@@ -284,11 +288,12 @@ losses = {name: np.maximum(rosenbrock(*path.T), 1e-30) for name, path in best.it
 plots.curves(range(501), losses, log="y", xlabel="step", ylabel="loss")
 
 # %%
-for axes, (name, path) in zip(plots.panels(4, 2.0, share="y"), best.items(), strict=True):
-    plots.landscape(
-        rosenbrock, {name: path}, (-1.8, 1.6, -1.2, 2.2), ["model"], axes=axes, title=name.replace(", ", "\n")
-    )
+panels = plots.panels(4, 2.2, share="y")
+for axes, (name, path) in zip(panels, best.items(), strict=True):
+    title = name.replace(", ", "\n")
+    plots.landscape(rosenbrock, {name: path}, (-1.8, 1.6, -1.2, 2.2), ["model"], axes=axes, title=title, xlabel="a")
     axes.plot(1, 1, "*", color=style.colour("mistake"), ms=9)
+panels[0].set_ylabel("b")
 axes.figure
 
 # %% [markdown]
@@ -357,7 +362,9 @@ plots.curves(rates, ends, marks="o-", log="x", xlabel="learning rate", ylabel="l
 # shorten them. A **schedule** gives the learning rate of each step. minidl has three besides the constant one: stairs;
 # half a cosine (Loshchilov and Hutter, 2017); and one cycle, first up, then down (Smith and Topin, 2017).
 #
-# Plain SGD, in batches of only 10 faces, so the gradients are noisy:
+# Plain SGD, with a large learning rate and batches of only 10 faces, so the gradients are noisy.
+#
+# **Predict:** what does the loss do in the last epochs, with the constant rate and with the others?
 
 # %%
 LR, STEPS = 3.0, 2000  # 20 epochs of 100 batches
@@ -369,14 +376,16 @@ schedules = {
 }
 losses = {name: train(sgd, schedule, epochs=20, size=10) for name, schedule in schedules.items()}
 print("loss at the end:", ", ".join(f"{name} {found[-1]:.2f}" for name, found in losses.items()))
+lower = {lr: train(sgd, optim.constant(lr), epochs=20, size=10)[-1] for lr in (1.0, 0.3, 0.1)}
+print("constant, but lower:", ", ".join(f"rate {lr} {end:.2f}" for lr, end in lower.items()))
 left, right = plots.panels(2)
 plotted = {name: [schedule(t) for t in range(STEPS)] for name, schedule in schedules.items()}
 plots.curves(range(STEPS), plotted, axes=left, xlabel="step", title="learning rate", ylim=(0, 6.5))
 plots.curves(range(21), losses, axes=right, xlabel="epoch", title="loss", ylim=(0, 2.5))
 
 # %% [markdown]
-# With the constant rate the loss jumps up and down to the end. With each of the others it settles, and lower. A small
-# constant rate is no substitute: with `LR = 1` the schedules settle, too, but higher, as shorter steps get less far.
+# With the constant rate the loss jumps up and down to the end. With each of the others it settles, and lower. A lower
+# constant rate is no substitute: either its steps are too short to get as far, or the noise keeps the weights moving.
 #
 # ## 7. Clipping: one large gradient must not ruin a training
 #
@@ -423,7 +432,8 @@ box = (-2.6, 3.6, -1.6, 2.8)
 for axes, (name, path) in zip(
     plots.panels(2), {"not clipped, 5 steps": wild, "clipped, 200 steps": calm}.items(), strict=True
 ):
-    plots.landscape(rosenbrock, {"": path}, box, ["mistake" if path is wild else "model"], axes=axes, title=name)
+    colour = "mistake" if path is wild else "model"
+    plots.landscape(rosenbrock, {"": path}, box, [colour], axes=axes, title=name, xlabel="a", ylabel="b")
     axes.plot(1, 1, "*", color=style.colour("data"), ms=9)
 axes.figure
 
@@ -438,8 +448,8 @@ axes.figure
 # nothing about others. This is **overfitting**. What we want is a low loss on *new* faces. So keep some faces aside,
 # never train on them, and watch the loss there, the **validation loss**.
 #
-# Here a network with two hidden layers learns the ages of only 40 faces, with L2 in decades, and is asked for the ages
-# of 200 others.
+# Here a network with two hidden layers learns the ages of only 40 faces, and is asked for the ages of 200 others. The
+# ages are in decades (units of ten years), and the loss is L2.
 #
 # **Predict:** how will the two losses go over 100 epochs?
 
@@ -524,22 +534,23 @@ plots.curves(counts, ends, ["mistake", "validation"], "o-", xlabel="faces to lea
 # <details><summary>Answer</summary>Above 2 / 100 = 0.02: then the factor of b, 1 - 100 lr, is below -1.</details>
 #
 # 2. You forget to divide the loss by the number of samples, so all gradients are 1000 times as large. What happens to
-#    the steps of plain SGD, of Adam, and of SGD with gradients that were clipped before, too?
+#    the steps of plain SGD, of Adam, and of SGD with clipping, if even the right gradients were above the limit?
 #
 # <details><summary>Answer</summary>Those of SGD are 1000 times as long, and it will probably diverge. Those of Adam
-# hardly change, as m and the root of v both grow by 1000. Clipped gradients have the same length and direction as
-# before.</details>
+# hardly change, as m and the root of v are both 1000 times as large. The clipped gradients have the same length and
+# direction as before.</details>
 #
-# 3. The validation losses are 5, 4, 4.5, 4.2, 3.9, 4, 4.1 and the patience is 3. After which epoch (from 0) does
-#    training end, and which is the best?
+# 3. Training is to take 7 epochs with a patience of 3, and the validation losses are 5, 4, 4.5, 4.2, 3.9, 4, 4.1. After
+#    which epoch (from 0) does training end, and which is the best?
 #
-# <details><summary>Answer</summary>It ends with the last one, epoch 6, as the losses end; the best is epoch 4. The wait
-# after epoch 1 ended at epoch 4, with a new best just in time.</details>
+# <details><summary>Answer</summary>It ends as planned, after epoch 6; the best is epoch 4. The wait after epoch 1 ended
+# at epoch 4, with a new best just in time.</details>
 #
 # ## Now read the real thing
 #
 # `minidl/optim.py` has all of these optimizers. SGD is one method, `update`, for one array of weights. The arithmetic
-# of Adam is in the kernels, as on a GPU it is a single program for all arrays:
+# of Adam is in the kernels, as on a GPU it is a single program for all arrays. There `unbias` corrects the bias of $v$,
+# `lr` contains the correction of $m$, and `keep` is 1 except with weight decay, which unit 9 explains:
 
 # %%
 print(inspect.getsource(optim.SGD.update))

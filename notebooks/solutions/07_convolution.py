@@ -9,7 +9,7 @@
 #
 # - say what a kernel computes, and why a shifted image gives a shifted result;
 # - calculate the output size from kernel, stride and padding;
-# - write the convolution of a batch of colour images as a loop of a few turns;
+# - write the convolution of a batch of colour images with a short loop;
 # - derive and write its backward pass, and check it against numerical derivatives;
 # - say which pixels one output of a deep network depends on.
 #
@@ -61,9 +61,10 @@ plots.numbers({"window of the face": window, "kernel": sobel, "products": window
 
 # %% [markdown]
 # Such a sum of products is called a **correlation**. Among windows with the same sum of squares it is largest for the
-# window that is a multiple of the kernel (the Cauchy-Schwarz inequality), so a kernel is a picture of what it finds.
-# Mathematicians call this operation cross-correlation. Their convolution rotates the kernel by 180 degrees first. In
-# deep learning the weights are learned, so both could compute the same, and the simpler one is called **convolution**.
+# window that is a positive multiple of the kernel (the Cauchy-Schwarz inequality), so a kernel is a picture of what it
+# finds. Mathematicians call the whole operation, with all windows, cross-correlation. Their convolution rotates the
+# kernel by 180 degrees first. In deep learning the weights are learned, so both could compute the same, and the simpler
+# one is called **convolution**.
 
 # %%
 kernels = {
@@ -133,7 +134,7 @@ panels[0].figure
 
 # %%
 def output_size(size, kernel, stride, padding):
-    """The number of outputs of a row of pixels, a whole number."""
+    """The number of outputs of a row of pixels, an integer."""
     # <blank>
     return (size + 2 * padding - kernel) // stride + 1
     # </blank>
@@ -239,7 +240,7 @@ viz.images([small[0], *yours[0, :, :, :4].transpose(2, 0, 1)], ["part of a face"
 # ## 4. Backward, each output's gradient goes to its window and to the kernel
 #
 # As in unit 4, $L$ is the loss, and `dy` holds the derivatives of $L$ with respect to the elements of $y$: it has the
-# shape of $y$. We look for `dx`, `dw` and `db`, the same for $x$, $w$ and $b$. The formula for $y$ contains three
+# shape of $y$. We look for `dx`, `dw` and `db`, the same for $x$, $w$ and $b$. From the formula for $y$ follow three
 # kinds of derivatives:
 #
 # $$ \frac{\partial y_{nijk}}{\partial b_k} = 1, \qquad
@@ -251,8 +252,8 @@ viz.images([small[0], *yours[0, :, :, :4].transpose(2, 0, 1)], ["part of a face"
 #
 # $$ db_k = \sum_{n,i,j} dy_{nijk}, \qquad dw_{uvck} = \sum_{n,i,j} x_{n,\;is+u,\;js+v,\;c}\; dy_{nijk} $$
 #
-# A pixel lies in several windows, at a different position $(u, v)$ of the kernel in each. For every output $(i, j)$ and
-# every position $(u, v)$:
+# A pixel lies in several windows, at a different position $(u, v)$ of the kernel in each. So `dx` starts at 0, and
+# every output $(i, j)$ adds to the pixel at each position $(u, v)$ of its window:
 #
 # $$ dx_{n,\;is+u,\;js+v,\;c} \mathrel{{+}{=}} \sum_{k} dy_{nijk}\; w_{uvck} $$
 #
@@ -313,7 +314,7 @@ conv2d_backward = course.check_conv2d_backward(conv2d_backward)
 # %% [markdown]
 # The checker compares with minidl. A gradient check (unit 3) needs no other library: choose any `dy`, and let the
 # loss be $L = \sum dy \cdot y$, so that its derivatives with respect to $y$ are `dy`. Then compare with numerical
-# derivatives of $L$, computed with `conv2d` alone:
+# derivatives of $L$, computed with `conv2d` and your `numerical_gradient` (unit 5) alone:
 
 # %%
 numerical_gradient = course.mine("numerical_gradient")
@@ -363,7 +364,8 @@ shown = {f"step {number}": found[number][:, :, 0] for number in (1, 5, 20, 100)}
 viz.images([*shown.values(), sobel], [*shown, "wanted"], columns=5, signed=True, limits=(-0.5, 0.5))
 
 # %% [markdown]
-# **Predict:** the same with the face instead of noise. Is it quicker or slower, and what kernel does it find?
+# **Predict:** the same with the face instead of noise. Neighbouring pixels of the noise have nothing to do with each
+# other, those of the face are nearly equal. With which of the two is the kernel found sooner?
 
 # %%
 found, of_face = learn(face.astype(float))
@@ -378,7 +380,9 @@ plots.curves(range(200), relative, log="y", xlabel="step", ylabel="loss / first 
 # The face is much slower: the kernel responds to vertical edges, but it is far from the wanted one. Neighbouring pixels
 # of a face are nearly equal, so different kernels can give nearly the same feature map. In some directions of the space
 # of weights the loss is then almost flat, while in others it is steep. The loss is a quadratic function of the nine
-# weights, and the eigenvalues of the matrix of its second derivatives are its curvatures:
+# weights, like the valley of unit 6, but its steepest and its flattest direction need not be those of single weights.
+# `np.linalg.eigvalsh` computes its curvatures along such directions from the second derivatives (as the eigenvalues of
+# their matrix):
 
 # %%
 for name, x in {"noise": noise, "face": face}.items():
@@ -387,14 +391,14 @@ for name, x in {"noise": noise, "face": face}.items():
     print(f"{name}: curvatures from {curvatures[0]:.4f} to {curvatures[-1]:.4f}")
 
 # %% [markdown]
-# The learning rate must be small enough for the largest curvature, and is then far too small for the smallest one: the
-# narrow valley of unit 6. The pixels of the noise are independent of each other, so its curvatures are nearly equal.
+# The learning rate must be small enough for the largest curvature, and is then far too small for the smallest one, as
+# in unit 6. The pixels of the noise are independent of each other, so its curvatures are nearly equal.
 #
 # ## 6. Later layers see larger parts of the image
 #
 # The **receptive field** of an output is the set of pixels it depends on. For one convolution it is the window. For
-# several, the backward pass shows it: set `dy` to 1 for one output, go back through all layers, and see where `dx` is
-# not 0.
+# several, the backward pass shows it: set all weights to 1, and `dy` to 1 for one output. Go back through all layers,
+# and see where `dx` is not 0.
 #
 # **Predict:** how many pixels wide is the receptive field of two convolutions 3 x 3 with stride 1? Of three? Of two,
 # where the first has stride 2?
@@ -420,8 +424,8 @@ viz.images(list(fields.values()), [f"strides {name}: {widths[name]} wide" for na
 
 # %% [markdown]
 # Each layer of 3 x 3 adds one pixel on each side, and twice as many after a stride of 2. In general, a layer with
-# kernel size $k$ adds $k - 1$ times the product of all strides before it to the width. Darker pixels reach the output
-# on more paths.
+# kernel size $k$ adds $k - 1$ times the product of all strides before it to the width. Pixels in darker red reach the
+# output on more paths.
 #
 # ## Questions
 #

@@ -13,7 +13,7 @@
 # - choose the size of initial weights so that signals keep their size through many layers;
 # - write the backward passes of ReLU and of a dense layer, and chain four layers of your own.
 #
-# **Prior knowledge:** `dy` and `matmul_backward` (unit 4), the logistic loss (unit 5), convolution (unit 7).
+# **Prior knowledge:** `dy` and `matmul_backward` (unit 4), the binary cross-entropy (unit 5), convolution (unit 7).
 #
 # **Time:** about 2 hours, 40 minutes of them for the four exercises.
 
@@ -84,8 +84,8 @@ print("the same as minidl:", bool((max_pool(face, 4, 4)[0] == by_max[1]).all()))
 # ## 2. Pooled features change less when the face moves
 #
 # **Predict:** we look for vertical edges, pool what was found, and move the face by one pixel. The next figure shows
-# how much the pooled values change, as a fraction of their size, for windows of 1 x 1 (no pooling) to 16 x 16. Which
-# curve falls faster, max or mean?
+# how much the pooled values change, as a fraction of their size, for windows of 1 x 1 (no pooling) to 16 x 16. Do the
+# curves of max and mean rise or fall?
 
 # %%
 sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)[:, :, None, None] / 4
@@ -140,10 +140,11 @@ for axes in picture.axes:
 picture
 
 # %% [markdown]
-# One white pixel for each window, its largest. Two cases need a decision:
+# One white pixel for each window, its largest. In the right picture each pixel has 1/16, nearly black. Two cases of max
+# pooling need a decision:
 #
 # - **Ties.** Where several pixels are equally large, the maximum has no derivative. The gradient may go to any of them,
-#   but not to all: then `dx` would be several times too large. minidl chooses the first, row by row.
+#   but not in full to each: then `dx` would be several times too large. minidl chooses the first, row by row.
 # - **Overlaps.** With a stride smaller than the window, a pixel can be the largest of several windows. It affects
 #   several outputs, so its gradients add up.
 #
@@ -222,7 +223,7 @@ viz.images([array[0] for array in shown.values()], list(shown), columns=3, size=
 # slope.
 #
 # **Predict:** a gradient goes back through ten dense layers, with the same weights, once with ReLU and once with the
-# sigmoid. How much smaller is it in the first layer than in the last?
+# sigmoid. With which of the two is it much smaller in the first layer than in the last?
 
 
 # %%
@@ -243,16 +244,18 @@ assert of_gradients["sigmoid"][0] < 1e-4
 plots.curves(range(1, 11), of_gradients, marks="o-", log="y", xlabel="layer", ylabel="size of the gradient")
 
 # %% [markdown]
-# With the sigmoid the gradient becomes smaller by a similar factor in every layer, so the first layers hardly learn:
-# gradients **vanish**. ReLU lets half of the elements through at full size (Glorot, Bordes and Bengio, 2011). The other
-# half is its price.
+# With the sigmoid every layer leaves about a third of the gradient: the weights of this cell multiply its size by about
+# 1.4, and the slope is below 1/4. Nine layers leave a 30,000th, so the first layers hardly learn: gradients **vanish**.
+# ReLU lets half of the elements through at full size (Glorot, Bordes and Bengio, 2011). The other half gets no
+# gradient, and this can do harm, too.
 #
 # ## 5. A ReLU that is never positive stops learning
 #
 # A **unit** is one output of a layer. If the sum of a unit is negative **for every face**, its ReLU gives 0 for all of
 # them, and no gradient passes. Its weights do not change any more: the unit is **dead**, unless a change in an earlier
 # layer brings it back by chance. The next cell trains a network with two hidden layers to estimate the age from small
-# faces (16 x 16 pixels), with plain gradient descent. It counts the units that are off for every face.
+# faces (16 x 16 pixels), with plain gradient descent, three times: with ReLU and the learning rates 0.1 and 0.03, and
+# with LeakyReLU and the rate 0.1. It counts the units that are off, with a sum of 0 or less, for every face.
 #
 # **Predict:** which of the three runs loses most units, and which has the smallest error at the end?
 
@@ -311,9 +314,9 @@ print(f"the same answer for every face: {constant:.1f} years")
 assert off["ReLU, rate 0.1"][-1] > 2 * off["ReLU, rate 0.03"][-1]
 
 # %% [markdown]
-# With the learning rate 0.1 most units die. Once a whole layer is dead, the network gives the same answer for every
-# face, and only the biases behind it still learn. Here is one of the units of the first layer that died. The curves are
-# the largest and the smallest of its sums over all faces:
+# With ReLU and the learning rate 0.1 most units die. Once a whole layer is dead, the network gives the same answer for
+# every face, and only the biases behind it still learn. Here is one of the units of the first layer that died. The
+# curves are the largest and the smallest of its sums over all faces:
 
 # %%
 first = runs["ReLU, rate 0.1"][1][:, :, :64]
@@ -327,20 +330,22 @@ plots.curves(
 )
 
 # %% [markdown]
-# The derivative of the loss with respect to a weight of this unit is the sum of pixel times `dy` over all faces, and
-# pixels are never negative. If the predicted ages are too high for most faces, `dy` has the same sign for most of them,
-# and so have the derivatives of all weights of the unit. A step then moves its sums for all faces in the same
-# direction. If this direction is down and the step is long, the sums fall below 0 for every face. While a few faces are
-# above 0, they can bring the unit back; after the last jump none is left. Three remedies:
+# Let `dy` be the gradient that arrives at the sum of this unit. The derivative of the loss with respect to one of its
+# weights is the sum of pixel times `dy` over all faces, and pixels are never negative. If the predicted ages are too
+# high for most faces, `dy` has the same sign for most of them, and so have the derivatives of all weights of the unit.
+# A step then moves its sums for all faces in the same direction. If this direction is down and the step is long, the
+# sums fall below 0 for every face. While a few faces are above 0, they can bring the unit back; after the last jump
+# none is left. Three remedies:
 #
 # - **shorter steps**: with the learning rate 0.03 fewer units are off, and the error is smaller;
 # - **LeakyReLU**: units go off as well, but a part of the gradient passes and can bring them back;
 # - **good initial weights**, so that long steps are not necessary.
 #
-# The last one needs a calculation. The **variance** is the mean of the squared differences from the mean. Take a sum of
-# $n$ products $\sum_i w_i x_i$, where the weights are independent, with mean 0 and variance $v$. Its mean square is
-# $n\,v$ times the mean square of $x$. ReLU sets about half of the sums to 0, which halves the mean square. The signal
-# keeps its size from layer to layer if $n\,v/2 = 1$:
+# The last one needs a calculation. Take a sum of $n$ products $\sum_i w_i x_i$, where the weights are independent, with
+# mean 0 and variance $v$. (The **variance** is the mean of the squared differences from the mean: here the mean of
+# $w_i^2$.) In the square of the sum, the terms with two different weights have the mean 0. What remains is the sum of
+# the $w_i^2 x_i^2$: its mean is $n\,v$ times the mean square of $x$. ReLU sets about half of the sums to 0, which
+# halves the mean square. The signal keeps its size from layer to layer if $n\,v/2 = 1$:
 #
 # $$ v = \frac{2}{n} $$
 #
@@ -381,8 +386,8 @@ plots.curves(scales, {"units": dead}, ["mistake"], marks="o-", **labels_of)
 # for each sample. The feature maps of an image are **flattened** first: `reshape(N, -1)` writes the values of each
 # image into one row, and the backward pass of this step is a reshape to the old shape.
 #
-# A single output is trained here to classify faces as female or male, from 32 x 32 pixels. Then once more, with the
-# pixels of all faces **shuffled** in the same way.
+# A dense layer with one output learns here to classify faces as female or male, from 32 x 32 pixels. Then a second one
+# learns the same, with the pixels of all faces **shuffled** in the same way.
 #
 # **Predict:** how much worse does the network get on the shuffled faces?
 
@@ -422,7 +427,8 @@ weights = {"weights": in_order.w.numpy(), "weights, shuffled": mixed.w.numpy(), 
 viz.images([w.reshape(32, 32) for w in weights.values()], list(weights), columns=3, signed=True, size=2)
 
 # %% [markdown]
-# Loss, answers and weights are the same. (Red pixels speak for female, blue ones for male.) A dense layer does not use
+# Loss, answers and weights are the same. (A brighter pixel moves the answer towards female where the weight is red, and
+# towards male where it is blue.) A dense layer does not use
 # the positions of the pixels, so to it a face that moves is a different input. That is why convolution and pooling come
 # first, and dense layers where few values are left. On the whole image, a dense layer with 64 outputs alone would have
 # 128 · 128 · 64 weights, more than a million.
@@ -449,8 +455,9 @@ dense_backward = course.check_dense_backward(dense_backward)
 # ## 7. Your layers learn together
 #
 # The whole chain, forward and backward, with the functions of units 7 and 8 and nothing of minidl: a convolution with 8
-# kernels, ReLU, max pooling and a dense layer, which learn to classify the 200 faces of 32 x 32 pixels. The loss is the
-# mean binary cross-entropy (unit 5); its gradient with respect to the logits is (sigmoid of the logit minus label) / N.
+# kernels of 3 x 3, ReLU, max pooling and a dense layer, which learn to classify the 200 faces of 32 x 32 pixels. The
+# convolution makes 30 x 30 x 8 numbers of a face, the pooling 15 x 15 x 8 = 1800. The loss is the mean binary
+# cross-entropy (unit 5); its gradient with respect to the logits is (sigmoid of the logit minus label) / N.
 #
 # **Predict:** in which order are the four backward functions called, and which of the results does each pass on?
 

@@ -4,8 +4,7 @@
 # Your answers to the earlier exercises are the parts of a deep learning library: layers with their backward passes,
 # losses and an optimizer. This unit adds the last part, a backward pass over a graph of arrays. Then your library
 # trains the documented network of unit 11 on drawn faces, beside minidl, from the same weights and with the same
-# batches.
-# For each part that you have not solved, minidl's version takes its place.
+# batches. For each part that you have not solved, minidl's version takes its place.
 #
 # **You will be able to**
 #
@@ -36,8 +35,9 @@ parts = ("bce_with_logits", "bce_gradient", "l1_gradient", "adam_step")
 bce_with_logits, bce_gradient, l1_gradient, adam_step = map(course.mine, parts)
 
 # %% [markdown]
-# The other four parts do most of the work. A right answer may be too slow for a whole network, for example with a loop
-# over all pixels. So the next cell measures each on a small array, and takes minidl's version for one that is too slow.
+# The other four parts, convolution and max pooling forward and backward, do most of the work. A right answer may be too
+# slow for a whole network, for example with a loop over all pixels. So the next cell measures each on a small array,
+# and takes minidl's version for one that is too slow.
 
 
 # %%
@@ -66,7 +66,8 @@ max_pool_backward = quick("max_pool_backward", dy[:, :8, :8, :8], x, 2, 2)
 #
 # In unit 3 a node was a number, and each edge had a slope. Now a node is an array, and a slope becomes a function: a
 # node has `inputs`, and `node.backward(dy)` returns one gradient for each input, given the gradient `dy` of the node
-# itself. The loop stays the same. An input has no inputs, so its `backward` returns nothing.
+# itself. The loop stays the same. A leaf, such as a weight (unit 3), has no inputs, so its `backward` returns an empty
+# tuple.
 #
 # **Predict:** a sum $y = a + b$ has the derivative 1 for both inputs, so its backward function returns the array `dy`
 # twice. What happens to the gradient of $b$ if a later node adds something to that of $a$ with `+=`?
@@ -220,10 +221,10 @@ plots.bars(conv_weights, form="{:.0e}", xlabel="relative difference of dw", xsca
 #
 # A difference in the weights changes the next gradients, and these change the weights: so differences can grow with
 # every step. Where two pixels of a pooling window are almost equal, rounding even decides which of them receives the
-# gradient. In float32 the differences can become visible within 60 steps; in float64 they start a billion times
+# gradient. In float32 the differences can become visible within 30 steps; in float64 they start 500 million times
 # smaller.
 #
-# **Predict:** will the two curves of the loss differ visibly? How many times longer does your library take for a step?
+# **Predict:** will the two curves of the loss differ visibly? Which library takes longer for a step?
 
 # %%
 STEPS, BATCH, LR = 30, 16, 5e-4
@@ -288,8 +289,9 @@ print(f"a step of your library takes {ratio:.1f} times as long as one of minidl"
 
 # %% [markdown]
 # Your library computes what minidl computes, and both do better than the same answer for all. Two epochs of 240 faces
-# do not make a good network: unit 11 trains it longer. Try it in float32 as well: remove `.astype(np.float64)` in both
-# places, and write `np.float32(1)`. Then compare the losses step by step.
+# do not make a good network: unit 11 trains it longer. Try it in float32 as well: write `float32` in the place of every
+# `float64`, and remove the three lines with `assert` from section 2 on, which hold for float64 only. Then compare the
+# losses step by step.
 #
 # minidl adds speed, further ops, clear errors, other devices, and tests. Units 14 and 15 show where its speed comes
 # from.

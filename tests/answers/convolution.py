@@ -149,6 +149,7 @@ WRONG = {
         (_taps(w="w[u, v]"), "in dx the weights are not transposed"),
         (_taps(result="dx[:, p:-p, p:-p], dw, dy.sum((0, 1, 2))"), "dx is empty where padding is 0"),
         (_taps(result="dx, dw, dy.sum((0, 1, 2))"), "dx still has its padding"),
+        (_taps(result="dx[:, :H, :W], dw, dy.sum((0, 1, 2))"), "dx is cut off at the end only"),
         (_taps(result="dw, dx[:, p : p + H, p : p + W], dy.sum((0, 1, 2))"), "dx and dw are swapped"),
         (_taps(result="dx[:, p : p + H, p : p + W], dw, dy.mean((0, 1, 2))"), "db is a mean"),
         (_taps(result="dx[:, p : p + H, p : p + W], dw, dy.sum((0, 1, 2), keepdims=True)"), "needs shape (1,)"),

@@ -11,6 +11,15 @@ RIGHT = {
         "import re\nm = re.match(r'(\\d+)_(\\d)_(?:(\\d)_)?', name)\n"
         "return int(m[1]), int(m[2]), -1 if m[3] is None else int(m[3])",
     ],
+    "luma": [
+        "return rgb @ np.array([0.299, 0.587, 0.114])",
+        "r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]\nreturn 0.299 * r + 0.587 * g + 0.114 * b",
+        "return np.dot(rgb, [0.299, 0.587, 0.114])",
+        "return (rgb * np.array([299, 587, 114]) / 1000).sum(axis=2)",
+        "grey = np.zeros(rgb.shape[:2])\nfor c, weight in enumerate((0.299, 0.587, 0.114)):\n"
+        "    grey += weight * rgb[:, :, c]\nreturn grey",
+        "return np.average(rgb, axis=-1, weights=[0.299, 0.587, 0.114])",
+    ],
     "best_constant": [
         "return sorted(ages)[len(ages) // 2]",
         "return np.median(ages)",
@@ -39,6 +48,12 @@ WRONG = {
     ],
     "luma": [
         ("return np.dot(rgb[..., :3], [0.299, 0.587, 0.114])[..., np.newaxis]", "their shape is (1, 1, 1)"),
+        ("return rgb.mean(axis=2)", "green looks bright and blue looks dark"),
+        ("return rgb @ np.array([0.114, 0.587, 0.299])", "red and blue are swapped"),
+        ("return rgb @ np.array([0.2126, 0.7152, 0.0722])", "for high-definition television"),
+        ("return rgb * np.array([0.299, 0.587, 0.114])", "not added yet"),
+        ("return (rgb @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)", "Hint: "),
+        ("return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]", "it stops with IndexError"),
     ],
     "best_constant": [
         ("return np.mean(ages)", "best for squared errors"),

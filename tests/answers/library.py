@@ -26,6 +26,11 @@ WRONG = {
             "g = {order[0]: dy.copy()}\n" + LOOP + "if x in g: g[x] += dx\n        else: g[x] = dx\nreturn g",
             "+= changes the array in place",
         ),
+        (
+            "g = {order[0]: dy}\n" + LOOP + "if x in g: g[x] += dx\n        else: g[x] = dx\nreturn g",
+            "+= changes the array in place",
+        ),
+        ("g = {order[0]: 1.0}\n" + LOOP + "g[x] = g.get(x, 0) + dx\nreturn g", "not the number 1"),
         ("g = {order[0]: dy}\n" + LOOP + "g[x] += dx\nreturn g", "it stops with KeyError"),
         ("return [dy for n in order]", "expected a dictionary"),
     ]

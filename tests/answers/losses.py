@@ -84,6 +84,11 @@ WRONG = {
         ("return np.sum(np.logaddexp(0, logits) - logits * targets)", "this is the sum over the samples"),
         ("return np.logaddexp(0, logits) - logits * targets", "one value per sample"),
         ("return F.binary_cross_entropy_with_logits(md.tensor(logits), targets)", "this is a Tensor"),
+        (
+            "p = np.clip(1 / (1 + np.exp(-logits)), 1e-15, 1 - 1e-15)\n"
+            "return -np.mean(targets * np.log(p) + (1 - targets) * np.log(1 - p))",
+            "kept 1e-15 away from 0 and 1",
+        ),
     ],
     "bce_gradient": [
         ("return 1 / (1 + np.exp(-logits)) - targets", "divide by N"),
@@ -92,6 +97,7 @@ WRONG = {
         ("p = 1 / (1 + np.exp(-logits))\nreturn (p - targets) * p * (1 - p) / len(logits)", "belongs to the squared"),
         ("e = np.exp(logits)\nreturn (e / (1 + e) - targets) / len(logits)", "infinity by infinity"),
         ("return np.mean(1 / (1 + np.exp(-logits)) - targets)", "so take no mean"),
+        ("return (1 / (1 + np.exp(logits)) - targets) / logits.size", "this sigmoid falls"),
     ],
     "log_sum_exp": [
         ("return np.log(sum(np.exp(x)))", "Subtract the largest x"),
@@ -104,7 +110,13 @@ WRONG = {
         ("return F.softmax(md.tensor(logits))", "these are the probabilities p"),
         (SOFTMAX + "p[np.arange(len(p)), labels] -= 1\nreturn p", "divide by N"),
         (SOFTMAX + "return p / len(p)", "subtract 1 at each sample's class"),
-        (SOFTMAX + "p[:, labels] -= 1\nreturn p / len(p)", "at index"),
+        (SOFTMAX + "p[:, labels] -= 1\nreturn p / len(p)", "of every row"),
+        (SOFTMAX + "return (p - labels[:, None]) / len(p)", "y is one-hot"),
+        (
+            "p = np.exp(logits - logits.max())\np /= p.sum(axis=1, keepdims=True)\n"
+            "p[np.arange(len(p)), labels] -= 1\nreturn p / len(p)",
+            "subtract that of each row",
+        ),
         (SOFTMAX + "p[np.arange(len(p)), labels] -= 1\nreturn p / p.size", "it is divided by the number of all logits"),
         (
             "p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)\n"

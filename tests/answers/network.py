@@ -39,6 +39,7 @@ RIGHT = {
 WRONG = {
     "block_shape": [
         ("return shape[0] // 2, shape[1] // 2, filters", "the convolution is missing"),
+        ("return (shape[0] - 3) // 2, (shape[1] - 3) // 2, filters", "not 3: subtract 2"),
         ("return (shape[0] - 2) / 2, (shape[1] - 2) / 2, filters", "there is no half a pixel"),
         ("return shape[0] - 2, shape[1] - 2, filters", "the pooling is missing"),
         ("return filters, (shape[0] - 2) // 2, (shape[1] - 2) // 2", "channels come last"),

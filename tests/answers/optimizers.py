@@ -73,11 +73,14 @@ WRONG = {
         ("v = momentum * v + dw\nreturn w + lr * v, v", "it climbs"),
         ("v = momentum * v + (1 - momentum) * dw\nreturn w - lr * v, v", "as in Adam"),
         ("v = momentum * v + lr * dw\nreturn w - v, v", "some books do this"),
+        ("v = momentum * v - lr * dw\nreturn w + v, v", "the velocity is momentum v - lr dw"),
         ("v = 0.9 * v + dw\nreturn w - lr * v, v", "Hint: "),
         ("v = momentum * v + dw\nreturn w - lr * v", "return both, w and v"),
     ],
     "adam_step": [
         (KERAS, "Hint: expected"),
+        (ADAM.format(more="").replace("(1 - beta1) * ", "").replace("(1 - beta2) * ", ""), "1 - beta are missing"),
+        (ADAM.format(more="").replace("**t", " * t"), "contains a power"),
         (ADAM.format(more="").replace(", m, v", ""), "return all three"),
         (ADAM.format(more="lr = 0.1\n"), "Hint: "),
         (ADAM.format(more="").replace("beta1", "0.9"), "Hint: "),
@@ -88,6 +91,14 @@ WRONG = {
         (STOPPED.format(better="<=", reset=", bad = epoch, 0"), "an equal loss is not a new best"),
         (STOPPED.format(better="<", reset=" = epoch"), "starts again from 0 at every new best"),
         (STOPPED.format(better=">", reset=", bad = epoch, 0"), "Hint: "),
+        (
+            STOPPED.format(better="<", reset=", bad = epoch, 0").replace("return epoch,", "return epoch + 1,"),
+            "epochs are counted from 0",
+        ),
+        (
+            STOPPED.format(better="<", reset=", bad = epoch, 0").replace("epoch, best", "epoch, losses[best]"),
+            "return its epoch",
+        ),
         ("return len(losses) - 1, losses.index(min(losses))", "it never stops"),
         (
             STOPPED.format(better="<", reset=", bad = epoch, 0").replace("return epoch, best", "return best"),
