@@ -103,10 +103,10 @@ graph.draw(0)
 #
 # Each op knows the slopes of its result with respect to its inputs. For $p = z x$ they are $\partial p/\partial z = x$
 # and $\partial p/\partial x = z$; for $s = z^2$ the slope is $\partial s/\partial z = 2 z$. (The symbol $\partial$
-# marks a *partial* derivative: one input changes, the others stay as they are.) If $x$ affects $z$, and $z$ affects the
-# loss $L$, then a small change of $x$ passes through both, and the slopes multiply:
+# marks a *partial* derivative: one input changes, the others stay as they are.) If $w$ affects
+# the loss $L$ through $z$ alone, then a small change of $w$ passes through both, and the slopes multiply:
 #
-# $$ \frac{\partial L}{\partial x} = \frac{\partial L}{\partial z}\,\frac{\partial z}{\partial x} $$
+# $$ \frac{\partial L}{\partial w} = \frac{\partial L}{\partial z}\,\frac{\partial z}{\partial w} $$
 #
 # If a node is used in several places, its changes reach the loss along several **paths**, and the effects add up.
 #
