@@ -15,6 +15,7 @@
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 from . import nested, random
 from .capture import CapturedStep
 from .data import DataLoader, inputs_and_targets, on_backend, require_loader, size_of
-from .errors import MinidlError, brief
+from .errors import MinidlError, brief, counted
 from .habits import Guarded, explained
 from .hooks import require_hooks
 from .measures import Loss, Metric, checked_function, checked_loss, checked_metrics, measured
@@ -140,6 +141,8 @@ class Trainer(Guarded):
         """Whether only the validation of the current epoch is left."""
         self._ended_at = 0
         """The number of steps until the end of the last epoch; -1 in a state from inside an epoch."""
+        self._ended_with: int | None = None
+        """The option ``epochs`` of the last call of ``fit``, if it has reached them."""
         self.stopping = self._fitting = False
         vars(self).update(epochs=math.inf, steps=math.inf)
         """The number of epochs and of steps after which ``fit`` ends; infinite if not given."""
@@ -161,8 +164,8 @@ class Trainer(Guarded):
         """Train until ``epochs`` epochs or ``steps`` steps are complete; returns the history, one row per epoch.
 
         Both include earlier training (steps as ``optimizer.steps``, which schedules use too): repeated after a stop,
-        the same call ends at the same place; repeated after its end, it trains nothing. If both are given, training
-        ends at the first; if neither is, after one epoch.
+        the same call ends at the same place; repeated after its end, it trains nothing, with a warning. If both are given,
+        training ends at the first; if neither is, after one epoch.
 
         If the steps end inside an epoch, that epoch has no validation, no row and no ``on_epoch_end`` yet;
         ``totals.means()`` is its loss so far. A later ``fit`` with the same loader continues with the next batch, also
@@ -194,6 +197,13 @@ class Trainer(Guarded):
         for loader in [train] if validation is None else [train, validation]:
             require_loader(loader)
         epochs, steps = optional(integer)("epochs", epochs, 0), optional(integer)("steps", steps, 0)
+        if epochs and epochs == self._ended_with:  # as in a loop that calls fit for each epoch
+            warnings.warn(
+                f"nothing to train: epochs={epochs} includes earlier calls, which trained {counted(self.epoch, 'epoch')}. "
+                "For one more, write epochs=trainer.epoch + 1",
+                stacklevel=3,
+            )
+        self._ended_with = None
         if train is not self.train_loader:
             self._begin_anew()
             self._place = _start_of(train)
@@ -204,14 +214,16 @@ class Trainer(Guarded):
             self.epochs = epochs if epochs is not None else 1 if steps is None else math.inf
             self.steps = math.inf if steps is None else steps
             with np.errstate(over="ignore", invalid="ignore"):  # the loss is checked instead
-                return self._fit(train, validation)
+                self._fit(train, validation)
+            self._ended_with = epochs if self.epoch == epochs else None
+            return self.history
         except BaseException:
             self._tell_of_error()
             raise
         finally:
             self._fitting = False
 
-    def _fit(self, train: DataLoader, validation: DataLoader | None) -> list[Row]:
+    def _fit(self, train: DataLoader, validation: DataLoader | None) -> None:
         self._tell("on_train_begin")
         while not (self.stopping or self._is_complete(train)):
             self._train_epoch(train)
@@ -224,7 +236,6 @@ class Trainer(Guarded):
             self._finish_epoch(validated)
             self._tell("on_epoch_end")
         self._tell("on_train_end")
-        return self.history
 
     def _is_complete(self, loader: DataLoader) -> bool:
         """Whether ``fit`` has reached its end. An epoch without further batches is finished first."""
@@ -399,7 +410,7 @@ class Trainer(Guarded):
             generators.load_state_dict(random_states)
             if state["loader"] is not None:
                 train.load_state_dict(state["loader"])
-        vars(self).update(own, train_loader=train, _place=_start_of(train))
+        vars(self).update(own, train_loader=train, _place=_start_of(train), _ended_with=None)
         self._ended_at = -1 if self.inside_epoch else self.optimizer.steps
         if state["loader"] is not None:
             train.start = 0  # the trainer has the position: other loops, such as evaluate, are complete epochs

@@ -47,6 +47,20 @@ def test_training_for_some_steps_is_the_first_part_of_training_for_some_epochs(s
     assert_same(final(resumed), final(whole))
 
 
+def test_a_loop_that_calls_fit_for_each_epoch_is_told_that_it_trains_nothing() -> None:
+    """As in Keras, where epochs counts those of one call."""
+    trainer, train, validation = make()
+    trainer.fit(train, validation, epochs=1)
+    with pytest.warns(UserWarning, match=r"epochs=1 includes earlier calls, which trained 1 epoch. For one more, write"):
+        trainer.fit(train, validation, epochs=1)
+    assert trainer.epoch == 1
+    trainer.fit(train, validation, epochs=trainer.epoch + 1)
+    assert trainer.epoch == 2
+    copy, train, validation = make()
+    copy.load_state_dict(trainer.state_dict(), train)
+    copy.fit(train, validation, epochs=2)  # a run that is resumed may be complete
+
+
 def test_a_stop_inside_of_an_epoch_leaves_the_weights_of_the_last_one(tmp_path: Path) -> None:
     """The later steps are in the state that training continues from."""
     trainer, train, validation = make([Checkpoint(tmp_path), StopAfter(6)])

@@ -4,6 +4,7 @@ import copy
 import random
 import re
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,9 +142,11 @@ class Machine:
         expected = self.plain.fit(place, planned)
         ended = ""
         try:
-            rows = self.trainer.fit(
-                loader, self.validation if planned.validation else None, planned.epochs, planned.steps
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "nothing to train")
+                rows = self.trainer.fit(
+                    loader, self.validation if planned.validation else None, planned.epochs, planned.steps
+                )
             assert rows is self.trainer.history or rows == self.trainer.history, "fit returns the history"
         except PlannedError:
             ended = planned.fail
