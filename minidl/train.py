@@ -164,7 +164,7 @@ class Trainer(Guarded):
         """Train until ``epochs`` epochs or ``steps`` steps are complete; returns the history, one row per epoch.
 
         Both include earlier training (steps as ``optimizer.steps``, which schedules use too): repeated after a stop,
-        the same call ends at the same place; repeated after its end, it trains nothing, with a warning. If both are given,
+        the same call ends at the same place; repeated after its end, it warns and trains nothing. If both are given,
         training ends at the first; if neither is, after one epoch.
 
         If the steps end inside an epoch, that epoch has no validation, no row and no ``on_epoch_end`` yet;
@@ -199,8 +199,8 @@ class Trainer(Guarded):
         epochs, steps = optional(integer)("epochs", epochs, 0), optional(integer)("steps", steps, 0)
         if epochs and epochs == self._ended_with:  # as in a loop that calls fit for each epoch
             warnings.warn(
-                f"nothing to train: epochs={epochs} includes earlier calls, which trained {counted(self.epoch, 'epoch')}. "
-                "For one more, write epochs=trainer.epoch + 1",
+                f"nothing to train: epochs={epochs} includes earlier calls, which trained "
+                f"{counted(self.epoch, 'epoch')}. For one more, write epochs=trainer.epoch + 1",
                 stacklevel=3,
             )
         self._ended_with = None

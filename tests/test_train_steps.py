@@ -51,7 +51,9 @@ def test_a_loop_that_calls_fit_for_each_epoch_is_told_that_it_trains_nothing() -
     """As in Keras, where epochs counts those of one call."""
     trainer, train, validation = make()
     trainer.fit(train, validation, epochs=1)
-    with pytest.warns(UserWarning, match=r"epochs=1 includes earlier calls, which trained 1 epoch. For one more, write"):
+    with pytest.warns(
+        UserWarning, match=r"epochs=1 includes earlier calls, which trained 1 epoch. For one more, write"
+    ):
         trainer.fit(train, validation, epochs=1)
     assert trainer.epoch == 1
     trainer.fit(train, validation, epochs=trainer.epoch + 1)
