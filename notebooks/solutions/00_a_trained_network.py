@@ -15,7 +15,7 @@
 #
 # **Prior knowledge:** Python, a little NumPy, and derivatives as they are taught at school. Section 4 tests all three.
 #
-# **Time:** about 50 minutes, three exercises included. The training takes less than a minute.
+# **Time:** about 50 minutes, three exercises included. The training takes about a minute, or less.
 #
 # Run the cells in order, each with Shift+Enter. In an exercise, write your answer in the place of the three dots and
 # run the cell: it prints "right" or a hint. You can skip an exercise: the notebook then continues with minidl's own
@@ -130,7 +130,8 @@ mean_absolute_error = course.check_mean_absolute_error(mean_absolute_error)
 
 # %% [markdown]
 # A **baseline** is a result to compare with. The simplest answer needs no network and no face: always the same age, the
-# median of the training ages (half of them are below it, half above), and always the more common gender.
+# median of the training ages (at most half of them are below it, at most half above), and always the more common
+# gender.
 #
 # **Predict:** how far off is the answer that is always the same?
 
@@ -299,5 +300,5 @@ axes.figure
 # - "NumPy: the absolute basics for beginners", in NumPy's documentation, numpy.org.
 # - E. Herman and G. Strang, *Calculus Volume 1*, OpenStax, 2016, chapter 3: derivatives, with the chain rule in section
 #   3.6.
-# - M. Nielsen, *Neural Networks and Deep Learning*, 2015, chapter 1: a network that reads handwritten digits, also
-#   shown before it is explained.
+# - M. Nielsen, *Neural Networks and Deep Learning*, 2015, chapter 1: a network that reads handwritten digits, trained
+#   before it is explained how its gradients are computed (chapter 2).
