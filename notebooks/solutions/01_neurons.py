@@ -9,7 +9,7 @@
 #
 # - compute the output of a neuron, and say what its weights, its bias and ReLU do;
 # - look at the weights of a neuron that sees an image, and say what it answers to;
-# - build any continuous curve from neurons, and bound the error;
+# - follow a continuous curve with neurons, as closely as you like, and bound the error;
 # - say what the activation function is for, and which ones would not do;
 # - write a layer of neurons for many samples as one product of matrices.
 #
@@ -203,9 +203,9 @@ plots.curves(counts, both, ["reference", "model"], "o-", "xy", xlabel="hats", yl
 # limit that you set.
 #
 # A hat is three neurons, so a weighted sum of neurons can follow this function as closely as you like. It can follow
-# any continuous function on an interval in this way, also one without derivatives: if the points are close enough
-# together, a continuous function changes by as little as you like between neighbours, and the straight lines do not
-# leave that range.
+# any continuous function on a closed interval in this way, also one without derivatives: if the points are close enough
+# together, the function changes by as little as you like between neighbours, and the straight lines do not leave that
+# range.
 #
 # Which other functions could take the place of ReLU? M. Leshno and others proved in 1993, for any number of inputs: a
 # continuous activation function will do if, and only if, it is not a polynomial. (Their theorem also allows some
