@@ -325,7 +325,7 @@ plots.curves(xs[::10], stages, ["reference", "training", "model"], axes=left, xl
 plots.curves(range(501), {"loss": losses}, ["training"], log="y", axes=right, xlabel="step", title="loss")
 
 # %% [markdown]
-# After 50 steps the answers are nearly straight lines. After 500 they have the steep rise in the middle, and not much
+# After 50 steps the answers are nearly a straight line. After 500 they have the steep rise in the middle, and not much
 # more. The loss falls fast at first and slowly later. A step changes a parameter by `-lr` times its derivative, and if
 # the step is small, this changes the loss by about the derivative times the change. All together the loss falls by
 # about `lr` times the sum of the squared derivatives, and these become smaller. The bends move meanwhile: they are at
