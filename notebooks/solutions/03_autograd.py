@@ -449,7 +449,7 @@ for op in (Softplus, Forgetful, WrongSign):
 # ## Now read the real thing
 #
 # `minidl/op.py` defines what an op is: `save`, `saved`, and `gradients`, which calls `backward`. In `minidl/tensor.py`
-# follow `backward` into `_newest_first` (the order) and `_total` (accumulation). Then choose an op of
+# follow `backward` into `_newest_first` (the order) and `_total` (the sum over several passes). Then choose an op of
 # `minidl/ops/elementwise.py` and check its `backward` by hand, for example that of a quotient:
 
 # %%
