@@ -77,7 +77,8 @@ plots.curves(p, {"L": -np.log(likelihood) / 20}, ["model"], axes=right, title="-
 # $N$, the logarithm of the likelihood is $k \log p + (N - k) \log(1 - p)$. (As in NumPy, $\log$ is the natural
 # logarithm, $\ln$.) Its derivative $k / p - (N - k) / (1 - p)$ is 0 at $p = k / N$.
 #
-# The likelihood is tiny, and for a few thousand samples no float can represent it. Its logarithm has no such problem:
+# The likelihood is tiny, and for a few thousand samples it is below the smallest float64. Its logarithm has no such
+# problem:
 
 # %%
 print(
@@ -117,7 +118,7 @@ plots.curves(x, both, ["reference", "mistake"], xlabel="logit x", ylabel="loss f
 # $\max(x, 0) - x t + \log(1 + e^{-|x|})$.
 #
 # **Exercise.** Write it, as a mean over the samples. It must be right for logits of 10000 and -10000, too.
-# (`np.log1p(z)` computes $\log(1 + z)$, and is exact even for a tiny $z$.)
+# (`np.log1p(z)` computes $\log(1 + z)$, and is accurate even for a tiny $z$.)
 
 
 # %%
@@ -188,8 +189,8 @@ plots.curves(x, slopes, ["model", "mistake"], axes=right, title="slope", xlabel=
 #
 # $$ -\log p_k = \log \sum_j e^{x_j} - x_k $$
 #
-# so all we need is the logarithm of a sum of exponentials. $e^{10000}$ is too large for any float, but we can factor
-# out the largest exponential:
+# so all we need is the logarithm of a sum of exponentials. $e^{10000}$ is too large for float64, but we can factor out
+# the largest exponential:
 #
 # $$ \log \sum_j e^{x_j} = m + \log \sum_j e^{x_j - m}, \qquad m = \max_j x_j $$
 #
@@ -467,8 +468,8 @@ plots.images([g.reshape(16, 16) for g in shown], titles, columns=2, size=2, sign
 #
 # The difference quotient is inexact for two reasons.
 #
-# - The curve bends between the two points. This **truncation error** is proportional to $h^2$. If only one side is
-#   used, $(f(x + h) - f(x)) / h$, it is proportional to $h$.
+# - It is the mean slope between the two points, not the slope at $x$. For small $h$ this **truncation error** is about
+#   proportional to $h^2$. If only one side is used, $(f(x + h) - f(x)) / h$, it is proportional to $h$.
 # - $f$ is rounded. The difference of two nearly equal numbers has few correct digits, and dividing by $h$ enlarges the
 #   error. This **rounding error** is about $\epsilon / h$, where $\epsilon$ is the relative spacing of the floats:
 #   $2 \cdot 10^{-16}$ in float64, $10^{-7}$ in float32.
