@@ -110,10 +110,11 @@ titles = ["edges", "1 pixel further", "pooled, 8 x 8", "1 pixel further"]
 viz.images([still[9], moved[9], *pooled], titles, columns=4)
 
 # %% [markdown]
-# A convolution is equivariant: its output moves with the face (unit 7). Pooling gives up the exact place, so its output
-# is nearly **invariant** to small shifts: it hardly changes. It also leaves less to compute, as windows of 2 x 2 keep a
-# quarter of the values. Max and mean hardly differ in this figure. That networks with max pooling recognise objects
-# better is a result of experiments (Scherer, Müller and Behnke, 2010), not of theory.
+# A convolution is equivariant: its output moves with the face (unit 7). Pooling gives up the exact place. Output that
+# stays the same is called **invariant**. Pooling is not invariant to a shift, but its output changes less, the larger
+# the window is. It also leaves less to compute, as windows of 2 x 2 keep a quarter of the values. Max and mean hardly
+# differ in this figure. In the experiments of Scherer, Müller and Behnke (2010) networks with max pooling recognised
+# objects better than those with *subsampling*, a mean with a trainable factor and bias.
 #
 # ## 3. Backward, the gradient goes to the largest pixel
 #
@@ -315,8 +316,8 @@ assert off["ReLU, rate 0.1"][-1] > 2 * off["ReLU, rate 0.03"][-1]
 
 # %% [markdown]
 # With ReLU and the learning rate 0.1 most units die. Once a whole layer is dead, the network gives the same answer for
-# every face, and only the biases behind it still learn. Here is one of the units of the first layer that died. The
-# curves are the largest and the smallest of its sums over all faces:
+# every face, and all that the layers behind it can still learn is this one answer. Here is one of the units of the
+# first layer that died. The curves are the largest and the smallest of its sums over all faces:
 
 # %%
 first = runs["ReLU, rate 0.1"][1][:, :, :64]
@@ -332,10 +333,10 @@ plots.curves(
 # %% [markdown]
 # Let `dy` be the gradient that arrives at the sum of this unit. The derivative of the loss with respect to one of its
 # weights is the sum of pixel times `dy` over all faces, and pixels are never negative. If the predicted ages are too
-# high for most faces, `dy` has the same sign for most of them, and so have the derivatives of all weights of the unit.
-# A step then moves its sums for all faces in the same direction. If this direction is down and the step is long, the
-# sums fall below 0 for every face. While a few faces are above 0, they can bring the unit back; after the last jump
-# none is left. Three remedies:
+# high for most faces, `dy` tends to have the same sign for most of them, and then so have most derivatives of the
+# weights of the unit. If all have it, a step moves its sums for all faces in the same direction. If this direction is
+# down and the step is long, the sums fall below 0 for every face. While a few faces are above 0, they can bring the
+# unit back; after the last jump none is left. Three remedies:
 #
 # - **shorter steps**: with the learning rate 0.03 fewer units are off, and the error is smaller;
 # - **LeakyReLU**: units go off as well, but a part of the gradient passes and can bring them back;
@@ -377,8 +378,8 @@ labels_of = {"xlabel": "weights, times He", "ylabel": "share of units off", "yli
 plots.curves(scales, {"units": dead}, ["mistake"], marks="o-", **labels_of)
 
 # %% [markdown]
-# Two hidden layers tolerate weights that are a few times too large. With larger ones the first answers are so wrong,
-# and the first steps so long, that most units die.
+# Two hidden layers tolerate weights that are a few times too large. With larger ones the signals and the derivatives
+# are so large, and so the first steps so long, that most units die.
 #
 # ## 6. A dense layer does not know which pixels are neighbours
 #
@@ -524,7 +525,7 @@ plots.curves(range(80), {"training": losses}, ["training"], xlabel="step", ylabe
 # ## Further reading
 #
 # - D. Scherer, A. Müller and S. Behnke, "Evaluation of Pooling Operations in Convolutional Architectures for Object
-#   Recognition", 2010: max pooling and average pooling compared by experiments.
+#   Recognition", 2010: max pooling and subsampling compared by experiments.
 # - X. Glorot, A. Bordes and Y. Bengio, "Deep Sparse Rectifier Neural Networks", 2011: why ReLU.
 # - A. Maas, A. Hannun and A. Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013: LeakyReLU.
 # - K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet
