@@ -57,8 +57,8 @@ print(f"computing with {device}")
 # ## 1. The task: from a grey face to a gender and an age
 #
 # The input is a grey face of 128 x 128 pixels. The network gives two numbers: a logit, positive if it answers label 1
-# (female), and an age in years. Without a GPU the notebook uses at most 800 faces, so that a training takes less than
-# a minute.
+# (female), and an age in years. Without a GPU the notebook uses at most 800 faces, so that a training takes about a
+# minute, or less.
 
 # %%
 faces = data.open()
@@ -352,10 +352,10 @@ right.figure
 
 # %% [markdown]
 # On the left, a perfect network would put all points on the grey line. The **standard error** of the accuracy,
-# $\sqrt{a(1-a)/n}$ for accuracy $a$ on $n$ faces, is the size of the change to expect if $n$ other faces of the same
-# kind had been drawn. Count 1 for a right answer and 0 for a wrong one: these numbers have the mean $a$ and the
-# variance $a(1-a)$ (unit 8). The mean of $n$ independent ones has the $n$-th part of this variance; the standard error
-# is its root.
+# $\sqrt{a(1-a)/n}$ for accuracy $a$ on $n$ faces, says how far it typically is from the accuracy on very many faces of
+# the same kind. Count 1 for a right answer and 0 for a wrong one: these numbers have the mean $a$ and the variance
+# $a(1-a)$ (unit 8). The mean of $n$ independent ones has the $n$-th part of this variance; the standard error is its
+# root.
 #
 # The loss does not ask that both kinds of mistakes be equally frequent. A **confusion matrix** counts them: a row for
 # each label, a column for each answer, male first.
@@ -377,8 +377,8 @@ titles = ["\n".join(pair) for pair in zip(labels, answers, strict=True)]
 viz.images(images, titles, columns=6, limits=(0, 1))
 
 # %% [markdown]
-# Trivial baselines are easy to beat. A harder one looks at the faces: the ridge regression of unit 10, a weighted sum
-# of 16 x 16 averages, fitted to the same training part.
+# A trivial baseline is the least that a network has to beat. A harder one looks at the faces: the ridge regression of
+# unit 10, a weighted sum of 16 x 16 averages, fitted to the same training part.
 #
 # **Predict:** which is better after so short a training, the network or the weighted sum?
 
@@ -399,9 +399,9 @@ measures = {
 plots.compared(measures, ["reference", "reference", "model"])
 
 # %% [markdown]
-# The drawn faces are all alike in their pose, and a CPU makes few steps here. So the weighted sum is better than a
-# network with five million parameters. Such a network needs more faces and more steps: `docs/results.md` has what it
-# reaches then, on the drawn faces and on UTKFace. Compare with a simple model before you praise a large one.
+# With drawn faces and without a GPU the weighted sum is better than a network with five million parameters. These faces
+# are all alike in their pose, and the network made few steps. It needs more faces and more steps: `docs/results.md` has
+# what it reaches then, on the drawn faces and on UTKFace. Compare with a simple model before you praise a large one.
 #
 # ## 7. Project: change one thing, predict, measure, report
 #
