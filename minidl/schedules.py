@@ -99,7 +99,7 @@ def _cosine(lr: float, steps: int, warmup: int, final: float, step: int) -> floa
 def one_cycle(lr: float, steps: int, rise: float = 0.3, start: float = 1 / 25, final: float = 1e-4) -> Schedule:
     """From ``start`` x ``lr`` up to ``lr`` in the fraction ``rise`` of the steps, then down to ``final`` x ``lr``.
 
-    Smith and Topin, "Super-Convergence" (2018), with half cosines for both parts.
+    Smith and Topin, "Super-Convergence" (2017), with half cosines for both parts.
 
     >>> schedule = one_cycle(1.0, steps=100)
     >>> schedule(0), schedule(30), schedule(100)
