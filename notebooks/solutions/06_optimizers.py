@@ -144,9 +144,9 @@ plots.curves(
 
 # %% [markdown]
 # Momentum is faster, but more is not always better: with 0.9 the point is ahead at first, then rolls beyond the lowest
-# point and has to come back, so after 60 steps little of its lead is left. The method of **Nesterov** brakes earlier.
-# It steps by $dw + \text{momentum} \cdot v$ with the new $v$, so it already takes into account where the velocity will
-# carry it (Sutskever et al., 2013). In minidl: `optim.SGD(parameters, lr, momentum=0.9, nesterov=True)`.
+# point and has to come back, again and again, so that it is ahead and behind in turn. The method of **Nesterov** brakes
+# earlier. It steps by $dw + \text{momentum} \cdot v$ with the new $v$, so it already takes into account where the
+# velocity will carry it (Sutskever et al., 2013). In minidl: `optim.SGD(parameters, lr, momentum=0.9, nesterov=True)`.
 #
 # ## 3. Adam measures each direction with its own scale
 #
