@@ -42,17 +42,17 @@ def test_the_losses_are_minidl_s() -> None:
 
 def test_the_steps_are_minidl_s() -> None:
     w, dw, v, lr, momentum = course.check_momentum_step.examples[0]
-    m, second, t, lr2, beta1, beta2, eps = course.check_adam_step.examples[0][2:]
+    lr2, beta1, beta2, eps = course.check_adam_step.examples[0][5:]
     sgd = md.optim.SGD([md.tensor(w)], lr=lr, momentum=momentum)
     adam = md.optim.Adam([md.tensor(w)], lr=lr2, betas=(beta1, beta2), eps=eps)
-    by_momentum, by_adam = (w, v), (w, m, second)
+    by_momentum, by_adam = (w, v), (w, np.zeros_like(w), np.zeros_like(w))
     for number in range(3):
         for optimizer in (sgd, adam):
             optimizer.parameters[0].grad = dw + number
             optimizer.step()
         by_momentum = course.check_momentum_step.solution(by_momentum[0], dw + number, by_momentum[1], lr, momentum)
         by_adam = course.check_adam_step.solution(
-            by_adam[0], dw + number, *by_adam[1:], t + number, lr2, beta1, beta2, eps
+            by_adam[0], dw + number, *by_adam[1:], 1 + number, lr2, beta1, beta2, eps
         )
     np.testing.assert_allclose(by_momentum[0], sgd.parameters[0].numpy())
     np.testing.assert_allclose(by_adam[0], adam.parameters[0].numpy())

@@ -88,8 +88,8 @@ check_grad_cam = Exercise(
 
 def group_means(values: Array, groups: Array) -> Array:
     """The mean of the values (N,) of each group, for group indices (N,) from 0; NaN for a group without values."""
-    means: Array = np.array([values[groups == group].mean() for group in range(groups.max() + 1)])
-    return means
+    members = [values[groups == group] for group in range(groups.max() + 1)]
+    return np.array([part.mean() if len(part) else np.nan for part in members])
 
 
 def _random_groups(rng: np.random.Generator, N: int) -> tuple[Array, Array]:

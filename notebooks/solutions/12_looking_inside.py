@@ -457,7 +457,8 @@ viz.images(images[[*worst, *surest]], titles, size=1.05, limits=(0, 1))
 def group_means(values, groups):
     """An array with the mean of the values in group 0, 1, ..., NaN if it has none; groups[i] is that of values[i]."""
     # <blank>
-    return np.array([values[groups == group].mean() for group in range(groups.max() + 1)])
+    members = [values[groups == group] for group in range(groups.max() + 1)]
+    return np.array([part.mean() if len(part) else np.nan for part in members])
     # </blank>
 
 
