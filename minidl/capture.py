@@ -156,19 +156,19 @@ class CapturedStep(Unseen):
 
 
 class _State:
-    """What a step changes: gradients, buffers such as running means, and the states of random generators."""
+    """What a step changes: gradients, buffers such as running means, other arrays on the device, and the states of
+    random generators."""
 
     def __init__(self, traits: Traits) -> None:
         self.gradients = [(tensor, tensor.grad) for tensor in traits.tensors if tensor.requires_grad]
-        self.buffers = [
-            (tensor, tensor.data, tensor.data.copy()) for tensor in traits.tensors if not tensor.requires_grad
-        ]
+        self.buffers = [(tensor, tensor.data) for tensor in traits.tensors if not tensor.requires_grad]
+        self.copies = [(array, array.copy()) for array in (*(data for _, data in self.buffers), *traits.arrays)]
         held = [thing for thing in traits.things if isinstance(thing, np.random.Generator)]
         self.generators = [(one, one.bit_generator.state) for one in (random.default_rng, *held)]
 
     @property
     def contents(self) -> list[Array]:
-        return [gradient for _, gradient in self.gradients] + [copy for *_, copy in self.buffers]
+        return [gradient for _, gradient in self.gradients] + [copy for _, copy in self.copies]
 
     def restore(self) -> None:
         self.rewind()
@@ -181,11 +181,12 @@ class _State:
             generator.bit_generator.state = state
 
     def rewind(self) -> None:
-        """Restore the buffers and clear the gradients, so that the captured step does not accumulate."""
-        for tensor, data, copy in self.buffers:
+        """Restore the arrays and clear the gradients, so that the captured step does not accumulate."""
+        for tensor, data in self.buffers:
             tensor.data = data
-            if backends.is_writable(data):
-                data[...] = copy
+        for array, copy in self.copies:
+            if backends.is_writable(array):
+                array[...] = copy
         for tensor, _ in self.gradients:
             tensor.grad = None
 

@@ -81,6 +81,8 @@ class Traits(Unseen):
         self.roots = roots
         self.modules: list[Module] = []
         self.tensors: list[Tensor] = []
+        self.arrays: list[Any] = []
+        """The arrays on a device that are no tensor's."""
         self.values: list[Any] = []
         """Values compared by value, in the order of the walk, with the names that lead to them."""
         self.things: list[Any] = []
@@ -96,7 +98,7 @@ class Traits(Unseen):
         self._mappings: list[Any] = []
         self._groups: list[Any] = []
         self._reads: list[tuple[Callable[[Any], Any], Any]] = []
-        self._arrays: list[Any] = []
+        self._on_host: list[Any] = []
         self._walk()
         self._lengths, self._contents, self._numbers = self._look_again()
 
@@ -131,7 +133,7 @@ class Traits(Unseen):
         for group in self._groups:
             contents += group
         contents += [read(part) for read, part in self._reads]
-        return lengths, contents, [_described(one) for one in self._arrays]
+        return lengths, contents, [_described(one) for one in self._on_host]
 
     def _walk(self) -> None:
         unexplored, values = self._unexplored, self.values
@@ -186,7 +188,10 @@ class Traits(Unseen):
                 if library_of(vars(part)) in ("", OURS):
                     self._namespaces.append(part)
                 return
-            if isinstance(part, Backend | Unseen) or is_array(part) or library_of_class(kind) in CLOSED:
+            if is_array(part):
+                self.arrays.append(part)
+                return
+            if isinstance(part, Backend | Unseen) or library_of_class(kind) in CLOSED:
                 return
             if isinstance(part, type):
                 if not library_of_class(part):
@@ -213,7 +218,7 @@ class Traits(Unseen):
             what = f"of {numbers.nbytes} bytes" if numbers.nbytes > MOST_BYTES else "of objects"
             self.obstacle = f"the step depends on an array on the host {what}, too many to compare in every step"
         else:
-            self._arrays.append(part)
+            self._on_host.append(part)
             self.values.append(_described(part))
 
     def _look_at_attributes(self, part: Any, kind: type) -> None:

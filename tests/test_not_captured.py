@@ -81,6 +81,26 @@ def test_a_replay_must_give_the_loss_and_the_gradients(use: Any, device: Any) ->
     assert one.captured.reason == "a replay of the captured step does not reproduce its results"
 
 
+@pytest.mark.parametrize("is_steady", [True, False], ids=["captured", "not captured"])
+def test_arrays_that_a_step_adds_to_are_added_to_once(is_steady: bool, device: Any, replays: list[int]) -> None:
+    """Arrays on the device that are no tensors, such as the counts of a metric."""
+    numbers = itertools.repeat(1.0) if is_steady else itertools.count(1)  # its changes cannot be detected
+    seen = device.asarray(np.zeros(1, np.float32))
+
+    def count(outputs: Any, _targets: Any) -> float:
+        nonlocal seen
+        seen += len(outputs)
+        return next(numbers)
+
+    one = trainer(device)
+    one.metrics = {"count": count}
+    for number in (1, 2, 3, 4):
+        steps(one, 1)
+        assert device.to_numpy(seen).tolist() == [number * BATCH]
+    assert one.captured.replays == is_steady
+    assert replays, "the second step is captured, and replayed once"
+
+
 class Remembers(Network):
     """A model that replaces one of its buffers."""
 
