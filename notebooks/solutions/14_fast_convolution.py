@@ -3,17 +3,17 @@
 #
 # There are several ways to compute a convolution. All give the same output, up to rounding. They differ in how many
 # multiplications they need and in how many bytes they move between memory and processor. In this elective you derive
-# four of them, count both costs for each, write two, and let them run beside those of minidl.
+# four of them, count both costs of each, write im2col and the core of Winograd's, and measure yours beside minidl's.
 #
 # **You will be able to**
 #
 # - count the multiplications and the bytes of an algorithm before you run it;
 # - write a convolution as one matrix product (im2col), and say what it copies;
 # - derive Winograd's algorithm, and say why its tiles stay small;
-# - explain why the cost of a Fourier transform does not depend on the kernel;
+# - explain why the cost of a convolution by Fourier transforms does not depend on the size of the kernel;
 # - make your own algorithm a plugin, and compare times on a busy machine.
 #
-# **Prior knowledge:** convolution (unit 7), and for section 4 complex numbers:
+# **Prior knowledge:** convolution (unit 7), matrix products (unit 4), and for section 4 complex numbers:
 # $e^{\mathrm{i}\varphi} = \cos\varphi + \mathrm{i}\sin\varphi$.
 #
 # **Time:** about 90 minutes, 25 of them for the two exercises.
@@ -53,15 +53,15 @@ conv2d = course.mine("conv2d")
 # channels of 30 x 30 pixels, $K = 128$ kernels of 3 x 3, stride 1, no padding, so 28 x 28 outputs. By the definition
 # each output is a sum of $3 \cdot 3 \cdot C$ products.
 #
-# The second cost is the traffic between memory and processor. Images, kernels and outputs have to be read or written
-# at least once. An algorithm that stores an intermediate array writes it and reads it again. We count each array in
-# full every time it is read or written, in float32. A part of it may be saved by the **cache**, a small and fast memory
-# in the processor that holds what was used last (unit 15).
+# The second cost is the traffic between memory and processor. At the least, images and kernels are read once and the
+# outputs are written once. An algorithm that stores an intermediate array writes it and reads it again. We count each
+# array in full every time it is read or written, in float32. The **cache**, a small and fast memory in the processor
+# that holds what was used last (unit 15), may save a part of this traffic.
 #
 # Your `conv2d` of unit 7 loops over the nine positions of the kernel. For each it reads the pixels and the weights,
 # writes a product as large as the output, and adds it to the output: reads the product, reads the sum, writes the sum.
 #
-# **Predict:** how many times more bytes does the loop move than the minimum?
+# **Predict:** how many times the least traffic does the loop move?
 
 # %%
 H, C, K, KERNEL, OUT = 30, 64, 128, 3, 28
@@ -69,7 +69,7 @@ x_size, w_size, y_size = H * H * C, KERNEL * KERNEL * C * K, OUT * OUT * K
 definition = OUT * OUT * K * KERNEL * KERNEL * C
 least = 4 * (x_size + w_size + y_size)
 loop = 4 * (9 * (OUT * OUT * C + C * K + 4 * y_size))
-costs = {"the minimum": (definition, least), "nine positions": (definition, loop)}
+costs = {"least traffic": (definition, least), "nine positions": (definition, loop)}
 
 
 def table(costs):
@@ -83,21 +83,23 @@ def table(costs):
 table(costs)
 
 # %% [markdown]
-# The loop moves almost 18 times the minimum, most of it for the partial sums: an array as large as the output is read
-# or written four times for each position.
+# The loop moves almost 18 times the least traffic, most of it for the partial sums: an array as large as the output is
+# read or written four times for each position.
 #
 # ## 2. im2col makes one matrix product of it
 #
 # NumPy passes a matrix product to **BLAS**, a library of fast routines for vectors and matrices. BLAS is at its best
-# with one large product. So write every window as a row of a matrix. Its product with the kernels, written as columns,
-# is the whole convolution. This is called **im2col**, image to columns (Chellapilla, Puri and Simard, 2006).
+# with one large product. So write every window as a row of a matrix, and every kernel as a column of another. Their
+# product is the whole convolution (Chellapilla, Puri and Simard, 2006). The method is called **im2col**, image to
+# columns; many programs write the windows as columns.
 #
-# **Predict:** a patch has 7 x 8 pixels and one channel, the kernel has 3 x 3. How many rows and columns has the matrix?
-# In how many rows does a pixel occur?
+# **Predict:** a patch has 7 x 8 pixels and one channel, the kernel has 3 x 3. How many rows and columns does the matrix
+# have? In how many rows does a pixel occur?
 #
 # **Exercise.** Make the matrix for one image, stride 1, no padding. A row holds a window in the order $(u, v, c)$: row
 # by row, pixel by pixel, channel by channel. A loop over all windows works, and is slow. A loop over the positions
 # $(u, v)$ of the kernel is fast: the pixels at one position of all windows are a shifted image, an array (OH, OW, C).
+# `np.concatenate` joins arrays along an axis, and `reshape` makes rows of windows.
 
 
 # %%
@@ -143,7 +145,7 @@ plots.numbers({"windows that contain the pixel": counts}, form="{:.0f}")
 # im2col has the multiplications of the definition. It reads the image, writes the matrix, reads the matrix and the
 # kernels, and writes the output.
 #
-# **Predict:** one product instead of nine smaller ones: for which numbers of input channels does it gain most?
+# **Predict:** one product replaces nine smaller ones. For which numbers of input channels does this gain most?
 
 # %%
 columns = OUT * OUT * KERNEL * KERNEL * C
@@ -163,18 +165,20 @@ del measured["nine"]
 plots.ranges(measured, ["reference", "model"] * 4, xscale="log", xlabel="time, relative to nine products")
 
 # %% [markdown]
-# In each of 15 rounds all candidates ran once, in turn, and each time was divided by that of the nine products in the
-# same round. So whatever else the machine does disturbs all of them alike, while the times themselves would change from
-# one minute to the next. A point is the median of the ratios, and its line covers the middle half of them.
+# For each C there were 15 rounds. In a round the nine products, the product alone and the copy with the product ran in
+# turn, and each time was divided by that of the nine products. So whatever else the machine does disturbs all of them
+# alike, while the times themselves would change from one minute to the next. A point is the median of the ratios, and
+# its line covers the middle half of them. The copy is the call of `im2col`.
 #
 # With one channel each of the nine products has an inner dimension of 1, so it does one multiplication for each element
 # that it writes. NumPy also treats an array of more than two axes as a stack of matrices: 28 small products for each
 # position. One product with an inner dimension of 9 avoids both. With 64 channels the nine products are long sums
 # themselves, and there is less to gain, or nothing.
 #
-# minidl's `im2col` makes a strip of the matrix at a time, small enough to stay in the cache. Its `shifted` avoids the
-# copy: for stride 1 the pixels of one position are one piece of memory, if the pixels of the last columns are computed
-# too and dropped (Vasudevan, Anderson and Gregg, 2017).
+# minidl's own `im2col` makes a strip of the matrix at a time, small enough to stay in the cache. Another of its
+# algorithms, `shifted`, needs no copy. With stride 1 the pixels at one position $(u, v)$ are one piece of memory, if
+# each row of outputs is made as long as a row of the image. The last outputs of a row, whose windows would extend into
+# the next row, are dropped (Vasudevan, Anderson and Gregg, 2017).
 #
 # ## 3. Winograd computes two outputs with four multiplications
 #
@@ -220,11 +224,12 @@ x, g = rng.normal(size=4), rng.normal(size=3)
 print("four multiplications:", winograd(x, g), " six:", np.correlate(x, g))
 
 # %% [markdown]
-# Nothing here requires numbers. $x_i$ may be a row of pixels and $g_j$ a kernel for rows: then each product is a
-# convolution in one dimension, to which F(2, 3) applies again. In two dimensions a **tile** of 2 x 2 outputs takes
-# $4 \cdot 4 = 16$ multiplications instead of $4 \cdot 9 = 36$.
+# Nothing here requires numbers. Let $x_0, \dots, x_3$ be four rows of an image and $g_0, g_1, g_2$ the rows of a
+# kernel. Then each of the four products is a convolution of a row in one dimension, to which F(2, 3) applies again. In
+# two dimensions a **tile** of 2 x 2 outputs takes $4 \cdot 4 = 16$ multiplications instead of $4 \cdot 9 = 36$.
 #
-# As matrices, with $\odot$ for the product element by element:
+# The algorithm consists of sums of weights $G g$, sums of pixels $B^T x$, their products, and sums of these, with
+# $\odot$ for the product element by element:
 #
 # $$ y = A^T\left[(G g) \odot (B^T x)\right] $$
 
@@ -234,9 +239,9 @@ assert np.allclose(A_T @ ((G @ g) * (B_T @ x)), winograd(x, g))
 plots.numbers({"B^T": B_T + 0, "G": G + 0, "A^T": A_T}, form="{:g}")  # + 0 makes 0 of -0
 
 # %% [markdown]
-# $B^T$ and $A^T$ contain only 0, 1 and -1: sums and differences. (minidl reverses the signs of the first rows of $G$
-# and $B^T$, which cancel.) Larger tiles save more: $m$ x $m$ outputs take $(m + 2)^2$ multiplications instead of
-# $9 m^2$.
+# $B^T$ and $A^T$ contain only 0, 1 and -1: sums and differences. (minidl reverses some signs of the formulas above, in
+# pairs that cancel: the first rows of $G$ and $B^T$, and the last row of $B^T$ with the last column of $A^T$.) Larger
+# tiles save more: $m$ x $m$ outputs take $(m + 2)^2$ multiplications instead of $9 m^2$.
 #
 # **Predict:** why not one tile for the whole image?
 
@@ -259,11 +264,12 @@ plots.compared({"times fewer (2-D)": saved, "largest entry": largest, "rounding 
 # %% [markdown]
 # The left panel is the saving in two dimensions. The others are for one dimension: the largest entry of $A^T$ and
 # $B^T$, and the error of float32, relative to that of the plain sum. Large entries make large intermediate values,
-# which nearly cancel in the end, and their rounding errors remain. In two dimensions all this happens twice. Other
-# entries than these can make the errors smaller, but they grow with the tile all the same (Barabasz et al., 2020).
+# which nearly cancel in the end, and their rounding errors remain. In two dimensions all this happens twice. Matrices
+# with other entries can make the errors smaller, but they still grow with the tile (Barabasz et al., 2020).
 #
-# The bytes: for each tile the 4 x 4 transformed pixels $V$ and the 4 x 4 products $M$ are stored, and the transformed
-# kernels $U$.
+# The bytes of F(2, 3) in two dimensions: three intermediate arrays are written and read again. $V$ has 4 x 4 sums of
+# pixels for each tile and input channel, $U$ has 4 x 4 sums of weights for each pair of channels, and $M$ has 4 x 4
+# products, summed over the input channels, for each tile and output channel.
 
 # %%
 tiles = (OUT // 2) ** 2
@@ -282,8 +288,8 @@ table(costs)
 # $$ y_t = \sum_u x_{t+u}\, w_u = e^{2\pi\mathrm{i} f t / n} \sum_u w_u\, e^{2\pi\mathrm{i} f u / n}
 # = x_t \cdot \overline{W_f}, \qquad W_f = \sum_u w_u\, e^{-2\pi\mathrm{i} f u / n} $$
 #
-# The output is the same wave, multiplied by a number. $W_f$ is the **Fourier transform** of the kernel, and the bar
-# changes the sign of its imaginary part.
+# The output is the same wave, multiplied by a number. $W_f$ is the **Fourier transform** of the kernel. The bar changes
+# the sign of its imaginary part; the weights are real. (NumPy first appends zeros to the kernel, up to $n$ elements.)
 #
 # **Predict:** the blur takes the mean of five pixels. What does it make of a slow wave, and of a fast one?
 
@@ -300,18 +306,27 @@ for axes, f in zip(plots.panels(2, 2.2, share="y"), (2, 12), strict=True):
 axes.figure
 
 # %% [markdown]
+# The absolute value $|W_f|$ is the factor for the height of the wave. The angle of the complex number shifts the wave:
+# the window of pixel $t$ begins at $t$, so its middle is two pixels further on.
+#
 # Every row of pixels is a sum of $n$ waves. The Fourier transform of the row gives the share of each, and the inverse
 # transform adds them up again. So a convolution of the row takes three steps: transform, multiply each wave by its
-# number, transform back. It is the same in two dimensions, with `np.fft.rfft2` and `np.fft.irfft2`:
+# number, transform back. It is the same in two dimensions, with $\mathcal{F}$ for the transform:
 #
-# $$ y = F^{-1}\left[\, F(x) \cdot \overline{F(w)}\, \right] $$
+# $$ y = \mathcal{F}^{-1}\left[\, \mathcal{F}(x) \cdot \overline{\mathcal{F}(w)}\, \right] $$
 #
-# What the five kernels do to each wave, with the slowest waves in the middle (white: much of it passes):
+# Here are the absolute values for the five kernels, with the slowest waves in the middle. Each picture has its smallest
+# factor in black and its largest in white:
 
 # %%
 size = (128, 128)
 strengths = [np.abs(np.fft.fft2(kernel, size)) for kernel in kernels.values()]
 viz.images([np.fft.fftshift(strength) for strength in strengths], list(kernels), columns=5)
+
+# %% [markdown]
+# The blur lets only slow waves pass, and the kernels for edges stop them. Sharpen leaves the slowest as they are, with
+# the factor 1, and enlarges the fast ones. Now the blur by waves. (For real images half of the waves determine the
+# others: `np.fft.rfft2` computes only these.)
 
 # %%
 X, W = np.fft.rfft2(face[0, ..., 0]), np.fft.rfft2(kernels["blur"], size)
@@ -323,14 +338,14 @@ print(f"largest difference: {difference:.0e}")
 viz.images([y, by_windows], ["by waves", "by windows"], columns=2, size=2.2)
 
 # %% [markdown]
-# Blur lets only slow waves pass. The kernels for edges stop them, and sharpen enlarges the fast ones. The left picture
-# has four rows and columns more, at the bottom and at the right: their windows reach round to the other side. They are
-# cut off.
+# The left picture has four rows and columns more, at the bottom and at the right. Their windows go on at the other side
+# of the image, so they are cut off.
 #
 # The fast Fourier transform (Cooley and Tukey, 1965) takes about $\frac{n}{2} \log_2 n$ complex multiplications for $n$
 # pixels. A complex multiplication is four real ones, and for real images half of the waves are enough, so we count
-# $n \log_2 n$. Here all $C$ channels, all $C K$ kernels and all $K$ outputs are transformed, and each wave takes a
-# complex product for each pair of channels. The kernels become as large as the image.
+# $n \log_2 n$. Here all $C$ input channels, all $C K$ pairs of channels of the kernels and all $K$ output channels are
+# transformed. Then each wave takes a complex product for each pair. All transforms have the size of the image, those of
+# the kernels, too, and are written and read again.
 
 
 # %%
@@ -345,14 +360,17 @@ costs["Fourier"] = fft_multiplications(H, C, K), 4 * moved
 table(costs)
 
 # %% [markdown]
-# For this layer it is the most expensive one by both counts: 8,192 small kernels are transformed. It is for large
-# kernels and few channels (section 6).
+# For one image of this layer it is the most expensive one by both counts: the transforms of the kernels, 64 x 128 of
+# them, make up most of it. Two things change this. The images of a batch share these transforms, and a larger kernel
+# does not make them more expensive (section 6).
 #
 # ## 5. Yours and minidl's, side by side
 #
 # In minidl each algorithm is a **plugin** of the kind `conv_algorithm`: a class that is registered under a name, and
-# can then be used by this name (unit 16). Two can be yours. Their gradients come from `Direct`, the simplest of
-# minidl's algorithms.
+# can then be used by this name (unit 16). The next cell registers your loop and your im2col. `supports` says for which
+# layers an algorithm can be used. `spec` describes the layer: `spec.window` has the size of the kernel (KH, KW) and the
+# strides (SH, SW), and `spec.K` is the number of output channels. `forward` returns the output, and what it saves for
+# the backward pass: here `None`. The gradients come from `Direct`, the simplest of minidl's algorithms.
 
 # %%
 part = rng.normal(size=(1, 9, 9, C)).astype(np.float32)  # a sixteenth of the outputs
@@ -387,7 +405,7 @@ class MyIm2col(Direct):
 
 
 # %% [markdown]
-# `measure` runs all algorithms in turn and gives medians. The times below are those of the forward pass.
+# `measure` runs all algorithms in turn, five times, and gives medians. The times below are those of the forward pass.
 #
 # **Predict:** which is fastest, and which needs the most memory? Look at the counts above.
 
@@ -404,24 +422,24 @@ assert all(error < 50 for error in found["error / eps"].values())
 plots.compared(found, colours, form="{:.1f}", log="time / fastest,extra memory (MiB)")
 
 # %% [markdown]
-# - All give the same output, up to rounding. The error is relative to the largest output, in units of the relative
-#   spacing of float32, $\epsilon$ = 1.2e-7.
+# - All give the same results, up to rounding. The error is the largest of the output and the gradients, relative to the
+#   largest element of each, in units of $\epsilon$ = 1.2e-7, the relative spacing of float32.
 # - The times do not follow the multiplications alone. Compare `winograd2d`, which has less than half of them, with
-#   `direct`: it has to sum tiles whose numbers are far apart in memory. minidl's `winograd` applies F(4, 3) to whole
-#   rows of pixels, which are one piece of memory. It has half of the multiplications, in long products.
-# - The memory is the most that is needed at one time, forward and backward. For `fft` this is mostly the transformed
-#   kernels.
+#   `direct`: it also has to sum tiles whose pixels are far apart in memory. minidl's `winograd` applies F(4, 3) to
+#   whole rows of pixels, which are one piece of memory. It has half of the multiplications, in large products.
+# - The extra memory is the most that is needed at one time, forward and backward, beside the arguments and results. For
+#   `fft` it is mostly the transforms of kernels, or of their gradients.
 #
 # A count says how much an algorithm has to do. How fast a machine does it depends on where the numbers are, and has to
-# be measured. The order of algorithms that are close to each other can change with the machine.
+# be measured. Where two algorithms are close to each other, their order can change with the machine.
 #
 # ## 6. Large kernels are the case for Fourier transforms
 #
-# An image of 64 x 64 pixels with 8 channels, 8 kernels of $k$ x $k$, no padding. Larger kernels have more weights but
-# fewer outputs: the definition takes $(65 - k)^2 \cdot 64 k^2$ multiplications.
+# Take an image of 64 x 64 pixels with 8 channels, and 8 kernels of $k$ x $k$ without padding. Larger kernels have more
+# weights but fewer outputs: the definition takes $(65 - k)^2 \cdot 64 k^2$ multiplications.
 #
-# **Predict:** from $k = 3$ to $k = 23$, by which factor do the multiplications of the definition grow? Do the times of
-# all algorithms that follow the definition grow by the same factor?
+# **Predict:** from $k = 3$ to $k = 23$, by which factor do the multiplications of the definition grow? `direct` and
+# `im2col` do just these multiplications: do their times grow by the same factor?
 
 # %%
 sizes = (3, 5, 9, 15, 23)
@@ -442,6 +460,7 @@ ticks = {"xticks": sizes, "xticklabels": sizes, "xlabel": "size of the kernel"}
 plots.curves(sizes, counted, marks="o-", log="xy", axes=left, title="multiplications (millions)", **ticks)
 colours = [style.BLUE, style.GREEN, style.ORANGE]
 plots.curves(sizes, times, colours, marks="o-", log="xy", axes=right, title="time, direct with k = 3 is 1", **ticks)
+left.set(yticks=(3, 10, 30), yticklabels=(3, 10, 30))
 for axes in (left, right):
     axes.minorticks_off()
 print(f"multiplications of the definition: {by_definition[-1] / by_definition[0]:.0f} times as many with k = 23")
@@ -453,9 +472,10 @@ right.figure
 
 # %% [markdown]
 # The weights grow by a factor of $23^2 / 3^2 \approx 59$ and the outputs shrink from $62^2$ to $42^2$, so the
-# multiplications grow 27 times. Times need not grow by this factor. A part of them goes into steps that grow less, such
-# as starting each NumPy operation, and larger arrays may no longer fit into the cache. The transforms do the same work
-# for every kernel, so what differs in their times has other causes, such as other programs.
+# multiplications grow 27 times. Times need not grow by this factor. `direct` starts NumPy operations for each
+# position $(u, v)$ of the kernel, and there are 59 times as many. The sums of `im2col` become longer, which suits BLAS.
+# The transforms do the same work for every kernel, so what differs in their times has other causes, such as other
+# programs.
 #
 # `algorithm="auto"`, the default, takes what was fastest on the most similar layer in a table that was measured once
 # (`minidl/kernels/numpy/conv/measured.csv`). It does not measure while a network runs, so the same network always
@@ -467,15 +487,15 @@ right.figure
 #    How many with stride 3?
 # 2. F(4, 3) in two dimensions computes tiles of 4 x 4 outputs. How many times fewer multiplications does it need? On
 #    how many pixels does a tile depend?
-# 3. Why does the Fourier algorithm give wrong values at the bottom and at the right? How can you avoid them, other than
-#    by cutting them off?
+# 3. Without padding, why does the Fourier algorithm give wrong values at the bottom and at the right? How can you avoid
+#    them, other than by cutting them off?
 #
 # <details><summary>Answers</summary>
 #
 # 1. 16 windows of 9 elements are 144, four times the image. With stride 3 the four windows do not overlap: 36.
 # 2. $4 \cdot 4 \cdot 9 = 144$ become $6 \cdot 6 = 36$: four times fewer. A tile depends on 6 x 6 pixels.
-# 3. The waves repeat, so windows that extend beyond the image reach its other side. Pad the image with as many rows and
-#    columns of zeros as the kernel has, minus 1: then these windows meet zeros.
+# 3. The waves repeat, so windows that extend beyond the image go on at its other side. Append rows and columns of zeros
+#    to the image, one fewer than the kernel has: then these windows meet zeros.
 #
 # </details>
 #
@@ -500,6 +520,6 @@ right.figure
 print(inspect.getsource(FFT.forward))
 
 # %% [markdown]
-# `_spoiled` finds images in which an infinite value has spread to all pixels, and computes them again by the
+# `_spoiled` finds images in which an infinite value or a NaN has spread to all pixels, and computes them again by the
 # definition. `docs/convolution.md` derives all six algorithms with their gradients; `python -m minidl bench conv`
 # measures them on any layer.

@@ -62,7 +62,7 @@ def best(work, rounds=5):
 #
 # A **profile** is a list of the parts of a program with the time that each takes. `md.profile` runs a model forward and
 # backward and lists its ops. This is the documented network on 8 faces. (`fusion=False` makes each layer an op of its
-# own; section 4 says what happens otherwise.)
+# own; section 4 says what happens otherwise. Section 3 needs the columns GFLOP/s and MB.)
 #
 # **Predict:** which layers take most of the time?
 
@@ -84,8 +84,8 @@ plots.bars(shares, form="{:.0%}", xlabel="share of the time of a step")
 
 # %% [markdown]
 # Let a part take the share $p$ of the time. If it becomes $k$ times as fast, the whole takes $1 - p + p / k$ of its
-# time. So the gain is at most $1 / (1 - p)$, however large $k$ is. This is **Amdahl's law** (Amdahl, 1967). A part with
-# a share of 3% cannot gain more than a factor of $1 / 0.97 = 1.03$.
+# time. So the whole becomes at most $1 / (1 - p)$ times as fast, however large $k$ is. This is **Amdahl's law**
+# (Amdahl, 1967). For a part with a share of 3% this is a factor of $1 / 0.97 = 1.03$.
 #
 # ## 2. Operations per byte is the number to know
 #
@@ -139,7 +139,7 @@ right.figure
 #
 # A machine has two limits: the **peak**, the most operations per second, and the **bandwidth**, the most bytes per
 # second between memory and processor. Both can be measured, each with work that hardly needs the other: products of
-# large matrices, and copies. (The number of operations per second is given in GFLOP/s, $10^9$ per second.)
+# large matrices, and copies. (GFLOP/s are $10^9$ floating-point operations per second.)
 #
 # **Predict:** do small matrices and small copies reach the same rates as large ones?
 
@@ -175,7 +175,9 @@ right.figure
 # %% [markdown]
 # For small matrices and small copies, starting the operation takes a large part of the time. Copies of medium size use
 # the cache, the small memory in the processor (unit 14), which is much faster than the main memory. An array that is
-# larger than the cache has to come from the main memory each time. The bandwidth is that of large copies.
+# larger than the cache has to come from the main memory each time. The bandwidth is that of the largest copy, on one
+# thread or on all (section 5). A cache of more than 128 MiB would need a larger one. If other programs run meanwhile,
+# both limits come out too low.
 #
 # In one second the memory delivers `bandwidth` bytes, with `intensity` operations to do for each. The processor does
 # at most `peak` operations. Reading and computing overlap, so the slower of the two decides.
@@ -195,8 +197,9 @@ def attainable(intensity, peak, bandwidth):
 attainable = course.check_attainable(attainable)
 
 # %% [markdown]
-# Now the ops of the network under the roof of your machine. The profile counts the bytes of each op's inputs and
-# outputs, and the operations of its definition.
+# Now the ops of the network under the roof of your machine. The profile counts the operations of each op's definition,
+# forward and backward, and the bytes of its inputs and outputs, once for each of the two. (The backward pass moves up
+# to twice as many: it also has gradients to read or write. So the true points are a little further to the left.)
 #
 # **Predict:** which ops are limited by the memory?
 
@@ -228,16 +231,16 @@ roofline("each layer on its own", ("o", KINDS, plain))
 # operation per byte, so they are far to the left: a higher peak would not help them. Convolutions with many channels
 # are furthest to the right. The first convolution has one channel, and is the leftmost of them.
 #
-# The distance to the roof is the most that could still be gained. A point can even lie above it, for two reasons: what
-# the op before has left in the cache is not read from memory, and Winograd's algorithm (unit 14) needs fewer operations
-# than the definition, which is what the profile counts.
+# The distance to the roof is the most that could still be gained with the same operations and bytes. A point can even
+# lie above it: what the op before has left in the cache is not read from memory, Winograd's algorithm (unit 14) needs
+# fewer operations than are counted, and the machine may have been busier when the roof was measured.
 #
 # ## 4. Fusion: two steps, one pass through memory
 #
 # An array $x$ is larger than the cache, and $y = 4\,(x - 0.5)$ is to be computed. In NumPy these are two steps. The
-# first reads all of $x$ and writes all of $y$; the second reads and writes all of $y$. If both steps are done for one
-# block of the array, then for the next one, the block is still in the cache when the second step needs it. To
-# combine steps so that data moves through memory once is called **fusion**.
+# first reads all of $x$ and writes all of $y$; the second reads and writes all of $y$. If instead both steps are done
+# for one block of the array, then for the next one, the block of $y$ is still in the cache when the second step needs
+# it. To combine steps so that data moves through memory once is called **fusion**.
 #
 # **Exercise.** Write it. A step is called as `first(source, target)`: it reads one array and writes the other. Both may
 # be the same, and slices such as `y[start : start + size]` are views: writing to them changes `y`. First `first` reads
@@ -260,7 +263,7 @@ fused = course.check_fused(fused)
 
 # %% [markdown]
 # The fused pass moves half of the bytes: it reads and writes once instead of twice. If the memory were the only limit,
-# it would be twice as fast. We measure two pairs of steps: subtract and multiply, and `exp` and `log`, which do much
+# it would be twice as fast. We measure two pairs of steps: subtract and multiply, and `exp` and `log`, which need much
 # more arithmetic for each element.
 #
 # **Predict:** which pair gains more? What happens with very small blocks, and with a single block?
@@ -282,18 +285,19 @@ kinds = [style.BLUE, style.ORANGE, "reference"]
 plots.curves(4 * blocks / 1024, gains, kinds, "o-", log="x", xlabel="KiB in a block", ylabel="times as fast")
 
 # %% [markdown]
-# - Small blocks lose: each call of a NumPy function costs the same time, whatever it computes, and there are many.
+# - With small blocks there are many calls, and each call of a NumPy function takes some time before it computes
+#   anything. This can cost more than fusion gains.
 # - A single block, at the right, is the two passes again. In between are blocks that fit into the cache.
-# - A gain of 2 cannot be expected even of the first pair: the second step takes some time if its data is in the cache,
-#   too.
+# - A gain of 2 cannot be expected even of the first pair: the second step takes some time even if its data is in the
+#   cache. Many processors also read memory before they write to it, once in both versions.
 # - `exp` and `log` need so much arithmetic that the memory is hardly their limit. Fusion saves bytes, so it can help
 #   only where bytes are the limit.
 #
 # How large the gain is depends on the machine, and on what else uses its memory meanwhile: run the cell again to see
 # how far you can trust it.
 #
-# minidl fuses a convolution, its ReLU and its max pooling, where they follow each other in a `Sequential`. The output
-# of the convolution, the largest array of the network, is then never stored as a whole.
+# minidl fuses a convolution, its ReLU and its max pooling, where they follow each other in a `Sequential`. The outputs
+# of the convolutions, the largest arrays of the network, are then never stored as a whole.
 #
 # **Predict:** where do the points move under the roof?
 
@@ -334,14 +338,14 @@ print(f"time of a step, fused / each layer on its own: {timing.spread(measured['
 # %% [markdown]
 # The diamonds are further to the right: nearly the same operations for an eighth of the bytes. The last line is a
 # median with its quartiles: half of the ratios lie between them. The gain in time, if there is any, is much smaller
-# than that in bytes. Most of the time goes into products of matrices, whose limit is the processor, and minidl computes
-# ReLU and pooling on all threads, block by block, in any case.
+# than that in bytes. Most of the time goes into products of matrices, whose limit is the processor. And minidl computes
+# ReLU and pooling on all threads, in small pieces, even without fusion.
 #
 # ## 5. Threads share the work, and the memory
 #
 # A processor has several **cores**, each of which computes on its own. A **thread** is a part of a program that can run
 # on a core beside others. minidl cuts its work into chunks, and each thread takes one after another. If the share $p$
-# of the work can be cut, $n$ threads need $1 - p + p / n$ of the time (Amdahl's law, section 1).
+# of the time is for work that can be cut, $n$ threads need $1 - p + p / n$ of the time (Amdahl's law, section 1).
 #
 # **Predict:** how many times as fast is a training step with all threads?
 
@@ -357,6 +361,7 @@ def step_with(count):
 
 
 relative = timing.ratios({count: lambda count=count: step_with(count) for count in counts}, 5)
+threads.set_num_threads(cores)  # for the cells below
 line = np.arange(1, max(counts[-1], 8) + 1)
 ideal = {f"{share:.0%} can be cut": 1 / (1 - share + share / line) for share in (0.5, 0.9, 0.95, 1.0)}
 [axes] = plots.panels(1, 3.0)
@@ -373,16 +378,16 @@ axes.figure
 # If something else uses the cores, the points are lower. All curves but the last level off at $1 / (1 - p)$. Threads
 # also share one memory: work that is limited by the bandwidth gains less than Amdahl's law says.
 #
-# A sum of floats depends on the order of its terms. minidl cuts the work by its shape, never by the number of threads,
-# and adds the results of chunks in a fixed order. So the result does not depend on the number of threads.
+# A sum of floats depends on the order of its terms. The chunks of minidl depend on the shapes of the arrays, never on
+# the number of threads, and their results are added in a fixed order. So the number of threads does not change them.
 #
 # ## 6. A GPU works through a queue
 #
 # A **GPU**, the processor of a graphics card, has thousands of small cores and a fast memory of its own. For float32,
-# NVIDIA's data sheets state 8.1 TFLOP/s and 320 GB/s for the T4 (a card that Colab offers), and 67 TFLOP/s and 3,350
-# GB/s for the H100 (SXM). 1 TFLOP/s is 1,000 GFLOP/s.
+# NVIDIA states up to 8.1 TFLOP/s and 320 GB/s for the T4 (a card that Colab offers), and 67 TFLOP/s and 3,350 GB/s for
+# the H100 (SXM). 1 TFLOP/s is 1,000 GFLOP/s.
 #
-# **Predict:** at which intensity do these roofs bend? Does a GPU make memory less of a limit?
+# **Predict:** at which intensity do these roofs bend? Does the memory limit fewer ops on a GPU?
 
 # %%
 CARDS = {"this machine": (peak, bandwidth), "T4": (8.1e12, 320e9), "H100": (67e12, 3350e9)}
@@ -395,13 +400,14 @@ plots.curves(line, roofs, log="xy", xlabel="intensity: operations per byte", yla
 
 # %% [markdown]
 # The least time of a step is a sum over its ops: each takes at least the longer of its two times, computing and
-# reading. Both limits of a card are much higher than those of a processor. But with less than one operation per byte,
-# ReLU and pooling are far to the left of every bend, so on a GPU the memory limits them, too.
+# reading, by the counts of section 3. Both limits of a card are far above those of a laptop. But with less than one
+# operation per byte, ReLU and pooling are far to the left of every bend, so on a GPU the memory limits them, too. The
+# further to the right a roof bends, the more ops are limited by the memory.
 #
 # On a fast card the ops take so little time that something else may take longer. A function that runs on a GPU is
 # called a **kernel**. (It has nothing in common with the kernel of a convolution.) Python does not run kernels, it
 # **launches** them: it puts them into a queue and goes on, while the card works through the queue in order. A launch
-# takes some microseconds, whatever the kernel does.
+# takes Python some microseconds, whatever the kernel does.
 #
 # **Exercise.** Python launches a kernel every `launch` microseconds: kernel $i$, counted from 0, is in the queue at the
 # time $(i + 1)$ `launch`. The card starts it then, or when the kernel before it is finished, whichever is later. It
@@ -433,11 +439,11 @@ axes.figure
 # On the left the card waits for Python. A faster card would not help; fewer and larger kernels would. On the right
 # Python has launched everything long before the card is done.
 #
-# The same happens without a GPU. A thread of its own is our card: `card.submit(f, x)` puts a call into its queue and
-# returns at once. First with work that only waits, where your function predicts the times (in milliseconds), then with
-# products of matrices.
+# We can try this without a GPU. A thread of its own is our card: `card.submit(f, x)` puts a call into its queue and
+# returns at once. The first cell submits work that only waits, and your function predicts the times (in milliseconds).
+# The second one submits 20 products of matrices.
 #
-# **Predict:** Python stops the clock when it has submitted 20 products. Which part of their time does it measure?
+# **Predict:** Python stops the clock when it has submitted the 20 products. Which part of their time does it measure?
 
 # %%
 launch, work, ends = 10, [4, 25, 3, 30, 4, 4, 4, 30], []
@@ -469,10 +475,10 @@ assert launched < finished
 print(f"all are launched after {launched / finished:.0%} of the time in which all are finished")
 
 # %% [markdown]
-# The kernels never finish earlier than predicted. They are later, because each sleep and each switch between threads
-# takes longer than planned, above all on a busy machine. And a clock that is stopped after the launches measures the
-# launches. On a GPU, wait for the card first: `md.backends.get("cupy").synchronize()`. Reading a result, for example
-# with `loss.item()`, waits as well, and meanwhile Python launches nothing: do it seldom.
+# The waiting kernels never finish earlier than predicted. They are later, because each sleep and each switch between
+# threads takes longer than planned, above all on a busy machine. And a clock that is stopped after the launches
+# measures the launches. On a GPU, wait for the card first: `md.backends.get("cupy").synchronize()`. Reading a result,
+# for example with `loss.item()`, waits as well, and meanwhile Python launches nothing: do it seldom.
 #
 # ## 7. One launch for a whole step: CUDA graphs
 #
@@ -480,8 +486,8 @@ print(f"all are launched after {launched / finished:.0%} of the time in which al
 # whole, and the card goes from kernel to kernel without waiting for Python (NVIDIA, *CUDA Programming Guide*). We count
 # one launch for a graph.
 #
-# **Predict:** a launch takes 10 µs and a step has 50 equal kernels. For which kernels is the graph faster, and by which
-# factor?
+# **Predict:** a launch takes 10 µs and a step has 50 equal kernels. For which durations of a kernel is the graph
+# faster, and by which factor?
 
 # %%
 durations = np.array([1, 2, 5, 10, 20, 50, 100.0])
@@ -526,10 +532,10 @@ for place in places:
     print(f"{place}: {as_a_graph(place)}")
 
 # %% [markdown]
-# A processor has no queue. There each op costs the time of Python and of the graph of unit 3, then that of its
+# Without a GPU there is no queue. Each op takes the time of Python and of the graph of unit 3, then that of its
 # elements.
 #
-# **Predict:** how much longer than a ReLU of one number takes a ReLU of 1,000 numbers? And one of a million?
+# **Predict:** how many times as long as for one number does a ReLU take for 1,000 numbers? And for a million?
 
 # %%
 sizes, by_size = 2 ** np.arange(0, 21, 2), {}
@@ -544,24 +550,25 @@ for place in places:
 plots.curves(sizes, by_size, marks="o-", log="xy", xlabel="numbers", ylabel="time of a ReLU, relative")
 
 # %% [markdown]
-# Up to thousands of numbers a ReLU takes about the same time. A batch of one face pays this for every op; in a larger
-# batch the faces share it. A GPU needs larger batches than a processor before it is busy.
+# Up to some size a ReLU takes about the same time, that of starting it. A batch of one face pays this for every op; in
+# a larger batch the faces share it. A GPU needs larger batches than a processor before it is busy.
 #
 # Three more things count on a GPU.
 #
 # - Its memory is its own. Copies between it and the main memory go over a connection that is much slower than either,
 #   so keep all data on the card: `model.to("cupy")`, `dataset.to("cupy")`.
-# - Its **tensor cores** multiply small matrices as one operation. For float32 they round the factors to TF32, with 10
-#   binary digits after the point instead of 23: `backend.set_precision("tf32")`.
-# - One kernel for several ops saves launches as well as bytes. minidl's fused pass of section 4 is one kernel there.
+# - Its **tensor cores** multiply small matrices as one operation. Since the A100 (2020) they also take float32, but
+#   round the factors to TF32, with 10 binary digits after the point instead of 23: `backend.set_precision("tf32")`.
+# - One kernel for several ops saves launches as well as bytes. In the documented network, the forward pass of a block
+#   (section 4) is one kernel there.
 #
 # ## Questions
 #
-# 1. An op takes 20% of a step. You make it four times as fast. How much faster is the step?
+# 1. An op takes 20% of the time of a step. You make it four times as fast. How many times as fast is the step?
 # 2. $y = \max(a x + b, 0)$ is computed in three steps on an array that is much larger than the cache, then in one fused
 #    pass. By which factor do the bytes shrink? Why is the gain in time smaller?
-# 3. A model is measured on a GPU, and a batch of 64 takes no longer than a batch of 1. Which two
-#    explanations can you think of, and how do you find out which is right?
+# 3. A model is measured on a GPU, and a batch of 64 takes no longer than a batch of 1. Which explanations can you think
+#    of, and how do you find out which is right?
 #
 # <details><summary>Answers</summary>
 #
@@ -570,7 +577,7 @@ plots.curves(sizes, by_size, marks="o-", log="xy", xlabel="numbers", ylabel="tim
 #    that the cache takes to deliver the data.
 # 3. The clock was stopped after the launches: synchronise before reading it, and the times will differ. Or the launches
 #    take longer than the kernels, even with 64 images: then the times stay equal after synchronising, and a CUDA graph
-#    helps.
+#    makes both shorter. Or 64 images still do not use all cores of the card: then they stay equal with a graph, too.
 #
 # </details>
 #
@@ -580,12 +587,12 @@ plots.curves(sizes, by_size, marks="o-", log="xy", xlabel="numbers", ylabel="tim
 # - S. Williams, A. Waterman and D. Patterson, "Roofline: An Insightful Visual Performance Model for Multicore
 #   Architectures", 2009.
 # - U. Drepper, "What Every Programmer Should Know About Memory", 2007: caches and bandwidth.
-# - NVIDIA, *CUDA Programming Guide*: asynchronous execution, and the chapter "CUDA Graphs". NVIDIA, data sheets of the
-#   T4 and the H100: the peaks and bandwidths above.
+# - NVIDIA, *CUDA Programming Guide*: asynchronous execution, and "CUDA Graphs". NVIDIA's specifications of the T4 and
+#   the H100: the peaks and bandwidths above.
 #
 # ## Now read the real thing
 #
-# `minidl/kernels/numpy/elementwise.py` is your `fused` for any formula, with a thread for each core:
+# `for_blocks` in `minidl/kernels/numpy/elementwise.py` is your `fused` for any formula, with the blocks on all threads:
 
 # %%
 print(inspect.getsource(elementwise.for_blocks))

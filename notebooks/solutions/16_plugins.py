@@ -2,8 +2,8 @@
 # # 16. Write a plugin
 #
 # Everything in minidl that is selected by a name can be yours: ops, layers, losses, optimizers, convolution algorithms
-# and six other kinds of things. In this elective you write one of each of these five, see which mistakes the tests of
-# minidl find in them, and train a network that consists of your parts.
+# and six other kinds. This elective has one of each of these five, and you write the core of three. You see which
+# mistakes the tests of minidl find in them, and train a network that consists of these parts.
 #
 # **You will be able to**
 #
@@ -13,7 +13,8 @@
 # - have them checked, and read what the checks report;
 # - give a plugin to others.
 #
-# **Prior knowledge:** `dy` (unit 4), losses (unit 5), optimizers (unit 6), convolution (unit 7), pooling (unit 8).
+# **Prior knowledge:** ops (unit 3), `dy` (unit 4), losses (unit 5), optimizers (unit 6), convolution (unit 7), pooling
+# and dense layers (unit 8), and of unit 14 the start of section 5.
 #
 # **Time:** about 90 minutes, 30 of them for the three exercises.
 
@@ -44,31 +45,33 @@ faces, ages = F.avg_pool2d(md.tensor(pixels), 4).numpy(), labels["age"]
 print("small grey faces:", faces.shape, "= (N, H, W, C)")
 
 # %% [markdown]
-# A plugin is a class or function that is registered under a name (unit 14). Other code then uses the name: it can
-# choose your optimizer without importing your file. The built-in parts of minidl are registered in the same way.
+# A plugin is a class or function that is registered under a name (unit 14). Other code then chooses it by this name,
+# and need not know your class. The built-in parts of minidl are registered in the same way.
 #
 # ## 1. An op, and a loss made of it
 #
-# The L1 loss $|d|$ has a kink at 0, and its slope has the size 1 however small the error is. The L2 loss is smooth, and
-# a few large errors dominate it (unit 5). Between them is $\log \cosh d$, with
-# $\cosh d = (e^d + e^{-d}) / 2$. Its slope is
+# The L1 loss $|x|$ of an error $x$ has a kink at 0, and its slope has the size 1 however small the error is. The L2
+# loss is smooth, and a few large errors dominate it (unit 5). The loss $\log \cosh x$ is smooth, and large errors do
+# not dominate it. With $\cosh x = (e^x + e^{-x}) / 2$ its slope is
 #
 # $$ \frac{d}{dx} \log \cosh x = \frac{e^x - e^{-x}}{e^x + e^{-x}} = \tanh x $$
 #
 # **Predict:** what is the slope near 0, and for large errors? So which loss does it resemble where?
 
 # %%
-d = np.linspace(-4, 4, 201)
-losses = {"L1": np.abs(d), "L2 / 2": d**2 / 2, "log cosh": np.log(np.cosh(d))}
-slopes = {"L1": np.sign(d), "L2 / 2": d, "log cosh": np.tanh(d)}
+x = np.linspace(-4, 4, 201)
+losses = {"L1": np.abs(x), "L2 / 2": x**2 / 2, "log cosh": np.log(np.cosh(x))}
+slopes = {"L1": np.sign(x), "L2 / 2": x, "log cosh": np.tanh(x)}
 left, right = plots.panels(2)
 kinds = [style.SKY, style.ORANGE, style.BLUE]
-plots.curves(d, losses, kinds, axes=left, xlabel="error d", title="loss", ylim=(0, 4))
-plots.curves(d, slopes, kinds, axes=right, xlabel="error d", title="slope", ylim=(-2, 2))
+plots.curves(x, losses, kinds, axes=left, xlabel="error x", title="loss", ylim=(0, 4))
+plots.curves(x, slopes, kinds, axes=right, xlabel="error x", title="slope", ylim=(-2, 2))
 
 # %% [markdown]
-# For large numbers $\cosh$ overflows. With $|x|$ taken out nothing does:
-# $\log \cosh x = |x| + \log(1 + e^{-2|x|}) - \log 2$.
+# Near 0 the slope is nearly $x$, as for half the L2 loss. For large errors it is nearly 1 or -1, as for L1.
+#
+# For large numbers $\cosh$ overflows. With the factor $e^{|x|}$ taken out of $\cosh x$, nothing does:
+# $\log \cosh x = |x| + \log(1 + e^{-2|x|}) - \log 2$. (`log1p(z)` is $\log(1 + z)$, precise for small $z$.)
 #
 # An op (unit 3) has a `forward` from arrays to an array, and a `backward` from `dy` to the gradients of its inputs.
 # `self.xp` is NumPy, or the module with the same functions for a GPU. `self.save` keeps what `backward` needs, for this
@@ -105,8 +108,8 @@ print(check_op(LogCosh, x))
 
 # %% [markdown]
 # `minidl.testing` is the **conformance kit**: for each kind of plugin a list of checks that minidl's own parts have to
-# pass as well. `md.testing.list_checks("op")` says what each requires. Four wrong versions, two of the op and two of
-# the loss:
+# pass as well. `md.testing.list_checks("op")` says what each requires. Here are four wrong versions, two of the op and
+# two of the loss:
 
 
 # %%
@@ -139,7 +142,7 @@ def explain(versions, failed):
 
 
 # %% [markdown]
-# **Predict:** which of them computes the right numbers for ordinary inputs, and why is it wrong?
+# **Predict:** which of them compute the right numbers for ordinary inputs, and what is wrong with each?
 
 # %%
 found = {op.__name__: verdicts(check_op, op, x) for op in (LogCosh, WithoutDy, InFloat64)}
@@ -153,20 +156,23 @@ explain(found, {"summed": "mean", "overflows": "extremes"})
 compared(found)
 
 # %% [markdown]
-# The values of `InFloat64` are right, but need twice the memory, and all that follows would be float64 as well. The sum
-# has the right minimum, but with twice the batch its gradients are twice as large.
+# In each table the first row is the right version, and an x is a check that failed. `WithoutDy` computes the right
+# values and wrong gradients. The values of `InFloat64` are right, but need twice the memory, and all that follows would
+# be float64 as well. The sum has the right minimum, but with twice the batch its gradients are twice as large.
+# `overflows` is right until $e^{|x|}$ is too large for the dtype, in float32 from about 89.
 #
 # ## 2. A layer with a parameter of its own
 #
 # Max pooling keeps the largest number of a window, average pooling the mean (unit 8). The **power mean** of $n$
-# positive numbers has both as special cases:
+# positive numbers leads from one to the other:
 #
 # $$ y = \left(\frac{1}{n} \sum_i x_i^{\,p}\right)^{1/p} $$
 #
 # With $p = 1$ it is the mean. For $p > 1$ the function $x^p$ is convex, so the mean of the powers is at least the power
 # of the mean (Jensen's inequality): $y$ is at least the mean. It is at most the maximum $m$, as no $x_i^{\,p}$ is
-# larger than $m^p$. And it is at least $m\, n^{-1/p}$, as one of the powers is $m^p$. For $p \to \infty$ this factor
-# goes to 1, and $y$ to the maximum. As a pooling layer this is called GeM (Radenović, Tolias and Chum, 2019).
+# larger than $m^p$. And it is at least $m\, n^{-1/p}$, as one of the powers is $m^p$. For $p \to \infty$ the factor
+# $n^{-1/p}$ goes to 1, and $y$ to the maximum. As a pooling layer this is called GeM (Radenović, Tolias and Chum,
+# 2019).
 #
 # **Predict:** where is $y$ for $p = 1/2$, where $x^p$ is concave?
 #
@@ -196,11 +202,12 @@ titles = ["face", "p = 0.5", "p = 1, mean", "p = 3", "p = 10", "maximum"]
 viz.images([faces[9], *pooled, windows.max(axis=1).reshape(8, 8)], titles, limits=(0, 1))
 
 # %% [markdown]
-# Between mean and maximum only for $p \ge 1$: below 1 the power mean is smaller than the mean.
+# The power mean lies between mean and maximum only for $p \ge 1$. Below 1 it is at most the mean: there $x^p$ is
+# concave, which reverses Jensen's inequality.
 #
-# The layer has one $p$ for each channel, a `Parameter`. As an attribute it is found by minidl, named, trained, moved to
-# a GPU and saved. `forward` consists of ops, so its gradients come from autograd. Numbers below 0.01 are replaced by
-# 0.01, because at 0 the slope of a power is 0 or infinite, unless $p = 1$.
+# The layer has one $p$ for each channel, a `Parameter`. minidl finds it, because it is an attribute of a module: it is
+# named, trained, moved to a GPU and saved. `forward` consists of ops, so its gradients come from autograd. Numbers
+# below 0.01 are replaced by 0.01, because at 0 the slope of $x^p$ is 0 or infinite, unless $p = 1$.
 
 
 # %%
@@ -221,7 +228,7 @@ class PowerPooling(nn.Module):
 
 
 # %% [markdown]
-# Three wrong versions. Each computes what look like the right numbers.
+# Here are three wrong versions. The outputs of each look right.
 #
 # **Predict:** when would you notice each mistake without the kit?
 
@@ -253,8 +260,8 @@ compared(found)
 # Without the kit you would notice a network that does not learn, a run that cannot be repeated, and predictions that
 # depend on the other faces of the batch.
 #
-# Now the layer is shown faces and pooled faces: in one channel the means of the windows, in the other their maxima. It
-# has to find out how they were pooled. Both exponents start at 3.
+# Now the layer learns to pool. Both channels of its input are the same face. The targets are the means of the windows
+# in one channel, and their maxima in the other. Both exponents start at 3.
 #
 # **Predict:** where do the two exponents go?
 
@@ -270,7 +277,7 @@ for _ in range(150):
     F.mse_loss(layer(stack), goal).backward()
     optimizer.step()
 assert abs(exponents[-1][0] - 1) < 0.1 < 5 < exponents[-1][1]
-paths = dict(zip(("shown means", "shown maxima"), np.transpose(exponents), strict=True))
+paths = dict(zip(("targets: means", "targets: maxima"), np.transpose(exponents), strict=True))
 plots.curves(range(150), paths, [style.GREEN, style.VERMILION], xlabel="step", ylabel="p")
 
 # %% [markdown]
@@ -283,10 +290,12 @@ plots.curves(range(150), paths, [style.GREEN, style.VERMILION], xlabel="step", y
 #
 # $$ v \leftarrow v + dw^2, \qquad w \leftarrow w - \text{lr}\, \frac{dw}{\sqrt{v} + \epsilon} $$
 #
+# ($\epsilon$ is a small number that prevents a division by 0.)
+#
 # **Predict:** a weight gets the same gradient in every step. How long is its step number $t$?
 #
-# **Exercise.** Write a step. Write the root as `v**0.5`: an operator belongs to the array, so it also works for arrays
-# that are not NumPy's.
+# **Exercise.** Write a step. Write the root as `v**0.5`: operators such as `**` also work for arrays that are not
+# NumPy's.
 
 
 # %%
@@ -315,7 +324,7 @@ plots.curves(range(1, 101), marks, marks=".", log="xy", xlabel="step t", ylabel=
 # large the gradient is: two of the three rows of points coincide. A weight that seldom gets a gradient makes larger
 # steps when it does.
 #
-# In a class, the name `adagrad` is taken by minidl's own. Ours is `our_adagrad`:
+# Now the class. The name `adagrad` is taken by minidl's own, so ours is `our_adagrad`:
 
 
 # %%
@@ -336,11 +345,11 @@ class Adagrad(optim.Optimizer):
 # `param[...] =` writes *into* the array, which belongs to the layer. What the optimizer remembers of a parameter is in
 # `state`, a dictionary of this parameter alone. It is saved with a training that is to be resumed.
 #
-# One of the checks trains: the loss of a simple problem must fall to a half in 300 steps. With the learning rate 0.01
-# and a steady gradient, Adagrad's steps add up to $0.01 \sum_t 1 / \sqrt{t} = 0.33$ in 300 steps, which is too little.
-# So the check also tries 0.1 and 1, and one of the three has to succeed.
+# One of the checks, `descent`, trains: the loss of a simple problem must fall below a half in 300 steps. With the
+# learning rate 0.01 and a steady gradient, Adagrad's steps add up to $0.01 \sum_t 1 / \sqrt{t} = 0.33$ in 300 steps,
+# which is too little. So the check also tries 0.1 and 1, and one of the three has to succeed.
 #
-# **Predict:** each of these versions forgets something of this. What will the kit say?
+# **Predict:** each of these versions neglects one of these points. What will the kit say?
 
 
 # %%
@@ -368,18 +377,19 @@ explain(found, {"NewArray": "in_place", "OneMemory": "state_of_its_own", "Memory
 compared(found)
 
 # %% [markdown]
-# The last one was found without a GPU. The kit has a stand-in for CuPy, the NumPy of GPUs: its arrays refuse to be
-# mixed with those of NumPy, as CuPy's do.
+# The last one was found without a GPU. CuPy is NumPy for GPUs, and the kit has a stand-in for it: its arrays refuse to
+# be mixed with those of NumPy, as CuPy's do.
 #
 # ## 4. A convolution as one matrix
 #
-# A convolution is linear: every output is a sum of pixels times weights. So there is a matrix $M$ with $y = x M$, where
-# $x$ is all pixels of an image in one row. The column of an output has the weights of the kernel, in the rows of the
-# pixels in its window, and 0 everywhere else. It is a dense layer, most of whose weights are 0 and the others shared.
-# To build it one must know which pixels are in which window.
+# A convolution is linear, apart from the bias: every output is a sum of pixels times weights. So there is a matrix $M$
+# with $y = x M$, where $x$ is all pixels of an image in one row. The column of an output has the weights of the kernel,
+# in the rows of the pixels in its window, and 0 everywhere else. It is a dense layer, most of whose weights are 0 and
+# the others shared. To build $M$ one must know which pixels are in which window.
 #
 # **Exercise.** Number the pixels of an image row by row from 0, and list those of each window. A window is a row of the
-# answer. The windows go along the rows of the image, and so do the pixels in a window.
+# answer. The windows are in the order of the outputs, row by row, and so are the pixels in a window. There is no
+# padding, and `stride` is that of rows and columns.
 
 
 # %%
@@ -397,8 +407,10 @@ window_pixels = course.check_window_pixels(window_pixels)
 
 # %% [markdown]
 # With this table $M$ is made by one assignment: the weights go to all their places at once. The gradients are those of
-# a dense layer (unit 8): $dx = dy\, M^T$, and $dM = x^T dy$, from which a weight collects the elements at its places. A
-# convolution algorithm is a class with these three methods, and `supports`, which says for which layers it can be used:
+# a dense layer (unit 8): $dx = dy\, M^T$, and $dM = x^T dy$, of which each weight adds up the elements at its places. A
+# convolution algorithm is a class with the methods `forward`, `input_gradient` and `weight_gradient`, and `supports`
+# (unit 14). `pad` adds the padding to the images, and `spec.window.inside` are the pixels without it. `M[index]` has
+# the shape (OH OW, KH KW, C, K), as NumPy moves the axes of the two index arrays to the front:
 
 
 # %%
@@ -456,8 +468,9 @@ for axes, M, title in zip(panels, (*matrices, matrices[0].T), titles, strict=Tru
 panels[0].figure
 
 # %% [markdown]
-# The rows of $M$ are pixels, its columns are outputs. The kit compares an algorithm with the definition, on
-# convolutions of all sizes, strides and paddings that `supports` accepts. Two wrong versions beside ours:
+# The rows of $M$ are pixels, its columns are outputs. The third matrix is that of the backward pass, from outputs to
+# pixels. The kit compares an algorithm with the definition, on convolutions of several sizes, strides and paddings, as
+# far as `supports` accepts them. Two wrong versions beside ours:
 
 
 # %%
@@ -487,12 +500,13 @@ compared(found)
 #
 # What the matrix costs: it grows with the square of the number of pixels. For one channel of 128 x 128 pixels and one
 # kernel of 3 x 3 it has 16,384 x 15,876 elements, 1 GB in float32, of which nine in each column are not 0. It is no way
-# to compute a convolution. But it shows that all that holds for dense layers holds for convolutions.
+# to compute a convolution. But it shows that a convolution is a dense layer, so what holds for every dense layer holds
+# for it.
 #
 # ## 5. All five in one network
 #
-# Nothing below mentions a class of ours: names are enough. The network learns the ages of 150 faces, and 150 others are
-# held out.
+# Nothing below mentions a class of ours: names are enough. The op has no name here, as it is part of the loss. The
+# network learns the ages of 150 faces, and 150 others are held out.
 
 
 # %%
@@ -534,8 +548,9 @@ axes.legend()
 axes.figure
 
 # %% [markdown]
-# One curve lies on the other: an algorithm decides how long a computation takes, not what is learned. The loss and the
-# optimizer do matter. To compare them, give each the learning rate that suits it, and take several seeds (unit 11).
+# One curve lies on the other: up to rounding, an algorithm decides how long a computation takes, not what is learned.
+# The loss and the optimizer do matter. To compare them, give each the learning rate that suits it, and take several
+# seeds (unit 11).
 #
 # ## Give it to others
 #
@@ -551,18 +566,18 @@ axes.figure
 # ## Questions
 #
 # 1. A layer multiplies its input by a random number that it draws once, in `__init__`, with `np.random.rand()`. Which
-#    check fails, and what should it use instead?
+#    check says so, and what should it use instead?
 # 2. `LogCosh` saves $x$ for its backward pass. What could it save instead, so that `backward` needs no `tanh`? What
 #    would that cost?
 # 3. The kit found no fault in a plugin. What does this prove?
 #
 # <details><summary>Answers</summary>
 #
-# 1. `repeats`: two layers from the same seed differ. It should draw from an argument `rng`, or from
-#    `minidl.random.default_rng`, which `md.seed` sets.
+# 1. `repeats`: two layers from the same seed differ. (Other checks that make the layer twice fail, too.) It should draw
+#    from an argument `rng`, or from `minidl.random.default_rng`, which `md.seed` sets.
 # 2. $\tanh x$ itself, of the same size. `forward` would have to compute it even where no gradient is needed.
 # 3. That it behaves on the examples of the kit. A loss without the comparison of shapes in section 1 passes all checks,
-#    and is wrong for targets of shape (N,). Add examples for what your plugin does differently.
+#    but is wrong for outputs (N, 1) and targets (N,). Add tests for what the examples do not contain.
 #
 # </details>
 #
