@@ -3,7 +3,8 @@
 #
 # There are several ways to compute a convolution. All give the same output, up to rounding. They differ in how many
 # multiplications they need and in how many bytes they move between memory and processor. In this elective you derive
-# four of them, count both costs of each, write im2col and the core of Winograd's, and measure yours beside minidl's.
+# four of them, count both costs of each, write im2col, and Winograd's in one dimension, and measure your loop of unit 7
+# and your im2col beside minidl's algorithms.
 #
 # **You will be able to**
 #
@@ -307,7 +308,8 @@ axes.figure
 
 # %% [markdown]
 # The absolute value $|W_f|$ is the factor for the height of the wave. The angle of the complex number shifts the wave:
-# the window of pixel $t$ begins at $t$, so its middle is two pixels further on.
+# the window of pixel $t$ begins at $t$, so its middle is two pixels further on, and the blurred wave comes two pixels
+# early.
 #
 # Every row of pixels is a sum of $n$ waves. The Fourier transform of the row gives the share of each, and the inverse
 # transform adds them up again. So a convolution of the row takes three steps: transform, multiply each wave by its
@@ -483,8 +485,8 @@ right.figure
 #
 # ## Questions
 #
-# 1. An image of 6 x 6 pixels and one channel, a kernel of 3 x 3 and stride 1: how many elements has the im2col matrix?
-#    How many with stride 3?
+# 1. An image of 6 x 6 pixels and one channel, a kernel of 3 x 3 and stride 1: how many elements does the im2col
+#    matrix have? How many with stride 3?
 # 2. F(4, 3) in two dimensions computes tiles of 4 x 4 outputs. How many times fewer multiplications does it need? On
 #    how many pixels does a tile depend?
 # 3. Without padding, why does the Fourier algorithm give wrong values at the bottom and at the right? How can you avoid

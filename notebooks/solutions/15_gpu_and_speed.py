@@ -242,9 +242,9 @@ roofline("each layer on its own", ("o", KINDS, plain))
 # for one block of the array, then for the next one, the block of $y$ is still in the cache when the second step needs
 # it. To combine steps so that data moves through memory once is called **fusion**.
 #
-# **Exercise.** Write it. A step is called as `first(source, target)`: it reads one array and writes the other. Both may
-# be the same, and slices such as `y[start : start + size]` are views: writing to them changes `y`. First `first` reads
-# `x` and writes `y`, then `second` reads `y` and writes `y`. The last block may be shorter.
+# **Exercise.** Write it. A step is called as `first(source, target)`: it reads one array and writes the other. They may
+# be the same array, and slices such as `y[start : start + size]` are views: writing to them changes `y`. First `first`
+# reads `x` and writes `y`, then `second` reads `y` and writes `y`. The last block may be shorter.
 
 
 # %%
@@ -502,8 +502,8 @@ plots.curves(durations, factor, ["mistake", "model"], "o-", log="x", **labels_of
 # The graph wins where a launch takes longer than a kernel: for small batches, small networks and fast cards. For long
 # kernels it changes nothing, as the card is never idle.
 #
-# minidl captures a step as a CUDA graph if the model declares that it does the same for every batch (`static`).
-# `Trainer` does this by itself, with the class that the next cell uses:
+# minidl captures the forward and the backward pass of a step as a CUDA graph, if the model declares that it does the
+# same for every batch (`static`). `Trainer` does this by itself, with the class that the next cell uses:
 
 
 # %%
@@ -555,8 +555,8 @@ plots.curves(sizes, by_size, marks="o-", log="xy", xlabel="numbers", ylabel="tim
 #
 # Three more things count on a GPU.
 #
-# - Its memory is its own. Copies between it and the main memory go over a connection that is much slower than either,
-#   so keep all data on the card: `model.to("cupy")`, `dataset.to("cupy")`.
+# - Its memory is its own. Copies from and to the main memory go over a connection that is much slower than the memory
+#   of the card, so keep all data on the card: `model.to("cupy")`, `dataset.to("cupy")`.
 # - Its **tensor cores** multiply small matrices as one operation. Since the A100 (2020) they also take float32, but
 #   round the factors to TF32, with 10 binary digits after the point instead of 23: `backend.set_precision("tf32")`.
 # - One kernel for several ops saves launches as well as bytes. In the documented network, the forward pass of a block
