@@ -172,7 +172,7 @@ def bars(
     ['50%', '90%']
     """
     axes = axes or panels(1, height=0.6 + 0.32 * len(values))[0]
-    each = colours if len(colours) > 1 else list(colours) * len(values)
+    each = _each(colours, len(values))
     drawn = axes.barh(list(values), list(values.values()), color=[style.colour(one) for one in each])
     axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=style.SMALLEST)
     axes.invert_yaxis()
@@ -195,7 +195,7 @@ def spread(
     (['plain', 'dropout'], 2)
     """
     axes = axes or panels(1, height=0.7 + 0.32 * len(values))[0]
-    each = colours if len(colours) > 1 else list(colours) * len(values)
+    each = _each(colours, len(values))
     for row, (points, one) in enumerate(zip(values.values(), each, strict=True)):
         axes.scatter(points, [row] * len(points), s=16, color=style.colour(one))
         axes.plot([np.mean(points)] * 2, [row - 0.3, row + 0.3], color=style.DATA)
@@ -222,7 +222,7 @@ def compared(
         axes.set(xscale="log" if title in log.split(",") else "linear")
         axes.margins(x=0.5)
     parts[0].set_ylim(len(names) - 0.5, -0.5)  # each call of bars has inverted the common axis
-    return _figure(parts[0])
+    return figure_of(parts[0])
 
 
 def ranges(
@@ -235,8 +235,9 @@ def ranges(
     ['0.60', '0.20']
     """
     axes = axes or panels(1, height=0.7 + 0.3 * len(values))[0]
+    each = _each(colours, len(values))
     for row, (name, several) in enumerate(values.items()):
-        colour = _colour(colours if len(colours) > 1 else list(colours) * len(values), row)
+        colour = _colour(each, row)
         low, middle, high = np.quantile(several, (0.25, 0.5, 0.75))
         axes.plot([low, high], [name, name], color=colour, lw=1.2)
         axes.plot(middle, name, "o", color=colour, ms=5)
@@ -287,7 +288,7 @@ def numbers(matrices: Mapping[str, Any], form: str = "{:.3g}", limit: float | No
             axes.text(j, i, form.format(value), ha="center", va="center", fontsize=style.SMALLEST)
         axes.set(xticks=[], yticks=[], title=title, ylim=(rows - 0.5, -0.5))  # cells of all matrices are equally high
         axes.spines[:].set_visible(False)
-    figure = _figure(parts[0])
+    figure = figure_of(parts[0])
     figure.set_size_inches(max(wide * scale, 2.0), rows * CELL[1] + 0.5)
     return figure
 
@@ -334,6 +335,11 @@ def heat(
     return picture
 
 
+def _each(colours: Sequence[str], count: int) -> Sequence[str]:
+    """A colour for each of ``count`` rows: one is for all of them."""
+    return colours if len(colours) > 1 else list(colours) * count
+
+
 def _colour(colours: Sequence[str], number: int) -> str:
     """The colour of a curve: the one that is asked for, else the next of those without a meaning."""
     return style.colour(colours[number]) if number < len(colours) else style.OTHERS[number % len(style.OTHERS)]
@@ -345,10 +351,11 @@ def _finished(axes: Axes, labels: Mapping[str, Any], log: str = "", legend: bool
     axes.set(**labels)
     if legend:
         axes.legend()
-    return _figure(axes)
+    return figure_of(axes)
 
 
-def _figure(axes: Axes) -> Figure:
+def figure_of(axes: Axes) -> Figure:
+    """The figure that axes belong to."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     return figure
