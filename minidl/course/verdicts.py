@@ -7,14 +7,13 @@
 (('passed', ''), 14)
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from ..errors import MinidlError
+from ..testing.kit import CheckError
 from . import plots, style
 
 Verdicts = Mapping[str, tuple[str, str]]
@@ -28,11 +27,12 @@ MARKS = ("x", "-", "")
 def verdicts(check: Callable[..., Any], *arguments: Any, **options: Any) -> Verdicts:
     """The outcome of every check of the kit, whether or not the plugin passes them all."""
     try:
-        report = str(check(*arguments, **options))
-    except MinidlError as error:  # then this is the report
-        report = str(error)
-    rows = re.findall(rf"^  (\w+) +({'|'.join(STATES)}) *(.*)$", report, re.MULTILINE)
-    return {name: (status, reason) for name, status, reason in rows}
+        report = check(*arguments, **options)
+    except CheckError as error:
+        if error.report is None:  # not all checks were run
+            raise
+        report = error.report
+    return {outcome.check: (outcome.status, outcome.reason) for outcome in report.outcomes}
 
 
 def compared(versions: Mapping[str, Verdicts]) -> Figure:
@@ -57,6 +57,4 @@ def compared(versions: Mapping[str, Verdicts]) -> Figure:
     first = next(iter(versions))
     axes.set_title(f"{first}: {found[0].count(STATES.index('passed'))} of {len(checks)} checks passed")
     axes.invert_yaxis()
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
-    return figure
+    return plots.figure_of(axes)

@@ -25,6 +25,9 @@ class CheckError(MinidlError, AssertionError):
     minidl.testing.kit.CheckError: 2 + 2 is not 5
     """
 
+    report: "Report | None" = None
+    """The outcomes of all checks, if :meth:`Subject.run` raised the error."""
+
 
 def require(condition: Any, message: str) -> None:
     """Raise :class:`CheckError` with ``message`` unless ``condition`` is true.
@@ -141,7 +144,7 @@ class Subject(ABC):
     def run(self, skip: Mapping[str, str] | None = None) -> Report:
         """Run all checks except those in ``skip``, a dictionary from check names to reasons.
 
-        Raises :class:`CheckError` with all failures.
+        Raises :class:`CheckError` with the report if there are failures.
         """
         skip = skip or {}
         for name, reason in skip.items():
@@ -155,7 +158,9 @@ class Subject(ABC):
         ]
         report = Report(self.kind, self.name, tuple(outcomes))
         if report.count("failed"):
-            raise CheckError(str(report))
+            error = CheckError(str(report))
+            error.report = report
+            raise error
         return report
 
 
