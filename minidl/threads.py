@@ -35,7 +35,7 @@ from .errors import MinidlError, brief
 from .references import is_the_only_one
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _Item = TypeVar("_Item")
 
@@ -118,9 +118,7 @@ def for_each(function: Callable[[_Item], object], items: Sequence[_Item], operat
 
     _here.inside = True  # also of a signal handler, which must not wait for a lock of the pool that this thread holds
     try:
-        # Copy the context, because it holds NumPy's error handling (np.errstate): all threads use the caller's.
-        pool = _pool()
-        helpers = [pool.submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
+        helpers = _submit(work, workers - 1)
         try:
             work()
         finally:
@@ -171,6 +169,15 @@ def _pool() -> "ThreadPoolExecutor":
 
             _Settings.pool = ThreadPoolExecutor(threads, "minidl", setattr, (_here, "inside", True))
         return _Settings.pool
+
+
+def _submit(work: Callable[[], None], times: int) -> "list[Future[None]]":
+    """Start ``work`` on other threads. No frame of :func:`for_each` holds the pool: a kept error would keep its threads.
+
+    Each runs in a copy of the context, which holds NumPy's error handling (np.errstate): all threads use the caller's.
+    """
+    pool = _pool()
+    return [pool.submit(contextvars.copy_context().run, work) for _ in range(times)]
 
 
 @functools.cache

@@ -265,6 +265,23 @@ def test_the_threads_of_earlier_numbers_end() -> None:
     for count in (3, 4, 3, 4, 1):
         threads.set_num_threads(count)
         threads.for_each(lambda _: time.sleep(0.001), range(8))
+    wait_for_the_end_of_the_threads()
+
+
+def test_an_error_that_is_kept_keeps_no_threads() -> None:
+    def fail(_: int) -> None:
+        time.sleep(0.001)
+        raise ValueError("kept")
+
+    threads.set_num_threads(3)
+    with pytest.raises(ValueError, match="kept") as kept:
+        threads.for_each(fail, range(8))
+    threads.set_num_threads(1)
+    wait_for_the_end_of_the_threads()
+    assert kept.value.__traceback__ is not None
+
+
+def wait_for_the_end_of_the_threads() -> None:
     end = time.monotonic() + 10
     while any(thread.name.startswith("minidl_") for thread in threading.enumerate()):
         assert time.monotonic() < end
