@@ -172,7 +172,7 @@ def _pool() -> "ThreadPoolExecutor":
 
 
 def _submit(work: Callable[[], None], times: int) -> "list[Future[None]]":
-    """Start ``work`` on other threads. No frame of :func:`for_each` holds the pool: a kept error would keep its threads.
+    """Start ``work`` on other threads. Frames of :func:`for_each` do not hold the pool: errors may be kept.
 
     Each runs in a copy of the context, which holds NumPy's error handling (np.errstate): all threads use the caller's.
     """

@@ -63,9 +63,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)  # after `-k` and `-m`
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that need a GPU if there is none, and slow ones, unless ``-m`` or a test's name selects them."""
-    markers = ["slow"] * all("::" not in argument for argument in config.args)
-    markers += ["gpu"] * (devices.gpu_problem() is not None)
-    markers = [marker for marker in markers if marker not in config.option.markexpr]
+    chosen, named = config.option.markexpr, any("::" in argument for argument in config.args)
+    markers = ["slow"] * (not chosen and not named)
+    markers += ["gpu"] * ("gpu" not in chosen and devices.gpu_problem() is not None)
     left_out = {item: marker for item in items for marker in markers if item.get_closest_marker(marker)}
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=list(left_out))

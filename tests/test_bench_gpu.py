@@ -57,6 +57,7 @@ def fails(weights: Any, precision: str) -> Any:
     raise RuntimeError("no\nGPU")
 
 
+@pytest.mark.slow
 def test_all_kernels_are_right_at_every_precision(device: Any) -> None:
     checks = kernels.check(device, seed=1, batch=2, layers=LAYERS)
     assert all(check.passed for check in checks)

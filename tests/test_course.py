@@ -73,6 +73,7 @@ NO_MISTAKE = {
 """Changed lines that are not wrong answers, and why."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_no_slip_of_the_pen_is_taken_for_right(checker: str) -> None:
     """The solution with one operator, number or index changed by `tests.mutation`."""

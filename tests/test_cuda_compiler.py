@@ -74,6 +74,7 @@ def compiled(names: list[str], card: str, *options: str, folder: Path) -> tuple[
     return done.stderr, output
 
 
+@pytest.mark.slow
 @NVCC
 @pytest.mark.parametrize(
     ("names", "card"),

@@ -51,6 +51,7 @@ def pools_of_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_conv, "POOLS", ((2, 2, 0),))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pools_of_one_pass")
 @pytest.mark.parametrize("check", ["adjoint", "forward", "pooled", "empty", "stale_memory", "repeats"])
 def test_implicit_gemm_on_all_edges_of_its_tiles(check: str, device: Any) -> None:
@@ -58,6 +59,7 @@ def test_implicit_gemm_on_all_edges_of_its_tiles(check: str, device: Any) -> Non
     ConvAlgorithmSubject("implicit_gemm", implicit_gemm.ImplicitGemm, examples, device.name).run_check(check)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pools_of_one_pass")
 @pytest.mark.parametrize("parts", [1, 7])
 def test_weight_gradients_in_parts(parts: int, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:

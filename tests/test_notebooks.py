@@ -208,6 +208,7 @@ def save_noise(folder: Path, number: int, label: str, seed: int) -> None:
     Image.fromarray(pixels).resize((128, 128)).save(folder / f"{label}_0_x{number}.jpg")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if "data.open()" in solution(name)])
 def test_what_looks_at_faces_takes_a_few_of_the_reader_s_own(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,6 +222,7 @@ def test_what_looks_at_faces_takes_a_few_of_the_reader_s_own(
 NO_DIFFERENCE = "copies make hardly a difference"
 
 
+@pytest.mark.slow
 def test_faces_of_which_copies_make_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

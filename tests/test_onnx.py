@@ -7,6 +7,8 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install onnx")
 from tests.onnx_vectors.operators import OPERATORS
 from tests.onnx_vectors.vectors import Result, results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found() -> list[Result]:

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ROOT / "tests" / "plugins"
 EXAMPLE = {
@@ -139,7 +141,6 @@ def test_training_by_names_that_it_brings(environment: Environment) -> None:
     assert (config["data"], config["model"], config["optimizer"]) == ("discs", "squeezed", "lion")
 
 
-@pytest.mark.slow
 def test_the_command_in_its_readme_learns_both(environment: Environment) -> None:
     (command,) = re.findall(
         "^python -m agegender.train (.*)$", (PACKAGES / "minidl-example/README.md").read_text(), re.M

@@ -32,6 +32,7 @@ def test_the_global_random_state_is_left_alone() -> None:
     assert np.random.random() == expected  # noqa: NPY002
 
 
+@pytest.mark.slow
 def test_labels_are_balanced_and_ages_cover_a_life(faces: Faces) -> None:
     images, ages, genders = faces
     assert images.dtype == np.uint8
