@@ -75,10 +75,18 @@ CONTRACTS: dict[str, Contract] = {
     "indices": Contract(
         "An index means what it means in NumPy, beside a list a number is a list of one; PyTorch's is not."
     ),
+    "zeros": Contract(
+        "Which of 0 and -0 their maximum is, is open, and so the sign of its reciprocal.",
+        infinite=r"max_pool|MaxPool|maximum|\.max\(",
+    ),
     # Errors on one side
     "dtypes": Contract(
         "Two tensors of different float dtypes are an error; PyTorch promotes.",
         ours="different dtypes|expected .* got float",
+    ),
+    "integers": Contract(
+        "uint64 beside signed integers is an error; PyTorch takes the other dtype, or refuses.",
+        ours="no common integer dtype",
     ),
     "changed": Contract(
         "backward() refuses every op whose input was changed since; PyTorch those that kept its values.",
@@ -92,7 +100,7 @@ CONTRACTS: dict[str, Contract] = {
         "A mean, a variance and a loss of no elements are errors; PyTorch's are NaN.",
         ours="nothing to reduce|at least one element|N >= 1|sizes? .* 0",
     ),
-    "windows": Contract("A window of a pooling meets a pixel, also in images without any.", ours="nothing but padding"),
+    "windows": Contract("A window of a pooling meets a pixel, also in images without any.", ours="with only padding"),
     "losses": Contract("Predictions and targets have one shape; PyTorch broadcasts.", ours="of the shape of"),
     "targets": Contract("Targets of binary cross-entropy lie in 0 ... 1.", ours="targets must lie in"),
     "classes": Contract("A cross-entropy of classes has two of them or more.", ours="classes >= 2"),
