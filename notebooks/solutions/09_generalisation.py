@@ -158,7 +158,7 @@ assert runs["200 faces"][:, 1].mean() < runs["plain"][:, 1].mean() - 0.5
 compare("seeds 10 to 19", "seeds 20 to 29", "200 faces")
 
 # %% [markdown]
-# Twice as many faces help, and few remedies below help more. If you can get more data, this comes first. Other seeds
+# Twice as many faces help, more than any remedy below. If you can get more data, this comes first. Other seeds
 # give differences in both directions, spread widely, as these pairs have nothing in common. If one of them is called
 # clear all the same, it is a false alarm, such as must be expected in one of 47 comparisons without any effect.
 #
@@ -180,8 +180,9 @@ compare("seeds 10 to 19", "seeds 20 to 29", "200 faces")
 # stays large only if the gradient of the loss increases it again in most steps.
 #
 # With Adam the two are not the same, as it divides the gradient by its usual size (unit 6), and the term with it.
-# Loshchilov and Hutter (2019) therefore propose **decoupled weight decay**: multiply the weights by
-# $1 - \text{lr}\,\lambda$, then make Adam's step with the gradient of $L$ alone. This is AdamW.
+# Loshchilov and Hutter (2019) therefore propose **decoupled weight decay**: multiply the weights by a number a little
+# below 1, then make Adam's step with the gradient of $L$ alone. This is AdamW. In minidl and in PyTorch the number is
+# $1 - \text{lr}\,\lambda$.
 #
 # **Predict:** two weights start at 1. Their gradients are noise with the mean 0, of the size 1 for the first and 0.01
 # for the second. How do they fall, with an L2 term and with decoupled decay?
@@ -268,8 +269,8 @@ plots.images(shown, ["a face", "mirrored", "upside down", "another face"], colum
 
 # %% [markdown]
 # A drawn face looks straight ahead and is nearly its own mirror image, so mirroring adds little that is new. On
-# photographs, with light and pose from one side, it adds more. Near the border a verdict depends on the seeds, too: try
-# `SEEDS = range(100, 110)`.
+# photographs, with light and pose from one side, it can add more. Near the border a verdict depends on the seeds, too:
+# try `SEEDS = range(100, 110)`.
 #
 # **Why it helps.** This one has a plain reason: it adds samples, and knowledge about the task that the samples alone do
 # not show. How much it adds depends on the data.
@@ -632,9 +633,9 @@ compare("12 residual", "1 plain", "1 residual", to="12 plain")
 # this is worth on the validation part, the second figure shows.
 #
 # **Why it helps.** That `dy` passes the sum unchanged is plain. The rest is debated. He et al. (2016) did not believe
-# in vanishing gradients as the cause, as their plain networks had batch norm. Veit et al. (2016) see a mean over many
-# short paths, which skip most blocks. Balduzzi et al. (2017) measured that in deep plain networks the gradients of
-# similar inputs have little in common.
+# in vanishing gradients as the cause, as their plain networks had batch norm. Veit et al. (2016) see a collection of
+# paths, of which the short ones, which skip most blocks, carry the gradient. Balduzzi et al. (2017) measured that in
+# deep plain networks the gradients of similar inputs have little in common.
 #
 # ## 10. All side by side, and the test set
 #
@@ -718,7 +719,7 @@ print(inspect.getsource(ops.Dropout.forward))
 #   9; S. Wager, S. Wang and P. Liang, "Dropout Training as Adaptive Regularization", 2013.
 # - S. Ioffe and C. Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate
 #   Shift", 2015; S. Santurkar, D. Tsipras, A. Ilyas and A. Madry, "How Does Batch Normalization Help Optimization?",
-#   2018; J. Bjorck, C. Gomes, B. Selman and K. Weinberger, "Understanding Batch Normalization", 2018.
+#   2018; N. Bjorck, C. Gomes, B. Selman and K. Weinberger, "Understanding Batch Normalization", 2018.
 # - K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image Recognition", 2016; A. Veit, M. Wilber and S.
 #   Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", 2016; D. Balduzzi et al., "The
 #   Shattered Gradients Problem: If Resnets Are the Answer, Then What Is the Question?", 2017; H. Zhang, Y. Dauphin and

@@ -3,8 +3,7 @@
 #
 # A network is as good as what it learns from, and a result is as good as the faces it was measured with. UTKFace is a
 # set of 23,708 photographs of faces, each with an age and a gender (Zhang, Song and Qi, 2017). This unit looks at such
-# data before any network does. It shows three ways to a result that is too good, and one to a result that is too bad,
-# each with numbers.
+# data before any network does, and shows with numbers how a result becomes too good, and how it becomes too bad.
 #
 # **You will be able to**
 #

@@ -179,7 +179,7 @@ plots.ranges(measured, ["reference", "model"] * 4, xscale="log", xlabel="time, r
 # minidl's own `im2col` makes a strip of the matrix at a time, small enough to stay in the cache. Another of its
 # algorithms, `shifted`, needs no copy. With stride 1 the pixels at one position $(u, v)$ are one piece of memory, if
 # each row of outputs is made as long as a row of the image. The last outputs of a row, whose windows would extend into
-# the next row, are dropped (Vasudevan, Anderson and Gregg, 2017).
+# the next row, are dropped. (Vasudevan, Anderson and Gregg, 2017, shift the products instead of the images.)
 #
 # ## 3. Winograd computes two outputs with four multiplications
 #
@@ -506,7 +506,7 @@ right.figure
 # - K. Chellapilla, S. Puri and P. Simard, "High Performance Convolutional Neural Networks for Document Processing",
 #   2006: im2col.
 # - A. Vasudevan, A. Anderson and D. Gregg, "Parallel Multi Channel Convolution using General Matrix Multiplication",
-#   2017: products of shifted images.
+#   2017: a sum of shifted products.
 # - S. Winograd, *Arithmetic Complexity of Computations*, 1980: the bound of $m + r - 1$ multiplications.
 # - A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2016: F(2, 3) and F(4, 3) for networks.
 # - B. Barabasz, A. Anderson, K. Soodhalter and D. Gregg, "Error Analysis and Improving the Accuracy of Winograd

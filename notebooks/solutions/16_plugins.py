@@ -583,7 +583,7 @@ axes.figure
 #
 # ## Further reading
 #
-# - F. Radenović, G. Tolias and O. Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", 2019, section 3.2:
+# - F. Radenović, G. Tolias and O. Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", 2019:
 #   generalized-mean pooling.
 # - G. Hardy, J. Littlewood and G. Pólya, *Inequalities*, 1934, chapter 2: power means, and why they grow with $p$.
 # - J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
