@@ -160,7 +160,8 @@ _ADAMS = Methods(Adam, "update")
 class AdamW(Adam):
     """Adam with decoupled weight decay: before each step p = p - lr weight_decay p.
 
-    Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2, which has the schedule's factor
+    in place of ``lr``; this is PyTorch's form.
 
     >>> from minidl import tensor
     >>> w = tensor([1.0], requires_grad=True)

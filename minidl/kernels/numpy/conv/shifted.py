@@ -6,8 +6,8 @@ a copy. The last KW - 1 products of every row belong to no window; they are drop
 products cannot accumulate into their output, so every product is written, then added. docs/convolution/shifted.md
 derives it.
 
-Vasudevan, Anderson and Gregg, "Parallel Multi Channel Convolution using General Matrix Multiplication" (2017), who call
-it kn2row.
+Related to kn2row, which shifts the products instead: Vasudevan, Anderson and Gregg, "Parallel Multi Channel Convolution
+using General Matrix Multiplication" (2017).
 """
 
 from collections.abc import Iterator
