@@ -24,6 +24,11 @@ class Trained:
     place: Path
     run: Run | None
 
+    @property
+    def name(self) -> str:
+        """The name of the run or of the file."""
+        return self.place.name if self.run is None else self.run.folder.resolve().name
+
 
 def load(place: str | Path | None = None, *, parent: str | Path = RUNS, device: str = "numpy") -> Trained:
     """The best weights of a run (a folder, or a name in ``parent``; default: the latest), or the weights of a file.

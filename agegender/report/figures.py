@@ -20,7 +20,7 @@ def learning_curves(history: Sequence[dict[str, float]], baselines: dict[str, fl
     >>> len(learning_curves([{"epoch": 1, **row}], {"age_mae": 14.8}).axes)
     3
     """
-    figure = _figure(12, 3.6)
+    figure = blank(12, 3.6)
     epochs = [row["epoch"] for row in history]
     for position, (name, label) in enumerate(CURVES, start=1):
         axes = figure.add_subplot(1, 3, position)
@@ -50,7 +50,7 @@ def predictions(images: NDArray[Any], truth: dict[str, Any], predicted: dict[str
     """
     columns = 6
     rows = -(-len(images) // columns)
-    figure = _figure(1.75 * columns, 2.3 * rows)
+    figure = blank(1.75 * columns, 2.3 * rows)
     for number, image in enumerate(images):
         axes = figure.add_subplot(rows, columns, number + 1)
         axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
@@ -69,7 +69,8 @@ def _sex(value: float) -> str:
     return "female" if value > 0.5 else "male"
 
 
-def _figure(width: float, height: float) -> "Picture":
+def blank(width: float, height: float) -> "Picture":
+    """An empty figure, in inches."""
     from minidl.viz import Picture  # matplotlib is slow to import
 
     return Picture(width, height)

@@ -1,0 +1,144 @@
+"""``python -m agegender.evaluate``: judge a trained model on its validation part, or on other faces."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+
+from minidl import command
+from minidl.command import UsageError
+from minidl.data import Dataset, Subset
+from minidl.errors import counted
+
+from . import data, parts, saved
+from .answers import answers
+from .cli import option, parse_given
+from .data import Faces
+from .data.utkface import MAX_SKIPPED
+from .options import RUNS
+from .options import Options as Training
+from .report import evaluation
+from .report.judgement import Labels, judgement
+from .report.speaker import Speaker
+from .runs.folder import SPLIT, Run, write_json
+from .saved import Trained
+
+PROGRAM = "python -m agegender.evaluate"
+EXAMPLES = (
+    (PROGRAM, "the latest run, on its validation part"),
+    (f"{PROGRAM} runs/first --data faces.zip", "a run, on other faces"),
+    (f"{PROGRAM} --tta --json", "with mirrored faces, too; all numbers as JSON"),
+)
+ELSEWHERE = {"--run": "the argument without an option", "--weights": "the argument without an option"}
+PAGE, NUMBERS = "report.html", "report.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    run: str | None = option(
+        MISSING, "a run, by folder or name, or a file of weights (default: the latest run)", nargs="?", metavar="run"
+    )
+    data: str | None = option(None, "other faces, as for training (default: the validation part of the run)")
+    tta: bool = option(False, "answer with the mean over each face and its mirror image")
+    out: str | None = option(
+        None, "the folder for report.html and report.json (default: RUN/evaluation)", metavar="DIR"
+    )
+    device: str = option("auto", "where to compute: numpy, cupy, or auto (the GPU if it works)", metavar="NAME")
+    max_skipped: float = option(MAX_SKIPPED, "the largest allowed fraction of unusable pictures", metavar="FRACTION")
+    runs: str = option(RUNS, "the folder of the run folders", metavar="DIR")
+    json: bool = option(False, "print all numbers as JSON")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    description = "Judge a trained model: metrics with intervals, calibration, groups, and the worst answers."
+    given = parse_given(PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE)
+    options = Options(**{"run": None, **given})
+    say = Speaker(sys.stderr if options.json else sys.stdout, quiet=False)
+    trained = saved.load(options.run, parent=options.runs)
+    trained.model.to(parts.computing(Training(device=options.device)).name)
+    folder = place(options, trained)
+    faces, source = asked(options, trained, say)
+    answered = answers(trained.model, faces, flip=options.tta)
+    found = judgement(labels_of(faces), answered)
+    say("\n".join(evaluation.lines(found)))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / NUMBERS, {"weights": str(trained.place), "source": source, "tta": options.tta, **found})
+    evaluation.page(trained.name, source, found, faces, answered).save(folder / PAGE)
+    say(f"see {folder / PAGE}")
+    if options.json:
+        print(json.dumps(found))
+    return 0
+
+
+def place(options: Options, trained: Trained) -> Path:
+    """The folder for the report."""
+    if options.out is not None:
+        return Path(options.out)
+    return trained.run.folder / "evaluation" if trained.run is not None else Path("evaluation")
+
+
+def asked(options: Options, trained: Trained, say: Speaker) -> tuple[Dataset, str]:
+    """The faces to judge on, and what to call them."""
+    if options.data is not None:
+        faces = opened(options.data, options, say)
+        warn_of_known(faces, trained, options, say)
+        return faces, faces.source
+    if trained.run is None:
+        raise UsageError(f"{trained.place} is a file of weights, without a validation part: name faces with --data")
+    faces, split = training_faces(trained.run, options, say)
+    if split is None:
+        other = opened(saved.options(trained.run).val or "", options, say)
+        return other, other.source
+    return faces.subset(split.validation), f"the validation part of {faces.source}"
+
+
+def training_faces(run: Run, options: Options, say: Speaker) -> tuple[Faces, data.Split | None]:
+    """The faces of a run and their split; None if it was validated on other faces."""
+    training = saved.options(run)
+    faces = opened(training.data or "drawn", options, say)
+    if training.limit is not None:
+        faces = data.sample(faces, training.limit, training.seed)
+    return faces, None if training.val is not None else data.Split.load(run.folder / SPLIT, faces)
+
+
+def opened(source: str, options: Options, say: Speaker) -> Faces:
+    faces = data.open(source, max_skipped=options.max_skipped)
+    if faces.skipped:
+        say(f"{counted(len(faces.skipped), 'file')} of {faces.source} skipped")
+    return faces
+
+
+def warn_of_known(faces: Faces, trained: Trained, options: Options, say: Speaker) -> None:
+    """Warn of pictures that the model was trained on."""
+    if trained.run is None:
+        return
+    try:
+        before, split = training_faces(trained.run, options, say)
+    except data.DataError as error:
+        say(f"warning: whether the model was trained on these pictures is not known: {error}", always=True)
+        return
+    indices = range(len(before)) if split is None else split.train
+    trained_on = {before.pixel_digests[index] for index in indices}
+    known = sum(digest in trained_on for digest in faces.pixel_digests)
+    if known:
+        say(
+            f"warning: the model was trained on {counted(known, 'picture')} of {len(faces):,}: the results are too "
+            "optimistic",
+            always=True,
+        )
+
+
+def labels_of(faces: Dataset) -> Labels:
+    """The labels of a data set or of a part of one."""
+    whole = faces.dataset if isinstance(faces, Subset) else faces
+    assert isinstance(whole, Faces)
+    rows = faces.indices if isinstance(faces, Subset) else slice(None)
+    return Labels(whole.genders[rows], whole.ages[rows], whole.ethnicities[rows])
+
+
+if __name__ == "__main__":
+    command.run(main)
