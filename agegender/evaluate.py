@@ -12,12 +12,12 @@ from minidl.data import Dataset, Subset
 from minidl.errors import counted
 
 from . import data, parts, saved
-from .answers import answers
 from .cli import option, parse_given
 from .data import Faces
 from .data.utkface import MAX_SKIPPED
 from .options import RUNS
 from .options import Options as Training
+from .predictions import predictions
 from .report import evaluation
 from .report.judgement import Labels, judgement
 from .report.speaker import Speaker
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trained.model.to(parts.computing(Training(device=options.device)).name)
     folder = place(options, trained)
     faces, source = asked(options, trained, say)
-    answered = answers(trained.model, faces, flip=options.tta)
+    answered = predictions(trained.model, faces, flip=options.tta)
     found = judgement(labels_of(faces), answered)
     say("\n".join(evaluation.lines(found)))
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from minidl.data import Dataset
 from minidl.errors import counted
 
 from .. import tasks
-from ..answers import Answers
+from ..predictions import Predictions
 from . import figures
 from .judgement import FEW
 from .page import Page
@@ -47,14 +47,14 @@ def _range(interval: Sequence[float], form: str) -> str:
     return f"{low:{form}} to {high:{form}}"
 
 
-def page(name: str, source: str, found: dict[str, Any], faces: Dataset, answers: Answers) -> Page:
+def page(name: str, source: str, found: dict[str, Any], faces: Dataset, predictions: Predictions) -> Page:
     """The page of one model; ``faces`` are those that were answered."""
     made = Page(f"Evaluation of {name}")
     made.text(f"{counted(found['faces'], 'face')} of {source}. Intervals are 95 % bootstrap intervals.")
     _overall(made, found)
     _calibration(made, found)
     _groups(made, found)
-    _galleries(made, faces, answers)
+    _galleries(made, faces, predictions)
     return made
 
 
@@ -72,7 +72,7 @@ def _overall(made: Page, found: dict[str, Any]) -> None:
         ],
     )
     rows = [["male", *gender["confusion"][0]], ["female", *gender["confusion"][1]]]
-    made.text("Answers by label:")
+    made.text("Predictions by label:")
     made.table(["label", "answer male", "answer female"], [[row[0], *(f"{n:,}" for n in row[1:])] for row in rows])
     made.heading("Age")
     made.table(
@@ -123,24 +123,26 @@ def _group(group: dict[str, Any]) -> list[str]:
     return [group["name"], f"{group['faces']:,}", *accuracy, *error, f"{group['bias']:+.1f}"]
 
 
-def _galleries(made: Page, faces: Dataset, answers: Answers) -> None:
+def _galleries(made: Page, faces: Dataset, predictions: Predictions) -> None:
     _, truth = faces.batch(np.arange(len(faces)))
-    errors = np.abs(tasks.years(answers.ages) - truth["age"][:, 0])
-    surprise = np.where(truth["gender"][:, 0] == 1, -answers.logits, answers.logits)
+    errors = np.abs(tasks.years(predictions.ages) - truth["age"][:, 0])
+    surprise = np.where(truth["gender"][:, 0] == 1, -predictions.logits, predictions.logits)
     for title, order in (
         ("The largest errors of age", np.argsort(-errors, kind="stable")),
         ("The surest wrong genders", np.argsort(-surprise, kind="stable")),
         ("Typical answers", np.argsort(np.abs(errors - np.median(errors)), kind="stable")),
     ):
         made.heading(title)
-        made.picture(gallery(faces, answers, order[:SHOWN]), title)
+        made.picture(gallery(faces, predictions, order[:SHOWN]), title)
 
 
-def gallery(faces: Dataset, answers: Answers, chosen: NDArray[Any]) -> "Picture":
-    """The chosen faces with their labels and answers."""
+def gallery(faces: Dataset, predictions: Predictions, chosen: NDArray[Any]) -> "Picture":
+    """The chosen faces with their labels and predictions."""
     images, truth = faces.batch(chosen)
-    chances = figures.probabilities(answers.logits[chosen])[:, np.newaxis]
-    return figures.predictions(images, truth, {"gender": chances, "age": tasks.years(answers.ages[chosen])[:, None]})
+    chances = figures.probabilities(predictions.logits[chosen])[:, np.newaxis]
+    return figures.predictions(
+        images, truth, {"gender": chances, "age": tasks.years(predictions.ages[chosen])[:, None]}
+    )
 
 
 def reliability(bins: Sequence[dict[str, float]]) -> "Picture":

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import calibration, metrics, tasks
-from ..answers import Answers
 from ..calibration import Calibration
+from ..predictions import Predictions
 
 DECADE = 10
 OLDEST = 80
@@ -32,26 +32,26 @@ class Labels(NamedTuple):
         return Labels(*(column[indices] for column in self))
 
 
-def judgement(labels: Labels, answers: Answers) -> dict[str, Any]:
-    """All metrics of the answers for labelled faces, each group with its size, and 95 % bootstrap intervals.
+def judgement(labels: Labels, predictions: Predictions) -> dict[str, Any]:
+    """All metrics of the predictions for labelled faces, each group with its size, and 95 % bootstrap intervals.
 
     >>> rng = np.random.default_rng(0)
     >>> ages = rng.integers(1, 90, 400)
     >>> labels = Labels(rng.integers(0, 2, 400), ages, rng.integers(-1, 5, 400))
-    >>> found = judgement(labels, Answers(labels.genders - 0.5, ages + 2.0))
+    >>> found = judgement(labels, Predictions(labels.genders - 0.5, ages + 2.0))
     >>> found["gender"]["accuracy"], found["age"]["mae"], found["age"]["bias"]
     (1.0, 2.0, 2.0)
     >>> list(found["groups"])
     ['age', 'gender', 'ethnicity', 'gender and ethnicity']
     """
-    probabilities = Calibration(1.0, 0.0, 0.0, 0.0).probabilities(answers.logits)
-    errors = tasks.years(answers.ages) - labels.ages
+    probabilities = Calibration(1.0, 0.0, 0.0, 0.0).probabilities(predictions.logits)
+    errors = tasks.years(predictions.ages) - labels.ages
     return {
         "faces": len(errors),
-        "gender": _gender(labels.genders, answers.logits, probabilities),
+        "gender": _gender(labels.genders, predictions.logits, probabilities),
         "age": _age(errors),
         "baselines": tasks.baselines((labels.genders, labels.ages)),
-        "calibration": calibrated(labels, answers),
+        "calibration": calibrated(labels, predictions),
         "groups": {
             kind: [_group(name, labels, probabilities, errors, inside) for name, inside in members]
             for kind, members in _groups(labels).items()
@@ -87,31 +87,31 @@ def _mae(errors: NDArray[Any]) -> float:
     return float(np.abs(errors).mean())
 
 
-def calibrated(labels: Labels, answers: Answers, seed: int = 0) -> dict[str, Any] | None:
+def calibrated(labels: Labels, predictions: Predictions, seed: int = 0) -> dict[str, Any] | None:
     """The metrics that calibration improves, of one half of the faces, with the calibration fitted on the other half.
 
     None if there are too few faces.
     """
     order = np.random.default_rng(seed).permutation(len(labels.ages))
     first, second = np.array_split(order, 2)
-    fitted = fit(labels.at(first), Answers(*(column[first] for column in answers)))
+    fitted = fit(labels.at(first), Predictions(*(column[first] for column in predictions)))
     if fitted is None or not len(second):
         return None
     genders, ages, _ = labels.at(second)
-    logits, predicted = answers.logits[second] / fitted.temperature, tasks.years(answers.ages[second])
+    logits, predicted = predictions.logits[second] / fitted.temperature, tasks.years(predictions.ages[second])
     low, high = fitted.intervals(predicted).T
     return {
         "temperature": fitted.temperature,
         "log_loss": metrics.log_loss(genders, logits),
-        "calibration_error": metrics.calibration_error(genders, fitted.probabilities(answers.logits[second])),
+        "calibration_error": metrics.calibration_error(genders, fitted.probabilities(predictions.logits[second])),
         "age_interval_coverage": float(np.mean((low <= ages) & (ages <= high))),
         "age_interval_mean_width": float(np.mean(high - low)),
     }
 
 
-def fit(labels: Labels, answers: Answers) -> Calibration | None:
-    """The calibration of the answers for labelled faces, see :func:`agegender.calibration.fit`."""
-    return calibration.fit(labels.genders, answers.logits, labels.ages, answers.ages)
+def fit(labels: Labels, predictions: Predictions) -> Calibration | None:
+    """The calibration of the predictions for labelled faces, see :func:`agegender.calibration.fit`."""
+    return calibration.fit(labels.genders, predictions.logits, labels.ages, predictions.ages)
 
 
 def _groups(labels: Labels) -> dict[str, list[tuple[str, NDArray[np.bool_]]]]:

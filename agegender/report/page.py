@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,7 @@ from ..data.files import write_text
 if TYPE_CHECKING:
     from minidl.viz import Picture
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8886; --mark: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --mark: #ff8a80; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; overflow-wrap: anywhere; } h2 { margin-top: 2.5rem; }
-.wide { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
-.few { color: var(--mark); }
-img { max-width: 100%; height: auto; background: white; border-radius: 4px; }
-@media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; } img, tr { break-inside: avoid; } }
-"""
+STYLE = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
 
 
 class Page:

@@ -10,7 +10,7 @@ from PIL import Image
 
 import minidl as md
 from agegender import data, evaluate, models, saved, train
-from agegender.answers import answers
+from agegender.predictions import predictions
 from minidl.command import UsageError
 
 
@@ -63,8 +63,8 @@ def test_mirrored_faces_count_half(run: Path) -> None:
     model = saved.load(run).model
     faces = data.drawn().subset(np.arange(5))
     images, _ = faces.batch(np.arange(5))
-    mirrored = answers(model, md.data.ArrayDataset(images[:, :, ::-1].copy()))
-    both, plain = answers(model, faces, flip=True), answers(model, faces)
+    mirrored = predictions(model, md.data.ArrayDataset(images[:, :, ::-1].copy()))
+    both, plain = predictions(model, faces, flip=True), predictions(model, faces)
     np.testing.assert_allclose(both.ages, (plain.ages + mirrored.ages) / 2, rtol=1e-5)
     np.testing.assert_allclose(both.logits, (plain.logits + mirrored.logits) / 2, rtol=1e-4, atol=1e-6)
 
@@ -103,5 +103,5 @@ def test_a_run_that_ended_in_its_first_epoch_says_how_to_go_on(run: Path, tmp_pa
 
 def test_answers_leave_the_mode_of_the_model() -> None:
     model = models.build()
-    answers(model, md.data.ArrayDataset(np.zeros((2, 128, 128, 1), np.float32)))
+    predictions(model, md.data.ArrayDataset(np.zeros((2, 128, 128, 1), np.float32)))
     assert model.training

@@ -1,4 +1,4 @@
-"""The answers of a model for many faces."""
+"""The predictions of a model for many faces."""
 
 from typing import Any, NamedTuple
 
@@ -11,20 +11,20 @@ from minidl.data import DataLoader, Dataset
 BATCH = 64
 
 
-class Answers(NamedTuple):
+class Predictions(NamedTuple):
     """The logit of label 1 and the age in years, not clipped, of each face: float64 (N,)."""
 
     logits: NDArray[np.float64]
     ages: NDArray[np.float64]
 
 
-def answers(model: md.nn.Module, faces: Dataset, *, flip: bool = False) -> Answers:
-    """The answers of a model for a data set whose items are faces or start with one.
+def predictions(model: md.nn.Module, faces: Dataset, *, flip: bool = False) -> Predictions:
+    """The predictions of a model for a data set whose items are faces or start with one.
 
-    With ``flip``, each is the mean of the answers for the face and for its mirror image.
+    With ``flip``, each is the mean of the predictions for the face and for its mirror image.
 
     >>> from agegender.models import build
-    >>> found = answers(build(), md.data.ArrayDataset(np.zeros((3, 128, 128, 1), np.float32)))
+    >>> found = predictions(build(), md.data.ArrayDataset(np.zeros((3, 128, 128, 1), np.float32)))
     >>> found.logits.shape, found.ages.dtype
     ((3,), dtype('float64'))
     """
@@ -32,13 +32,13 @@ def answers(model: md.nn.Module, faces: Dataset, *, flip: bool = False) -> Answe
     model.eval()
     try:
         with md.no_grad():
-            found = [_answers(model, batch, flip) for batch in DataLoader(faces, BATCH)]
+            found = [_predictions(model, batch, flip) for batch in DataLoader(faces, BATCH)]
     finally:
         model.train(was_training)
-    return Answers(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return Predictions(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _answers(model: md.nn.Module, batch: Any, flip: bool) -> Answers:
+def _predictions(model: md.nn.Module, batch: Any, flip: bool) -> Predictions:
     images = batch[0] if isinstance(batch, tuple | list) else batch
     x = md.tensor(images).to(model.parameters()[0].backend.name)
     views = [x, x[:, :, ::-1]] if flip else [x]
@@ -46,4 +46,4 @@ def _answers(model: md.nn.Module, batch: Any, flip: bool) -> Answers:
     logits, ages = (
         np.mean([y[name].numpy()[:, 0] for y in outputs], axis=0, dtype=float) for name in ("gender", "age")
     )
-    return Answers(logits, ages)
+    return Predictions(logits, ages)
