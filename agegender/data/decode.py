@@ -1,4 +1,4 @@
-"""Decode pictures to grey pixels: one, or a stream on all cores."""
+"""Decode pictures: one, in grey or colour, or a stream of grey ones on all cores."""
 
 import hashlib
 import io
@@ -102,12 +102,35 @@ def grey(encoded: bytes) -> Images:
     >>> pixels.shape, pixels.dtype, int(pixels.max())
     ((128, 128), dtype('uint8'), 255)
     """
+    picture = _decoded(encoded, "L", 2 * IMAGE_SIZE)
+    pixels = np.asarray(picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS))
+    if int(pixels.max()) - int(pixels.min()) < MIN_CONTRAST:
+        raise Unusable("all pixels are nearly equal")
+    return pixels
+
+
+def colour(encoded: bytes, longest: int) -> Image.Image:
+    """Decode a picture as :func:`grey` does, but to RGB, with its shape kept and no side above ``longest``.
+
+    >>> file = io.BytesIO()
+    >>> Image.radial_gradient("L").resize((200, 300)).save(file, "PNG")
+    >>> picture = colour(file.getvalue(), 150)
+    >>> picture.mode, picture.size
+    ('RGB', (100, 150))
+    """
+    picture = _decoded(encoded, "RGB", 2 * longest)
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _decoded(encoded: bytes, mode: str, least: int) -> Image.Image:
+    """The upright picture in this mode; a JPEG may be reduced, to sides of at least ``least``."""
     if not encoded:
         raise Unusable("empty file")
     try:
         with Image.open(io.BytesIO(encoded), formats=formats()) as picture:
             _check(picture)
-            pixels = _shrink(picture)
+            return _loaded(picture, mode, least).convert(mode)
     except (Unusable, MemoryError):  # the latter is unrelated to the picture
         raise
     except UnidentifiedImageError:
@@ -116,9 +139,6 @@ def grey(encoded: bytes) -> Images:
         raise _too_large() from None
     except Exception:  # Pillow's decoders raise errors of all kinds when a file is damaged
         raise Unusable("truncated or damaged picture") from None
-    if int(pixels.max()) - int(pixels.min()) < MIN_CONTRAST:
-        raise Unusable("all pixels are nearly equal")
-    return pixels
 
 
 @cache
@@ -159,18 +179,16 @@ def _unidentified(encoded: bytes) -> str:
     return next(found, "not a picture")
 
 
-def _shrink(picture: Image.Image) -> Images:
-    # A JPEG can be decoded directly to grey, at a reduced size of at least twice the output's.
-    picture.draft("L", (2 * IMAGE_SIZE, 2 * IMAGE_SIZE))
+def _loaded(picture: Image.Image, mode: str, least: int) -> Image.Image:
+    picture.draft(mode, (least, least))  # a JPEG can be decoded directly to grey, and at a reduced size
     sixteen = _has_sixteen_bits(picture)  # before load() discards this information
     picture.load()
     _turn(picture)
     if picture.mode[0] == "I":
-        picture = _eight_bits(picture)
-    elif picture.has_transparency_data or sixteen:
-        picture = _on_white(picture, sixteen)
-    small = picture.convert("L").resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
-    return np.asarray(small)
+        return _eight_bits(picture)
+    if picture.has_transparency_data or sixteen:
+        return _on_white(picture, sixteen)
+    return picture
 
 
 def _turn(picture: Image.Image) -> None:

@@ -159,10 +159,10 @@ def test_the_least_of_a_picture_is_enough() -> None:
 
 
 def test_a_lack_of_memory_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(picture: Image.Image) -> None:
+    def fail(*arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(decode, "_shrink", fail)
+    monkeypatch.setattr(decode, "_loaded", fail)
     with pytest.raises(MemoryError):
         grey(encode(picture()))
 
