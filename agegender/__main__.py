@@ -9,7 +9,7 @@ from minidl.command import UsageError
 from minidl.errors import suggestion
 from minidl.table import table
 
-COMMANDS = ("train", "evaluate", "data.inspect")
+COMMANDS = ("train", "evaluate", "predict", "data.inspect")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

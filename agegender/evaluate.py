@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 
 from minidl import command
@@ -19,10 +19,10 @@ from .options import RUNS
 from .options import Options as Training
 from .predictions import predictions
 from .report import evaluation
-from .report.judgement import Labels, judgement
+from .report.judgement import Labels, fit, judgement
 from .report.speaker import Speaker
 from .runs.folder import SPLIT, Run, write_json
-from .saved import Trained
+from .saved import CALIBRATION, Trained
 
 PROGRAM = "python -m agegender.evaluate"
 EXAMPLES = (
@@ -63,9 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = place(options, trained)
     faces, source = asked(options, trained, say)
     answered = predictions(trained.model, faces, flip=options.tta)
-    found = judgement(labels_of(faces), answered)
+    labels = labels_of(faces)
+    found = judgement(labels, answered)
     say("\n".join(evaluation.lines(found)))
     folder.mkdir(parents=True, exist_ok=True)
+    fitted = fit(labels, answered)
+    if fitted is not None and trained.run is not None and options.data is None and not options.tta:
+        write_json(trained.run.folder / CALIBRATION, asdict(fitted))
     write_json(folder / NUMBERS, {"weights": str(trained.place), "source": source, "tta": options.tta, **found})
     evaluation.page(trained.name, source, found, faces, answered).save(folder / PAGE)
     say(f"see {folder / PAGE}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import minidl as md
 from minidl.checkpoint import CheckpointError
@@ -10,10 +10,23 @@ from minidl.command import UsageError
 from minidl.errors import MinidlError
 
 from . import models
+from .calibration import Calibration
 from .data.files import exists, is_folder
+from .json_files import read_json
 from .options import RUNS, Options
 from .runs import earlier
 from .runs.folder import BEST, Run
+
+CALIBRATION = "calibration.json"
+
+
+class Fitted(TypedDict):
+    """The content of the file."""
+
+    temperature: float
+    intercept: float
+    slope: float
+    width: float
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,13 @@ class Trained:
     model: md.nn.Module
     place: Path
     run: Run | None
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration that ``agegender.evaluate`` left in the run; None without."""
+        if self.run is None or not exists(self.run.folder / CALIBRATION):
+            return None
+        return Calibration(**read_json(self.run.folder / CALIBRATION, Fitted))
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 import agegender
 import minidl as md
-from agegender import evaluate
+from agegender import evaluate, predict
 from agegender import options as training
 from minidl import nn, optim, plugins
 from minidl.__main__ import BENCHES, parsers
@@ -68,7 +68,7 @@ def said(pattern: str, where: Texts | None = None) -> Iterator[tuple[str, str]]:
 
 
 def test_options_exist() -> None:
-    there = options() | {*training.ELSEWHERE, *evaluate.ELSEWHERE, *OF_OTHERS}
+    there = options() | {*training.ELSEWHERE, *evaluate.ELSEWHERE, *predict.ELSEWHERE, *OF_OTHERS}
     without_pip = [(place, re.sub(r"pip \w+[^\n]*", "", text)) for place, text in [*on_pages(), *messages()]]
     options_said = said(r"(?<![\w-])--[a-z][\w-]*", without_pip)
     assert [(place, option) for place, option in options_said if option not in there] == []

@@ -109,18 +109,21 @@ def grey(encoded: bytes) -> Images:
     return pixels
 
 
-def colour(encoded: bytes, longest: int) -> Image.Image:
+def colour(encoded: bytes, longest: int) -> tuple[Image.Image, float]:
     """Decode a picture as :func:`grey` does, but to RGB, with its shape kept and no side above ``longest``.
+
+    Also returns the factor by which its sides were reduced.
 
     >>> file = io.BytesIO()
     >>> Image.radial_gradient("L").resize((200, 300)).save(file, "PNG")
-    >>> picture = colour(file.getvalue(), 150)
-    >>> picture.mode, picture.size
-    ('RGB', (100, 150))
+    >>> picture, factor = colour(file.getvalue(), 150)
+    >>> picture.mode, picture.size, factor
+    ('RGB', (100, 150), 2.0)
     """
     picture = _decoded(encoded, "RGB", 2 * longest)
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    return picture
+    with Image.open(io.BytesIO(encoded), formats=formats()) as whole:
+        return picture, max(whole.size) / max(picture.size)
 
 
 def _decoded(encoded: bytes, mode: str, least: int) -> Image.Image:
