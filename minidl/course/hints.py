@@ -83,8 +83,9 @@ def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
         one = next(iter(wanted.values()), None)
         return _first(misfit(value, one, "one of its values") for value in answer.values())
     if isinstance(wanted, np.ndarray):
-        if isinstance(answer, np.ndarray) and answer.dtype.kind not in "biuf":
-            return f"the values are right, but {name} is an array of {answer.dtype}: the notebook needs real numbers."
+        if isinstance(answer, np.ndarray) and not _fits(answer.dtype.kind, wanted.dtype.kind):
+            needed = "integers, add .astype(int)" if wanted.dtype.kind in "iu" else "real numbers"
+            return f"the values are right, but {name} is an array of {answer.dtype}: the notebook needs {needed}."
         if isinstance(answer, np.ndarray) and answer.shape != wanted.shape:  # in a tuple, whose numbers are in one row
             return f"the values are right, but {it_is} shape {wanted.shape}."
         how = "add .numpy()" if isinstance(answer, Tensor) else "np.array(...)"
@@ -96,6 +97,10 @@ def misfit(answer: Any, wanted: Any, name: str = "this") -> str:
     if _is_whole(wanted) and not _is_whole(answer):
         return f"the value is right, but {it_is} a whole number, use // or int(...)."
     return ""
+
+
+def _fits(kind: str, wanted: str) -> bool:
+    return kind in ("biu" if wanted in "iu" else "biuf")
 
 
 def _first(hints: Any) -> str:

@@ -86,6 +86,7 @@ WRONG = {
     ],
     "window_pixels": [
         (_pixels(result="list"), "this is a list"),
+        (_pixels() + " * 1.0", "this is an array of float64: the notebook needs integers, add .astype(int)"),
         (_pixels(result="list", width="H"), "W further, not H"),
         (_pixels(first=" + 1"), "numbered from 0"),
         (_pixels().replace("j + b", "j // stride + b"), "it is missing for the columns"),
