@@ -113,6 +113,14 @@ def _in_blocks(
     return y
 
 
+def _by_recursion(first: Step, second: Step, x: Array, y: Array, size: int) -> Array:
+    """A call for each block: right until there are too many."""
+    if len(x):
+        _in_blocks(first, second, x, y, size, blocks=1)
+        _by_recursion(first, second, x[size:], y[size:], size)
+    return y
+
+
 def _one_after_the_other(first: Step, second: Step, x: Array, y: Array, size: int) -> Array:
     """Each step for all blocks, then the next step."""
     for step, source in ((first, x), (second, y)):
@@ -161,6 +169,7 @@ check_fused = Exercise(
         (minus_one, squared, np.arange(6.0), np.zeros(6), 2),
         (minus_one, squared, np.arange(7.0), np.zeros(7), 3),
         (squared, minus_one, np.arange(3.0), np.zeros(3), 5),
+        (minus_one, squared, np.arange(4096.0), np.zeros(4096), 1),  # as many blocks as in the notebook
     ],
     draw=lambda rng: (
         minus_one,
@@ -195,6 +204,9 @@ check_fused = Exercise(
         ),
         "these are size blocks: take blocks of size elements.": lambda first, second, x, y, size: _in_blocks(
             first, second, x, y, max(1, len(x) // size)
+        ),
+        "it calls itself for each block, and Python allows about 1,000 such calls, fewer than blocks: use a loop.": (
+            _by_recursion
         ),
         "the second step is missing.": lambda first, second, x, y, size: _in_blocks(
             first, lambda source, target: None, x, y, size

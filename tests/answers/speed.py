@@ -52,8 +52,6 @@ RIGHT = {
         "    first(x[b], y[b])\n    second(y[b], y[b])\nreturn y",
         "cuts = range(size, len(x), size)\nfor source, target in zip(np.split(x, cuts), np.split(y, cuts)):\n"
         "    first(source, target)\n    second(target, target)\nreturn y",
-        "if len(x) > 0:\n    for step, source in ((first, x), (second, y)):\n        step(source[:size], y[:size])\n"
-        "    fused(first, second, x[size:], y[size:], size)\nreturn y",
     ],
     "finish_times": [
         _finished(),
@@ -92,6 +90,11 @@ WRONG = {
             "for f, a in ((first, x), (second, y)):\n    for i in range(0, len(x), size):\n"
             "        f(a[i : i + size], y[i : i + size])\nreturn y",
             "each step runs over all blocks",
+        ),
+        (
+            "if len(x) > 0:\n    first(x[:size], y[:size])\n    second(y[:size], y[:size])\n"
+            "    fused(first, second, x[size:], y[size:], size)\nreturn y",
+            "fewer than blocks: use a loop",
         ),
         (_blocks(source="x"), "the second step reads x"),
         (_blocks(size="size + 1"), "the blocks overlap"),
