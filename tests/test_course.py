@@ -6,9 +6,11 @@ import types
 from contextlib import redirect_stdout
 from typing import Any
 
+import numpy as np
 import pytest
 
-from minidl import course
+import minidl as md
+from minidl import course, nn, op
 from minidl.course import answer
 from tests.answers import CHECKERS, FUNCTIONS, RIGHT, SOLVED, WRONG, typed
 from tests.mutation.mutants import mutants
@@ -104,3 +106,34 @@ def test_a_wrong_answer_gets_its_hint(checker: str, answer: str, hint: str) -> N
     said = says(checker, typed(checker, answer))
     assert said.startswith(f"{checker}: not ")
     assert hint in said
+
+
+def defined(notebook: str, *names: str) -> str:
+    """The source of classes and functions of a notebook."""
+    return "".join(
+        re.findall(rf"^((?:class|def) (?:{'|'.join(names)})\b.*?)(?=^\S)", SOLVED[notebook], re.MULTILINE | re.DOTALL)
+    )
+
+
+OF_LAYERS = [(name, answer) for name in ("dropout", "batch_norm", "batch_norm_backward") for answer in RIGHT[name]]
+
+
+@pytest.mark.parametrize(("checker", "answer"), OF_LAYERS)
+def test_a_right_answer_in_float64_trains_in_layers_of_float32(checker: str, answer: str) -> None:
+    """Such as one that starts with np.zeros(x.shape): the next cells of unit 9 train with it."""
+    names = {name: getattr(course, f"check_{name}").solution for name, _ in OF_LAYERS}
+    names |= {"np": np, "nn": nn, "op": op, "EPS": 1e-3, checker: typed(checker, answer)}
+    exec(defined("09_generalisation", "Dropout", "Normalise", "BatchNorm"), names)
+    rng = md.Generator(0)
+    model = nn.Sequential(nn.Dense(3, 4, rng=rng), names["BatchNorm"](4), names["Dropout"](0.3, rng))
+    model(md.tensor(np.ones((5, 3), np.float32))).sum().backward()
+    assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("answer", RIGHT["bce_with_logits"])
+def test_a_right_loss_of_a_row_is_a_number_for_the_column_of_a_network(answer: str) -> None:
+    """Such as one that loops over the logits: unit 13 has logits (N, 1)."""
+    names = {"bce_with_logits": typed("bce_with_logits", answer), "Array": lambda value, inputs, backward: value}
+    exec(defined("13_your_own_library", "gender_loss"), names)
+    logits = types.SimpleNamespace(value=np.array([[2.0], [-1.0]]))
+    assert np.ndim(names["gender_loss"](logits, np.array([[1.0], [0.0]]))) == 0

@@ -172,7 +172,8 @@ compare("seeds 10 to 19", "seeds 20 to 29", "200 faces")
 # $$ L + \frac{\lambda}{2} \sum_i w_i^2 $$
 #
 # This is **L2 regularisation**. The gradient of the term with respect to a weight is $\lambda w$: in `trial` it is the
-# line with `l2`. A step of gradient descent is then
+# line with `l2`, for all parameters. (Biases are often left out; Goodfellow et al., 2016, section 7.1.) A step of
+# gradient descent is then
 #
 # $$ w \leftarrow w - \text{lr}\,(dw + \lambda w) = (1 - \text{lr}\,\lambda)\, w - \text{lr} \cdot dw $$
 #
@@ -340,7 +341,7 @@ class Dropout(nn.Module):
     def forward(self, x):
         if not self.training:
             return x
-        return x * dropout(np.ones(x.shape, np.float32), self.p, self.rng)
+        return x * dropout(np.ones(x.shape, np.float32), self.p, self.rng).astype(np.float32)
 
 
 def dropped(rng):
@@ -500,10 +501,10 @@ class Normalise(op.Op):
 
     def forward(self, x, gamma, beta):
         self.save(x, gamma)
-        return batch_norm(x, gamma, beta, EPS)
+        return batch_norm(x, gamma, beta, EPS).astype(x.dtype)
 
     def backward(self, dy):
-        return tuple(batch_norm_backward(dy, *self.saved, EPS))
+        return tuple(gradient.astype(dy.dtype) for gradient in batch_norm_backward(dy, *self.saved, EPS))
 
 
 class BatchNorm(nn.Module):
