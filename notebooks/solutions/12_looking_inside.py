@@ -377,9 +377,10 @@ both = np.concatenate([heat(network, some) for network in (model, untrained)])
 plots.heat(images[[*some, *some]], both, (6.5, 54.5, 54.5, 6.5), titles, columns=len(some))
 
 # %% [markdown]
-# Yellow is where the maps speak for the answer. For "female" this is about the eyes, where these faces have lashes; for
-# "male" it is nearly everywhere. Each position of a map sees 18 x 18 pixels, so do not read more detail into the heat
-# than that. And like every picture of this kind it shows what this network uses, not what it should use.
+# Yellow is where the maps speak for the answer; each picture has its own scale. For "female" this is about the eyes,
+# where these faces have lashes; for "male" it is nearly everywhere. Each position of a map sees 18 x 18 pixels, so do
+# not read more detail into the heat than that. And like every picture of this kind it shows what this network uses, not
+# what it should use.
 #
 # ## 7. An experiment: change one thing
 #

@@ -123,7 +123,8 @@ assert np.allclose(product.reshape(expected.shape), expected, atol=1e-5)
 parts = {"image": patch[..., 0], "windows as rows": matrix, "kernels": w.reshape(9, 4), "product": product}
 panels = plots.panels(4, 3.0)
 for axes, (title, numbers) in zip(panels, parts.items(), strict=True):
-    axes.imshow(numbers, cmap="RdBu_r" if numbers.min() < 0 else "gray")
+    signed, high = numbers.min() < 0, np.abs(numbers).max()
+    axes.imshow(numbers, cmap="RdBu_r" if signed else "gray", vmin=-high if signed else None, vmax=high)
     axes.set(title=title, xticks=[], yticks=[], xlabel=f"{numbers.shape[0]} x {numbers.shape[1]}")
 panels[0].figure
 
