@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 import types
 from contextlib import redirect_stdout
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import minidl as md
 from minidl import course, nn, op
 from minidl.course import answer
+from notebooks import build
 from tests.answers import CHECKERS, FUNCTIONS, RIGHT, SOLVED, WRONG, typed
 from tests.mutation.mutants import mutants
 
@@ -137,3 +139,14 @@ def test_a_right_loss_of_a_row_is_a_number_for_the_column_of_a_network(answer: s
     exec(defined("13_your_own_library", "gender_loss"), names)
     logits = types.SimpleNamespace(value=np.array([[2.0], [-1.0]]))
     assert np.ndim(names["gender_loss"](logits, np.array([[1.0], [0.0]]))) == 0
+
+
+def test_a_right_answer_with_a_loop_over_all_elements_does_not_train_the_network() -> None:
+    """Unit 13 replaces one that takes long on a small array."""
+    slow = types.SimpleNamespace(**vars(course) | {"mine": lambda name: lambda *arguments: time.sleep(0.02)})
+    (cell,) = [source for _, source in build.cells(SOLVED["13_your_own_library"]) if "def quick" in source]
+    names = {"np": np, "time": time, "course": slow}
+    with redirect_stdout(io.StringIO()):
+        exec(cell, names)
+    parts = ["conv2d", "conv2d_backward", "max_pool", "max_pool_backward", "relu_backward", "dense_backward"]
+    assert [names[part] for part in parts] == [getattr(course, f"check_{part}").solution for part in parts]

@@ -29,15 +29,15 @@ from minidl import course, optim
 from minidl.course import plots, style
 
 style.use()
-parts = ("topological_order", "unbroadcast", "matmul_backward", "relu_backward", "dense_backward")
-topological_order, unbroadcast, matmul_backward, relu_backward, dense_backward = map(course.mine, parts)
+parts = ("topological_order", "unbroadcast", "matmul_backward")
+topological_order, unbroadcast, matmul_backward = map(course.mine, parts)
 parts = ("bce_with_logits", "bce_gradient", "l1_gradient", "adam_step")
 bce_with_logits, bce_gradient, l1_gradient, adam_step = map(course.mine, parts)
 
 # %% [markdown]
-# The other four parts, convolution and max pooling forward and backward, do most of the work. A right answer may be too
-# slow for a whole network, for example with a loop over all pixels. So the next cell measures each on a small array,
-# and takes minidl's version for one that is too slow.
+# The other parts, convolution and max pooling forward and backward and two more backward passes, do most of the work. A
+# right answer may be too slow for a whole network, for example with a loop over all pixels. So the next cell measures
+# each on a small array, and takes minidl's version for one that is too slow.
 
 
 # %%
@@ -60,6 +60,8 @@ conv2d = quick("conv2d", 0.01, x, w, b, 1, 0)
 conv2d_backward = quick("conv2d_backward", 0.01, dy, x, w, 1, 0)
 max_pool = quick("max_pool", 0.001, x, 2, 2)
 max_pool_backward = quick("max_pool_backward", 0.001, dy[:, :8, :8, :8], x, 2, 2)
+relu_backward = quick("relu_backward", 0.001, dy, dy)
+dense_backward = quick("dense_backward", 0.001, dy.reshape(392, 16), x.reshape(-1, 8)[:392], w[0, 0])
 
 # %% [markdown]
 # ## 1. One loop sends gradients through a graph of arrays
