@@ -110,6 +110,7 @@ def training_faces(run: Run, options: Options, say: Speaker) -> tuple[Faces, dat
 
 
 def opened(source: str, options: Options, say: Speaker) -> Faces:
+    """The faces of a source; tells how many of its files were skipped."""
     faces = data.open(source, max_skipped=options.max_skipped)
     if faces.skipped:
         say(f"{counted(len(faces.skipped), 'file')} of {faces.source} skipped")

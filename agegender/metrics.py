@@ -72,7 +72,7 @@ def log_loss(labels: Values, logits: Values) -> float:
 
 
 class Bin(NamedTuple):
-    """The samples whose probability lies in a bin: how many, their mean probability, and the share of label 1."""
+    """The samples in a bin of :func:`reliability`: how many, their mean probability, and the share of label 1."""
 
     size: int
     probability: float
@@ -135,7 +135,7 @@ def within(errors: Values, years: float = 5.0) -> float:
 
 
 class Interval(NamedTuple):
-    """The ends of a confidence interval."""
+    """The ends of a confidence interval, see :func:`interval`."""
 
     low: float
     high: float

@@ -17,7 +17,7 @@ STANDARD_INPUT = "-"
 
 
 class Photo(NamedTuple):
-    """The name of a photo and its content, or the reason why it could not be read."""
+    """The name of a photo and its content, or the reason why it could not be read, see :func:`photos`."""
 
     name: str
     content: bytes | Unusable

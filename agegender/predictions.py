@@ -12,7 +12,7 @@ BATCH = 64
 
 
 class Predictions(NamedTuple):
-    """The logit of label 1 and the age in years, not clipped, of each face: float64 (N,)."""
+    """The logit of label 1 and the age in years, not clipped, of each face, float64 (N,): see :func:`predictions`."""
 
     logits: NDArray[np.float64]
     ages: NDArray[np.float64]

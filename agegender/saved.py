@@ -21,7 +21,7 @@ CALIBRATION = "calibration.json"
 
 
 class Fitted(TypedDict):
-    """The content of the file."""
+    """The content of the file that keeps a :class:`agegender.calibration.Calibration`."""
 
     temperature: float
     intercept: float
@@ -31,7 +31,7 @@ class Fitted(TypedDict):
 
 @dataclass(frozen=True)
 class Trained:
-    """A model in evaluation mode, where its weights came from, and its run (None for a file)."""
+    """A model in evaluation mode, where its weights came from, and its run (None for a file): see :func:`load`."""
 
     model: md.nn.Module
     place: Path
@@ -83,6 +83,10 @@ def _run(place: str | Path | None, parent: Path) -> Run:
 
 
 def options(run: Run) -> Options:
-    """The options that a run was trained with; unknown ones of other versions are ignored."""
+    """The options that a run was trained with; unknown ones of other versions are ignored.
+
+    >>> options(Run(Path("nowhere"))).epochs is None
+    True
+    """
     known: dict[str, Any] = Options().configuration()
     return Options(**{name: value for name, value in run.config.items() if name in known})

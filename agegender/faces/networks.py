@@ -146,7 +146,7 @@ def probability(logits: Tensor) -> Tensor:
 
 
 class Detector(nn.Module):
-    """The three networks of the cascade, whose order is that of their names in ``mtcnn.safetensors``."""
+    """The three networks of the cascade; :func:`trained` has their weights."""
 
     def __init__(self) -> None:
         super().__init__()

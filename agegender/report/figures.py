@@ -70,7 +70,11 @@ def _sex(value: float) -> str:
 
 
 def blank(width: float, height: float) -> "Picture":
-    """An empty figure, in inches."""
+    """An empty figure, in inches.
+
+    >>> len(blank(4, 3).axes)
+    0
+    """
     from minidl.viz import Picture  # matplotlib is slow to import
 
     return Picture(width, height)

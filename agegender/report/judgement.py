@@ -22,13 +22,18 @@ ETHNICITIES = ("White", "Black", "Asian", "Indian", "other")
 
 
 class Labels(NamedTuple):
-    """The labels of N faces: gender 0 or 1, age in years, and ethnicity 0 to 4 or -1 (unknown)."""
+    """The labels of N faces: gender 0 or 1, age in years, and ethnicity 0 to 4 or -1 (unknown).
+
+    >>> Labels(np.array([0, 1]), np.array([30, 40]), np.array([-1, 2])).at(np.array([1])).ages
+    array([40])
+    """
 
     genders: NDArray[Any]
     ages: NDArray[Any]
     ethnicities: NDArray[Any]
 
     def at(self, indices: NDArray[Any]) -> "Labels":
+        """The labels of some of the faces."""
         return Labels(*(column[indices] for column in self))
 
 
@@ -90,7 +95,7 @@ def _mae(errors: NDArray[Any]) -> float:
 def calibrated(labels: Labels, predictions: Predictions, seed: int = 0) -> dict[str, Any] | None:
     """The metrics that calibration improves, of one half of the faces, with the calibration fitted on the other half.
 
-    None if there are too few faces.
+    None if there are too few faces. :func:`judgement` has them.
     """
     order = np.random.default_rng(seed).permutation(len(labels.ages))
     first, second = np.array_split(order, 2)

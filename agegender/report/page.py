@@ -31,6 +31,7 @@ class Page:
         self.parts = [f"<h1>{escape(title)}</h1>"]
 
     def heading(self, text: str) -> None:
+        """The heading of a part."""
         self.parts.append(f"<h2>{escape(text)}</h2>")
 
     def text(self, text: str) -> None:
