@@ -327,7 +327,7 @@ rounds, with the spread in parentheses:
 
 {speed("peers")}
 
-On this machine the two commands above took {minutes(commands["train"])} and {minutes(commands["test"])}, in a fresh
+On two CPU cores the two commands above took {minutes(commands["train"])} and {minutes(commands["test"])}, in a fresh
 clone and a new environment. [docs/results.md](docs/results.md) and [docs/benchmarks.md](docs/benchmarks.md) describe
 each measurement.
 """
