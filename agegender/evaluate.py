@@ -61,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trained = saved.load(options.run, parent=options.runs)
     trained.model.to(parts.computing(Training(device=options.device)).name)
     folder = place(options, trained)
+    folder.mkdir(parents=True, exist_ok=True)  # an error before the faces are read
     faces, source = asked(options, trained, say)
     answered = predictions(trained.model, faces, flip=options.tta)
     labels = labels_of(faces)
     found = judgement(labels, answered)
     say("\n".join(evaluation.lines(found)))
-    folder.mkdir(parents=True, exist_ok=True)
     fitted = fit(labels, answered)
     if fitted is not None and trained.run is not None and options.data is None and not options.tta:
         write_json(trained.run.folder / CALIBRATION, asdict(fitted))

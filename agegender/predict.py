@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(**given)
     if options.csv and options.json:
         raise UsageError("--csv and --json are two forms of the output: leave one of them out")
+    if options.annotate is not None and STANDARD_INPUT in options.photos:
+        raise UsageError("--annotate needs files: a photo from standard input can be read only once")
     asked = photos(options.photos)
     trained = saved.load(options.weights, parent=options.runs)
     trained.model.to(parts.computing(Training(device=options.device)).name)
@@ -68,14 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Path(options.annotate).mkdir(parents=True, exist_ok=True)
     if options.csv:
         print(line(COLUMNS))
-    used = 0
+    used, written = 0, set[Path]()
     for name, people in reader.read(asked):
         print("\n".join(_output(name, people, options)), flush=True)
         if isinstance(people, Unusable):
             continue
         used += 1
-        if options.annotate is not None and name != STANDARD_INPUT:
-            annotate(Path(name), people, Path(options.annotate))
+        if options.annotate is not None:
+            annotate(Path(name), people, unused(Path(options.annotate), Path(name).stem, written))
     if trained.calibration is None:
         print(uncalibrated(trained), file=sys.stderr)
     return 0 if used else 2
@@ -157,8 +160,21 @@ def line(cells: Sequence[object]) -> str:
     return text.getvalue()
 
 
-def annotate(photo: Path, people: list[Person], folder: Path) -> None:
-    """Write a copy of a photo with boxes and answers to a folder, as ``NAME.png``."""
+def unused(folder: Path, stem: str, written: set[Path]) -> Path:
+    """The path of a copy, which no photo of this call has: two folders may have photos of one name.
+
+    >>> written = set()
+    >>> [unused(Path("marked"), "a", written).name for _ in range(3)]
+    ['a.png', 'a-2.png', 'a-3.png']
+    """
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    path = next(path for name in names if (path := folder / f"{name}.png") not in written)
+    written.add(path)
+    return path
+
+
+def annotate(photo: Path, people: list[Person], path: Path) -> None:
+    """Write a copy of a photo with boxes and answers, as PNG."""
     picture, factor = colour(photo.read_bytes(), LONGEST)
     drawing = ImageDraw.Draw(picture)
     size = max(12, picture.width // 60)
@@ -169,7 +185,7 @@ def annotate(photo: Path, people: list[Person], folder: Path) -> None:
         place = max(0, min(left, picture.width - drawing.textlength(text, font_size=size))), max(0, top - size - 4)
         drawing.rectangle(drawing.textbbox(place, text, font_size=size), fill="black")
         drawing.text(place, text, fill="#ffd400", font_size=size)
-    with atomic_write(folder / f"{photo.stem}.png") as file:
+    with atomic_write(path) as file:
         picture.save(file, "PNG")
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 import minidl as md
 from minidl.data import DataLoader, Dataset
+from minidl.errors import MinidlError
 
 BATCH = 64
 
@@ -21,7 +22,8 @@ class Predictions(NamedTuple):
 def predictions(model: md.nn.Module, faces: Dataset, *, flip: bool = False) -> Predictions:
     """The predictions of a model for a data set whose items are faces or start with one.
 
-    With ``flip``, each is the mean of the predictions for the face and for its mirror image.
+    With ``flip``, each is the mean of the predictions for the face and for its mirror image. Raises
+    :class:`minidl.errors.MinidlError` for a model that predicts NaN or infinity.
 
     >>> from agegender.models import build
     >>> found = predictions(build(), md.data.ArrayDataset(np.zeros((3, 128, 128, 1), np.float32)))
@@ -35,7 +37,10 @@ def predictions(model: md.nn.Module, faces: Dataset, *, flip: bool = False) -> P
             found = [_predictions(model, batch, flip) for batch in DataLoader(faces, BATCH)]
     finally:
         model.train(was_training)
-    return Predictions(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    joined = Predictions(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    if not all(np.isfinite(column).all() for column in joined):
+        raise MinidlError("the model predicts NaN or infinity: its training diverged. Use the weights of another run")
+    return joined
 
 
 def _predictions(model: md.nn.Module, batch: Any, flip: bool) -> Predictions:

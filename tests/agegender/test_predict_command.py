@@ -21,6 +21,7 @@ from agegender.errors import DataError
 from agegender.people import Reader
 from agegender.photos import Photo
 from minidl.command import UsageError
+from minidl.errors import MinidlError
 
 PHOTO = Path(__file__).with_name("astronaut.jpg")
 
@@ -132,6 +133,27 @@ def test_answers_are_drawn_into_copies(printed: Any, tmp_path: Path) -> None:
     with Image.open(tmp_path / "marked" / "astronaut.png") as marked:
         assert marked.size == (256, 256)
         assert (255, 212, 0) in {colour for _, colour in marked.getcolors(1 << 20) or []}
+
+
+def test_photos_of_one_name_get_a_copy_each(printed: Any, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(PHOTO, tmp_path / folder / "photo.jpg")
+    printed(tmp_path / "a", tmp_path / "b", "--annotate", tmp_path / "marked")
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == ["photo-2.png", "photo.png"]
+
+
+def test_a_photo_from_standard_input_cannot_be_annotated(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--annotate needs files"):
+        predict.main(["-", "--annotate", str(tmp_path / "marked")])
+    assert not (tmp_path / "marked").exists()
+
+
+def test_a_model_that_diverged_is_no_guide(tmp_path: Path) -> None:
+    state = {name: np.full_like(array, np.nan) for name, array in models.build().state_dict().items()}
+    md.save(tmp_path / "weights.safetensors", state)
+    with pytest.raises(MinidlError, match="the model predicts NaN or infinity: its training diverged"):
+        predict.main([str(PHOTO), "--weights", str(tmp_path / "weights.safetensors"), "--device", "numpy"])
 
 
 def test_a_pattern_and_a_photo_from_standard_input(
