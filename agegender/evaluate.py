@@ -5,6 +5,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from minidl import command
 from minidl.command import UsageError
@@ -18,8 +21,10 @@ from .data.utkface import MAX_SKIPPED
 from .options import RUNS
 from .options import Options as Training
 from .predictions import predictions
-from .report import evaluation
+from .report import comparison, evaluation
+from .report.comparison import Judged
 from .report.judgement import Labels, fit, judgement
+from .report.page import Page
 from .report.speaker import Speaker
 from .runs.folder import SPLIT, Run, write_json
 from .saved import CALIBRATION, Trained
@@ -28,7 +33,7 @@ PROGRAM = "python -m agegender.evaluate"
 EXAMPLES = (
     (PROGRAM, "the latest run, on its validation part"),
     (f"{PROGRAM} runs/first --data faces.zip", "a run, on other faces"),
-    (f"{PROGRAM} --tta --json", "with mirrored faces, too; all numbers as JSON"),
+    (f"{PROGRAM} first second --out compared", "two runs side by side, with paired differences"),
 )
 ELSEWHERE = {"--run": "the argument without an option", "--weights": "the argument without an option"}
 PAGE, NUMBERS = "report.html", "report.json"
@@ -38,8 +43,8 @@ PAGE, NUMBERS = "report.html", "report.json"
 class Options:
     """The command line."""
 
-    run: str | None = option(
-        MISSING, "a run, by folder or name, or a file of weights (default: the latest run)", nargs="?", metavar="run"
+    run: tuple[str, ...] = option(
+        MISSING, "runs, by folder or name, or files of weights (default: the latest run)", nargs="*", metavar="run"
     )
     data: str | None = option(None, "other faces, as for training (default: the validation part of the run)")
     tta: bool = option(False, "answer with the mean over each face and its mirror image")
@@ -54,35 +59,57 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    description = "Judge a trained model: metrics with intervals, calibration, groups, and the worst answers."
+    description = "Judge trained models: metrics with intervals, calibration, groups, and the worst predictions."
     given = parse_given(PROGRAM, description, Options, arguments, examples=EXAMPLES, elsewhere=ELSEWHERE)
-    options = Options(**{"run": None, **given})
+    options = Options(**{"run": (), **given})
     say = Speaker(sys.stderr if options.json else sys.stdout, quiet=False)
-    trained = saved.load(options.run, parent=options.runs)
-    trained.model.to(parts.computing(Training(device=options.device)).name)
-    folder = place(options, trained)
+    models = [saved.load(run, parent=options.runs) for run in options.run or (None,)]
+    folder = place(options, models)
     folder.mkdir(parents=True, exist_ok=True)  # an error before the faces are read
-    faces, source = asked(options, trained, say)
-    answered = predictions(trained.model, faces, flip=options.tta)
-    labels = labels_of(faces)
-    found = judgement(labels, answered)
-    say("\n".join(evaluation.lines(found)))
-    fitted = fit(labels, answered)
-    if fitted is not None and trained.run is not None and options.data is None and not options.tta:
-        write_json(trained.run.folder / CALIBRATION, asdict(fitted))
-    write_json(folder / NUMBERS, {"weights": str(trained.place), "source": source, "tta": options.tta, **found})
-    evaluation.page(trained.name, source, found, faces, answered).save(folder / PAGE)
+    made, numbers = _one(models[0], options, say) if len(models) == 1 else _several(models, options, say)
+    write_json(folder / NUMBERS, numbers)
+    made.save(folder / PAGE)
     say(f"see {folder / PAGE}")
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(numbers))
     return 0
 
 
-def place(options: Options, trained: Trained) -> Path:
+def place(options: Options, models: Sequence[Trained]) -> Path:
     """The folder for the report."""
     if options.out is not None:
         return Path(options.out)
-    return trained.run.folder / "evaluation" if trained.run is not None else Path("evaluation")
+    return models[0].run.folder / "evaluation" if len(models) == 1 and models[0].run is not None else Path("evaluation")
+
+
+def _one(trained: Trained, options: Options, say: Speaker) -> tuple[Page, dict[str, Any]]:
+    """The page of a model, and its numbers. A run also keeps the calibration for prediction."""
+    faces, model = judge(trained, options, say)
+    fitted = fit(model.labels, model.predictions)
+    if fitted is not None and trained.run is not None and options.data is None and not options.tta:
+        write_json(trained.run.folder / CALIBRATION, asdict(fitted))
+    made = evaluation.page(trained.name, model.source, model.found, faces, model.predictions)
+    return made, {"weights": str(trained.place), "source": model.source, "tta": options.tta, **model.found}
+
+
+def _several(models: Sequence[Trained], options: Options, say: Speaker) -> tuple[Page, dict[str, Any]]:
+    """The page that compares models, and its numbers: each is compared with the first."""
+    judged = [judge(trained, options, say)[1] for trained in models]
+    apart = [comparison.differences(judged[0], other) for other in judged[1:]]
+    say("\n".join(comparison.lines(apart)))
+    numbers = [{"name": model.name, "source": model.source, **model.found} for model in judged]
+    return comparison.page(judged, apart), {"models": numbers, "differences": apart}
+
+
+def judge(trained: Trained, options: Options, say: Speaker) -> tuple[Dataset, Judged]:
+    """Judge a model and print the result; also returns the faces."""
+    trained.model.to(parts.computing(Training(device=options.device)).name)
+    faces, source = asked(options, trained, say)
+    predicted = predictions(trained.model, faces, flip=options.tta)
+    labels = labels_of(faces)
+    found = judgement(labels, predicted)
+    say("\n".join([f"{trained.name}:", *evaluation.lines(found)]))
+    return faces, Judged(trained.name, source, names_of(faces), labels, predicted, found)
 
 
 def asked(options: Options, trained: Trained, say: Speaker) -> tuple[Dataset, str]:
@@ -139,10 +166,21 @@ def warn_of_known(faces: Faces, trained: Trained, options: Options, say: Speaker
 
 def labels_of(faces: Dataset) -> Labels:
     """The labels of a data set or of a part of one."""
+    whole, rows = _whole(faces)
+    return Labels(whole.genders[rows], whole.ages[rows], whole.ethnicities[rows])
+
+
+def names_of(faces: Dataset) -> list[str]:
+    """The names of the faces of a data set or of a part of one."""
+    whole, rows = _whole(faces)
+    return [whole.names[row] for row in rows]
+
+
+def _whole(faces: Dataset) -> tuple[Faces, Any]:
+    """The data set of a part, and the rows of the part in it."""
     whole = faces.dataset if isinstance(faces, Subset) else faces
     assert isinstance(whole, Faces)
-    rows = faces.indices if isinstance(faces, Subset) else slice(None)
-    return Labels(whole.genders[rows], whole.ages[rows], whole.ethnicities[rows])
+    return whole, faces.indices if isinstance(faces, Subset) else np.arange(len(whole))
 
 
 if __name__ == "__main__":

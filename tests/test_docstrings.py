@@ -32,6 +32,8 @@ WITHOUT = {
     "agegender.predict": "a command: tests/agegender/test_predict_command.py runs it",
     "agegender.people": "a part of agegender.predict",
     "agegender.report.evaluation": "a part of agegender.evaluate",
+    "agegender.report.comparison:lines": "a part of agegender.evaluate",
+    "agegender.report.comparison:page": "a part of agegender.evaluate",
     "agegender.faces.detect": "needs photos: tests/agegender/test_predict_command.py has one",
     "agegender.options": "a part of agegender.train",
     "agegender.resolve": "a part of agegender.train",

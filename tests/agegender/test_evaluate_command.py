@@ -1,6 +1,7 @@
 """``python -m agegender.evaluate`` on a run of drawn faces."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,22 @@ def test_mirrored_faces_count_half(run: Path) -> None:
     both, plain = predictions(model, faces, flip=True), predictions(model, faces)
     np.testing.assert_allclose(both.ages, (plain.ages + mirrored.ages) / 2, rtol=1e-5)
     np.testing.assert_allclose(both.logits, (plain.logits + mirrored.logits) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_two_models_are_compared_on_the_same_faces(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = shutil.copytree(run, tmp_path / "older")
+    weights = md.load(older / "best.safetensors")
+    weights["age.2.b"] += 100
+    md.save(older / "best.safetensors", weights)
+    found = judged(run, older, "--out", tmp_path / "compared")
+    plain, shifted = (model["age"]["mae"] for model in found["models"])
+    (difference,) = found["differences"]
+    assert difference["age_error"]["difference"] == pytest.approx(shifted - plain)
+    assert difference["accuracy"] == {"difference": 0, "interval": [0, 0]}
+    assert "older against one: gender accuracy +0.000 (+0.000 to +0.000)" in capsys.readouterr().out
+    assert "<h1>Comparison of one, older</h1>" in (tmp_path / "compared" / evaluate.PAGE).read_text()
 
 
 def refusal(*arguments: str | Path) -> str:
