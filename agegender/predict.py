@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def uncalibrated(trained: Trained) -> str:
     """Why there are no intervals, and what gives them."""
     if trained.run is None:
-        return f"ages are without intervals: {trained.place} is a file of weights, and intervals come from a run"
+        return f"ages are without intervals: {trained.place} has no calibration, as an evaluated run has"
     evaluated = command_line("python -m agegender.evaluate", operand(trained.run.folder))
     return f"ages are without intervals, and probabilities are not calibrated; this changes both: {evaluated}"
 
@@ -99,11 +99,10 @@ def _output(name: str, people: list[Person] | Unusable, options: Options) -> Ite
     elif options.csv:
         yield from map(line, rows(name, people))
     elif isinstance(people, Unusable):
-        yield f"{name}: cannot be used: {people}"
+        yield command.printable(f"{name}: cannot be used: {people}")
     else:
-        yield from (f"{name}: {told(person)}" for person in people)
-        if not people:
-            yield f"{name}: no face"
+        said = [told(person) for person in people] or ["no face"]
+        yield from (command.printable(f"{name}: {words}") for words in said)
 
 
 def told(person: Person) -> str:
@@ -131,7 +130,8 @@ def document(name: str, people: list[Person] | Unusable) -> dict[str, Any]:
     """
     if isinstance(people, Unusable):
         return {"photo": name, "unusable": str(people)}
-    return {"photo": name, "people": [person._asdict() for person in people]}
+    boxes = [[round(edge, 1) for edge in person.box] for person in people]
+    return {"photo": name, "people": [{**p._asdict(), "box": box} for p, box in zip(people, boxes, strict=True)]}
 
 
 def rows(name: str, people: list[Person] | Unusable) -> Iterator[list[object]]:

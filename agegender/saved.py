@@ -1,18 +1,21 @@
 """Load a trained model: that of a run, or of a weights file."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+
 import minidl as md
-from minidl.checkpoint import CheckpointError
+from minidl.checkpoint import load_with_metadata
 from minidl.command import UsageError
 from minidl.errors import MinidlError
 
 from . import models
 from .calibration import Calibration
 from .data.files import exists, is_folder
-from .json_files import read_json
+from .json_files import conform, read_json
 from .options import RUNS, Options
 from .runs import earlier
 from .runs.folder import BEST, Run
@@ -36,13 +39,7 @@ class Trained:
     model: md.nn.Module
     place: Path
     run: Run | None
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """The calibration that ``agegender.evaluate`` left in the run; None without."""
-        if self.run is None or not exists(self.run.folder / CALIBRATION):
-            return None
-        return Calibration(**read_json(self.run.folder / CALIBRATION, Fitted))
+    calibration: Calibration | None
 
     @property
     def name(self) -> str:
@@ -53,8 +50,8 @@ class Trained:
 def load(place: str | Path | None = None, *, parent: str | Path = RUNS, device: str = "numpy") -> Trained:
     """The best weights of a run (a folder, or a name in ``parent``; default: the latest), or the weights of a file.
 
-    A file has the weights of the model 'documented'. Raises :class:`minidl.command.UsageError` for a run without
-    weights, and for weights that are damaged or of other shapes.
+    The metadata of a file may have its ``model`` (default: "documented") and its ``calibration``. Raises
+    :class:`minidl.command.UsageError` for a run without weights, and for weights that are damaged or of other shapes.
 
     >>> load("nowhere")
     Traceback (most recent call last):
@@ -64,13 +61,27 @@ def load(place: str | Path | None = None, *, parent: str | Path = RUNS, device: 
     path = Path(place or "") if run is None else run.folder / BEST
     name = Options.model if run is None else run.config.get("model", Options.model)
     try:
-        model = models.build(name)
-        model.load_state_dict(md.load(path))
-    except (CheckpointError, MinidlError) as error:
+        arrays, notes = load_with_metadata(path)
+        model = models.build(notes.get("model", name))
+        model.load_state_dict({name: array.astype(np.float32) for name, array in arrays.items()})
+    except MinidlError as error:
         raise UsageError(f"{path} cannot be used as weights of the model '{name}': {error}") from None
     model.to(device)
     model.eval()
-    return Trained(model, path, run)
+    return Trained(model, path, run, _calibration(path, notes, run))
+
+
+def _calibration(path: Path, notes: dict[str, str], run: Run | None) -> Calibration | None:
+    """The calibration that ``agegender.evaluate`` left in a run, or that is in the metadata of a file; or None."""
+    if run is not None:
+        found = run.folder / CALIBRATION
+        return Calibration(**read_json(found, Fitted)) if exists(found) else None
+    try:
+        return Calibration(**conform(json.loads(notes["calibration"]), Fitted, "calibration"))
+    except KeyError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path}: its calibration cannot be read: {error}") from None
 
 
 def _run(place: str | Path | None, parent: Path) -> Run:

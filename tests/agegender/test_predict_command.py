@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import agegender
 import minidl as md
 from agegender import models, people, predict, saved
 from agegender.calibration import Calibration
@@ -147,6 +148,23 @@ def test_a_photo_from_standard_input_cannot_be_annotated(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="--annotate needs files"):
         predict.main(["-", "--annotate", str(tmp_path / "marked")])
     assert not (tmp_path / "marked").exists()
+
+
+def test_weights_keep_their_calibration_and_load_in_half_precision(tmp_path: Path) -> None:
+    state = models.build(rng=md.Generator(0)).state_dict()
+    half = {name: array.astype(np.float16) for name, array in state.items()}
+    notes = {"calibration": json.dumps({"temperature": 2.0, "intercept": 3.0, "slope": 0.1, "width": 2})}
+    md.checkpoint.save(tmp_path / "weights.safetensors", half, notes)
+    trained = saved.load(tmp_path / "weights.safetensors")
+    assert trained.calibration == Calibration(2.0, 3.0, 0.1, 2.0)
+    np.testing.assert_allclose(trained.model.state_dict()["age.2.w"], state["age.2.w"], atol=1e-3)
+    assert agegender.load(str(tmp_path / "weights.safetensors")).training is False
+
+
+def test_a_damaged_calibration_is_named(tmp_path: Path) -> None:
+    md.checkpoint.save(tmp_path / "weights.safetensors", models.build().state_dict(), {"calibration": "{}"})
+    with pytest.raises(UsageError, match=r"its calibration cannot be read: 'calibration\.\w+' is missing"):
+        saved.load(tmp_path / "weights.safetensors")
 
 
 def test_a_model_that_diverged_is_no_guide(tmp_path: Path) -> None:
