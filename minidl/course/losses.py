@@ -36,17 +36,24 @@ def _limited(nearest: float) -> dict[str, Callable[..., Any]]:
     return {hint: lambda logits, targets: _by_probabilities(logits, targets, nearest)}
 
 
+def _labelled(rng: np.random.Generator, shape: int | tuple[int, ...]) -> tuple[Array, Array]:
+    """Logits and labels, 0 or 1 as in the unit; the first logit is wrong, so that the mean loss is not tiny."""
+    logits, labels = rng.normal(0, 10 ** rng.uniform(-1, 4), shape), rng.integers(0, 2, shape) * 1.0
+    labels.flat[0] = logits.flat[0] < 0
+    return logits, labels
+
+
 check_bce_with_logits = Exercise(
     bce_with_logits,
     examples=[
         (np.array([0.0]), np.array([1.0])),
         (np.array([2.0]), np.array([1.0])),
         (np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 0.0])),
-        (np.array([3.0, -3.0]), np.array([0.25, 0.5])),
+        (np.array([3.0, -3.0]), np.array([0.0, 1.0])),
         (np.array([-1e4]), np.array([1.0])),
         (np.array([1e4, -1e4, 1e4, -1e4]), np.array([1.0, 0.0, 0.0, 1.0])),
     ],
-    draw=lambda rng: (rng.normal(0, 10 ** rng.uniform(-1, 4), size := int(rng.integers(1, 6))), rng.uniform(size=size)),
+    draw=lambda rng: _labelled(rng, int(rng.integers(1, 6))),
     mistakes={
         "the sign is wrong: log p is negative, and the loss is -log p.": lambda logits, targets: (
             -bce_with_logits(logits, targets)
@@ -117,10 +124,10 @@ check_bce_gradient = Exercise(
         (np.array([0.0]), np.array([1.0])),
         (np.array([2.0]), np.array([0.0])),
         (np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 0.0])),
-        (np.array([[3.0], [-3.0]]), np.array([[0.25], [0.5]])),
+        (np.array([[3.0], [-3.0]]), np.array([[0.0], [1.0]])),
         (np.array([1e4, -1e4, 1e4, -1e4]), np.array([1.0, 0.0, 0.0, 1.0])),
     ],
-    draw=lambda rng: (rng.normal(0, 10 ** rng.uniform(-1, 4), size := _column(rng)), rng.uniform(size=size)),
+    draw=lambda rng: _labelled(rng, _column(rng)),
     mistakes={
         "the sign is wrong: where s(x) is above t the logit must fall, so its gradient s(x) - t is positive.": (
             lambda logits, targets: -bce_gradient(logits, targets)

@@ -25,6 +25,7 @@ RIGHT = {
         "return np.mean(np.logaddexp(0, logits) - logits * targets)",
         "x, t = logits, targets\nreturn np.mean(np.maximum(x, 0) - x * t + np.log(1 + np.exp(-abs(x))))",
         "return sum(max(x, 0) - x * t + np.log1p(np.exp(-abs(x))) for x, t in zip(logits, targets)) / len(logits)",
+        "return np.where(targets == 1, np.logaddexp(0, -logits), np.logaddexp(0, logits)).mean()",
         "a = np.logaddexp(0, -logits)\nb = np.logaddexp(0, logits)\nreturn (targets * a + (1 - targets) * b).mean()",
         "total = 0.0\nfor x, t in zip(logits, targets):\n"
         "    total += np.log1p(np.exp(x)) - x * t if x < 0 else np.log1p(np.exp(-x)) + x - x * t\n"
@@ -34,6 +35,7 @@ RIGHT = {
         "return (1 / (1 + np.exp(-logits)) - targets) / len(logits)",
         "p = np.exp(-np.logaddexp(0, -logits))\nreturn (p - targets) / targets.size",
         "p = (1 + np.tanh(logits / 2)) / 2\nreturn (p - targets) / logits.size",
+        "p = np.exp(-np.logaddexp(0, -logits))\nreturn np.where(targets == 1, p - 1, p) / logits.size",
         "e = np.exp(-abs(logits))\np = np.where(logits > 0, 1 / (1 + e), e / (1 + e))\n"
         "return (p - targets) / logits.shape[0]",
         "g = np.zeros(logits.shape)\nfor i in range(len(g)):\n"
