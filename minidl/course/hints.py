@@ -47,10 +47,12 @@ def first_difference(answer: Any, wanted: Any) -> str:
 
     >>> first_difference((np.zeros(2), np.array([1.0, 4.0])), (np.zeros(2), np.array([1.0, 2.0])))
     'expected 2 at index (1,), got 4, in element 1.'
+    >>> first_difference((np.zeros(2), 5.0), (np.zeros(2), np.array([1.0, 2.0])))
+    'the answer has shape (): expected (2,), in element 1.'
     """
     if not isinstance(wanted, tuple) or not isinstance(answer, list | tuple) or len(answer) != len(wanted):
         return ""
-    pairs = list(zip(answer, wanted, strict=True))
+    pairs = [(np.asarray(got) if is_number(got) else got, part) for got, part in zip(answer, wanted, strict=True)]
     if not all(isinstance(part, np.ndarray) for pair in pairs for part in pair):
         return ""
     return _first(f"{difference(*pair)[:-1]}, in element {i}." for i, pair in enumerate(pairs) if not same(*pair))

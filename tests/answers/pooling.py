@@ -163,5 +163,6 @@ WRONG = {
         ("return dy @ w.T, x.T @ dy, dy.sum(axis=0, keepdims=True)", "is an array of shape (1, 3): the notebook needs"),
         ("return x.T @ dy, dy @ w.T, dy.sum(axis=0)", "dx and dw are swapped"),
         ("return dy @ w.T, x.T @ dy * 3, dy.sum(axis=0)", "all values are 3 times what they should be, in element 1"),
+        ("return dy @ w.T, x.T @ dy, dy.sum()", "the answer has shape (): expected (3,), in element 2"),
     ],
 }
