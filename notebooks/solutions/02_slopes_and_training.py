@@ -500,9 +500,10 @@ print(inspect.getsource(md.Tensor.backward))
 #
 # <details><summary>Answer</summary>
 #
-# Only `b2`. The outputs of the neurons are 0, so the derivatives with respect to `w2` are 0. Those with respect to `w1`
-# and `b1` have the factor `w2`, which is 0. Another number for all would not do either: neurons that are equal get
-# equal derivatives, and stay equal. So the weights start at different random numbers.
+# At most `b2`. The outputs of the neurons are 0, so the derivatives with respect to `w2` are 0. Those with respect to
+# `w1` and `b1` have the factor `w2`, which is 0. (Here not even `b2` changes: its derivative is twice the mean error,
+# and the mean of the wanted values is 0.) Another number for all would not do either: neurons that are equal get equal
+# derivatives, and stay equal. So the weights start at different random numbers.
 #
 # </details>
 #
