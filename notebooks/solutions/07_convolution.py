@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 7. Convolution
 #
-# A dense layer has a separate weight for every pixel. A convolution has one small array of weights and lays it on every
-# part of the image, so it finds a pattern wherever the pattern is. This unit shows what a convolution computes, derives
-# its gradients, and ends with a kernel that your own code has learned.
+# A layer of the kind of unit 1, a **dense layer**, has a separate weight for every pixel. A convolution has one small
+# array of weights and lays it on every part of the image, so it finds a pattern wherever the pattern is. This unit
+# shows what a convolution computes, derives its gradients, and ends with a kernel that your own code has learned.
 #
 # **You will be able to**
 #
@@ -333,7 +333,7 @@ for (name, (loss, at)), gradient in zip(losses.items(), conv2d_backward(dy, x, w
 
 # %% [markdown]
 # The differences are rounding errors. They are this small although the step is 0.01, because $L$ is linear in each of
-# $x$, $w$ and $b$, and central differences are exact for linear functions.
+# $x$, $w$ and $b$, and finite differences are exact for linear functions.
 #
 # ## 5. Gradient descent finds the kernel
 #
