@@ -379,8 +379,8 @@ labels_of = {"xlabel": "weights, times He", "ylabel": "share of units off", "yli
 plots.curves(scales, {"units": dead}, ["mistake"], marks="o-", **labels_of)
 
 # %% [markdown]
-# Two hidden layers tolerate weights that are a few times too large. With larger ones the signals and the derivatives
-# are so large, and so the first steps so long, that most units die.
+# Two hidden layers tolerate weights that are a few times too large. With much larger ones the signals and the
+# derivatives are so large, and so the first steps so long, that most units die.
 #
 # ## 6. A dense layer does not know which pixels are neighbours
 #
