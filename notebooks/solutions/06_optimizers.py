@@ -523,7 +523,8 @@ plots.curves(counts, ends, ["mistake", "validation"], "o-", xlabel="faces to lea
 # %% [markdown]
 # With 100 faces and no stopping the network is better than with 40 faces and stopping at the best epoch. This was so in
 # each of eight further comparisons with other faces or other initial weights, which are not shown. What stopping saves,
-# the distance between the two curves, varied much more: from 0.04 to 1.4 for 40 faces. Unit 9 is about other remedies.
+# the distance between the two curves, varied much more: from almost 0 to 1.5 for 40 faces. Unit 9 is about other
+# remedies.
 #
 # One caution: the validation faces have helped to choose the epoch, so their loss is a little too good. For the final
 # figure one keeps a third part, the **test set**, that has chosen nothing.
