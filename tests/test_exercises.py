@@ -52,6 +52,20 @@ def test_what_returns_nothing_for_some_examples_is_solved_in_part(capsys: pytest
     assert text.startswith("relu_slope: not right yet, for x=-2.0.\n    Hint: it returns nothing: every branch")
 
 
+def empty_if_never_stopped(losses: Any, patience: int) -> Any:
+    """As where the reader has left out the return after the loop."""
+    for epoch in range(len(losses)):
+        best = int(np.argmin(losses[: epoch + 1]))
+        if epoch - best >= patience:
+            return epoch, best
+    return None
+
+
+def test_what_returns_several_numbers_or_nothing_is_solved_in_part(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said("early_stopping", empty_if_never_stopped, capsys)
+    assert "Hint: it returns nothing: every branch" in text
+
+
 ARRAYS = [
     name
     for name, exercise in EXERCISES.items()

@@ -121,7 +121,7 @@ class Exercise:
 
     def _is_blank(self, attempt: Function) -> bool:
         """Whether an attempt returns nothing for any example."""
-        return all(_Try(self, attempt, example).got == NOTHING for example in self.examples)
+        return all(_alike(_Try(self, attempt, example).got, NOTHING) for example in self.examples)
 
     def _arguments(self, example: tuple[Any, ...]) -> str:
         parameters = inspect.signature(self.solution).parameters
