@@ -603,9 +603,9 @@ print(gradcheck(F.l1_loss, np.array([1.0, 2.0, 3.0]), np.array([1.0, 5.0, 0.0]))
 #
 # ## Now read the real thing
 #
-# `minidl/ops/loss.py` has all losses of this unit. The arithmetic is in kernels, of which each
-# device has its own version. Compare your gradient with the simplest version. `self.xp` is NumPy here, and `saved` is
-# what the forward pass kept:
+# `minidl/ops/loss.py` has all losses of this unit. The arithmetic is in kernels, functions of which each device has its
+# own version. Compare your gradient with the simplest version. `self.xp` is NumPy here, and `saved` is what the forward
+# pass kept:
 
 # %%
 print(inspect.getsource(ReferenceKernels.softmax_cross_entropy_backward))
